@@ -22,6 +22,8 @@ PLAIN = bool | int | float | str | datetime.date | datetime.time | datetime.time
 """What a value may be, besides None, lists and mappings."""
 _LISTS = ("to_pylist", "to_list", "tolist")
 """Methods of arrays of libraries that give their values as a list."""
+MAX_DEPTH = 100
+"""Lists and mappings within one another in a value: `json` of Python 3.11 writes about 500."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def param(name: str, value: Value) -> Value:
         name: a name of Python without "__", as `plan.with_params(smooth=50)` and a grid search,
             `features__smooth`, write it.
         value: a number, a text, a bool, None, a date, a time or a timedelta; a list or a mapping of
-            those. A list is kept as a tuple.
+            those, up to 100 within one another. A list is kept as a tuple.
 
     Raises:
         InvalidPlan: another name; in `Plan`: two values of one name.
@@ -94,12 +96,26 @@ def param(name: str, value: Value) -> Value:
     return cast(Value, Param(name, param_value(name, value)))
 
 
-def param_value(name: str, value: object) -> Any:
+def param_value(name: str, value: object, depth: int = 0) -> Any:
     """Return the value of a parameter as it is kept: a list as a tuple, a scalar as Python's.
 
+    Args:
+        name: the parameter, for messages.
+        value: what a user gave.
+        depth: lists and mappings around the value.
+
     Raises:
-        TypeMismatch: it is none.
+        TypeMismatch: it is none, or nests too deep.
     """
+    if depth > MAX_DEPTH:
+        raise TypeMismatch(
+            f"param({name!r}, a value with more than {MAX_DEPTH} lists or mappings within one "
+            "another): a plan with it could not be written. Give a flatter value"
+        )
+
+    def inside(part: object) -> Any:
+        return param_value(name, part, depth + 1)
+
     given = python_value(value)
     match given:
         case None:
@@ -110,9 +126,9 @@ def param_value(name: str, value: object) -> Any:
             return given
         case Mapping():
             items = cast("Mapping[Any, Any]", given).items()
-            return Pairs(tuple((param_value(name, k), param_value(name, v)) for k, v in items))
+            return Pairs(tuple((inside(key), inside(element)) for key, element in items))
         case _ if is_listed(given):
-            return tuple(param_value(name, element) for element in elements_of(given))
+            return tuple(map(inside, elements_of(given)))
         case _:
             pass
     raise TypeMismatch(

@@ -4,9 +4,11 @@
         step(1)                     # one of three is done
         step("learning medians")    # what is done instead
 
-It is drawn where stderr is a terminal, by rich if that is installed, or a notebook: never in a pipe
-or a file, in a process that another has started, or of a thread that is not the main one. What
-begins within is told on the same line. FASTFEAT_PROGRESS=0 turns it off.
+It is drawn where stderr is a terminal, by rich if that is installed, or a notebook, and its text
+holds still for a second. What begins within is told on the same line. Into a pipe or a file an
+event is written as a line that stays: a kernel that is compiled, another process that is waited
+for, a step of a demo. Nothing is told in a process that another has started, or of a thread that is
+not the main one. FASTFEAT_PROGRESS=0 turns it off.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ Step = Callable[[int | str], None]
 """Says how many are done, or what is done instead of what was."""
 
 PATIENCE = 1.0  # seconds, before anything is said
-_PERIOD = 0.1  # seconds between two drawings
+_PERIOD = 0.1  # seconds between two drawings, for the spinner
 _PERIOD_OF_NOTEBOOK = 0.5  # each is a message, and some record them all
+_HOLD = 1.0  # seconds for which a text stands: one that changes faster cannot be read
 _process = os.getpid()  # a fork is another, and tells nothing
 _spinning = "|/-\\"
 
@@ -62,11 +65,13 @@ class _Drawing(NamedTuple):
         draw: shows a text in place of what was there.
         end: takes it away.
         period: seconds from one drawing to the next.
+        told: returns the text, of a work that began at a time.
     """
 
     draw: Callable[[str], None]
     end: Callable[[], None]
-    period: float = _PERIOD
+    period: float
+    told: Callable[[float], str]
 
 
 _works: list[_Work] = []
@@ -81,6 +86,7 @@ def doing(
     *,
     since: float | None = None,
     at_once: bool = False,
+    is_event: bool = False,
 ) -> Generator[Step]:
     """Tell what a block does, from a second after its begin until its end, however it ends.
 
@@ -93,8 +99,9 @@ def doing(
         of: what these are called.
         since: `time.monotonic()` when this, or what it is a part of, began; None for now.
         at_once: whether to tell it before a second has passed.
+        is_event: whether it is told as a line of its own where there is no terminal.
     """
-    if not _is_told():
+    if not (_may_tell() and (is_event or _is_drawn(sys.stderr))):
         yield _untold
         return
     work = _Work(text, total, of)
@@ -168,16 +175,19 @@ def _untold(to: int | str) -> None:
     """Say nothing."""
 
 
-def _is_told() -> bool:
-    """Return whether there is someone to tell, and this thread is the one that tells."""
+def _may_tell() -> bool:
+    """Return whether this process and this thread are the ones that tell."""
     if os.environ.get("FASTFEAT_PROGRESS") == "0" or os.getpid() != _process:
         return False
     if threading.get_ident() != threading.main_thread().ident:
         return False
     processes: Any = sys.modules.get("multiprocessing.process")  # of workers it is loaded
-    if processes is not None and processes.parent_process() is not None:
-        return False
-    return _is_terminal(sys.stderr) or _is_notebook()
+    return processes is None or processes.parent_process() is None
+
+
+def _is_drawn(stream: Any) -> bool:
+    """Return whether a line on a stream can be drawn anew, and taken away."""
+    return _is_terminal(stream) or _is_notebook()
 
 
 def _is_terminal(stream: Any) -> bool:
@@ -216,10 +226,15 @@ def _watch(ended: threading.Event, began: float, patience: float, stream: Any) -
         return
     with suppress(OSError, ValueError):  # closed meanwhile, or of an encoding without the spinner
         drawing = _drawing(stream)
+        text, changed = "", 0.0
         try:
-            while not ended.is_set():
-                drawing.draw(_told(began))
-                ended.wait(drawing.period)
+            while True:  # once at least, if it ends meanwhile
+                now = time.monotonic()
+                if not text or now - changed >= _HOLD:
+                    text, changed = drawing.told(began), now
+                drawing.draw(text)
+                if ended.wait(drawing.period):
+                    break
         finally:
             drawing.end()
 
@@ -234,8 +249,15 @@ def _told(began: float) -> str:
     return f"{time.monotonic() - began:.0f} s  {': '.join(works)}"
 
 
+def _event(_began: float) -> str:
+    """Return the event that is told as a line: without time and counts, which change."""
+    return ": ".join(work.text for work in _works[:] if work.text)
+
+
 def _drawing(stream: Any) -> _Drawing:
     """Return the drawing of a line on a stream."""
+    if not _is_drawn(stream):
+        return _lines(stream)
     if _is_notebook():
         # not rich, which needs ipywidgets there, and warns where they lack
         return _plain(stream, "\r")._replace(period=_PERIOD_OF_NOTEBOOK)
@@ -268,7 +290,20 @@ def _rich(stream: Any) -> _Drawing:
         shown.update(task, description=text, refresh=True)
 
     shown.start()
-    return _Drawing(draw, shown.stop)
+    return _Drawing(draw, shown.stop, _PERIOD, _told)
+
+
+def _lines(stream: Any) -> _Drawing:
+    """Return lines that stay, one for each event that has not been told yet."""
+    written = [""]
+
+    def draw(text: str) -> None:
+        if text and text != written[0]:
+            stream.write(f"fastfeat: {text}\n")
+            stream.flush()
+            written[0] = text
+
+    return _Drawing(draw, lambda: None, _PERIOD, _event)
 
 
 def _plain(stream: Any, anew: str) -> _Drawing:
@@ -295,4 +330,4 @@ def _plain(stream: Any, anew: str) -> _Drawing:
         stream.write("\r")
         stream.flush()
 
-    return _Drawing(draw, end)
+    return _Drawing(draw, end, _PERIOD, _told)

@@ -42,6 +42,9 @@ settings.register_profile("nightly", settings.get_profile("dev"), max_examples=5
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "dev")
 settings.load_profile(PROFILE)
 
+# Where a machine is busy, any test may compile for longer than a second, which is told on stderr.
+os.environ.setdefault("FASTFEAT_PROGRESS", "0")
+
 SEED = "FASTFEAT_TEST_SEED"
 OF_LIBRARIES = {"full": "integrations", "engines": "engines"}
 """The folder whose tests skip nothing in a profile, which has the libraries of all of them."""

@@ -5,27 +5,35 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import pytest
 
+from fastfeat import progress
 from fastfeat.progress import PATIENCE
 from tests.patience import PATIENCE_S
 
 LONG = """
-import time
+import sys, threading
 from fastfeat.progress import doing, tell
 with doing("learning", 3, "scans") as step:
     step(1)
-    time.sleep(.05)
     with doing("looking [red]"):
         tell("now")
-        time.sleep(2.4)
+        print([thread.name for thread in threading.enumerate()].count("fastfeat"), flush=True)
+        sys.stdin.readline()  # until the test has seen what it waits for
 """
+"""Tells something, and prints how many threads draw it."""
+AT_ONCE = "import fastfeat.progress\nfastfeat.progress.PATIENCE = 0\n"
 WITHOUT_RICH = "import sys; sys.modules['rich'] = None\n"
 
 
@@ -37,89 +45,140 @@ class Seen(NamedTuple):
     code: int
 
 
-def on_a_terminal(code: str, signal_when: str = "", **environment: str) -> Seen:
+def environment_of(**more: str) -> dict[str, str]:
+    """Return the environment of a program that tells what it does, as tests else do not."""
+    kept = {name: value for name, value in os.environ.items() if name != "FASTFEAT_PROGRESS"}
+    return kept | {"TERM": "xterm"} | more
+
+
+def on_a_terminal(
+    code: str, when: str = "", then: Callable[[Any], object] | None = None, **environment: str
+) -> Seen:
     """Return what a Python program shows where its stderr is a terminal.
 
     Args:
-        code: the program.
-        signal_when: what is shown when it is interrupted; "" if it is not.
+        code: the program; its standard input ends once the text is shown.
+        when: a text that it shows; "" if there is none to wait for.
+        then: what is done to the process when it has shown the text.
         environment: variables of its own.
     """
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code],
+        stdin=subprocess.PIPE if when else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=theirs,
-        env=os.environ | {"TERM": "xterm"} | environment,
+        env=environment_of(**environment),
         text=True,
     ) as process:
         os.close(theirs)
         shown = b""
         while True:
+            ready, _, _ = select.select([ours], [], [], PATIENCE_S)
+            assert ready, f"{when!r} was not shown: {shown!r}"
             try:
                 read = os.read(ours, 1 << 16)
             except OSError:  # the other end is closed
                 break
             shown += read
-            if signal_when and signal_when in shown.decode():
-                process.send_signal(signal.SIGINT)
-                signal_when = ""
+            if when and re.search(when.encode(), shown):
+                if then is not None:
+                    then(process)
+                assert process.stdin is not None
+                process.stdin.close()
+                process.stdin = None  # so that `communicate` leaves it alone
+                when = ""
         stdout, _ = process.communicate(timeout=PATIENCE_S)
     os.close(ours)
     return Seen(shown.decode(), stdout, process.returncode)
 
 
+def in_a_pipe(code: str, **environment: str) -> Seen:
+    """Return what a Python program shows where its stderr is a pipe."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment_of(**environment),
+    )
+    return Seen(done.stderr, done.stdout, done.returncode)
+
+
 @pytest.mark.parametrize("begin", ["", WITHOUT_RICH])
 def test_a_terminal_shows_what_takes_longer_than_a_second(begin: str) -> None:
-    seen = on_a_terminal(begin + LONG)
-    assert seen.code == 0
-    assert re.search(r"\d s  learning: looking \[red\], now", seen.terminal)
-    assert "scans" not in seen.terminal  # told only while that was done, in the first second
+    shown = r"[1-9]\d* s  learning: looking \[red\], now"
+    seen = on_a_terminal(begin + LONG, shown)
+    assert (seen.code, seen.stdout) == (0, "1\n")
     assert seen.terminal.count("\n") == (0 if begin else 1)  # one line, drawn anew
     assert seen.terminal.rstrip(" \r").endswith("\x1b[2K")  # and gone
 
 
 def test_nothing_is_shown_or_imported_within_a_second() -> None:
     assert PATIENCE == 1
-    patient = "import fastfeat.progress\nfastfeat.progress.PATIENCE = 60\n"  # a machine may stall
-    short = patient + LONG.replace("2.4", "1.2") + "import sys; print('rich' in sys.modules)"
-    assert on_a_terminal(short) == ("", "False\n", 0)
+    patient = AT_ONCE.replace("= 0", "= 3600")  # a machine may stall
+    short = patient + LONG + "print('rich' in sys.modules)"
+    assert on_a_terminal(short) == ("", "1\nFalse\n", 0)
 
 
-def test_a_pipe_a_file_and_a_dumb_terminal_stay_empty(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", LONG]
-    piped = subprocess.run(command, capture_output=True, check=True)
-    assert piped.stderr == piped.stdout == b""
+def test_a_text_stands_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawings are an eighth of a second apart, by a clock of the test."""
+    drawn, told = list[str](), count()
+
+    class Ended(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            return len(drawn) == 30
+
+    drawing = progress._Drawing(drawn.append, lambda: None, 0.1, lambda began: f"{next(told)}")
+    clock: Any = SimpleNamespace(monotonic=lambda: 100 + len(drawn) / 8)
+    monkeypatch.setattr(progress, "time", clock)
+    monkeypatch.setattr(progress, "_drawing", lambda stream: drawing)
+    progress._watch(Ended(), 0.0, 0.0, None)
+    assert drawn == [*["0"] * 8, *["1"] * 8, *["2"] * 8, *["3"] * 6]
+
+
+def test_a_pipe_a_file_and_a_dumb_terminal_stay_empty_without_an_event(tmp_path: Path) -> None:
+    nothing = Seen("", "0\n", 0)
+    assert in_a_pipe(LONG) == nothing
     with (tmp_path / "log").open("w") as log:
-        subprocess.run(command, stderr=log, check=True)
+        subprocess.run(
+            [sys.executable, "-c", LONG],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, check=True,
+            env=environment_of(),
+        )  # fmt: skip
     assert (tmp_path / "log").read_text() == ""
-    assert on_a_terminal(LONG, TERM="dumb") == ("", "", 0)
+    assert on_a_terminal(LONG, TERM="dumb") == nothing
 
 
 def test_it_is_turned_off_by_the_environment() -> None:
-    assert on_a_terminal(LONG, FASTFEAT_PROGRESS="0") == ("", "", 0)
-    assert "learning" in on_a_terminal(LONG, FASTFEAT_PROGRESS="1").terminal
+    assert on_a_terminal(LONG, FASTFEAT_PROGRESS="0") == ("", "0\n", 0)
+    assert on_a_terminal(LONG, "learning", FASTFEAT_PROGRESS="1").stdout == "1\n"
 
 
 LEAK_TEST = """
-import time
+import sys
 import fastfeat as ff
 from sklearn.dummy import DummyClassifier
 
+fits = []
 class Slow(DummyClassifier):
     def fit(self, X, y):
-        time.sleep(0.4)
+        fits.append(1)
+        if len(fits) == 5:  # one permutation is done
+            sys.stdin.readline()
         return super().fit(X, y)
 
 plan = ff.Plan({"x": ff.col("x")}, label="y")
 data = {"x": [*range(40)], "y": [0, 1, 1, 0, 1] * 8}
 ff.leak_test(plan, data, Slow(), cv=2, n_permutations=2)
+print(len(fits))
 """
 
 
 def test_a_search_for_leaks_counts_its_permutations() -> None:
     told = r"looking for leaks, 1 of 2 permutations, training a model"
-    assert re.search(told, on_a_terminal(LEAK_TEST).terminal)
+    seen = on_a_terminal(LEAK_TEST, told)
+    assert (seen.stdout, seen.code) == ("8\n", 0), seen.terminal
 
 
 IN_A_THREAD = """
@@ -162,16 +221,21 @@ def test_other_threads_and_processes_show_nothing(program: str, tmp_path: Path) 
         code += "p.start(); p.join(); raise SystemExit(p.exitcode)"
     else:
         code += "run_name='__main__')"
-    assert on_a_terminal(code) == ("", "", 0)
+    assert on_a_terminal(code) == ("", "0\n", 0)
+
+
+def interrupt(process: Any) -> None:
+    """Do what Ctrl-C does."""
+    process.send_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("begin", ["", WITHOUT_RICH])
 def test_an_error_and_an_interrupt_end_the_line(begin: str) -> None:
-    endless = begin + LONG.replace("sleep(2.4)", "sleep(60)")
-    interrupted = on_a_terminal(endless, signal_when="looking")
+    interrupted = on_a_terminal(begin + LONG, "looking", interrupt)
     assert interrupted.code != 0
     bad = "import signal\ndef fail(*_):\n    raise ValueError('bad')\n"
-    failed = on_a_terminal(f"{bad}signal.signal(signal.SIGINT, fail)\n{endless}", "looking")
+    failing = f"{bad}signal.signal(signal.SIGINT, fail)\n{begin}{LONG}"
+    failed = on_a_terminal(failing, "looking", interrupt)
     assert failed.code == 1
     for seen, error in ((interrupted, "KeyboardInterrupt"), (failed, "ValueError")):
         shown, _, after = seen.terminal.rpartition("\x1b[2K")
@@ -182,18 +246,22 @@ def test_an_error_and_an_interrupt_end_the_line(begin: str) -> None:
 
 def test_a_notebook_has_a_plain_line() -> None:
     cell = """
-import io, sys, types
+import io, sys, threading, types
 sys.modules["ipykernel"] = types.ModuleType("ipykernel")
+is_seen = threading.Event()
 class Cell(io.StringIO):
-    pass
+    def write(self, text):
+        if "looking [red], now" in text:
+            is_seen.set()
+        return super().write(text)
 Cell.__module__ = "ipykernel.iostream"
 sys.stderr = Cell()
 """
     end = "\nprint(repr(sys.stderr.getvalue()))"
-    result = subprocess.run(
-        [sys.executable, "-c", cell + LONG + end], capture_output=True, text=True, check=True
-    )
-    assert re.search(r"\\r\| \d s  learning: looking \[red\], now", result.stdout)
+    program = cell + LONG.replace("sys.stdin.readline()", f"is_seen.wait({PATIENCE_S})") + end
+    result = in_a_pipe(program)
+    assert result.code == 0, result.terminal
+    assert re.search(r"\\r[|/\\-]+ \d+ s  learning: looking \[red\], now", result.stdout)
     assert "\\x1b" not in result.stdout  # a cell shows such a code as it is
     assert result.stdout.endswith(" \\r'\n")
 
@@ -215,6 +283,56 @@ def test_a_wait_for_the_compiler_is_told(tmp_path: Path) -> None:
     again = on_a_terminal(COMPILING, FASTFEAT_CACHE_DIR=str(tmp_path))
     assert again.code == 0
     assert "compiling" not in again.terminal
+
+
+def test_without_a_terminal_a_line_says_what_is_compiled(tmp_path: Path) -> None:
+    seen = in_a_pipe(COMPILING, FASTFEAT_CACHE_DIR=str(tmp_path))
+    assert seen.code == 0, seen.terminal
+    lines = seen.terminal.splitlines()
+    assert len(lines) >= 2
+    assert len({*lines}) == len(lines)
+    assert all(re.fullmatch(r"fastfeat: compiling kernel \d+ \(.+\)", line) for line in lines)
+    again = in_a_pipe(COMPILING, FASTFEAT_CACHE_DIR=str(tmp_path))
+    assert again == ("", "", 0)
+    off = {"FASTFEAT_CACHE_DIR": str(tmp_path / "off"), "FASTFEAT_PROGRESS": "0"}
+    assert in_a_pipe(COMPILING, **off) == ("", "", 0)
+
+
+EVENTS = (
+    AT_ONCE
+    + """
+import threading
+from fastfeat.progress import _HOLD, doing, tell
+class Stream:
+    def isatty(self):
+        return False
+    def flush(self):
+        pass
+    def write(self, text):
+        sys.stdout.write(text)
+        is_told.set()
+import sys
+is_told, sys.stderr = threading.Event(), Stream()
+fastfeat.progress._HOLD = 0
+def wait():
+    is_told.clear()
+    is_told.wait()
+with doing("Starting", at_once=True, is_event=True) as step:
+    is_told.wait()
+    step("Replaying")
+    wait()
+    with doing("learning", 3, "scans") as inner:
+        inner(2)
+        tell("medians")
+    with doing("waiting for another", is_event=True):
+        wait()
+"""
+)
+
+
+def test_steps_of_an_event_are_lines_and_what_changes_within_is_not() -> None:
+    told = "fastfeat: Starting\nfastfeat: Replaying\nfastfeat: Replaying: waiting for another\n"
+    assert in_a_pipe(EVENTS).stdout == told
 
 
 SHORT = """

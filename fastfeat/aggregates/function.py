@@ -85,6 +85,7 @@ class AggregateFunction:
         written: how one is written in Python.
         called: what users call what is learnt, where it is no word of theirs; empty for its name.
         tells_number: whether its value tells how many values there are.
+        grows: whether its value grows with the number of rows.
         of_many: `finalize` of many columns, from their moments, their type and the parameters;
             None where each is finalized alone.
         n_rounds: in how many passes over all rows it is learnt, at most, where these come in parts.
@@ -102,6 +103,7 @@ class AggregateFunction:
     written: Form = None
     called: str = ""
     tells_number: bool = True
+    grows: bool = False
     of_many: Callable[[ManyMoments, DType, Params], Sequence[Learnt]] | None = None
     n_rounds: int = 1
 
@@ -239,8 +241,9 @@ def _require_number(dtype: DType, what: str) -> None:
 def _advice(dtype: DType) -> str:
     if dtype.holds_bytes:
         return (
-            ". Turn text into numbers first: .ordinal_encode(), .str.to_float(), "
-            ".str.len_bytes(), .hash(), replace_strict({...}), is_in([...]) or == 'text'"
+            ". Text that spells numbers becomes numbers by .str.to_float(); other text by "
+            ".ordinal_encode(), .str.len_bytes(), .hash(), replace_strict({...}), is_in([...]) or "
+            "== 'text'"
         )
     if dtype.is_temporal:
         return ". Take a number of it first: .dt.epoch('s'), .dt.hour(), .dt.total_seconds()"

@@ -365,6 +365,11 @@ FUNCTIONS = (
     ),
     AggregateFunction("mode", frozenset({"keys"}), _mode_result, learnt_from_keys, _mode_reference),
     AggregateFunction(
-        "n_unique", frozenset({"keys"}), any_to_integer, learnt_from_keys, _n_unique_reference
+        "n_unique",
+        frozenset({"keys"}),
+        any_to_integer,
+        learnt_from_keys,
+        _n_unique_reference,
+        grows=True,
     ),
 )

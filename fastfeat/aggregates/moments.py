@@ -209,6 +209,7 @@ FUNCTIONS = (
         any_to_integer,
         _count_finalize,
         _count_reference,
+        grows=True,
         of_many=_counts,
     ),
     AggregateFunction(
@@ -217,9 +218,10 @@ FUNCTIONS = (
         any_to_integer,
         _null_count_finalize,
         _null_count_reference,
+        grows=True,
         of_many=_null_counts,
     ),
-    AggregateFunction("sum", frozenset({"sum"}), to_sum, _sum_finalize, _sum_reference),
+    AggregateFunction("sum", frozenset({"sum"}), to_sum, _sum_finalize, _sum_reference, grows=True),
     AggregateFunction(
         "mean",
         frozenset({"count", "sum"}),

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from fastfeat.api.plan import FittedPlan, records_of
 from fastfeat.arguments import explaining
-from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.errors import InvalidPlan, StateError, TypeMismatch
 from fastfeat.online.audit.replay import Replay, replay_state
 from fastfeat.online.live import Live, begin_live
 from fastfeat.online.state.changes import Durability, Late
@@ -25,6 +25,7 @@ def online(
     late: Late | None = None,
     keep: str | int | None = None,
     max_ahead: str | None = None,
+    max_jump: str | int | None = None,
     durability: Durability | None = None,
 ) -> Live[FittedPlan]:
     """Return fitted plans over one state, which is asked for the features of rows as they arrive.
@@ -36,7 +37,8 @@ def online(
         tables: the lookup tables.
         late: what becomes of late rows.
         keep: how much longer rows stay.
-        max_ahead: how far a time may be ahead.
+        max_ahead: how far a time may be ahead of this machine's clock.
+        max_jump: how far it may be ahead of the latest row before it.
         durability: when a call is on disk.
 
     Raises:
@@ -61,6 +63,7 @@ def online(
         late=late,
         keep=keep,
         max_ahead=max_ahead,
+        max_jump=max_jump,
         durability=durability,
     )
 
@@ -93,19 +96,22 @@ def replay(
     to: str | os.PathLike[str] | None = None,
     plan: str | None = None,
     outcomes: Any = None,
+    partial: bool = False,
 ) -> Replay:
     """Return a report of all changes of a state, done again: the first difference, or none.
 
     Every change in the file is computed again from the rows beside it, in a state of its own:
-    features have the bits that were served, and links follow from all that was noted. The file is
-    not written, and may be in use.
+    features have the bits that were served, and links follow from all that was noted. Changes that
+    a whole state has replaced (after a compaction, a swap of the plan, `forget`) are counted in
+    `not_covered`: their links alone are kept. The file is not written, and may be in use.
 
     Args:
         path: of the state.
         artifact: the fitted plan that is said to have answered, or the path of its file; of several
             plans a dict by name. None for the plans in the file.
-        head: a link that was noted elsewhere, from `live.head` or an earlier replay: a file that
-            was written anew as a whole does not have it.
+        head: a link that was noted elsewhere, from `live.head` or an earlier replay. `noted` of the
+            report is then "known and verified"; "known, no longer recomputable" where a whole state
+            has replaced the change, which is no difference; or "unknown: rewritten", which is one.
         to: a Parquet file that the features go to that were served, to train on: of each row that
             the state took its id and times, its source and offset, when it was answered, the
             features, and the label where all that it is computed of is known. After a difference
@@ -113,11 +119,13 @@ def replay(
         plan: whose features these are; None for the only one.
         outcomes: late columns by the id of their row, for labels whose columns the state does not
             have; in any form that `fit` takes.
+        partial: whether `to` is written where changes are not covered, and it lacks their rows.
 
     Raises:
-        StateError: the file is no state, or it has no audit, or its key was deleted.
+        StateError: the file is no state, or it has no audit, or its key was deleted; or changes are
+            not covered, and what was served would be a part, with `to=` and not `partial=True`.
         InvalidPlan: the artifact, or `plan=`, is of other names than the plans in the file; or
-            `plan=` or `outcomes=` without `to=`.
+            `plan=`, `outcomes=` or `partial=` without `to=`.
         InvalidData: `to=` is no Parquet file.
 
     Example:
@@ -133,7 +141,11 @@ def replay(
         if isinstance(artifact, Mapping)
         else _record(artifact)
     )
-    return replay_state(path, given, head=head, to=to, plan=plan, outcomes=outcomes)
+    options: dict[str, Any] = {"head": head, "to": to, "plan": plan, "outcomes": outcomes}
+    report = replay_state(path, given, **options, partial=partial)
+    if report.is_withheld:
+        raise StateError(f"{path}: {report.withheld_text}: partial=True")
+    return report
 
 
 def _record(artifact: Any) -> Any:

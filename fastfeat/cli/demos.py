@@ -17,7 +17,7 @@ def demo(folder: Folder = Path("demo")) -> None:
     from fastfeat.cli.summary import print_summary
     from fastfeat.demo.run import run
 
-    with doing("Starting", at_once=True) as step:
+    with doing("Starting", at_once=True, is_event=True) as step:
         outcome = run(folder, step)
     print_summary(outcome)
     if not outcome.report.ok:
@@ -29,7 +29,7 @@ def demo_train(folder: Folder = Path("demo")) -> None:
     from fastfeat.cli.summary import print_trained
     from fastfeat.demo.train import run
 
-    with doing("Starting", at_once=True) as step:
+    with doing("Starting", at_once=True, is_event=True) as step:
         trained = run(folder, step)
     print_trained(trained)
     if not (trained.leaks.ok and trained.same_in_mlflow):
@@ -46,7 +46,7 @@ def demo_live(
     from fastfeat.cli.live_demo import print_live
     from fastfeat.demo.live import run
 
-    with doing("Starting", at_once=True) as step:
+    with doing("Starting", at_once=True, is_event=True) as step:
         outcome = run(folder / "live", step, flights)
     print_live(outcome)
     if not outcome.ok:
@@ -71,7 +71,7 @@ def demo_large(
 
     if engine is not None and engine not in ENGINES:
         raise typer.BadParameter(f"got {engine!r}: ray or spark", param_hint="'--engine'")
-    with doing("Starting", at_once=True) as step:
+    with doing("Starting", at_once=True, is_event=True) as step:
         outcome = run(folder / "large", step, size, memory, engine)
     print_large(outcome)
     if not outcome.ok:
@@ -88,7 +88,7 @@ def demo_trust(
     from fastfeat.cli.trust_demo import print_trust
     from fastfeat.demo.trust import run
 
-    with doing("Starting", at_once=True) as step:
+    with doing("Starting", at_once=True, is_event=True) as step:
         outcome = run(folder / "trust", step, every=every)
     print_trust(outcome)
     if not outcome.ok:

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,7 +84,15 @@ def serve(
         typer.Option(help='How much longer rows stay than windows see: "2d", or everything.'),
     ] = None,
     max_ahead: Annotated[
-        str | None, typer.Option(help='How far times may be ahead of this clock, such as "1h".')
+        str | None,
+        typer.Option(
+            help='How far times of rows that are kept may be ahead of this clock; "any" for no '
+            "limit.  [default: 1h, for times with a zone]"
+        ),
+    ] = None,
+    max_jump: Annotated[
+        str | None,
+        typer.Option(help='How far they may be ahead of the row before: "1d", or a whole number.'),
     ] = None,
     durability: Annotated[
         str | None,
@@ -120,8 +129,9 @@ def serve(
         watch=watch,
         name=name,
         late=_one_of("--late", late, "error", "insert", "drop"),
-        keep=int(keep) if keep is not None and keep.isdigit() else keep,
+        keep=_length(keep),
         max_ahead=max_ahead,
+        max_jump=_length(max_jump),
         durability=_one_of("--durability", durability, "commit", "interval", "checkpoint"),
         drift=drift,
     )
@@ -156,6 +166,11 @@ def _told_on_stderr(name: str) -> Generator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+def _length(text: str | None) -> str | int | None:
+    """Return a length as an option gives it: a text such as "2d", or a whole number."""
+    return int(text) if text is not None and text.isdigit() else text
 
 
 def _link(text: str | None) -> str | None:
@@ -222,17 +237,38 @@ def replay(
             metavar="FILE", help="Late columns by row_id, for labels that STATE does not have."
         ),
     ] = None,
+    partial: Annotated[
+        bool,
+        typer.Option("--partial", help="Write --to FILE also where STATE no longer has all rows."),
+    ] = False,
 ) -> Judged:
     """Compute again all that a state answered; exit code 1, and where, if a bit is another."""
-    from fastfeat.api.online import replay as replay_state
+    from fastfeat.online.audit.replay import KNOWN, replay_state
 
+    options: dict[str, Any] = {"head": head, "to": to, "plan": plan, "outcomes": outcomes}
     with doing(f"Replaying {state_file}", at_once=True):
-        report = replay_state(state_file, artifact, head=head, to=to, plan=plan, outcomes=outcomes)
-    n_changes, n_rows, head = report.n_changes, report.n_rows, report.head.hex()
+        report = replay_state(state_file, artifact, **options, partial=partial)
     told = "" if report.difference is None else str(report.difference)
-    cases = (Case("changes", "ok" if report.ok else "finding", told),)
-    facts = {"n_changes": n_changes, "n_rows": n_rows, "head": head}
-    return Judged("changes", cases, str(report), facts)
+    cases = [Case("changes", "ok" if report.ok else "finding", told)]
+    if not report.is_whole:
+        cases.append(Case("not covered", "warning", str(report.not_covered)))
+    if report.noted is not None:
+        result = "warning" if report.noted == KNOWN else "ok" if report.ok else "finding"
+        cases.append(Case("head", result, report.noted_text))
+    text = str(report)
+    if report.is_withheld:
+        cases.append(Case("served", "finding", f"{report.withheld_text}: --partial"))
+        text = f"{text}\n     not served: {report.withheld_text}: --partial"
+    facts = {
+        "n_changes": report.n_changes,
+        "n_rows": report.n_rows,
+        "head": report.head.hex(),
+        "not_covered": asdict(report.not_covered),
+        "noted": report.noted,
+        "noted_since_ns": report.noted_since_ns,
+        "n_served": None if report.served is None else report.served.n_rows,
+    }
+    return Judged("changes", tuple(cases), text, facts)
 
 
 @state.command()

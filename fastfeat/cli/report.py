@@ -14,13 +14,11 @@ from fastfeat.progress import doing
 
 def report(
     fitted_file: FittedFile,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="HTML", help="Where the page goes.")],
     data: Annotated[
         str | None,
         typer.Argument(metavar="[DATA]", help="Rows to compare with those of training."),
     ] = None,
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="HTML", help="Where the page goes.")
-    ] = Path("report.html"),
     title: Annotated[str | None, typer.Option(help="Of the page; else the file's name.")] = None,
     history: History = None,
     table: LookupTables = None,

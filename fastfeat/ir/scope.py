@@ -46,6 +46,11 @@ def is_over_table(node: Node) -> TypeGuard[Call]:
             return False
 
 
+def is_asof(node: Node) -> TypeGuard[Call]:
+    """Return whether a node finds the latest row of a table at a moment."""
+    return isinstance(node, Call) and node.function == "asof_row"
+
+
 def is_over_ahead(node: Node) -> TypeGuard[Call]:
     """Return whether a node is a function of the rows ahead, of the data or of a table.
 

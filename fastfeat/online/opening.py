@@ -25,7 +25,7 @@ from fastfeat.online.lower.live_plan import LivePlan, lower
 from fastfeat.online.lower.row_orders import place
 from fastfeat.online.lower.row_tables import rows_table
 from fastfeat.online.state.changes import ANSWERED, Base, Durability, Settings
-from fastfeat.online.state.order_clocks import Clock, clocks_of
+from fastfeat.online.state.order_clocks import ANY, Clock, clocks_of
 from fastfeat.online.state.state import State
 from fastfeat.online.state.table_updates import table_types
 from fastfeat.plan.keep.artifact import artifact_bytes, fitted_digest, fitted_of_bytes
@@ -44,8 +44,14 @@ def begin(state: State, path: str | os.PathLike[str], durability: Durability) ->
     audit = Audit(key, artifacts_of(state.lowered.plans))
     plans, links = _artifacts(state.lowered.plans), audit.base(b"", base, state.settings)
     journal = Journal.create(path, plans, state.settings, base, durability, key=key, links=links)
-    journal.linking, journal.linking_base = audit.link, audit.base
+    note(journal, audit)
     state.journal = journal
+
+
+def note(journal: Journal, audit: Audit) -> None:
+    """Have a journal note what the audit says of all that it writes."""
+    journal.linking, journal.linking_base = audit.link, audit.base
+    journal.sealing = audit.seal
 
 
 def reopened(
@@ -78,7 +84,7 @@ def reopened(
         _check_settings(journal, given)
         if journal.key:
             audit = Audit(journal.key, artifacts_of(lowered.plans))
-            journal.linking, journal.linking_base = audit.link, audit.base
+            note(journal, audit)
         state = _state_of(journal, lowered)
         if state is None:
             state = _under_others(journal, lowered, time_ns)
@@ -250,6 +256,7 @@ def _time_text(clock: Clock, known: LivePlan, ticks: int) -> str:
 
 def _check_settings(journal: Journal, given: Mapping[str, Any]) -> None:
     stored = asdict(journal.settings)
+    stored["max_ahead"] = stored["max_ahead"] or ANY
     for name, value in given.items():
         if value != stored[name]:
             raise StateError(

@@ -51,6 +51,9 @@ PER_DAY = {
 }
 """The number of a unit that make 24 hours."""
 ZONE = Parameter("tz", Text(may_be_empty=False), "the zone of the local time", None, may_lack=True)
+NAIVE = Parameter(
+    "naive", Words(("UTC",)), "the zone of a timestamp that has none", None, may_lack=True
+)
 EPOCH_UNITS = ("s", "ms", "us", "ns", "d")
 _DATES = ("date32", "date64", "timestamp")
 _DURATIONS = ("duration",)
@@ -90,6 +93,12 @@ def require_zone(dtype: DType, params: Mapping[str, Any]) -> None:
     zone_of(dtype, tz)
 
 
+def has_two_readings(dtype: DType, params: Mapping[str, Any]) -> bool:
+    """Return whether `tz=` of a call may be the zone of a naive timestamp, or the one wanted."""
+    has_zone = params.get("tz") is not None and params.get("naive") is None
+    return has_zone and dtype.name == "timestamp" and dtype.tz is None
+
+
 def _local(value: Value, params: Mapping[str, Any]) -> LocalTime:
     return local_time(value.op, value.dtype, zone_of(value.dtype, params.get("tz")))
 
@@ -114,7 +123,7 @@ def _row(
         number = to_integer(taken) if taken.physical == "f64" else taken
         return Value(result, number, value.ok, value.status)
 
-    return ScalarFunction(rule, lower, parameters=(ZONE,))
+    return ScalarFunction(rule, lower, parameters=(ZONE, NAIVE))
 
 
 def _of_days(part: Callable[[Op], Op], result: DType = INT32) -> ScalarFunction:
@@ -226,6 +235,10 @@ def _repeating(seconds: int, row: ScalarFunction) -> ScalarFunction:
     return replace(row, repeats_s=seconds)
 
 
+def _yearly(row: ScalarFunction) -> ScalarFunction:
+    return replace(row, repeats_yearly=True)
+
+
 def _up_to(largest: int, row: ScalarFunction) -> ScalarFunction:
     """Return the row of a part that is from 0 to some number."""
     return replace(row, largest=codes_up_to(largest))
@@ -236,8 +249,8 @@ _MINUTE = partial(_clock, n_seconds=60, n_larger=3600)
 _SECOND = partial(_clock, n_seconds=1, n_larger=60)
 FUNCTIONS: dict[str, ScalarFunction] = {
     "dt.year": _year(),
-    "dt.quarter": _up_to(4, _of_date(_quarter)),
-    "dt.month": _up_to(12, _of_date(lambda date: date.month)),
+    "dt.quarter": _yearly(_up_to(4, _of_date(_quarter))),
+    "dt.month": _yearly(_up_to(12, _of_date(lambda date: date.month))),
     "dt.week": _up_to(53, _of_days(iso_week)),
     "dt.weekday": _repeating(_WEEK_S, _up_to(7, _of_days(weekday))),
     "dt.day": _up_to(31, _of_date(lambda date: date.day)),

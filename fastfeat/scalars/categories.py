@@ -142,7 +142,9 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "category_share": ScalarFunction(
         _share_type, _share, n_args=2, belongs=_is_of_category, of_keys=True, written=PLAIN
     ),
-    "cross": ScalarFunction(_cross_type, _cross, n_args=None, least_args=2, written=_cross_text),
+    "cross": ScalarFunction(
+        _cross_type, _cross, n_args=None, least_args=2, written=_cross_text, tells_apart=True
+    ),
     "is_code": ScalarFunction(
         _is_code_type,
         _is_code,

@@ -1,21 +1,22 @@
 """Comparisons: `== != < <= > >=`, missing where either side is. Text knows `==` and `!=`.
 
-An integer against a float is converted by one rounding; uint64 against int64 compares the true
-values. Of text a row kernel never sees the bytes, only where a value stands among a set of
-literals: the border looks every text up once per literal set and hands the kernel a position, -1
-for none.
+Numbers compare by their true values, whatever their types: 2**53 + 1 is not 2.0**53. Of text a
+row kernel never sees the bytes, only where a value stands among a set of literals: the border
+looks every text up once per literal set and hands the kernel a position, -1 for none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from fastfeat.dtypes import BOOL, INT32, DType
+from fastfeat.dtypes import BOOL, INT32, INTEGER_RANGE, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Literal
 from fastfeat.ir.writing import Infix
 from fastfeat.scalars import op, temporal
+from fastfeat.scalars.cast import truncate_to
 from fastfeat.scalars.op import TRUE, Op
 from fastfeat.scalars.value import (
     InputSlot,
@@ -70,6 +71,8 @@ def equal(left: Value, right: Value, *, negated: bool) -> Value:
 
 _SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _SIGN_BIT = -(1 << 63)
+_EXACT = 2**53
+"""Integers of this size and below are floats."""
 
 
 def comparison_type(name: str, types: Sequence[DType]) -> DType:
@@ -114,6 +117,47 @@ def _compare_unsigned(name: str, left: Value, right: Value) -> Op:
     return op.select(y < 0, name in ("ne", "lt", "le"), _apply(name, x, y))
 
 
+def _compare_floats(name: str, left: Value, right: Value) -> Op:
+    """Compare numbers of which one at least is a float.
+
+    A rounded integer of 64 bits is on the same side of a float as the integer itself, or equal to
+    the float: then that is an integer too, and these compare.
+    """
+    a, b = as_f64(left), as_f64(right)
+    rounded = _apply(name, a, b)
+    if not (_is_rounded(left, right) or _is_rounded(right, left)):
+        return rounded
+    is_left = left.op.physical == "i64"
+    whole, number = (left, b) if is_left else (right, a)
+    kind = "uint64" if whole.dtype.name == "uint64" else "int64"
+    found, is_inside = truncate_to(number, kind, *INTEGER_RANGE[kind])
+    other = Value(DType(kind), found)
+    sides = (replace(whole, dtype=other.dtype), other)
+    first, second = sides if is_left else (other, sides[0])
+    exact = (
+        _compare_unsigned(name, first, second)
+        if kind == "uint64"
+        else _apply(name, first.op, second.op)
+    )
+    below = name in (("lt", "le", "ne") if is_left else ("gt", "ge", "ne"))  # 2**63, or 2**64
+    return op.select(a.eq(b), op.select(is_inside, exact, op.literal(below, "b1")), rounded)
+
+
+def _is_rounded(value: Value, other: Value) -> bool:
+    """Return whether an integer may need more bits than a float has, beside another value."""
+    if value.op.physical != "i64" or value.dtype.name not in ("int64", "uint64"):
+        return False
+    match value.node, other.node:
+        case Literal(int(whole)), _:
+            return abs(whole) > _EXACT
+        case _, Literal(int() | float() as number):
+            return not abs(number) < _EXACT
+        case _, Literal(None):
+            return False
+        case _:
+            return True
+
+
 def _lower(name: str) -> Callable[[Sequence[Value], Mapping[str, Any]], Value]:
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
         left, right = values
@@ -125,7 +169,8 @@ def _lower(name: str) -> Callable[[Sequence[Value], Mapping[str, Any]], Value]:
             return Value(BOOL, _apply(name, x.op, y.op), x.ok & y.ok, join_status(x, y))
         if "f64" in (left.op.physical, right.op.physical):
             a, b = as_f64(left), as_f64(right)
-            return Value(BOOL, _apply(name, a, b), op.is_number(a) & op.is_number(b), status)
+            found = _compare_floats(name, left, right)
+            return Value(BOOL, found, op.is_number(a) & op.is_number(b), status)
         ok = left.ok & right.ok
         if "uint64" in (left.dtype.name, right.dtype.name):
             return Value(BOOL, _compare_unsigned(name, left, right), ok, status)
@@ -140,6 +185,7 @@ def _row(name: str) -> ScalarFunction:
         _lower(name),
         n_args=2,
         written=Infix(_SIGNS[name]),
+        tells_apart=name in ("eq", "ne"),
     )
 
 

@@ -120,5 +120,7 @@ PARAMETERS = (
 )
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "hash": ScalarFunction(_type, _hash, parameters=PARAMETERS, largest=largest_bucket)
+    "hash": ScalarFunction(
+        _type, _hash, parameters=PARAMETERS, largest=largest_bucket, tells_apart=True
+    )
 }

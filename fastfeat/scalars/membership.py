@@ -59,11 +59,12 @@ def _is_in_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 def numeric_keys(value: Value, elements: Sequence[Any]) -> tuple[Op, dict[Any, Any]]:
     """Return the value as it is searched, and by key, in order, the elements that it could equal.
 
-    A key is what an element is in the column: the float nearest to it, or the int64 pattern of an
-    integer. Integer columns are compared exactly: no integer equals 0.5 or 2**64.
+    A key is what an element is in the column: a float, or the int64 pattern of an integer. Columns
+    are compared exactly: no integer equals 0.5 or 2**64, and no float equals 2**53 + 1.
     """
     if value.op.physical == "f64":
-        floats = [e for e in elements if abs(e) <= sys.float_info.max or abs(e) == math.inf]
+        finite = [e for e in elements if abs(e) <= sys.float_info.max or abs(e) == math.inf]
+        floats = [e for e in finite if float(e) == e]
         keys = {float(e) + 0.0: e for e in floats}  # -0.0 equals 0.0
         return value.op, dict(sorted(keys.items()))
     low, high = INTEGER_RANGE["uint64" if value.dtype.name == "uint64" else "int64"]
@@ -197,6 +198,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         _is_in_type,
         _is_in,
         parameters=(Parameter("values", Several(Constant()), "constants of the type of x"),),
+        tells_apart=True,
     ),
     "is_between": ScalarFunction(
         _between_type,
@@ -211,6 +213,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "replace_strict": ScalarFunction(
         _replace_type,
         _replace,
+        tells_apart=True,
         parameters=(
             Parameter(
                 "default",

@@ -27,6 +27,8 @@ YEAR_OUT_OF_RANGE = 512
 DATE_OUT_OF_RANGE = 1024
 COUNT_OUT_OF_RANGE = 2048
 TIME_OUT_OF_RANGE = 4096
+TIME_AMBIGUOUS = 8192
+TIME_SKIPPED = 16384
 
 NO_STATUS = op.literal(0, "i64")
 
@@ -128,7 +130,11 @@ class ScalarFunction:
         largest: of a function whose results are codes, from 0 on: the largest one.
         repeats_s: of a part of a time the seconds after which it comes again, a week at most; 0
             where it does not.
+        repeats_yearly: whether it is a part of a time that comes again with each year, and lasts a
+            month or longer.
         names_categories: whether its integers are numbers of categories, or say that a row has one.
+        tells_apart: whether its result depends on which values of its arguments are equal, so that
+            two that were rounded to one would be taken for one.
     """
 
     result: TypeRule
@@ -143,7 +149,9 @@ class ScalarFunction:
     written: Form = None
     largest: LargestCode | None = None
     repeats_s: int = 0
+    repeats_yearly: bool = False
     names_categories: bool = False
+    tells_apart: bool = False
 
 
 def join_status(*values: Value) -> Op:

@@ -118,6 +118,7 @@ class StepFunction:
         written: how a call is written in Python.
         largest: of codes, the largest one, as that of a scalar function.
         names_categories: whether its integers are numbers of categories, or say that a row has one.
+        tells_apart: as of a scalar function.
     """
 
     result: TypeRule
@@ -141,6 +142,7 @@ class StepFunction:
     written: Form = None
     largest: LargestCode | None = None
     names_categories: bool = False
+    tells_apart: bool = False
 
 
 def function_of_row(

@@ -31,7 +31,7 @@ NOT_FOR_USERS = {"expression": {*REFUSED}}
 ATTRIBUTES = {
     "plan": {
         *("features", "label", "outcomes", "dtype", "keep", "label_delay", "known"),
-        *("known_tables", "row_id", "codes", "columns", "late"),
+        *("known_tables", "known_clocks", "row_id", "codes", "columns", "late"),
     },
     "fitted": {
         *("plan", "schema", "feature_names", "n_codes", "categories", "inputs", "n_rows"),

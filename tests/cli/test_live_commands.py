@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -73,6 +74,32 @@ def test_replay_writes_what_was_served(run: Run, state: Path) -> None:
     assert served["offset"].to_pylist() == list(range(20, 40))
     expected = ff.load("live.fastfeat").transform(rows().slice(20), history=rows().slice(0, 20))
     assert served["sum"].to_pylist() == expected["sum"].to_pylist()
+
+
+def test_a_tail_of_what_was_served_ends_with_1(run: Run, state: Path) -> None:
+    assert run("state", "compact", "state.db").exit_code == 0
+    with ff.load("live.fastfeat").online(path="state.db") as live:
+        live.process(rows(45).slice(40))
+    told = "2 changes of 20 rows, no longer recomputable since "
+    result = run("replay", "state.db", "--to", "served.parquet", "--junit", "replay.xml", "--json")
+    assert result.exit_code == 1
+    assert not Path("served.parquet").exists()
+    found = json.loads(result.stdout)
+    assert (found["n_rows"], found["not_covered"]["n_rows"], found["n_served"]) == (5, 20, None)
+    assert found["findings"] == ["served"]
+    assert {case["name"]: case["result"] for case in found["changes"]} == {
+        "changes": "ok",
+        "not covered": "warning",
+        "served": "finding",
+    }
+    assert told in Path("replay.xml").read_text("utf-8")
+    result = run("replay", "state.db", "--to", "served.parquet")
+    assert told in result.stdout
+    assert result.stdout.rstrip().endswith("To write the rows that are there: --partial")
+    result = run("replay", "state.db", "--to", "served.parquet", "--partial")
+    assert result.exit_code == 0, result.stderr
+    assert "served: 5 rows" in result.stdout
+    assert run("replay", "state.db").exit_code == 0
 
 
 def test_show_tells_what_a_state_holds(run: Run, state: Path) -> None:

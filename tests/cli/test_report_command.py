@@ -26,14 +26,21 @@ def test_a_report_is_written_with_its_verdict(run: Run, folder: Path, fitted_fil
 def test_a_report_of_the_plan_alone_needs_no_rows(
     run: Run, folder: Path, fitted_file: Path
 ) -> None:
-    result = run("report", fitted_file.name, "--title", "Mine")
+    result = run("report", fitted_file.name, "-o", "mine.html", "--title", "Mine")
     assert result.stdout == (
-        "report.html: No rows were given: this tells what the plan is, and what it was fitted on\n"
+        "mine.html: No rows were given: this tells what the plan is, and what it was fitted on\n"
     )
-    assert "<title>Mine</title>" in (folder / "report.html").read_text("utf-8")
+    assert "<title>Mine</title>" in (folder / "mine.html").read_text("utf-8")
 
 
 def test_what_is_not_there_is_an_error(run: Run, folder: Path, fitted_file: Path) -> None:
-    assert run("report", "none.fastfeat").exit_code == 2
-    assert run("report", fitted_file.name, "none.parquet").exit_code == 2
-    assert not (folder / "report.html").exists()
+    for names in (["none.fastfeat"], [fitted_file.name, "none.parquet"]):
+        assert run("report", *names, "-o", "page.html").exit_code == 2
+        assert "page.html" not in {path.name for path in folder.iterdir()}
+
+
+def test_a_report_is_told_where_it_goes(run: Run, folder: Path, fitted_file: Path) -> None:
+    before = sorted(folder.iterdir())
+    result = run("report", fitted_file.name)
+    assert (result.exit_code, sorted(folder.iterdir())) == (2, before)
+    assert "Missing option '-o' / '--out'" in result.stderr

@@ -140,7 +140,8 @@ def _good(function: str, parameter: str) -> str:
 
 
 _PLAN_OPTIONS = (
-    *("label", "outcomes", "dtype", "keep", "label_delay", "known", "known_tables", "row_id"),
+    *("label", "outcomes", "dtype", "keep", "label_delay", "known", "known_tables"),
+    *("known_clocks", "row_id"),
 )
 _DATA_CALLS = (
     "plan.fit({})",

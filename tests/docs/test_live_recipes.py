@@ -63,7 +63,7 @@ def test_feast_gives_back_the_bits_that_were_served(
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    served = pq.read_table("served.parquet").to_pylist()
+    served = pq.read_table("demo/served.parquet").to_pylist()
     latest = {row["card"]: row for row in served}  # in order of time
     assert found["card"] == ["card 0", "card 1", "card 2"]
     for name in ("n_1h", "mean_1h", "fraud_7d"):

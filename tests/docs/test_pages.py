@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,16 @@ from fastfeat.operators.operator import Operator
 
 PRINTED = {"README.md": "air_time", "docs/live.md": "card", "docs/training.md": "late_7d"}
 """What the code of a page prints, among other things: what a leak, or a late row, says."""
+
+
+def untracked(folder: Path) -> list[str]:
+    """Return the files that `git status` of a clone would show if they stood in its root."""
+    ignored = ["--others", f"--exclude-from={ROOT / '.gitignore'}"]
+    subprocess.run(["git", "init", "--quiet", folder], check=True)
+    found = subprocess.run(
+        ["git", "-C", folder, "ls-files", *ignored], check=True, capture_output=True, text=True
+    )
+    return found.stdout.splitlines()
 
 
 def has_compiler() -> bool:
@@ -45,6 +56,7 @@ def test_every_python_block_runs(
         found = [block for block in found if '"emulated"' not in block]
     run_blocks(page, found)
     assert PRINTED.get(name_of(page), "") in capsys.readouterr().out
+    assert untracked(demo_folder) == []
 
 
 @pytest.mark.large
@@ -98,13 +110,21 @@ def test_every_file_that_a_page_of_contributing_names_exists() -> None:
     assert [(page, path) for page, path in paths if not (ROOT / path).exists()] == []
 
 
-def test_every_fastfeat_command_of_the_readme_runs(demo_folder: Path) -> None:
+def test_every_fastfeat_command_of_the_readme_runs_and_leaves_the_tree_clean(
+    demo_folder: Path,
+) -> None:
     lines = [line for block in blocks(README, "sh") for line in block.splitlines()]
     commands = [line for line in lines if line.startswith("fastfeat ")]
     assert len(commands) >= 4
     for command in commands:
         result = CliRunner().invoke(app, shlex.split(command)[1:])
         assert result.exit_code == 0, f"{command}: {result.output}"
+        assert untracked(demo_folder) == [], command
+
+
+def test_a_file_that_git_does_not_ignore_is_found(demo_folder: Path) -> None:
+    (demo_folder / "check.xml").write_text("")
+    assert untracked(demo_folder) == ["check.xml"]
 
 
 @pytest.mark.filterwarnings("ignore:.*too few values in the training data")

@@ -59,11 +59,20 @@ def test_every_readable_arrow_type_has_its_dtype(given):
     assert dtype_of(given) == READ_AS[given]
 
 
+@pytest.mark.parametrize(
+    "given", [pa.decimal128(38, 0), pa.decimal128(5, -2), pa.decimal256(60, 0)], ids=str
+)
+def test_decimals_without_digits_after_the_point_are_integers(given):
+    assert dtype_of(given) == dtypes.INT64
+    assert dtype_of(pa.list_(given)) == dtypes.list_of(dtypes.INT64)
+
+
 @pytest.mark.parametrize("name", ["decimal32", "decimal64"])
 def test_narrow_decimals_are_decimals(name):
     if not hasattr(pa, name):
         pytest.skip(f"this pyarrow has no {name}")
     assert dtype_of(getattr(pa, name)(5, 1)) == dtypes.DECIMAL
+    assert dtype_of(getattr(pa, name)(5, 0)) == dtypes.INT64
 
 
 @pytest.mark.parametrize("given", UNREADABLE, ids=str)

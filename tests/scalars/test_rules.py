@@ -56,8 +56,10 @@ RULES: dict[str, tuple[ff.Expr, list[Any]]] = {
     "integer % 0 is missing": (col("i") % 0, MISSING),
     "INT64_MIN % -1 is 0": (col("i") % -1, [0, 0, None, 0, 0]),
     "0.0 // and % as Python": (lit(1.0) // 0.1 + 0 * col("x").fill_null(0).clip(0, 0), [9.0] * 5),
-    "an integer meets a float by one rounding": (col("i") == 2.0**63,
-                                                 [False, False, None, True, False]),
+    "an integer is added to a float by one rounding": (
+        col("i") + 0.0, [1.0, -(2.0**63), None, 2.0**63, 0.0]),
+    "an integer equals a float of its value": (col("i") == 2.0**63,
+                                               [False, False, None, False, False]),
     "uint64 is compared exactly": (col("u") > col("i"), [False, True, None, True, False]),
     "uint64 divides": (col("u") / 1, [1.0, 2.0**64, None, 2.0**63, 0.0]),
     "a literal is weak": (col("h") * 2, [2.0, None, None, math.inf, -0.0]),

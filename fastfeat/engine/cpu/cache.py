@@ -135,7 +135,8 @@ def _progress_of(text: str) -> Generator[None]:
         _burst.began, _burst.n = now, 0
     _burst.n += 1
     try:
-        with doing(f"compiling kernel {_burst.n} ({_name(text)})", since=_burst.began):
+        told = f"compiling kernel {_burst.n} ({_name(text)})"
+        with doing(told, since=_burst.began, is_event=True):
             yield
     finally:
         _burst.ended = time.monotonic()
@@ -187,17 +188,29 @@ def _lock_of(path: Path) -> int | None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError:
         return None
-    ends = time.monotonic() + _LONGEST_WAIT
-    while time.monotonic() < ends:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        if _is_locked(descriptor):
             return descriptor
-        except BlockingIOError:
-            time.sleep(_ASKED_AGAIN)
-        except OSError:  # a disk without locks
-            break
+        with doing("waiting for another process that compiles a kernel", is_event=True):
+            ends = time.monotonic() + _LONGEST_WAIT
+            while time.monotonic() < ends:
+                time.sleep(_ASKED_AGAIN)
+                if _is_locked(descriptor):
+                    return descriptor
+    except OSError:  # a disk without locks
+        pass
     os.close(descriptor)
     return None
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Lock a file that no other process has locked; return whether it is done."""
+    assert fcntl is not None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _path(key: str) -> Path | None:

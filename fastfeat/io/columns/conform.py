@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
 from fastfeat.io.columns.bits import array_of_values, present_rows
@@ -133,6 +133,8 @@ def _check_exact(
         if wrong.any():
             row = at + int(np.argmax(wrong))
             shown = _shown(column, row, first_row)
+            if pa.types.is_decimal(column.type) and dtype == INT64:
+                raise InvalidData(f"{column_text(name)}: {shown} {_NO_INT64}")
             raise InvalidData(
                 f"{column_text(name)}: {shown} is not exactly a value of type "
                 f"{dtype}, which fit saw (got {known_type(column.type)}). "
@@ -161,10 +163,15 @@ def _hint(given: DType | None, wanted: DType) -> str:
     if given is None or given.name != "timestamp" or wanted.name != "timestamp":
         return "Cast the column yourself, or fit again"
     if given.tz is None:
-        return f"Say which zone these times are in: convert the column to {wanted}"
-    if wanted.tz is None:
-        return "fit saw times without a zone: convert the column to UTC and drop the zone"
-    return f"Calendar parts depend on the zone: convert the column to {wanted.tz}"
+        return (
+            f"Say which zone these times are in: 'UTC', or {wanted.tz!r} for local times there "
+            f"(pandas: .dt.tz_localize({wanted.tz!r}); Polars: "
+            f".dt.replace_time_zone({wanted.tz!r}))"
+        )
+    return (
+        "fit saw times without a zone. Give them here in the same way: as local times, or as UTC, "
+        "without their zone"
+    )
 
 
 def _first_value(column: ChunkedArray) -> str:
@@ -193,6 +200,11 @@ def _scalar_text(scalar: Any) -> str:
         return str(scalar.value)
 
 
+_NO_INT64 = (
+    "is not a value of int64, as which decimals without digits after the point are read. Cast the "
+    "column before: ids to text, column.cast(pyarrow.string()), and amounts to "
+    "pyarrow.float64(), which rounds"
+)
 _ALWAYS_CONVERTED = frozenset({"float16", "decimal", "null"})
 _LONGEST = 60
 

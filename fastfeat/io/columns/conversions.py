@@ -2,8 +2,8 @@
 
 Those between float widths give the same bits with flush-to-zero switched on. A library may do that
 for the whole process; the processor's own conversions then turn subnormal numbers into zeros
-without a word. Decimals become integers and correctly rounded float64, which is how a plan reads
-them.
+without a word. Decimals become integers, as a plan reads those without digits after the point, and
+correctly rounded float64, as it reads the others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import FLOAT_FORMATS, INTEGER_RANGE, PER_SECOND, DType
-from fastfeat.io.arrow import Array
+from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.bits import Flags, present_rows, unpack
 
 _SMALLEST = 2.0**-149  # the smallest float32 above zero
@@ -111,20 +111,28 @@ def rounded(units: int, scale: int) -> float:
 
 def _small_units(array: Array) -> tuple[NDArray[np.int64], Flags]:
     """Return the values in units of the last digit, and where they are at most 2**53."""
-    width = array.type.bit_width // 8
-    count = len(array)
-    if count == 0:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_)
-    data, start = array.buffers()[1], array.offset * width
-    if width == 4:
-        units = np.frombuffer(data, np.int32, count, start).astype(np.int64)
-        return units, np.ones(count, dtype=np.bool_)
-    words = np.frombuffer(data, np.int64, count * width // 8, start).reshape(count, width // 8)
-    units = words[:, 0].copy()
+    words = _words(array)
+    units = words[:, 0].astype(np.int64)
     fits = (units >= -_EXACT_INTEGER) & (units <= _EXACT_INTEGER)
-    for word in range(1, width // 8):
+    for word in range(1, words.shape[1]):
         fits &= words[:, word] == units >> 63
     return units, fits
+
+
+def _words(array: Array) -> NDArray[np.int64]:
+    """Return decimals in units of their last digit as words of 64 bits, the lowest one first.
+
+    Returns:
+        Shape (n_rows, n_words); of decimals of 32 bits the words are copies.
+    """
+    width, count = array.type.bit_width // 8, len(array)
+    n_words = max(width // 8, 1)
+    if count == 0:
+        return np.empty((0, n_words), np.int64)
+    data, start = array.buffers()[1], array.offset * width
+    if width == 4:
+        return np.frombuffer(data, np.int32, count, start).astype(np.int64).reshape(count, 1)
+    return np.frombuffer(data, np.int64, count * n_words, start).reshape(count, n_words)
 
 
 class ConvertedPiece(NamedTuple):
@@ -152,11 +160,14 @@ def conversion(
 
 
 def _family(dtype: DType) -> tuple[str, str | None] | None:
-    """Return the family of types with values in common; text and null have none, each zone one."""
+    """Return the family of types with values in common; text and null have none.
+
+    Timestamps with a zone are one family: the zone decides how parts are taken, not the instant.
+    """
     if dtype.name in ("date32", "date64"):
         return "timestamp", None
     if dtype.is_temporal:
-        return dtype.name, dtype.tz
+        return dtype.name, None if dtype.tz is None else "instant"
     return ("number", None) if dtype.is_number and dtype.name != "null" else None
 
 
@@ -168,7 +179,9 @@ def _number_kind(dtype: DType) -> str:
 
 
 def _from_whole(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
-    """Return integers or booleans as another type of number."""
+    """Return integers or booleans as another type of number; decimals may be whole too."""
+    if pa.types.is_decimal(piece.type):
+        return _from_decimal(piece, given, wanted)
     values = read_values(piece, given)
     present = present_rows(piece)
     if _number_kind(wanted) == "whole":
@@ -213,19 +226,15 @@ def _from_decimal(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
     """Return decimals as another type of number: read as decimals are, or value by value."""
     del given
     present = present_rows(piece)
+    if _number_kind(wanted) == "whole":
+        values, exact = _whole_decimals(piece, wanted)
+        return ConvertedPiece(values.astype(np.dtype(wanted.name), copy=False), exact, present)
     wide = decimal_to_float64(piece)
     if wanted.name == "decimal":
         return _from_wide(wide, present, wanted)
     units = decimal_units(piece, np.arange(len(piece)))
     scale = piece.type.scale
     true_values = [Fraction(value) / Fraction(10) ** scale for value in units]
-    if _number_kind(wanted) == "whole":
-        low, high = _whole_range(wanted)
-        fits = [value.denominator == 1 and low <= value <= high for value in true_values]
-        whole = [int(value) if fit else 0 for value, fit in zip(true_values, fits, strict=True)]
-        return ConvertedPiece(
-            np.array(whole, dtype=np.dtype(wanted.name)), np.array(fits, bool), present
-        )
     result = _from_wide(wide, present, wanted)
     is_finite = np.isfinite(wide)
     same = [
@@ -233,6 +242,40 @@ def _from_decimal(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
         for ok, near, value in zip(is_finite.tolist(), wide.tolist(), true_values, strict=True)
     ]
     return ConvertedPiece(result.values, result.exact & np.array(same, bool), present)
+
+
+def _whole_decimals(piece: Array, wanted: DType) -> tuple[NDArray[Any], Flags]:
+    """Return decimals as int64 or uint64 patterns, and where they are values of a whole type."""
+    low, high = _whole_range(wanted)
+    scale, is_signed = piece.type.scale, low < 0
+    units, fits = _units_of_64_bits(piece, is_signed=is_signed)
+    most = 19  # digits of the largest power of ten in 64 bits
+    if abs(scale) > most or (is_signed and abs(scale) == most):  # of these values only 0 is whole
+        fits &= units == 0
+    elif scale > 0:
+        power = units.dtype.type(10**scale)
+        fits &= units % power == 0
+        units = units // power
+    elif scale < 0:
+        power, limits = 10**-scale, np.iinfo(units.dtype)
+        fits &= (units <= limits.max // power) & (units >= -(-limits.min // power))
+        units = units * units.dtype.type(power)
+    if high < np.iinfo(units.dtype).max:
+        fits &= (units >= low) & (units <= high)
+    return units, fits
+
+
+def _units_of_64_bits(array: Array, *, is_signed: bool) -> tuple[NDArray[Any], Flags]:
+    """Return decimals in units of their last digit, and where these fit 64 bits."""
+    words = _words(array)
+    units = words[:, 0].copy()
+    sign = units >> 63 if is_signed else np.int64(0)
+    further = [words[:, word] == sign for word in range(1, words.shape[1])]
+    if further:
+        fits = np.logical_and.reduce(further) if len(further) > 1 else further[0]
+    else:
+        fits = np.ones(len(units), np.bool_) if is_signed else units >= 0
+    return units.view(np.int64 if is_signed else np.uint64), fits
 
 
 def _rescale(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:

@@ -83,7 +83,7 @@ def supported(dtype: DType | UnsupportedType, name: str) -> DType:
 def arrow_type(dtype: DType) -> DataType:
     """Return the Arrow type that a feature of a type is given out in.
 
-    A decimal is read, and therefore given out, as float64.
+    A decimal with digits after the point is read, and therefore given out, as float64.
     """
     match dtype.name:
         case "timestamp":
@@ -105,8 +105,8 @@ def arrow_type(dtype: DType) -> DataType:
 def storage_type(dtype: DType) -> DataType:
     """Return the Arrow type of the plain storage that a kernel reads a column of a type from.
 
-    Times, dates and durations are their integers; float16, decimals and null are float64. Lists
-    are large lists of such values, and of large strings.
+    Times, dates and durations are their integers; float16, decimals with a scale and null are
+    float64. Lists are large lists of such values, and of large strings.
     """
     if dtype.of is not None:
         text = dtype.of == dtypes.UTF8
@@ -123,7 +123,11 @@ def column_text(name: str) -> str:
 
 
 def known_type(arrow: DataType) -> DType | None:
-    """Return the DType of an Arrow type, or None when no expression can read it."""
+    """Return the DType of an Arrow type, or None when no expression can read it.
+
+    Decimals without digits after the point are int64: warehouses write the ids of rows as
+    decimal(38, 0), and as float64 two neighbours above 2**53 would be one key.
+    """
     plain = _INPUT.get(arrow.id)
     if plain is not None:
         return plain
@@ -138,7 +142,9 @@ def known_type(arrow: DataType) -> DType | None:
         return None if element is None or element.is_list else dtypes.list_of(element)
     if pa.types.is_dictionary(arrow) or pa.types.is_run_end_encoded(arrow):
         return known_type(arrow.value_type)
-    return dtypes.DECIMAL if pa.types.is_decimal(arrow) else None
+    if not pa.types.is_decimal(arrow):
+        return None
+    return dtypes.INT64 if arrow.scale <= 0 else dtypes.DECIMAL
 
 
 def is_list_type(arrow: DataType) -> bool:

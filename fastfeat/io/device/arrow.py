@@ -212,6 +212,8 @@ def _event(imported: ImportedArray) -> int | None:
 
 def _is_plain(dtype: DType, kind: Any) -> bool:
     """Return whether the values of a type are stored as kernels read them."""
-    if dtype.name in ("utf8", "list", "float16", "decimal", "null") or pa.types.is_dictionary(kind):
+    if dtype.name in ("utf8", "list", "float16", "null") or pa.types.is_dictionary(kind):
+        return False
+    if pa.types.is_decimal(kind):
         return False
     return not pa.types.is_run_end_encoded(kind) and kind.bit_width == storage_type(dtype).bit_width

@@ -159,10 +159,18 @@ class Chain:
         outputs = Digest(b"", b"", b"")
         return self._link(_fields(change, artifacts), self._inputs(change), outputs, b"")
 
-    def base(self, base: Base, settings: Settings, artifacts: Artifacts) -> Link:
-        """Return the link of a whole state, which takes the place of the changes before it."""
+    def base(self, base: Base, settings: Settings, artifacts: Artifacts, past: bytes = b"") -> Link:
+        """Return the link of a whole state, which takes the place of the changes before it.
+
+        Args:
+            base: the state.
+            settings: of it.
+            artifacts: of each plan.
+            past: the last seal of the changes before it, see `seal`; empty where there is none.
+        """
         rows = pa.table({}) if base.rows is None else base.rows
         facts = {"offsets": dict(base.offsets), "swept": list(base.swept), **asdict(settings)}
+        facts |= {"past": past.hex()} if past else {}
         tables = [
             part
             for name in sorted(base.tables)
@@ -298,7 +306,23 @@ class Audit:
         made = Chain(self.key, before or BEGIN).link(entry, self.artifacts)
         return made.digest, made.noted()
 
-    def base(self, before: bytes, base: Base, settings: Settings) -> Links:
-        """Return the links of a whole state after the link before it."""
-        made = Chain(self.key, before or BEGIN).base(base, settings, self.artifacts)
+    def base(self, before: bytes, base: Base, settings: Settings, past: bytes = b"") -> Links:
+        """Return the links of a whole state after the link before it; see `Chain.base`."""
+        made = Chain(self.key, before or BEGIN).base(base, settings, self.artifacts, past)
         return Links(before, made.digest, made.noted())
+
+    def seal(self, before: bytes, facts: bytes, links: bytes) -> bytes:
+        """Return the seal of changes that are no longer there; see `seal_of`."""
+        return seal_of(self.key, before, facts, links)
+
+
+def seal_of(key: bytes, before: bytes, facts: bytes, links: bytes) -> bytes:
+    """Return the seal of changes of which the links alone are kept.
+
+    Args:
+        key: of the state.
+        before: the seal of those before them; empty for none.
+        facts: what else is kept of them.
+        links: their links.
+    """
+    return keyed(key, [b"past", before, facts, links])

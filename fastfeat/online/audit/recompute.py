@@ -7,7 +7,7 @@ the rows that came in, what they gave, what is told of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -26,13 +26,18 @@ from fastfeat.online.audit.chain import (
 from fastfeat.online.audit.digests import Digest, names_of
 from fastfeat.online.file.entries import WrittenEntry
 from fastfeat.online.lower.live_plan import lower
-from fastfeat.online.state.changes import Base, Change, ChangeResults, Entry, Settings
+from fastfeat.online.state.changes import (
+    WITHOUT_ROWS,
+    Base,
+    Change,
+    ChangeResults,
+    Entry,
+    Settings,
+)
 from fastfeat.online.state.state import State
 from fastfeat.plan.run.fitted import Fitted
 
 Plans = Mapping[str, Fitted]
-_WITHOUT_ROWS = frozenset({"forget", "plans", "sweep"})
-"""Changes whose rows say what is done, and are none of the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,13 @@ class Differs(Exception):
     ) -> None:
         super().__init__(what)
         self.difference = Difference(segment, change, *place, what)
+
+    @staticmethod
+    def of(difference: Difference) -> Differs:
+        """Return a difference that is known, on its way out."""
+        found = Differs(None, None, difference.what)
+        found.difference = difference
+        return found
 
 
 class _Entries:
@@ -150,9 +162,10 @@ class Again:
         link, entry = self._link(written), written.entry
         applied = entry.applied if written.plans else self._applied(written, link)
         self._check_answer(written.seq, link, Entry(entry.change, applied))
+        self._check_written(written, applied)
         self.chain = self.chain.after(link)
         self.n_changes += 1
-        if entry.change.kind not in _WITHOUT_ROWS:
+        if entry.change.kind not in WITHOUT_ROWS:
             self.n_rows += entry.change.rows.num_rows
         return applied
 
@@ -203,6 +216,21 @@ class Again:
         if link.digest != found.digest:
             raise Differs(seq, change, "its link is another than follows from it")
 
+    def _check_written(self, written: WrittenEntry, applied: ChangeResults) -> None:
+        """Raise where the file has something else of a change than it gave: opening reads that."""
+        noted, change = written.entry.applied, written.entry.change
+        if written.altered:
+            raise Differs(written.seq, change, written.altered)
+        is_same = np.array_equal(noted.stored, applied.stored)
+        if is_same and (noted.kept or applied.kept):
+            tables = [answered_tables(replace(one, features={})) for one in (noted, applied)]
+            n_rows = len(applied.stored)
+            first, second = (self.chain.digest(one, n_rows, "outputs") for one in tables)
+            is_same = first == second
+        if not is_same:
+            what = "what stands in the file beside its rows is other than what it gave"
+            raise Differs(written.seq, change, what)
+
 
 def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base) -> Again:
     """Return a state that changes are done again in.
@@ -250,5 +278,9 @@ def _change_text(change: Change) -> str:
     """Return in a few words what a change is."""
     name = f" {change.name!r}" if change.name else ""
     source = f" from {change.source}" if change.source else ""
-    when = datetime.fromtimestamp(change.time_ns / 1e9, UTC).isoformat(" ", "seconds")
-    return f"{change.kind}{name}{source} at {when}"
+    return f"{change.kind}{name}{source} at {moment_text(change.time_ns)}"
+
+
+def moment_text(time_ns: int) -> str:
+    """Return a time of this machine's clock as text, in UTC."""
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(" ", "seconds")

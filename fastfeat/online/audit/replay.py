@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 from fastfeat.errors import InvalidPlan, StateError, TypeMismatch, counted, shortened
 from fastfeat.online.audit.chain import (
@@ -20,13 +20,24 @@ from fastfeat.online.audit.chain import (
     artifacts_of,
     differing_texts,
     link_of,
+    seal_of,
 )
-from fastfeat.online.audit.recompute import Again, Difference, Differs, Plans, begun, place_of
+from fastfeat.online.audit.recompute import (
+    Again,
+    Difference,
+    Differs,
+    Plans,
+    begun,
+    moment_text,
+    place_of,
+)
 from fastfeat.online.audit.served_features import ServedCounts, finish, served_plan, writing_served
 from fastfeat.online.file.entries import WrittenEntry
 from fastfeat.online.file.follower import Follower
+from fastfeat.online.file.past import Past
+from fastfeat.online.file.state_file import path_of
+from fastfeat.online.file.write_lock import noted_commit
 from fastfeat.online.state.changes import Change, ChangeResults
-from fastfeat.online.state.state import State
 from fastfeat.plan.keep.artifact import fitted_of_bytes, read_artifact
 from fastfeat.plan.run.fitted import Fitted
 
@@ -34,38 +45,120 @@ Artifact = Fitted | Plans | str | os.PathLike[str]
 PlansOf = Callable[[Mapping[str, bytes]], Plans]
 Take = Callable[[Change, ChangeResults], None]
 """Is given each change that was done again and found as it was noted."""
+UNKNOWN_LINK = Difference(
+    None,
+    None,
+    None,
+    None,
+    "the link that was noted elsewhere is not in the chain: the file was written anew, or another "
+    "was put in its place",
+)
+
+
+Noted = Literal["known and verified", "known, no longer recomputable", "unknown: rewritten"]
+"""The three things that a file can say of a link that was noted elsewhere."""
+VERIFIED, KNOWN, UNKNOWN = get_args(Noted)
+
+
+@dataclass(frozen=True, slots=True)
+class NotCovered:
+    """The changes of a state that cannot be done again any more: their links alone are kept.
+
+    Args:
+        n_changes: how many changes.
+        n_rows: how many rows they have; None where an earlier version did not note it.
+        since_ns: when the last of them were replaced, in nanoseconds since 1970; None where there
+            is none, or an earlier version did not note it.
+    """
+
+    n_changes: int = 0
+    n_rows: int | None = 0
+    since_ns: int | None = None
+
+    def __str__(self) -> str:
+        """Return the numbers, and since when they are so."""
+        rows = "rows that were not counted" if self.n_rows is None else counted(self.n_rows, "row")
+        since = "" if self.since_ns is None else f" since {moment_text(self.since_ns)}"
+        return f"{counted(self.n_changes, 'change')} of {rows}, no longer recomputable{since}"
+
+    def and_also(self, n_changes: int, n_rows: int | None, since_ns: int | None) -> NotCovered:
+        """Return these changes and others."""
+        rows = None if self.n_rows is None or n_rows is None else self.n_rows + n_rows
+        times = [one for one in (self.since_ns, since_ns) if one is not None]
+        return NotCovered(
+            self.n_changes + n_changes,
+            rows,
+            max(times, default=None),
+        )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Replay:
-    """The result of `ff.replay`; prints as a line, or two.
+    """The result of `ff.replay`; prints as some lines.
 
     Args:
         n_changes: how many changes were done again and found as they were noted.
         n_rows: how many rows they have.
         head: the last link that fits: noted elsewhere, it is what `head=` takes.
         difference: the first one; None where there is none.
+        not_covered: the changes that can no longer be done again: with those that were, all that
+            the state ever had.
+        noted: what is known of the link that `head=` names: "known and verified", "known, no longer
+            recomputable" or "unknown: rewritten"; None without `head=`, and after a difference.
+        noted_since_ns: of "known, no longer recomputable" since when, in nanoseconds since 1970;
+            None where an earlier version did not note it.
         served: what was written to the file of features; None for none.
+        is_withheld: whether there is no such file because it would lack rows; see `partial=`.
     """
 
     n_changes: int
     n_rows: int
     head: bytes
     difference: Difference | None
+    not_covered: NotCovered = NotCovered()
+    noted: Noted | None = None
+    noted_since_ns: int | None = None
     served: ServedCounts | None = None
+    is_withheld: bool = False
 
     @property
     def ok(self) -> bool:
-        """Whether all is as it was noted."""
+        """Whether all that can be done again is as it was noted."""
         return self.difference is None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every change that the state ever had was done again."""
+        return self.not_covered.n_changes == 0
+
+    @property
+    def withheld_text(self) -> str:
+        """Why there is no file of what was served, and what to do but for the option's name."""
+        return (
+            f"what was served would lack {self.not_covered}. Nothing was written. To write the "
+            "rows that are there"
+        )
+
+    @property
+    def noted_text(self) -> str:
+        """What is known of the link that was noted elsewhere, as text; "" where nothing is."""
+        since = "" if self.noted_since_ns is None else f" since {moment_text(self.noted_since_ns)}"
+        return f"{self.noted or ''}{since}"
+
     def __repr__(self) -> str:
-        """Return a line, and where something differs a second one."""
+        """Return a line, and one more for each further thing."""
         done = f"{counted(self.n_changes, 'change')} of {counted(self.n_rows, 'row')}"
         if self.difference is None:
-            told = f"ok   {done}: every bit and every link; the last one is {self.head.hex()}"
-            return told if self.served is None else f"{told}\n     served: {self.served}"
-        return f"FAIL {self.difference}\n     {done} before it as they were noted"
+            lines = [f"ok   {done}: every bit and every link; the last one is {self.head.hex()}"]
+        else:
+            lines = [f"FAIL {self.difference}", f"     {done} before it as they were noted"]
+        if not self.is_whole:
+            lines.append(f"     not covered: {self.not_covered}")
+        if self.noted is not None:
+            lines.append(f"     the link that was noted: {self.noted_text}")
+        if self.served is not None:
+            lines.append(f"     served: {self.served}")
+        return "\n".join(lines)
 
 
 def replay_state(
@@ -76,68 +169,150 @@ def replay_state(
     to: str | os.PathLike[str] | None = None,
     plan: str | None = None,
     outcomes: Any = None,
+    partial: bool = False,
 ) -> Replay:
     """Return a report of all changes of a state, done again: the first difference, or none.
 
-    Arguments and errors as of `ff.replay`; the fitted plans among them are records.
+    Arguments and errors as of `ff.replay`; the fitted plans among them are records. Where changes
+    are not covered and `partial` is False, nothing is served, and it is for the caller to say so.
     """
     noted = _head_given(head)
-    for option, value in (("plan", plan), ("outcomes", outcomes)):
+    for option, value in (("plan", plan), ("outcomes", outcomes), ("partial", partial or None)):
         if to is None and value is not None:
             raise InvalidPlan(
                 f"{option}= is of the features that were served, and there is no to=. Name their "
                 "file: to='served.parquet'"
             )
-    with closing(Follower(path, checked=False)) as follower:
+    committed = noted_commit(path_of(path))
+    with closing(Follower(path, checked=False)) as follower, follower.holding():
         key = follower.key
         if not key:
             raise StateError(
                 f"{path}: it has no key of an audit, or the key was deleted: nothing that was "
                 "noted of its rows can be compared any more"
             )
-        plans_of = _plans_reader(follower, artifact)
+        walk = _Walk(follower, key, _plans_reader(follower, artifact), noted, committed)
         if to is None:
-            return _replayed(follower, key, plans_of, noted, None)[0]
-        plans = plans_of(follower.plans)
+            return walk.report()
+        plans = walk.plans_of(follower.plans)
         name = served_plan(plans, plan)
         with writing_served(to, plans[name], name) as one:
-            report, state = _replayed(follower, key, plans_of, noted, one.take)
-            if not report.ok or state is None:
+            walk.take = one.take
+            report = walk.report()
+            if not report.ok or walk.again is None:
                 return report
-            return replace(report, served=finish(one, to, outcomes, state.tables))
+            if not (partial or report.is_whole):
+                return replace(report, is_withheld=True)
+            return replace(report, served=finish(one, to, outcomes, walk.again.state.tables))
 
 
-def _replayed(
-    follower: Follower,
-    key: bytes,
-    plans_of: PlansOf,
-    noted: bytes | None,
-    take: Take | None,
-) -> tuple[Replay, State | None]:
-    """Return the report, and the state at the end."""
+@dataclass(slots=True)
+class _Walk:
+    """The changes of a state, done again one after the other.
+
+    Args:
+        follower: its file.
+        key: of the audit.
+        plans_of: reads plans.
+        noted: the link that was noted elsewhere; None for none.
+        committed: how far the state is said to be committed; None where that is not known.
+        take: is given each change that was done again; None for nobody.
+        again: the state with what was done; None before the first whole state.
+        not_covered: what cannot be done.
+        is_met: whether the link that was noted was found, and verified.
+    """
+
+    follower: Follower
+    key: bytes
+    plans_of: PlansOf
+    noted: bytes | None
+    committed: tuple[int, int] | None
+    take: Take | None = None
     again: Again | None = None
-    is_met, last = noted is None, 0
-    try:
-        for base in follower.base_seqs:
-            again = _at_base(follower, base, key, plans_of, again)
-            is_met, last = is_met or again.chain.head == noted, base
-            for written in _each(follower, base):
-                last = written.seq
-                if written.plans:
-                    again = _with_plans(again, plans_of(written.plans))
-                applied = again.replay(written)
-                is_met = is_met or again.chain.head == noted
-                if take is not None:
-                    take(written.entry.change, applied)
-        _check_end(follower, last, is_met=is_met)
-    except Differs as found:
-        difference = found.difference
-    else:
-        difference = None
-    if again is None:
-        return Replay(0, 0, BEGIN, difference), None
-    report = Replay(again.n_changes, again.n_rows, again.chain.head, difference)
-    return report, again.state
+    not_covered: NotCovered = field(default_factory=NotCovered)
+    is_met: bool = False
+
+    def report(self) -> Replay:
+        """Return the report: all is done."""
+        noted: Noted | None = None
+        since: int | None = None
+        difference: Difference | None = None
+        try:
+            past = self._past()
+            self._replay_file(past[-1] if past else None)
+            if self.noted is not None:
+                noted, since = self._known(past, self.noted)
+        except Differs as found:
+            difference = found.difference
+            if difference is UNKNOWN_LINK:
+                noted = UNKNOWN
+        again = self.again
+        done = (0, 0, BEGIN) if again is None else (again.n_changes, again.n_rows, again.chain.head)
+        return Replay(*done, difference, self.not_covered, noted, since)
+
+    def _past(self) -> list[Past]:
+        """Return the changes before the file, of which the links are as they were noted."""
+        try:
+            past, begin = self.follower.past, self.follower.head.base
+        except StateError as error:
+            raise Differs(None, None, str(error)) from None
+        seal, first = b"", past[0].first if past else begin
+        if first:  # an earlier version replaced them, and kept nothing of them
+            self.not_covered = self.not_covered.and_also(first, None, None)
+        for one in past:
+            seal = seal_of(self.key, seal, one.facts, one.links)
+            if one.seal != seal or one.first != first:
+                told = f"the links of the changes {one.first + 1:,} to {one.last:,}, which a whole"
+                raise Differs(None, None, f"{told} state has replaced, are others than those noted")
+            first = one.last
+            self.not_covered = self.not_covered.and_also(
+                one.n_changes, one.n_rows, one.replaced_ns if one.n_changes else None
+            )
+        if first != begin:
+            raise Differs(None, None, f"the links of the changes {first + 1:,} to {begin:,} lack")
+        return past
+
+    def _replay_file(self, past: Past | None) -> None:
+        """Do all changes of the file again."""
+        follower, base = self.follower, self.follower.head.base
+        self._begin(follower, base, past)
+        last = base
+        for written in _each(follower, base):
+            last = written.seq
+            self._replay(written)
+        _check_end(follower, last, self.committed)
+
+    def _begin(self, follower: Follower, base: int, past: Past | None) -> None:
+        """Begin with a whole state."""
+        before = past.link_of(past.last) if past is not None else None
+        seal = b"" if past is None else past.seal
+        self.again = _at_base(follower, base, self.key, self.plans_of, before, seal, self.again)
+        self.is_met |= self.again.chain.head == self.noted
+
+    def _replay(self, written: WrittenEntry) -> None:
+        """Do a change again."""
+        assert self.again is not None
+        if written.plans:
+            self.again = _with_plans(self.again, self.plans_of(written.plans))
+        applied = self.again.replay(written)
+        self.is_met |= self.again.chain.head == self.noted
+        if self.take is not None:
+            self.take(written.entry.change, applied)
+
+    def _known(self, past: list[Past], link: bytes) -> tuple[Noted, int | None]:
+        """Return what is known of the link that was noted, and since when.
+
+        Raises:
+            Differs: nothing is.
+        """
+        if self.is_met:
+            return VERIFIED, None
+        for one in past:
+            if one.has(link):
+                return KNOWN, one.replaced_ns
+        if not past and link == self.follower.links(self.follower.head.base).previous:
+            return KNOWN, None
+        raise Differs.of(UNKNOWN_LINK)
 
 
 def _each(follower: Follower, base: int) -> Iterator[WrittenEntry]:
@@ -153,19 +328,31 @@ def _at_base(
     seq: int,
     key: bytes,
     plans_of: PlansOf,
+    last: bytes | None,
+    seal: bytes,
     before: Again | None,
 ) -> Again:
-    """Return a state as it stands in a base, which is as it was noted."""
+    """Return a state as it stands in a base, which is as it was noted.
+
+    Args:
+        follower: the file.
+        seq: the number of the base.
+        key: of the audit.
+        plans_of: reads plans.
+        last: the link before it; None where it is not known.
+        seal: of the changes before it.
+        before: what was done before; None for nothing.
+    """
     try:
         base, links = follower.base(seq), follower.links(seq)
         plans = plans_of(follower.plans_at(seq))
         link = link_of(links.link, links.digests)
     except StateError as error:
         raise Differs(seq, None, f"the whole state: {error}") from None
-    if before is not None and link.before != before.chain.head:
+    if last is not None and link.before != last:
         raise Differs(seq, None, "the whole state does not follow from the changes before it")
     chain = Chain(key, link.before)
-    found = chain.base(base, follower.settings, artifacts_of(plans))
+    found = chain.base(base, follower.settings, artifacts_of(plans), seal)
     if "artifact" in differing_texts(link, found):
         raise Differs(seq, None, "the whole state: it is one of another artifact")
     if link.inputs != found.inputs:
@@ -175,6 +362,10 @@ def _at_base(
     if link.digest != found.digest:
         what = "the whole state: its tables, offsets or settings are others than those noted"
         raise Differs(seq, None, what)
+    try:
+        follower.check_base(seq)
+    except StateError as error:
+        raise Differs(seq, None, f"the whole state: {error}") from None
     again = begun(key, link.digest, plans, follower.settings, base)
     if before is not None:
         again.n_changes, again.n_rows = before.n_changes, before.n_rows
@@ -189,18 +380,29 @@ def _with_plans(before: Again, plans: Plans) -> Again:
     return again
 
 
-def _check_end(follower: Follower, last: int, *, is_met: bool) -> None:
-    """Raise where changes are missing at the end, or the link that was noted elsewhere is."""
-    until = follower.head.seq
-    if last < until:
-        what = f"the last {counted(until - last, 'change')} of {until:,} are missing"
+def _check_end(follower: Follower, last: int, committed: tuple[int, int] | None) -> None:
+    """Raise where changes are missing at the end, as opening it would.
+
+    Args:
+        follower: the file.
+        last: the number of the last change that was done.
+        committed: the numbers of the last change and of the base that were committed, as the file
+            beside it has them; None where it does not.
+    """
+    head = follower.head
+    if last < head.seq:
+        what = f"the last {counted(head.seq - last, 'change')} of {head.seq:,} are missing"
         raise Differs(None, None, what)
-    if not is_met:
+    if committed is not None and committed > (head.seq, head.base):
         what = (
-            "the link that was noted elsewhere is not in the chain: the file was written anew, or "
-            "changes up to that link were replaced by a whole state"
+            f"it ends with change {head.seq:,}, and {committed[0]:,} were committed: its "
+            "write-ahead log is missing or damaged, or this is an older copy"
         )
         raise Differs(None, None, what)
+    try:
+        follower.check_opening()
+    except StateError as error:
+        raise Differs(None, None, str(error)) from None
 
 
 def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:

@@ -46,6 +46,7 @@ class WrittenEntry:
         link: what the audit chain says after it; empty without an audit.
         digests: what the audit noted of its rows and features.
         plans: of a change of plans, the artifact of each plan from now on, by name.
+        altered: what is wrong with its bytes in the file; "" where they are those written.
     """
 
     seq: int
@@ -53,6 +54,7 @@ class WrittenEntry:
     link: bytes = b""
     digests: bytes = b""
     plans: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    altered: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +150,16 @@ def segment_of(written: WrittenEntry) -> Segment:
     )
 
 
-def written_of(segment: Segment, seq: int, plans: Mapping[str, bytes]) -> WrittenEntry:
+def written_of(
+    segment: Segment, seq: int, plans: Mapping[str, bytes], altered: str = ""
+) -> WrittenEntry:
     """Return the entry of a segment.
 
     Args:
         segment: as it was read.
         seq: its number.
         plans: the artifacts that it names, by the name of their plan.
+        altered: what is wrong with its bytes; "" for nothing.
 
     Raises:
         StateError: it is none, or of a newer version.
@@ -183,7 +188,7 @@ def written_of(segment: Segment, seq: int, plans: Mapping[str, bytes]) -> Writte
     columns = {} if kept is None else dict(zip(kept.column_names, kept.columns, strict=True))
     arrays = {name: column.combine_chunks() for name, column in columns.items()}
     entry = Entry(change, ChangeResults({}, bits, arrays, counts))
-    return WrittenEntry(seq, entry, segment.link, segment.digests, plans)
+    return WrittenEntry(seq, entry, segment.link, segment.digests, plans, altered)
 
 
 def plans_named(head: bytes) -> dict[str, str]:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from fastfeat.errors import StateError
 from fastfeat.online.file.entries import Links, WrittenEntry
+from fastfeat.online.file.past import Past, read_past, read_seal
 from fastfeat.online.file.state_file import (
     Head,
+    check_base,
     connect,
     file_at,
     naming_state,
@@ -20,13 +22,13 @@ from fastfeat.online.file.state_file import (
     read_artifact,
     read_base,
     read_base_digest,
-    read_base_seqs,
     read_beside,
     read_entries,
     read_head,
-    read_head_at,
     read_key,
+    read_link,
     read_links,
+    read_offsets,
     read_plans,
     read_settings,
 )
@@ -62,6 +64,7 @@ class Follower:
         self.seq: int | None = None
         self._checked = checked
         self._digest = b""
+        self._is_held = False
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._connection = connect(self.path, writes=False)
@@ -92,10 +95,15 @@ class Follower:
             return head
 
     @property
-    def base_seqs(self) -> tuple[int, ...]:
-        """The numbers of the entries that the bases in the file end with; the last one counts."""
+    def past(self) -> list[Past]:
+        """The changes that bases have replaced, from the first one on."""
         with self._snapshot() as (connection, _):
-            return read_base_seqs(connection)
+            return read_past(connection)
+
+    def check_base(self, seq: int) -> None:
+        """Raise where a base does not match its SHA-256."""
+        with self._snapshot() as (connection, _):
+            check_base(connection, seq)
 
     def base(self, seq: int) -> Base:
         """Return a base of the file, by its number.
@@ -137,34 +145,17 @@ class Follower:
             self.seq = head.seq
             return News(base, tuple(entries))
 
-    def entries(self, base: int) -> list[WrittenEntry]:
-        """Return the entries in the file after a base, until the next one.
-
-        Args:
-            base: the number of a base.
-
-        Raises:
-            StateError: there is no such base, or an entry is altered.
-        """
-        with self._snapshot() as (connection, head):
-            later = [seq for seq in read_base_seqs(connection) if seq > base]
-            until = read_head_at(connection, later[0]) if later else head
-            digest = read_base_digest(connection, base)
-            return self._between(connection, base, digest, until)[0]
-
     def each(self, base: int) -> Iterator[WrittenEntry]:
-        """Return the entries in the file after a base until the next one, read some at a time.
+        """Return the entries in the file after its base, read some at a time.
 
         Args:
-            base: the number of a base.
+            base: the number of the base.
 
         Raises:
             StateError: there is no such base, or an entry is altered; those before have been given.
         """
-        with self._snapshot() as (connection, head):
-            later = [seq for seq in read_base_seqs(connection) if seq > base]
-            until = read_head_at(connection, later[0]) if later else head
-            digest = read_base_digest(connection, base)
+        with self._snapshot() as (connection, until):
+            digest = read_base_digest(connection, base, checked=self._checked)
         begin = base
         while begin < until.seq:
             with self._snapshot() as (connection, _):
@@ -173,6 +164,16 @@ class Follower:
                 return
             yield from some
             begin = some[-1].seq
+        if digest != until.digest:
+            raise StateError(f"it is altered: it has {begin} entries of {until.seq}")
+
+    def check_opening(self) -> None:
+        """Raise where an opening for writing would, after its base and its entries were read."""
+        with self._snapshot() as (connection, head):
+            read_offsets(connection, head.base)
+            read_link(connection, head.base)
+            read_seal(connection)
+            read_plans(connection, head.base)
 
     def close(self) -> None:
         """End reading."""
@@ -193,6 +194,18 @@ class Follower:
         return entries, digest
 
     @contextmanager
+    def holding(self) -> Generator[None]:
+        """Have all that the body reads be of one commit, whatever is written meanwhile."""
+        with self._snapshot():
+            self._is_held = True
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._is_held = False
+            self._connection.execute("COMMIT")
+
+    @contextmanager
     def _snapshot(self) -> Generator[tuple[sqlite3.Connection, Head]]:
         """Give the connection in the middle of a read, which sees one commit, and where that is."""
         if os.getpid() != self._process:
@@ -200,6 +213,9 @@ class Follower:
         if file_at(self.path) != self._file:
             raise StateError(f"{self.path} is another file than when it was opened: open it anew")
         with self._lock, naming_state(self.path):
+            if self._is_held:
+                yield self._connection, read_head(self._connection)
+                return
             self._connection.execute("BEGIN")
             try:
                 yield self._connection, read_head(self._connection)

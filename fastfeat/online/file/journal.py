@@ -13,6 +13,8 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +23,18 @@ from fastfeat.errors import StateError
 from fastfeat.io.arrow import pa
 from fastfeat.online.file.entries import Links, WrittenEntry, digest_of_segment, segment_of
 from fastfeat.online.file.follower import Follower
+from fastfeat.online.file.past import Past, Reason, Sealing, past_of, read_seal
 from fastfeat.online.file.state_file import (
     has_kind,
     naming_state,
     path_of,
     read_base,
     read_base_digest,
+    read_changes,
     read_entries,
     read_key,
     read_link,
+    read_links,
     read_offsets,
     read_plans,
     read_settings,
@@ -42,8 +47,8 @@ from fastfeat.online.state.changes import Base, Change, ChangeResults, Durabilit
 _NO_LINKS = Links()
 Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
 """What gives the link of an entry, and its digests, after the link before it."""
-LinkingBase = Callable[[bytes, Base, Settings], Links]
-"""What gives the links of a base after the link before it."""
+LinkingBase = Callable[[bytes, Base, Settings, bytes], Links]
+"""What gives the links of a base after the link before it, bound to the seal of the past."""
 INTERVAL = 1.0
 SMALLEST_COMPACTION = 1 << 25
 """Bytes of entries after which a base takes their place, if they are twice as large as the last."""
@@ -63,6 +68,7 @@ class Journal:
         self.durability = durability
         self.linking: Linking | None = None
         self.linking_base: LinkingBase | None = None
+        self.sealing: Sealing | None = None
         self._file = file
         self._process = os.getpid()
         self._lock = threading.RLock()
@@ -79,6 +85,7 @@ class Journal:
             self._link: bytes = read_link(connection, base)
             self._n_base_bytes, self._n_bytes = read_sizes(connection, base)
             self._is_erasing = has_kind(connection, base, "forget")
+            self._seal = read_seal(connection)
         self._end = weakref.finalize(self, _end, file, self._pending, durability)
 
     @staticmethod
@@ -211,7 +218,7 @@ class Journal:
             before = self._seq, self._link, self._plans
             self._seq, self._link, self._plans = pending[-1].seq, link, dict(plans)
             try:
-                self._put(base, _NO_LINKS, pending)
+                self._put(base, _NO_LINKS, pending, reason="plans")
             except BaseException:
                 self._seq, self._link, self._plans = before
                 raise
@@ -231,15 +238,13 @@ class Journal:
         links: Links = _NO_LINKS,
         *,
         erases: bool = False,
-        keeps_past: bool = False,
     ) -> bool:
-        """Put a base in the place of all entries, whole or not at all.
+        """Put a base in the place of all entries, whole or not at all; their links stay.
 
         Args:
             base: the state after the last entry that was written.
             links: what the audit says of it, where `linking_base` does not.
             erases: whether what the base does not hold is to be nowhere in the file afterwards.
-            keeps_past: whether what the base replaces stays in the file, for an audit of it.
 
         Returns:
             Whether it is so; a reader in the middle of a read may keep what was erased in the
@@ -249,10 +254,9 @@ class Journal:
             StateError: it cannot be written, and the file is as it was; with durability
                 "checkpoint" also where not all is on disk.
         """
-        assert not (erases and keeps_past), "what is erased is not kept"
         with self._using():
             self._flush_whole()
-            self._put(base, links, keeps_past=keeps_past)
+            self._put(base, links)
             return self._file.erase_remains() if erases else True
 
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
@@ -293,12 +297,12 @@ class Journal:
             StateError: as of `compact`; the key stays.
         """
         with self._using():
-            before = self.key, self.linking, self.linking_base
-            self.key, self.linking, self.linking_base = b"", None, None
+            before = self.key, self.linking, self.linking_base, self.sealing
+            self.key, self.linking, self.linking_base, self.sealing = b"", None, None, None
             try:
                 return self.compact(base, erases=True)
             except StateError:
-                self.key, self.linking, self.linking_base = before
+                self.key, self.linking, self.linking_base, self.sealing = before
                 raise
 
     def erase(self) -> bool:
@@ -373,18 +377,48 @@ class Journal:
         links: Links,
         pending: Sequence[Pending] = (),
         *,
-        keeps_past: bool = False,
+        reason: Reason | None = None,
     ) -> None:
         """Put a base in the place of all entries, the last ones of which may be pending."""
         given, known = replace(base, offsets=self.offsets), replace(links, previous=self._link)
+        past = self._past(pending, reason)
+        seal = self._seal if past is None else past.seal
         if self.linking_base is not None:
-            known = self.linking_base(self._link, given, self.settings)
-        content = Content(self._seq, given, self.settings, self._plans, known, self.key)
-        self._file.put_base(content, pending, keeps_past=keeps_past)
+            known = self.linking_base(self._link, given, self.settings, seal)
+        content = Content(self._seq, given, self.settings, self._plans, known, self.key, past)
+        self._file.put_base(content, pending)
         self._digest, self._link = self._file.head.digest, known.link
+        self._seal = seal if self.key else b""
         with naming_state(self.path):
             sizes = read_sizes(self._file.connection, self._seq)
         self._n_base_bytes, self._n_bytes = sizes
+
+    def _past(self, pending: Sequence[Pending], reason: Reason | None) -> Past | None:
+        """Return the past that the entries after the base become; None without a key.
+
+        Args:
+            pending: the last entries, which are not in the file yet.
+            reason: why a base takes their place; None for a compaction, which may erase.
+        """
+        if self.sealing is None:
+            return None
+        connection, base = self._file.connection, self._file.head.base
+        with naming_state(self.path):
+            links = read_links(connection, base)
+            before = [] if self._seal else [links.previous]
+            is_erased = has_kind(connection, base, "forget")
+            changes = chain(
+                read_changes(connection, base),
+                ((one.segment.kind, one.segment.head, one.segment.link) for one in pending),
+            )
+            return past_of(
+                base,
+                [*before, links.link],
+                changes,
+                reason or ("forget" if is_erased else "compaction"),
+                time.time_ns(),
+                partial(self.sealing, self._seal),
+            )
 
     def _flush_whole(self) -> None:
         """Commit what is pending, where that may be before a checkpoint."""

@@ -6,6 +6,9 @@
     segments   what has changed since, an entry each, as Arrow IPC
     artifacts  the plans, by their SHA-256
     keys       that of the audit, by its SHA-256, until it is deleted
+    links      the links of changes that a base has replaced, with their number; see `past`
+
+Format 1 has no links; a file of it that is opened for writing becomes one of format 2.
 
 Each row that is read is covered by a digest, and each digest by the one that follows, so that a
 file with other bytes is refused; SQLite's own pages are checked by SQLite.
@@ -16,7 +19,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -39,7 +42,7 @@ from fastfeat.online.file.entries import (
 from fastfeat.online.state.changes import Base, Settings
 from fastfeat.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 APPLICATION = 0x66667374  # "ffst"
 SUFFIXES = ("-wal", "-shm")
 """Of the files that SQLite has beside one that is open: its log, and where readers stand in it."""
@@ -61,7 +64,11 @@ TABLES = (
     "stored BLOB NOT NULL, link BLOB NOT NULL, digests BLOB NOT NULL, digest BLOB NOT NULL)",
     "CREATE TABLE artifacts (digest BLOB PRIMARY KEY, content BLOB NOT NULL)",
     "CREATE TABLE keys (digest BLOB PRIMARY KEY, content BLOB NOT NULL)",
+    "CREATE TABLE links (id INTEGER PRIMARY KEY, facts BLOB NOT NULL, links BLOB NOT NULL, "
+    "seal BLOB NOT NULL)",
 )
+_N_TABLES = {1: 6, 2: len(TABLES)}
+"""By format, how many of these tables a file has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +166,22 @@ def read_base(connection: sqlite3.Connection, seq: int, *, checked: bool = True)
         StateError: it is missing or altered.
     """
     head, _, _ = _head_of(connection, seq, checked)
+    parts = _parts(connection, seq)
+    if checked:
+        _check_parts(head, parts)
+    return base_of(head, parts)
+
+
+def _parts(connection: sqlite3.Connection, seq: int) -> list[Part]:
     found = connection.execute(
         "SELECT kind, name, content FROM parts WHERE base = ? ORDER BY id", (seq,)
     )
-    parts = [Part(*_typed(row, "ssb")) for row in found]
-    if checked and [digest_of_part(part).hex() for part in parts] != json.loads(head)["parts"]:
+    return [Part(*_typed(row, "ssb")) for row in found]
+
+
+def _check_parts(head: bytes, parts: list[Part]) -> None:
+    if [digest_of_part(part).hex() for part in parts] != json.loads(head)["parts"]:
         raise StateError("it is altered: its base does not match its SHA-256")
-    return base_of(head, parts)
 
 
 def read_beside(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any]:
@@ -187,22 +203,19 @@ def read_settings(connection: sqlite3.Connection, base: int) -> Settings:
         raise StateError(f"it has the settings {given}: this version has others") from None
 
 
-def read_base_digest(connection: sqlite3.Connection, seq: int) -> bytes:
+def read_base_digest(connection: sqlite3.Connection, seq: int, *, checked: bool = True) -> bytes:
     """Return the digest of a base, from which those of the entries after it begin."""
-    return _head_of(connection, seq, True)[2]
+    return _head_of(connection, seq, checked)[2]
 
 
-def read_base_seqs(connection: sqlite3.Connection) -> tuple[int, ...]:
-    """Return the numbers of the bases, in order; the last one counts."""
-    return tuple(seq for (seq,) in connection.execute("SELECT seq FROM bases ORDER BY seq"))
+def check_base(connection: sqlite3.Connection, seq: int) -> None:
+    """Check that a base matches its SHA-256.
 
-
-def read_head_at(connection: sqlite3.Connection, seq: int) -> Head:
-    """Return the head of a state after an entry that a base has replaced."""
-    found = connection.execute("SELECT digest FROM segments WHERE seq = ?", (seq,)).fetchone()
-    if found is None:
-        raise StateError(f"it is altered: its entry {seq} is missing")
-    return Head(seq, _typed(found, "b")[0], seq)
+    Raises:
+        StateError: it does not.
+    """
+    head = _head_of(connection, seq, True)[0]
+    _check_parts(head, _parts(connection, seq))
 
 
 def read_link(connection: sqlite3.Connection, base: int) -> bytes:
@@ -225,6 +238,14 @@ def has_kind(connection: sqlite3.Connection, base: int, kind: str) -> bool:
     """Return whether an entry after a base is of a kind."""
     query = "SELECT EXISTS (SELECT 1 FROM segments WHERE seq > ? AND kind = ?)"
     return bool(connection.execute(query, (base, kind)).fetchone()[0])
+
+
+def read_changes(connection: sqlite3.Connection, base: int) -> Iterator[tuple[str, bytes, bytes]]:
+    """Return the kind, the head and the link of each entry after a base, in order."""
+    query = "SELECT kind, head, link FROM segments WHERE seq > ? ORDER BY seq"
+    for row in connection.execute(query, (base,)):
+        kind, head, link = _typed(row, "sbb")
+        yield kind, head, link
 
 
 def read_sizes(connection: sqlite3.Connection, base: int) -> tuple[int, int]:
@@ -268,7 +289,8 @@ def read_entries(
         after: the number of the entry, or base, before them.
         digest: up to it.
         until: where the state stands: the last of all entries is its last.
-        checked: whether an altered entry is an error; else it is given as far as it can be read.
+        checked: whether an altered entry is an error; else it is given as far as it can be read,
+            and told by `WrittenEntry.altered`.
 
     Raises:
         StateError: an entry is missing or altered.
@@ -284,13 +306,15 @@ def read_entries(
         number, *values, noted = _typed(row, "issibbbbbbb")
         seq += 1
         segment = Segment(*values)
-        if checked:
-            digest = digest_of_segment(digest, seq, segment)
-            if number != seq or digest != noted:
-                raise StateError(f"it is altered: its entry {seq} does not match its SHA-256")
+        digest, altered = digest_of_segment(digest, seq, segment), ""
+        if number != seq or digest != noted:
+            altered = f"it is altered: its entry {seq} does not match its SHA-256"
+            if checked:
+                raise StateError(altered)
+            seq, digest = number, noted  # of those after it, too, the first one is told
         named = plans_named(segment.head) if segment.kind == "plans" else {}
         plans = {name: read_artifact(connection, key) for name, key in named.items()}
-        entries.append(written_of(segment, number, plans))
+        entries.append(written_of(segment, number, plans, altered))
     is_end = seq == until.seq or len(entries) < _AT_ONCE
     if checked and is_end and (seq, digest) != (until.seq, until.digest):
         raise StateError(f"it is altered: it has {seq} entries of {until.seq}")
@@ -393,8 +417,9 @@ def _has_log(path: Path) -> bool:
 def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
     found = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
-    if [sql for (sql,) in found] != list(TABLES):
+    if [sql for (sql,) in found] != list(TABLES[: _N_TABLES.get(version)]):
         raise StateError("it is altered: its tables are not those of a state")
     if writes:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -405,6 +430,12 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
     wrong = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if wrong != "ok":
         raise StateError(f"it is altered: {wrong}")
+    if writes and version < FORMAT:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in TABLES[_N_TABLES[version] :]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
 
 
 def _reason(error: Exception) -> str:

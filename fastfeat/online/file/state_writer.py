@@ -22,6 +22,7 @@ from fastfeat.online.file.entries import (
     head_of_base,
     parts_of,
 )
+from fastfeat.online.file.past import Past, put_past
 from fastfeat.online.file.state_file import (
     APPLICATION,
     FORMAT,
@@ -68,7 +69,8 @@ class Content:
         settings: of it.
         plans: the artifact of each plan, by name.
         links: what the audit says of the base.
-        key: of the audit; empty without.
+        key: of the audit; empty without: then the file keeps no links either.
+        past: the changes that the base replaces; None where nothing is noted of them.
     """
 
     seq: int
@@ -77,6 +79,7 @@ class Content:
     plans: Mapping[str, bytes]
     links: Links
     key: bytes
+    past: Past | None = None
 
 
 class StateWriter:
@@ -115,30 +118,20 @@ class StateWriter:
             _put_head(connection, head)
         self._reach(head)
 
-    def put_base(
-        self,
-        content: Content,
-        pending: Sequence[Pending] = (),
-        *,
-        keeps_past: bool,
-    ) -> None:
+    def put_base(self, content: Content, pending: Sequence[Pending] = ()) -> None:
         """Put a base in the place of all entries, whole or not at all.
 
         Args:
             content: what is to stand in the file, with the number of the last entry.
             pending: the last entries, which are not in the file yet.
-            keeps_past: whether the entries, and the bases before, stay in the file.
 
         Raises:
             StateError: nothing is written.
         """
         with self._transaction() as connection:
             _put_entries(connection, pending)
-            if not keeps_past:
-                for table in ("segments", "bases", "parts", "artifacts"):
-                    connection.execute(f"DELETE FROM {table}")
-            connection.execute("DELETE FROM bases WHERE seq = ?", (content.seq,))
-            connection.execute("DELETE FROM parts WHERE base = ?", (content.seq,))
+            for table in ("segments", "bases", "parts", "artifacts"):
+                connection.execute(f"DELETE FROM {table}")
             head = _put_content(connection, content)
         self._reach(head)
 
@@ -293,6 +286,10 @@ def _put_content(connection: sqlite3.Connection, content: Content) -> Head:
     if content.key:
         key = content.key
         connection.execute("INSERT INTO keys VALUES (?, ?)", (sha256(key).digest(), key))
+    else:
+        connection.execute("DELETE FROM links")
+    if content.past is not None:
+        put_past(connection, content.past)
     reached = Head(seq, digest, seq)
     _put_head(connection, reached)
     return reached

@@ -59,6 +59,15 @@ class WriteLock:
             self.descriptor = -1
 
 
+def noted_commit(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Return what `WriteLock.noted` would, beside whoever has the lock."""
+    try:
+        found = _NOTE.fullmatch(Path(f"{path}-lock").read_bytes()[:128])
+    except OSError:
+        return None
+    return None if found is None else (int(found[2]), int(found[3]))
+
+
 def take(path: Path) -> WriteLock:
     """Return the lock of a state, which this process holds from now on.
 

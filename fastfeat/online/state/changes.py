@@ -12,6 +12,8 @@ from fastfeat.errors import InvalidPlan, StateError, TypeMismatch
 from fastfeat.io.arrow import Array, Schema, Table
 
 Kind = Literal["process", "update", "outcomes", "correct", "forget", "table", "sweep", "plans"]
+WITHOUT_ROWS = frozenset[Kind]({"forget", "plans", "sweep"})
+"""Changes whose rows say what is done, and are none of the data."""
 Late = Literal["error", "insert", "drop"]
 Durability = Literal["commit", "interval", "checkpoint"]
 

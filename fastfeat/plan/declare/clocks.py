@@ -43,6 +43,7 @@ class Clock:
 
     Args:
         column: the name of the column that it is made of.
+        base: what it is made of: the column, or the time that a text column is read as.
         unit: in what the window counts.
         step: how many nanoseconds a step of whole numbers made of instants has; None of others.
         slack: a time lies less than this before the moment of its row; 0 is that moment itself.
@@ -50,30 +51,38 @@ class Clock:
         phase: where the grid begins.
         turns: whether a later row may have an earlier time, less than `slack` earlier: clocks that
             are set back across the start of an interval.
+        lead: a time lies at most this after the moment of its row.
     """
 
     column: str
+    base: Node
     unit: Unit = None
     step: int | None = None
     slack: int = 0
     grid: int = 0
     phase: int = 0
     turns: bool = False
+    lead: int = 0
 
 
-def clock_of(time: Node, types: Mapping[Node, DType] | None = None) -> Clock | None:
+def clock_of(
+    time: Node, types: Mapping[Node, DType] | None = None, since: Node | None = None
+) -> Clock | None:
     """Return the clock of a window's time; None where it cannot be trusted.
 
     Args:
         time: the expression.
         types: of every node, once they are bound: then the zones of columns count too.
+        since: the time that is the moment of a row: what is not made of it is no clock then. None
+            for the column that the time is made of.
     """
-    path = _path_to_column(time)
+    path = _path_to_column(time, since)
     if path is None:
         return None
-    column, calls = path
-    dtype = None if types is None else types[column]
-    clock = Clock(column.name, unit=None if dtype is None else _unit_of(dtype))
+    first, calls = path
+    dtype = None if types is None else types[first]
+    name = first.name if isinstance(first, Column) else ""
+    clock = Clock(name, first, unit=None if dtype is None else _unit_of(dtype))
     for call in calls:
         known = _after(clock, call, types)
         if known is None:
@@ -82,11 +91,16 @@ def clock_of(time: Node, types: Mapping[Node, DType] | None = None) -> Clock | N
     return clock
 
 
-def _path_to_column(time: Node) -> tuple[Column, list[Call]] | None:
-    """Return the column that a time is made of, and the functions of it, the first one first."""
+def _path_to_column(time: Node, since: Node | None) -> tuple[Node, list[Call]] | None:
+    """Return the column that a time is made of, and the functions of it, the first one first.
+
+    Args:
+        time: the expression.
+        since: what to find in place of a column; None for a column.
+    """
     calls: list[Call] = []
     node = time
-    while not isinstance(node, Column):
+    while not (isinstance(node, Column) if since is None else node is since):
         if not isinstance(node, Call):
             return None
         inside = [arg for arg in node.args if not isinstance(arg, Literal)]
@@ -111,7 +125,7 @@ def _after(clock: Clock, call: Call, types: Mapping[Node, DType] | None) -> Cloc
             constant = next(arg for arg in call.args if isinstance(arg, Literal))
             return _moved(clock, constant.value, -1 if call.function == "sub" else 1)
         case "str.to_datetime":
-            return replace(clock, unit="time")
+            return replace(clock, base=call, unit="time")
         case "dt.truncate":
             zone = params.get("tz") or (None if dtype is None else dtype.tz)
             return _truncated(replace(clock, unit="time"), interval_of(params["every"]), zone)
@@ -138,7 +152,8 @@ def _moved(clock: Clock, constant: Any, sign: int) -> Clock | None:
             unit, moved = "time", constant // datetime.timedelta(microseconds=1) * 1000
         case _:
             return None
-    return replace(clock, unit=unit, phase=clock.phase + sign * moved)
+    moved *= sign
+    return replace(clock, unit=unit, phase=clock.phase + moved, lead=clock.lead + moved)
 
 
 def _truncated(
@@ -154,6 +169,8 @@ def _truncated(
     """
     table = _table_of(zone)
     least, most = min(table.offsets) * 10**9, max(table.offsets) * 10**9
+    if is_date:  # it stands for its midnight in UTC, which comes later than that east of it
+        clock = replace(clock, lead=clock.lead + max(most, 0))
     if turns_back(table, interval, is_date=is_date):
         clock = replace(clock, turns=True)
     if interval.months:
@@ -254,6 +271,69 @@ def _rounded(clock: Clock, length: int, phase: int) -> Clock:
 def _unevenly(clock: Clock, longest: int) -> Clock:
     """Return a clock that is rounded down to intervals of several lengths."""
     return replace(clock, slack=clock.slack + longest, grid=0, phase=0)
+
+
+def lead_over(time: Node, other: Node, types: Mapping[Node, DType] | None) -> int | None:
+    """Return how far a time may lie after another one of its row, at most; below 0 before it.
+
+    Args:
+        time: the time.
+        other: the other one.
+        types: of every node, once they are bound.
+
+    Returns:
+        Nanoseconds, or steps of whole numbers; None where nothing is known of it.
+    """
+    since = clock_of(time, types, other)
+    if since is not None:
+        return since.lead
+    clock, seen = clock_of(time, types), clock_of(other, types)
+    if clock is None or seen is None or clock.base is not seen.base:
+        return None
+    lead = clock.lead - seen.lead
+    return lead if lead <= 0 and _holds(clock, seen) else lead + seen.slack
+
+
+def rises_with(time: Node, other: Node, types: Mapping[Node, DType] | None) -> bool:
+    """Return whether, of two rows, the one with the later time never has the earlier other one.
+
+    Args:
+        time: the time.
+        other: the other one.
+        types: of every node, once they are bound.
+    """
+    if clock_of(time, types, other) is not None:
+        return True
+    clock, seen = clock_of(time, types), clock_of(other, types)
+    return clock is not None and seen is not None and clock.base is seen.base
+
+
+def tells(time: Node, other: Node, types: Mapping[Node, DType] | None) -> bool:
+    """Return whether rows of one time have one other time too, as far as it is known.
+
+    Args:
+        time: the time.
+        other: the other one.
+        types: of every node, once they are bound.
+    """
+    if clock_of(other, types, time) is not None:
+        return True
+    since = clock_of(time, types, other)
+    if since is not None:
+        return not since.slack
+    clock, seen = clock_of(time, types), clock_of(other, types)
+    if clock is None or seen is None or clock.base is not seen.base:
+        return False
+    return not clock.slack or _holds(seen, clock)
+
+
+def _holds(coarse: Clock, fine: Clock) -> bool:
+    """Return whether each time of one clock is a time of another one."""
+    return bool(
+        fine.grid
+        and coarse.grid
+        and coarse.grid % fine.grid == 0 == (coarse.phase - fine.phase) % fine.grid
+    )
 
 
 def youngest(clock: Clock, offset: int, *, holds_end: bool) -> int:

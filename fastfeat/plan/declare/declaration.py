@@ -45,6 +45,7 @@ from fastfeat.plan.declare.late_columns import (
     without_targets,
 )
 from fastfeat.plan.declare.leakage import check_leakage, folded_by_id, learnt_from, with_label
+from fastfeat.plan.declare.rows_ahead import clocks_read
 from fastfeat.recording import Recipe, hold_params, made_by_recipes, params_of, recipe_of, value_of
 
 Label = str | Mapping[str, Expr] | None
@@ -66,6 +67,7 @@ class Declaration:
         label_delay: how long after a row its late columns are known.
         known: columns of the label that are known in time.
         known_tables: columns of tables that are.
+        known_clocks: columns by which rows are known in time.
         row_id: the column that tells rows apart.
         codes: "smallest" where codes have the smallest type that holds them; None for int32.
         recipe: how the plan was written, where parameters stand in it; see `ff.param`.
@@ -82,6 +84,7 @@ class Declaration:
     label_delay: GivenDelay = None
     known: Sequence[str] = ()
     known_tables: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    known_clocks: Sequence[str] = ()
     row_id: str | None = None
     recipe: Recipe | None = None
     label_column: str | None = None
@@ -92,7 +95,12 @@ class Declaration:
     def known_late(self) -> Late:
         """The columns that are known too late, and their delays after the row."""
         late = late_of(
-            self.label_nodes, self.outcomes, self.label_delay, self.known, self.known_tables
+            self.label_nodes,
+            self.outcomes,
+            self.label_delay,
+            self.known,
+            self.known_tables,
+            self.known_clocks,
         )
         return late_with(late, self.label_column)
 
@@ -231,6 +239,7 @@ def declare(
     label_delay: UserDelay = None,
     known: Sequence[str] = (),
     known_tables: Mapping[str, Sequence[str]] | None = None,
+    known_clocks: Sequence[str] = (),
     row_id: str | None = None,
     codes: str | None = None,
 ) -> Declaration:
@@ -239,7 +248,7 @@ def declare(
     if has_params := hold_params(given.values()):
         values = list(map(value_of, given.values()))
         features, label, outcomes, dtype, keep, label_delay, known, known_tables = values[:8]
-        row_id, codes = values[8:]
+        known_clocks, row_id, codes = values[8:]
     named = named_features(features)
     if label is not None and not isinstance(label, str):
         label = resolve_label(label)
@@ -255,6 +264,7 @@ def declare(
         resolve_label_delay(label_delay, has_late=has_late),
         resolve_names(known, "known"),
         resolve_known_tables({} if known_tables is None else known_tables),
+        resolve_names(known_clocks, "known_clocks"),
         row_id,
         codes=codes if codes is None else choice("ff.Plan", "codes", codes, ("smallest",)),
         fold_id=row_id,
@@ -265,6 +275,7 @@ def declare(
     _check_names(declared)
     check_text([*declared.nodes, *kept, *late, *declared.row_ids], _every_node(declared))
     _check_tables(declared)
+    _check_known_clocks(declared)
     check_features(declared.nodes, list(declared.label_nodes.values()))
     check_leakage(declared.nodes, declared.known_late)
     return declared
@@ -313,6 +324,16 @@ def _check_tables(declared: Declaration) -> None:
             raise InvalidPlan(
                 f"known_tables={{{table!r}: ...}}: no feature reads a table of that name."
                 f"{did_you_mean(table, read)}"
+            )
+
+
+def _check_known_clocks(declared: Declaration) -> None:
+    clocks = clocks_read(declared.nodes.values())
+    for name in declared.known_clocks:
+        if name not in clocks:
+            raise InvalidPlan(
+                f"known_clocks=[{name!r}]: no feature sees rows by a time of that name."
+                f"{did_you_mean(name, clocks)}"
             )
 
 

@@ -10,7 +10,17 @@ from fastfeat.aggregates import is_target
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
-from fastfeat.ir.scope import OVER, is_over, is_over_ahead, order_of, query_of, window_of
+from fastfeat.ir.scope import (
+    OVER,
+    is_of_table,
+    is_over,
+    is_over_ahead,
+    order_of,
+    query_of,
+    table_columns_of,
+    table_of,
+    window_of,
+)
 from fastfeat.ir.show import show
 from fastfeat.operators.durations import resolve_duration
 from fastfeat.plan.declare.columns_read import columns_of
@@ -156,16 +166,25 @@ class Ahead:
         entity: the keys of its windows, as expressions over the data.
         arguments: the columns of the data that it aggregates.
         counts: whether it tells how many later rows there are, as most aggregates do.
+        times: the times after which its windows begin.
+        tables: of each table that it sees rows of, the columns that say when.
     """
 
     entity: frozenset[Node]
     arguments: frozenset[str]
     counts: bool
+    times: tuple[Node, ...]
+    tables: Mapping[str, frozenset[str]]
 
     @property
     def entity_columns(self) -> frozenset[str]:
         """The columns that its keys read."""
         return frozenset(columns_of(self.entity))
+
+    @property
+    def time_columns(self) -> frozenset[str]:
+        """The columns that its times read."""
+        return frozenset(columns_of(self.times))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +201,7 @@ class Late:
         may_be_known: those that `known=` might name.
         known_tables: of each table, its columns that are known though a late one has their name.
         ahead: what the label sees of later rows; None for nothing.
+        known_clocks: further columns by which the rows that windows see are known in time.
     """
 
     of_label: frozenset[str] = NO_NAMES
@@ -193,6 +213,7 @@ class Late:
     may_be_known: frozenset[str] = NO_NAMES
     known_tables: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     ahead: Ahead | None = None
+    known_clocks: frozenset[str] = NO_NAMES
 
     @property
     def columns(self) -> frozenset[str]:
@@ -213,12 +234,14 @@ def late_of(
     label_delay: GivenDelay,
     known: Sequence[str],
     known_tables: Mapping[str, Sequence[str]],
+    known_clocks: Sequence[str],
 ) -> Late:
     """Return the late columns of a plan, from its arguments as it keeps them.
 
     Raises:
         InvalidPlan: `known` names the label, an outcome, a column that is not late, or all columns
-            that the label reads of its own row; `known_tables` what is not late.
+            that the label reads of its own row; `known_tables` what is not late; `known_clocks`
+            the label's own clock, or some where no label looks ahead.
     """
     of_own_row = frozenset(late_columns(label.values()))
     ahead = ahead_of(label.values())
@@ -253,8 +276,10 @@ def late_of(
         of_own_row - frozenset(label),
         {table: frozenset(names) for table, names in known_tables.items()},
         ahead,
+        frozenset(known_clocks),
     )
     _check_known_tables(late)
+    _check_known_clocks(known_clocks, ahead)
     return late
 
 
@@ -286,7 +311,15 @@ def ahead_of(label: Iterable[Node]) -> Ahead | None:
     together = keys[0].intersection(*keys[1:])  # rows of one of these share no window with others
     arguments = frozenset(columns_of(call.args[0] for call in calls))
     functions = [OVER_FUNCTIONS[call.function.removeprefix(OVER)] for call in calls]
-    return Ahead(together, arguments, any(function.tells_number for function in functions))
+    counts = any(function.tells_number for function in functions)
+    orders = [order_of(call) for call in calls]
+    times = tuple(dict.fromkeys(query_of(order)[0] for order in orders))
+    seen = {table_of(order): set[str]() for order in orders if is_of_table(order)}
+    for order in orders:
+        if is_of_table(order):
+            seen[table_of(order)].add(table_columns_of(order)[0].name)
+    tables = {table: frozenset(names) for table, names in seen.items()}
+    return Ahead(together, arguments, counts, times, tables)
 
 
 def _entity_of(call: Call) -> tuple[Node, ...]:
@@ -342,8 +375,13 @@ def _check_known(
 
 
 def _check_known_tables(late: Late) -> None:
-    """Raise where a column of a table is said to be known, and no late column has its name."""
+    """Raise where a column of a table is said to be known, and no late column has its name.
+
+    Of a table that the label looks ahead in every row may be a later one, whatever its columns.
+    """
     for table, names in late.known_tables.items():
+        if late.ahead is not None and table in late.ahead.tables:
+            continue
         for name in names:
             if name not in late.columns:
                 hint = did_you_mean(name, late.columns)
@@ -351,6 +389,18 @@ def _check_known_tables(late: Late) -> None:
                     f"Plan(known_tables={{{table!r}: [{name!r}]}}): no late column has that name, "
                     f"so that it is known anyway.{hint}"
                 )
+
+
+def _check_known_clocks(known: Sequence[str], ahead: Ahead | None) -> None:
+    """Raise where a clock is said to be known that needs no word."""
+    for name in known:
+        told = f"Plan(known_clocks=[{name!r}])"
+        if ahead is None:
+            raise InvalidPlan(
+                f"{told}: no label looks ahead, so that rows may be seen by any clock. Leave it out"
+            )
+        if Column(name) in ahead.times:
+            raise InvalidPlan(f"{told}: is the clock of the label, which is known anyway")
 
 
 def late_with(late: Late, column: str | None) -> Late:

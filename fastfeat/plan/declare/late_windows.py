@@ -12,7 +12,15 @@ from fastfeat.errors import Leakage
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.durations import duration_text, length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
-from fastfeat.ir.scope import is_over_table, order_of, table_columns_of, table_of, window_of
+from fastfeat.ir.scope import (
+    OVER,
+    is_over_table,
+    is_over_window,
+    order_of,
+    table_columns_of,
+    table_of,
+    window_of,
+)
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.clocks import Clock, clock_of, offset_for, youngest
@@ -137,6 +145,28 @@ def holds_own(over: Call) -> bool:
     """Return whether the window of a function holds the row itself, or its moment in a table."""
     params = dict(window_of(over).params)
     return params["closed"] in ("right", "both") and not params["offset"]
+
+
+def takes_rows_in_order(over: Call) -> bool:
+    """Return whether what a row sees in a window depends on the order of rows of its moment."""
+    return holds_own(over) and not (_is_of_sessions(over) or _is_own_time(over))
+
+
+def _is_own_time(over: Call) -> bool:
+    """Return whether it is the time since the row itself."""
+    return over.function == f"{OVER}time_since" and over.args[0] is order_of(over).args[0]
+
+
+def _is_of_sessions(over: Call) -> bool:
+    """Return whether it counts sessions, or finds the gaps between them: all rows of a moment
+    are of one.
+    """
+    gaps: Node = over
+    while isinstance(gaps, Call) and gaps.args and gaps.function != f"{OVER}time_since_lag":
+        if gaps is not over and is_over_window(gaps):
+            return False
+        gaps = gaps.args[0]
+    return isinstance(gaps, Call) and bool(gaps.args)
 
 
 def _check_own_row(over: Call) -> None:
@@ -351,17 +381,35 @@ def _other_kind(told_of: Node, known: KnownAfter, what: str) -> Leakage:
     )
 
 
-def age_text(over: Call, types: Types | None = None) -> str:
-    """Return the clock by which a window sees rows, and their least age, as text."""
-    time, window = order_of(over).args[0], dict(window_of(over).params)
+def age_text(seeing: Call, types: Types | None = None) -> str:
+    """Return the clock by which earlier rows are seen, and their least age, as text.
+
+    Args:
+        seeing: a function over a window of the data or of a table, or an as-of join.
+        types: of every node, once they are bound.
+    """
+    if seeing.function == "asof_row":
+        time, params = seeing.args[0], dict(seeing.params)
+        wait, holds_end, is_of_table = params["delay"], params["allow_exact_matches"], True
+    else:
+        time, params = order_of(seeing).args[0], dict(window_of(seeing).params)
+        wait, holds_end = params["offset"], params["closed"] in ("right", "both")
+        is_of_table = is_over_table(seeing)
     by = f"by {show(time)}"
     clock = clock_of(time, types)
-    if holds_own(over):
-        return f"{by}, up to the row's own moment"
-    if clock is None:
+    unit: Any = "steps" if clock is not None and clock.step else params["unit"]
+    lead = 0
+    if clock is not None and is_of_table:
+        lead = -(-clock.lead // (clock.step or 1)) - wait
+        if lead > 0:
+            return f"{by}, up to {length_text(lead, unit or clock.unit)} after the row's own moment"
+    elif clock is None and (is_of_table or not (holds_end and not wait)):
         return f"{by}, of which it is not known how old they are"
-    age = youngest(clock, window["offset"], holds_end=window["closed"] in ("right", "both"))
-    unit: Any = "steps" if clock.step else window["unit"]
+    if holds_end and not wait:
+        return f"{by}, up to the row's own moment"
+    assert clock is not None
+    # rows of a table stand on no grid of the data's clock
+    age = -lead if is_of_table else youngest(clock, wait, holds_end=holds_end)
     if age > 0:
         return f"{by}, at least {length_text(age, unit)} old"
     return f"{by}, before the row's own moment"

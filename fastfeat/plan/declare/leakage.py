@@ -34,7 +34,7 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.clocks import Clock, clock_of, offset_for
 from fastfeat.plan.declare.columns_read import columns_of, own_columns
-from fastfeat.plan.declare.late_columns import Ahead, Late
+from fastfeat.plan.declare.late_columns import Late
 from fastfeat.plan.declare.late_windows import (
     NOTHING,
     KnownAfter,
@@ -45,6 +45,12 @@ from fastfeat.plan.declare.late_windows import (
     sight_over,
     together,
     trusted_clock,
+)
+from fastfeat.plan.declare.rows_ahead import (
+    check_clocks_ahead,
+    clock_in,
+    refuse_ranks,
+    refuse_rows_ahead,
 )
 from fastfeat.steps.registry import STEPS
 
@@ -75,7 +81,7 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
                 frame, GroupFrame
             ):
                 _refuse_keys(node, args)
-                _refuse_rows_ahead(node, late)
+                refuse_rows_ahead(node, late)
             case Call() if is_over_ahead(node):
                 return Sight(Way.LATE)
             case Call() if is_over_table(node) or is_over_window(node):
@@ -84,7 +90,7 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
                 _refuse_late_of_tables(node, args, late)
                 _refuse_keys(node, args)
             case Call("category_count" | "category_share"):
-                _refuse_rows_ahead(node, late)
+                refuse_rows_ahead(node, late)
             case Call(function) if function in STEPS and STEPS[function].of_keys:
                 _refuse_keys(node, args)
             case _:
@@ -95,11 +101,13 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
         return sight
 
     if late.ahead is not None and late.ahead.counts:
-        _refuse_ranks(features, late.ahead)
+        refuse_ranks(features, late.ahead)
     seen = fold(list(features.values()), visit)
     for name, root in features.items():
         if seen[root].ways & (Way.LATE | Way.LEARNT):
             raise _late(name, root, late)
+    if late.ahead is not None:
+        check_clocks_ahead(features, late, late.ahead, types)
 
 
 def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> list[Node]:
@@ -200,6 +208,7 @@ def _tells_rows_ahead(node: Aggregate, late: Late) -> bool:
     return not (
         (late.of_label | ahead.arguments).isdisjoint(columns_of([target]))
         and ahead.entity_columns.isdisjoint(columns_of([codes]))
+        and clock_in([codes], ahead, counts=False) is None
     )
 
 
@@ -296,73 +305,6 @@ def _refuse_late_of_tables(node: Call, args: Sequence[Sight], late: Late) -> Non
                 "If what the table holds is known at the moment of prediction, say so: Plan(..., "
                 f"known_tables={{{column.table!r}: [{column.name!r}]}})"
             )
-
-
-def _refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
-    """Raise where something is learnt per entity of which the label sees later rows.
-
-    It has seen these rows too: models find labels of pure noise by such features.
-    """
-    ahead = late.ahead
-    if ahead is None:
-        return
-    match node:
-        case Aggregate(_, (argument, *keys), _, GroupFrame()):
-            read = ahead.arguments.intersection(columns_of([argument]))
-        case Call(_, (Call("encode", keys), *_)):
-            read = frozenset[str]()
-        case _:
-            return
-    of_entity = ahead.entity_columns.intersection(columns_of(keys))
-    for column in sorted(read | of_entity):
-        is_key = column in of_entity
-        seen = "whose later rows the label sees" if is_key else "which the label sees of later rows"
-        raise Leakage(
-            f"{show(node)}: learns per key from {column!r}, {seen}, and has "
-            "seen these rows too. Take a window of earlier rows: over=ff.window(by=..., time=...)"
-        )
-
-
-def _refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
-    """Raise where the code of an entity is a feature, and the label counts its later rows.
-
-    Codes are numbered by how often their key comes, later rows among them: models find labels of
-    pure noise by them, too. As the key of an encoder by a target a code is no value, and may stand.
-    """
-    pending, reached = [*features.values()], set[Node]()
-    while pending:
-        node = pending.pop()
-        if node in reached:
-            continue
-        reached.add(node)
-        match node:
-            case Aggregate(_, (argument, *_), _, GroupFrame()):
-                pending.append(argument)
-            case Call("category_count" | "category_share"):
-                pass  # `_refuse_rows_ahead` looks at it
-            case Call(
-                "one_hot" | "is_code" | "list.has_code",
-                (Call("encode" | "list.encode", (*_, vocabulary)), *_),
-            ) if _keeps_all(vocabulary):
-                pass
-            case Call("encode" | "list.encode", (*keys, Aggregate())):
-                for column in sorted(ahead.entity_columns.intersection(columns_of(keys))):
-                    raise Leakage(
-                        f"{show(node)}: numbers the values of {column!r} by how often they come, "
-                        "and the label counts their later rows, which are among them. Give the "
-                        "values in an order of your own, .ordinal_encode(vocabulary=[...]), or "
-                        "take .hash(n_buckets=...)"
-                    )
-            case _:
-                pending.extend(node.args)
-
-
-def _keeps_all(vocabulary: Node) -> bool:
-    """Return whether a vocabulary has every key, however seldom it comes."""
-    if not isinstance(vocabulary, Aggregate):
-        return True
-    params = dict(vocabulary.params)
-    return params.get("min_frequency") is None and params.get("max_categories") is None
 
 
 def _late(name: str, root: Node, late: Late) -> Leakage:

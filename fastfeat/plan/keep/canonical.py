@@ -60,7 +60,10 @@ def document_of_text(text: object, subject: str) -> Any:
         raise TypeMismatch(f"from_json takes a text, got a {type(text).__name__}. {hint}")
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        told = "it has more lists and objects within one another than Python reads"
+        raise ArtifactError(f"this is not the JSON of a {subject}: {told}") from None
+    except ValueError as error:
         raise ArtifactError(f"this is not the JSON of a {subject}: {error}") from None
 
 

@@ -26,7 +26,9 @@ FORMAT = 1
 PARTS = frozenset(
     {"format", "nodes", "features", "label", "outcomes", "dtype", "keep", "label_delay"}
 )
-OPTIONAL_PARTS = frozenset({"codes", "known", "known_tables", "label_column", "params", "row_id"})
+OPTIONAL_PARTS = frozenset(
+    {"codes", "known", "known_clocks", "known_tables", "label_column", "params", "row_id"}
+)
 """Those that stand in a document only where a plan has them."""
 
 
@@ -57,6 +59,7 @@ def plan_document(plan: Declaration) -> dict[str, Any]:
     optional = {
         "known": list(plan.known),
         "known_tables": {table: list(names) for table, names in plan.known_tables.items()},
+        "known_clocks": list(plan.known_clocks),
         "row_id": plan.row_id,
         "codes": plan.codes,
         "params": plan.recipe and params_document(plan.recipe, position),
@@ -127,6 +130,7 @@ def _plan(parts: Mapping[str, Any]) -> Declaration:
         label_delay=parts["label_delay"],
         known=parts.get("known", ()),
         known_tables=parts.get("known_tables", {}),
+        known_clocks=parts.get("known_clocks", ()),
         row_id=parts.get("row_id"),
         codes=parts.get("codes"),
     )

@@ -14,7 +14,7 @@ from fastfeat.errors import ArtifactError
 from fastfeat.expr import Expr
 from fastfeat.io.sources.schema import as_dtype
 from fastfeat.ir.node import Node, postorder
-from fastfeat.named_values import PLAIN, Members, Pairs, Param
+from fastfeat.named_values import MAX_DEPTH, PLAIN, Members, Pairs, Param
 from fastfeat.plan.declare.declaration import PLAN
 from fastfeat.plan.keep import canonical
 from fastfeat.recording import (
@@ -156,12 +156,20 @@ def _step(
 
 
 def _argument(
-    document: Any, nodes: Sequence[Node], recipes: Sequence[Recipe], values: Mapping[str, Any]
+    document: Any,
+    nodes: Sequence[Node],
+    recipes: Sequence[Recipe],
+    values: Mapping[str, Any],
+    depth: int = 0,
 ) -> Any:
-    """Return an argument of a call from its JSON."""
+    """Return an argument of a call from its JSON, within so many lists and mappings."""
+    if depth > MAX_DEPTH:
+        raise ArtifactError(
+            f"a value of the plan has more than {MAX_DEPTH} lists or mappings within one another"
+        )
 
     def inside(part: Any) -> Any:
-        return _argument(part, nodes, recipes, values)
+        return _argument(part, nodes, recipes, values, depth + 1)
 
     match document:
         case {"step": int(k), **rest} if not rest and 0 <= k < len(recipes):

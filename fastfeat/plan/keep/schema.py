@@ -82,6 +82,7 @@ def plan_schema() -> dict[str, Any]:
                 "label_delay": {"$ref": "#/$defs/delay"},
                 "known": _NAMES,
                 "known_tables": _mapping(_NAMES),
+                "known_clocks": _NAMES,
                 "label_column": _NAME,
                 "row_id": _NAME,
                 "codes": {"enum": ["smallest"]},

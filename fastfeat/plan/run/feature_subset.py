@@ -13,6 +13,7 @@ from fastfeat.plan.declare.bind import listed
 from fastfeat.plan.declare.columns_read import table_columns_of
 from fastfeat.plan.declare.declaration import Declaration, declare
 from fastfeat.plan.declare.external_label import with_label_column
+from fastfeat.plan.declare.rows_ahead import clocks_read
 from fastfeat.plan.run.encoded_rows import EncodedRows
 from fastfeat.plan.run.fitted import Fitted
 
@@ -50,6 +51,7 @@ def selected(
     read = {
         column.table for column in table_columns_of(n for e in chosen.values() for n in e.nodes)
     }
+    clocks = clocks_read(n for e in chosen.values() for n in e.nodes)
     declared = declare(
         chosen,
         label=fitted.declaration.label,
@@ -60,6 +62,7 @@ def selected(
         known_tables={
             t: names for t, names in fitted.declaration.known_tables.items() if t in read
         },
+        known_clocks=[c for c in fitted.declaration.known_clocks if c in clocks],
         row_id=fitted.declaration.row_id if keeps_ids else None,
         codes=fitted.declaration.codes,
     )

@@ -20,9 +20,9 @@ from fastfeat.io.columns.times import ticks_column, ticks_of
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.node import Aggregate, Call, Column, Node, postorder
-from fastfeat.ir.scope import OVER, is_over_window, order_of, window_of
+from fastfeat.ir.scope import is_over_window, order_of, window_of
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.late_windows import holds_own
+from fastfeat.plan.declare.late_windows import takes_rows_in_order
 from fastfeat.plan.run.batch import Batch, take_rows
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.steps import make
@@ -225,26 +225,8 @@ def _is_learnt(order: Node) -> bool:
 
 
 def _takes_ties(over: Call) -> bool:
-    """Return whether what a row sees in a window depends on the order of rows of its moment."""
-    has_tie = dict(order_of(over).params)["has_tie"]
-    return holds_own(over) and not (has_tie or _is_of_sessions(over) or _is_own_time(over))
-
-
-def _is_own_time(over: Call) -> bool:
-    """Return whether it is the time since the row itself."""
-    return over.function == f"{OVER}time_since" and over.args[0] is order_of(over).args[0]
-
-
-def _is_of_sessions(over: Call) -> bool:
-    """Return whether it counts sessions, or finds the gaps between them: all rows of a moment
-    are of one.
-    """
-    gaps: Node = over
-    while isinstance(gaps, Call) and gaps.args and gaps.function != f"{OVER}time_since_lag":
-        if gaps is not over and is_over_window(gaps):
-            return False
-        gaps = gaps.args[0]
-    return isinstance(gaps, Call) and bool(gaps.args)
+    """Return whether what a row sees in a window depends on the order in which rows came."""
+    return takes_rows_in_order(over) and not dict(order_of(over).params)["has_tie"]
 
 
 def n_tied(seen: Batch, order: Call, first: int = 0) -> int:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from fastfeat.aggregates import is_target
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Aggregate, Call, Node, TableColumn, postorder
-from fastfeat.ir.scope import is_over_table, is_over_window, window_nodes
+from fastfeat.ir.scope import is_asof, is_over_table, is_over_window, window_nodes
 from fastfeat.ir.show import show_all
 from fastfeat.plan.declare.columns_read import own_columns, past_columns
-from fastfeat.plan.declare.late_columns import Delay, Late
+from fastfeat.plan.declare.late_columns import NO_NAMES, Delay, Late
 from fastfeat.plan.declare.late_windows import age_text
 
 
@@ -19,9 +19,12 @@ def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
     lines = [f"late columns (label, outcomes): {_listed_late(late)}"]
     if late.known:
         lines.append(f"read by the label, and known: {', '.join(sorted(late.known))}")
+    if late.known_clocks:
+        clocks = ", ".join(sorted(late.known_clocks))
+        lines.append(f"clocks, on your word that they are known then: {clocks}")
     lines.append("")
     undeclared: dict[str, None] = {}
-    tables: dict[str, None] = {}
+    tables: dict[str, dict[str, None]] = {}
     for name, root in features.items():
         own = own_columns([root])
         undeclared.update(dict.fromkeys(own))
@@ -32,14 +35,19 @@ def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
         if looked_up:
             named = (f"{n.table}[{n.name!r}]" for n in looked_up)
             lines.append(f"  lookup tables: {', '.join(named)}")
-            tables.update(dict.fromkeys(n.table for n in looked_up))
+            for column in looked_up:
+                tables.setdefault(column.table, {})[column.name] = None
         lines += _listed_windows(root)
         lines += _listed("learnt from the training rows", learnt, lambda n: not is_target(n))
         lines += _listed("learnt out of fold from the target", learnt, is_target)
     lines += ["", "read from the row itself, so they must be known at the moment of prediction:"]
     lines.append(f"  {', '.join(undeclared) or 'none'}")
     if tables:
-        lines += ["", "lookup tables, whose content must be known then:", f"  {', '.join(tables)}"]
+        lines += ["", "columns of tables, on your word that they are known then:"]
+        for table, names in tables.items():  # the label's own clock needs no word
+            own = NO_NAMES if late.ahead is None else late.ahead.tables.get(table, NO_NAMES)
+            named = [name for name in names if name not in own]
+            lines.append(f"  {table}: {', '.join(named)}")
     return "\n".join([*lines, *_listed_past(features, late)])
 
 
@@ -69,10 +77,11 @@ def _listed(
 
 
 def _listed_windows(root: Node) -> list[str]:
-    """Return a line for each window of a feature, over earlier rows and over tables."""
+    """Return a line for each window or as-of join of a feature: earlier rows, and tables."""
     found: dict[str, Sequence[Call]] = {
         "earlier rows": window_nodes([root]),
         "rows of tables": [node for node in postorder([root]) if is_over_table(node)],
+        "latest row of a table": [node for node in postorder([root]) if is_asof(node)],
     }
     lines = [
         f"  {told}: {text} ({age_text(over)})"

@@ -74,6 +74,7 @@ def _options(plan: Declaration) -> str:
         "label": label,
         "late columns": plan.late,
         "known": plan.known,
+        "known_clocks": plan.known_clocks,
         "label_delay": [] if plan.label_delay is None else [str(plan.label_delay)],
         "keep": plan.keep,
         "row_id": plan.row_ids,

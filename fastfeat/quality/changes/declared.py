@@ -172,7 +172,7 @@ def _options(a: Declaration, b: Declaration) -> Iterator[Change]:
 
 _ELSEWHERE = frozenset({"features", "label", "keep", "recipe", "label_column"})
 """The fields of a declaration that are compared otherwise, or follow from those."""
-_OF_TRAINING = frozenset({"outcomes", "label_delay", "known", "known_tables"})
+_OF_TRAINING = frozenset({"outcomes", "label_delay", "known", "known_tables", "known_clocks"})
 """Those that say what may be learnt from; others make other features of the same rows."""
 
 

@@ -69,11 +69,19 @@ STEPS: dict[str, StepFunction] = {
         parameters=PARAMETERS,
         written=_hash_cross_text,
         largest=largest_bucket,
+        tells_apart=True,
     )
 }
 
 OF_CONTENT: dict[str, StepFunction] = {
-    "hash": StepFunction(_type, _hash, narrow=True, parameters=PARAMETERS, largest=largest_bucket)
+    "hash": StepFunction(
+        _type,
+        _hash,
+        narrow=True,
+        parameters=PARAMETERS,
+        largest=largest_bucket,
+        tells_apart=True,
+    )
 }
 
 
@@ -240,6 +248,7 @@ ENCODE = StepFunction(
     of_row=_encode_of_row,
     largest=_largest_code,
     names_categories=True,
+    tells_apart=True,
     parameters=(
         Parameter(
             "n_unseen",

@@ -206,7 +206,7 @@ _PLACE = Whole(-FARTHEST_ELEMENT, FARTHEST_ELEMENT)
 LISTS: dict[str, StepFunction] = {
     **{f"list.{function}": _aggregate(function) for function in AGGREGATES_OF_LISTS},
     "list.contains": StepFunction(
-        _contains_result, _contains, n_args=2, request=REQUESTS["contains"]
+        _contains_result, _contains, n_args=2, request=REQUESTS["contains"], tells_apart=True
     ),
     "list.encode": StepFunction(
         _encode_result,
@@ -214,6 +214,7 @@ LISTS: dict[str, StepFunction] = {
         of_keys=True,
         belongs=_is_list_encode,
         n_args=2,
+        tells_apart=True,
         parameters=(
             Parameter("n_unseen", Whole(1, 1), written_as=None),
             Parameter("missing", Words(("key",)), written_as=None),

@@ -197,6 +197,7 @@ LOOKUP_ROW = StepFunction(
     n_args=None,
     least_args=2,
     in_halves=True,
+    tells_apart=True,
     of_row=_lookup_of_row,
     written=_row_text,
 )
@@ -357,6 +358,7 @@ ASOF_ROW = StepFunction(
     _result,
     _asof_rows,
     of_keys=True,
+    tells_apart=True,
     n_args=None,
     least_args=2,
     in_halves=True,

@@ -59,6 +59,7 @@ FOLD = StepFunction(
     _fold,
     always_present=True,
     of_keys=True,
+    tells_apart=True,
     n_args=None,
     of_all_rows=True,  # by the number of a row among them
     written=_fold_text,

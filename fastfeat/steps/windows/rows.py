@@ -614,6 +614,7 @@ STEPS: dict[str, StepFunction] = {
         _never,
         n_args=None,
         belongs=_is_order,
+        tells_apart=True,
         written=order_text,
         parameters=OF_ORDERS,
     ),

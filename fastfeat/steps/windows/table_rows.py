@@ -172,6 +172,7 @@ STEPS: dict[str, StepFunction] = {
         _never,
         n_args=None,
         belongs=_is_table_order,
+        tells_apart=True,
         parameters=OF_ORDERS,
         written=order_text,
     )

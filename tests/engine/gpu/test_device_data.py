@@ -149,6 +149,7 @@ HOST_TYPES: dict[str, Any] = {
     "half": pa.float16(),
     "decimal": pa.decimal128(20, 3),
     "large decimal": pa.decimal256(50, 2),
+    "whole decimal": getattr(pa, "decimal64", pa.decimal128)(18, -1),  # of 64 bits, as int64 is
     "number of a dictionary": pa.dictionary(pa.int8(), pa.int64()),
     "run ends": pa.run_end_encoded(pa.int32(), pa.float64()),
     "date": pa.date64(),

@@ -15,15 +15,11 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.online import replay
-from fastfeat.api.plan import records_of
 from fastfeat.errors import InvalidPlan, StateError
-from fastfeat.online.audit.chain import Audit, artifacts_of
 from fastfeat.online.audit.replay import Replay
 from fastfeat.online.file.entries import table_bytes, table_of
-from fastfeat.online.file.journal import Journal
 from fastfeat.online.live import Live
 from fastfeat.online.state import state as state_module
-from fastfeat.online.state_summary import read_state
 
 SECOND = 10**6
 
@@ -273,20 +269,3 @@ def test_sweeps_are_changes_that_are_done_again_where_they_were_made(
     report = replay(tmp_path / "state.db", fitted)
     assert report.ok, report
     assert report.n_changes > 12
-
-
-def test_the_past_that_a_compaction_keeps_is_done_again_too(tmp_path: Path) -> None:
-    path = tmp_path / "state.db"
-    with begin(path) as live:
-        live.process(rows(200, 2).slice(0, 60))
-    journal = Journal.open(path)
-    audit = Audit(journal.key, artifacts_of(records_of({"": FITTED})))
-    journal.linking, journal.linking_base = audit.link, audit.base
-    state, _ = read_state(path)
-    journal.compact(state.base(), keeps_past=True)
-    journal.close()
-    with FITTED.online(path=path) as live:
-        live.process(rows(200, 2).slice(60, 40))
-    report = replay(path)
-    assert report.ok, report
-    assert (report.n_changes, report.n_rows) == (2, 100)

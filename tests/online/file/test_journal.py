@@ -374,24 +374,6 @@ def test_a_reader_in_the_middle_delays_erasing_and_is_told(tmp_path, plain):
     journal.close()
 
 
-def test_the_past_stays_where_it_is_kept(tmp_path):
-    journal = new_journal(tmp_path / "state.db")
-    journal.linking = lambda before, entry: (before + b"%d" % entry.change.first, b"digests")
-    journal.write([entry_of(0), entry_of(3)])
-    journal.compact(base_of(0, 9), Links(link=b"base"), keeps_past=True)
-    journal.write([entry_of(6)])
-    follower = Journal.follow(journal.path)
-    assert follower.base_seqs == (0, 2)
-    assert [found.seq for found in follower.entries(0)] == [1, 2]
-    assert [found.link for found in follower.entries(2)] == [b"base6"]
-    assert told_base(follower.base(0)) == told_base(base_of(0))
-    assert follower.links(2) == Links(b"03", b"base")
-    journal.compact(base_of(0, 9))
-    assert follower.base_seqs == (3,)
-    follower.close()
-    journal.close()
-
-
 def test_links_go_on_over_compaction_and_opening(tmp_path):
     def linking(before: bytes, entry: Entry) -> tuple[bytes, bytes]:
         return before + b".%d" % entry.change.first, b"of %d" % entry.change.first

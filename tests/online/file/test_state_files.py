@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from journal_entries import base_of, entry_of, new_journal, told, told_base
 
 from fastfeat.errors import StateError
 from fastfeat.online.file.journal import Journal
+from fastfeat.online.file.state_file import FORMAT
 from tests.patience import PATIENCE_S
 
 
@@ -103,9 +104,9 @@ def test_a_file_that_is_no_state_is_refused(tmp_path):
 def test_a_newer_format_is_refused(closed, tmp_path):
     path = _copy(closed, tmp_path)
     content = bytearray(path.read_bytes())
-    content[60:64] = (2).to_bytes(4, "big")
+    content[60:64] = (FORMAT + 1).to_bytes(4, "big")
     path.write_bytes(content)
-    _refused(path, r"it has format 2; this version, fastfeat .*, reads up to 1\. Update fastfeat")
+    _refused(path, rf"it has format {FORMAT + 1}; this version, .*, reads up to {FORMAT}\. Update")
 
 
 @pytest.mark.parametrize(
@@ -339,11 +340,17 @@ def test_a_folder_or_file_that_may_not_be_written_is_told():
 
 def test_a_follower_refuses_what_an_opening_refuses(closed, tmp_path):
     path = _copy(closed, tmp_path)
+    connection = sqlite3.connect(path)
+    (rows,) = connection.execute("SELECT rows FROM segments WHERE seq = 4").fetchone()
+    connection.close()
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[content.index(rows[-300:-200])] ^= 1
     path.write_bytes(content)
-    with pytest.raises(StateError, match="it is altered"):
-        Journal.follow(path).news()
+    with (
+        pytest.raises(StateError, match="it is altered"),
+        closing(Journal.follow(path)) as follower,
+    ):
+        follower.news()
 
 
 def test_an_audit_reads_what_was_changed(closed, tmp_path):

@@ -53,6 +53,7 @@ K = col("k")
         (col("churned").mean(over=ff.window(time="ts")), "'churned' is known '30d' after its row"),
         (col("churned").mean(over=ff.window(time="ts", offset="29d")), "offset='30d' or more"),
         (col("churned") * 1, "'churned' in its own row"),
+        (col("user").target_encode("z", time="booked"), r"known_clocks=\['booked'\]"),
     ],
 )
 def test_what_has_seen_the_rows_ahead_is_refused(feature: Expr, told: str) -> None:
@@ -74,7 +75,7 @@ def test_what_has_seen_the_rows_ahead_is_refused(feature: Expr, told: str) -> No
         K.target_encode("churned", time="ts"),
         K.target_encode("z"),
         col("user").target_encode("z", fold_by="user"),
-        col("user").target_encode("z", time="booked"),
+        col("user").target_encode("z", time=col("ts").dt.date()),
         col("x").mean(over=ff.window("7d", time="ts", by="user")),
         ff.count(over=ff.window("7d", time="ts", by="user", closed="right")),
         col("churned").mean(over=ff.window(time="ts", offset="30d")),

@@ -21,7 +21,7 @@ from plan_tables import differing
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import ArtifactError, FastfeatError, InvalidPlan, TypeMismatch
-from fastfeat.named_values import param_value, plain_value
+from fastfeat.named_values import MAX_DEPTH, param_value, plain_value
 from fastfeat.operators import OPERATORS
 from fastfeat.recording import RECORDED
 
@@ -390,12 +390,14 @@ def altered(**parts: Any) -> str:
     return json.dumps(document | {"params": document["params"] | parts})
 
 
-def nested(depth: int) -> Any:
-    """Return lists in lists, as a document has them."""
-    part: Any = 5
-    for _ in range(depth):
-        part = {"list": [part]}
-    return part
+def nested(depth: int) -> str:
+    """Return the text of a small plan whose parameter is lists in lists, as a document has them.
+
+    `json` of Python 3.11 writes no deep ones itself.
+    """
+    return altered(values={"top": "HERE"}).replace(
+        '"HERE"', '{"list":[' * depth + "5" + "]}" * depth
+    )
 
 
 @pytest.mark.parametrize(
@@ -415,12 +417,39 @@ def nested(depth: int) -> Any:
         ({"steps": [STEPS[0] | {"args": []}, STEPS[1]]}, "missing a required argument"),
         ({"steps": [STEPS[0] | {"call": "Expr.round"}, STEPS[1]]}, "unexpected keyword argument"),
         ({"steps": [STEPS[0] | {"named": {"more": {"param": "top"}}}, STEPS[1]]}, "'more'"),
-        ({"values": {"top": nested(900)}}, "recursion"),
     ],
 )
 def test_parameters_that_were_altered_are_refused(parts: dict[str, Any], told: str) -> None:
     with pytest.raises(ArtifactError, match=told):
         ff.Plan.from_json(altered(**parts))
+
+
+@pytest.mark.parametrize(
+    ("depth", "told"),
+    [
+        (MAX_DEPTH + 1, "more than 100 lists or mappings within one another"),
+        (900, "within one another"),
+        (200_000, "more lists and objects within one another than Python reads"),
+    ],
+)
+def test_parameters_that_nest_too_deep_are_refused(depth: int, told: str) -> None:
+    with pytest.raises(ArtifactError, match=told):
+        ff.Plan.from_json(nested(depth))
+
+
+def test_a_value_of_most_depth_is_read_and_written() -> None:
+    plan = ff.Plan.from_json(nested(MAX_DEPTH))
+    assert json.loads(plan.to_json()) == json.loads(nested(MAX_DEPTH))
+
+
+@pytest.mark.parametrize("within", [lambda value: [value], lambda value: {1: value}])
+def test_a_value_that_nests_too_deep_is_refused_as_it_is_given(within: Any) -> None:
+    value: Any = 1
+    for _ in range(MAX_DEPTH):
+        value = within(value)
+    assert ff.param("k", value) is not None
+    with pytest.raises(TypeMismatch, match="more than 100 lists or mappings within one another"):
+        ff.param("k", within(value))
 
 
 @pytest.mark.parametrize(

@@ -288,7 +288,7 @@ def test_explain_lists_the_tables() -> None:
     plan = ff.Plan({"seats": planes.col("seats")}, outcomes=["delay"])
     told = plan.explain("leakage")
     assert "lookup tables: planes['tailnum'], planes['seats']" in told
-    assert "whose content must be known then:\n  planes" in told
+    assert "on your word that they are known then:\n  planes: tailnum, seats" in told
     assert "own row: tailnum" in told
     bound = plan.explain("bound", schema=FLIGHTS.schema, tables={"planes": PLANES.schema})
     assert "planes['seats']  int16" in bound

@@ -47,7 +47,7 @@ def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
     if known is not None:
         note(key, UsedKernel(_NAME, is_compiled=False, is_kept=True))
         return known
-    with doing("compiling kernels for the device"):
+    with doing("compiling kernels for the device", is_event=True):
         content = build()
     try:
         path = _keep(folder, key, suffix, content)

@@ -1,0 +1,396 @@
+"""Rows ahead: beside a label that looks ahead, every row after a row's own moment is late.
+
+Whatever its columns, a later row must not be seen. Windows, as-of joins and folds by time see rows
+by the clock of the label, or by one that is never after it; what is learnt per key has seen all
+rows, so that its key must not tell the entity or the moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.errors import Leakage
+from fastfeat.ir.durations import length_text
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn, postorder
+from fastfeat.ir.scope import (
+    is_of_table,
+    is_over,
+    is_over_table,
+    is_over_window,
+    order_of,
+    query_of,
+    table_columns_of,
+    window_of,
+)
+from fastfeat.ir.show import show
+from fastfeat.plan.declare.clocks import (
+    clock_of,
+    lead_over,
+    offset_for,
+    rises_with,
+    tells,
+    youngest,
+)
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.late_columns import Ahead, Late, without_targets
+from fastfeat.plan.declare.late_windows import Types, takes_rows_in_order
+from fastfeat.scalars import SCALARS
+
+MAY_TURN = "an expression may run ahead of the row or back"
+
+
+def check_clocks_ahead(
+    features: Mapping[str, Node], late: Late, ahead: Ahead, types: Types | None
+) -> None:
+    """Raise Leakage where a feature sees rows by a clock that may be later than the label's.
+
+    Args:
+        features: their expressions, by name.
+        late: what is known too late.
+        ahead: what the label sees of later rows.
+        types: of every node, once they are bound.
+    """
+    for node in without_targets(features.values()):
+        match node:
+            case Call() if is_over_window(node):
+                time, *_ = order_of(node).args
+                if _has_clock(node, time, late, ahead, types):
+                    _check_same_moment(node, ahead, types)
+                    _check_turning(node, time, types)
+            case Call() if is_over_table(node):
+                order, window = order_of(node), dict(window_of(node).params)
+                wait = "offset=", window["offset"], window["unit"]
+                _check_table(node, order.args[0], table_columns_of(order)[0], wait, late, types)
+            case Call("asof_row", (time, *others)):
+                params = dict(node.params)
+                right = others[(len(others) - 1) // 2]
+                assert isinstance(right, TableColumn)
+                wait = "delay=", params["delay"], params["unit"]
+                _check_table(node, time, right, wait, late, types)
+            case Call("lookup_value", (Call("lookup_row"), TableColumn() as column)):
+                _refuse_lookup(node, column, late, ahead)
+            case Aggregate(_, (_, _, Call("time_fold", (time, *_)), *_)):
+                _has_clock(node, time, late, ahead, types)
+            case _:
+                pass
+
+
+def clocks_read(features: Iterable[Node]) -> set[str]:
+    """Return the columns by which features see rows: of the data, and of tables."""
+    names = set[str]()
+    for node in postorder(list(features)):
+        match node:
+            case Call("time_fold" | "asof_row", (time, *others)):
+                names.update(columns_of([time]))
+                names |= {right.name for right in others if isinstance(right, TableColumn)}
+            case Call() if is_over(node):
+                order = order_of(node)
+                names.update(columns_of(query_of(order)[:1]))
+                names |= {n.name for n in table_columns_of(order)[:1] if is_of_table(order)}
+            case _:
+                pass
+    return names
+
+
+def _has_clock(node: Node, time: Node, late: Late, ahead: Ahead, types: Types | None) -> bool:
+    """Return whether rows of the data are seen by the label's clock, not by one that is known.
+
+    Raises:
+        Leakage: they are seen by neither.
+    """
+    if _is_known(time, late, types):
+        return False
+    for other in ahead.times:
+        if not rises_with(time, other, types):
+            raise _other_clock(node, time, other, types)
+    return True
+
+
+def _is_known(time: Node, late: Late, types: Types | None) -> bool:
+    """Return whether a user says of a time that rows are known by it."""
+    clock = clock_of(time, types)
+    return clock is not None and clock.column in late.known_clocks
+
+
+def _other_clock(node: Node, time: Node, other: Node, types: Types | None) -> Leakage:
+    clock = clock_of(time, types)
+    if clock is None:
+        why, known = f", and {MAY_TURN}", ""
+    else:
+        why = f". A row that is earlier by one clock may be later by {show(other)}"
+        known = (
+            f". Or, if the rows that it sees are known by then, say so: "
+            f"Plan(..., known_clocks=[{clock.column!r}])"
+        )
+    return Leakage(
+        f"{show(node)}: its time is {show(time)}, and the label looks ahead by {show(other)}{why}. "
+        f"Take time={_written(other)}, or that rounded down: .dt.truncate(), .dt.date(){known}"
+    )
+
+
+def _written(time: Node) -> str:
+    """Return a time as an option takes it."""
+    return repr(time.name) if isinstance(time, Column) else show(time)
+
+
+def _check_same_moment(over: Call, ahead: Ahead, types: Types | None) -> None:
+    """Raise where a window takes rows of its row's interval, in which some come later."""
+    order = order_of(over)
+    time = order.args[0]
+    if not takes_rows_in_order(over):
+        return
+    ties = order.args[len(query_of(order)) :]
+    for other in ahead.times:
+        if not tells(time, other, types) and not any(tells(tie, other, types) for tie in ties):
+            raise Leakage(
+                f"{show(over)}: its time, {show(time)}, is the same for rows that the label, which "
+                f"looks ahead by {show(other)}, tells apart, and the window takes those of its "
+                "row's own as they stand, later ones among them. Say what orders them, "
+                f"tie={_written(other)}, or leave them out: closed='left'"
+            )
+
+
+def _check_turning(over: Call, time: Node, types: Types | None) -> None:
+    """Raise where clocks that are set back let a window see later rows of the data."""
+    clock, window = clock_of(time, types), dict(window_of(over).params)
+    holds_end = window["closed"] in ("right", "both")
+    if clock is None or not clock.turns:
+        return
+    if youngest(clock, window["offset"], holds_end=holds_end) < 0:
+        needed = length_text(offset_for(clock, 0, holds_end=holds_end), clock.unit)
+        raise Leakage(
+            f"{show(over)}: its time, {show(time)}, turns back where clocks are set back across "
+            "the start of an interval, so that the window may see later rows, which the label "
+            f"sees. Give it offset={needed}, or cut the time in UTC"
+        )
+
+
+def _check_table(
+    node: Call,
+    time: Node,
+    right: TableColumn,
+    wait: tuple[str, int, str | None],
+    late: Late,
+    types: Types | None,
+) -> None:
+    """Raise where rows of a table are seen that may come after the moment of the row.
+
+    Args:
+        node: what sees them.
+        time: the time of the row.
+        right: the column of the table that says when.
+        wait: the option that says how long before that time its rows end, and how long that is, in
+            which unit.
+        late: what is known too late.
+        types: of every node, once they are bound.
+    """
+    ahead = late.ahead
+    assert ahead is not None
+    option, length, unit = wait
+    seen = ahead.tables.get(right.table)
+    if seen is not None and right.name not in seen and right.name not in late.known_clocks:
+        raise Leakage(
+            f"{show(node)}: sees rows of {right.table!r} by {right.name!r}, and the label looks "
+            f"ahead in that table by {min(seen)!r}. Take right_time={min(seen)!r}. Or, if they are "
+            f"known by then, say so: Plan(..., known_clocks=[{right.name!r}])"
+        )
+    known = _is_known(time, late, types)
+    for other in ahead.times:
+        clock = clock_of(time, types, other) or clock_of(time, types)
+        lead = clock.lead if known and clock is not None else lead_over(time, other, types)
+        if clock is None or lead is None:
+            raise _other_clock(node, time, other, types)
+        if lead > length * (clock.step or 1):
+            needed = length_text(-(-lead // (clock.step or 1)), _unit(unit, clock.unit))
+            raise Leakage(
+                f"{show(node)}: its time, {show(time)}, is up to {needed} after {show(other)}, by "
+                f"which the label looks ahead: rows of {right.table!r} are seen before they are "
+                f"there. Take time={_written(other)}, or give it {option}{needed}"
+            )
+
+
+def _unit(given: str | None, of_clock: str | None) -> str:
+    return of_clock or given or "time"
+
+
+def _refuse_lookup(node: Call, column: TableColumn, late: Late, ahead: Ahead) -> None:
+    """Raise where a row of the table that the label sees is looked up, of whatever moment."""
+    table, name = column.table, column.name
+    if table in ahead.tables and name not in late.known_tables.get(table, ()):
+        raise Leakage(
+            f"{show(node)}: looks up a row of {table!r}, in which the label looks ahead: it may be "
+            f"of a later moment. Take the latest row before, ff.asof({table!r}, time=..., by=...). "
+            "Or, if what it holds is known at the moment of prediction, say so: Plan(..., "
+            f"known_tables={{{table!r}: [{name!r}]}})"
+        )
+
+
+def refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
+    """Raise where something is learnt per key whose later rows the label sees.
+
+    It has seen these rows too: models find labels of pure noise by such features.
+
+    Args:
+        node: an aggregate per key, the keys themselves, or how often a key comes.
+        late: what is known too late.
+    """
+    ahead = late.ahead
+    if ahead is None:
+        return
+    match node:
+        case Aggregate(
+            function, (argument, Call("encode", (*keys, vocabulary)), *_), _, GroupFrame()
+        ):
+            read = ahead.arguments.intersection(columns_of([argument]))
+            counts = AGGREGATES[function].grows or not _keeps_all(vocabulary)
+        case Aggregate(function, (argument, *keys), _, GroupFrame()):
+            read = ahead.arguments.intersection(columns_of([argument]))
+            counts = AGGREGATES[function].grows
+        case Call(_, (Call("encode", keys), *_)):
+            read, counts = frozenset[str](), True
+        case _:
+            return
+    of_entity = ahead.entity_columns.intersection(columns_of(keys))
+    for column in sorted(read | of_entity):
+        is_key = column in of_entity
+        seen = "whose later rows the label sees" if is_key else "which the label sees of later rows"
+        raise Leakage(
+            f"{show(node)}: learns per key from {column!r}, {seen}, and has "
+            "seen these rows too. Take a window of earlier rows: over=ff.window(by=..., time=...)"
+        )
+    column = clock_in(keys, ahead, counts=counts)
+    if column is not None:
+        raise Leakage(
+            f"{show(node)}: learns per key from {column!r}, by which the label looks ahead, and "
+            f"has seen the later rows of each key. {_instead_of_clock(counts=counts)}, or take a "
+            "window of earlier rows: over=ff.window(by=..., time=...)"
+        )
+
+
+def _instead_of_clock(*, counts: bool) -> str:
+    parts = ".dt.hour(), .dt.minute(), .dt.weekday()"
+    more = "" if counts else ", .dt.month(), .dt.quarter()"
+    return f"Take a part of it that comes again, {parts}{more}"
+
+
+def clock_in(keys: Iterable[Node], ahead: Ahead, *, counts: bool) -> str | None:
+    """Return the column of the label's clock that keys tell; None where they tell no moment.
+
+    A part of a time that comes again tells none: on noise a count by weekday of a year, or by hour,
+    has an AUC of .50 to .53; by month or quarter, of one store, .62 to .69, so that counts are
+    refused there, and a mean, which does not grow with the rows, is not.
+
+    Args:
+        keys: expressions over the row.
+        ahead: what the label sees of later rows.
+        counts: whether what is learnt by the keys grows with the number of rows.
+    """
+    pending, reached = [*keys], set[Node]()
+    while pending:
+        node = pending.pop()
+        if node in reached:
+            continue
+        reached.add(node)
+        match node:
+            case Column(name) if name in ahead.time_columns:
+                return name
+            case Call(function) if function in SCALARS and _comes_again(function, counts=counts):
+                pass
+            case Call() if is_over(node):
+                pending.append(node.args[0])  # its time says which rows it sees
+            case _:
+                pending.extend(node.args)
+    return None
+
+
+def _comes_again(function: str, *, counts: bool) -> bool:
+    row = SCALARS[function]
+    return bool(row.repeats_s or (row.repeats_yearly and not counts))
+
+
+def refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
+    """Raise where the code of an entity, or a moment, is a feature, and the label counts rows.
+
+    Codes are numbered by how often their key comes, later rows among them: models find labels of
+    pure noise by them, too.
+
+    Args:
+        features: their expressions, by name.
+        ahead: what the label sees of later rows.
+    """
+    for node, keys in counted_keys(features).items():
+        if isinstance(node, Call) and node.function in ("encode", "list.encode"):
+            _refuse_ranks_of(node, keys, ahead)
+
+
+def counted_keys(features: Mapping[str, Node]) -> dict[Call | Aggregate, tuple[Node, ...]]:
+    """Return the counts of keys in features: counts, sums, and codes in the order of counts.
+
+    As the key of an encoder by a target, or of a mean, a code is no value, and tells of no count.
+
+    Args:
+        features: their expressions, by name.
+
+    Returns:
+        The parts of the key, by what counts it.
+    """
+    found: dict[Call | Aggregate, tuple[Node, ...]] = {}
+    pending, reached = [*features.values()], set[Node]()
+    while pending:
+        node = pending.pop()
+        if node in reached:
+            continue
+        reached.add(node)
+        match node:
+            case Aggregate(function, (argument, codes, *_), _, GroupFrame()):
+                pending.append(argument)
+                if AGGREGATES[function].grows and isinstance(codes, Call):
+                    found[node] = codes.args[:-1]
+            case Call("category_count" | "category_share", (Call("encode", (*keys, _)), *_)):
+                found[node] = tuple(keys)
+            case Call(
+                "one_hot" | "is_code" | "list.has_code",
+                (Call("encode" | "list.encode", (*_, vocabulary)), *_),
+            ) if _keeps_all(vocabulary):
+                pass
+            case Call("encode" | "list.encode", (*keys, Aggregate())):
+                found[node] = tuple(keys)
+            case _:
+                pending.extend(node.args)
+    return found
+
+
+def repeats_s(keys: Iterable[Node], column: str) -> int:
+    """Return the seconds after which the parts of a time in a key come again, 0 of no such part."""
+    found = 0
+    for node in postorder(list(keys)):
+        if isinstance(node, Call) and node.function in SCALARS and column in columns_of([node]):
+            found = max(found, SCALARS[node.function].repeats_s)
+    return found
+
+
+def _refuse_ranks_of(node: Call, keys: Sequence[Node], ahead: Ahead) -> None:
+    instead = (
+        "Give the values in an order of your own, .ordinal_encode(vocabulary=[...]), or take "
+        ".hash(n_buckets=...)"
+    )
+    for column in sorted(ahead.entity_columns.intersection(columns_of(keys))):
+        raise Leakage(
+            f"{show(node)}: numbers the values of {column!r} by how often they come, "
+            f"and the label counts their later rows, which are among them. {instead}"
+        )
+    column = clock_in(keys, ahead, counts=True)
+    if column is not None:
+        raise Leakage(
+            f"{show(node)}: numbers what is made of {column!r} by how often it comes, and the "
+            f"label, which looks ahead by that, counts the later rows among them. {instead}"
+        )
+
+
+def _keeps_all(vocabulary: Node) -> bool:
+    """Return whether a vocabulary has every key, however seldom it comes."""
+    if not isinstance(vocabulary, Aggregate):
+        return True
+    params = dict(vocabulary.params)
+    return params.get("min_frequency") is None and params.get("max_categories") is None
