@@ -50,6 +50,7 @@ from fastfeat.online.state.known_rows import (
     found_corrections,
     found_forgotten,
     found_outcomes,
+    found_removed,
     found_table,
     put_again,
 )
@@ -387,7 +388,7 @@ class State:
         match change.kind:
             case "process" | "update":
                 return self._arrive(change, wanted)
-            case "outcomes" | "correct" | "forget" | "table":
+            case "outcomes" | "correct" | "remove" | "forget" | "table":
                 found = self._found(change)
                 with self._commit(found.change, found.results):
                     found.put()
@@ -407,6 +408,8 @@ class State:
                 return found_outcomes(memory, change, self.settings.late, self._readings)
             case "correct":
                 return found_corrections(memory, change, self._ahead_ns, self.reading)
+            case "remove":
+                return found_removed(memory, change)
             case "forget":
                 return found_forgotten(memory, change, self.reading)
             case _:
@@ -581,7 +584,7 @@ class State:
                 memory.append(here, kept, is_answered=change.kind == "process")
                 memory.note_times(here)
                 memory.caught_up(here)
-            case "outcomes" | "correct" | "forget" | "table":
+            case "outcomes" | "correct" | "remove" | "forget" | "table":
                 put_again(memory, change, applied)
             case "sweep":
                 self._swept(memory.log, change.rows)
