@@ -26,6 +26,8 @@ def online(
     keep: str | int | None = None,
     max_ahead: str | None = None,
     durability: Durability | None = None,
+    archive: str | os.PathLike[str] | None = None,
+    keep_audit: str | None = None,
 ) -> Live[FittedPlan]:
     """Return fitted plans over one state, which is asked for the features of rows as they arrive.
 
@@ -38,6 +40,8 @@ def online(
         keep: how much longer rows stay.
         max_ahead: how far a time may be ahead.
         durability: when a call is on disk.
+        archive: the folder of what a whole state replaces.
+        keep_audit: how long that is kept.
 
     Raises:
         InvalidPlan, TypeMismatch: plans that do not agree, or none.
@@ -62,6 +66,8 @@ def online(
         keep=keep,
         max_ahead=max_ahead,
         durability=durability,
+        archive=archive,
+        keep_audit=keep_audit,
     )
 
 
@@ -94,13 +100,15 @@ def replay(
     plan: str | None = None,
     outcomes: Any = None,
     partial: bool = False,
+    archive: str | os.PathLike[str] | None = None,
 ) -> Replay:
     """Return a report of all changes of a state, done again: the first difference, or none.
 
     Every change in the file is computed again from the rows beside it, in a state of its own:
     features have the bits that were served, and links follow from all that was noted. Changes that
-    a whole state has replaced (after a compaction, a swap of the plan, `forget`) are counted in
-    `not_covered`: their links alone are kept. The file is not written, and may be in use.
+    a whole state has replaced (after a compaction, a swap of the plan, `forget`) are computed
+    first, from the archive, where the state has one; others are counted in `not_covered`: their
+    links alone are kept. The file is not written, and may be in use.
 
     Args:
         path: of the state.
@@ -117,6 +125,7 @@ def replay(
         outcomes: late columns by the id of their row, for labels whose columns the state does not
             have; in any form that `fit` takes.
         partial: whether `to` is written where changes are not covered, and it lacks their rows.
+        archive: the folder of the archive, where it was moved; None for that which the file names.
 
     Raises:
         StateError: the file is no state, or it has no audit, or its key was deleted; or changes are
@@ -139,7 +148,7 @@ def replay(
         else _record(artifact)
     )
     options: dict[str, Any] = {"head": head, "to": to, "plan": plan, "outcomes": outcomes}
-    report = replay_state(path, given, **options, partial=partial)
+    report = replay_state(path, given, **options, partial=partial, archive=archive)
     if report.is_withheld:
         raise StateError(f"{path}: {report.withheld_text}: partial=True")
     return report

@@ -51,7 +51,7 @@ from fastfeat.online.lower.row_tables import (
     time_columns,
     value_array,
 )
-from fastfeat.online.opening import begin, reopened
+from fastfeat.online.opening import archiving_of, begin, reopened
 from fastfeat.online.parquet import export, exported
 from fastfeat.online.recent import Recent, seconds_of
 from fastfeat.online.row.judged_row import judge_one_row
@@ -782,6 +782,8 @@ def begin_live(
     keep: str | int | None = None,
     max_ahead: str | None = None,
     durability: Durability | None = None,
+    archive: str | os.PathLike[str] | None = None,
+    keep_audit: str | None = None,
 ) -> Live[Face]:
     """Return fitted plans over one state, which is new, or that of a file.
 
@@ -795,6 +797,8 @@ def begin_live(
         keep: how much longer rows stay.
         max_ahead: how far a time may be ahead.
         durability: when a call is on disk.
+        archive: the folder of what a whole state replaces.
+        keep_audit: how long that is kept.
 
     Raises:
         FastfeatError: as of `ff.online`.
@@ -805,6 +809,12 @@ def begin_live(
         raise InvalidPlan(
             f"durability={durability!r}: says when a call is on disk, and this state is in memory "
             "alone. Give it a file, path=, or leave it out"
+        )
+    archiving = archiving_of(archive, keep_audit)
+    if path is None and archiving is not None:
+        raise InvalidPlan(
+            "archive= and keep_audit= keep what was in the file of a state, and this state is in "
+            "memory alone. Give it a file, path=, or leave them out"
         )
     lowered = lower(plans)
     _check_tables_of_rules(plans)
@@ -817,7 +827,7 @@ def begin_live(
             )
         said = {"late": late, "keep": keep, "max_ahead": max_ahead}
         given = {name: value for name, value in said.items() if value is not None}
-        state = reopened(path, lowered, given, durability or "commit", time.time_ns())
+        state = reopened(path, lowered, given, durability or "commit", time.time_ns(), archiving)
         return Live(faces, state)
     settings = Settings(late or "error", keep, max_ahead)
     named, types = resolve_tables(tables), table_types(lowered.plans)
@@ -829,7 +839,7 @@ def begin_live(
     if history is not None and base is None:
         state.begin(table_of_history(state, history))
     if path is not None:
-        begin(state, path, durability or "commit")
+        begin(state, path, durability or "commit", archiving)
     return Live(faces, state)
 
 

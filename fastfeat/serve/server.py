@@ -68,6 +68,8 @@ def run(
     keep: str | int | None = None,
     max_ahead: str | None = None,
     durability: Literal["commit", "interval", "checkpoint"] | None = None,
+    archive: FilePath | None = None,
+    keep_audit: str | None = None,
     drift: str | None = None,
     said: Callable[[str], None] | None = None,
 ) -> None:
@@ -99,6 +101,8 @@ def run(
         keep: how much longer rows stay.
         max_ahead: how far a time may be ahead.
         durability: when a call is on disk.
+        archive: the folder of what a whole state replaces, for `ff.replay`.
+        keep_audit: how long that is kept.
         drift: a window of time, such as "1h", in which the rows that are answered are compared with
             those of training; `/metrics` has gauges of it. None for none.
         said: is told where the server listens, and what becomes of new artifacts; None prints it.
@@ -118,6 +122,8 @@ def run(
         max_ahead,
         durability,
         drift,
+        None if archive is None else os.fspath(archive),
+        keep_audit,
     )
     check_options(where, opening, history, follow=follow, watch=watch)
     limits = Limits(max_body, max_waiting, 8 * max_body)

@@ -31,6 +31,8 @@ class Opening:
         keep: how much longer rows stay.
         max_ahead: how far a time may be ahead.
         durability: when a call is on disk.
+        archive: the folder of what a whole state replaces.
+        keep_audit: how long that is kept.
         drift: the window of time in which answered rows are counted and compared; None for none.
     """
 
@@ -41,6 +43,8 @@ class Opening:
     max_ahead: str | None = None
     durability: Any = None
     drift: str | None = None
+    archive: str | None = None
+    keep_audit: str | None = None
 
     @property
     def waits_for_disk(self) -> bool:
@@ -91,6 +95,8 @@ class Opening:
             keep=self.keep,
             max_ahead=self.max_ahead,
             durability=self.durability,
+            archive=self.archive,
+            keep_audit=self.keep_audit,
         )
         if self.drift is not None:
             live.watch(self.drift)

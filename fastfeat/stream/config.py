@@ -8,6 +8,8 @@ A configuration, with every key; those in brackets of a comment may be left out:
     late = "dead_letter"              # ["error", "insert", "drop", "dead_letter", the default]
     keep = "2d"                       # [as of `FittedPlan.online`]
     max_ahead = "1h"                  # [as of `FittedPlan.online`]
+    archive = "archive"               # [a folder that keeps what whole states replace, for replay]
+    keep_audit = "90d"                # [how long it is kept]
     checkpoint = "1s"                 # [how often state, offsets and audit are committed]
     history = "history/{partition}.parquet"   # [rows that new states begin with]
     start = "beginning"               # [of a new state: "beginning" refuses a topic that has lost
@@ -209,6 +211,8 @@ class Config:
             the row away.
         keep: as of `FittedPlan.online`, as max_ahead is.
         max_ahead: how far ahead of the clock a row may be.
+        archive: a folder that keeps what whole states replace; as of `FittedPlan.online`.
+        keep_audit: how long it is kept.
         history: a file of rows that new states begin with; `{partition}` in it is the number.
         start: where a new state begins.
         checkpoint_s: how often state, offsets and audit are committed, in seconds.
@@ -233,6 +237,8 @@ class Config:
     late: Late = "dead_letter"
     keep: str | int | None = None
     max_ahead: str | None = None
+    archive: str | None = None
+    keep_audit: str | None = None
     history: str | None = None
     start: Start = "beginning"
     checkpoint_s: float = 1.0

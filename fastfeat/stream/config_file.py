@@ -87,6 +87,8 @@ got 'never'
         late=cast(Late, events_late),
         keep=top.keep("keep"),
         max_ahead=top.text("max_ahead", None),
+        archive=top.path_text("archive"),
+        keep_audit=top.text("keep_audit", None),
         history=top.path_text("history"),
         start=cast(Start, top.choice("start", get_args(Start), "beginning")),
         checkpoint_s=top.seconds("checkpoint", 1.0),

@@ -75,6 +75,8 @@ class Job:
             keep=config.keep,
             max_ahead=config.max_ahead,
             durability="checkpoint",
+            archive=config.archive,
+            keep_audit=config.keep_audit,
         )
         if config.drift_s is not None:
             live.watch(timedelta(seconds=config.drift_s))
