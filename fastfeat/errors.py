@@ -131,7 +131,7 @@ class LateOutcome(InvalidData):
 
 
 class FutureRow(InvalidData):
-    """A row whose time is further ahead of this machine's clock than it may be."""
+    """A row whose time is further ahead than it may be: see `max_ahead=` and `max_jump=`."""
 
 
 class InvalidConfig(FastfeatError, ValueError):
@@ -166,6 +166,14 @@ class EncodedInFold(FastfeatWarning):
     """Rows whose labels fit has put into an encoding were given to `transform`."""
 
 
+class CountsSeeAhead(FastfeatWarning):
+    """A count per key that has seen the later rows, which a label that looks ahead sees too."""
+
+
+class ClocksOnYourWord(FastfeatWarning):
+    """Features see rows by another clock than the label that looks ahead: `known_clocks=`."""
+
+
 class RowsWithoutLabel(FastfeatWarning):
     """Training rows whose label, which looks ahead, is not known: nothing was learnt from them."""
 
@@ -176,6 +184,14 @@ class RowsRepeated(FastfeatWarning):
 
 class TiesInOrder(FastfeatWarning):
     """Rows of one entity and one moment see each other in the order in which they stand."""
+
+
+class NaiveTimes(FastfeatWarning):
+    """A saved plan takes parts of timestamps without a zone in a zone: it reads them as UTC."""
+
+
+class KeysRounded(FastfeatWarning):
+    """A key of floats has whole numbers beyond 2**53: ids were rounded before they came here."""
 
 
 class RowsBreakRule(FastfeatWarning):

@@ -31,7 +31,7 @@ from fastfeat.io.sources.schema import read_schema
 from fastfeat.ir.node import postorder
 from fastfeat.ir.scope import is_over, order_of
 from fastfeat.online.row.one_row import transform_row
-from fastfeat.plan.declare.bind import bind, check_told_apart
+from fastfeat.plan.declare.bind import bind, check_new_plan
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fit import fit, fit_transform
@@ -45,7 +45,7 @@ from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
 from fastfeat.plan.run.prepared import prepare
 from fastfeat.plan.run.transform import transform
 from fastfeat.progress import doing
-from fastfeat.quality.profiling import checked_choice
+from fastfeat.quality.profiling import Profiled, checked_choice
 from fastfeat.quality.table_profiles import kernels_of_profiles
 
 Types = Mapping[str, DType | UnsupportedType]
@@ -97,7 +97,9 @@ class Compiled:
         return "\n".join([told, *(f"note: {note}" for note in self.notes)])
 
 
-def compile_plan(plan: Declaration, schema: Any, tables: Tables, backend: str) -> Compiled:
+def compile_plan(
+    plan: Declaration, schema: Any, tables: Tables, backend: str, profile: Profiled = False
+) -> Compiled:
     """Return a record of the kernels made ready for fit, and for all that comes after it.
 
     Args:
@@ -105,13 +107,15 @@ def compile_plan(plan: Declaration, schema: Any, tables: Tables, backend: str) -
         schema: as of `Plan.compile`, as the following are.
         tables: types of the columns of lookup tables.
         backend: its name.
+        profile: what fit will profile.
 
     Raises:
         FastfeatError: as of `Plan.compile`.
     """
+    choice = checked_choice(profile)
     known, of_tables = read_schema(schema), resolve_schemas(tables)
     bound = bind(list(plan.nodes.values()), known, of_tables)
-    check_told_apart(bound)
+    check_new_plan(bound)
     check_clocks(plan, bound)
     read = {*plan.columns, *plan.label_columns, *plan.keep, *plan.known_late.columns}
     read |= set(given_ids(plan.row_id, plan.history_columns))
@@ -119,7 +123,7 @@ def compile_plan(plan: Declaration, schema: Any, tables: Tables, backend: str) -
     trial = _Trial(types, _of_tables(of_tables), backend, _distinct(plan))
     notes = [_OF_ONE_HOT] if any(map(is_one_hot, plan.nodes.values())) else []
     notes += [] if plan.codes is None else [_OF_SMALLEST]
-    return _compiled(partial(_run_plan, plan, trial), trial, notes)
+    return _compiled(partial(_run_plan, plan, trial, choice), trial, notes)
 
 
 def compile_fitted(fitted: Fitted, backend: str) -> Compiled:
@@ -138,6 +142,8 @@ def compile_fitted(fitted: Fitted, backend: str) -> Compiled:
     for of in rules:
         tables |= {name: {**of.tables[name], **tables.get(name, {})} for name in of.tables}
     trial = _Trial(schema, _of_tables(tables), backend, _distinct(plan))
+    if fitted.profile is not None:  # `drift` counts later rows by it
+        trial.of_profiles.update(kernels_of_profiles(fitted))
 
     def run() -> None:
         for one in (fitted, *rules):
@@ -209,7 +215,7 @@ def _of_tables(tables: Mapping[str, Types]) -> dict[str, Any]:
     return {name: made_up(types, _N_OF_TABLE) for name, types in tables.items()}
 
 
-def _run_plan(plan: Declaration, trial: _Trial) -> None:
+def _run_plan(plan: Declaration, trial: _Trial, profile: Profiled) -> None:
     """Fit a plan on rows without missing values, and with some; where no values do, on none."""
     backend, is_fitted = trial.backend, False
     for missing in (*_MISSING, "all"):
@@ -219,7 +225,7 @@ def _run_plan(plan: Declaration, trial: _Trial) -> None:
         fitted = trial.run("fit", fit, plan, rows, backend=backend)
         if fitted is None:
             continue
-        if not is_fitted and checked_choice(None, plan):  # fit keeps a profile if nobody says else
+        if not is_fitted and profile:
             trial.of_profiles.update(kernels_of_profiles(fitted))
         is_fitted = True
         for to in trial.forms(fitted):

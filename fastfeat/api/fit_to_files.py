@@ -23,7 +23,7 @@ from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
 from fastfeat.plan.run.to_files import digest_of_tables, write_features
 from fastfeat.plan.run.window_columns import history_of
 from fastfeat.quality.profiling import Profiled, checked_choice
-from fastfeat.quality.profiling_in_passes import profiled_in_passes
+from fastfeat.quality.profiling_in_passes import N_PASSES, profiled_in_passes
 
 
 def fit_and_write(
@@ -36,7 +36,7 @@ def fit_and_write(
     memory: str | int | None,
     contract: FittedContract | None = None,
     stable: Fitted | None = None,
-    profile: Profiled | None = None,
+    profile: Profiled = False,
 ) -> tuple[Fitted, Manifest]:
     """Return the fitted plan, and the manifest of the features of its rows, which are written.
 
@@ -55,7 +55,7 @@ def fit_and_write(
     Raises:
         FastfeatError: as `Plan.fit_transform_to`.
     """
-    choice = checked_choice(profile, plan)
+    choice = checked_choice(profile)
     budget = budget_of_free(free_memory()) if memory is None else budget_of(memory)
     dataset = dataset_of(data)
     earlier = history_of(history) if plan.history_columns else None
@@ -66,7 +66,8 @@ def fit_and_write(
     folder = parent if parent.is_dir() else None
     with with_scratch(dataset) as copied:
         first, read = begun(plan, copied, rows, earlier, known, budget, folder, stable)
-        dataset.check_passes(first.n_passes + first.n_function_passes + 1)
+        n_passes = first.n_passes + first.n_function_passes + 1
+        dataset.check_passes(n_passes + N_PASSES if choice else n_passes)
         chosen, then = read.chosen, first.columns_of_features
         if chosen is not None:
             then = [*dict.fromkeys((*then, *plan.row_columns))]

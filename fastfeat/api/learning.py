@@ -100,7 +100,7 @@ class Learning(Generic[Face]):
     def round(self) -> int | None:
         """The number of the next pass over the rows, from 1 on; None where none is left.
 
-        The last two passes profile the rows, unless `profile=False` leaves them out.
+        With a profile the last two passes count the rows for it.
         """
         if self.record.round is not None or self.profiling is None:
             return self.record.round
@@ -245,8 +245,9 @@ class Learning(Generic[Face]):
             return self.face(fitted)
         if self.profiling.made is None:
             raise InvalidPlan(
-                f"round {self.round} is not over: rows are read once more for the profile, which "
-                "learning(profile=False) leaves out. Go on while learning.round is not None"
+                f"round {self.round} is not over: rows are read once more for the profile that "
+                f"learning(profile={self.profiling.choice!r}) asks for. Go on while learning.round "
+                "is not None"
             )
         return self.face(replace(fitted, profile=self.profiling.made))
 
@@ -299,7 +300,7 @@ class Learning(Generic[Face]):
             coming, given = profiling.rounds_of_bytes(given[begin:stop]), given[stop:]
         written = written_in(given)
         options: Any = {"tables": written.tables, "whole_entities": written.whole_entities}
-        first = pickles.plan_of(written.plan).learning(written.empty, **options, profile=False)
+        first = pickles.plan_of(written.plan).learning(written.empty, **options)
         return replace(first, record=resumed(first.record, written), profiling=coming)
 
     def __repr__(self) -> str:
@@ -315,7 +316,7 @@ def learning_of(
     *,
     whole_entities: bool = False,
     stable: Fitted | None = None,
-    profile: Profiled | None = None,
+    profile: Profiled = False,
 ) -> Learning[Face]:
     """Return the learning of a plan before its first round.
 
@@ -328,7 +329,7 @@ def learning_of(
         stable: an earlier fit, whose categories keep their codes.
         profile: as of `Plan.learning`.
     """
-    choice = checked_choice(profile, plan)
+    choice = checked_choice(profile)
     options: Any = {"whole_entities": whole_entities, "stable": stable}
     record = learning_record(plan, schema, tables, **options)
     return Learning(record, face, profiling.ProfileRounds(choice) if choice else None)

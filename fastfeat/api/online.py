@@ -25,6 +25,7 @@ def online(
     late: Late | None = None,
     keep: str | int | None = None,
     max_ahead: str | None = None,
+    max_jump: str | int | None = None,
     durability: Durability | None = None,
     archive: str | os.PathLike[str] | None = None,
     keep_audit: str | None = None,
@@ -38,7 +39,8 @@ def online(
         tables: the lookup tables.
         late: what becomes of late rows.
         keep: how much longer rows stay.
-        max_ahead: how far a time may be ahead.
+        max_ahead: how far a time may be ahead of this machine's clock.
+        max_jump: how far it may be ahead of the latest row before it.
         durability: when a call is on disk.
         archive: the folder of what a whole state replaces.
         keep_audit: how long that is kept.
@@ -65,6 +67,7 @@ def online(
         late=late,
         keep=keep,
         max_ahead=max_ahead,
+        max_jump=max_jump,
         durability=durability,
         archive=archive,
         keep_audit=keep_audit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.budget import Budget, budget_of, budget_of_free, within
 from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
-from fastfeat.io.sources.scan import n_rows_of
+from fastfeat.io.sources.scan import n_rows_of, scan
 from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.fit.ahead_warnings import MOST_ROWS, warn_ahead
 from fastfeat.plan.fit.chosen_rows import chosen_of
 from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within, with_scratch
@@ -26,7 +28,7 @@ from fastfeat.plan.run.row_selection import flags_of_rows
 from fastfeat.plan.run.window_columns import check_shared, history_of, is_shared
 from fastfeat.plan.tell.explain_passes import describe_passes
 from fastfeat.quality.profiling import Profiled, checked_choice
-from fastfeat.quality.profiling_in_passes import profiled_in_passes
+from fastfeat.quality.profiling_in_passes import N_PASSES, profiled_in_passes
 
 
 def fit_within(
@@ -37,7 +39,7 @@ def fit_within(
     tables: Tables,
     memory: str | int,
     stable: Fitted | None = None,
-    profile: Profiled | None = None,
+    profile: Profiled = False,
 ) -> Fitted:
     """Return the plan fitted on data that is read in passes, within a budget of memory.
 
@@ -63,7 +65,7 @@ def fit_if_large(
     files: Any,
     tables: Tables,
     stable: Fitted | None = None,
-    profile: Profiled | None = None,
+    profile: Profiled = False,
 ) -> Fitted | None:
     """Return the plan fitted in passes on files that are larger than free memory, else None.
 
@@ -169,15 +171,24 @@ def begun(
     learning = learning_record(plan, dataset.schema, tables, **options)
     prepared, read = learning.prepared, rows_in_passes(dataset, earlier, budget, folder)
     label = prepared.label if plan.looks_ahead else None
-    n_before = (rows is not None and dataset.n_rows is None) + 2 * (label is not None)
+    n_before = (rows is not None and dataset.n_rows is None) + 3 * (label is not None)
     dataset.check_passes(n_before + learning.n_passes + learning.n_function_passes)
     given = None if rows is None else flags_of_rows(rows, n_rows_of(dataset))
     with within(budget):
         chosen = chosen_of(label, read.functions, given, prepared.tables)
+        if label is not None:
+            _warn_ahead(plan, dataset, columns, budget)
     if chosen is None:
         return learning, read
     learning = replace(learning, n_unlearnt=chosen.n_given - chosen.n_learnt)
     return learning, replace(read, chosen=chosen)
+
+
+def _warn_ahead(plan: Declaration, dataset: Dataset, columns: list[str], budget: Budget) -> None:
+    """Warn of the first rows, as far as one table holds them, as `fit` does of all."""
+    with closing(scan(dataset, columns, budget.table_bytes, stop=MOST_ROWS)) as tables:
+        first = next(tables).table
+    warn_ahead(plan, first, is_whole=first.num_rows == dataset.n_rows)
 
 
 def _in_passes(
@@ -188,11 +199,13 @@ def _in_passes(
     tables: Tables,
     budget: Budget,
     stable: Fitted | None,
-    profile: Profiled | None,
+    profile: Profiled,
 ) -> Fitted:
-    choice = checked_choice(profile, plan)
+    choice = checked_choice(profile)
     with with_scratch(dataset) as copied:
         learning, read = begun(plan, copied, rows, history, tables, budget, stable=stable)
+        if choice:
+            copied.check_passes(learning.n_passes + learning.n_function_passes + N_PASSES)
         then = [*dict.fromkeys((*learning.columns_of_features, *plan.columns))] if choice else []
         learning = learned_within(learning, read, budget, then)
         fitted = profiled_in_passes(finished(learning), learning, read, budget, choice)

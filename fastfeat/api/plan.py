@@ -26,7 +26,7 @@ from fastfeat.io.sources.read import may_be_large
 from fastfeat.io.sources.schema import read_schema
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.declare.arguments import Features
-from fastfeat.plan.declare.bind import bind, check_told_apart
+from fastfeat.plan.declare.bind import bind, check_new_plan
 from fastfeat.plan.declare.declaration import Declaration, Label, UserDelay, declare
 from fastfeat.plan.declare.late_columns import GivenDelay
 from fastfeat.plan.declare.window_reach import Reach, history_needed, history_reach
@@ -349,7 +349,7 @@ class Plan:
         backend: str = "cpu",
         memory: str | int | None = None,
         contract: Contract | None = None,
-        profile: Profiled | None = None,
+        profile: Profiled = False,
         stable: FittedPlan | None = None,
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
@@ -380,11 +380,10 @@ class Plan:
                 has and three quarters of what is free, and a warning says so.
             contract: rules that the rows of the data must hold, late columns and all; the fitted
                 plan keeps them, and `transform` and the like judge later rows by them.
-            profile: whether the fitted plan keeps the `profile` of these rows, by which `drift`
-                judges later ones: of its inputs and features, with "inputs" of these alone, for
-                which no features need to be computed. It has values of single rows, such as the
-                least and the greatest: None keeps one but where `min_rows=` leaves out what few
-                rows have.
+            profile: whether the fitted plan keeps the `profile` of these rows, by which `drift`,
+                `report` and `Live.watch` judge later ones: True for inputs and features, "inputs"
+                for inputs alone, for which no features need to be computed. It has values of single
+                rows, such as the least and the greatest. False keeps none and costs nothing.
             stable: an earlier fit, of this plan or another one. Categories that have a code there
                 keep it, whether rows still have them or not, however rare they are; new ones get
                 the codes after these. One-hot columns of categories stand in the order of codes,
@@ -445,7 +444,7 @@ class Plan:
         categories: bool = False,
         backend: str = "cpu",
         contract: Contract | None = None,
-        profile: Profiled | None = None,
+        profile: Profiled = False,
         stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
@@ -504,7 +503,7 @@ class Plan:
         history: Any = None,
         tables: Tables = None,
         contract: Contract | None = None,
-        profile: Profiled | None = None,
+        profile: Profiled = False,
         stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Manifest]:
         """Return the fitted plan, and the list of files of the features of the training rows.
@@ -525,7 +524,7 @@ class Plan:
             history: as in `fit`, which may be more than memory holds too.
             tables: as in `fit`; they are read once.
             contract: as in `fit`; the rows are read once more for it, before anything is written.
-            profile: as in `fit`; the rows are read twice more for it, after that.
+            profile: as in `fit`; with one the rows are read twice more, after that.
             stable: as in `fit`.
 
         Raises:
@@ -649,7 +648,7 @@ class Plan:
         tables: Tables = None,
         whole_entities: bool = False,
         stable: FittedPlan | None = None,
-        profile: Profiled | None = None,
+        profile: Profiled = False,
     ) -> Learning[FittedPlan]:
         """Return the learning of the plan, in rounds over parts of the rows.
 
@@ -663,8 +662,9 @@ class Plan:
                 data, so that windows may be learnt from: as after an exchange of the rows by
                 `learning.shares`. Without it a plan that learns from windows takes one part.
             stable: as in `fit`.
-            profile: as in `fit`: two rounds more, behind those that learn, sample and count the
-                rows. Features of windows are counted with `whole_entities` alone.
+            profile: as in `fit`; with one, two more rounds follow those that learn: the first
+                samples the rows, the second counts them. Features of windows are counted with
+                `whole_entities` alone.
 
         Raises:
             InvalidPlan: the label looks ahead; or, with `whole_entities`, windows see rows of
@@ -709,21 +709,28 @@ class Plan:
         declared = self.declaration
         known, of_tables = read_schema(input_schema), resolve_schemas(tables)
         types = bind(list(declared.nodes.values()), known, of_tables)
-        check_told_apart(types)
+        check_new_plan(types)
         check_clocks(declared, types)
         return schema_before_fit(declared, known, of_tables, types)
 
-    def compile(self, schema: Any, *, tables: Tables = None, backend: str = "cpu") -> Compiled:
+    def compile(
+        self,
+        schema: Any,
+        *,
+        tables: Tables = None,
+        backend: str = "cpu",
+        profile: Profiled = False,
+    ) -> Compiled:
         """Return a record of the kernels made ready for data of a schema, which need not be there.
 
-        What `fit` (with the profile that it keeps by default), `fit_transform`, `transform` and
-        `transform_row` would compile when they first run is compiled into the cache folder
-        (FASTFEAT_CACHE_DIR): once, where an image is built.
+        What `fit`, `fit_transform`, `transform` and `transform_row` would compile when they first
+        run is compiled into the cache folder (FASTFEAT_CACHE_DIR): once, where an image is built.
 
         Args:
             schema: as in `schema`; of a path the head is read.
             tables: the same of each lookup table, by its name.
             backend: as in `fit`. Machine code of the "gpu" is made where the card is.
+            profile: as `fit` will be called: with one, the kernels that count it are made ready.
 
         Returns:
             How many kernels were compiled, how many were there already, in how many seconds; and
@@ -737,12 +744,12 @@ class Plan:
             >>> plan = ff.Plan({"size": col("size").log1p()})
             >>> made = plan.compile({"size": "float64"})
             >>> made.n_compiled + made.n_loaded, made.notes
-            (6, ())
+            (5, ())
         """
 
         from fastfeat.api.compile import compile_plan  # seldom needed
 
-        return compile_plan(self.declaration, schema, tables, backend)
+        return compile_plan(self.declaration, schema, tables, backend, profile)
 
     def explain(self, stage: str = "plan", *, schema: Any = None, tables: Tables = None) -> str:
         """Return the plan as text.
@@ -778,6 +785,13 @@ class Plan:
                     f"plan.fit(data), then fitted.{name}"
                 )
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+        def __getitem__(self, name: object) -> Any:
+            """Raise a hint where a plan is used as if it were a mapping or a table."""
+            raise TypeMismatch(
+                f"plan[{name!r}]: a plan has no items. Write plan.features[{name!r}] for the "
+                f"expression of a feature, fitted.transform(data)[{name!r}] for its values"
+            )
 
     def __repr__(self) -> str:
         """Return a line for each of the first features: how it is made, what it learns and sees."""
@@ -1218,6 +1232,7 @@ class FittedPlan:
         late: Late | None = None,
         keep: str | int | None = None,
         max_ahead: str | None = None,
+        max_jump: str | int | None = None,
         durability: Durability | None = None,
         archive: str | os.PathLike[str] | None = None,
         keep_audit: str | None = None,
@@ -1236,7 +1251,12 @@ class FittedPlan:
             keep: how much longer than windows see rows stay, for late rows: a duration such as
                 "2d", a whole number for clocks of integers, or "everything". None keeps, for late
                 rows that are taken, as long again as windows see.
-            max_ahead: how far a time may be ahead of this machine's clock, such as "1h".
+            max_ahead: how far a time may be ahead of this machine's clock, such as "1h"; a row
+                beyond is an error. None and "any" set no limit. Times without a zone count as UTC.
+            max_jump: how far a time may be ahead of the latest row that came before, of any entity:
+                a duration such as "1d", or a whole number for clocks of integers. It is for rows of
+                the past that are sent again, where the machine's clock says nothing. Choose it
+                longer than any silence. None sets no limit.
             durability: when a call is on disk: "commit" (the default) before it returns,
                 "interval" within a second, "checkpoint" once `Live.checkpoint` or `close` returns.
             archive: a folder that keeps what a whole state replaces in the file (after `compact`,
@@ -1247,6 +1267,7 @@ class FittedPlan:
                 `archive`. Both are stored in the file, and may change when it is opened.
 
         `late`, `keep` and `max_ahead` are stored in the file: None takes those when it is opened.
+        `max_jump` is not: give it each time.
 
         Raises:
             InvalidPlan: a window sees all of an entity, whose rows could never be dropped, and
@@ -1272,6 +1293,7 @@ class FittedPlan:
             late=late,
             keep=keep,
             max_ahead=max_ahead,
+            max_jump=max_jump,
             durability=durability,
             archive=archive,
             keep_audit=keep_audit,
@@ -1385,9 +1407,9 @@ class FittedPlan:
 
     @property
     def profile(self) -> Profile | None:
-        """The values of the training rows, inputs and features, as counts; None without.
+        """The values of the training rows, inputs and features, as counts.
 
-        Of a selection of features it has these, and of a fit with `profile=False` there is none.
+        None unless `fit` was called with `profile=`. A selection of features keeps their profiles.
         """
         from fastfeat.quality.profiling import profile_face  # seldom needed
 
@@ -1419,7 +1441,7 @@ class FittedPlan:
             FastfeatError: as `transform`, and `transform_to` with `memory=`.
 
         Example:
-            >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0, 2.0, 2.5]})
+            >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0, 2.0, 2.5]}, profile=True)
             >>> later = fitted.profile_of({"x": [2.0, 9.0, None]}).features["x"]
             >>> later.n_missing, later.greatest, later.counts.tolist()
             (1, 18.0, [0, 0, 0, 1, 0, 0, 1])
@@ -1568,13 +1590,16 @@ class FittedPlan:
             memory: as in `profile_of`: data is read in pieces then.
 
         Raises:
+            InvalidPlan: rows are given, and the plan has neither a profile nor a contract to
+                compare them with.
             InvalidConfig: thresholds that there are not.
             FastfeatError: as `transform`, of the rows; as `check`, of the contract.
             OSError: the file cannot be written.
 
         Example:
-            >>> fitted = ff.Plan({"x": col("x").standard_scale()}).fit({"x": [1.0, 2.0, 3.0]})
-            >>> report = fitted.report({"x": [1.0, 2.0, 3.0]})
+            >>> rows = {"x": [1.0, 2.0, 3.0]}
+            >>> fitted = ff.Plan({"x": col("x").standard_scale()}).fit(rows, profile=True)
+            >>> report = fitted.report(rows)
             >>> report.level, report.verdict, report.html[:15]
             ('ok', 'No drift', '<!doctype html>')
         """
@@ -1745,6 +1770,15 @@ class FittedPlan:
             """Raise a hint where a fitted plan is used as a plan, or as a model."""
             hint = f". {_ELSEWHERE[name].format(name)}" if name in _ELSEWHERE else ""
             raise AttributeError(f"a fitted plan has no attribute {name!r}{hint}")
+
+        def __getitem__(self, name: object) -> Any:
+            """Raise a hint where a fitted plan is used as if it were a mapping or a table."""
+            names = name if isinstance(name, list) else [name]
+            raise TypeMismatch(
+                f"fitted[{name!r}]: a fitted plan has no items. Write "
+                f"fitted.transform(data)[{name!r}] for values, fitted.select({names!r}) for a "
+                "fitted plan of some features, and fitted.plan.features for the expressions"
+            )
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other has the same plan, types of columns and learnt values."""

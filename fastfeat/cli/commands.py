@@ -80,13 +80,13 @@ def fit(
         ),
     ] = None,
     profile: Annotated[
-        bool | None,
+        bool,
         typer.Option(
-            "--profile/--no-profile",
-            help="Keep a profile of the rows, for `drift`: it has values of single rows; unless "
-            "said, one is kept but where the plan leaves out what few rows have.",
+            "--profile",
+            help="Keep a profile of the rows, for `drift`, `report` and `serve --drift`: it has "
+            "values of single rows.",
         ),
-    ] = None,
+    ] = False,
 ) -> None:
     """Learn from training data what a plan must learn."""
     from fastfeat.cli.plans import read_fitted, read_plan, tables_named
@@ -254,6 +254,9 @@ def compile_kernels(
     ] = None,
     table: LookupTables = None,
     backend: Backend = "cpu",
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Compile the kernels of `fit --profile`, too.")
+    ] = False,
 ) -> None:
     """Compile the kernels of a plan, without data: once, where an image is built."""
     from fastfeat.api.plan import Plan
@@ -270,7 +273,8 @@ def compile_kernels(
                     "--schema FILE",
                     param_hint="'--schema'",
                 )
-            made = plan.compile(schema, tables=tables_named(table), backend=backend)
+            options: Any = {"tables": tables_named(table), "backend": backend}
+            made = plan.compile(schema, **options, profile=profile)
         elif schema is not None or table:
             raise typer.BadParameter("a fitted plan knows its types", param_hint="'--schema'")
         else:

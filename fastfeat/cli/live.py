@@ -84,7 +84,15 @@ def serve(
         typer.Option(help='How much longer rows stay than windows see: "2d", or everything.'),
     ] = None,
     max_ahead: Annotated[
-        str | None, typer.Option(help='How far times may be ahead of this clock, such as "1h".')
+        str | None,
+        typer.Option(
+            help='How far times of rows that are kept may be ahead of this clock; "any" for no '
+            "limit.  [default: 1h, for times with a zone]"
+        ),
+    ] = None,
+    max_jump: Annotated[
+        str | None,
+        typer.Option(help='How far they may be ahead of the row before: "1d", or a whole number.'),
     ] = None,
     durability: Annotated[
         str | None,
@@ -128,8 +136,9 @@ def serve(
         watch=watch,
         name=name,
         late=_one_of("--late", late, "error", "insert", "drop"),
-        keep=int(keep) if keep is not None and keep.isdigit() else keep,
+        keep=_length(keep),
         max_ahead=max_ahead,
+        max_jump=_length(max_jump),
         durability=_one_of("--durability", durability, "commit", "interval", "checkpoint"),
         archive=archive,
         keep_audit=keep_audit,
@@ -166,6 +175,11 @@ def _told_on_stderr(name: str) -> Generator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+def _length(text: str | None) -> str | int | None:
+    """Return a length as an option gives it: a text such as "2d", or a whole number."""
+    return int(text) if text is not None and text.isdigit() else text
 
 
 def _link(text: str | None) -> str | None:

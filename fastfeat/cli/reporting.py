@@ -106,7 +106,6 @@ _OPTIONS = (
     (r"\bis not in tables=", "no --table names"),
     (r"\bbackend='(\w+)'", r"--backend \1"),
     (r"\bformat='(\w+)'", r"--format \1"),
-    (r"\bprofile=False", "--no-profile"),
     (r"\bprofile=True", "--profile"),
     (r"\bpartition_by=", "--partition-by"),
     (r"\bpart_rows=", "--part-rows"),

@@ -59,7 +59,7 @@ def on_ray(rows: str, out: Path) -> tuple[FittedPlan, float, int]:
     try:
         data.DataContext.get_current().enable_progress_bars = False
         started = time.perf_counter()
-        fitted, features = ours.fit_transform(plan, data.read_parquet(rows), profile=False)
+        fitted, features = ours.fit_transform(plan, data.read_parquet(rows))
         features.write_parquet(str(out))
         return fitted, time.perf_counter() - started, largest_worker()
     finally:
@@ -87,7 +87,7 @@ def on_spark(rows: str, out: Path) -> tuple[FittedPlan, float, int]:
     session = builder.config(map=options).getOrCreate()
     try:
         started = time.perf_counter()
-        fitted, features = ours.fit_transform(plan, session.read.parquet(rows), profile=False)
+        fitted, features = ours.fit_transform(plan, session.read.parquet(rows))
         features.write.parquet(str(out))
         return fitted, time.perf_counter() - started, largest_worker()
     finally:

@@ -139,7 +139,7 @@ def run(folder: Path, step: Callable[[str], None], *, every: int = 1) -> Outcome
         warnings.simplefilter("ignore", FastfeatWarning)
         step(f"Inferring rules from {learnt.num_rows:,} flights, and fitting the plan")
         contract = infer_contract(learnt, key=list(KEY))
-        fitted = plan.fit(learnt, contract=contract)
+        fitted = plan.fit(learnt, contract=contract, profile=True)
         _write(folder, fitted, contract, months)
         quiet = _judged(fitted, months[QUIET], months[QUIET - 1])
         caught: list[Caught] = []
@@ -150,7 +150,8 @@ def run(folder: Path, step: Callable[[str], None], *, every: int = 1) -> Outcome
         changed = _judged(fitted, months[CHANGED], months[CHANGED - 1])
         step("Fitting eleven months, and comparing")
         more = _months(flights, range(1, CHANGED))
-        refitted = diff(fitted, plan.fit(more, contract=contract), data=months[CHANGED])
+        anew = plan.fit(more, contract=contract, profile=True)
+        refitted = diff(fitted, anew, data=months[CHANGED])
         kept = diff(fitted, fitted.refit(more), data=months[CHANGED])
         step("Writing the report")
         report = fitted.report(

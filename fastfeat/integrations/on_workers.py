@@ -47,7 +47,7 @@ def begun(
     *,
     features: bool,
     stable: FittedPlan | None = None,
-    profile: Profiled | None = None,
+    profile: Profiled = False,
 ) -> tuple[Learning[FittedPlan], bool]:
     """Return the learning of a plan before its first round, and whether rows are exchanged.
 

@@ -87,7 +87,7 @@ def fit(
     tables: Tables = None,
     contract: Contract | None = None,
     stable: FittedPlan | None = None,
-    profile: Profiled | None = None,
+    profile: Profiled = False,
 ) -> FittedPlan:
     """Return the plan fitted on all rows of a dataset: bit for bit that of `Plan.fit`.
 
@@ -103,9 +103,9 @@ def fit(
         contract: as in `Plan.fit`: the workers judge the rows first. Rows in messages have no
             numbers.
         stable: as in `Plan.fit`.
-        profile: as in `Plan.fit`, in two passes more. Edges and categories come from the rows with
-            the least hashes of what they hold, for rows have no numbers. Of features of windows it
-            has counts where windows are learnt from, and by `fit_transform`.
+        profile: as in `Plan.fit`; with one, two more passes. Edges and categories come from the
+            rows with the least hashes of their content, since rows have no numbers. Of features of
+            windows it has counts where windows are learnt from, and by `fit_transform`.
 
     Raises:
         ContractBroken: rows break a rule of `contract` that does not only warn.
@@ -211,7 +211,7 @@ def fit_transform(
     label: bool = False,
     contract: Contract | None = None,
     stable: FittedPlan | None = None,
-    profile: Profiled | None = None,
+    profile: Profiled = False,
 ) -> tuple[FittedPlan, Any]:
     """Return the fitted plan, and the features of the rows as a dataset: out of fold.
 
@@ -289,7 +289,7 @@ def _learnt(
     *,
     features: bool,
     stable: FittedPlan | None = None,
-    profile: Profiled | None = False,
+    profile: Profiled = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
     """Return the learning after passes over a dataset, and its rows where they were exchanged."""
     schema = _schema_of(dataset)

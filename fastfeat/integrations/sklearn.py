@@ -59,7 +59,8 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             goes before it. Columns of `keep=` are left out.
         categories: whether ordinal encodings come as categories in place of codes, for a model that
             tells categories by their type; as in `FittedPlan.transform`. Not for a matrix.
-        profile: whether `fitted_` keeps the profile of its training rows; as in `Plan.fit`.
+        profile: whether `fitted_` keeps the profile of its training rows, by which `fitted_.drift`
+            judges later ones; as in `Plan.fit`.
 
     `history` and `tables` are held: copies of the transformer share them, and `get_params` gives
     the handle. Parameters of the plan, `ff.param`, are parameters of the transformer too.
@@ -83,7 +84,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         tables: Any = None,
         output: str = "numpy",
         categories: bool = False,
-        profile: Any = None,
+        profile: Any = False,
     ) -> None:
         """Take note of the parameters; `fit` checks them."""
         self.plan = plan

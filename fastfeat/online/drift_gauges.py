@@ -35,13 +35,14 @@ def drifts_of(lives: Sequence[Live[Any]], limits: Limits | None = None) -> dict[
 
     Args:
         lives: states with `Live.watch`, such as those of the partitions of a topic; their profiles
-            are merged. Of plans without a profile nothing is told.
+            are merged. Nothing is told of plans that no state watches.
         limits: as of `compared`.
     """
     found: dict[str, Drift] = {}
     if not all(live.recent for live in lives):
         return found
-    for name, fitted in lives[0].records.items() if lives else ():
+    for name in lives[0].recent if lives else ():
+        fitted = lives[0].records[name]
         now = reduce(Profile.merge, (live.recent[name].profile() for live in lives))
         found[name] = compared(fitted, now, profile_to_compare(fitted), limits=limits)
     return found
@@ -99,6 +100,9 @@ class DriftGauges:
         if now >= self._next or not self._text:
             drifts = drifts_of(lives)
             has_rows = any(drift.n_now for drift in drifts.values())
-            self._text = drift_text(drifts, self._prefix)
+            name, is_watched = f"{self._prefix}_drift_watched", float(bool(drifts))
+            told = "1 while drift is judged, 0 while the plan has no profile."
+            self._text = family(name, "gauge", told, [((), is_watched)])
+            self._text += drift_text(drifts, self._prefix)
             self._next = now + (self._each if has_rows else min(self._each, 1.0))
         return self._text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
@@ -25,6 +25,8 @@ from fastfeat.errors import (
     warn,
 )
 from fastfeat.io.arrow import Table, pa
+from fastfeat.ir.node import Column
+from fastfeat.ir.show import show
 from fastfeat.online.ask.results import (
     ALONE,
     check_form,
@@ -59,6 +61,7 @@ from fastfeat.online.row.one_row import transform_row
 from fastfeat.online.state.arrivals import Wanted
 from fastfeat.online.state.changes import Base, Change, Durability, Late, Settings
 from fastfeat.online.state.known_rows import REMOVED_LATEST
+from fastfeat.online.state.order_clocks import ANY
 from fastfeat.online.state.state import Sizes, State
 from fastfeat.online.state.table_updates import table_types
 from fastfeat.plan.declare.columns_read import table_columns_of
@@ -80,6 +83,22 @@ _HINTS: dict[str, Hints] = {
     "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
     "features": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
 }
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("transform", "transform_row", "transform_batches", "predict", "predict_one"),
+        "live.process(rows) computes features and keeps the rows, live.features(rows) keeps "
+        "nothing. Both take a dict for one row",
+    ),
+    **dict.fromkeys(
+        ("fit", "learn_one", "partial_fit"),
+        "Nothing is learnt here: live.update(rows) keeps rows, plan.fit(data) learns",
+    ),
+    **dict.fromkeys(
+        ("save", "to_parquet"),
+        "A state with a file is kept as it goes: fitted.online(path=). live.export(...) writes it",
+    ),
+}
+"""For the methods of fitted plans and models that a state lacks: the methods to use."""
 
 
 @explaining_methods(lambda live: "live.", _HINTS)
@@ -131,6 +150,13 @@ class Live(Generic[Face]):
         self._violations = dict.fromkeys(rules, 0)
         self._lock = Lock()
 
+    if not TYPE_CHECKING:  # type checkers would take any attribute for granted
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise a hint where a state is used as a fitted plan, or as a model."""
+            hint = f". {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+            raise AttributeError(f"a live state has no attribute {name!r}{hint}")
+
     @property
     def plans(self) -> Mapping[str, Face]:
         """The fitted plans, by name; of `FittedPlan.online` the name is ""."""
@@ -140,6 +166,17 @@ class Live(Generic[Face]):
     def late(self) -> Late:
         """The rule for late rows."""
         return self._state.settings.late
+
+    @property
+    def max_ahead(self) -> str | None:
+        """The length by which times may be ahead of this machine's clock; None for any."""
+        return self._state.settings.max_ahead
+
+    @property
+    def clocks(self) -> Mapping[str, DType]:
+        """The types of the times of windows, by the text of the time."""
+        times = [(clock.order.time, clock.dtype) for clock in self._state.clocks]
+        return {of.name if isinstance(of, Column) else show(of): dtype for of, dtype in times}
 
     def process(
         self,
@@ -172,7 +209,7 @@ class Live(Generic[Face]):
             UnknownColumn: a column lacks.
             TypeMismatch: a column is not of the type seen in fit, nor exactly convertible.
             LateRow: a row is earlier than what the state takes; see `late=`.
-            FutureRow: a time is further ahead than `max_ahead=`.
+            FutureRow: a time is further ahead than `max_ahead=` or `max_jump=` allows.
             InvalidData: a row without an id, or one whose id another row has.
             StateError: the events were applied already, or the state is closed.
             ContractBroken: a row breaks a rule of a plan's contract, and none is applied.
@@ -501,7 +538,9 @@ class Live(Generic[Face]):
         """The numbers of rows and entities in memory."""
         return self._state.sizes
 
-    def watch(self, window: str | timedelta = "1h") -> None:
+    def watch(
+        self, window: str | timedelta = "1h", *, plans: Collection[str] | None = None
+    ) -> None:
         """Count the rows that are answered from now on, for `drift` and `profile`.
 
         Rows that were asked for, by `process` and `features`, are counted some thousands at a time,
@@ -510,6 +549,7 @@ class Live(Generic[Face]):
         Args:
             window: how long a row counts, such as "1h"; it leaves with the twelfth of the window
                 that it came in.
+            plans: the names of the plans whose rows are counted; None for all.
 
         Raises:
             InvalidPlan: a plan has no profile of its training rows; or the window is none.
@@ -528,6 +568,7 @@ class Live(Generic[Face]):
         self._recent = {
             name: Recent(fitted, profile_to_compare(fitted), seconds)
             for name, fitted in self._plans.items()
+            if plans is None or name in plans
         }
 
     def profile(self) -> Any:
@@ -781,6 +822,7 @@ def begin_live(
     late: Late | None = None,
     keep: str | int | None = None,
     max_ahead: str | None = None,
+    max_jump: str | int | None = None,
     durability: Durability | None = None,
     archive: str | os.PathLike[str] | None = None,
     keep_audit: str | None = None,
@@ -795,7 +837,8 @@ def begin_live(
         tables: the lookup tables.
         late: what becomes of late rows.
         keep: how much longer rows stay.
-        max_ahead: how far a time may be ahead.
+        max_ahead: how far a time may be ahead of this machine's clock.
+        max_jump: how far it may be ahead of the latest row before it.
         durability: when a call is on disk.
         archive: the folder of what a whole state replaces.
         keep_audit: how long that is kept.
@@ -828,18 +871,29 @@ def begin_live(
         said = {"late": late, "keep": keep, "max_ahead": max_ahead}
         given = {name: value for name, value in said.items() if value is not None}
         state = reopened(path, lowered, given, durability or "commit", time.time_ns(), archiving)
-        return Live(faces, state)
-    settings = Settings(late or "error", keep, max_ahead)
+        try:
+            return _live(faces, state, max_jump)
+        except BaseException:
+            state.close(discards=True)
+            raise
+    settings = Settings(late or "error", keep, None if max_ahead == ANY else max_ahead)
     named, types = resolve_tables(tables), table_types(lowered.plans)
     read = [column for fitted in plans.values() for column in fitted.table_columns]
     given = read_tables(named, [column for column in read if column.table in named])
     known = {name: rows_table(table, types[name]) for name, table in given.items()}
     base = exported(history, lowered, settings, known)
     state = State(lowered, settings, base or Base(None, known))
+    live = _live(faces, state, max_jump)
     if history is not None and base is None:
         state.begin(table_of_history(state, history))
     if path is not None:
         begin(state, path, durability or "commit", archiving)
+    return live
+
+
+def _live(faces: Mapping[str, Face], state: State, max_jump: str | int | None) -> Live[Face]:
+    if max_jump is not None:
+        state.limit_jumps(max_jump)
     return Live(faces, state)
 
 

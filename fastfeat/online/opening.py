@@ -29,7 +29,7 @@ from fastfeat.online.lower.live_plan import LivePlan, lower
 from fastfeat.online.lower.row_orders import place
 from fastfeat.online.lower.row_tables import rows_table
 from fastfeat.online.state.changes import ANSWERED, Base, Durability, Settings
-from fastfeat.online.state.order_clocks import Clock, clocks_of
+from fastfeat.online.state.order_clocks import ANY, Clock, clocks_of
 from fastfeat.online.state.state import State
 from fastfeat.online.state.table_updates import table_types
 from fastfeat.operators.durations import resolve_duration
@@ -295,6 +295,7 @@ def _time_text(clock: Clock, known: LivePlan, ticks: int) -> str:
 
 def _check_settings(journal: Journal, given: Mapping[str, Any]) -> None:
     stored = asdict(journal.settings)
+    stored["max_ahead"] = stored["max_ahead"] or ANY
     for name, value in given.items():
         if value != stored[name]:
             raise StateError(

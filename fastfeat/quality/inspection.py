@@ -308,7 +308,7 @@ def _of_profile(fitted: Fitted, few: int) -> Iterator[HeldValues]:
         told = _of_column(column, few)
         if told is not None:
             n_values, words = told
-            remedy = "fit(profile=False) leaves the profile out"
+            remedy = "fit without profile= leaves the profile out"
             yield HeldValues(f"{kind} {column.name}", n_values, words, remedy)
 
 

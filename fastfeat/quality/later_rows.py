@@ -26,10 +26,7 @@ from fastfeat.quality.table_profiles import counted_tables
 Take = Callable[[Table, Table | None], None]
 """Takes the inputs of some rows and their features, None where these are not counted."""
 
-NO_PROFILE = (
-    "the plan has no profile of its training rows: it was fitted with profile=False, with "
-    "min_rows= of a feature, or by an earlier version"
-)
+NO_PROFILE = "the plan has no profile of its training rows: fit it with profile=True"
 
 
 def known_profile(fitted: Fitted) -> Profile:
@@ -40,7 +37,7 @@ def known_profile(fitted: Fitted) -> Profile:
     """
     profile = profile_face(fitted)
     if profile is None:
-        raise InvalidPlan(f"{NO_PROFILE}. Fit it again with profile=True")
+        raise InvalidPlan(NO_PROFILE)
     return profile
 
 

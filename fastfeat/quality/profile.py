@@ -145,7 +145,7 @@ class Profile:
 
     Example:
         >>> import fastfeat as ff
-        >>> fitted = ff.Plan({"x": ff.col("x") * 2}).fit({"x": [1.0, 2.0, None]})
+        >>> fitted = ff.Plan({"x": ff.col("x") * 2}).fit({"x": [1.0, 2.0, None]}, profile=True)
         >>> x = fitted.profile.inputs["x"]
         >>> x.n_rows, x.n_missing, x.mean, x.counts.sum()
         (3, 1, 1.5, np.int64(2))

@@ -1,25 +1,18 @@
-"""Profiles of plans: of training rows as fit leaves them, and of later rows on the same layout.
-
-Of little data a copy is kept, and its profile made when somebody asks for it.
-"""
+"""Profiles of plans: counts of the training rows of a fit that asks for them."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import least_rows
 from fastfeat.backends import Backend
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import FastfeatError, FastfeatWarning, TypeMismatch
+from fastfeat.errors import FastfeatError, TypeMismatch
 from fastfeat.io.arrow import Table, pa
-from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fit import features_given, fit_on
 from fastfeat.plan.fit.training_data import TrainingData, prepare
@@ -38,85 +31,18 @@ from fastfeat.quality.table_profiles import check_is_of, profile_of_tables, take
 Profiled = bool | Literal["inputs"]
 """What a fit profiles: inputs and features, inputs alone, or nothing."""
 
-LEAST_BYTES = 1 << 20
-"""Of data; of less a copy is kept, and its profile made once somebody asks for it."""
 NO_FEATURES = "profile='inputs' left them out"
 
 
-@dataclass(slots=True, eq=False)
-class TrainingProfile:
-    """The profile of training rows, which is made when it is asked for.
-
-    Two threads at once may make it twice, the same: a lock would stay held for ever in a process
-    that is forked meanwhile.
-
-    Args:
-        make: makes it; None once it has.
-        made: the profile.
-    """
-
-    make: Callable[[], Profile] | None
-    made: Profile | None = None
-
-    def profile(self) -> Profile:
-        """Return the profile."""
-        make, made = self.make, self.made  # in this order: what makes it goes last
-        if made is None:
-            assert make is not None
-            made = self.made = make()
-            self.make = None
-        return made
-
-    def to_bytes(self) -> bytes:
-        """Return the bytes of the profile."""
-        return self.profile().to_bytes()
-
-
-def checked_choice(profile: object, plan: Declaration) -> Profiled:
+def checked_choice(profile: object) -> Profiled:
     """Return the choice of `profile=`, checked.
-
-    Args:
-        profile: as it is given: None for what the plan says.
-        plan: what is fitted.
 
     Raises:
         TypeMismatch: it is none of the choices.
     """
-    if profile is None:
-        return not _leaves_out_keys(plan)
     if isinstance(profile, bool) or profile == "inputs":
         return profile  # pyright: ignore[reportReturnType]
     raise TypeMismatch(f"profile= takes True, False or 'inputs', got {profile!r}")
-
-
-def _leaves_out_keys(plan: Declaration) -> bool:
-    """Return whether `min_rows=` leaves out of a plan what few rows have, which profiles tell."""
-    return any(map(_has_min_rows, postorder(plan.nodes.values())))
-
-
-def _has_min_rows(node: Node) -> bool:
-    """Return whether keys of few rows are left out: of groups, of a target, or of counts of rows.
-
-    Categories that `min_frequency=` leaves without a code are another matter: it is said for the
-    sake of the model, not of those whose rows they are.
-    """
-    match node:
-        case Aggregate(_, args, params):
-            least = [dict(params).get("min_rows") or 1, *map(_least_rows_of, args[1:])]
-        case Call(_, (codes, Aggregate("vocabulary"))):
-            least = [_least_rows_of(codes)]
-        case _:
-            least = []
-    return any(n > 1 for n in least)
-
-
-def _least_rows_of(codes: Node) -> int:
-    """Return how many rows a key has to have that codes tell apart; 1 of what is no codes."""
-    match codes:
-        case Call("encode", (*_, Aggregate("vocabulary", _, learnt))):
-            return least_rows(learnt)
-        case _:
-            return 1
 
 
 @in_ieee
@@ -124,7 +50,7 @@ def fit_profiled(
     plan: Declaration,
     data: Any,
     *,
-    profile: Profiled | None,
+    profile: Profiled,
     rows: Any = None,
     history: Any = None,
     tables: Tables = None,
@@ -144,12 +70,10 @@ def fit_profiled(
         stable: an earlier fit, whose categories keep their codes.
     """
     options: Any = {"history": history, "tables": tables, "backend": backend, "stable": stable}
-    choice, prepared = checked_choice(profile, plan), prepare(plan, data, **options)
+    choice, prepared = checked_choice(profile), prepare(plan, data, **options)
     wanted = rows_to_learn_from(rows, prepared.table)
-    small = _small(prepared, wanted, choice, stable) if choice else None
-    if not choice or small is not None:
-        fitted = fit_on(prepared, wanted)[0]
-        return replace(fitted, profile=small and small(fitted))
+    if not choice:
+        return fit_on(prepared, wanted)[0]
     with_features = choice is True
     fitted, training = fit_on(prepared, wanted, transforms=with_features)
     made = _trained(fitted, prepared, training, with_features=with_features)
@@ -161,7 +85,7 @@ def fit_transform_profiled(
     plan: Declaration,
     data: Any,
     *,
-    profile: Profiled | None,
+    profile: Profiled,
     rows: Any = None,
     history: Any = None,
     tables: Tables = None,
@@ -173,14 +97,13 @@ def fit_transform_profiled(
     """Return the fitted plan and the features of the training rows; see `Plan.fit_transform`."""
     check_result(to, None, backend, categories=categories)
     options: Any = {"history": history, "tables": tables, "backend": backend, "stable": stable}
-    choice = checked_choice(profile, plan)
+    choice = checked_choice(profile)
     prepared = prepare(plan, data, further=plan.keep, **options)
     wanted = rows_to_learn_from(rows, prepared.table)
-    small = _small(prepared, wanted, choice, stable) if choice else None
     fitted, training = fit_on(prepared, wanted, transforms=True)
     features = features_given(fitted, prepared, training, to, categories=categories)
-    if not choice or small is not None:
-        return replace(fitted, profile=small and small(fitted)), features
+    if not choice:
+        return fitted, features
     is_as_later = training.wanted is None and not has_folds(training.learnt_from)
     if choice is True and to == "arrow" and not categories and is_as_later:
         made = of_training_rows(fitted, prepared, wanted, features)
@@ -270,49 +193,6 @@ def host_table(table: Any, names: Iterable[str], backend: Backend) -> Table:
     return pa.table({name: column_in_host(table.column(name), backend) for name in there})
 
 
-def _small(
-    prepared: TrainingData,
-    wanted: NDArray[np.int64] | None,
-    profile: Profiled,
-    stable: Fitted | None,
-) -> Callable[[Fitted], TrainingProfile] | None:
-    """Return a function from the plan fitted on little data to its profile; None of more data.
-
-    Args:
-        prepared: the data.
-        wanted: the numbers of the rows given to fit; None for all.
-        profile: what is profiled.
-        stable: as of `prepare`.
-    """
-    own, earlier, tables = prepared.table, prepared.earlier, prepared.tables
-    given = [own, *([] if earlier is None else [earlier]), *tables.values()]
-    if not all(isinstance(one, pa.Table) for one in given):
-        return None
-    if sum(one.nbytes for one in given) >= LEAST_BYTES or not own.num_columns:
-        return None
-    data, history = _copied(own), None if earlier is None else _copied(earlier)
-    others = {name: _copied(table) for name, table in tables.items()}
-    options: Any = {"history": history, "tables": others, "stable": stable}
-    options["backend"] = prepared.rows.backend.name
-    plan = prepared.plan  # alone: what is prepared holds the user's table
-
-    @in_ieee
-    def make(fitted: Fitted) -> Profile:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FastfeatWarning)
-            again, training = prepare(plan, data, **options), None
-            if wanted is not None:
-                fitted, training = fit_on(again, wanted, transforms=profile is True)
-            return _trained(fitted, again, training, with_features=profile is True)
-
-    return lambda fitted: TrainingProfile(partial(make, fitted))
-
-
-def _copied(table: Table) -> Table:
-    """Return a table in memory of its own: that of a user may change."""
-    return taken(table, np.arange(table.num_rows, dtype=np.int64))
-
-
 def profile_face(fitted: Fitted) -> Profile | None:
     """Return the profile of the training rows: of the features that there are, and their inputs.
 
@@ -324,8 +204,6 @@ def profile_face(fitted: Fitted) -> Profile | None:
             return None
         case Profile() as profile:
             pass
-        case TrainingProfile() as kept:
-            profile = kept.profile()
         case bytes() as content:
             profile = Profile.from_bytes(content)
             check_is_of(profile, fitted)

@@ -22,11 +22,12 @@ from fastfeat.plan.fit.rows_in_passes import RowsInPasses
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.pieces import MOST_BYTES
 from fastfeat.quality.layout import SAMPLED
-from fastfeat.quality.profile import Profile, profile_of_columns
+from fastfeat.quality.profile import Profile
 from fastfeat.quality.profiling import NO_FEATURES, Profiled, failed
 from fastfeat.quality.table_profiles import counted_tables, layout_of_tables, taken
 
-ONCE = "the rows could be read once alone: pass a function that opens a reader, or files"
+N_PASSES = 2
+"""Over the rows: a sample of them, then all."""
 
 
 class _Piece(NamedTuple):
@@ -58,8 +59,6 @@ def profiled_in_passes(
     """
     if not profile:
         return fitted
-    if rows.dataset.is_once:
-        return replace(fitted, profile=profile_of_columns({}, {}, 0, ONCE))
     with within(budget), warnings.catch_warnings():
         warnings.simplefilter("ignore", FastfeatWarning)
         told = set(fitted.told.kinds)

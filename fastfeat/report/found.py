@@ -78,6 +78,8 @@ def verdict_of(found: Found) -> Verdict:
         return "none", f"Nothing is compared: {found.no_drift}"
     level = max((level for level, _ in said), key=LEVELS.index)
     text = "; ".join(told for _, told in said)
+    if found.drift is None:
+        text += f"; drift is not judged: {found.no_drift}"
     return level, text[0].upper() + text[1:]
 
 

@@ -22,7 +22,7 @@ from fastfeat.progress import Step, doing
 from fastfeat.quality.checking import check
 from fastfeat.quality.drift import Drift, compared
 from fastfeat.quality.drifting import limits_of
-from fastfeat.quality.later_rows import NO_PROFILE, each_piece
+from fastfeat.quality.later_rows import NO_PROFILE, each_piece, known_profile
 from fastfeat.quality.profile import ColumnProfile, Profile, profile_of_columns
 from fastfeat.quality.profiling import profile_face
 from fastfeat.quality.report import CheckReport
@@ -93,6 +93,8 @@ def report(
     with doing("making a report") as step:
         found = Found(fitted, profile_face(fitted))
         if data is not None:
+            if fitted.contract is None:  # else rules are judged
+                known_profile(fitted)
             rows = replace(rows, data=read_again(data) if memory is None else data)
             found = _beside(found, rows, limits, step)
         step("writing the page")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastfeat.api.plan import FittedPlan, fitted_of, records_of
-from fastfeat.errors import StateError
+from fastfeat.errors import InvalidPlan, StateError
 from fastfeat.online.file.follower import Follower, News
 from fastfeat.online.live import Live
 from fastfeat.online.lower.live_plan import lower
@@ -18,7 +18,7 @@ from fastfeat.online.state.state import State
 from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.quality.golden.golden_rows import check_if_there
 from fastfeat.serve.served_plan import ServedPlan, served_plan
-from fastfeat.serve.state_opening import warm
+from fastfeat.serve.warming import warm
 
 _TRIES = 50
 _PAUSE_SECONDS = 0.1
@@ -50,6 +50,10 @@ class Following:
         self._given_digest = self._digest
         self._most_rows, self._drift = most_rows, drift
         self._is_first = True
+        self.note = ""
+        """Why the plan that is served is not warm; "" where it is."""
+        self.unwatched = ""
+        """Why drift is not told of the plan that is served, in a sentence; "" where it is."""
         self._follower: Follower | None = None
         self._read: _Read | None = None
 
@@ -92,12 +96,17 @@ class Following:
         for _ in range(_TRIES):
             self.close()
             follower = self._follower = Follower(self._path)
-            plans = {name: fitted_of(content) for name, content in follower.plans.items()}
+            plans = {name: self._plan_of(content) for name, content in follower.plans.items()}
             news = follower.news()
             if not _is_of_other_plans(news):
                 return _of_news(news, plans, follower)
             time.sleep(_PAUSE_SECONDS)  # its writer writes the base of the new plans by then
         raise StateError("the state changes its plans again and again")
+
+    def _plan_of(self, content: bytes) -> FittedPlan:
+        """Return a plan of the state; the given one with its profile, which no state keeps."""
+        found = fitted_of(content)
+        return self._given if fitted_digest(found.record) == self._given_digest else found
 
     def _served(self, read: _Read) -> ServedPlan:
         digests = {name: fitted_digest(fitted.record) for name, fitted in read.plans.items()}
@@ -114,15 +123,17 @@ class Following:
             )
         self._digest = digests[name]
         fitted = read.plans[name]
-        if self._digest == self._given_digest:  # a state keeps no profile, and no golden rows
-            fitted = self._given
         if not names or self._is_first:
             check_if_there(fitted.record)
-            warm(fitted, read.state.tables)
+            self.note = warm(fitted, read.state.tables)
         self._is_first = False
-        live = Live({**read.plans, name: fitted}, read.state)
-        if self._drift is not None and all(of.profile is not None for of in live.records.values()):
-            live.watch(self._drift)
+        live = Live(read.plans, read.state)
+        self.unwatched = ""
+        if self._drift is not None:
+            try:
+                live.watch(self._drift, plans=[name])
+            except InvalidPlan as error:  # features go on: a monitor does not stop them
+                self.unwatched = f"drift is not told any more: {error}"
         return served_plan(live, fitted, self._most_rows, name=name)
 
 

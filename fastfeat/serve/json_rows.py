@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import time
 from typing import Any
 
-import numpy as np
-
-from fastfeat.dtypes import INTEGER_RANGE, DType
+from fastfeat.dtypes import DType
 from fastfeat.errors import counted, did_you_mean, shortened
 from fastfeat.io.arrow import Array, Table, pa
+from fastfeat.io.columns import json_values
 from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.serve.json_text import as_list
 from fastfeat.serve.refusals import Refusal
 
 ROWS = "rows is a list of objects, each with a value by column"
-_MISSING = type(None)
-_MOST_OF_FLOAT = 1 << 53
-_REFUSED = (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, KeyError, TypeError)
+_NO_TYPE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, TypeError)
 Given = Sequence[Mapping[str, Any]]
 
 
@@ -146,25 +142,27 @@ def check_rows(rows: Any, most: int) -> None:
 
 
 def column_of(values: Sequence[Any], name: str, dtype: DType) -> Array:
-    """Return values of JSON as an array of the type of a column.
+    """Return values of JSON as an array of the type of a column; see `json_values.RULES`.
 
     Args:
         values: one a row; None is missing.
         name: of the column, for messages.
-        dtype: its type. Times and dates are written as ISO 8601, with an offset where the column
-            has a zone and without one where it has none; a duration is a whole number of its
-            unit. Numbers of float32 and float16 are rounded to it.
+        dtype: its type.
 
     Raises:
         Refusal: a value is not one of the type; names its row.
     """
     try:
-        array = _array(values, dtype)
-    except _REFUSED:
-        array = None
-    if array is None:
-        raise _first_wrong(values, name, dtype)
-    return array
+        return json_values.column_of(values, name, dtype)
+    except json_values.WrongValue as error:
+        raise Refusal(
+            400,
+            "TypeMismatch",
+            f"column {name!r}, row {error.row}: {error.told}",
+            row=error.row,
+            column=name,
+            value=error.value,
+        ) from None
 
 
 def _values(rows: Given, name: str, may_lack: bool) -> list[Any] | None:
@@ -200,165 +198,7 @@ def _passed(values: Sequence[Any], name: str) -> Array:
     """
     try:
         return pa.array(values)
-    except _REFUSED:
+    except _NO_TYPE:
         raise Refusal(
             400, "TypeMismatch", f"column {name!r}: its values have no type in common", column=name
         ) from None
-
-
-def _array(values: Sequence[Any], dtype: DType) -> Array | None:
-    """Return values as an array; None, or an error of Arrow, where one of them is not of the type.
-
-    Arrow takes 1.5 for an integer and True for a float, so types are looked at before.
-    """
-    kinds = set(map(type, values))
-    kinds.discard(_MISSING)
-    name = dtype.name
-    if dtype.of is not None:
-        return _lists(values, dtype.of) if kinds <= {list} else None
-    if not kinds:
-        return pa.nulls(len(values), arrow_type(dtype))
-    if name in ("float64", "decimal"):
-        return pa.array(values, pa.float64()) if kinds <= {int, float, bool} else None
-    if dtype.is_float:
-        return _narrow(values, dtype) if kinds <= {int, float, bool} else None
-    if dtype.is_integer:
-        if kinds != {int}:
-            values = [_whole(value) for value in values]
-        return pa.array(values, arrow_type(dtype))
-    if kinds == {str} and name in _TEXTS:
-        return _TEXTS[name](values, arrow_type(dtype))
-    if name == "bool":
-        if kinds != {bool}:
-            values = [None if value is None else _BOOLS[value] for value in values]
-        return pa.array(values, pa.bool_())
-    if name == "duration" and kinds == {int}:
-        return pa.array(values, pa.int64()).cast(arrow_type(dtype))
-    return None
-
-
-_BOOLS = {True: True, False: False}  # 1 and 0 are equal to them, 1.0 and 0.0 too
-
-
-def _whole(value: Any) -> int | None:
-    """Return a value as an integer: what is whole, and written so that no digit was lost.
-
-    Raises:
-        OverflowError: it is none.
-    """
-    if value is None or type(value) is int:
-        return value
-    if type(value) is bool:
-        return int(value)
-    if type(value) is float and value.is_integer() and abs(value) < _MOST_OF_FLOAT:
-        return int(value)
-    raise OverflowError
-
-
-def _narrow(values: Sequence[Any], dtype: DType) -> Array | None:
-    """Return numbers rounded to float32 or float16; None where one is beyond its range."""
-    wide = pa.array(values, pa.float64())
-    with np.errstate(over="ignore"):
-        rounded = wide.to_numpy(zero_copy_only=False).astype(dtype.name)
-    if np.isinf(rounded).any():
-        return None
-    return pa.array(rounded, arrow_type(dtype), mask=np.asarray(wide.is_null()))
-
-
-def _lists(values: Sequence[Any], of: DType) -> Array | None:
-    """Return lists as an array of lists."""
-    inside = _array([one for value in values if value is not None for one in value], of)
-    if inside is None:
-        return None
-    lengths = np.array([0 if value is None else len(value) for value in values], np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    mask = pa.array([value is None for value in values], pa.bool_())
-    kind = pa.large_list(inside.type)
-    return pa.LargeListArray.from_arrays(pa.array(offsets), inside, type=kind, mask=mask)
-
-
-def _cast(values: Sequence[Any], kind: Any) -> Array:
-    return pa.array(values, pa.string()).cast(kind)
-
-
-def _times(values: Sequence[Any], kind: Any) -> Array:
-    """Return times of day; their offset of the zone, if any, is refused."""
-    found = [None if value is None else _time(value) for value in values]
-    return pa.array(found, pa.time64("us")).cast(kind)
-
-
-def _time(text: str) -> time:
-    try:
-        found = time.fromisoformat(text)
-    except ValueError:
-        raise OverflowError from None
-    if found.tzinfo is not None:
-        raise OverflowError
-    return found
-
-
-_TEXTS: Mapping[str, Callable[[Sequence[Any], Any], Array]] = {
-    "utf8": pa.array,
-    "binary": pa.array,
-    "timestamp": _cast,
-    "date32": _cast,
-    "date64": _cast,
-    "time": _times,
-}
-"""What reads a text, by the name of the type of its column."""
-
-
-def _first_wrong(values: Sequence[Any], name: str, dtype: DType) -> Refusal:
-    """Return the refusal of the first value that is not of a type."""
-    for k, value in enumerate(values):
-        try:
-            is_right = _array([value], dtype) is not None
-        except _REFUSED:
-            is_right = False
-        if not is_right:
-            return Refusal(
-                400,
-                "TypeMismatch",
-                f"column {name!r}, row {k}: {_wanted(dtype)}, got {_given(value)}",
-                row=k,
-                column=name,
-                value=value,
-            )
-    raise AssertionError(f"no value of {name!r} is wrong")
-
-
-def _given(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:80] + "..."
-
-
-def _wanted(dtype: DType) -> str:
-    """Return a text that tells how a value of a type is written."""
-    match dtype.name:
-        case "timestamp" if dtype.tz is None:
-            return (
-                f"fit saw {dtype}: write ISO 8601 without an offset, at most in {dtype.unit}, such "
-                "as '2026-01-31T12:00:00'"
-            )
-        case "timestamp":
-            return (
-                f"fit saw {dtype}: write ISO 8601 with an offset, at most in {dtype.unit}, such as "
-                "'2026-01-31T12:00:00Z'"
-            )
-        case "date32" | "date64":
-            return f"fit saw {dtype}: write a date such as '2026-01-31'"
-        case "time":
-            return f"fit saw {dtype}: write a time of day such as '12:00:00'"
-        case "duration":
-            return f"fit saw {dtype}: write a whole number of {dtype.unit}"
-        case "list":
-            return f"fit saw {dtype}: write a list of such values"
-        case "null":
-            return "fit saw missing values alone: write null, or fit again"
-        case "utf8" | "binary":
-            return f"fit saw {dtype}: write a text"
-        case integer if integer in INTEGER_RANGE:
-            least, most = INTEGER_RANGE[integer]
-            return f"fit saw {dtype}: write a whole number, from {least} to {most}"
-        case _:
-            return f"fit saw {dtype}: write a value of this type"

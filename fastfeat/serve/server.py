@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fastfeat.api.plan import load
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import StateError
+from fastfeat.online.ahead import told_without_limit
 from fastfeat.online.drift_gauges import DriftGauges
 from fastfeat.online.recent import seconds_of
 from fastfeat.quality.golden.golden_rows import check_if_there
@@ -29,7 +30,8 @@ from fastfeat.serve.option_checks import check_limits, check_options
 from fastfeat.serve.routes import finding, routes_of
 from fastfeat.serve.served_plan import ServedPlan, served_plan
 from fastfeat.serve.service import Service
-from fastfeat.serve.state_opening import Opening, warm
+from fastfeat.serve.state_opening import Opening
+from fastfeat.serve.warming import warm
 from fastfeat.serve.wire import Wire
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ def run(
     late: Literal["error", "insert", "drop"] | None = None,
     keep: str | int | None = None,
     max_ahead: str | None = None,
+    max_jump: str | int | None = None,
     durability: Literal["commit", "interval", "checkpoint"] | None = None,
     archive: FilePath | None = None,
     keep_audit: str | None = None,
@@ -99,7 +102,11 @@ def run(
         name: of the model; None for the name of the file.
         late: as of `ff.online`, as the following are.
         keep: how much longer rows stay.
-        max_ahead: how far a time may be ahead.
+        max_ahead: how far the time of a row that is kept may be ahead of this machine's clock. None
+            is "1h" for a new state whose times have a zone, unless `late` is "insert"; "any" sets
+            no limit. A state that is there keeps its own. Rows that only ask are not limited.
+        max_jump: how far the time of a row that is kept may be ahead of the latest row before it;
+            None for any.
         durability: when a call is on disk.
         archive: the folder of what a whole state replaces, for `ff.replay`.
         keep_audit: how long that is kept.
@@ -120,6 +127,7 @@ def run(
         late,
         keep,
         max_ahead,
+        max_jump,
         durability,
         drift,
         None if archive is None else os.fspath(archive),
@@ -144,7 +152,9 @@ def run(
         if opening.is_there and (history is not None or tables is not None):
             tell("the state is there: it has begun, and takes no history and no tables any more")
         live = opening.open(fitted, history)
-        warm(fitted, live.tables)
+        told = told_without_limit(live, max_ahead, max_jump), warm(fitted, live.tables)
+        for note in filter(None, told):
+            tell(note)
         return served_plan(live, fitted, max_rows)
 
     following = None
@@ -268,6 +278,8 @@ class Process:
     async def _look_after(self) -> None:
         service = self._service
         service.served = await service.work.apart(self._opened)
+        if self._following is not None and self._following.note:
+            self._said(self._following.note)
         if self._where.flight_port is not None:
             self._begin_flight(self._where.host, self._where.flight_port)
         self._said(f"ready with {service.name}, artifact {service.now.artifact}")
@@ -294,6 +306,8 @@ class Process:
                 continue
             if found.artifact != service.now.artifact:
                 self._said(f"artifact {found.artifact} is served")
+                for note in filter(None, (following.note, following.unwatched)):
+                    self._said(note)
             service.served = found
 
     def _begin_flight(self, host: str, port: int) -> None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from fastfeat.api.example_rows import made_up
 from fastfeat.api.online import online
-from fastfeat.api.plan import FittedPlan, face_of
+from fastfeat.api.plan import FittedPlan
 from fastfeat.io.arrow import Table
+from fastfeat.online.ahead import max_ahead_of
 from fastfeat.online.file.state_file import path_of
 from fastfeat.online.live import Live
-from fastfeat.plan.run.guard import row_inputs, warm_guard
+from fastfeat.plan.run.guard import row_inputs
 from fastfeat.quality.later_rows import profile_to_compare
 
 _ALONE = ""
-_WARM_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,8 @@ class Opening:
         tables: the lookup tables that a new state begins with.
         late: as of `ff.online`, as the following are.
         keep: how much longer rows stay.
-        max_ahead: how far a time may be ahead.
+        max_ahead: how far a time may be ahead of this machine's clock; None for the default.
+        max_jump: how far it may be ahead of the latest row before it.
         durability: when a call is on disk.
         archive: the folder of what a whole state replaces.
         keep_audit: how long that is kept.
@@ -41,6 +40,7 @@ class Opening:
     late: Any = None
     keep: str | int | None = None
     max_ahead: str | None = None
+    max_jump: str | int | None = None
     durability: Any = None
     drift: str | None = None
     archive: str | None = None
@@ -86,6 +86,8 @@ class Opening:
     ) -> Live:
         if self.drift is not None:
             profile_to_compare(fitted.record)  # before a file is opened
+        is_new = path is None or not os.path.exists(path)
+        plans = {_ALONE: fitted.record}
         live = online(
             {_ALONE: fitted},
             history,
@@ -93,7 +95,8 @@ class Opening:
             tables=tables,
             late=self.late,
             keep=self.keep,
-            max_ahead=self.max_ahead,
+            max_ahead=max_ahead_of(plans, self.late, self.max_ahead) if is_new else self.max_ahead,
+            max_jump=self.max_jump,
             durability=self.durability,
             archive=self.archive,
             keep_audit=self.keep_audit,
@@ -101,31 +104,6 @@ class Opening:
         if self.drift is not None:
             live.watch(self.drift)
         return live
-
-
-def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> None:
-    """Compute rows that are made up, so that all that is compiled once is there.
-
-    Args:
-        fitted: a plan.
-        tables: the lookup tables.
-
-    Raises:
-        FastfeatError: it cannot compute rows of its columns.
-    """
-    distinct = [*fitted.plan.declaration.row_ids]
-    rows = made_up(row_inputs(fitted.record), _WARM_ROWS, distinct=distinct)
-    lacking = [name for name in distinct if name not in rows.column_names]
-    for name in lacking:
-        rows = rows.append_column(name, [list(range(rows.num_rows))])
-    warm_guard(fitted.record, rows, tables)
-    bare = face_of(replace(fitted.record, contract=None))  # which rows that are made up break
-    live = online({_ALONE: bare}, tables=dict(tables), keep="everything")
-    try:
-        live.process(rows)
-        live.features(rows.slice(rows.num_rows - 1))
-    finally:
-        live.close()
 
 
 def difference(old: FittedPlan, new: FittedPlan) -> str:

@@ -7,7 +7,9 @@ A configuration, with every key; those in brackets of a comment may be left out:
     group = "flight-features"         # the consumer group
     late = "dead_letter"              # ["error", "insert", "drop", "dead_letter", the default]
     keep = "2d"                       # [as of `FittedPlan.online`]
-    max_ahead = "1h"                  # [as of `FittedPlan.online`]
+    max_ahead = "1h"                  # [as of `FittedPlan.online`; the default where times have
+                                      # a zone and late is not "insert"; "any" for no limit]
+    max_jump = "7d"                   # [as of `FittedPlan.online`]
     archive = "archive"               # [a folder that keeps what whole states replace, for replay]
     keep_audit = "90d"                # [how long it is kept]
     checkpoint = "1s"                 # [how often state, offsets and audit are committed]
@@ -34,11 +36,16 @@ A configuration, with every key; those in brackets of a comment may be left out:
     columns = { tailnum = "tail" }    # [columns of the plan that have other names in messages]
     types = { id = "string" }         # [of columns whose type the plan does not know: the row_id
                                       # and what it keeps]
-    schema = "flight.avsc"            # [of Avro]
-    framing = "confluent"             # [of Avro: "none", the default, or 5 bytes of a registry]
 
     [outcomes]                        # [late columns, by `row_id`; partitioned as events are]
-    topic = "landings"                # and format, times, absent, columns, schema, framing
+    topic = "landings"                # and times, absent, columns, types, as of events
+    format = "avro"
+    schema = "landing.avsc"           # the schema that records are read by
+    framing = "confluent"             # ["none", the default, or 5 bytes of a registry]
+    schemas = { 1 = "v1.avsc", 2 = "v2.avsc" }  # [schemas of writers by number; in their place
+                                      # schema_ids = [1, 2]: numbers of schemas with the same
+                                      # fields in the same order; without both the first number
+                                      # of the topic is the only one]
 
     [tables.weather]                  # [a lookup table]
     topic = "weather"                 # [rows that are added; and format, ...]
@@ -73,10 +80,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from fastfeat.io.columns.json_values import Times
+
 Format = Literal["json", "arrow", "avro"]
 Framing = Literal["none", "confluent"]
 Absent = Literal["error", "missing"]
-Times = Literal["iso", "s", "ms", "us", "ns"]
 Late = Literal["error", "insert", "drop", "dead_letter"]
 Start = Literal["beginning", "retained"]
 Option = str | int | float | bool
@@ -107,13 +115,19 @@ class Topic:
         topic: its name.
         format: of its messages: a JSON object a row, an Arrow IPC stream of any number of rows, or
             Avro, a record a row.
-        times: how JSON has times: as ISO 8601 text, where a column with a zone takes text without
-            one as UTC, or as counts of a unit since 1970.
+        times: how JSON has times: as ISO 8601 text, with an offset where the column has a zone and
+            without one where it has none, or as whole numbers of a unit since 1970.
         absent: what a column is that a message lacks, and that is not late: an error, or missing.
         columns: columns of the plan that have other names in messages, and these.
         types: of columns whose type fit has not seen, as text: the id of rows, and kept ones.
-        schema: of Avro: the file of the schema that messages are written in.
-        framing: of Avro: whether 5 bytes of a schema registry stand before each message.
+        schema: of Avro: the file of the schema that messages are read by.
+        framing: of Avro: whether 5 bytes of a schema registry stand before each message: 0, and the
+            number of the schema that it was written with. With "none" nothing tells that number:
+            a message of another schema whose bytes fit is read wrongly.
+        schemas: of Avro: files of the schemas that messages are written with, by number; fields
+            come to those of `schema` by the rules of Avro. Another number is a dead letter.
+        schema_ids: of Avro, without `schemas`: numbers of schemas that have the fields of `schema`
+            in the same order. Empty where the number of the first message is the only one.
     """
 
     topic: str
@@ -124,6 +138,8 @@ class Topic:
     types: Mapping[str, str] = field(default_factory=dict[str, str])
     schema: Path | None = None
     framing: Framing = "none"
+    schemas: Mapping[int, Path] = field(default_factory=dict[int, Path])
+    schema_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +225,11 @@ class Config:
         tables: lookup tables by name.
         late: what becomes of rows that are late; "dead_letter" is "error" for the state, and sends
             the row away.
-        keep: as of `FittedPlan.online`, as max_ahead is.
-        max_ahead: how far ahead of the clock a row may be.
-        archive: a folder that keeps what whole states replace; as of `FittedPlan.online`.
+        keep: as of `FittedPlan.online`, as the following are.
+        max_ahead: how far ahead of this machine's clock a row may be. None is "1h" for new states
+            whose times have a zone, unless late is "insert"; "any" sets no limit.
+        max_jump: how far ahead of the latest row of its partition a row may be; None for any.
+        archive: a folder that keeps what whole states replace.
         keep_audit: how long it is kept.
         history: a file of rows that new states begin with; `{partition}` in it is the number.
         start: where a new state begins.
@@ -237,6 +255,7 @@ class Config:
     late: Late = "dead_letter"
     keep: str | int | None = None
     max_ahead: str | None = None
+    max_jump: str | int | None = None
     archive: str | None = None
     keep_audit: str | None = None
     history: str | None = None

@@ -85,8 +85,9 @@ got 'never'
         state=top.path("state"),
         group=top.text("group"),
         late=cast(Late, events_late),
-        keep=top.keep("keep"),
+        keep=top.length("keep"),
         max_ahead=top.text("max_ahead", None),
+        max_jump=top.length("max_jump"),
         archive=top.path_text("archive"),
         keep_audit=top.text("keep_audit", None),
         history=top.path_text("history"),
@@ -133,9 +134,9 @@ class Section:
     def section(self, key: str, *, required: bool = False) -> Section:
         """Return the table under a key; without it an empty one."""
         if required and not self.has(key):
-            raise InvalidConfig(f"[{self._path(key)}] is missing")
+            raise InvalidConfig(f"[{self.path_of(key)}] is missing")
         found = self._of_type(key, Mapping, "a table", {})
-        return Section(cast("Mapping[str, Any]", found), self._path(key), self._folder)
+        return Section(cast("Mapping[str, Any]", found), self.path_of(key), self._folder)
 
     def sections(self) -> list[tuple[str, Section]]:
         """Return all tables that stand there, by their key."""
@@ -145,14 +146,16 @@ class Section:
         """Return a text that is not empty."""
         found = self._of_type(key, str, "text", default)
         if found == "":
-            raise InvalidConfig(f"{self._path(key)}: is empty")
+            raise InvalidConfig(f"{self.path_of(key)}: is empty")
         return found
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return a list of at least one text."""
         found: Any = self._of_type(key, Sequence, "a list of text")
         if isinstance(found, str) or not found or not all(isinstance(each, str) for each in found):
-            raise InvalidConfig(f"{self._path(key)}: is a list of at least one text, got {found!r}")
+            raise InvalidConfig(
+                f"{self.path_of(key)}: is a list of at least one text, got {found!r}"
+            )
         return tuple(found)
 
     def choice(self, key: str, allowed: Sequence[str], default: str) -> str:
@@ -162,7 +165,7 @@ class Section:
             words = [repr(word) for word in allowed]
             one = f"{', '.join(words[:-1])} or {words[-1]}"
             near = did_you_mean(found, allowed)
-            raise InvalidConfig(f"{self._path(key)}: is {one}, got {found!r}.{near}".rstrip("."))
+            raise InvalidConfig(f"{self.path_of(key)}: is {one}, got {found!r}.{near}".rstrip("."))
         return found
 
     def path(self, key: str, default: Any = ...) -> Any:
@@ -179,21 +182,21 @@ class Section:
         found = self.path(key, None)
         return None if found is None else str(found)
 
-    def keep(self, key: str) -> str | int | None:
+    def length(self, key: str) -> str | int | None:
         """Return a duration as text, a whole number, or None without it."""
         if not self.has(key):
             return None
         found = self._values[key]
         if isinstance(found, str | int) and not isinstance(found, bool):
             return found
-        raise InvalidConfig(f"{self._path(key)}: is text or a whole number, got {found!r}")
+        raise InvalidConfig(f"{self.path_of(key)}: is text or a whole number, got {found!r}")
 
     def count(self, key: str, default: int, most: int) -> int:
         """Return a whole number from 1 on."""
         found = self._of_type(key, int, "a whole number", default)
         if isinstance(found, bool) or not 1 <= found <= most:
             raise InvalidConfig(
-                f"{self._path(key)}: is a whole number from 1 to {most:,}, got {found!r}"
+                f"{self.path_of(key)}: is a whole number from 1 to {most:,}, got {found!r}"
             )
         return found
 
@@ -217,7 +220,7 @@ class Section:
         )
         if isinstance(found, bool) or not host or not port.isdecimal() or int(port) > _LARGEST_PORT:
             raise InvalidConfig(
-                f"{self._path(key)}: is a port or 'host:port', such as '127.0.0.1:9464', got "
+                f"{self.path_of(key)}: is a port or 'host:port', such as '127.0.0.1:9464', got "
                 f"{found!r}"
             )
         return host, int(port)
@@ -232,7 +235,7 @@ class Section:
         for key, value in self._values.items():
             if not isinstance(value, str | int | float | bool):
                 raise InvalidConfig(
-                    f"{self._path(key)}: is text, a number or a bool, got {value!r}"
+                    f"{self.path_of(key)}: is text, a number or a bool, got {value!r}"
                 )
         return dict(self._values)
 
@@ -241,8 +244,24 @@ class Section:
         found = self.options(key)
         for name, value in found.items():
             if not isinstance(value, str):
-                raise InvalidConfig(f"{self._path(key)}.{name}: is text, got {value!r}")
+                raise InvalidConfig(f"{self.path_of(key)}.{name}: is text, got {value!r}")
         return cast("dict[str, str]", found)
+
+    def numbered_paths(self, key: str) -> dict[int, Path]:
+        """Return a table of numbers to paths; without it an empty one."""
+        found: dict[int, Path] = {}
+        for name, path in self.names(key).items():
+            if not re.fullmatch("[0-9]{1,10}", name):
+                raise InvalidConfig(f"{self.path_of(key)}.{name}: is no number of a schema")
+            found[int(name)] = self.under(path)
+        return found
+
+    def numbers(self, key: str) -> tuple[int, ...]:
+        """Return a list of whole numbers from 0 on; without it an empty one."""
+        found: Any = self._of_type(key, list, "a list of whole numbers", [])
+        if not all(type(each) is int and each >= 0 for each in found):
+            raise InvalidConfig(f"{self.path_of(key)}: is a list of whole numbers, got {found!r}")
+        return tuple(found)
 
     def end(self) -> None:
         """Raise for the first key that nothing has read."""
@@ -250,19 +269,20 @@ class Section:
             if key not in self._read:
                 near = did_you_mean(key, self._read)
                 known = near or f" There are {', '.join(sorted(self._read))}."
-                raise InvalidConfig(f"{self._path(key)}: is no key of a stream.{known}")
+                raise InvalidConfig(f"{self.path_of(key)}: is no key of a stream.{known}")
 
-    def _path(self, key: str) -> str:
+    def path_of(self, key: str) -> str:
+        """Return a key with the names of the tables that it stands in."""
         return f"{self._name}.{key}" if self._name else key
 
     def _of_type(self, key: str, kind: type[Any], called: str, default: Any = ...) -> Any:
         if not self.has(key):
             if default is ...:
-                raise InvalidConfig(f"{self._path(key)}: is missing; it is {called}")
+                raise InvalidConfig(f"{self.path_of(key)}: is missing; it is {called}")
             return default
         found = self._values[key]
         if not isinstance(found, kind):
-            raise InvalidConfig(f"{self._path(key)}: is {called}, got {found!r}")
+            raise InvalidConfig(f"{self.path_of(key)}: is {called}, got {found!r}")
         return found
 
     def _with_unit(
@@ -275,7 +295,7 @@ class Section:
         amount = float(parts[1]) * units.get(parts[2], math.nan) if parts else math.nan
         if not amount > 0:
             raise InvalidConfig(
-                f"{self._path(key)}: is {called}, such as {examples}, got {found!r}"
+                f"{self.path_of(key)}: is {called}, such as {examples}, got {found!r}"
             )
         return amount
 
@@ -308,7 +328,10 @@ def _topic(section: Section) -> Topic:
 def _source(section: Section) -> Topic:
     """Return the topic of a section, which may have other keys too."""
     kind = cast(Format, section.choice("format", get_args(Format), "json"))
-    found = Topic(
+    framing = cast(Framing, section.choice("framing", get_args(Framing), "none"))
+    schemas, schema_ids = section.numbered_paths("schemas"), section.numbers("schema_ids")
+    _check_schemas(section, kind, framing, schemas, schema_ids)
+    return Topic(
         topic=section.text("topic"),
         format=kind,
         times=cast(Times, section.choice("times", get_args(Times), "iso")),
@@ -316,9 +339,35 @@ def _source(section: Section) -> Topic:
         columns=section.names("columns"),
         types=section.names("types"),
         schema=section.path("schema", ... if kind == "avro" else None),
-        framing=cast(Framing, section.choice("framing", get_args(Framing), "none")),
+        framing=framing,
+        schemas=schemas,
+        schema_ids=schema_ids,
     )
-    return found
+
+
+def _check_schemas(
+    section: Section,
+    kind: Format,
+    framing: Framing,
+    schemas: Mapping[int, Path],
+    schema_ids: Sequence[int],
+) -> None:
+    """Raise where numbers of schemas are given, and messages have none.
+
+    Raises:
+        InvalidConfig: they are; or schemas and numbers of one layout are both given.
+    """
+    given = "schemas" if schemas else "schema_ids" if schema_ids else ""
+    if given and (kind != "avro" or framing != "confluent"):
+        raise InvalidConfig(
+            f"{section.path_of(given)}: messages have the number of a schema with format = 'avro' "
+            "and framing = 'confluent'. Write these too, or leave it out"
+        )
+    if schemas and schema_ids:
+        raise InvalidConfig(
+            f"{section.path_of('schema_ids')}: says that schemas have one layout, and schemas "
+            "gives each its own. Write one of them"
+        )
 
 
 def _table(section: Section) -> LookupTable:

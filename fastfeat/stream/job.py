@@ -17,6 +17,7 @@ from fastfeat.errors import InvalidConfig
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.io.sources.read import read_table
+from fastfeat.online.ahead import max_ahead_of
 from fastfeat.online.live import Live
 from fastfeat.online.state.table_updates import table_types
 from fastfeat.plan.run.guard import row_inputs
@@ -73,7 +74,8 @@ class Job:
             tables=self._tables() if is_new else None,
             late="error" if config.late == "dead_letter" else config.late,
             keep=config.keep,
-            max_ahead=config.max_ahead,
+            max_ahead=self._max_ahead() if is_new else config.max_ahead,
+            max_jump=config.max_jump,
             durability="checkpoint",
             archive=config.archive,
             keep_audit=config.keep_audit,
@@ -81,6 +83,11 @@ class Job:
         if config.drift_s is not None:
             live.watch(timedelta(seconds=config.drift_s))
         return live
+
+    def _max_ahead(self) -> str | None:
+        """Return how far rows of a new state may be ahead of this machine's clock."""
+        config = self.config
+        return max_ahead_of(records_of(self.plans), config.late, config.max_ahead)
 
     def _history(self, partition: int) -> Table | None:
         if self.config.history is None:
@@ -119,10 +126,10 @@ def job_of(config: Config) -> Job:
         config,
         plans,
         _digest(config.artifacts),
-        decoder(config.events, types, _late(plans)),
+        decoder(config.events, types, _late(plans), config.state),
         _outcomes(config, plans, types),
         {
-            name: decoder(told.source, tables[name])
+            name: decoder(told.source, tables[name], folder=config.state)
             for name, told in config.tables.items()
             if told.source is not None
         },
@@ -192,7 +199,7 @@ def _outcomes(
     wanted = {name: dtype for name, dtype in types.items() if name in late}
     if not wanted:
         raise InvalidConfig("outcomes: no feature reads a late column, so there is nothing to take")
-    return decoder(config.outcomes, {row_id: types[row_id], **wanted}, late)
+    return decoder(config.outcomes, {row_id: types[row_id], **wanted}, late, config.state)
 
 
 def _late(plans: Mapping[str, FittedPlan]) -> set[str]:

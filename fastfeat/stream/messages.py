@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,17 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidConfig
-from fastfeat.io.arrow import DataType, Table, call, cast, pa
+from fastfeat.io.arrow import DataType, Table, cast, pa
+from fastfeat.io.columns.json_values import Times, column_of
 from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.sources.json_text import read_objects
 from fastfeat.io.sources.unpacked import unpacked_bytes
+from fastfeat.stream.avro import UnknownSchema, record_reader
 from fastfeat.stream.config import Topic
+from fastfeat.stream.outputs import Reason
 
 Types = Mapping[str, DType]
 Numbers = NDArray[Any]
-_TEXT_FIRST = {"date32", "date64", "time"}
-"""Types that a reader of JSON takes as text, which is then cast."""
 _MOST_ROWS, _MOST_BYTES = 1_000_000, 256 << 20
 """Of a message in Arrow, unpacked: a kilobyte of it may say that it holds gigabytes."""
 
@@ -48,10 +49,12 @@ class Poison:
     Args:
         message: its number in the batch.
         reason: what is wrong with it.
+        kind: the same in a word.
     """
 
     message: int
     reason: str
+    kind: Reason = "unreadable"
 
 
 class Decode(Protocol):
@@ -62,13 +65,16 @@ class Decode(Protocol):
         ...
 
 
-def decoder(topic: Topic, types: Types, may_lack: Collection[str] = ()) -> Decode:
+def decoder(
+    topic: Topic, types: Types, may_lack: Collection[str] = (), folder: Path | None = None
+) -> Decode:
     """Return a decoder of the messages of a topic.
 
     Args:
         topic: how they hold rows.
         types: of the columns of the plan that are read.
         may_lack: columns that a message may lack: late ones.
+        folder: of the state, which remembers the number of the first schema in Avro.
 
     Raises:
         InvalidConfig: a mapped column is none of the plan's; the schema cannot be read.
@@ -88,7 +94,7 @@ def decoder(topic: Topic, types: Types, may_lack: Collection[str] = ()) -> Decod
         case "arrow":
             return _arrow(names, needed, types)
         case "avro":
-            return _avro(names, needed, types, topic.schema, topic.framing == "confluent")
+            return _avro(names, needed, types, record_reader(topic, folder))
 
 
 def decoded(decode: Decode, values: Sequence[bytes | None]) -> tuple[Rows, list[Poison]]:
@@ -121,7 +127,8 @@ def _halved(
         rows = decode([value for _, value in given])
     except ValueError as error:  # of pyarrow too
         if len(given) == 1:
-            poison.append(Poison(given[0][0], _first_line(error)))
+            kind: Reason = "schema" if isinstance(error, UnknownSchema) else "unreadable"
+            poison.append(Poison(given[0][0], _first_line(error), kind))
             return
         middle = len(given) // 2
         _halved(decode, given[:middle], pieces, poison)
@@ -153,88 +160,26 @@ def _lacks(given: str) -> ValueError:
     )
 
 
-def _check_there(table: Table, values: Sequence[bytes], needed: Mapping[str, str]) -> None:
-    """Raise where a message in JSON lacks a column, and does not say that it is null.
-
-    Its name as text is looked for in those messages alone in which it has no value; one that writes
-    it with escapes is read.
-
-    Raises:
-        ValueError: the first such column.
-    """
-    for name, given in needed.items():
-        column = table.column(name)
-        if not column.null_count:
-            continue
-        text = json.dumps(given, ensure_ascii=False).encode()
-        is_null = call("is_null", column).to_numpy(zero_copy_only=False)
-        for at in np.flatnonzero(is_null).tolist():
-            if text not in values[at] and given not in json.loads(values[at]):
-                raise _lacks(given)
-
-
-def _json(names: Mapping[str, str], needed: Mapping[str, str], types: Types, times: str) -> Decode:
-    """Return a decoder of JSON objects, which reads all of them by one call of pyarrow.
-
-    Each message is put into an object of its own. So text that is not one object is an error, or
-    more rows than messages, and never moves the rows after it.
-    """
-    import pyarrow.json as reader  # pyright: ignore[reportMissingTypeStubs]
-
-    reading: Any = reader
-    fields = [(names[name], _json_type(dtype, times)) for name, dtype in types.items()]
-    schema = pa.schema([("v", pa.struct(fields))])
-    parse = reading.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-    has_text = any(dtype.holds_bytes or dtype.is_list for dtype in types.values())
-    wanted = [(name, arrow_type(dtype)) for name, dtype in types.items()]
+def _json(
+    names: Mapping[str, str], needed: Mapping[str, str], types: Types, times: Times
+) -> Decode:
+    """Return a decoder of JSON objects, one a message, by the rules that the server has too."""
 
     def decode(values: Sequence[bytes]) -> Rows:
-        if not values:
-            return _one_each(pa.table({name: pa.array([], kind) for name, kind in wanted}))
-        text = b'{"v":' + b'}\n{"v":'.join(values) + b"}"
-        read = reading.ReadOptions(use_threads=False, block_size=len(text) + 1)
-        objects = reading.read_json(pa.BufferReader(text), read, parse)
-        column = objects.column(0)
-        if len(column) != len(values):
-            raise ValueError("the message is more than one JSON object")
-        if column.null_count:
-            raise ValueError("the message is null, and no JSON object")
-        if has_text:
-            column.validate(full=True)  # text that is not UTF-8
-        pieces = [pa.RecordBatch.from_struct_array(piece) for piece in column.chunks]
-        table = pa.Table.from_batches(pieces).combine_chunks()
-        given = zip(wanted, table.columns, strict=True)
-        made = {name: _as_type(column, kind, times) for (name, kind), column in given}
-        found = pa.table(made)
-        _check_there(found, values, needed)
-        return _one_each(found)
+        objects = read_objects(values)
+        made: dict[str, Any] = {}
+        for name, dtype in types.items():
+            given = names[name]
+            try:
+                column = [row[given] for row in objects]
+            except KeyError:
+                if name in needed:
+                    raise _lacks(given) from None
+                column = [row.get(given) for row in objects]
+            made[name] = column_of(column, given, dtype, times)
+        return _one_each(pa.table(made))
 
     return decode
-
-
-def _json_type(dtype: DType, times: str) -> DataType:
-    """Return the type that a reader of JSON is asked for."""
-    if dtype.of is not None:
-        if dtype.of.name == "time":
-            raise InvalidConfig("JSON: lists of times of day are not read. Write format = 'arrow'")
-        return pa.list_(_json_type(dtype.of, times))
-    if dtype.name in _TEXT_FIRST:
-        return pa.string()
-    if dtype.name == "duration" or (dtype.name == "timestamp" and times != "iso"):
-        return pa.int64()
-    return pa.float64() if dtype.name in ("float16", "decimal") else arrow_type(dtype)
-
-
-def _as_type(column: Any, kind: DataType, times: str) -> Any:
-    """Return a column that was read from JSON in the type of the plan."""
-    if column.type == kind:
-        return column
-    if pa.types.is_timestamp(kind) and pa.types.is_integer(column.type):
-        return cast(cast(column, pa.timestamp(times, kind.tz)), kind)
-    if pa.types.is_time(kind):  # Arrow reads no times of day of text
-        day = call("binary_join_element_wise", pa.scalar("1970-01-01"), column, pa.scalar("T"))
-        return cast(cast(day, pa.timestamp(kind.unit)), kind)
-    return cast(column, kind)
 
 
 def _arrow(names: Mapping[str, str], needed: Mapping[str, str], types: Types) -> Decode:
@@ -296,14 +241,9 @@ def _avro(
     names: Mapping[str, str],
     needed: Mapping[str, str],
     types: Types,
-    schema: Path | None,
-    is_framed: bool,
+    read: Callable[[bytes], Mapping[str, Any]],
 ) -> Decode:
     """Return a decoder of Avro records."""
-    from fastfeat.stream.avro import record_reader
-
-    assert schema is not None
-    read: Callable[[bytes], Mapping[str, Any]] = record_reader(schema, is_framed)
     wanted = [(name, names[name], arrow_type(dtype)) for name, dtype in types.items()]
 
     def decode(values: Sequence[bytes]) -> Rows:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Table
 
-Reason = Literal["unreadable", "late", "future", "outcome", "contract", "refused"]
+Reason = Literal["unreadable", "schema", "late", "future", "outcome", "contract", "refused"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -335,7 +335,7 @@ class Partition:
 
     def _read(self, decode: Decode, messages: Sequence[Message]) -> tuple[Rows, list[DeadLetter]]:
         rows, poison = decoded(decode, [message.value() for message in messages])
-        dead = [_letter(messages[each.message], -1, "unreadable", each.reason) for each in poison]
+        dead = [_letter(messages[each.message], -1, each.kind, each.reason) for each in poison]
         self._check_letters(dead)
         return rows, dead
 

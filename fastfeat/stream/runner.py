@@ -14,6 +14,7 @@ from typing import Any
 
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import FastfeatError, StreamError
+from fastfeat.online.ahead import told_without_limit
 from fastfeat.online.drift_gauges import DriftGauges
 from fastfeat.stream.config import Config
 from fastfeat.stream.config_file import config_of, read_config
@@ -112,6 +113,7 @@ class Stream:
         self._partitions: dict[int, Partition] = {}
         self._paused: set[int] = set()
         self._failed: list[Exception] = []
+        self._told: set[str] = set()
         self._has_more = False
         self._total = Done()
         self._n_checkpoints = 0
@@ -235,6 +237,11 @@ class Stream:
             return None
         self._partitions[number] = partition
         LOG.info("%s: opened at offset %d", partition.source, partition.offset)
+        config = self._job.config
+        told = told_without_limit(partition.live, config.max_ahead, config.max_jump)
+        if told and told not in self._told:
+            LOG.warning("%s", told)
+            self._told.add(told)
         if self._sides is not None:
             self._sides.opened(partition)
         return partition.offset

@@ -6,9 +6,10 @@ the fitted plans. Of an Arrow message, which holds a micro-batch, the offsets an
 columns `fastfeat.offset` and `fastfeat.row`, and the other headers are those of all its rows.
 
 Headers of dead letters: `fastfeat.topic`, `fastfeat.partition`, `fastfeat.offset`, `fastfeat.row`
-(-1 for the whole message), `fastfeat.kind` ("unreadable", "late", "future", "outcome", "refused")
-and `fastfeat.reason`; key and value are those of the message. Where these are larger than a message
-may be, the letter has none of both, and the header `fastfeat.bytes` says how many there were.
+(-1 for the whole message), `fastfeat.kind` ("unreadable", "schema", "late", "future", "outcome",
+"contract", "refused") and `fastfeat.reason`; key and value are those of the message. Where these
+are larger than a message may be, the letter has none of both, and the header `fastfeat.bytes` says
+how many there were.
 """
 
 from __future__ import annotations

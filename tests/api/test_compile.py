@@ -20,7 +20,7 @@ from fastfeat import col
 from fastfeat.engine.cpu import compiled, kernels
 from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, observing
 from fastfeat.errors import BackendUnavailable, FastfeatError, TypeMismatch, UnknownColumn
-from fastfeat.quality.profiling import LEAST_BYTES
+from fastfeat.quality.counting import LEAST_ROWS
 from fastfeat.selfcheck.plans import contract_plans
 from tests.patience import PATIENCE_S
 
@@ -252,19 +252,18 @@ def test_labels_that_look_ahead_are_learnt_from() -> None:
 @pytest.mark.parametrize("dtype", ["float64", "int8", "timestamp[us]"])
 def test_profiles_of_many_rows_are_made_ready(dtype: str) -> None:
     plan = ff.Plan({"n": col("x").is_null()}, keep=["x"])
-    n = LEAST_BYTES  # of a byte each, at least
+    n = LEAST_ROWS
     rows = pa.table({"x": pa.array(np.arange(n) % 100, pa.int64()).cast(ARROW[dtype])})
-    ready = keys_of(lambda: plan.compile(rows.schema))
-    used = keys_of(lambda: plan.fit(rows))
+    ready = keys_of(lambda: plan.compile(rows.schema, profile=True))
+    used = keys_of(lambda: plan.fit(rows, profile=True))
     assert "binned.numbers" in {one.name for one in used.values()}
     assert set(used) <= set(ready)
 
 
 def test_what_no_profile_counts_is_not_compiled_for_it() -> None:
-    of_text = ff.Plan({"n": col("x").is_null()}).compile({"x": "utf8"})
-    few_told = ff.Plan({"m": col("x").mean(by="k", min_rows=3), "x": col("x") + 0.125})
-    made = few_told.compile({"k": "utf8", "x": "float64"})
-    for one in (of_text, made):
+    of_text = ff.Plan({"n": col("x").is_null()}).compile({"x": "utf8"}, profile=True)
+    not_asked_for = ff.Plan({"x": col("x") + 0.125}).compile({"x": "float64"})
+    for one in (of_text, not_asked_for):
         assert "binned.numbers" not in one.kernels
 
 
@@ -290,10 +289,10 @@ def test_a_kernel_whose_file_is_gone_is_made_again(
     plan.compile({"x": "float64"})
     monkeypatch.setenv("FASTFEAT_CACHE_DIR", str(tmp_path))
     made = plan.compile({"x": "float64"})
-    assert made.n_compiled == len(made.kernels) == len(list(tmp_path.glob("*.kernel"))) == 6
+    assert made.n_compiled == len(made.kernels) == len(list(tmp_path.glob("*.kernel"))) == 5
     rows = tuple(f"rows.{entry}" for entry in ("blocks", "into_arrow", "into_matrix", "release"))
-    assert made.kernels == ("binned.numbers", "features", *rows)
-    assert str(made).startswith("6 kernels compiled, 0 there already, in ")
+    assert made.kernels == ("features", *rows)
+    assert str(made).startswith("5 kernels compiled, 0 there already, in ")
 
 
 def test_a_plan_that_does_not_fit_the_schema_is_an_error() -> None:

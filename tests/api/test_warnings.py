@@ -20,7 +20,7 @@ from fastfeat.errors import FastfeatWarning, NoCategories
 from fastfeat.io.budget import Budget
 from fastfeat.io.sinks.write import write_table
 from fastfeat.io.sources import read
-from fastfeat.plan.fit import passes
+from fastfeat.plan.fit import passes, training_data
 from fastfeat.quality.golden import golden_rows
 
 PAGE = (Path(__file__).parents[2] / "docs" / "warnings.md").read_text("utf-8")
@@ -28,6 +28,7 @@ KINDS = FastfeatWarning.__subclasses__()
 X = col("x")
 DAY = ff.window(1, time="t")
 ROWS = {"t": [1, 2], "x": [1.0, 2.0]}
+AHEAD = {"gone": ff.count(over=ff.ahead(1, by="k", time="t", end=9)) == 0}
 
 
 def fit(feature: ff.Expr, data: Any = ROWS, **options: Any) -> ff.FittedPlan:
@@ -71,10 +72,30 @@ def no_golden_rows() -> None:
         strict.save(Path(folder) / "strict.fastfeat")
 
 
+def naive_times() -> None:
+    hour = col("t").dt.hour(tz="Asia/Tokyo")
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_data, "check_new_plan", lambda types: None)
+        path = Path(folder) / "old.fastfeat"
+        fit(hour, {"t": pa.array([0], pa.timestamp("s"))}).save(path)
+        ff.load(path)
+
+
 CASES: dict[str, Callable[[], object]] = {
     "BinsMerged": lambda: fit(X.qcut(4), {"x": [1.0, 1.0, 1.0, 2.0]}),
+    "ClocksOnYourWord": lambda: fit(
+        ff.count(over=ff.window(time="x")),
+        {"t": [1, 2], "x": [3, 4], "k": ["a", "a"]},
+        label=AHEAD,
+        known_clocks=["x"],
+    ),
     "ColumnAbsent": lambda: fit(X, outcomes=["paid"]),
     "ColumnConstant": lambda: fit(X.standard_scale(), {"x": [1.0, 1.0]}),
+    "CountsSeeAhead": lambda: fit(
+        col("email").count_encode(),
+        {"t": [1, 2], "k": ["a", "a"], "email": ["a@x", "a@x"]},
+        label=AHEAD,
+    ),
     "EncodedInFold": lambda: fit(
         col("k").target_encode("y"), {"k": [*"ab"] * 300, "y": [0, 1] * 300}, label="y"
     ).transform({"k": [*"ba"] * 300}),
@@ -89,7 +110,9 @@ CASES: dict[str, Callable[[], object]] = {
     ),
     "HistoryMissing": lambda: fit(X.sum(over=DAY)).transform(ROWS),
     "KernelsNotKept": kernels_not_kept,
+    "KeysRounded": lambda: fit(col("k").count_encode(), {"k": [2.0**53 + 2, 1.0]}),
     "LargerThanMemory": larger_than_memory,
+    "NaiveTimes": naive_times,
     "NoCategories": lambda: fit(col("k").one_hot_encode(), {"k": pa.nulls(2, pa.string())}),
     "NoGoldenRows": no_golden_rows,
     "PurgeOff": lambda: ff.Plan({"f": ff.count(over=DAY)}, label="x", label_delay=1).cross_fit(

@@ -71,7 +71,7 @@ def gated_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pq.write_table(TABLE.select(["id"]), folder / "other.parquet")
     pq.write_table(pa.table({"x": [1000.0] * 100}), folder / "far.parquet")
     plan = ff.Plan({"size": col("x").fill_null(0.0).standard_scale()})
-    plan.fit(TABLE).save(folder / "plan.fastfeat")
+    plan.fit(TABLE, profile=True).save(folder / "plan.fastfeat")
     differing = ff.Plan({"twice": col("x") * 2}).fit(TABLE)
     differing.save(folder / "differs.fastfeat")
     verify = ff.FittedPlan.verify
@@ -255,11 +255,11 @@ def test_a_profile_is_kept_or_not_as_fit_is_told(run: Run, folder: Path) -> None
     (folder / "rare.py").write_text(
         "import fastfeat as ff\nplan = ff.Plan({'kind': ff.col('k').count_encode(min_rows=2)})\n"
     )
-    for option, n_kept in (("", 0), ("--profile", 1), ("--no-profile", 0)):
+    for option, n_kept in (("", 0), ("--profile", 1)):
         assert run("fit", "rare.py", "data.parquet", "-o", "f", *option.split()).exit_code == 0
         judged = run("drift", "f", "data.parquet")
         assert judged.exit_code == (0 if n_kept else 2)
-        assert n_kept or "by an earlier version. Fit it again with --profile" in judged.stderr
+        assert n_kept or "no profile of its training rows: fit it with --profile" in judged.stderr
 
 
 def test_names_that_would_steer_a_terminal_are_written_out(run: Run, folder: Path) -> None:
@@ -267,7 +267,7 @@ def test_names_that_would_steer_a_terminal_are_written_out(run: Run, folder: Pat
     then, now = (pa.table({name: [k + up for k in range(100)]}) for up in (0.0, 200.0))
     pq.write_table(now, folder / "now.parquet")
     plan = ff.Plan({f"f{name}": col(name) * 2})
-    plan.fit(then, contract=ff.infer_contract(then)).save(folder / "a.fastfeat")
+    plan.fit(then, contract=ff.infer_contract(then), profile=True).save(folder / "a.fastfeat")
     for command in (
         "check a.fastfeat now.parquet",
         "drift a.fastfeat now.parquet",

@@ -196,7 +196,9 @@ def test_hardly_any_rows_tell_nothing(fitted: ff.FittedPlan, n: int) -> None:
 
 def test_a_plan_without_a_profile_says_how_to_get_one() -> None:
     fitted = PLAN.fit(TRAIN, history="batch", profile=False)
-    with pytest.raises(InvalidPlan, match=r"has no profile of its training rows.*Fit it again"):
+    with pytest.raises(
+        InvalidPlan, match=r"has no profile of its training rows: fit it with profile=True$"
+    ):
         fitted.drift(TRAIN)
 
 
@@ -270,17 +272,21 @@ def test_rows_of_a_table_by_time_alone_have_no_season() -> None:
     hours = [datetime(2026, 1, 1) + timedelta(hours=k) for k in range(48)]
     tables = {"weather": pa.table({"t": hours, "temp": [float(k) for k in range(48)]})}
     temp = ff.asof("weather", time="t").col("temp")
-    fitted = ff.Plan({"temp": temp, "cold": temp < 3}).fit({"t": hours[:24]}, tables=tables)
+    fitted = ff.Plan({"temp": temp, "cold": temp < 3}).fit(
+        {"t": hours[:24]}, tables=tables, profile=True
+    )
     drift = fitted.drift({"t": hours[24:]}, tables=tables)
     assert not drift["temp"].is_judged
 
 
 def test_a_reference_of_another_plan_is_refused() -> None:
     plan = ff.Plan({"x": col("x") * 2})
-    fitted, other = (plan.fit({"x": [k * up for k in range(100)]}) for up in (1.0, 3.0))
+    fitted, other = (
+        plan.fit({"x": [k * up for k in range(100)]}, profile=True) for up in (1.0, 3.0)
+    )
     with pytest.raises(InvalidData, match="reference=: 'x' has other edges or categories in"):
         fitted.drift({"x": [1.0]}, reference=other.profile)
-    other = ff.Plan({"y": col("x") * 2}).fit({"x": [k * 1.0 for k in range(100)]})
+    other = ff.Plan({"y": col("x") * 2}).fit({"x": [k * 1.0 for k in range(100)]}, profile=True)
     with pytest.raises(InvalidData, match="reference=: 'x' is not in the profile that was given"):
         fitted.drift({"x": [1.0]}, reference=other.profile)
     assert fitted.drift({"x": [1.0]}, reference=fitted.profile_of({"x": [2.0]})).n_then == 1
@@ -288,6 +294,6 @@ def test_a_reference_of_another_plan_is_refused() -> None:
 
 @pytest.mark.parametrize("by", [3, ["x", 3], 1.5])
 def test_segments_are_named(by: Any) -> None:
-    fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0]})
+    fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0]}, profile=True)
     with pytest.raises(TypeMismatch, match="by= takes the name of a column, or a list of names"):
         fitted.drift({"x": [1.0]}, by=by)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +20,8 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.dtypes import FLOAT64, INT64, UTF8
-from fastfeat.errors import ArtifactError, InvalidData
+from fastfeat.errors import ArtifactError, InvalidData, InvalidPlan, TypeMismatch
+from fastfeat.integrations.sklearn import Features
 from fastfeat.quality.counting import LEAST_ROWS, counted, counted_by_numpy
 from fastfeat.quality.later_rows import profile_of
 from fastfeat.quality.layout import MOST_CATEGORIES, N_BINS, edges_of, kind_of, layout_of
@@ -34,7 +34,7 @@ from fastfeat.quality.profile import (
     normal,
     profile_of_columns,
 )
-from fastfeat.quality.profiling import TrainingProfile, fit_profiled, profile_face
+from fastfeat.quality.profiling import fit_profiled, profile_face
 
 
 def _column(values: Any, dtype: Any = None) -> pa.ChunkedArray:
@@ -292,23 +292,23 @@ def test_kernels_count_as_numpy_does(dtype: str) -> None:
 
 def test_kept_columns_and_plans_of_literals_have_a_profile() -> None:
     rows = {"x": [1.0, 2.0], "id": [1, 2], "y": [0, 1]}
-    kept = ff.Plan({"x": col("x") + 1}, label="y", keep=["id"]).fit(rows)
+    kept = ff.Plan({"x": col("x") + 1}, label="y", keep=["id"]).fit(rows, profile=True)
     assert list(kept.profile.features) == ["x"]  # pyright: ignore[reportOptionalMemberAccess]
     many = {name: np.repeat(values, 100_000) for name, values in rows.items()}
-    large = ff.Plan({"x": col("x") + 1}, label="y", keep=["id"]).fit(many)
+    large = ff.Plan({"x": col("x") + 1}, label="y", keep=["id"]).fit(many, profile=True)
     assert list(large.profile.features) == ["x"]  # pyright: ignore[reportOptionalMemberAccess]
-    literal = ff.Plan({"one": ff.lit(1.0)}).fit({"x": [1.0]}).profile
+    literal = ff.Plan({"one": ff.lit(1.0)}).fit({"x": [1.0]}, profile=True).profile
     assert literal is not None
     assert "no columns" in literal.no_features
 
 
-def test_little_data_is_kept_in_any_encoding() -> None:
+def test_columns_of_any_encoding_are_profiled() -> None:
     pieces = [pa.array(texts).dictionary_encode() for texts in (["a", "b"], ["c", None])]
     runs = pa.RunEndEncodedArray.from_arrays([2, 3, 4], [1.0, 2.0, None])
     rows = pa.table({"x": runs, "s": pa.chunked_array(pieces)})
     plan = ff.Plan({"x": col("x").standard_scale(), "s": col("s").ordinal_encode()})
     plain = pa.table({"x": [1.0, 1.0, 2.0, None], "s": ["a", "b", "c", None]})
-    found, expected = plan.fit(rows).profile, plan.fit(plain).profile
+    found, expected = (plan.fit(one, profile=True).profile for one in (rows, plain))
     assert found is not None
     assert expected is not None
     assert found.to_bytes() == expected.to_bytes()
@@ -336,41 +336,58 @@ def test_rows_in_passes_have_the_profile_of_rows_in_memory(tmp_path: Path) -> No
     pq.write_table(table, tmp_path / "rows.parquet", row_group_size=9_000)
     is_given = np.arange(40_000) % 5 > 0
     for rows in (None, is_given):
-        expected = SEEN.fit(table, rows=rows).profile
-        found = SEEN.fit(tmp_path / "rows.parquet", rows=rows, memory="64GiB").profile
+        expected = SEEN.fit(table, rows=rows, profile=True).profile
+        options = {"rows": rows, "memory": "64GiB", "profile": True}
+        found = SEEN.fit(tmp_path / "rows.parquet", **options).profile
         assert expected is not None
         assert expected.no_features == ""
         assert found == expected
     later = table.set_column(0, "x", pa.array(ROWS["x"] * 2))
     pq.write_table(later, tmp_path / "later.parquet", row_group_size=7_000)
-    fitted = SEEN.fit(table)
+    fitted = SEEN.fit(table, profile=True)
     expected = fitted.profile_of(later, history="batch")
     found = fitted.profile_of(tmp_path / "later.parquet", history="batch", memory="64GiB")
     assert found == expected
 
 
-def test_a_profile_that_another_thread_is_making_does_not_keep_others_waiting() -> None:
-    made = profile_of_columns({}, {}, 0)
-    goes_on, begun = threading.Event(), threading.Event()
+@pytest.mark.parametrize("choice", [None, 1, "features"])
+def test_another_choice_of_profile_is_refused(choice: Any) -> None:
+    plan, told = ff.Plan({"x": col("x") + 1}), "profile= takes True, False or 'inputs'"
+    for make in (
+        lambda: plan.fit({"x": [1.0]}, profile=choice),
+        lambda: plan.fit_transform({"x": [1.0]}, profile=choice),
+        lambda: plan.fit({"x": [1.0]}, profile=choice, memory="64GiB"),
+        lambda: plan.learning({"x": "float64"}, profile=choice),
+        lambda: plan.compile({"x": "float64"}, profile=choice),
+    ):
+        with pytest.raises(TypeMismatch, match=told):
+            make()
 
-    def make() -> Profile:
-        if not begun.is_set():
-            begun.set()
-            goes_on.wait(60)
-        return made
 
-    kept, found = TrainingProfile(make), list[Profile]()
-    threads = [
-        threading.Thread(target=lambda: found.append(kept.profile()), daemon=True) for _ in range(2)
-    ]
-    threads[0].start()
-    begun.wait(60)
-    threads[1].start()
-    threads[1].join(10)
-    assert found == [made]
-    goes_on.set()
-    threads[0].join(60)
-    assert [kept.profile(), *found] == [made] * 3
+def test_no_profile_is_made_where_nobody_asks(tmp_path: Path) -> None:
+    rows = pa.table({"x": [1.0, 2.0, 5.0], "y": [0, 1, 0]})
+    plan = ff.Plan({"x": col("x").standard_scale()}, label="y")
+    learning = plan.learning(rows.schema)
+    while learning.round is not None:
+        learning = learning.next(learning.partial(rows.select(learning.columns), range(3)))
+    for fitted in (
+        plan.fit(rows),
+        plan.fit_transform(rows)[0],
+        plan.fit(rows, memory="64GiB"),
+        plan.fit_transform_to(rows, tmp_path / "out")[0],
+        next(iter(plan.cross_fit(rows, [([0, 1], [2])]))).fitted,
+        Features(plan).fit(rows.to_pandas()[["x"]], [0, 1, 0]).fitted_,
+        learning.finish(),
+    ):
+        assert fitted.profile is None
+        with pytest.raises(InvalidPlan, match=r"fit it with profile=True$") as error:
+            fitted.drift(rows)
+        assert "\n" not in str(error.value)
+        with pytest.raises(InvalidPlan, match=r"fit it with profile=True$"):
+            fitted.report(rows)
+        with pytest.raises(InvalidPlan, match=r"fit it with profile=True$"):
+            fitted.online().watch()
+        assert "fit it with profile=True" in fitted.report().html
 
 
 def test_a_profile_of_another_plan_is_refused() -> None:
@@ -382,7 +399,7 @@ def test_a_profile_of_another_plan_is_refused() -> None:
         ({"f": col("x").ordinal_encode()}, {"x": ["a"]}, "'x' is utf8 in it, and float64 here"),
     )
     for features, data, told in others:
-        other = ff.Plan(features).fit(data).profile
+        other = ff.Plan(features).fit(data, profile=True).profile
         assert other is not None
         with pytest.raises(ArtifactError, match=f"the profile is of another plan: {told}"):
             profile_face(replace(fitted, profile=other.to_bytes()))

@@ -15,7 +15,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import FittedPlan, col
-from fastfeat.errors import InvalidConfig, Overflow, UnknownColumn
+from fastfeat.errors import InvalidConfig, InvalidPlan, Overflow, UnknownColumn
 from tests.report.reported import ATTRIBUTE, CONTRACT, EVIL, PLAN, profiled, rows
 
 ALLOWED = {
@@ -136,14 +136,15 @@ def test_a_plan_without_profile_says_so(fitted: FittedPlan) -> None:
     bare = replace(fitted, record=replace(fitted.record, profile=None))
     report = bare.report(rows(seed=1), None, history="batch")
     assert report.level == "ok"
-    assert report.verdict == "All 3 rules hold"
+    assert report.verdict == (
+        "All 3 rules hold; drift is not judged: the plan has no profile of its training rows: fit "
+        "it with profile=True"
+    )
     assert "drift is not told: the plan has no profile" in report.html
     assert "Costs by step" in report.html
     alone = ff.Plan({"x": col("x") + 1}).fit({"x": [1.0]})
-    alone = replace(alone, record=replace(alone.record, profile=None))
-    told = alone.report({"x": [2.0]}, None)
-    assert told.level == "none"
-    assert told.verdict.startswith("Nothing is compared: the plan has no profile")
+    with pytest.raises(InvalidPlan, match=r"fit it with profile=True$"):
+        alone.report({"x": [2.0]}, None)
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -238,12 +239,3 @@ def test_rows_in_pieces_have_the_same_figures(fitted: FittedPlan, tmp_path: Path
     assert pieces.verdict == whole.verdict
     assert repr(pieces.drift) == repr(whole.drift)
     assert {step.kind for step in pieces.steps} == {step.kind for step in whole.steps}
-
-
-def test_a_plan_that_keeps_no_small_groups_keeps_no_profile() -> None:
-    table = pa.table({"x": [1.0, 2.0, 3.0], "k": ["a", "b", "b"]})
-    fitted = ff.Plan({"x": col("x").mean(by="k", min_rows=2)}).fit(table)
-    report = fitted.report(table, None)
-    assert report.level == "none"
-    assert "min_rows=" in report.verdict
-    assert fitted.report().level == "none"

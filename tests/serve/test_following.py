@@ -75,6 +75,29 @@ def test_a_server_follows_what_another_process_writes(files: Files, tmp_path: Pa
         assert found.stop() == 0
 
 
+def test_a_followed_plan_without_a_profile_is_told_and_answers_on(
+    files: Files, tmp_path: Path
+) -> None:
+    path, artifact = tmp_path / "state.db", tmp_path / "profiled.fastfeat"
+    both = {name: FEATURES[name] for name in ("n", "spent")}
+    profiled = ff.Plan(both, **OPTIONS).fit(HISTORY, profile=True)
+    profiled.save(artifact)
+    live = profiled.online(HISTORY, path=path)
+    with server(artifact=artifact, state=path, follow=True, drift="1h") as found:
+        found.wait_for("ready with")
+        until(found, answered(live))
+        assert b"fastfeat_drift_watched 1\n" in found.get("/metrics").body
+        live.close()  # its writer takes another plan, whose profile is in no state
+        other = ff.Plan({"n": FEATURES["n"]}, **OPTIONS).fit(HISTORY, profile=True)
+        live = other.online(path=path)
+        live.update(rows(31, 200, 2).drop_columns(["y"]).slice(30))
+        told = "drift is not told any more: the plan has no profile of its training rows"
+        found.wait_for(told)
+        until(found, answered(live))
+        live.close()
+        assert found.stop() == 0
+
+
 def test_another_artifact_than_that_of_the_state_is_refused(files: Files, tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     other = ff.Plan({"n": FEATURES["n"]}, **OPTIONS).fit(HISTORY)

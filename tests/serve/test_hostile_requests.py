@@ -88,6 +88,8 @@ def test_a_body_that_is_wrong_is_a_named_error(
         ("x", {}, "TypeMismatch"),
         ("x", 2**53 + 1, "TypeMismatch"),
         ("card", 1.5, "TypeMismatch"),
+        ("card", True, "TypeMismatch"),
+        ("x", True, "TypeMismatch"),
         ("card", 10**30, "TypeMismatch"),
         ("card", -(2**63) - 1, "TypeMismatch"),
         ("card", 2**63, "TypeMismatch"),
@@ -122,9 +124,9 @@ def test_a_row_that_lacks_a_column_is_named(asked: Server) -> None:
 
 
 def test_numbers_that_are_whole_stand_for_integers(asked: Server) -> None:
-    given = [{**ROW, "card": card, "x": x} for card, x in ((1, 2), (1.0, 2.0), (True, 2.0))]
+    given = [{**ROW, "card": card, "x": x} for card, x in ((1, 2), (1.0, 2.0))]
     found = [asked.post("/v1/features", {"rows": [row]}).json["features"] for row in given]
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1]
     huge = asked.post("/v1/features", {"rows": [{**ROW, "x": 10**400}]})
     assert huge.status == 400
     large = asked.post("/v1/features", {"rows": [{**ROW, "x": 10**300}]})

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, UnknownColumn, counted
 from fastfeat.io.arrow import Array, Schema, pa, schema_within
-from fastfeat.io.columns.types import row_bytes
+from fastfeat.io.columns.types import column_text, row_bytes
 from fastfeat.io.sources.addresses import naming
 from fastfeat.io.sources.file_parts import FilePart, delimited_parts, file_part
 from fastfeat.io.sources.formats import SUFFIXES, Format, format_of_bytes, format_of_name
@@ -279,14 +279,34 @@ def _of_files(files: Sequence[Located]) -> Dataset:
                 f"{files[0].name} is {formats[0]}, and {file.name} is {file_format}: a data set is "
                 "of one format. Pass a pattern for one of them, such as folder/*.parquet"
             )
+    refused: dict[str, FastfeatError] = {}
     if formats[0] in ("csv", "tsv"):
-        parts = delimited_parts(files, formats[0])
+        parts, refused = delimited_parts(files, formats[0])
     else:
         # heads of files of a network are asked for together
         with ThreadPoolExecutor(1 if files[0].is_local else _MOST_ASKED) as asked:
             parts = _sharing_schemas(asked.map(file_part, files, formats))
     keys = partition_columns(files)
-    return _of_parts([_in_partition(part, keys, number) for number, part in enumerate(parts)])
+    refused |= _named_twice(parts, keys)
+    found = [_in_partition(part, keys, number) for number, part in enumerate(parts)]
+    return _of_parts(found, refused)
+
+
+def _named_twice(parts: Sequence[FilePart], keys: Mapping[str, Array]) -> dict[str, FastfeatError]:
+    """Return the error of each column that is in a file, and in the name of a folder above it."""
+    found: dict[str, FastfeatError] = {}
+    for part in parts:
+        for name in keys.keys() & set(part.schema.names):
+            found.setdefault(
+                name,
+                InvalidData(
+                    f"{column_text(name)}: {part.name} has a column of that name, and is in a "
+                    f"folder {name}=... too. Give the files alone, such as "
+                    f"sorted(glob.glob({os.path.dirname(part.name) + '/*'!r})), to read the "
+                    "column, or drop it from the files, to read the folders"
+                ),
+            )
+    return found
 
 
 def _sharing_schemas(parts: Iterable[FilePart]) -> list[FilePart]:
@@ -362,9 +382,12 @@ def _of_parquet(dataset: Any) -> Dataset | None:
     return _of_parts(parts) if parts else None
 
 
-def _of_parts(parts: Sequence[Part]) -> Dataset:
+def _of_parts(parts: Sequence[Part], refused: Mapping[str, FastfeatError] | None = None) -> Dataset:
+    """Return parts as a data set; `refused` has columns that have an error of their own."""
     schema, at_odds = common_columns(parts)
-    return Dataset(schema, tuple(parts), at_odds)
+    at_odds |= refused or {}
+    fields = [field for field in schema if field.name not in at_odds]
+    return Dataset(pa.schema(fields), tuple(parts), at_odds)
 
 
 _MOST_ASKED = 16

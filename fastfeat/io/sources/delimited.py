@@ -6,16 +6,27 @@ which all values of a column are read, so that they do not depend on how much of
 
 from __future__ import annotations
 
-import importlib
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import islice
 from typing import Any
 
-from fastfeat.errors import InvalidData
+from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.arrow import DataType, Schema, Table, pa
 from fastfeat.io.sources.addresses import naming
-from fastfeat.io.sources.files import empty_text_as_null, of_long_row
+from fastfeat.io.sources.delimited_values import (
+    beyond_int64,
+    csv_module,
+    empty_texts,
+    options_for_empty,
+    options_for_texts,
+    parse_options,
+    whole_types,
+    with_empty_text,
+)
+from fastfeat.io.sources.files import of_long_row
 from fastfeat.io.sources.formats import Format
 from fastfeat.io.sources.frames import check_unique, rows_only
 from fastfeat.io.sources.locations import Located
@@ -23,8 +34,12 @@ from fastfeat.io.sources.locations import Located
 Types = dict[str, DataType]
 
 
-def delimited_schemas(files: Sequence[Located], file_format: Format) -> list[tuple[Schema, int]]:
+def delimited_schemas(
+    files: Sequence[Located], file_format: Format
+) -> tuple[list[tuple[Schema, int]], dict[str, FastfeatError]]:
     """Return the schema of each file, and its number of rows; a column has one type in all.
+
+    Besides, the error of reading a column whose whole numbers no type holds.
 
     Each file is read once, and again where a value behind what was read is of no type before it.
 
@@ -37,16 +52,26 @@ def delimited_schemas(files: Sequence[Located], file_format: Format) -> list[tup
     """
     types: Types = {}
     seen: dict[str, tuple[Types, int]] = {}
+    beyond: dict[str, set[str]] = {}
     found = True
     while found:
         found = False
         for file in files:
             if file.name not in seen or seen[file.name][0] != _of_names(types, seen[file.name][0]):
                 with naming(file.name, file.filesystem):
-                    seen[file.name] = _read_through(file, file_format, types)
+                    found_types, n_rows, large = _read_through(file, file_format, types)
+                seen[file.name], beyond[file.name] = (found_types, n_rows), large
                 types.update(seen[file.name][0])
                 found = True
-    return [(pa.schema(list(seen[f.name][0].items())), seen[f.name][1]) for f in files]
+    all_large = {name for names in beyond.values() for name in names}
+    whole = whole_types(all_large, _texts(files, file_format, all_large, seen)) if all_large else {}
+    refused = {name: of for name, of in whole.items() if isinstance(of, FastfeatError)}
+    known = {name: of for name, of in whole.items() if not isinstance(of, FastfeatError)}
+    return [_with_types(*seen[file.name], known) for file in files], dict(refused)
+
+
+def _with_types(types: Types, n_rows: int, whole: Types) -> tuple[Schema, int]:
+    return pa.schema([(name, whole.get(name, dtype)) for name, dtype in types.items()]), n_rows
 
 
 def delimited_tables(
@@ -67,19 +92,45 @@ def delimited_tables(
     # no included column would mean all; one is needed to count the rows
     included = wanted or schema.names[:1]
     types = {name: schema.field(name).type for name in included}
-    convert = _csv().ConvertOptions(column_types=types, include_columns=included)
-    with _opened(at, file_format, convert, most_bytes) as reader:
-        for batch in reader:
-            table = empty_text_as_null(pa.Table.from_batches([batch]))
+    convert = csv_module().ConvertOptions(column_types=types, include_columns=included)
+    content = {name: dtype for name, dtype in types.items() if dtype in _TYPES[-2:]}
+    texts: Iterator[Any] | None = None
+    with ExitStack() as stack:
+        reader = stack.enter_context(_opened(at, file_format, convert, most_bytes))
+        for number, batch in enumerate(reader):
+            table = pa.Table.from_batches([batch])
+            if texts is None and empty_texts(table):
+                # the same blocks once more, for what is quoted: most files need it never
+                again = _opened(at, file_format, options_for_empty(content), most_bytes)
+                texts = islice(stack.enter_context(again), number, None)
+            if texts is not None:
+                table = with_empty_text(table, pa.Table.from_batches([next(texts)]))
             yield table if wanted else rows_only(len(batch))
+
+
+def _texts(
+    files: Sequence[Located], file_format: Format, names: set[str], seen: Mapping[str, Any]
+) -> Iterator[Table]:
+    """Yield columns of numbers of all files as the texts that these have."""
+    for file in files:
+        wanted = [name for name in seen[file.name][0] if name in names]
+        if wanted:
+            with (
+                naming(file.name, file.filesystem),
+                _opened(file, file_format, options_for_texts(wanted)) as reader,
+            ):
+                for batch in reader:
+                    yield pa.Table.from_batches([batch])
 
 
 def _of_names(types: Types, names: Mapping[str, Any]) -> Types:
     return {name: types[name] for name in names}
 
 
-def _read_through(at: Located, file_format: Format, types: Types) -> tuple[Types, int]:
+def _read_through(at: Located, file_format: Format, types: Types) -> tuple[Types, int, set[str]]:
     """Return the types of a file that is read to its end, and its number of rows.
+
+    The last of what is returned is the columns of float64 with values that int64 does not hold.
 
     Args:
         at: where it is.
@@ -88,8 +139,9 @@ def _read_through(at: Located, file_format: Format, types: Types) -> tuple[Types
     """
     types = dict(types)
     while True:
-        convert = _csv().ConvertOptions(column_types=types)
+        convert = csv_module().ConvertOptions(column_types=types)
         names: list[str] = []
+        beyond: set[str] = set()
         try:
             with _opened(at, file_format, convert) as reader:
                 schema, n_rows = reader.schema, 0
@@ -98,7 +150,8 @@ def _read_through(at: Located, file_format: Format, types: Types) -> tuple[Types
                 types.update(zip(names, schema.types, strict=True))
                 for batch in reader:
                     n_rows += len(batch)
-            return _of_names(types, dict.fromkeys(names)), n_rows
+                    beyond |= beyond_int64(batch)
+            return _of_names(types, dict.fromkeys(names)), n_rows, beyond
         except (pa.ArrowException, OSError, ValueError) as error:
             failed = _FAILED.search(str(error))
             if failed is None:
@@ -110,7 +163,7 @@ def _read_through(at: Located, file_format: Format, types: Types) -> tuple[Types
 
 def _header(at: Located, file_format: Format) -> list[str]:
     """Return the names of the columns, when the types of other files do not fit to the start."""
-    with _opened(at, file_format, _csv().ConvertOptions()) as reader:
+    with _opened(at, file_format, csv_module().ConvertOptions()) as reader:
         return reader.schema.names
 
 
@@ -123,12 +176,12 @@ def _looser(dtype: DataType, value: str, message: str) -> DataType:
         message: the error, if there is none.
     """
     line = f'a,b\n"{value.replace(chr(34), chr(34) * 2)}",1\n'.encode()
-    parse = _csv().ParseOptions(newlines_in_values=True)
+    parse = csv_module().ParseOptions(newlines_in_values=True)
     later = _TYPES[_TYPES.index(dtype) + 1 :] if dtype in _TYPES else ()
     for looser in later:
         try:
-            convert = _csv().ConvertOptions(column_types={"a": looser})
-            _csv().read_csv(io.BytesIO(line), parse_options=parse, convert_options=convert)
+            convert = csv_module().ConvertOptions(column_types={"a": looser})
+            csv_module().read_csv(io.BytesIO(line), parse_options=parse, convert_options=convert)
         except (pa.ArrowException, ValueError):
             continue
         return looser
@@ -138,17 +191,12 @@ def _looser(dtype: DataType, value: str, message: str) -> DataType:
 
 
 def _opened(at: Located, file_format: Format, convert: Any, most_bytes: int = 1 << 26) -> Any:
-    delimiter = "\t" if file_format == "tsv" else ","
-    return _csv().open_csv(
+    return csv_module().open_csv(
         at.filesystem.open_input_stream(at.path),  # compressed ones by their suffix
-        read_options=_csv().ReadOptions(block_size=min(_MOST, max(_LEAST, most_bytes // 8))),
-        parse_options=_csv().ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        read_options=csv_module().ReadOptions(block_size=min(_MOST, max(_LEAST, most_bytes // 8))),
+        parse_options=parse_options("\t" if file_format == "tsv" else ","),
         convert_options=convert,
     )
-
-
-def _csv() -> Any:
-    return importlib.import_module("pyarrow.csv")
 
 
 _LEAST, _MOST = 1 << 20, 1 << 23

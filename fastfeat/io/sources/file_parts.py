@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastfeat.errors import InvalidData
+from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.arrow import Schema, Table, pa, parquet_module
 from fastfeat.io.sources.addresses import naming
 from fastfeat.io.sources.delimited import delimited_schemas, delimited_tables
@@ -106,17 +106,20 @@ def file_part(at: Located, file_format: Format) -> FilePart:
     return FilePart(at, file_format, schema.remove_metadata(), n_rows, group_rows)
 
 
-def delimited_parts(files: Sequence[Located], file_format: Format) -> list[FilePart]:
-    """Return delimited files, which are read for their types.
+def delimited_parts(
+    files: Sequence[Located], file_format: Format
+) -> tuple[list[FilePart], dict[str, FastfeatError]]:
+    """Return delimited files, which are read for their types, and columns that have an error.
 
     Raises:
         InvalidData: one is damaged, or has no columns; it is named.
     """
-    found = delimited_schemas(files, file_format)
-    return [
+    found, refused = delimited_schemas(files, file_format)
+    parts = [
         FilePart(at, file_format, schema, n_rows, ())
         for at, (schema, n_rows) in zip(files, found, strict=True)
     ]
+    return parts, refused
 
 
 def _parquet_head(at: Located) -> tuple[Schema, tuple[int, ...]]:

@@ -8,8 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import InvalidData
-from fastfeat.io.arrow import RecordBatch, Schema, Table, call, pa, parquet_module
-from fastfeat.io.columns.strings import text_array
+from fastfeat.io.arrow import RecordBatch, Schema, Table, pa, parquet_module
+from fastfeat.io.sources.delimited_values import (
+    beyond_int64,
+    csv_module,
+    empty_texts,
+    options_for_empty,
+    options_for_texts,
+    parse_options,
+    whole_types,
+    with_empty_text,
+)
 from fastfeat.io.sources.formats import SUFFIXES, Format, format_of_bytes, format_of_name
 from fastfeat.io.sources.frames import check_unique, rows_only
 from fastfeat.io.sources.locations import no_file
@@ -18,7 +27,9 @@ from fastfeat.io.sources.locations import no_file
 def read_file(path: Path, columns: Sequence[str] | None) -> Table:
     """Return a file as a table; its format is known by its suffix, else by its first bytes.
 
-    An Arrow file is mapped, not read. In CSV an empty field is missing, text columns included.
+    An Arrow file is mapped, not read. In CSV an empty field is missing, and a quoted one (`""`) is
+    an empty text in columns of text, and missing in others. Whole numbers are int64, or else
+    uint64.
 
     Args:
         path: Parquet, Arrow IPC, Feather or CSV.
@@ -154,16 +165,26 @@ def _read_tsv(path: Path, columns: Sequence[str] | None) -> Table:
 
 def _read_delimited(path: Path, columns: Sequence[str] | None, delimiter: str) -> Table:
     """Return the wanted columns of a delimited file with a header."""
-    import pyarrow.csv  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
-
-    csv: Any = pyarrow.csv
-    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    names = _head(path, delimiter).names
+    parse, names = parse_options(delimiter), _head(path, delimiter).names
     wanted = _wanted(names, columns, path)
+
+    def read(convert: Any) -> Table:
+        return csv_module().read_csv(path, parse_options=parse, convert_options=convert)
+
     # No included column would mean all; one is needed to count the rows.
-    convert = csv.ConvertOptions(include_columns=wanted or names[:1])
-    table = csv.read_csv(path, parse_options=parse, convert_options=convert)
-    return empty_text_as_null(table).select(wanted)
+    included = wanted or names[:1]
+    table = read(csv_module().ConvertOptions(include_columns=included))
+    if beyond := sorted(beyond_int64(table)):
+        types = whole_types(beyond, [read(options_for_texts(beyond))])
+        for error in types.values():
+            if isinstance(error, InvalidData):
+                raise type(error)(f"{path}: {error}")
+        if types:
+            convert = csv_module().ConvertOptions(include_columns=included, column_types=types)
+            table = read(convert)
+    if empty := empty_texts(table):
+        table = with_empty_text(table, read(options_for_empty(empty)))
+    return table.select(wanted)
 
 
 def of_long_row(error: Exception) -> Exception:
@@ -177,11 +198,7 @@ def of_long_row(error: Exception) -> Exception:
 
 def _head(path: Path, delimiter: str) -> Schema:
     """Return the schema of the first block of a delimited file."""
-    import pyarrow.csv  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
-
-    csv: Any = pyarrow.csv
-    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    with csv.open_csv(path, parse_options=parse) as header:
+    with csv_module().open_csv(path, parse_options=parse_options(delimiter)) as header:
         return header.schema
 
 
@@ -189,20 +206,6 @@ def _parquet_schema(path: Path) -> Schema:
     """Return the schema of a Parquet file."""
     parquet = parquet_module()
     return parquet.read_schema(path)
-
-
-def empty_text_as_null(table: Table) -> Table:
-    """Return a table in which empty text is missing, as empty numbers are."""
-    empty_text = text_array([""])[0]
-    for at, field in enumerate(table.schema):
-        if not pa.types.is_string(field.type):
-            continue
-        column = table.column(at)
-        is_empty = call("equal", column, empty_text)
-        if call("any", is_empty).as_py():
-            null = pa.nulls(1, field.type)[0]
-            table = table.set_column(at, field, call("if_else", is_empty, null, column))
-    return table
 
 
 _READERS: dict[Format, Callable[[Path, Sequence[str] | None], Table]] = {

@@ -15,6 +15,7 @@ from fastfeat.online.state.call_rows import Here
 from fastfeat.online.state.changes import Late
 from fastfeat.online.state.lateness import ArrivalRuns, arrive, check_ahead, check_swept, too_early
 from fastfeat.online.state.memory import Memory
+from fastfeat.online.state.order_clocks import TimeLimits
 from fastfeat.online.state.rows_by_id import check_repeated
 
 
@@ -87,7 +88,7 @@ def results_of_arrival(
 
 
 def check_arrived(
-    memory: Memory, here: Here, late: Late, ahead_ns: int | None, time_ns: int, *, asks: bool
+    memory: Memory, here: Here, late: Late, limits: TimeLimits, time_ns: int, *, asks: bool
 ) -> ArrivalRuns:
     """Return the runs of rows that arrive, once all that may be wrong with them is checked.
 
@@ -95,7 +96,7 @@ def check_arrived(
         memory: they arrive at.
         here: the rows, in the orders of one stage or more.
         late: what becomes of late ones.
-        ahead_ns: how far times may be ahead of this machine's clock; None for any.
+        limits: how far times may be ahead.
         time_ns: the time by this clock.
         asks: whether rows are answered; one that came before is else no row at all.
 
@@ -106,7 +107,7 @@ def check_arrived(
     tell, n_orders = memory.teller(here), len(here.times)
     clocks = memory.clocks[:n_orders]
     is_placed = [entities != -1 for entities in here.entities]
-    check_ahead(here.times, is_placed, clocks, ahead_ns, time_ns, tell)
+    check_ahead(here.times, is_placed, clocks, limits, memory.watermarks, time_ns, tell)
     if memory.log is not None:
         check_swept(here.times, here.entities, clocks, memory.log.swept[:n_orders], tell)
         check_lowered(memory, here)

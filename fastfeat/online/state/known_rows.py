@@ -21,7 +21,7 @@ from fastfeat.online.state.call_rows import Here
 from fastfeat.online.state.changes import Change, ChangeResults, Late
 from fastfeat.online.state.lateness import Numbers, check_ahead
 from fastfeat.online.state.memory import Memory
-from fastfeat.online.state.order_clocks import check_forgotten, of_kept
+from fastfeat.online.state.order_clocks import TimeLimits, check_forgotten, of_kept
 from fastfeat.online.state.rows_by_id import (
     Readings,
     compared_outcomes,
@@ -88,14 +88,14 @@ def found_outcomes(memory: Memory, change: Change, late: Late, readings: Reading
 
 
 def found_corrections(
-    memory: Memory, change: Change, ahead_ns: int | None, lock: Lock
+    memory: Memory, change: Change, limits: TimeLimits, lock: Lock
 ) -> FoundChange:
     """Return corrections of rows of the log.
 
     Args:
         memory: has the log.
         change: the corrections.
-        ahead_ns: how far times may be ahead of this machine's clock; None for any.
+        limits: how far times may be ahead.
         lock: held while entities get their numbers.
 
     Raises:
@@ -114,7 +114,9 @@ def found_corrections(
             here = corrected(memory, last)
         is_placed = [entities != -1 for entities in here.entities]
         tell = memory.teller(here)
-        check_ahead(here.times, is_placed, memory.clocks, ahead_ns, change.time_ns, tell)
+        limits = TimeLimits(limits.ahead_ns)  # a correction comes after the rows that it is of
+        marks = memory.watermarks
+        check_ahead(here.times, is_placed, memory.clocks, limits, marks, change.time_ns, tell)
     return FoundChange(
         replace(change, rows=rows), results, partial(_put_corrected, memory, last, here)
     )

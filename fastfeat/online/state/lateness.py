@@ -24,7 +24,7 @@ from fastfeat.online.log.entities import NEVER
 from fastfeat.online.log.retention import earlier
 from fastfeat.online.lower.live_plan import Order
 from fastfeat.online.state.changes import Late
-from fastfeat.online.state.order_clocks import Clock
+from fastfeat.online.state.order_clocks import Clock, TimeLimits
 
 Numbers = NDArray[np.int64]
 Codes = NDArray[np.int32]
@@ -285,37 +285,74 @@ def check_ahead(
     times: Sequence[Numbers],
     is_placed: Sequence[NDArray[np.bool_]],
     clocks: Sequence[Clock],
-    ahead_ns: int | None,
+    limits: TimeLimits,
+    watermarks: Sequence[int],
     now_ns: int,
     tell: Tell,
 ) -> None:
-    """Raise where a time is further ahead of this machine's clock than it may be.
+    """Raise where a time is further ahead than it may be.
 
     Args:
         times: of the rows, in ticks, by order.
         is_placed: whether there is one.
         clocks: of the orders.
-        ahead_ns: how far it may be; None for any.
+        limits: how far it may be.
+        watermarks: of each order the latest time of the rows that came before, `NEVER` for none.
         now_ns: the time by this machine's clock, in nanoseconds since 1970.
         tell: of a row, for messages.
 
     Raises:
-        FutureRow: the first such row.
+        FutureRow: the first such row of the first such order.
     """
-    if ahead_ns is None:
+    if limits.ahead_ns is None and limits.jump is None:
         return
     for k, clock in enumerate(clocks):
-        if not clock.is_timestamp or clock.tick_ns is None:
-            continue
-        latest = (now_ns + ahead_ns) // clock.tick_ns
-        wrong = np.flatnonzero((times[k] > latest) & is_placed[k])
-        if len(wrong):
-            row = int(wrong[0])
-            ahead = clock.text_of(int(times[k][row]) - now_ns // clock.tick_ns)
-            raise FutureRow(
-                f"{tell(row, k)} is {ahead} ahead of this machine's clock, and max_ahead= allows "
-                f"{length_text(ahead_ns, 'time')}. Look at the clock that the time is from"
-            )
+        latest = limits.latest(clock, now_ns, NEVER)
+        if latest is not None:
+            wrong = np.flatnonzero((times[k] > latest) & is_placed[k])
+            if len(wrong):
+                row = int(wrong[0])
+                ahead = clock.text_of(int(times[k][row]) - now_ns // (clock.tick_ns or 1))
+                raise FutureRow(
+                    f"{tell(row, k)} is {ahead} ahead of this machine's clock, and max_ahead= "
+                    f"allows {length_text(limits.ahead_ns or 0, 'time')}. Look at the clock that "
+                    "the time is from"
+                )
+        jump = limits.jump_of(clock)
+        if jump is not None:
+            _check_jump(times[k], is_placed[k], clock, jump, watermarks[k], _telling(tell, k))
+
+
+def _telling(tell: Tell, order: int) -> Callable[[int], str]:
+    return lambda row: tell(row, order)
+
+
+def _check_jump(
+    times: Numbers,
+    is_placed: NDArray[np.bool_],
+    clock: Clock,
+    jump: int,
+    watermark: int,
+    tell: Callable[[int], str],
+) -> None:
+    """Raise where a time is further ahead of the rows before it than it may be.
+
+    Raises:
+        FutureRow: the first such row. Those before it in the call count as rows that came.
+    """
+    rows = np.flatnonzero(is_placed)
+    if not len(rows):
+        return
+    before = np.maximum.accumulate(np.concatenate([[watermark], times[rows]]))[:-1]
+    is_far = (before != NEVER) & (earlier(times[rows], jump) > before)
+    if is_far.any():
+        first = int(np.argmax(is_far))
+        row, by = int(rows[first]), int(times[rows[first]]) - int(before[first])
+        raise FutureRow(
+            f"{tell(row)} is {clock.text_of(by)} ahead of the latest row before it, and max_jump= "
+            f"allows {clock.text_of(jump)}. Look at the clock that the time is from; if there were "
+            "no rows for so long, begin again with a longer max_jump="
+        )
 
 
 def check_swept(

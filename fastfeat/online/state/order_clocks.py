@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Column
 from fastfeat.ir.scope import order_of, query_of, window_of
 from fastfeat.ir.show import show
+from fastfeat.online.log.entities import NEVER
 from fastfeat.online.log.retention import Retention, retention
 from fastfeat.online.lower.live_plan import LivePlan, Order
 from fastfeat.online.state.changes import Settings
 from fastfeat.operators.durations import resolve_duration
 
 EVERYTHING = "everything"
+ANY = "any"
+"""For `max_ahead=`: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +31,28 @@ class Clock:
         order: the order.
         tick_ns: nanoseconds of a tick; None where times are whole numbers.
         held: how far back windows see, and how much longer rows are kept, in ticks.
-        is_timestamp: whether it can be compared with the clock of this machine.
+        dtype: the type of the times.
     """
 
     order: Order
     tick_ns: int | None
     held: Retention
-    is_timestamp: bool
+    dtype: DType
+
+    @property
+    def is_timestamp(self) -> bool:
+        """Whether it can be compared with the clock of this machine."""
+        return self.dtype.name in ("timestamp", "date32", "date64")
 
     @property
     def unit(self) -> str:
         """The unit in which its lengths are written."""
         return "steps" if self.tick_ns is None else "time"
+
+    @property
+    def has_zone(self) -> bool:
+        """Whether its times are instants, which no zone has to be guessed for."""
+        return self.dtype.name == "timestamp" and self.dtype.tz is not None
 
     def text_of(self, ticks: int) -> str:
         """Return a length as it is written."""
@@ -72,6 +87,71 @@ def clocks_of(lowered: LivePlan, settings: Settings) -> tuple[Clock, ...]:
     return clocks
 
 
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """Limits to the times of rows that arrive: a later one is an error.
+
+    Args:
+        ahead_ns: how far a time may be ahead of this machine's clock, in nanoseconds; None for any.
+        jump: how far it may be ahead of the latest row of the state, in nanoseconds or, of clocks
+            of integers, in steps; None for any.
+        jump_unit: "time" or "steps".
+    """
+
+    ahead_ns: int | None = None
+    jump: int | None = None
+    jump_unit: str = "time"
+
+    def jump_of(self, clock: Clock) -> int | None:
+        """Return how far a time may be ahead of the latest one, in ticks of a clock."""
+        if self.jump is None or clock.unit != self.jump_unit:
+            return None
+        return self.jump // (clock.tick_ns or 1)
+
+    def latest(self, clock: Clock, now_ns: int, watermark: int) -> int | None:
+        """Return the latest time that is taken, in ticks; None for any.
+
+        Args:
+            clock: of an order.
+            now_ns: the time by this machine's clock, in nanoseconds since 1970.
+            watermark: the latest time of rows that came before, in ticks; `NEVER` for none.
+        """
+        found: list[int] = []
+        if self.ahead_ns is not None and clock.is_timestamp and clock.tick_ns is not None:
+            found.append((now_ns + self.ahead_ns) // clock.tick_ns)
+        jump = self.jump_of(clock)
+        if jump is not None and watermark != NEVER:
+            found.append(watermark + jump)
+        return min(found, default=None)
+
+
+def time_limits(
+    settings: Settings, clocks: Sequence[Clock], max_jump: str | int | None = None
+) -> TimeLimits:
+    """Return the limits to the times of rows.
+
+    Args:
+        settings: of the state.
+        clocks: of its orders.
+        max_jump: how far a time may be ahead of the latest row of the state.
+
+    Raises:
+        InvalidPlan, TypeMismatch: `max_jump` is no length, or no clock has such lengths.
+    """
+    if max_jump is None:
+        return TimeLimits(max_ahead_ns(settings))
+    told = f"max_jump={max_jump!r}"
+    jump, unit = resolve_duration(told, max_jump)
+    assert jump is not None
+    assert unit is not None
+    if all(clock.unit != unit for clock in clocks):
+        other = "a duration such as '1d'" if unit == "steps" else "a whole number"
+        raise InvalidPlan(
+            f"{told}: no window has such a time. Write {other}, as the times are; or leave it out"
+        )
+    return TimeLimits(max_ahead_ns(settings), jump, unit)
+
+
 def max_ahead_ns(settings: Settings) -> int | None:
     """Return the longest time ahead of this machine's clock that is taken, in nanoseconds.
 
@@ -81,7 +161,7 @@ def max_ahead_ns(settings: Settings) -> int | None:
     told = f"max_ahead={settings.max_ahead!r}"
     length, unit = resolve_duration(told, settings.max_ahead)
     if unit == "steps":
-        raise InvalidPlan(f"{told}: takes a duration, such as '1h'")
+        raise InvalidPlan(f"{told}: takes a duration, such as '1h', or 'any'")
     return length
 
 
@@ -100,7 +180,6 @@ def _clock(
 ) -> Clock:
     dtype = lowered.plans[order.plan].types[order.time]
     tick = tick_ns(dtype) if dtype.is_temporal else None
-    is_timestamp = dtype.name in ("timestamp", "date32", "date64")
     unit = "steps" if tick is None else "time"
     if settings.keep == EVERYTHING:
         keep = None
@@ -109,7 +188,7 @@ def _clock(
     else:
         keep = 0 if settings.late == "error" else order.reach.span or 0
     held = retention(order.reach, keep, tick or 1, has_tie=order.tie is not None)
-    return Clock(order, tick, held, is_timestamp)
+    return Clock(order, tick, held, dtype)
 
 
 def _check_reach(lowered: LivePlan, settings: Settings) -> None:

@@ -28,9 +28,7 @@ from fastfeat.online.lower.row_tables import array_of_one, given_type, table_of_
 from fastfeat.online.row.prepared import Reading, reading_of, values_as_stored
 from fastfeat.online.state.changes import Change, ChangeResults, StoredRow
 from fastfeat.online.state.memory import Memory
-
-Ahead = int | None
-"""How far a time may be ahead of this machine's clock, in nanoseconds; None for any."""
+from fastfeat.online.state.order_clocks import TimeLimits
 
 
 class PreparedAsks:
@@ -83,7 +81,7 @@ class PreparedAsks:
 
 
 def seen_on_arrival(
-    memory: Memory, ask: PreparedAsk, row: Mapping[str, Any], ahead_ns: Ahead, now_ns: int
+    memory: Memory, ask: PreparedAsk, row: Mapping[str, Any], limits: TimeLimits, now_ns: int
 ) -> SeenRow | None:
     """Return a row that arrives, with what it sees; None where the general way is needed.
 
@@ -91,18 +89,20 @@ def seen_on_arrival(
         memory: it arrives at.
         ask: takes what it sees.
         row: as a user gave it.
-        ahead_ns: how far its times may be ahead.
+        limits: how far its times may be ahead.
         now_ns: the time by this machine's clock.
     """
     found = seen_in(memory, ask, row)
     if found is None or memory.log is None:
         return None
-    for clock, time, one in zip(memory.clocks, found.times, found.seen, strict=True):
+    for time, one in zip(found.times, found.seen, strict=True):
         if time < one.latest:
             return None
-        tick = clock.tick_ns if clock.is_timestamp else None
-        if ahead_ns is not None and tick is not None and time > (now_ns + ahead_ns) // tick:
-            return None
+    if limits.ahead_ns is not None or limits.jump is not None:
+        for clock, time, before in zip(memory.clocks, found.times, memory.watermarks, strict=True):
+            latest = limits.latest(clock, now_ns, before)
+            if latest is not None and time > latest:
+                return None
     row_id = memory.lowered.row_id
     if row_id is None:
         return found

@@ -56,7 +56,7 @@ from fastfeat.online.state.known_rows import (
 )
 from fastfeat.online.state.lateness import ArrivalRuns, Run
 from fastfeat.online.state.memory import Memory
-from fastfeat.online.state.order_clocks import clocks_of, max_ahead_ns
+from fastfeat.online.state.order_clocks import Clock, clocks_of, time_limits
 from fastfeat.online.state.outcomes import readings_of
 from fastfeat.online.state.prepared_arrival import (
     PreparedAsks,
@@ -113,8 +113,9 @@ class State:
         self.journal = journal
         self.offsets: Mapping[str, int] = dict(base.offsets)
         self.counts: Mapping[str, int] = {}
-        self._ahead_ns = max_ahead_ns(settings)
-        self._memory = Memory(lowered, clocks_of(lowered, settings), base.tables)
+        clocks = clocks_of(lowered, settings)
+        self._limits = time_limits(settings, clocks)
+        self._memory = Memory(lowered, clocks, base.tables)
         self._readings = readings_of(lowered)
         self.sweeps = True
         """Whether it drops rows of silent entities by itself, when that is due."""
@@ -141,6 +142,21 @@ class State:
     def types(self) -> Mapping[str, Any]:
         """The type of each column that rows have in the log."""
         return self._memory.columns
+
+    @property
+    def clocks(self) -> Sequence[Clock]:
+        """The clock of each order."""
+        return self._memory.clocks
+
+    def limit_jumps(self, max_jump: str | int) -> None:
+        """Refuse rows from now on that are further ahead of the latest row than a length.
+
+        The limit is no setting of the state: after a long silence it may be a longer one.
+
+        Raises:
+            InvalidPlan, TypeMismatch: as of `time_limits`.
+        """
+        self._limits = time_limits(self.settings, self.clocks, max_jump)
 
     @property
     def n_rows(self) -> int:
@@ -353,7 +369,7 @@ class State:
     ) -> Mapping[str, NDArray[Any]] | None:
         memory, now = self._memory, time.time_ns()
         with self.reading:
-            seen = seen_on_arrival(memory, ask, row, self._ahead_ns, now)
+            seen = seen_on_arrival(memory, ask, row, self._limits, now)
         found = None if seen is None else ask.answer(row, seen, memory.tables)
         if seen is None or found is None:
             return None
@@ -407,7 +423,7 @@ class State:
             case "outcomes":
                 return found_outcomes(memory, change, self.settings.late, self._readings)
             case "correct":
-                return found_corrections(memory, change, self._ahead_ns, self.reading)
+                return found_corrections(memory, change, self._limits, self.reading)
             case "remove":
                 return found_removed(memory, change)
             case "forget":
@@ -430,8 +446,8 @@ class State:
         with self.reading:  # entities get their numbers
             change = replace(change, rows=memory.with_ids(change.rows, begins=True))
             here = memory.here(change.rows, add=True)
-        late, ahead_ns, asks = self.settings.late, self._ahead_ns, change.kind == "process"
-        arrived = check_arrived(memory, here, late, ahead_ns, change.time_ns, asks=asks)
+        late, asks = self.settings.late, change.kind == "process"
+        arrived = check_arrived(memory, here, late, self._limits, change.time_ns, asks=asks)
         if len(arrived.runs) <= 1 and all(run.is_stored for run in arrived.runs):
             return self._arrive_at_once(change, here, arrived, wanted)
         return self._arrive_in_runs(change, here, arrived, wanted)
@@ -458,8 +474,8 @@ class State:
         asks, keeps, memory = change.kind == "process", self.journal is not None, self._memory
 
         def check(placed: Here) -> None:
-            late, ahead_ns = self.settings.late, self._ahead_ns
-            check_arrived(memory, placed, late, ahead_ns, change.time_ns, asks=asks)
+            late, limits = self.settings.late, self._limits
+            check_arrived(memory, placed, late, limits, change.time_ns, asks=asks)
 
         has_stages = len(self.lowered.stages) > 1  # then entities get their numbers there
         with self.reading if has_stages else nullcontext():

@@ -313,12 +313,29 @@ def refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
     """Raise where the code of an entity, or a moment, is a feature, and the label counts rows.
 
     Codes are numbered by how often their key comes, later rows among them: models find labels of
-    pure noise by them, too. As the key of an encoder by a target a code is no value, and may stand.
+    pure noise by them, too.
 
     Args:
         features: their expressions, by name.
         ahead: what the label sees of later rows.
     """
+    for node, keys in counted_keys(features).items():
+        if isinstance(node, Call) and node.function in ("encode", "list.encode"):
+            _refuse_ranks_of(node, keys, ahead)
+
+
+def counted_keys(features: Mapping[str, Node]) -> dict[Call | Aggregate, tuple[Node, ...]]:
+    """Return the counts of keys in features: counts, sums, and codes in the order of counts.
+
+    As the key of an encoder by a target, or of a mean, a code is no value, and tells of no count.
+
+    Args:
+        features: their expressions, by name.
+
+    Returns:
+        The parts of the key, by what counts it.
+    """
+    found: dict[Call | Aggregate, tuple[Node, ...]] = {}
     pending, reached = [*features.values()], set[Node]()
     while pending:
         node = pending.pop()
@@ -326,19 +343,31 @@ def refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
             continue
         reached.add(node)
         match node:
-            case Aggregate(_, (argument, *_), _, GroupFrame()):
+            case Aggregate(function, (argument, codes, *_), _, GroupFrame()):
                 pending.append(argument)
-            case Call("category_count" | "category_share"):
-                pass  # `refuse_rows_ahead` looks at it
+                if AGGREGATES[function].grows and isinstance(codes, Call):
+                    found[node] = codes.args[:-1]
+            case Call("category_count" | "category_share", (Call("encode", (*keys, _)), *_)):
+                found[node] = tuple(keys)
             case Call(
                 "one_hot" | "is_code" | "list.has_code",
                 (Call("encode" | "list.encode", (*_, vocabulary)), *_),
             ) if _keeps_all(vocabulary):
                 pass
             case Call("encode" | "list.encode", (*keys, Aggregate())):
-                _refuse_ranks_of(node, keys, ahead)
+                found[node] = tuple(keys)
             case _:
                 pending.extend(node.args)
+    return found
+
+
+def repeats_s(keys: Iterable[Node], column: str) -> int:
+    """Return the seconds after which the parts of a time in a key come again, 0 of no such part."""
+    found = 0
+    for node in postorder(list(keys)):
+        if isinstance(node, Call) and node.function in SCALARS and column in columns_of([node]):
+            found = max(found, SCALARS[node.function].repeats_s)
+    return found
 
 
 def _refuse_ranks_of(node: Call, keys: Sequence[Node], ahead: Ahead) -> None:

@@ -13,12 +13,14 @@ from fastfeat.errors import GivenWarnings, InvalidData
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.fit.ahead_warnings import warn_ahead
 from fastfeat.plan.fit.fold_warnings import (
     FoldSizes,
     folded_encoders,
     sizes_of_folds,
     warn_of_folds,
 )
+from fastfeat.plan.fit.key_warnings import warn_rounded_keys
 from fastfeat.plan.fit.labels import known_among
 from fastfeat.plan.fit.scans import learn, warn_missing
 from fastfeat.plan.fit.training_data import TrainingData, prepare, share
@@ -147,6 +149,9 @@ def fit_on(
         sizes = sizes_of_folds(batch, typed.once(folded_encoders_of))
         known = known_of(prepared, batch.learnt, training.n_rows, sizes)
         warn_ties(training.rows, typed.once(_windows_by_learnt), told)
+        if prepared.labels is not None:
+            numbers = None if batch.source is None else batch.source.numbers
+            warn_ahead(plan, prepared.table, numbers)
         encoded = encoded_rows(training, plan, encoders, prepared.table)
     n_rows = batch.n_rows
     n_without = training.n_rows - n_rows
@@ -172,6 +177,7 @@ def known_of(
     check_clash(expanded(plan.nodes, later, typed.types), others)
     known = evaluated(typed.once(_constants), later)
     warn_missing(later)
+    warn_rounded_keys(later, _copied(prepared.told))
     warn_of_folds(sizes, typed.once(folded_encoders_of))
     warn_empty(plan.nodes, later, typed.types)
     warn_constants(typed.once(_constant_warnings), known)

@@ -166,17 +166,18 @@ def test_windows_see_the_rows_of_other_blocks() -> None:
 def test_profiles_are_those_of_any_parts() -> None:
     for name in ("scaled", "encoded"):
         plan = PLANS[name]
-        found = ours.fit(plan, dataset(), tables=TABLES).profile
-        assert found == ours.fit(plan, ray.data.from_arrow(ROWS), tables=TABLES).profile
-        expected: Any = plan.fit(ROWS, tables=TABLES).profile
+        found = ours.fit(plan, dataset(), tables=TABLES, profile=True).profile
+        whole = ray.data.from_arrow(ROWS)
+        assert found == ours.fit(plan, whole, tables=TABLES, profile=True).profile
+        expected: Any = plan.fit(ROWS, tables=TABLES, profile=True).profile
         assert (found.n_rows, found.no_features) == (expected.n_rows, "")
         for side in ("inputs", "features"):
             for column, own in getattr(expected, side).items():
                 other = getattr(found, side)[column]
                 known = (other.sum, other.n_missing, other.least, other.greatest)
                 assert repr(known) == repr((own.sum, own.n_missing, own.least, own.greatest))
-    fitted = ours.fit_transform(OF_THE_PAST, dataset(), tables=TABLES)[0]
-    own: Any = OF_THE_PAST.fit(ROWS, history="batch", tables=TABLES).profile
+    fitted = ours.fit_transform(OF_THE_PAST, dataset(), tables=TABLES, profile=True)[0]
+    own: Any = OF_THE_PAST.fit(ROWS, history="batch", tables=TABLES, profile=True).profile
     assert fitted.profile.features["before"].sum == own.features["before"].sum
     assert fitted.drift(ROWS, history="batch", tables=TABLES).ok
 

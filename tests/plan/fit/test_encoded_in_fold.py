@@ -21,7 +21,6 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import EncodedInFold
 from fastfeat.plan.run import encoded_rows
-from fastfeat.quality.profiling import LEAST_BYTES
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::fastfeat.errors.ColumnConstant"),
@@ -303,8 +302,5 @@ def test_memory_of_training_rows_is_not_held(n: int, profile: Any) -> None:
     del data
     assert fitted.record.encoded is not None
     held = pa.total_allocated_bytes() - before + n_bytes
-    is_copied = profile and n_bytes < LEAST_BYTES  # the columns that it reads, for its profile
-    assert held < (n_bytes if is_copied else n_bytes // 10)
+    assert held < n_bytes // 10
     assert (fitted.profile is None) == (profile is False)
-    held = pa.total_allocated_bytes() - before + n_bytes
-    assert held < n_bytes // 10  # and no copy is kept once there is a profile

@@ -135,9 +135,10 @@ def test_reader_is_refused_where_rows_are_read_again() -> None:
     scaled = ff.Plan({"x": col("x").standard_scale()})
     fitted = scaled.fit(reader, memory="64GiB")
     assert fitted == scaled.fit(table)
-    assert fitted.profile is not None
-    assert "could be read once" in fitted.profile.no_features
-    assert not fitted.profile.inputs
+    reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(1))
+    with pytest.raises(InvalidData, match="can be read once, and its rows are read 3 times"):
+        scaled.fit(reader, memory="64GiB", profile=True)
+    assert reader.read_all().num_rows == 3  # none was read
     many = SCALED.fit(lambda: table.to_batches(1), memory="64GiB")
     assert artifact_bytes(many.record) == artifact_bytes(SCALED.fit(table).record)
 

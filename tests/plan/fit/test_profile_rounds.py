@@ -60,10 +60,16 @@ SPLITS = {
 
 
 def learnt(
-    plan: ff.Plan, parts: list[Any], numbered: bool, *, table: pa.Table = ROWS, **options: Any
+    plan: ff.Plan,
+    parts: list[Any],
+    numbered: bool,
+    *,
+    table: pa.Table = ROWS,
+    profile: Any = True,
+    **options: Any,
 ) -> ff.FittedPlan:
     """Return a plan that is fitted on parts, through bytes all the way."""
-    learning = plan.learning(table.schema, **options)
+    learning = plan.learning(table.schema, profile=profile, **options)
     while learning.round is not None:
         learning = Learning.from_bytes(learning.to_bytes())
         states: list[State] = []
@@ -80,7 +86,7 @@ def learnt(
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_of_rows_with_numbers_the_artifact_is_that_of_fit(split: str) -> None:
-    found, expected = learnt(PLAN, SPLITS[split], True), PLAN.fit(ROWS)
+    found, expected = learnt(PLAN, SPLITS[split], True), PLAN.fit(ROWS, profile=True)
     profiles = [one.profile for one in (found, expected)]
     assert None not in profiles
     assert profiles[0] == profiles[1]
@@ -91,7 +97,7 @@ def test_of_rows_with_numbers_the_artifact_is_that_of_fit(split: str) -> None:
 def test_of_rows_without_numbers_it_is_the_same_for_any_split() -> None:
     plan = ff.Plan({k: v for k, v in PLAN.features.items() if k != "encoded"})
     first, *others = (learnt(plan, parts, False).profile for parts in SPLITS.values())
-    expected = plan.fit(ROWS).profile
+    expected = plan.fit(ROWS, profile=True).profile
     assert first is not None
     assert expected is not None
     assert others == [first, first]
@@ -113,7 +119,7 @@ def test_windows_are_profiled_of_whole_entities() -> None:
     shares = ROWS.column("card").to_numpy() % 3
     parts = [np.flatnonzero(shares == k) for k in range(3)]
     found = learnt(WITH_WINDOWS, parts, True, whole_entities=True)
-    assert found.profile == WITH_WINDOWS.fit(ROWS, history="batch").profile
+    assert found.profile == WITH_WINDOWS.fit(ROWS, history="batch", profile=True).profile
     unnumbered, other = (
         learnt(WITH_WINDOWS, p, False, whole_entities=True).profile for p in (parts, parts[::-1])
     )
@@ -133,10 +139,8 @@ def test_what_is_asked_for_is_profiled() -> None:
     assert learnt(plan, SPLITS["runs"], True, profile=False).profile is None
     inputs = learnt(plan, SPLITS["runs"], True, profile="inputs")
     assert inputs.profile == plan.fit(ROWS, profile="inputs").profile
-    learning = plan.learning(ROWS.schema)
-    assert learning.most_rounds == plan.learning(ROWS.schema, profile=False).most_rounds + 2
-    few = ff.Plan({"m": col("x").mean(by="card", min_rows=3)})
-    assert learnt(few, SPLITS["runs"], True).profile is None
+    learning = plan.learning(ROWS.schema, profile=True)
+    assert learning.most_rounds == plan.learning(ROWS.schema).most_rounds + 2
 
 
 def test_features_that_fail_leave_a_reason() -> None:
@@ -147,7 +151,7 @@ def test_features_that_fail_leave_a_reason() -> None:
     assert found[0] == found[1] == found[2]
     assert found[0] is not None
     assert "of training rows they fail" in found[0].no_features
-    expected = plan.fit(table).profile
+    expected = plan.fit(table, profile=True).profile
     assert expected is not None
     assert replace(found[0], no_features=expected.no_features) == expected
 
@@ -156,7 +160,7 @@ def test_a_plan_of_literals_is_profiled() -> None:
     plan = ff.Plan({"one": ff.lit(1) + 0})
     table = pa.table({"x": [1.0, 2.0, 3.0]})
     for numbered in (True, False):
-        learning = plan.learning(table.schema)
+        learning = plan.learning(table.schema, profile=True)
         while learning.round is not None:
             parts = [(table[:2], range(2)), (table[2:], range(2, 3))]
             a, b = (learning.partial(t, rows if numbered else None) for t, rows in parts)
@@ -169,11 +173,11 @@ def test_a_plan_of_literals_is_profiled() -> None:
 
 def test_states_of_other_rounds_are_refused() -> None:
     table = pa.table({"x": [1.0, 2.0, 4.0]})
-    first = ff.Plan({"x": col("x").mean()}).learning(table.schema)
+    first = ff.Plan({"x": col("x").mean()}).learning(table.schema, profile=True)
     state = first.partial(table, range(3))
     content = state.to_bytes()
     sampling = first.next(state)
-    with pytest.raises(InvalidPlan, match="learning\\(profile=False\\) leaves out"):
+    with pytest.raises(InvalidPlan, match=r"that learning\(profile=True\) asks for"):
         sampling.finish()
     with pytest.raises(InvalidPlan, match="the rows have no numbers"):
         sampling.partial(table, None)

@@ -46,7 +46,8 @@ def fitted() -> ff.FittedPlan:
 @pytest.fixture(scope="module")
 def small() -> bytes:
     """Return the artifact of a plan of one feature."""
-    return artifact_bytes(ff.Plan({"a": col("x") - col("x").mean()}).fit({"x": [1.0, 2.0]}).record)
+    plan = ff.Plan({"a": col("x") - col("x").mean()})
+    return artifact_bytes(plan.fit({"x": [1.0, 2.0]}, profile=True).record)
 
 
 def test_a_saved_plan_comes_back_with_the_same_bits(fitted, tmp_path):
@@ -267,7 +268,7 @@ def test_an_artifact_whose_feature_is_text_is_refused():
 
 def test_an_artifact_without_the_table_of_a_zone_is_refused():
     hours = ff.Plan({"a": col("t").dt.hour(tz="Asia/Tokyo")})
-    fitted = hours.fit({"t": pa.array([0], pa.timestamp("s"))})
+    fitted = hours.fit({"t": pa.array([0], pa.timestamp("s", "UTC"))})
     lacking = dataclasses.replace(fitted.record, zones={})
     with pytest.raises(ArtifactError, match="lacks the table of the time zone 'Asia/Tokyo'"):
         fitted_of(artifact_bytes(lacking))

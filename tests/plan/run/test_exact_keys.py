@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.errors import InvalidData, KeysRounded, TypeMismatch
 
 NEAR_53 = [2**53 + k for k in range(-1, 12)]
 NEAR_63 = [2**63 + k for k in range(-6, 6)]
@@ -226,3 +227,150 @@ def test_constants_compare_by_their_true_values():
         "d": [True, False],
         "e": [True, True],
     }
+
+
+EXACT = {"int64": pa.int64(), "uint64": pa.uint64(), "decimal": pa.decimal128(38, 0)}
+
+
+def _column(kind: str, values: list[int]) -> Any:
+    arrow = EXACT[kind]
+    return _decimals(arrow, values) if kind == "decimal" else pa.array(values, arrow)
+
+
+def _two_files(
+    folder: Any, table: pa.Table, write: Callable[[pa.Table, str], None], end: str
+) -> Any:
+    """Write the first rows and the last ones of a table: types are of both."""
+    folder.mkdir()
+    write(table.slice(0, 3), str(folder / f"a.{end}"))
+    write(table.slice(3), str(folder / f"b.{end}"))
+    return folder
+
+
+def _write_csv(table: pa.Table, path: str) -> None:
+    mark = "\t" if path.endswith("tsv") else ","
+    rows = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
+    lines = [table.column_names, *rows]
+    with open(path, "w") as file:
+        file.writelines(mark.join(map(str, line)) + "\n" for line in lines)
+
+
+def _write_ipc(table: pa.Table, path: str) -> None:
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _write_stream(table: pa.Table, path: str) -> None:
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _one_file(path: Any, table: pa.Table, write: Callable[[pa.Table, str], None]) -> Any:
+    write(table, str(path))
+    return path
+
+
+def _polars(table: pa.Table) -> Any:
+    return pytest.importorskip("polars").from_arrow(table)
+
+
+def _pandas(table: pa.Table) -> Any:
+    return pytest.importorskip("pandas") and table.to_pandas()
+
+
+READERS: dict[str, Callable[[pa.Table, Any], Any]] = {
+    "table": lambda table, _: table,
+    "dictionary": lambda table, _: pa.table({"x": table["x"].dictionary_encode(), "y": table["y"]}),
+    "pandas": lambda table, _: _pandas(table),
+    "polars": lambda table, _: _polars(table),
+    "columns": lambda table, _: table.to_pydict(),
+    "rows": lambda table, _: table.to_pylist(),
+    "function": lambda table, _: table.to_reader,
+    "parquet": lambda table, at: _one_file(at / "f.parquet", table, pq.write_table),
+    "parquets": lambda table, at: _two_files(at / "f", table, pq.write_table, "parquet"),
+    "ipc": lambda table, at: _one_file(at / "f.arrow", table, _write_ipc),
+    "stream": lambda table, at: _one_file(at / "f.arrows", table, _write_stream),
+    "csv": lambda table, at: _one_file(at / "f.csv", table, _write_csv),
+    "tsv": lambda table, at: _one_file(at / "f.tsv", table, _write_csv),
+    "csvs": lambda table, at: _two_files(at / "f", table, _write_csv, "csv"),
+}
+NUMPY = {
+    "int64": lambda values: np.array(values, np.int64),
+    "uint64": lambda values: np.array(values, np.uint64),
+}
+FITS = {
+    "int64": [NEAR_53, [2**63 - 1 - k for k in range(9)]],
+    "uint64": [NEAR_53, NEAR_63],
+    "decimal": [NEAR_53, [2**63 - 1 - k for k in range(9)], NEAR_63],
+}
+COUNT = ff.Plan({"n": col("x").count_encode(), "w": col("y").mean(by="x")})
+
+
+@pytest.mark.parametrize("kind", EXACT)
+@pytest.mark.parametrize("reader", READERS)
+def test_ids_that_differ_stay_apart(reader: str, kind: str, tmp_path: Any):
+    for place, values in enumerate(FITS[kind]):
+        at = tmp_path / str(place)
+        at.mkdir()
+        y = [float(k) for k in range(len(values))]
+        data = READERS[reader](pa.table({"x": _column(kind, values), "y": y}), at)
+        is_text = reader in ("csv", "tsv", "csvs")
+        if kind == "decimal" and max(values) >= 2**63 and not is_text:
+            with pytest.raises(InvalidData, match=f"{2**63} in row 6 is not a value of int64"):
+                COUNT.fit(data)
+            continue
+        fitted, features = COUNT.fit_transform(data)
+        assert features["n"].to_pylist() == [1] * len(values)
+        assert features["w"].to_pylist() == y
+        assert fitted.transform(data).equals(features)
+        if isinstance(data, type(tmp_path)):
+            in_passes = COUNT.fit(data, memory="4GiB")
+            assert in_passes.transform(data).equals(features)
+
+
+@pytest.mark.parametrize("kind", NUMPY)
+def test_ids_of_numpy_stay_apart(kind: str):
+    for values in FITS[kind]:
+        data = {"x": NUMPY[kind](values), "y": np.arange(len(values), dtype=float)}
+        assert COUNT.fit_transform(data)[1]["n"].to_pylist() == [1] * len(values)
+
+
+K = col("k")
+OF_KEYS: dict[str, ff.Expr] = {
+    "count": K.count_encode(),
+    "by": col("v").mean(by="k"),
+    "target": K.target_encode("y"),
+    "cross": ff.cross("v", "k").ordinal_encode(),
+    "both": col("v").mean(by="k") + ff.count(over=ff.window(by="k", time="t")),
+    "window": ff.count(over=ff.window(by="k", time="t")),
+    "lookup": ff.lookup("d", by={"k": "u"}).col("v"),
+    "as-of": ff.asof("d", by={"k": "u"}, time="t").col("v"),
+    "hash": K.hash(),
+    "hash of a cross": ff.cross("v", "k").hash(),
+}
+
+
+def _of_floats(largest: float) -> pa.Table:
+    return pa.table(
+        {"k": [1.0, None, -largest], "v": [1, 2, 3], "y": [0, 1, 0], "t": [1, 2, 3], "u": [1, 2, 3]}
+    )
+
+
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.FoldsLeak")  # of three rows
+@pytest.mark.parametrize("name", OF_KEYS)
+def test_keys_of_floats_beyond_2_53_are_told_once(name: str):
+    plan = ff.Plan({"x": OF_KEYS[name]}, label="y")
+    rounded, whole = _of_floats(2.0**53 + 2), _of_floats(2.0**53)
+    with pytest.warns(KeysRounded, match=r"col\('k'\): .* whole number -9007199254740994") as seen:
+        plan.fit(rounded, tables={"d": rounded})
+    assert [one.category for one in seen].count(KeysRounded) == 1
+    plan.fit(whole, tables={"d": whole})  # warnings are errors here
+
+
+def test_keys_of_floats_are_told_in_passes_too():
+    with pytest.warns(KeysRounded):
+        ff.Plan({"x": K.count_encode()}).fit(lambda: _of_floats(2.0**60).to_reader(), memory="4GiB")
+
+
+def test_numbers_beyond_2_53_are_no_keys():
+    ff.Plan({"x": K.standard_scale(), "s": K > 5}).fit(_of_floats(2.0**60))

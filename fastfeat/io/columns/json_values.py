@@ -1,0 +1,333 @@
+"""Values of JSON as columns: one table of rules, by which the server and the stream read rows.
+
+`RULES` says for each type of column which values of JSON are taken; all else is refused, by name.
+`docs/live.md` has the same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import time
+from typing import Any, Literal
+
+import numpy as np
+
+from fastfeat.dtypes import INT64, INTEGER_RANGE, DType
+from fastfeat.io.arrow import Array, pa
+from fastfeat.io.columns.types import arrow_type
+
+Times = Literal["iso", "s", "ms", "us", "ns"]
+"""How JSON has timestamps: as ISO 8601 text, or as counts of a unit since 1970."""
+Values = Sequence[Any]
+_MISSING = type(None)
+_MOST_OF_FLOAT = 1 << 53
+_EXACT_UP_TO = {"float32": 1 << 24, "float16": 1 << 11}
+_REFUSED = (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, KeyError, TypeError)
+
+
+class WrongValue(ValueError):
+    """A value of JSON that its column does not take.
+
+    Args:
+        column: the name of the column.
+        row: the number of the row, from 0 on.
+        wanted: a text that tells how a value of this column is written.
+        value: the refused value.
+    """
+
+    def __init__(self, column: str, row: int, wanted: str, value: Any) -> None:
+        text = repr(value)
+        self.column, self.row, self.value = column, row, value
+        self.told = f"{wanted}, got {text if len(text) <= 80 else text[:80] + '...'}"
+        super().__init__(f"column {column!r}: {self.told}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule for some types of columns: which values of JSON they take, besides null.
+
+    Args:
+        types: the names of the types.
+        taken: values that are taken, in words.
+        refused: values that look like these, and are refused, in words.
+        read: makes an array of values, one a row, where None is missing and not all are. Returns
+            None, or raises an error of Arrow or an OverflowError, where a value is refused.
+        wanted: gives a text that tells how a value is written.
+    """
+
+    types: tuple[str, ...]
+    taken: str
+    refused: str
+    read: Callable[[Values, DType, Times], Array | None]
+    wanted: Callable[[DType, Times], str]
+
+
+def column_of(values: Values, name: str, dtype: DType, times: Times = "iso") -> Array:
+    """Return values of JSON as an array of the type of a column, by the rules of `RULES`.
+
+    Args:
+        values: one a row; None is missing.
+        name: of the column, for messages.
+        dtype: its type.
+        times: how timestamps are written.
+
+    Raises:
+        WrongValue: a value is not one of the type; of several the first one.
+    """
+    try:
+        array = _array(values, dtype, times)
+    except _REFUSED:
+        array = None
+    if array is None:
+        raise _first_wrong(values, name, dtype, times)
+    return array
+
+
+def _array(values: Values, dtype: DType, times: Times) -> Array | None:
+    """Return values as an array; None, or an error of Arrow, where one of them is refused."""
+    if not values or not any(value is not None for value in values):
+        return pa.nulls(len(values), arrow_type(dtype))
+    return _BY_TYPE[dtype.name].read(values, dtype, times)
+
+
+def _first_wrong(values: Values, name: str, dtype: DType, times: Times) -> WrongValue:
+    """Return the error of the first value that is not of a type."""
+    for k, value in enumerate(values):
+        try:
+            is_right = _array([value], dtype, times) is not None
+        except _REFUSED:
+            is_right = False
+        if not is_right:
+            wanted = _BY_TYPE[dtype.name].wanted(dtype, times)
+            return WrongValue(name, k, wanted, value)
+    raise AssertionError(f"no value of {name!r} is wrong")
+
+
+def _kinds(values: Values) -> set[type]:
+    """Return the types of values: Arrow takes 1.5 for an integer, and true for a number."""
+    kinds: set[type] = set(map(type, values))
+    kinds.discard(_MISSING)
+    return kinds
+
+
+def _integers(values: Values, dtype: DType, times: Times) -> Array:
+    if _kinds(values) != {int}:
+        values = [_whole(value) for value in values]
+    return pa.array(values, arrow_type(dtype))
+
+
+def _whole(value: Any) -> int | None:
+    """Return a number as an integer: a whole one, below 2^53 if it is a float.
+
+    Raises:
+        OverflowError: the value is another one.
+    """
+    if value is None or type(value) is int:
+        return value
+    if type(value) is float and value.is_integer() and abs(value) < _MOST_OF_FLOAT:
+        return int(value)
+    raise OverflowError
+
+
+def _floats(values: Values, dtype: DType, times: Times) -> Array | None:
+    kinds = _kinds(values)
+    if not kinds <= {int, float}:
+        return None
+    if int in kinds:
+        values = _exact(values, dtype)
+    wide = pa.array(values, pa.float64())
+    if dtype.name not in _EXACT_UP_TO:
+        return wide.cast(arrow_type(dtype))
+    with np.errstate(over="ignore"):
+        rounded = wide.to_numpy(zero_copy_only=False).astype(dtype.name)
+    if np.isinf(rounded).any():
+        return None
+    return pa.array(rounded, arrow_type(dtype), mask=np.asarray(wide.is_null()))
+
+
+def _exact(values: Values, dtype: DType) -> Values:
+    """Return numbers, of which whole ones stand in a float as they are.
+
+    Raises:
+        OverflowError: one does not.
+    """
+    known = _EXACT_UP_TO.get(dtype.name, _MOST_OF_FLOAT)
+    whole = [value for value in values if type(value) is int]
+    if max(whole) <= known and min(whole) >= -known:
+        return values
+    narrow = np.dtype(dtype.name if dtype.name in _EXACT_UP_TO else "float64").type
+    for value in whole:
+        with np.errstate(over="ignore"):
+            rounded = float(narrow(float(value)))
+        if rounded != value:
+            raise OverflowError
+    return [float(value) if type(value) is int else value for value in values]
+
+
+def _bools(values: Values, dtype: DType, times: Times) -> Array | None:
+    return pa.array(values, pa.bool_()) if _kinds(values) == {bool} else None
+
+
+def _texts(values: Values, dtype: DType, times: Times) -> Array | None:
+    return pa.array(values, arrow_type(dtype)) if _kinds(values) == {str} else None
+
+
+def _dates(values: Values, dtype: DType, times: Times) -> Array | None:
+    if _kinds(values) != {str}:
+        return None
+    return pa.array(values, pa.string()).cast(arrow_type(dtype))
+
+
+def _moments(values: Values, dtype: DType, times: Times) -> Array | None:
+    if times == "iso":
+        return _dates(values, dtype, times)
+    counted = _integers(values, INT64, times).cast(pa.timestamp(times, dtype.tz))
+    return counted.cast(arrow_type(dtype))
+
+
+def _durations(values: Values, dtype: DType, times: Times) -> Array:
+    return _integers(values, INT64, times).cast(arrow_type(dtype))
+
+
+def _times_of_day(values: Values, dtype: DType, times: Times) -> Array | None:
+    if _kinds(values) != {str}:
+        return None
+    found = [None if value is None else _time(value) for value in values]
+    return pa.array(found, pa.time64("us")).cast(arrow_type(dtype))
+
+
+def _time(text: str) -> time:
+    """Return a time of day.
+
+    Raises:
+        OverflowError: the text has another form, or the offset of a zone.
+    """
+    try:
+        found = time.fromisoformat(text)
+    except ValueError:
+        raise OverflowError from None
+    if found.tzinfo is not None:
+        raise OverflowError
+    return found
+
+
+def _lists(values: Values, dtype: DType, times: Times) -> Array | None:
+    of = dtype.of
+    if of is None or _kinds(values) != {list}:
+        return None
+    inside = _array([one for value in values if value is not None for one in value], of, times)
+    if inside is None:
+        return None
+    lengths = np.array([0 if value is None else len(value) for value in values], np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    mask = pa.array([value is None for value in values], pa.bool_())
+    kind = pa.large_list(inside.type)
+    return pa.LargeListArray.from_arrays(pa.array(offsets), inside, type=kind, mask=mask)
+
+
+def _nothing(values: Values, dtype: DType, times: Times) -> None:
+    """Refuse all values."""
+
+
+def _write(what: str) -> Callable[[DType, Times], str]:
+    """Return a function that tells how a value of a type is written."""
+
+    def wanted(dtype: DType, times: Times) -> str:
+        return f"fit saw {dtype}: write {what.format(unit=dtype.unit)}"
+
+    return wanted
+
+
+def _write_integer(dtype: DType, times: Times) -> str:
+    least, most = INTEGER_RANGE[dtype.name]
+    return f"fit saw {dtype}: write a whole number, from {least} to {most}"
+
+
+def _write_moment(dtype: DType, times: Times) -> str:
+    if times != "iso":
+        return f"fit saw {dtype}: write a whole number of {times} since 1970, as times= says"
+    offset, example = ("without an offset", "") if dtype.tz is None else ("with an offset", "Z")
+    return (
+        f"fit saw {dtype}: write ISO 8601 {offset}, at most in {dtype.unit}, such as "
+        f"'2026-01-31T12:00:00{example}'"
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        tuple(INTEGER_RANGE),
+        "a whole number in the range of the type; `1.0` too, below 2^53",
+        '`true`, `1.5`, `"1"`, `1e300`',
+        _integers,
+        _write_integer,
+    ),
+    Rule(
+        ("float64", "float32", "float16", "decimal"),
+        "a number, rounded once to the type; a whole number only if the type holds it exactly",
+        '`true`, `"1"`, `9007199254740993`, and for the smaller types what is beyond their range',
+        _floats,
+        _write("a number that the type holds; a whole one exactly"),
+    ),
+    Rule(("bool",), "`true`, `false`", '`1`, `0`, `"true"`', _bools, _write("true or false")),
+    Rule(("utf8", "binary"), "a text", "a number, `true`", _texts, _write("a text")),
+    Rule(
+        ("timestamp",),
+        "ISO 8601 text, with an offset or `Z` where the column has a zone and without one where it "
+        'has none. In a stream with `times = "ms"` whole numbers of this unit since 1970',
+        '`"2026-01-31T12:00:00"` for a zone, `"2026-01-31T12:00:00Z"` for none, more digits than '
+        "the unit has, a number",
+        _moments,
+        _write_moment,
+    ),
+    Rule(
+        ("date32", "date64"),
+        'a date, `"2026-01-31"`',
+        'a date that is none, `"2026-02-30"`; a number',
+        _dates,
+        _write("a date such as '2026-01-31'"),
+    ),
+    Rule(
+        ("time",),
+        'a time of day, `"12:00:00"`',
+        "an offset, more digits than the unit has, a number",
+        _times_of_day,
+        _write("a time of day such as '12:00:00'"),
+    ),
+    Rule(
+        ("duration",),
+        "a whole number of the unit of the column",
+        "`1.5`, a text",
+        _durations,
+        _write("a whole number of {unit}"),
+    ),
+    Rule(
+        ("list",),
+        "a list of values that the type of its elements takes",
+        "a value alone",
+        _lists,
+        _write("a list of such values"),
+    ),
+    Rule(
+        ("null",),
+        "nothing but `null`",
+        "all else",
+        _nothing,
+        lambda dtype, times: "fit saw missing values alone: write null, or fit again",
+    ),
+)
+"""The rules. `null` is missing in every column."""
+_BY_TYPE: Mapping[str, Rule] = {name: rule for rule in RULES for name in rule.types}
+
+
+def rules_table() -> str:
+    """Return the rules as a table of Markdown."""
+    lines = ["| column | JSON that is taken | refused |", "|---|---|---|"]
+    for rule in RULES:
+        names = ", ".join(
+            "integers" if name == "int8" else name
+            for name in rule.types
+            if name not in INTEGER_RANGE or name == "int8"
+        )
+        lines.append(f"| {names} | {rule.taken} | {rule.refused} |")
+    return "\n".join(lines)

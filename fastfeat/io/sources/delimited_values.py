@@ -1,0 +1,130 @@
+"""Values of delimited files that pyarrow alone would change: large whole numbers, and empty text.
+
+It reads whole numbers beyond int64 as float64, rounded, and takes an empty field and a quoted one
+for the same. Files are read a second time where that makes a difference, which few have.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import DataType, Table, call, cast, options_of, pa
+from fastfeat.io.columns.types import column_text
+
+
+def csv_module() -> Any:
+    """Return `pyarrow.csv`."""
+    return importlib.import_module("pyarrow.csv")
+
+
+def parse_options(delimiter: str) -> Any:
+    """Return how the fields of a file are told apart."""
+    return csv_module().ParseOptions(delimiter=delimiter, newlines_in_values=True)
+
+
+def beyond_int64(table: Table) -> set[str]:
+    """Return the columns of float64 with a value that int64 does not hold."""
+    found: set[str] = set()
+    for field in table.schema:
+        if field.type == pa.float64():
+            ends = call("min_max", table.column(field.name))
+            least, greatest = ends["min"].as_py(), ends["max"].as_py()
+            if least is not None and not -(2.0**63) <= least <= greatest < 2.0**63:
+                found.add(field.name)
+    return found
+
+
+def options_for_texts(names: Sequence[str]) -> Any:
+    """Return how columns of numbers are read as the texts that the file has."""
+    return csv_module().ConvertOptions(
+        include_columns=list(names),
+        column_types=dict.fromkeys(names, pa.string()),
+        strings_can_be_null=True,
+    )
+
+
+def whole_types(names: Iterable[str], texts: Iterable[Table]) -> dict[str, DataType | InvalidData]:
+    """Return the type of columns of float64 of which all values are whole numbers.
+
+    Args:
+        names: the columns, each with a value that int64 does not hold.
+        texts: the same as texts, of all rows; a table may lack columns.
+
+    Returns:
+        Of each such column uint64, or the error of reading it: neither int64 nor uint64 holds all
+        of its values.
+    """
+    pattern = options_of("MatchSubstringOptions", pattern="^-?[0-9]+$")
+    wrong: dict[str, str | None] = dict.fromkeys(sorted(names))
+    for table in texts:
+        for name in [name for name in wrong if name in table.column_names]:
+            column = table.column(name).drop_null()
+            if not call("all", call("match_substring_regex", column, options=pattern)).as_py() and (
+                len(column)
+            ):
+                del wrong[name]  # numbers with fractions
+            elif wrong[name] is None:
+                wrong[name] = _not_unsigned(column)
+        if not wrong:
+            break
+    return {
+        name: pa.uint64() if text is None else _beyond_64_bits(name, text)
+        for name, text in wrong.items()
+    }
+
+
+def _beyond_64_bits(name: str, text: str) -> InvalidData:
+    beside = " beside numbers of 2**63 and more" if text.startswith("-") else ""
+    return InvalidData(
+        f"{column_text(name)}: the file has the whole number {text}{beside}, and neither int64 nor "
+        "uint64 holds all of them. Read the file yourself: ids as text, "
+        f"pandas.read_csv(path, dtype={{{name!r}: str}}), amounts as float"
+    )
+
+
+def _not_unsigned(column: Any) -> str | None:
+    """Return the first whole number, as text, that uint64 does not hold."""
+    try:
+        cast(column, pa.uint64())
+    except pa.ArrowInvalid:
+        texts = (text for chunk in column.chunks for text in chunk.to_pylist())
+        return next(text for text in texts if not 0 <= int(text) < 2**64)
+    return None
+
+
+def with_empty_text(table: Table, texts: Table) -> Table:
+    """Return a table whose texts are missing where the field is empty, and not where it is quoted.
+
+    Args:
+        table: rows as they were read.
+        texts: the columns of `empty_texts`, as `options_for_empty` reads them.
+    """
+    for name in texts.column_names:
+        place = table.column_names.index(name)
+        table = table.set_column(place, table.schema.field(place), texts.column(name))
+    return table
+
+
+def empty_texts(table: Table) -> dict[str, DataType]:
+    """Return the columns of text, or of bytes, that have an empty value, and their types."""
+    found: dict[str, DataType] = {}
+    for field in table.schema:
+        if pa.types.is_string(field.type) or pa.types.is_binary(field.type):
+            lengths = call("binary_length", table.column(field.name))
+            if call("any", call("equal", lengths, pa.scalar(0, pa.int32()))).as_py():
+                found[field.name] = field.type
+    return found
+
+
+def options_for_empty(types: dict[str, DataType]) -> Any:
+    """Return how columns of text are read so that a quoted empty field is one, and no other."""
+    return csv_module().ConvertOptions(
+        include_columns=list(types),
+        column_types=types,
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )

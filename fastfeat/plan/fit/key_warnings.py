@@ -1,0 +1,103 @@
+"""Warnings of keys that were rounded before fit saw them: whole numbers beyond 2**53 as floats.
+
+pandas makes floats of integers where one is missing, and each library its own exceptions. What
+`fit` learns of keys is looked at, and of windows, joins and hashes some rows of the columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.dtypes import FLOAT64
+from fastfeat.errors import GivenWarnings, KeysRounded, warn
+from fastfeat.io.arrow import Array, ChunkedArray, call, pa
+from fastfeat.io.columns.conversions import read_values
+from fastfeat.ir.node import Aggregate, Call, Column, Node
+from fastfeat.ir.show import show
+from fastfeat.plan.lower.constants import Constant
+from fastfeat.plan.lower.typed import TypedPlan
+from fastfeat.steps.registry import STEPS
+
+_ROUNDED = 2.0**53
+_BLOCKS, _BLOCK = 16, 4096
+"""Of more rows so many blocks of so many rows are looked at: ids are of one size. All of 1M rows
+take Arrow 5 ms, as long as a whole fit of windows from which nothing is learnt."""
+
+
+def warn_rounded_columns(table: Any, typed: TypedPlan, told: GivenWarnings) -> None:
+    """Warn of columns of floats that order windows, are joined or hashed, and were rounded.
+
+    Args:
+        table: the training rows; columns on a device are not looked at.
+        typed: the plan, with the types of its nodes.
+        told: the warnings that came.
+    """
+    for name in typed.once(_float_columns):
+        column = table.column(name)
+        if isinstance(column, pa.ChunkedArray):
+            n_rows = len(column)
+            for block in range(_BLOCKS if n_rows > _BLOCKS * _BLOCK else 1):
+                first = n_rows // _BLOCKS * block
+                rows = column.slice(first, _BLOCK if n_rows > _BLOCKS * _BLOCK else None)
+                _warn_rounded(Column(name), rows, told)
+
+
+def warn_rounded_keys(learnt: Mapping[Node, Constant], told: GivenWarnings) -> None:
+    """Warn of keys that were learnt, of which some were rounded.
+
+    Args:
+        learnt: the value of each aggregate.
+        told: the warnings that came.
+    """
+    for node, keys in learnt.items():
+        if isinstance(node, Aggregate) and isinstance(keys, Vocabulary):
+            for arg, part in zip(node.args, keys.parts, strict=True):
+                _warn_rounded(arg, part, told)
+
+
+def _float_columns(typed: TypedPlan) -> tuple[str, ...]:
+    """Return the columns of floats that steps tell apart, but those whose keys are learnt."""
+    return tuple(dict.fromkeys(_read_as_keys(typed)))
+
+
+def _read_as_keys(typed: TypedPlan) -> Iterator[str]:
+    for node in typed.types:
+        if isinstance(node, Call) and _tells_apart(node):
+            for arg in node.args:
+                if isinstance(arg, Column) and typed.types[arg].name == "float64":
+                    yield arg.name
+
+
+def _tells_apart(node: Call) -> bool:
+    if node.function == "hash":  # of a number, which is no step
+        return True
+    is_learnt = node.function == "encode"
+    return not is_learnt and node.function in STEPS and STEPS[node.function].tells_apart
+
+
+def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: GivenWarnings) -> None:
+    if values.type != pa.float64() or KeysRounded in told.kinds or _are_small(values):
+        return
+    ends = call("min_max", values)
+    for end in (ends["max"].as_py(), ends["min"].as_py()):
+        if end is not None and _ROUNDED < abs(end) < float("inf"):
+            warn(
+                f"{show(arg)}: a key of floats has the whole number {int(end)}, and beyond 2**53 "
+                "floats are rounded: ids that differed may be one by now. Read the column as "
+                'integers or text, in pandas with dtype="Int64", "UInt64" or str',
+                KeysRounded,
+                told,
+            )
+            return
+
+
+def _are_small(values: ChunkedArray | Array) -> bool:
+    """Return whether no float is beyond 2**53, nor NaN: NumPy tells it 10 times as fast as Arrow.
+
+    Whatever is in memory where a value is missing counts too: then Arrow looks.
+    """
+    pieces = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+    floats = [read_values(piece, FLOAT64) for piece in pieces if len(piece)]
+    return all(one.min() >= -_ROUNDED and one.max() <= _ROUNDED for one in floats)
