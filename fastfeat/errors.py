@@ -195,6 +195,10 @@ class TiesInOrder(FastfeatWarning):
     """Rows of one entity and one moment see each other in the order in which they stand."""
 
 
+class NaiveTimes(FastfeatWarning):
+    """A saved plan takes parts of timestamps without a zone in a zone: it reads them as UTC."""
+
+
 class KeysRounded(FastfeatWarning):
     """A key of floats has whole numbers beyond 2**53: ids were rounded before they came here."""
 

@@ -241,8 +241,9 @@ def _require_number(dtype: DType, what: str) -> None:
 def _advice(dtype: DType) -> str:
     if dtype.holds_bytes:
         return (
-            ". Turn text into numbers first: .ordinal_encode(), .str.to_float(), "
-            ".str.len_bytes(), .hash(), replace_strict({...}), is_in([...]) or == 'text'"
+            ". Text that spells numbers becomes numbers by .str.to_float(); other text by "
+            ".ordinal_encode(), .str.len_bytes(), .hash(), replace_strict({...}), is_in([...]) or "
+            "== 'text'"
         )
     if dtype.is_temporal:
         return ". Take a number of it first: .dt.epoch('s'), .dt.hour(), .dt.total_seconds()"

@@ -31,7 +31,7 @@ from fastfeat.io.sources.schema import read_schema
 from fastfeat.ir.node import postorder
 from fastfeat.ir.scope import is_over, order_of
 from fastfeat.online.row.one_row import transform_row
-from fastfeat.plan.declare.bind import bind, check_told_apart
+from fastfeat.plan.declare.bind import bind, check_new_plan
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fit import fit, fit_transform
@@ -115,7 +115,7 @@ def compile_plan(
     choice = checked_choice(profile)
     known, of_tables = read_schema(schema), resolve_schemas(tables)
     bound = bind(list(plan.nodes.values()), known, of_tables)
-    check_told_apart(bound)
+    check_new_plan(bound)
     check_clocks(plan, bound)
     read = {*plan.columns, *plan.label_columns, *plan.keep, *plan.known_late.columns}
     read |= set(given_ids(plan.row_id, plan.history_columns))

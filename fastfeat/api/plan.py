@@ -26,7 +26,7 @@ from fastfeat.io.sources.read import may_be_large
 from fastfeat.io.sources.schema import read_schema
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.declare.arguments import Features
-from fastfeat.plan.declare.bind import bind, check_told_apart
+from fastfeat.plan.declare.bind import bind, check_new_plan
 from fastfeat.plan.declare.declaration import Declaration, Label, UserDelay, declare
 from fastfeat.plan.declare.late_columns import GivenDelay
 from fastfeat.plan.declare.window_reach import Reach, history_needed, history_reach
@@ -709,7 +709,7 @@ class Plan:
         declared = self.declaration
         known, of_tables = read_schema(input_schema), resolve_schemas(tables)
         types = bind(list(declared.nodes.values()), known, of_tables)
-        check_told_apart(types)
+        check_new_plan(types)
         check_clocks(declared, types)
         return schema_before_fit(declared, known, of_tables, types)
 
@@ -785,6 +785,13 @@ class Plan:
                     f"plan.fit(data), then fitted.{name}"
                 )
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+        def __getitem__(self, name: object) -> Any:
+            """Raise a hint where a plan is used as if it were a mapping or a table."""
+            raise TypeMismatch(
+                f"plan[{name!r}]: a plan has no items. Write plan.features[{name!r}] for the "
+                f"expression of a feature, fitted.transform(data)[{name!r}] for its values"
+            )
 
     def __repr__(self) -> str:
         """Return a line for each of the first features: how it is made, what it learns and sees."""
@@ -1753,6 +1760,15 @@ class FittedPlan:
             """Raise a hint where a fitted plan is used as a plan, or as a model."""
             hint = f". {_ELSEWHERE[name].format(name)}" if name in _ELSEWHERE else ""
             raise AttributeError(f"a fitted plan has no attribute {name!r}{hint}")
+
+        def __getitem__(self, name: object) -> Any:
+            """Raise a hint where a fitted plan is used as if it were a mapping or a table."""
+            names = name if isinstance(name, list) else [name]
+            raise TypeMismatch(
+                f"fitted[{name!r}]: a fitted plan has no items. Write "
+                f"fitted.transform(data)[{name!r}] for values, fitted.select({names!r}) for a "
+                "fitted plan of some features, and fitted.plan.features for the expressions"
+            )
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other has the same plan, types of columns and learnt values."""

@@ -27,7 +27,9 @@ from fastfeat.scalars.value import (
     NOT_IN_MAPPING,
     NOT_POSITIVE,
     OVERFLOW,
+    TIME_AMBIGUOUS,
     TIME_OUT_OF_RANGE,
+    TIME_SKIPPED,
     YEAR_OUT_OF_RANGE,
     InputSlot,
 )
@@ -98,6 +100,18 @@ _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
         Overflow,
         "a date, time or duration is beyond what its type holds. Cast to a type that reaches "
         "further first, such as .cast('timestamp[ms]') or .cast('duration[ms]')",
+    ),
+    (
+        TIME_AMBIGUOUS,
+        InvalidData,
+        "the clocks of the zone show this local time twice, as they are set back. Say which one is "
+        "meant: replace_time_zone(..., ambiguous='earliest' or 'latest'), or 'null' for missing",
+    ),
+    (
+        TIME_SKIPPED,
+        InvalidData,
+        "the clocks of the zone skip this local time, as they are set forward. "
+        "replace_time_zone(..., non_existent='null') makes it missing",
     ),
     (
         NOT_IN_MAPPING,

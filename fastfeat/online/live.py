@@ -83,6 +83,22 @@ _HINTS: dict[str, Hints] = {
     "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
     "features": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
 }
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("transform", "transform_row", "transform_batches", "predict", "predict_one"),
+        "live.process(rows) computes features and keeps the rows, live.features(rows) keeps "
+        "nothing. Both take a dict for one row",
+    ),
+    **dict.fromkeys(
+        ("fit", "learn_one", "partial_fit"),
+        "Nothing is learnt here: live.update(rows) keeps rows, plan.fit(data) learns",
+    ),
+    **dict.fromkeys(
+        ("save", "to_parquet"),
+        "A state with a file is kept as it goes: fitted.online(path=). live.export(...) writes it",
+    ),
+}
+"""For the methods of fitted plans and models that a state lacks: the methods to use."""
 
 
 @explaining_methods(lambda live: "live.", _HINTS)
@@ -133,6 +149,13 @@ class Live(Generic[Face]):
         rules = [rule_name(name, rule) for name, of in self._judged.items() for rule in of[1].rules]
         self._violations = dict.fromkeys(rules, 0)
         self._lock = Lock()
+
+    if not TYPE_CHECKING:  # type checkers would take any attribute for granted
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise a hint where a state is used as a fitted plan, or as a model."""
+            hint = f". {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+            raise AttributeError(f"a live state has no attribute {name!r}{hint}")
 
     @property
     def plans(self) -> Mapping[str, Face]:

@@ -92,7 +92,8 @@ FRAMES[GroupFrame] = keys.by_options
 _METHODS = {name: operator.define for name, operator in OPERATORS.items() if operator.method}
 _OF_WINDOWS = {**windows.METHODS, **trends.METHODS}
 for _name, _method in {**_METHODS, **_OF_WINDOWS, **missing.REFUSED}.items():
-    _told = explaining(_method, prefix=lambda x: f"{x!r}.")
+    _foreign = OPERATORS[_name].foreign if _name in _METHODS else None
+    _told = explaining(_method, prefix=lambda x: f"{x!r}.", hints=_foreign)
     setattr(Expr, _name, recorded(_told, f"Expr.{_name}"))
 for _name, _namespace in {
     "dt": calendar.dt,

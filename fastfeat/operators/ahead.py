@@ -55,6 +55,9 @@ def ahead(
     a row without a time or a key. `fit` learns nothing from rows whose label is missing, and says
     how many there are; windows of features see them.
 
+    Beside such a label features see rows by its `time` alone, by that rounded down, or by that less
+    a constant, so that no feature sees a row that the label sees: see `known_clocks` of `Plan`.
+
     Args:
         next: how far the window reaches: a text such as "30d", "90m" or "1h30m" (units as of
             `window`), a timedelta, or for whole-number times a whole number.

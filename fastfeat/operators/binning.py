@@ -15,6 +15,7 @@ from fastfeat.ir.writing import Texts, Writer, numbers_text
 from fastfeat.literals import python_value
 from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.operator import Case, Operator, Values, checked
+from fastfeat.scalars.binning import CLOSED, Closed, is_right
 
 Strategy = Literal["uniform", "quantile"]
 EDGES = Parameter("edges", Several(Real(), 1, rising=True), "numbers in rising order")
@@ -29,18 +30,25 @@ STRATEGY = Parameter(
 )
 
 
-def cut(x: Expr, edges: Sequence[float]) -> Expr:
+def cut(x: Expr, edges: Sequence[float], *, closed: Closed = "left") -> Expr:
     """Return the bin of each value as an int32 code: code i stands for [edges[i - 1], edges[i]).
 
-    No value falls outside: codes go from 0 (below the first edge) to len(edges) (from the last edge
-    on).
+    The `cut` of pandas and of Polars makes bins (edges[i - 1], edges[i]] by default: write
+    `closed="right"` for those. numpy.digitize and Polars' `bin_intervals` make bins as here. The
+    two differ for values that equal an edge, as whole numbers and round prices often do.
+
+    No value falls outside: codes go from 0 (below the first edge) to len(edges) (above the last).
+    pandas makes a value outside of its edges missing.
 
     Args:
         x: numbers; missing stays missing.
         edges: one or more numbers in rising order.
+        closed: "left" for [a, b), where a value that equals an edge belongs to the bin above it, as
+            in numpy.digitize; "right" for (a, b], where it belongs to the bin below.
 
     Raises:
-        InvalidPlan: the edges are no numbers in rising order, or there are none.
+        InvalidPlan: the edges are not numbers in rising order, there are none, or `closed` is
+            another word.
 
     Example:
         >>> plan = ff.Plan({"age": col("age").cut([18, 65])})
@@ -48,15 +56,19 @@ def cut(x: Expr, edges: Sequence[float]) -> Expr:
         >>> ages = {"age": [17.0, 18.0, 99.0, None]}
         >>> fitted.transform(ages, backend="reference")["age"].to_pylist()
         [0, 1, 2, None]
+        >>> ff.Plan({"age": col("age").cut([18, 65], closed="right")}).fit(ages).transform(
+        ...     ages, backend="reference")["age"].to_pylist()
+        [0, 0, 2, None]
     """
-    return call("bin", x, table_of(checked("cut", (EDGES,), edges=edges)["edges"]))
+    given = checked("cut", (EDGES, CLOSED), edges=edges, closed=closed)
+    return call("bin", x, table_of(given.pop("edges")), **given)
 
 
-def qcut(x: Expr, q: int | Sequence[float]) -> Expr:
+def qcut(x: Expr, q: int | Sequence[float], *, closed: Closed = "left") -> Expr:
     """Return the bin of each value as an int32 code 0..q-1, cut at quantiles of the training rows.
 
     Code i stands for [edge i - 1, edge i): a value that equals an edge belongs to the bin above it.
-    (pandas and Polars take it to the one below, (a, b].)
+    The `qcut` of pandas and of Polars puts it into the bin below, (a, b]: write `closed="right"`.
 
     Equal quantiles merge, so that there are fewer codes, and `fit` warns how many. Of a column that
     is zero in 60% of the rows and above it elsewhere, `qcut(4)` learns the edges 0, 0 and one more:
@@ -68,10 +80,11 @@ def qcut(x: Expr, q: int | Sequence[float]) -> Expr:
             values are.
         q: the number of bins of about equally many training rows, or the inner probabilities in
             rising order: [0.25, 0.5, 0.75] is 4.
+        closed: "left" for bins [a, b), "right" for (a, b].
 
     Raises:
-        InvalidPlan: fewer than 2 bins, or probabilities that are not strictly between 0 and 1 and
-            rising.
+        InvalidPlan: fewer than 2 bins, probabilities that are not strictly between 0 and 1 and
+            rising, or another word for `closed`.
 
     Example:
         >>> plan = ff.Plan({"x": col("x").qcut(2)})
@@ -79,7 +92,8 @@ def qcut(x: Expr, q: int | Sequence[float]) -> Expr:
         >>> fitted.transform({"x": [-9.0, 2.0, 9.0]}, backend="reference")["x"].to_pylist()
         [0, 1, 1]
     """
-    return call("bin", x, aggregate("quantiles", x, probabilities=inner_probabilities(q)))
+    edges = aggregate("quantiles", x, probabilities=inner_probabilities(q))
+    return call("bin", x, edges, **checked("qcut", (CLOSED,), closed=closed))
 
 
 def k_bins_discretize(x: Expr, *, n_bins: int = 5, strategy: Strategy = "quantile") -> Expr:
@@ -153,16 +167,21 @@ def inner_probabilities(q: int | Sequence[float]) -> tuple[float, ...]:
     return inner
 
 
-def _cut(train: Sequence[Values], rows: Sequence[Values], edges: Sequence[float]) -> list[Any]:
-    return [None if x is None else bisect.bisect_right(edges, float(x)) for x in rows[0]]
+def _cut(
+    train: Sequence[Values], rows: Sequence[Values], edges: Sequence[float], closed: str = "left"
+) -> list[Any]:
+    count = bisect.bisect_right if closed == "left" else bisect.bisect_left
+    return [None if x is None else count(edges, float(x)) for x in rows[0]]
 
 
-def _qcut(train: Sequence[Values], rows: Sequence[Values], q: Any) -> list[Any]:
+def _qcut(
+    train: Sequence[Values], rows: Sequence[Values], q: Any, closed: str = "left"
+) -> list[Any]:
     probabilities = [k / q for k in range(1, q)] if isinstance(q, int) else q
     learnt = {quantile_of(train[0], p) for p in probabilities}
     if None in learnt:
         return [None] * len(rows[0])
-    return _cut(train, rows, sorted(edge for edge in learnt if edge is not None))
+    return _cut(train, rows, sorted(edge for edge in learnt if edge is not None), closed)
 
 
 def _k_bins_discretize(
@@ -187,13 +206,14 @@ def points_by_definition(values: Values, strategy: str, n: int) -> tuple[float, 
 
 
 def _bin_text(node: ir.Call, texts: Texts) -> str | None:
+    closed = ", closed='right'" if is_right(dict(node.params)) else ""
     match node.args:
         case (x, ir.Literal(edges)) if isinstance(edges, tuple):
-            return f"{texts[x]}.cut({numbers_text(cast('tuple[float, ...]', edges))})"
+            return f"{texts[x]}.cut({numbers_text(cast('tuple[float, ...]', edges))}{closed})"
         case (x, ir.Aggregate("quantiles", (y,), (("probabilities", inner),))) if x is y:
             n_bins = len(inner) + 1
             is_even = tuple(inner) == tuple(k / n_bins for k in range(1, n_bins))
-            return f"{texts[x]}.qcut({n_bins if is_even else numbers_text(inner)})"
+            return f"{texts[x]}.qcut({n_bins if is_even else numbers_text(inner)}{closed})"
         case _:
             return None
 
@@ -224,22 +244,36 @@ def points_of(x: ir.Node, table: ir.Node) -> tuple[int, str] | None:
 WRITTEN: dict[str, Writer] = {"bin": _bin_text, "bin_inside": _bin_inside_text}
 """How bins are written, by the function of their last node."""
 
+_FOREIGN = {
+    "right": "Write closed='right' for right=True, closed='left' for right=False",
+    "right_closed": "Write closed='right' for right_closed=True, closed='left' for False",
+    "left_closed": "Write closed='left' for left_closed=True, closed='right' for False",
+    "labels": "Bins are codes from 0 on. Name them afterwards: .replace_strict({0: 'low', ...})",
+}
+"""What to write for parameters of pandas and Polars."""
+
 
 OPERATORS: dict[str, Operator] = {
     "cut": Operator(
         cut,
         _cut,
         tuple(
-            Case(params={"edges": edges})
+            Case(params={"edges": edges, **closed})
             for edges in ((0,), (-1e300, 0.0, 1.5, math.inf), tuple(range(-20, 20)))
+            for closed in ({}, {"closed": "right"})
         ),
-        parameters=(EDGES,),
+        parameters=(EDGES, CLOSED),
+        foreign={**_FOREIGN, **dict.fromkeys(("bins", "breaks", "intervals"), "Write edges=")},
     ),
     "qcut": Operator(
         qcut,
         _qcut,
-        tuple(Case(params={"q": q}) for q in (2, 4, 20, (0.01, 0.5, 0.99))),
-        parameters=(N_QUANTILE_BINS,),
+        (
+            *(Case(params={"q": q}) for q in (2, 4, 20, (0.01, 0.5, 0.99))),
+            *(Case(params={"q": q, "closed": "right"}) for q in (4, 20)),
+        ),
+        parameters=(N_QUANTILE_BINS, CLOSED),
+        foreign={**_FOREIGN, "quantiles": "Write q="},
     ),
     "k_bins_discretize": Operator(
         k_bins_discretize,

@@ -66,6 +66,7 @@ class Operator:
         namespace: where it is a method of `Expr.<namespace>`, its name.
         gives_text: whether it gives text, of which tests compare the hash.
         parameters: those that are its own, and of no function of a plan that it is made of.
+        foreign: for the name of a parameter in another library, what to write here.
     """
 
     define: Callable[..., Any]
@@ -77,6 +78,7 @@ class Operator:
     namespace: str = ""
     gives_text: bool = False
     parameters: Parameters = ()
+    foreign: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def of(self, *expressions: Any, **params: Any) -> Any:
         """Return the operator applied to expressions."""

@@ -218,9 +218,15 @@ class TextFunctions:
         """
         pattern, is_plain = _pattern("count_matches", pattern, literal)
         if not pattern or (not is_plain and _matches_nothing(pattern)):
+            advice = "Write a pattern that has a character"
+            if pattern:
+                advice = (
+                    f"To count {pattern!r} itself write count_matches({pattern!r}, literal=True); "
+                    f"to count pieces, split_count({pattern!r})"
+                )
             raise InvalidPlan(
-                f"count_matches({pattern!r}): matches the empty text, which is everywhere. Count "
-                "what has a character"
+                f"count_matches({pattern!r}): the regular expression matches the empty text, which "
+                f"is everywhere. {advice}"
             )
         function = "str.count_matches_literal" if is_plain else "str.count_matches"
         return call(function, self.expr, pattern=pattern)

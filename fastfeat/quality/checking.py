@@ -24,7 +24,7 @@ from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, postorder, rewritten
 from fastfeat.ir.show import show
 from fastfeat.literals import literal_value
-from fastfeat.plan.declare.bind import bind
+from fastfeat.plan.declare.bind import bind, check_new_plan
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.contract import ContractDeclaration, Rule, says, type_rule_name
 from fastfeat.plan.declare.declaration import declare
@@ -213,7 +213,9 @@ def _before_counting(
         return judged("undecided", f"no column {absent[0]!r} in the data.{hint}")
     try:
         node = rule.expression.node
-        dtype = bind([node], rows.schema, rows.schemas)[node]
+        types = bind([node], rows.schema, rows.schemas)
+        check_new_plan(types)
+        dtype = types[node]
     except (UnknownColumn, TypeMismatch) as error:
         return judged("undecided", str(error))
     if dtype not in (BOOL, NULL):

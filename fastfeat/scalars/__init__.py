@@ -23,6 +23,7 @@ from fastfeat.scalars import (
     rounding,
     splines,
     truncation,
+    zone_replacement,
 )
 from fastfeat.scalars.value import ScalarFunction
 
@@ -44,4 +45,5 @@ SCALARS: dict[str, ScalarFunction] = {
     **rounding.FUNCTIONS,
     **splines.FUNCTIONS,
     **truncation.FUNCTIONS,
+    **zone_replacement.FUNCTIONS,
 }

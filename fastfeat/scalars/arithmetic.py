@@ -57,8 +57,9 @@ def require_numbers(types: Sequence[DType]) -> None:
 def _advice(dtype: DType) -> str:
     if dtype.holds_bytes:
         return (
-            ". Turn text into numbers first: .ordinal_encode(), .str.to_float(), "
-            ".str.len_bytes(), .hash(), replace_strict({...}), is_in([...]) or == 'text'"
+            ". Text that spells numbers becomes numbers by .str.to_float(); other text by "
+            ".ordinal_encode(), .str.len_bytes(), .hash(), replace_strict({...}), is_in([...]) or "
+            "== 'text'"
         )
     if dtype.is_temporal:
         return ". Take a part of it first: .dt.hour(), .dt.epoch('s'), .dt.total_seconds()"

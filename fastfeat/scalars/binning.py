@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import BinsMerged, FastfeatWarning, counted
-from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node
-from fastfeat.ir.parameters import Real, Several, is_of_type
+from fastfeat.ir import node as ir
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Node
+from fastfeat.ir.parameters import Parameter, Real, Several, Words, is_of_type
 from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import require_numbers
-from fastfeat.scalars.table import count_not_above, padded_length
+from fastfeat.scalars.table import count_below, count_not_above, padded_length
 from fastfeat.scalars.value import ScalarFunction, TableKey, Value, as_f64
+
+Closed = Literal["left", "right"]
+CLOSED = Parameter(
+    "closed", Words(get_args(Closed)), "the edge that belongs to a bin", "left", may_lack=True
+)
 
 
 def _bin_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -25,7 +31,7 @@ def _bin_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 def has_table(call: Call) -> bool:
     """Return whether the second argument of a call is a table: of numbers, or learnt."""
     match call.args[1]:
-        case Literal(value):
+        case ir.Literal(value):
             return is_of_type(Several(Real(), least=1), value)
         case Aggregate("even_quantiles" | "evenly_spaced" | "quantiles", frame=frame):
             return frame == TRAINING
@@ -36,7 +42,7 @@ def has_table(call: Call) -> bool:
 def table_size(node: Node) -> int:
     """Return how many elements a table node can hold, before any value is known."""
     match node:
-        case Literal(value):
+        case ir.Literal(value):
             return len(value)
         case Aggregate("even_quantiles", _, params, _):
             return dict(params)["n_quantiles"]
@@ -48,20 +54,28 @@ def table_size(node: Node) -> int:
             raise AssertionError(f"{type(node).__name__} is not a table")
 
 
+def is_right(params: Mapping[str, Any]) -> bool:
+    """Return whether the bins of a call have their upper edges."""
+    return params.get("closed") == "right"
+
+
 def _bin(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     """Return how many distinct edges are not above the value: bin i is [edge i-1, edge i).
 
-    Where nothing could be learnt there are no edges, and every bin is missing.
+    With `closed="right"` how many are below it: bin i is (edge i-1, edge i]. Where nothing could be
+    learnt there are no edges, and every bin is missing.
     """
-    return _code(values, "edges")
+    return _code(values, "edges", count_below if is_right(params) else count_not_above)
 
 
 def _bin_inside(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     """Return how many distinct edges, but the first and the last, are not above the value."""
-    return _code(values, "inner_edges")
+    return _code(values, "inner_edges", count_not_above)
 
 
-def _code(values: Sequence[Value], layout: str) -> Value:
+def _code(
+    values: Sequence[Value], layout: str, count: Callable[[op.Op, int, op.Op], op.Op]
+) -> Value:
     value, table = values
     assert table.node is not None
     size = max(1, table_size(table.node))
@@ -70,7 +84,7 @@ def _code(values: Sequence[Value], layout: str) -> Value:
     first = op.load_f64(op.table(TableKey(table.node, "edges", length)), 0)
     x = as_f64(value)
     present = op.is_number(x) & op.is_number(first)
-    code = Value(INT32, count_not_above(address, length, x), present)
+    code = Value(INT32, count(address, length, x), present)
     return replace(code, status=value.status)
 
 
@@ -111,6 +125,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         _bin_type,
         _bin,
         _warn_merged,
+        parameters=(CLOSED,),
         n_args=2,
         belongs=has_table,
         written=PLAIN,

@@ -51,6 +51,9 @@ PER_DAY = {
 }
 """The number of a unit that make 24 hours."""
 ZONE = Parameter("tz", Text(may_be_empty=False), "the zone of the local time", None, may_lack=True)
+NAIVE = Parameter(
+    "naive", Words(("UTC",)), "the zone of a timestamp that has none", None, may_lack=True
+)
 EPOCH_UNITS = ("s", "ms", "us", "ns", "d")
 _DATES = ("date32", "date64", "timestamp")
 _DURATIONS = ("duration",)
@@ -90,6 +93,12 @@ def require_zone(dtype: DType, params: Mapping[str, Any]) -> None:
     zone_of(dtype, tz)
 
 
+def has_two_readings(dtype: DType, params: Mapping[str, Any]) -> bool:
+    """Return whether `tz=` of a call may be the zone of a naive timestamp, or the one wanted."""
+    has_zone = params.get("tz") is not None and params.get("naive") is None
+    return has_zone and dtype.name == "timestamp" and dtype.tz is None
+
+
 def _local(value: Value, params: Mapping[str, Any]) -> LocalTime:
     return local_time(value.op, value.dtype, zone_of(value.dtype, params.get("tz")))
 
@@ -114,7 +123,7 @@ def _row(
         number = to_integer(taken) if taken.physical == "f64" else taken
         return Value(result, number, value.ok, value.status)
 
-    return ScalarFunction(rule, lower, parameters=(ZONE,))
+    return ScalarFunction(rule, lower, parameters=(ZONE, NAIVE))
 
 
 def _of_days(part: Callable[[Op], Op], result: DType = INT32) -> ScalarFunction:

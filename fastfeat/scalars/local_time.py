@@ -16,8 +16,9 @@ from typing import Any
 from fastfeat.dtypes import PER_SECOND, DType, Unit
 from fastfeat.ir.node import Literal
 from fastfeat.scalars import op
+from fastfeat.scalars.integers import INT64_MIN
 from fastfeat.scalars.op import Op
-from fastfeat.scalars.temporal import ticks_per_day, unit_of
+from fastfeat.scalars.temporal import INT64_MAX, ticks_per_day, unit_of
 from fastfeat.scalars.value import TableKey
 from fastfeat.scalars.whole import floor_parts, from_small, nearest_parts, to_integer
 from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for
@@ -127,6 +128,17 @@ def offset_at(zone: ZoneTable, unit: Unit, x: Op) -> Offset:
     change = op.load_i64(changes, bucket)
     passed = op.from_bool(x >= change)
     return Offset(op.load_f64(offsets, bucket + passed + HEADER), change)
+
+
+def offsets_around(zone: ZoneTable, unit: Unit, x: Op, seconds: int) -> tuple[Op, Op]:
+    """Return the offsets some seconds before an instant within the table, and after it, in ticks.
+
+    Changes of a zone are more than 64 hours apart: within 32 hours of `x` there is at most one.
+    """
+    window = seconds * PER_SECOND[unit]
+    early = op.select(x > INT64_MIN + window, x, INT64_MIN + window) - window
+    late = op.select(x < INT64_MAX - window, x, INT64_MAX - window) + window
+    return offset_at(zone, unit, early).ticks, offset_at(zone, unit, late).ticks
 
 
 @lru_cache(maxsize=256)

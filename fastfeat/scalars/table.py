@@ -39,17 +39,27 @@ def count_not_above(table: Op, length: int, x: Op) -> Op:
         length: that number.
         x: the value; for NaN the count is 0.
     """
+    return _count_before(table, length, x, lambda element: element <= x)
+
+
+def count_below(table: Op, length: int, x: Op) -> Op:
+    """Return how many elements of a sorted, padded table are < x; see `count_not_above`."""
+    return _count_before(table, length, x, lambda element: element < x)
+
+
+def _count_before(table: Op, length: int, x: Op, is_before: Callable[[Op], Op]) -> Op:
+    """Return how many elements come before x: a test that holds up to one place and not after."""
     load: Callable[[Op, Op | int], Op] = op.load_f64 if x.physical == "f64" else op.load_i64
     if length <= COMPARED_WHOLE:
         count = op.literal(0, "i64")
         for k in range(length):
-            count = op.select(load(table, k) <= x, op.literal(k + 1, "i64"), count)
+            count = op.select(is_before(load(table, k)), op.literal(k + 1, "i64"), count)
         return count
     position = op.literal(0, "i64")
     step = (length + 1) // 2
     while step:
         probe = load(table, position + (step - 1))
-        position = op.select(probe <= x, position + step, position)
+        position = op.select(is_before(probe), position + step, position)
         step //= 2
     return position
 

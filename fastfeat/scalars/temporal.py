@@ -174,7 +174,8 @@ def require_same_clock(left: DType, right: DType, verb: str) -> None:
     if (left.tz is None) != (right.tz is None):
         raise TypeMismatch(
             f"cannot {verb} {left} and {right}: one has a time zone, the other has none. Give a "
-            "literal a tzinfo, or say that a column is UTC: .cast(pyarrow.timestamp('us', 'UTC'))"
+            "literal a tzinfo. Of a column say what its values are: local times of a zone, "
+            ".dt.replace_time_zone('Europe/Berlin'), or UTC, .dt.replace_time_zone('UTC')"
         )
 
 

@@ -17,14 +17,21 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from fastfeat.dtypes import NULL, PER_SECOND, DType, Unit
+from fastfeat.dtypes import NULL, DType, Unit
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.parameters import Parameter, Text
 from fastfeat.scalars import op
-from fastfeat.scalars.calendar import PER_DAY, ZONE, require_kind, require_zone
+from fastfeat.scalars.calendar import NAIVE, PER_DAY, ZONE, require_kind, require_zone
 from fastfeat.scalars.civil_calendar import civil_date, first_day_of_month
 from fastfeat.scalars.integers import INT64_MIN
-from fastfeat.scalars.local_time import LocalTime, local_time, offset_at, within_table, zone_of
+from fastfeat.scalars.local_time import (
+    LocalTime,
+    local_time,
+    offset_at,
+    offsets_around,
+    within_table,
+    zone_of,
+)
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import INT64_MAX, ticks_per_day, unit_of
 from fastfeat.scalars.value import TIME_OUT_OF_RANGE, ScalarFunction, Value, raise_status
@@ -177,10 +184,7 @@ def _instant(zone: ZoneTable, unit: Unit, x: Op, start: Op) -> Op:
     offset = offset_at(zone, unit, within_table(zone, unit, x)).ticks
     same = within_table(zone, unit, start)
     # whatever the offset is, the instant lies within this window, and at most one change with it
-    window = 2 * LARGEST_OFFSET * PER_SECOND[unit]
-    early = op.select(same > INT64_MIN + window, same, INT64_MIN + window) - window
-    late = op.select(same < INT64_MAX - window, same, INT64_MAX - window) + window
-    old, new = offset_at(zone, unit, early).ticks, offset_at(zone, unit, late).ticks
+    old, new = offsets_around(zone, unit, same, 2 * LARGEST_OFFSET)
     first, second = same + to_integer(offset - old), same + to_integer(offset - new)
     at_first, at_second = offset_at(zone, unit, first), offset_at(zone, unit, second)
     inside = (at_first.change <= first) & (at_first.change > second)
@@ -195,6 +199,6 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "dt.truncate": ScalarFunction(
         _result_type,
         _truncate,
-        parameters=(Parameter("every", Text(), "how long the intervals are"), ZONE),
+        parameters=(Parameter("every", Text(), "how long the intervals are"), ZONE, NAIVE),
     )
 }

@@ -23,7 +23,8 @@ from fastfeat.serve.json_text import write_json
 from fastfeat.serve.refusals import Refusal, refusal_of
 from fastfeat.serve.served_plan import ServedPlan, served_plan
 from fastfeat.serve.service import Service
-from fastfeat.serve.state_opening import Opening, difference, missing_in_memory, warm, without_path
+from fastfeat.serve.state_opening import Opening, difference, missing_in_memory, without_path
+from fastfeat.serve.warming import warm
 
 _TYPES = ("application/octet-stream", "application/vnd.fastfeat")
 _WATCH_SECONDS = 1.0
@@ -73,7 +74,7 @@ class Artifacts:
         return answer
 
     async def take(self, content: bytes) -> dict[str, Any]:
-        """Return a document of the changes once an artifact is served, and what its windows lack.
+        """Return a document of the changes once an artifact is served, and of what it lacks.
 
         Args:
             content: of its file.
@@ -109,7 +110,9 @@ class Artifacts:
         old = service.now
         if service.read_only:
             raise Refusal(403, "ReadOnly", "the process that writes the state says what is served")
-        new = await service.work.apart(lambda: _loaded(content, old))
+        new, note = await service.work.apart(lambda: _loaded(content, old))
+        if note:
+            self._said(note)
         missing = ""
         if new is not None:
             missing = await service.work.between(lambda: self._swap(old, new))
@@ -121,6 +124,7 @@ class Artifacts:
             "reach": now.fitted.history_needed(),
             "reach_was": old.fitted.history_needed(),
             "missing": missing,
+            "note": note,
             "added": [name for name in now.columns if name not in old.columns],
             "removed": [name for name in old.columns if name not in now.columns],
         }
@@ -167,22 +171,21 @@ class Artifacts:
                 print(f"fastfeat serve: {path}: {error.strerror}", file=sys.stderr, flush=True)
 
 
-def _loaded(content: bytes, old: ServedPlan) -> FittedPlan | None:
-    """Return the plan of an artifact, ready to compute; None where it is the one that is served.
+def _loaded(content: bytes, old: ServedPlan) -> tuple[FittedPlan | None, str]:
+    """Return the plan of an artifact, and a note where it is not warm; None where it is served.
 
     Raises:
         Refusal: it cannot take its place.
-        FastfeatError: it is no artifact, cannot compute, or its golden rows have other features.
+        FastfeatError: it is no artifact, or its golden rows have other features.
     """
     new = fitted_of(content)
     if fitted_digest(new.record).hex() == old.artifact:
-        return None
+        return None, ""
     told = difference(old.fitted, new)
     if told:
         raise Refusal(400, ArtifactError.__name__, f"the artifact is refused: {told}")
     check_if_there(new.record)
-    warm(new, old.live.tables)
-    return new
+    return new, warm(new, old.live.tables)
 
 
 def stamp_of(path: Path) -> Stamp | None:

@@ -18,7 +18,7 @@ from fastfeat.online.state.state import State
 from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.quality.golden.golden_rows import check_if_there
 from fastfeat.serve.served_plan import ServedPlan, served_plan
-from fastfeat.serve.state_opening import warm
+from fastfeat.serve.warming import warm
 
 _TRIES = 50
 _PAUSE_SECONDS = 0.1
@@ -50,6 +50,8 @@ class Following:
         self._given_digest = self._digest
         self._most_rows, self._drift = most_rows, drift
         self._is_first = True
+        self.note = ""
+        """Why the plan that is served is not warm; "" where it is."""
         self.unwatched = ""
         """Why drift is not told of the plan that is served, in a sentence; "" where it is."""
         self._follower: Follower | None = None
@@ -123,7 +125,7 @@ class Following:
         fitted = read.plans[name]
         if not names or self._is_first:
             check_if_there(fitted.record)
-            warm(fitted, read.state.tables)
+            self.note = warm(fitted, read.state.tables)
         self._is_first = False
         live = Live(read.plans, read.state)
         self.unwatched = ""

@@ -262,6 +262,7 @@ def _schemas(served: ServedPlan) -> dict[str, Schema]:
                 "reach": texts,
                 "reach_was": texts,
                 "missing": _TEXT,
+                "note": _TEXT,
                 "added": _list(_TEXT),
                 "removed": _list(_TEXT),
             }

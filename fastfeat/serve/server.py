@@ -30,7 +30,8 @@ from fastfeat.serve.option_checks import check_limits, check_options
 from fastfeat.serve.routes import finding, routes_of
 from fastfeat.serve.served_plan import ServedPlan, served_plan
 from fastfeat.serve.service import Service
-from fastfeat.serve.state_opening import Opening, warm
+from fastfeat.serve.state_opening import Opening
+from fastfeat.serve.warming import warm
 from fastfeat.serve.wire import Wire
 
 if TYPE_CHECKING:
@@ -146,9 +147,9 @@ def run(
         if opening.is_there and (history is not None or tables is not None):
             tell("the state is there: it has begun, and takes no history and no tables any more")
         live = opening.open(fitted, history)
-        if told := told_without_limit(live, max_ahead, max_jump):
-            tell(told)
-        warm(fitted, live.tables)
+        told = told_without_limit(live, max_ahead, max_jump), warm(fitted, live.tables)
+        for note in filter(None, told):
+            tell(note)
         return served_plan(live, fitted, max_rows)
 
     following = None
@@ -272,6 +273,8 @@ class Process:
     async def _look_after(self) -> None:
         service = self._service
         service.served = await service.work.apart(self._opened)
+        if self._following is not None and self._following.note:
+            self._said(self._following.note)
         if self._where.flight_port is not None:
             self._begin_flight(self._where.host, self._where.flight_port)
         self._said(f"ready with {service.name}, artifact {service.now.artifact}")
@@ -298,8 +301,8 @@ class Process:
                 continue
             if found.artifact != service.now.artifact:
                 self._said(f"artifact {found.artifact} is served")
-                if following.unwatched:
-                    self._said(following.unwatched)
+                for note in filter(None, (following.note, following.unwatched)):
+                    self._said(note)
             service.served = found
 
     def _begin_flight(self, host: str, port: int) -> None:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from fastfeat.api.example_rows import made_up
 from fastfeat.api.online import online
-from fastfeat.api.plan import FittedPlan, face_of
+from fastfeat.api.plan import FittedPlan
 from fastfeat.io.arrow import Table
 from fastfeat.online.ahead import max_ahead_of
 from fastfeat.online.file.state_file import path_of
 from fastfeat.online.live import Live
-from fastfeat.plan.run.guard import row_inputs, warm_guard
+from fastfeat.plan.run.guard import row_inputs
 from fastfeat.quality.later_rows import profile_to_compare
 
 _ALONE = ""
-_WARM_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,31 +98,6 @@ class Opening:
         if self.drift is not None:
             live.watch(self.drift)
         return live
-
-
-def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> None:
-    """Compute rows that are made up, so that all that is compiled once is there.
-
-    Args:
-        fitted: a plan.
-        tables: the lookup tables.
-
-    Raises:
-        FastfeatError: it cannot compute rows of its columns.
-    """
-    distinct = [*fitted.plan.declaration.row_ids]
-    rows = made_up(row_inputs(fitted.record), _WARM_ROWS, distinct=distinct)
-    lacking = [name for name in distinct if name not in rows.column_names]
-    for name in lacking:
-        rows = rows.append_column(name, [list(range(rows.num_rows))])
-    warm_guard(fitted.record, rows, tables)
-    bare = face_of(replace(fitted.record, contract=None))  # which rows that are made up break
-    live = online({_ALONE: bare}, tables=dict(tables), keep="everything")
-    try:
-        live.process(rows)
-        live.features(rows.slice(rows.num_rows - 1))
-    finally:
-        live.close()
 
 
 def difference(old: FittedPlan, new: FittedPlan) -> str:

@@ -117,6 +117,15 @@ def test_a_fitted_plan_that_is_used_as_something_else_says_what_to_do(used: str,
         getattr(PLAN.fit(ROWS), used)
 
 
+@pytest.mark.parametrize("name", ["double", ["double"], 0])
+def test_a_plan_has_no_items_and_says_what_has(name: Any) -> None:
+    plan: Any = PLAN
+    with pytest.raises(TypeMismatch, match=r"plan.features\["):
+        plan[name]
+    with pytest.raises(TypeMismatch, match=r"fitted.transform\(data\)\[.*fitted.select\(\["):
+        plan.fit(ROWS)[name]
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float", float, np.float64, pa.float64()])
 def test_the_type_of_a_plan_is_named_as_that_of_a_cast(dtype):
     plan = ff.Plan({"third": col("price").cast("float32")}, dtype=dtype)
@@ -339,7 +348,7 @@ def test_a_copied_expression_has_the_same_nodes():
 
 
 LABELLED = ff.Plan({"a": col("price")}, label={"y": col("at").dt.hour(tz="Asia/Tokyo") > col("n")})
-AT = pa.array([0, 10**6 * 3600, None], pa.timestamp("us"))
+AT = pa.array([0, 10**6 * 3600, None], pa.timestamp("us", "UTC"))
 
 
 def test_the_label_keeps_the_types_and_zones_of_fit(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from fastfeat.errors import FastfeatWarning, NoCategories
 from fastfeat.io.budget import Budget
 from fastfeat.io.sinks.write import write_table
 from fastfeat.io.sources import read
-from fastfeat.plan.fit import passes
+from fastfeat.plan.fit import passes, training_data
 from fastfeat.quality.golden import golden_rows
 
 PAGE = (Path(__file__).parents[2] / "docs" / "warnings.md").read_text("utf-8")
@@ -72,6 +72,15 @@ def no_golden_rows() -> None:
         strict.save(Path(folder) / "strict.fastfeat")
 
 
+def naive_times() -> None:
+    hour = col("t").dt.hour(tz="Asia/Tokyo")
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_data, "check_new_plan", lambda types: None)
+        path = Path(folder) / "old.fastfeat"
+        fit(hour, {"t": pa.array([0], pa.timestamp("s"))}).save(path)
+        ff.load(path)
+
+
 CASES: dict[str, Callable[[], object]] = {
     "BinsMerged": lambda: fit(X.qcut(4), {"x": [1.0, 1.0, 1.0, 2.0]}),
     "ClocksOnYourWord": lambda: fit(
@@ -103,6 +112,7 @@ CASES: dict[str, Callable[[], object]] = {
     "KernelsNotKept": kernels_not_kept,
     "KeysRounded": lambda: fit(col("k").count_encode(), {"k": [2.0**53 + 2, 1.0]}),
     "LargerThanMemory": larger_than_memory,
+    "NaiveTimes": naive_times,
     "NoCategories": lambda: fit(col("k").one_hot_encode(), {"k": pa.nulls(2, pa.string())}),
     "NoGoldenRows": no_golden_rows,
     "PurgeOff": lambda: ff.Plan({"f": ff.count(over=DAY)}, label="x", label_delay=1).cross_fit(

@@ -133,3 +133,17 @@ def test_rows_that_come_again_and_need_no_answer_are_never_too_late() -> None:
         live.update({**BATCH, "x": [7.0, 4.0, 5.0]})
     with pytest.raises(LateRow):
         live.update(row(t=3))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("transform_row", r"live.process\(rows\) computes features and keeps the rows"),
+        ("predict_one", r"live.features\(rows\)"),
+        ("learn_one", r"live.update\(rows\) keeps rows"),
+        ("no_such_name", "has no attribute 'no_such_name'$"),
+    ],
+)
+def test_a_state_that_is_used_as_something_else_says_what_to_do(name: str, told: str) -> None:
+    with pytest.raises(AttributeError, match=told):
+        getattr(FITTED.online(), name)

@@ -144,7 +144,7 @@ def test_parts_of_timestamps_equal_datetime(zone: str | None, data: st.DataObjec
 @pytest.mark.parametrize("unit", UNITS)
 def test_parts_in_another_zone_are_those_of_the_instant(unit: str) -> None:
     ticks = [s * UNITS[unit] for s in random.Random(1).sample(range(4 * 10**9), 50)]
-    for zone in (None, "Asia/Tokyo", "America/New_York"):
+    for zone in ("UTC", "Asia/Tokyo", "America/New_York"):
         there = parts_of(pa.timestamp(unit, zone), ticks, ["day", "hour"], tz="Australia/Lord_Howe")
         assert there == parts_of(pa.timestamp(unit, "Australia/Lord_Howe"), ticks, ["day", "hour"])
 

@@ -204,7 +204,7 @@ def test_units_agree(unit: str) -> None:
 
 def test_a_zone_of_the_caller_is_used() -> None:
     ticks = [1_600_000_000 + 1000 * k for k in range(200)]
-    utc, there = pa.timestamp("s"), pa.timestamp("s", "Asia/Tokyo")
+    utc, there = pa.timestamp("s", "UTC"), pa.timestamp("s", "Asia/Tokyo")
     plan = plan_of(utc, DEFINED, tz="Asia/Tokyo")
     assert computed(plan, {"t": (utc, ticks)}) == truncated(there, ticks, DEFINED)
     assert plan.schema.field("1d").type == utc

@@ -163,10 +163,15 @@ def _hint(given: DType | None, wanted: DType) -> str:
     if given is None or given.name != "timestamp" or wanted.name != "timestamp":
         return "Cast the column yourself, or fit again"
     if given.tz is None:
-        return f"Say which zone these times are in: convert the column to {wanted}"
-    if wanted.tz is None:
-        return "fit saw times without a zone: convert the column to UTC and drop the zone"
-    return f"Calendar parts depend on the zone: convert the column to {wanted.tz}"
+        return (
+            f"Say which zone these times are in: 'UTC', or {wanted.tz!r} for local times there "
+            f"(pandas: .dt.tz_localize({wanted.tz!r}); Polars: "
+            f".dt.replace_time_zone({wanted.tz!r}))"
+        )
+    return (
+        "fit saw times without a zone. Give them here in the same way: as local times, or as UTC, "
+        "without their zone"
+    )
 
 
 def _first_value(column: ChunkedArray) -> str:

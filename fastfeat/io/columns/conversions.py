@@ -160,11 +160,14 @@ def conversion(
 
 
 def _family(dtype: DType) -> tuple[str, str | None] | None:
-    """Return the family of types with values in common; text and null have none, each zone one."""
+    """Return the family of types with values in common; text and null have none.
+
+    Timestamps with a zone are one family: the zone decides how parts are taken, not the instant.
+    """
     if dtype.name in ("date32", "date64"):
         return "timestamp", None
     if dtype.is_temporal:
-        return dtype.name, dtype.tz
+        return dtype.name, None if dtype.tz is None else "instant"
     return ("number", None) if dtype.is_number and dtype.name != "null" else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, assert_never
@@ -11,11 +11,12 @@ from typing import Any, TypeVar, assert_never
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES, result_per_key
 from fastfeat.dtypes import DType
-from fastfeat.errors import TypeMismatch, UnknownColumn, did_you_mean
+from fastfeat.errors import NaiveTimes, TypeMismatch, UnknownColumn, counted, did_you_mean, warn
 from fastfeat.io.columns.types import UnsupportedType, supported
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn, fold
 from fastfeat.ir.show import show
 from fastfeat.scalars import SCALARS
+from fastfeat.scalars.calendar import has_two_readings
 from fastfeat.steps.registry import OF_CONTENT, STEPS, step_function
 
 Schema = Mapping[str, DType | UnsupportedType]
@@ -92,17 +93,56 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
     return types
 
 
-def check_told_apart(types: Mapping[Node, DType]) -> None:
-    """Raise where decimals with digits after the point are compared, or are a key.
+def check_new_plan(types: Mapping[Node, DType]) -> None:
+    """Raise where an expression has two meanings, or would round a key.
 
-    They are read as float64, rounded, so that two of them may be one. A plan that was saved before
-    this was checked keeps what it has learnt: what is loaded is not checked.
+    A plan that was saved before these were errors keeps its meaning: what is loaded is not checked.
 
     Args:
         types: of every node, of `bind`.
 
     Raises:
-        TypeMismatch: the first such expression.
+        TypeMismatch: `tz=` of a timestamp without a zone; decimals with digits after the point that
+            are compared, or are a key.
+    """
+    for told in _naive_times(types):
+        raise TypeMismatch(told)
+    _check_told_apart(types)
+
+
+def warn_of_naive_times(types: Mapping[Node, DType]) -> None:
+    """Warn of timestamps without a zone beside `tz=`, which new plans may not have.
+
+    Warns:
+        NaiveTimes: there are some.
+    """
+    told = list(_naive_times(types))
+    if told:
+        more = f" (and {counted(len(told) - 1, 'more call')})" if len(told) > 1 else ""
+        warn(f"{told[0]}. Until it is written anew the plan reads them as UTC{more}", NaiveTimes)
+
+
+def _naive_times(types: Mapping[Node, DType]) -> Iterator[str]:
+    """Yield a message for each call that takes a part of a naive timestamp in a zone."""
+    for node in types:
+        if not isinstance(node, Call) or "tz" not in (params := dict(node.params)):
+            continue
+        given = types[node.args[0]]
+        if has_two_readings(given, params):
+            (x,), part = map(show, node.args), show(node)
+            begun, tz = f"{x}.dt.", f"tz={params['tz']!r}"
+            moved = part.removeprefix(begun).replace(f", {tz}", "").replace(tz, "")
+            yield (
+                f"{part}: {given} has no time zone, so that {tz} can mean two things. For local "
+                f"times of that zone write {begun}replace_time_zone({params['tz']!r}).dt.{moved}; "
+                f"for times of UTC {part[:-1]}, naive='UTC')"
+            )
+
+
+def _check_told_apart(types: Mapping[Node, DType]) -> None:
+    """Raise where decimals with digits after the point are compared, or are a key.
+
+    They are read as float64, rounded, so that two of them may be one.
     """
     for node in types:
         if not _tells_apart(node):

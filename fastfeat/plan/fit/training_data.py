@@ -30,7 +30,7 @@ from fastfeat.io.sinks.results import frame_index
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node, fold, postorder
 from fastfeat.ir.scope import is_over_window, row_order
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.bind import Schemas, bind, check_told_apart
+from fastfeat.plan.declare.bind import Schemas, bind, check_new_plan
 from fastfeat.plan.declare.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.leakage import check_leakage
@@ -281,7 +281,7 @@ def _bound_label(
         return None
     schemas = columns_of_tables(plan.label_table_columns, tables)
     label = fitted_label(plan, used_schema(table, names), schemas, table.num_rows, zones)
-    check_told_apart(label.types)
+    check_new_plan(label.types)
     for name, node in label.nodes.items():
         if label.types[node].holds_bytes:
             raise TypeMismatch(
@@ -301,7 +301,7 @@ def _checked(plan: Declaration, schema: InputSchema, table: Any, tables: Schemas
     """Return the type of every node of a plan, once it is known that these can be fitted."""
     roots = list(plan.nodes.values())
     types = _bound(roots, schema, table, tables)
-    check_told_apart(types)
+    check_new_plan(types)
     check_clocks(plan, types)
     output_types(plan, _fixed(plan.nodes), types)
     check_given_vocabularies(roots, types)

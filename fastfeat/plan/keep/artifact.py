@@ -22,6 +22,7 @@ from typing import Any, TypeVar, cast
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, reason_of
 from fastfeat.io.sinks.atomic import write_bytes
+from fastfeat.plan.declare.bind import warn_of_naive_times
 from fastfeat.plan.keep import canonical
 from fastfeat.plan.keep.document import plan_document, plan_of_text
 from fastfeat.plan.keep.parts import (
@@ -257,11 +258,12 @@ def fitted_of_bytes(content: bytes) -> Fitted:
         output_types(plan, fitted.nodes, fitted.types)
         if len(zones) > n_stored:
             raise ArtifactError(f"it lacks the table of the time zone {list(zones)[-1]!r}")
-        return fitted
     except ArtifactError:
         raise
     except Exception as error:  # whatever a file makes our code raise, the file is at fault
         raise ArtifactError(f"its parts do not fit together: {error}") from error
+    warn_of_naive_times(fitted.types)
+    return fitted
 
 
 def _open(content: bytes) -> tuple[Any, Mapping[str, Any]]:

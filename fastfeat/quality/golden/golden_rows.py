@@ -177,8 +177,10 @@ def checked_artifact(path: str | os.PathLike[str]) -> Fitted:
 
 
 @in_ieee
-def golden_rows(fitted: Fitted, n_rows: int = N_ROWS) -> GoldenRows | None:
-    """Return rows that are made up, with their features by the reference.
+def golden_rows(
+    fitted: Fitted, n_rows: int = N_ROWS, backend: str | None = None
+) -> GoldenRows | None:
+    """Return rows that are made up, with their features.
 
     Rows of which a feature cannot be computed, such as those whose sum is no integer of 64 bits,
     are left out.
@@ -186,6 +188,8 @@ def golden_rows(fitted: Fitted, n_rows: int = N_ROWS) -> GoldenRows | None:
     Args:
         fitted: the plan.
         n_rows: how many are tried; of wide plans fewer.
+        backend: what computes their features; None for the reference, or the CPU where it has
+            many keys.
 
     Returns:
         The rows; None where of none the features can be computed.
@@ -194,17 +198,21 @@ def golden_rows(fitted: Fitted, n_rows: int = N_ROWS) -> GoldenRows | None:
     most: GoldenRows | None = None
     sees_more = bool(fitted.declaration.past_columns or fitted.tables)
     for odd in _ODD if sees_more else _ODD[::2]:
-        found = _of_those_that_compute(fitted, made_up_rows(fitted, n_rows, SEED, odd))
+        made = made_up_rows(fitted, n_rows, SEED, odd)
+        found = _of_those_that_compute(fitted, made, backend or _backend_for(fitted))
         if found is not None and 4 * len(found) >= n_rows:  # as many as have nothing odd
             return found
         most = max(most, found, key=lambda made: 0 if made is None else len(made))
     return most if most is not None and len(most) else None
 
 
-def _of_those_that_compute(fitted: Fitted, made: MadeUp) -> GoldenRows | None:
-    """Return the rows whose features can be computed, with them; None where there are none."""
+def _backend_for(fitted: Fitted) -> str:
+    """Return the name of the backend that computes golden rows."""
+    return "cpu" if _n_keys(fitted) > _MOST_OF_REFERENCE else "reference"
 
-    backend = "cpu" if _n_keys(fitted) > _MOST_OF_REFERENCE else "reference"
+
+def _of_those_that_compute(fitted: Fitted, made: MadeUp, backend: str) -> GoldenRows | None:
+    """Return the rows whose features can be computed, with them; None where there are none."""
 
     def tried(places: list[int]) -> GoldenRows | FastfeatError:
         rows = made.rows.take(pa.array(places, pa.int64())).combine_chunks()

@@ -138,10 +138,10 @@ def test_no_row_that_a_window_sees_is_younger_than_is_said(
     if holds_end and not offset:
         return  # such a window holds the row itself, and is refused
     window = ff.window(time=time, offset=length, closed=closed)
-    seen = TS.max(over=window).cast("timestamp[us]").dt.epoch("us")
+    seen = TS.max(over=window).cast("timestamp[us, UTC]").dt.epoch("us")
     plan = ff.Plan({"age": (TS.dt.epoch("us") - seen)})
     times = [begin + step for step in steps]
-    ages = plan.fit_transform({"ts": pa.array(times, pa.timestamp("us"))})[1]["age"]
+    ages = plan.fit_transform({"ts": pa.array(times, pa.timestamp("us", "UTC"))})[1]["age"]
     n = length if clock.step else int(offset.total_seconds()) * 10**9
     least = youngest(clock, n, holds_end=holds_end) * (clock.step or 1)
     assert all(age * 1000 >= least for age in ages.to_pylist() if age is not None)

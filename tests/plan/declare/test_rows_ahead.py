@@ -61,6 +61,7 @@ LABELS: Mapping[str, Expr] = {
     "not last": ff.count(over=ff.ahead("60d", table="last", **OF_USER)) == 0,
     "next day": ff.count(over=ff.ahead("1d", **OF_USER)) == 0,
     "busy": ff.count(over=ff.ahead("12h", by="store", time="ts")) > 5,
+    "next week": ff.count(over=ff.ahead("1w", by="user", time=TS.dt.truncate("1w"))) == 0,
     "crowded": ff.count(over=ff.ahead("14d", time="ts")) > 311,
     "higher": X.last(over=ff.ahead("60d", **OF_USER)) > 0,
 }
@@ -125,6 +126,11 @@ ROWS = [
         0.97,
     ),
     Row("not last", ff.lookup("users", by="user").col("age")),
+    # a label by a rounded clock: it looks ahead of all of the week
+    Row("next week", ff.count(over=window("60d"))),
+    Row("next week", ff.count(over=window("60d", time=TS.dt.truncate("1w"), closed="right"))),
+    Row("next week", asof(time=TS.dt.truncate("1w"))),
+    Row("next week", asof(), "is up to '7d' after col"),  # as if it were the label's table
     # what is learnt of keys that read the clock
     Row("busy", ff.lit(1).count(by=DATE), LEARNT, 0.66),
     Row("busy", DATE.count_encode(), LEARNT, 0.66),

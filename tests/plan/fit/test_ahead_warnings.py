@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 import fastfeat as ff
 from fastfeat import Expr, col
 from fastfeat.errors import ClocksOnYourWord, CountsSeeAhead, FastfeatWarning, RowsWithoutLabel
+from fastfeat.plan.fit import ahead_warnings
 
 OF_USER: dict[str, Any] = {"by": "user", "time": "ts"}
 GONE = {"gone": ff.count(over=ff.ahead("60d", **OF_USER)) == 0}
@@ -106,6 +107,12 @@ def test_figures_of_stand_ins_are_those_of_noise() -> None:
     for name in ("email", "session"):
         auc = float(roc_auc_score(y, np.array(made[name])[has_label]))
         assert max(auc, 1 - auc) > 0.6, name
+
+
+def test_keys_that_repeat_in_many_rows_alone_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead_warnings, "_FEW_ROWS", 20)  # in which no email comes twice
+    assert len(warned(EMAIL.count_encode(), visits())) == 1
+    assert warned(col("carrier").count_encode(), visits()) == []
 
 
 def test_rows_that_are_not_learnt_from_do_not_count() -> None:

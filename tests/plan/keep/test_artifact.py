@@ -268,7 +268,7 @@ def test_an_artifact_whose_feature_is_text_is_refused():
 
 def test_an_artifact_without_the_table_of_a_zone_is_refused():
     hours = ff.Plan({"a": col("t").dt.hour(tz="Asia/Tokyo")})
-    fitted = hours.fit({"t": pa.array([0], pa.timestamp("s"))})
+    fitted = hours.fit({"t": pa.array([0], pa.timestamp("s", "UTC"))})
     lacking = dataclasses.replace(fitted.record, zones={})
     with pytest.raises(ArtifactError, match="lacks the table of the time zone 'Asia/Tokyo'"):
         fitted_of(artifact_bytes(lacking))

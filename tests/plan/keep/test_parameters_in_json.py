@@ -45,6 +45,9 @@ MORE = [
     *(X >= 1, X <= 1, X < 1, X / 2, X * 2, X - 2, X + 2),
     *(getattr(T.dt, part)() for part in ("quarter", "millisecond", "nanosecond", "is_weekend")),
     *(T.dt.is_month_start(), T.dt.is_quarter_end(), T.dt.date(), T.dt.is_weekend(tz="UTC")),
+    T.dt.replace_time_zone("UTC", ambiguous="latest"),
+    T.dt.replace_time_zone(None),
+    *(T.dt.truncate("1d", tz="UTC", naive="UTC"), X.cut([0, 1], closed="right")),
     *((T - T).dt.total_days(), (T - T).dt.total_hours(), (T - T).dt.total_minutes()),
     *((T - T).dt.total_seconds(), (T - T).dt.total_milliseconds()),
     *((T - T).dt.total_microseconds(), (T - T).dt.total_nanoseconds()),
@@ -70,7 +73,7 @@ MORE = [
     ),
     *(X.spline_transform(knots="quantile"), X.power_transform(method="box-cox"), X.qcut(3)),
 ]
-OPTIONAL = {"tz", "default", "null_on_oob"}
+OPTIONAL = {"tz", "naive", "closed", "default", "null_on_oob"}
 OF_SELECTED = {"is_code", "list.has_code"}  # no operator: what `select` makes of a column
 OF_PLANS = {"time_fold_known"}  # no operator either: what a plan makes of folds by time
 

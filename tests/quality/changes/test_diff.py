@@ -412,7 +412,7 @@ def test_a_refit_keeps_contract_and_profile() -> None:
 
 
 def test_another_table_of_a_time_zone_is_told() -> None:
-    plan = ff.Plan({"hour": col("t").dt.hour(tz="Europe/Paris")})
+    plan = ff.Plan({"hour": col("t").dt.hour(tz="Europe/Paris", naive="UTC")})
     before = plan.fit({"t": np.array(["2026-01-01"], "M8[s]")}, backend="reference")
     (zone, table), *_ = before.record.zones.items()
     zones = {zone: replace(table, offsets=(*table.offsets[:-1], table.offsets[-1] + 3600))}

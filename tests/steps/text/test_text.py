@@ -253,6 +253,7 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: S.contains(3), TypeMismatch, "contains(pattern=3): takes a text"),  # type: ignore
     (lambda: S.count_matches("x*"), InvalidPlan, "matches the empty text"),
     (lambda: S.count_matches("", literal=True), InvalidPlan, "matches the empty text"),
+    (lambda: S.count_matches("|"), InvalidPlan, "count_matches('|', literal=True)"),
     (lambda: S.find("("), InvalidPlan, "'(' is no regular expression of RE2: missing )"),
     (lambda: S.find(3), TypeMismatch, "find(pattern=3): takes a text"),  # type: ignore
     (lambda: S.split_count(""), InvalidPlan, "split_count(by=''): nothing separates pieces"),

@@ -1,0 +1,121 @@
+"""`.dt.replace_time_zone`: the local time of a timestamp, read as the time of another zone.
+
+A local time is brought to an instant by one of two offsets: those of 16 hours before and after it,
+between which lies at most one change of the zone. Where an offset leads to an instant that has it,
+the instant is one of that local time:
+
+- one of them, or both with the same instant: the usual case;
+- both, with two instants: the clocks are set back, and show the local time twice;
+- none: the clocks are set forward, and skip it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fastfeat import dtypes
+from fastfeat.dtypes import NULL, DType, Unit
+from fastfeat.ir.parameters import Parameter, Text, Words
+from fastfeat.scalars import op
+from fastfeat.scalars.calendar import require_kind
+from fastfeat.scalars.integers import add_overflows
+from fastfeat.scalars.local_time import offset_at, offsets_around, within_table, zone_of
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.temporal import unit_of
+from fastfeat.scalars.value import (
+    TIME_AMBIGUOUS,
+    TIME_OUT_OF_RANGE,
+    TIME_SKIPPED,
+    ScalarFunction,
+    Value,
+    raise_status,
+)
+from fastfeat.scalars.whole import to_integer
+from fastfeat.scalars.zones import LARGEST_OFFSET, ZoneTable
+
+NEW_ZONE = Parameter(
+    "zone", Text(may_be_empty=False), "the zone of the local time; None for none", or_none=True
+)
+AMBIGUOUS = Parameter(
+    "ambiguous",
+    Words(("raise", "earliest", "latest", "null")),
+    "the instant of a local time that comes twice",
+    "raise",
+    hidden=True,
+)
+NON_EXISTENT = Parameter(
+    "non_existent",
+    Words(("raise", "null")),
+    "the instant of a local time that the clocks skip",
+    "raise",
+    hidden=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Instants:
+    """The instants of a local time, equal where it has one, and whether it has none."""
+
+    earliest: Value
+    latest: Value
+    is_skipped: Op
+
+
+def _result_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    (dtype,) = types
+    require_kind(dtype, ("timestamp",), "a timestamp")
+    zone_of(dtype, params["zone"])  # raises for a zone that does not exist
+    return NULL if dtype == NULL else dtypes.timestamp(unit_of(dtype), params["zone"])
+
+
+def _replace(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    (value,) = values
+    if value.dtype == NULL:
+        return value
+    unit = unit_of(value.dtype)
+    own, wanted = zone_of(value.dtype, None), zone_of(dtypes.timestamp(unit), params["zone"])
+    local = _shifted(value, offset_at(own, unit, within_table(own, unit, value.op)).ticks)
+    found = _instants(wanted, unit, local)
+    made = found.latest if params["ambiguous"] == "latest" else found.earliest
+    made = replace(made, dtype=dtypes.timestamp(unit, params["zone"]))
+    if params["ambiguous"] in ("raise", "null"):
+        is_twice = found.earliest.op.ne(found.latest.op)
+        made = _without(made, is_twice, params["ambiguous"], TIME_AMBIGUOUS)
+    return _without(made, found.is_skipped, params["non_existent"], TIME_SKIPPED)
+
+
+def _instants(zone: ZoneTable, unit: Unit, local: Value) -> Instants:
+    """Return the instants of a local time, given as if it were one of UTC."""
+    same = within_table(zone, unit, local.op)
+    old, new = offsets_around(zone, unit, same, LARGEST_OFFSET)
+    is_first = offset_at(zone, unit, same - to_integer(old)).ticks.eq(old)
+    is_second = offset_at(zone, unit, same - to_integer(new)).ticks.eq(new)
+    return Instants(
+        earliest=_shifted(local, -op.select(is_first, old, new)),
+        latest=_shifted(local, -op.select(is_second | ~is_first, new, old)),
+        is_skipped=~(is_first | is_second),
+    )
+
+
+def _shifted(value: Value, ticks: Op) -> Value:
+    """Return a time moved by a whole number in float64; a status beyond int64."""
+    by = to_integer(ticks)
+    total = value.op + by
+    beyond = add_overflows(value.op, by, total)
+    return raise_status(replace(value, op=total), beyond, TIME_OUT_OF_RANGE)
+
+
+def _without(value: Value, condition: Op, word: str, status: int) -> Value:
+    """Return the value where a condition does not hold: elsewhere missing, or with a status."""
+    if word == "null":
+        return replace(value, ok=value.ok & ~condition)
+    return raise_status(value, condition, status)
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {
+    "dt.replace_time_zone": ScalarFunction(
+        _result_type, _replace, parameters=(NEW_ZONE, AMBIGUOUS, NON_EXISTENT)
+    )
+}
