@@ -14,6 +14,7 @@ from fastfeat.arguments import Hints, explaining_methods
 from fastfeat.dtypes import DType
 from fastfeat.errors import (
     ContractBroken,
+    FastfeatError,
     InvalidData,
     InvalidPlan,
     LateRow,
@@ -26,6 +27,7 @@ from fastfeat.errors import (
 from fastfeat.io.arrow import Table, pa
 from fastfeat.ir.node import Column
 from fastfeat.ir.show import show
+from fastfeat.online.ask.prepared import PreparedAnswer
 from fastfeat.online.ask.results import (
     ALONE,
     check_form,
@@ -312,6 +314,37 @@ class Live(Generic[Face]):
             out,
             categories=categories,
         )
+
+    def answer_few(self, rows: Sequence[dict[str, Any]], *, keeps: bool) -> Sequence[Any] | None:
+        """Return the features of few rows, each an array as of one row; None for an unusual one.
+
+        Then nothing has changed: `features` or `process` of a table of the rows says what is wrong,
+        if anything is. It is how servers ask, for which tables cost more than features.
+
+        Args:
+            rows: a value by column of each; they do not see each other unless they are kept.
+            keeps: whether they then stand in the state, all of them or none, in one change.
+        """
+        try:
+            broken = [self._held(row)[1] for row in rows] if self._judged else ()
+            found = self._answered_few(rows, keeps=keeps)
+        except FastfeatError:
+            return None
+        if found is not None:
+            for one in broken:
+                self._count(one)
+            for row, features in zip(rows, found, strict=True):
+                self._noted(row, features)
+        return found
+
+    def _answered_few(self, rows: Sequence[dict[str, Any]], *, keeps: bool) -> list[Any] | None:
+        if self._sees_none:
+            if keeps and self._state.journal is not None:
+                return None
+            return [self._of_row(row) for row in rows]
+        state = self._state
+        answers = state.process_rows(rows) if keeps else state.features_of_rows(rows)
+        return None if answers is None else [_given_of(answer) for answer in answers]
 
     def explain(self, row: Any, *, at: Any = None) -> Any:
         """Return a report of what the features of a row come from; the state stays.
@@ -744,18 +777,17 @@ class Live(Generic[Face]):
 
     def _of_prepared_row(self, row: Any) -> Any:
         """Return the features of a row, where it is as usual and new to the state; else None."""
-        row_id = self._state.lowered.row_id
-        if type(row) is not dict or self._passed or (row_id is not None and row_id in row):
+        if type(row) is not dict:
             return None
-        found = self._state.features_of_row(cast("dict[str, Any]", row))
-        return found if found is None else found.get(ALONE, found)
+        found = self._state.features_of_rows([cast("dict[str, Any]", row)])
+        return None if found is None else _given_of(found[0])
 
     def _process_prepared_row(self, row: Any) -> Any:
         """Return the features of a row that then stands in the state; None if it is unusual."""
-        if type(row) is not dict or self._passed:
+        if type(row) is not dict:
             return None
-        found = self._state.process_row(cast("dict[str, Any]", row))
-        return found if found is None else found.get(ALONE, found)
+        found = self._state.process_rows([cast("dict[str, Any]", row)])
+        return None if found is None else _given_of(found[0])
 
     def _of_row(self, row: Mapping[str, Any]) -> Any:
         """Return the features of a row that sees no other, at the cost of `transform_row`."""
@@ -764,6 +796,11 @@ class Live(Generic[Face]):
         if ALONE in self._plans:
             return transform_row(self._plans[ALONE], row, tables=tables)
         return {name: transform_row(f, row, tables=tables) for name, f in self._plans.items()}
+
+
+def _given_of(answer: PreparedAnswer) -> Any:
+    """Return the features of one row as a user gets them: of several plans a dict by name."""
+    return answer.features.get(ALONE, answer.features)
 
 
 def rule_name(plan: str, rule: str) -> str:

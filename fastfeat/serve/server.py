@@ -223,6 +223,7 @@ class Process:
             lambda: service.served is not None,
             service.metrics.observed,
             service.load,
+            service.memory.note,
             self._lifespan,
         )
         try:
