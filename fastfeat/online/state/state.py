@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -259,6 +259,9 @@ class State:
     def close(self, *, discards: bool = False) -> None:
         """Have all on disk, and end.
 
+        That there is no room to compact is no error: all is on disk, and what was forgotten is
+        erased once the file is opened again, as `forget` has said.
+
         Args:
             discards: whether what is not on disk yet is left out.
         """
@@ -269,7 +272,8 @@ class State:
                 else:
                     if not self._unusable and not self._is_changing:
                         self.journal.flush()
-                        self.journal.settle(self.base)
+                        with suppress(StateError):
+                            self.journal.settle(self.base)
                     self.journal.close()  # of a state that was interrupted: whole calls alone
             self._unusable = self._unusable or "the state is closed. Open it again, by its path="
 
