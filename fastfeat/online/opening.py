@@ -45,7 +45,13 @@ def begin(state: State, path: str | os.PathLike[str], durability: Durability) ->
     plans, links = _artifacts(state.lowered.plans), audit.base(b"", base, state.settings)
     journal = Journal.create(path, plans, state.settings, base, durability, key=key, links=links)
     note(journal, audit)
+    _keep_changes(state, journal)
+
+
+def _keep_changes(state: State, journal: Journal) -> None:
+    """Have the changes of a state written to a journal, and looked up there."""
     state.journal = journal
+    state.kept_changes = lambda: (one.entry.change for one in journal.entries())
 
 
 def note(journal: Journal, audit: Audit) -> None:
@@ -88,7 +94,7 @@ def reopened(
         state = _state_of(journal, lowered)
         if state is None:
             state = _under_others(journal, lowered, time_ns)
-        state.journal = journal
+        _keep_changes(state, journal)
         return state
     except BaseException:
         journal.close()
