@@ -18,6 +18,7 @@ from fastfeat.errors import (
     HistoryMissing,
     InvalidData,
     InvalidPlan,
+    LateRow,
     StateError,
     TypeMismatch,
     UnknownColumn,
@@ -62,7 +63,9 @@ from fastfeat.online.row.judged_row import judge_one_row
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.online.state.arrivals import Wanted
 from fastfeat.online.state.changes import Base, Change, Durability, Late, Settings
+from fastfeat.online.state.held_up import HeldUp
 from fastfeat.online.state.known_rows import REMOVED_LATEST
+from fastfeat.online.state.lateness import LateBehind
 from fastfeat.online.state.order_clocks import ANY
 from fastfeat.online.state.state import Sizes, State
 from fastfeat.online.state.table_updates import table_types
@@ -565,6 +568,30 @@ class Live(Generic[Face]):
             error: what it has raised.
         """
         self._count({rule_name(error.plan, name): n for name, n in error.broken.items()})
+
+    def count_late(self, error: LateRow) -> None:
+        """Count a row of a call that was refused for being late; see `held_up`.
+
+        A call does not count it itself: whoever made it may try again without the row.
+
+        Args:
+            error: what it has raised.
+        """
+        if isinstance(error.behind, LateBehind):
+            self._state.late_counts.note([error.behind])
+
+    def held_up(self, *, is_due: bool = False, places: bool = True) -> list[HeldUp]:
+        """Return entities whose rows come late behind one row, ten or more of them, with that row.
+
+        A row whose time is ahead makes all later ones of its entity late. Rows that `late="drop"`
+        leaves out are counted, and those that `count_late` was told of.
+
+        Args:
+            is_due: whether only entities are given that have reached 10 late rows, 100, and so on,
+                since the last such call.
+            places: whether the file is searched for the offset that the row came from.
+        """
+        return self._state.held_up(is_due=is_due, places=places)
 
     @property
     def sizes(self) -> Sizes:

@@ -56,7 +56,13 @@ def begin(
     journal = Journal.create(path, plans, state.settings, base, durability, key=key, links=links)
     note(journal, audit)
     journal.keep_past(archiving)
+    _keep_changes(state, journal)
+
+
+def _keep_changes(state: State, journal: Journal) -> None:
+    """Have the changes of a state written to a journal, and looked up there."""
     state.journal = journal
+    state.kept_changes = lambda: (one.entry.change for one in journal.entries())
 
 
 def archiving_of(
@@ -125,7 +131,7 @@ def reopened(
             state = _under_others(journal, lowered, time_ns)
         elif journal.is_erasing:  # a process was killed before it was done
             journal.settle(state.base)
-        state.journal = journal
+        _keep_changes(state, journal)
         return state
     except BaseException:
         journal.close()

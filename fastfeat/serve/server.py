@@ -141,6 +141,7 @@ def run(
     service = Service(
         limits, name=name or Path(artifact).stem, durable=opening.waits_for_disk, read_only=follow
     )
+    service.said = tell
     service.drift = None if drift is None else DriftGauges(seconds_of(drift))
     watched = WatchedFile(Path(artifact), stamp_of(Path(artifact))) if watch else None
     fitted = load(artifact)
