@@ -18,6 +18,7 @@ from fastfeat.io.columns.keys import key_column, stored_array
 from fastfeat.io.columns.lists import list_column
 from fastfeat.io.columns.row_values import content_value, convert, list_value
 from fastfeat.io.columns.types import arrow_type, storage_type
+from fastfeat.io.sources.frames import columns_table
 from fastfeat.ir.scope import order_of, window_nodes
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.run.fitted import Fitted
@@ -89,7 +90,8 @@ def rows_table(
         else pa.chunked_array([pa.nulls(read.num_rows, given_type(dtype))])
         for name, dtype in types.items()
     }
-    return pa.table({**columns, **{name: read.column(name) for name in passed}})
+    columns |= {name: read.column(name) for name in passed}
+    return columns_table(columns, read.num_rows)
 
 
 def _one_row(row: Mapping[str, Any], types: Types, optional: set[str], passed: list[str]) -> Table:
@@ -100,7 +102,7 @@ def _one_row(row: Mapping[str, Any], types: Types, optional: set[str], passed: l
             f"plan reads.{did_you_mean(lacking[0], map(str, row))}"
         )
     arrays = {name: value_array(row.get(name), name, dtype) for name, dtype in types.items()}
-    return pa.table({**arrays, **{name: pa.array([row[name]]) for name in passed}})
+    return columns_table({**arrays, **{name: pa.array([row[name]]) for name in passed}}, 1)
 
 
 def rows_by_id(given: Any, types: Types, row_id: str, id_type: DType | None) -> Table:
