@@ -67,15 +67,15 @@ def _of_small(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile | No
     """
     ends = call("min_max", column).as_py()
     low, high, n_values = ends["min"], ends["max"], len(column) - column.null_count
-    if low is None or high - low >= _MOST_PLACES:
+    if low is None or high - low >= _MOST_PLACES or high >= 1 << 63:
         return None
     if high - low < 2 and abs(low) < 1 << 31:  # its multiples do not overflow the sum
         n_high = int(call("sum", column).as_py()) - n_values * low
         return _of_counts(layout, column, {low: n_values - n_high, low + 1: n_high})
     counts = np.zeros(high - low + 1, np.int64)
     for chunk in column.drop_null().chunks if column.null_count else column.chunks:
-        places = chunk.to_numpy() - low if low else chunk.to_numpy()
-        counts += np.bincount(places.astype(np.int64, copy=False), minlength=len(counts))
+        values = chunk.to_numpy().astype(np.int64, copy=False)  # 127 - -128 is no int8
+        counts += np.bincount(values - low if low else values, minlength=len(counts))
     return _of_counts(layout, column, dict(enumerate(counts.tolist(), low)))
 
 
