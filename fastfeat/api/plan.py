@@ -1251,6 +1251,8 @@ class FittedPlan:
         max_ahead: str | None = None,
         max_jump: str | int | None = None,
         durability: Durability | None = None,
+        archive: str | os.PathLike[str] | None = None,
+        keep_audit: str | None = None,
     ) -> Live[FittedPlan]:
         """Return the plan with a state of rows that arrive, each served with its past.
 
@@ -1274,6 +1276,12 @@ class FittedPlan:
                 longer than any silence. None sets no limit.
             durability: when a call is on disk: "commit" (the default) before it returns,
                 "interval" within a second, "checkpoint" once `Live.checkpoint` or `close` returns.
+            archive: a folder that keeps what a whole state replaces in the file (after `compact`,
+                automatic ones too, another plan, `forget`), so that `ff.replay` covers it. None
+                keeps nothing, or with `keep_audit` in a folder beside the file, named after it.
+            keep_audit: how long it is kept there, such as "90d", by this machine's clock from the
+                moment when a whole state replaced it. None keeps it for ever, where there is an
+                `archive`. Both are stored in the file, and may change when it is opened.
 
         `late`, `keep` and `max_ahead` are stored in the file: None takes those when it is opened.
         `max_jump` is not: give it each time.
@@ -1304,6 +1312,8 @@ class FittedPlan:
             max_ahead=max_ahead,
             max_jump=max_jump,
             durability=durability,
+            archive=archive,
+            keep_audit=keep_audit,
         )
 
     def learnt(self) -> dict[str, Any]:
