@@ -123,7 +123,16 @@ class ContractBroken(InvalidData):
 
 
 class LateRow(InvalidData):
-    """A row that is earlier than what its entity's state can still take."""
+    """A row that is earlier than what its entity's state can still take.
+
+    Args:
+        message: which row, and by how much.
+        behind: the row behind which it is late, as the state knows it; None where a row only asks.
+    """
+
+    def __init__(self, message: str, behind: object = None) -> None:
+        super().__init__(message)
+        self.behind = behind
 
 
 class LateOutcome(InvalidData):
