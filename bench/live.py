@@ -20,6 +20,7 @@ from typing import Any
 from bench import (
     environment,
     live_batches,
+    live_callers,
     live_figures,
     live_memory,
     live_opening,
@@ -64,6 +65,7 @@ PARTS: Mapping[str, Callable[[Any, Path], list[Figure]]] = {
     "plain": live_rows.measure_without_windows,
     "batches": live_batches.measure,
     "wire": live_wire.measure,
+    "callers": live_callers.measure,
     "opening": live_opening.measure,
     "memory": live_memory.measure,
 }

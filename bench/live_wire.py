@@ -7,8 +7,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench.compare import EXACT, require_equal
-from bench.live_rows import past_of
+from bench.live_rows import Past, past_of
 from bench.live_timing import Figure, in_turns
 from bench.timing import percentile
 
@@ -27,21 +27,30 @@ ADDED_S, P99_S = 100e-6, 10e-3
 
 def measure(sizes: Any, folder: Path) -> list[Figure]:
     """Return the figures of the server: one connection, then eight at a rate."""
+    past = past_of(sizes)
+    requests = [request_of({"rows": [row]}) for row in past.as_dicts]
+    live = past.fitted.online(past.rows)
+    with running_server(past, folder) as (_, port):
+        return _measured(sizes, past, live, requests, port)
+
+
+@contextmanager
+def running_server(past: Past, folder: Path) -> Iterator[tuple[int, int]]:
+    """Give the process and the port of a server over a past, which is ready; end it afterwards."""
     from fastfeat.demo.services import HOST, Service, end, free_port
 
-    past = past_of(sizes)
+    state = folder / f"{free_port()}.state"
     past.fitted.save(folder / "wire.fastfeat")
-    past.fitted.online(past.rows, path=folder / "wire.state").close()
+    past.fitted.online(past.rows, path=state).close()
     port, log = free_port(), folder / "server.log"
     command = [sys.executable, "-m", "fastfeat", "serve", str(folder / "wire.fastfeat")]
-    options = ["--state", str(folder / "wire.state"), "--host", HOST, "--port", str(port)]
+    options = ["--state", str(state), "--host", HOST, "--port", str(port)]
     server = Service("the server", [*command, *options], port, {}, log, True)
-    requests = [_request({"rows": [row]}) for row in past.as_dicts]
-    live = past.fitted.online(past.rows)
     try:
         server.start()
         _wait_until_ready(port)
-        return _measured(sizes, past, live, requests, port)
+        assert server.process is not None
+        yield server.process.pid, port
     finally:
         if server.process is not None:
             end(server.process)
@@ -51,7 +60,7 @@ def _measured(
     sizes: Any, past: Any, live: Any, requests: Sequence[bytes], port: int
 ) -> list[Figure]:
     n, group = len(requests), GROUP.format(n_rows_each=sizes.n_rows_each)
-    with closing(_connected(port)) as connection:
+    with closing(connected(port)) as connection:
 
         def over_the_wire(k: int) -> Any:
             return json.loads(_answer(connection, requests[k % n]))["features"][0]
@@ -87,7 +96,7 @@ def _at_a_rate(port: int, requests: Sequence[bytes], n_requests: int) -> list[fl
 
     def ask(number: int) -> None:
         try:
-            with closing(_connected(port)) as connection:
+            with closing(connected(port)) as connection:
                 for k in range(number, n_requests, N_CONNECTIONS):
                     due = begin + k / RATE
                     time.sleep(max(0.0, due - time.perf_counter()))
@@ -110,7 +119,7 @@ def _wait_until_ready(port: int) -> None:
     head = b"GET /v2/health/ready HTTP/1.1\r\nhost: bench\r\n\r\n"
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        with closing(_connected(port)) as connection:
+        with closing(connected(port)) as connection:
             connection.sendall(head)
             if b" 200 " in connection.recv(1 << 16)[:20]:
                 return
@@ -118,13 +127,15 @@ def _wait_until_ready(port: int) -> None:
     raise RuntimeError("the server is not ready after 60 s")
 
 
-def _connected(port: int) -> socket.socket:
+def connected(port: int) -> socket.socket:
+    """Return a connection to a server of this machine."""
     connection = socket.create_connection(("127.0.0.1", port), 30)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
 
-def _request(document: Any) -> bytes:
+def request_of(document: Any) -> bytes:
+    """Return a request for the features of rows, as it is sent."""
     body = json.dumps(document, default=lambda moment: moment.isoformat()).encode()
     head = (
         "POST /v1/features HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"

@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from typing import NamedTuple
 
 from fastfeat.errors import FastfeatError
@@ -89,6 +92,45 @@ def observing() -> Generator[dict[str, UsedKernel]]:
         yield used
     finally:
         _observers[:] = [other for other in _observers if other is not used]
+
+
+@dataclass(slots=True)
+class Spent:
+    """Seconds that this process has spent to compile and load kernels: once each, not once a row.
+
+    Args:
+        wall_s: seconds that passed.
+        cpu_s: seconds of processors, of all threads meanwhile.
+        depth: how many blocks are open, one within another.
+    """
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    depth: int = 0
+
+
+_spent = Spent()
+_spending = RLock()  # one kernel of a process is compiled at a time as it is
+
+
+def spent() -> tuple[float, float]:
+    """Return the seconds, and those of processors, that kernels have taken up to now."""
+    return _spent.wall_s, _spent.cpu_s
+
+
+@contextmanager
+def spending() -> Generator[None]:
+    """Add what a block takes to `spent`: it compiles or loads a kernel."""
+    with _spending:
+        _spent.depth += 1
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            _spent.depth -= 1
+            if not _spent.depth:
+                _spent.wall_s += time.perf_counter() - wall
+                _spent.cpu_s += time.process_time() - cpu
 
 
 def is_observed() -> bool:

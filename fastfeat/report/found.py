@@ -21,8 +21,8 @@ class Costs:
 
     Args:
         steps: of the plan.
-        wall_s: seconds that passed, in all.
-        cpu_s: seconds of processors, of all threads.
+        wall_s: seconds that passed, in all, without those in which kernels were made ready.
+        cpu_s: the same of processors, of all threads.
         n_rows: how many rows there were.
         n_compiled: how many kernels were compiled meanwhile.
         energy: of the machine.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -17,7 +16,7 @@ from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.guard import read_again
 from fastfeat.plan.run.lookup_tables import Tables
-from fastfeat.plan.run.step_costs import StepCost, measuring
+from fastfeat.plan.run.step_costs import StepCost, measuring, times_without_kernels
 from fastfeat.progress import Step, doing
 from fastfeat.quality.checking import check
 from fastfeat.quality.drift import Drift, compared
@@ -160,10 +159,10 @@ def _measured(
             counted_rows[:] = [counted_rows[0].merge(part) if counted_rows else part]
 
     taken = energy_meter()
-    wall, cpu = time.perf_counter(), time.process_time()
+    begin = times_without_kernels()
     with observing() as used, measuring() as costs:
         each_piece(fitted, _wanted(fitted, then), rows.data, (), take, **rows.sides)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    wall, cpu = (now - then for now, then in zip(times_without_kernels(), begin, strict=True))
     n_compiled = sum(kernel.is_compiled for kernel in used.values())
     measured = Costs(costs.steps, wall, cpu, n_rows, n_compiled, taken())
     return first[0], counted_rows[0] if counted_rows else None, measured

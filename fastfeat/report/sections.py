@@ -157,9 +157,9 @@ def costs_section(found: Found) -> str:
     ]
     rows.append([others[0], "", "", *_times(others[1], others[2], costs)])
     compiled = (
-        f" {counted(costs.n_compiled, 'kernel')} compiled meanwhile, within these times."
+        f" {counted(costs.n_compiled, 'kernel')} compiled meanwhile: these times leave that out."
         if costs.n_compiled
-        else " Kernels that this process had not run before are loaded within these times."
+        else ""
     )
     told = (
         f"Measured in the one run over {counted(costs.n_rows, 'row')} that this report rests on: "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64, DType
-from fastfeat.errors import ColumnConstant, FastfeatWarning
+from fastfeat.errors import ColumnConstant, FastfeatWarning, InvalidData
 from fastfeat.ir.parameters import Parameter, Real
 from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op, whole
@@ -30,6 +31,11 @@ def _warn_constant(values: Sequence[Any], params: Mapping[str, Any]) -> Fastfeat
     if len(values) < 2:  # the spread is learnt per key, and is no constant
         return None
     spread, level = values
+    if spread is not None and math.isinf(spread):
+        raise InvalidData(
+            "ranges over more than the greatest float, so that its scale is infinite. Divide it "
+            "before, such as by 4, or clip it"
+        )
     if spread is None or level is None or spread > 8 * EPSILON * abs(level):
         return None
     return ColumnConstant(

@@ -21,7 +21,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 JSON = b"application/json"
-CLOSES = (b"connection", b"close")
+_CLOSES = (b"connection", b"close")
 _GONE = 499
 """The status under which a request is counted whose caller went away."""
 _BODY_SECONDS = 30.0
@@ -146,6 +146,7 @@ class App:
         is_ready: whether the plan is loaded.
         observed: is told of each answer.
         load: what is not answered yet.
+        released: is told how many bytes of a body are needed no more.
         lifespan: begins with the server, and ends with it.
     """
 
@@ -155,6 +156,7 @@ class App:
     is_ready: Callable[[], bool]
     observed: Observed
     load: Load
+    released: Callable[[int], None]
     lifespan: Callable[[Receive, Send], Awaitable[None]]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -165,7 +167,7 @@ class App:
         start = time.perf_counter()
         found = self.route(scope["path"])
         name = "none" if found is None else found[0].name
-        body, error = Body(receive, self.limits.body, self.load), ""
+        body, error = Body(receive, dict(scope["headers"]), self.limits, self.load), ""
         try:
             if found is None:
                 raise Refusal(
@@ -176,10 +178,10 @@ class App:
             self.observed(name, _GONE, time.perf_counter() - start, "Disconnected")
             return
         except Exception as raised:  # a defect of ours is told too, and the log says where
-            refusal = refusal_of(raised, name)
-            answer, error = answer_of(refusal), refusal.kind
+            answer, error = _refused(raised, name)
         finally:
             self.load.n_bytes -= body.n_bytes
+            self.released(body.n_bytes)
         await _send(answer, body, scope["method"] == "HEAD", send)
         self.observed(name, answer.status, time.perf_counter() - start, error)
 
@@ -196,18 +198,18 @@ class App:
             allowed = ", ".join(route.handlers)
             headers = ((b"allow", allowed.encode()),)
             raise Refusal(405, "MethodNotAllowed", f"this address takes {allowed}", headers=headers)
-        headers = dict(scope["headers"])
+        headers = body.headers
         if self.token is not None and not route.is_open:
             check_token(headers.get(b"authorization", b""), self.token)
         if route.always:
-            content = await body.read(headers) if method == "POST" else b""
+            content = await body.read() if method == "POST" else b""
             return await handler(_request(name, headers, scope, content))
         if not self.is_ready():
             raise Refusal(503, "NotReady", "the plan is being loaded", retry_after=1)
         load = self.load
         check_load(load, self.limits)
-        content = await body.read(headers) if method == "POST" else b""
-        check_load(load, self.limits)
+        content = await body.read() if method == "POST" else b""
+        check_load(load, self.limits)  # others have come meanwhile
         load.requests += 1
         try:
             await asyncio.sleep(0)  # requests that came at once are seen before one is computed
@@ -237,25 +239,41 @@ def check_load(load: Load, limits: Limits) -> None:
 
 
 class Body:
-    """The body of a request, which is read up to a limit."""
+    """The body of a request, which is read up to a limit.
 
-    def __init__(self, receive: Receive, most: int, load: Load) -> None:
-        self._receive = receive
-        self._most = most
-        self._load = load
+    Args:
+        receive: gives its parts.
+        headers: of the request, by name, in lower case.
+        limits: what is taken at most, of one body and of all together.
+        load: counts the bytes of all bodies: those that are announced, or have come.
+    """
+
+    def __init__(
+        self, receive: Receive, headers: Mapping[bytes, bytes], limits: Limits, load: Load
+    ) -> None:
+        self.headers = headers
         self.n_bytes = 0
+        """Bytes of it that are counted in the load."""
+        self._receive = receive
+        self._limits = limits
+        self._load = load
+        self._n_taken = 0
         self._ended = False
 
-    async def read(self, headers: Mapping[bytes, bytes]) -> bytes:
+    @property
+    def is_left(self) -> bool:
+        """Whether some of it may come still, which nobody reads."""
+        announced = self.headers.get(b"content-length", b"0") != b"0"
+        return not self._ended and (announced or b"transfer-encoding" in self.headers)
+
+    async def read(self) -> bytes:
         """Return it.
 
         Raises:
-            Refusal: it is larger than the limit, or does not come.
+            Refusal: it is larger than the limit, or all bodies together are, or it does not come.
             ConnectionResetError: the caller went away.
         """
-        announced = headers.get(b"content-length")
-        if announced is not None and int(announced) > self._most:
-            raise self._too_large()
+        self._count(int(self.headers.get(b"content-length", 0)))
         parts: list[bytes] = []
         try:
             async with asyncio.timeout(_BODY_SECONDS):
@@ -263,7 +281,7 @@ class Body:
                     parts.append(self._taken(await self._receive()))
         except TimeoutError:
             told = f"the body did not arrive within {_BODY_SECONDS:g} seconds"
-            raise Refusal(408, "BodyTooSlow", told, headers=(CLOSES,)) from None
+            raise Refusal(408, "BodyTooSlow", told) from None
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _taken(self, message: dict[str, Any]) -> bytes:
@@ -271,25 +289,42 @@ class Body:
             raise ConnectionResetError
         part: bytes = message.get("body", b"")
         self._ended = not message.get("more_body")
-        self.n_bytes += len(part)
-        self._load.n_bytes += len(part)
-        if self.n_bytes > self._most:
-            raise self._too_large()
+        self._n_taken += len(part)
+        self._count(self._n_taken)
         return part
 
-    async def drain(self) -> None:
-        """Read what is left of it, for a while, and forget it."""
+    def _count(self, n_bytes: int) -> None:
+        """Have so many bytes of it counted, where that is more than are counted already.
+
+        Raises:
+            Refusal: it has too many, or all bodies together do: the newest is refused.
+        """
+        if n_bytes > self._limits.body:
+            told = f"the body has more than {self._limits.body:,} bytes"
+            raise Refusal(413, "BodyTooLarge", told)
+        more = max(0, n_bytes - self.n_bytes)
+        if self._load.n_bytes + more > self._limits.waiting_bytes:
+            told = (
+                f"the bodies of all requests that wait have {self._limits.waiting_bytes:,} bytes, "
+                "and no more are taken. Come again later"
+            )
+            raise Refusal(429, "Overloaded", told, retry_after=1)
+        self.n_bytes += more
+        self._load.n_bytes += more
+
+    async def drain(self, seconds: float) -> None:
+        """Read what is left of it, for a while, and forget it.
+
+        Args:
+            seconds: 0 for what is there, without a wait.
+        """
         try:
-            async with asyncio.timeout(_DRAIN_SECONDS):
+            async with asyncio.timeout(seconds):
                 while not self._ended:
                     message = await self._receive()
                     self._ended = not message.get("more_body")
         except TimeoutError:
             pass
-
-    def _too_large(self) -> Refusal:
-        told = f"the body has more than {self._most:,} bytes"
-        return Refusal(413, "BodyTooLarge", told, headers=(CLOSES,))
 
 
 def check_token(given: bytes, token: bytes) -> None:
@@ -322,7 +357,20 @@ def answer_of(refusal: Refusal) -> Answer:
     return Answer(write_json(refusal.document), JSON, headers, refusal.status)
 
 
+def _refused(error: Exception, route: str) -> tuple[Answer, str]:
+    """Return the answer to a request that an error ended, and the kind of it.
+
+    The error goes with its frames, which hold what has come of the body.
+    """
+    refusal = refusal_of(error, route)
+    return answer_of(refusal), refusal.kind
+
+
 async def _send(answer: Answer, body: Body, head_only: bool, send: Send) -> None:
+    """Send an answer; where some of the body is left, close the connection after it."""
+    if body.is_left and b"expect" not in body.headers:  # who expects sends it when told to
+        await body.drain(0)
+    is_left = body.is_left
     await send(
         {
             "type": "http.response.start",
@@ -331,12 +379,13 @@ async def _send(answer: Answer, body: Body, head_only: bool, send: Send) -> None
                 (b"content-type", answer.content_type),
                 (b"content-length", str(len(answer.body)).encode()),
                 *answer.headers,
+                *([_CLOSES] if is_left else ()),
             ],
         }
     )
     content = b"" if head_only else answer.body
-    if CLOSES in answer.headers:  # its body still comes: closed at once, the answer is not read
+    if is_left:  # closed at once, while its body comes, the answer would not be read
         await send({"type": "http.response.body", "body": content, "more_body": True})
-        await body.drain()
+        await body.drain(_DRAIN_SECONDS)
         content = b""
     await send({"type": "http.response.body", "body": content})

@@ -43,10 +43,9 @@ def features_of(service: Service) -> Handler:
         names, given = asked.get("names"), asked.get("rows")
         checked_names(service.now, names)
         rows = as_list(given, ROWS)
-        if names is None and len(rows) == 1:
-            single = service.row(rows[0], update=update)
-            if single is not None:
-                return _json_answer(single, [single.features], None)
+        few = None if names is not None else await service.few(rows, update=update)
+        if few is not None:
+            return _json_answer(few, few.features, None)
         table = service.now.reader.table(rows)
         found = await service.features(table, update=update)
         wanted = checked_names(found.by, names)

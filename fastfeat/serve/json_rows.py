@@ -11,6 +11,7 @@ from fastfeat.errors import counted, did_you_mean, shortened
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns import json_values
 from fastfeat.io.columns.types import UnsupportedType, arrow_type
+from fastfeat.io.sources.frames import columns_table
 from fastfeat.serve.json_text import as_list
 from fastfeat.serve.refusals import Refusal
 
@@ -52,12 +53,12 @@ class RowReader:
             for name, dtype in self.columns.items()
             if (values := _values(rows, name, name in self.late)) is not None
         }
-        if not arrays:
+        if not arrays and self.columns:
             raise self.reads_none(rows[0])
         for name in self.passed:
             if (values := _values(rows, name, False)) is not None:
                 arrays[name] = _passed(values, name)
-        return pa.table(arrays)
+        return columns_table(arrays, len(rows))
 
     @property
     def empty(self) -> Table:
@@ -78,10 +79,10 @@ class RowReader:
             for name, dtype in self.columns.items()
             if name in columns
         }
-        if not arrays:
+        if not arrays and self.columns:
             raise self.reads_none(columns)
         arrays |= {name: _passed(columns[name], name) for name in self.passed if name in columns}
-        return pa.table(arrays)
+        return columns_table(arrays, n_rows)
 
     def reads_none(self, given: Iterable[str]) -> Refusal:
         """Return the refusal of rows of which no column is read."""

@@ -185,7 +185,7 @@ def _rows(inputs: Any, served: ServedPlan) -> Table:
         if name in arrays:
             raise Refusal(400, "InvalidRequest", f"two tensors are called {name!r}", column=name)
         arrays[name] = _array(values, name, dtype, reader.columns.get(name))
-    if not arrays or not any(name in reader.columns for name in arrays):
+    if not arrays or (reader.columns and not any(name in reader.columns for name in arrays)):
         near = next(filter(None, (did_you_mean(name, reader.columns) for name in arrays)), "")
         raise Refusal(400, "UnknownColumn", f"no tensor is a column that the plan reads.{near}")
     return pa.table(arrays)

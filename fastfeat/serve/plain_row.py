@@ -1,6 +1,6 @@
-"""One row of JSON on the short way: as the dict that a live plan takes, to the floats it gives.
+"""A row of JSON on the short way: as the dict that a live plan takes, to the floats it gives.
 
-What is not plain goes the general way, as a table of one row, which tells what is wrong with it.
+What is not plain goes the general way, in a table, which tells what is wrong with it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class PlainRow:
     Args:
         converting: of each column that a row must have, what makes a value of it.
         optional: the same of late columns.
-        ids: columns that are passed on.
+        ids: columns that are passed on, which rows may lack.
         writing: of each feature, what makes of a float what stands in JSON.
     """
 
@@ -52,19 +52,32 @@ class PlainRow:
         try:
             found = {name: convert(row[name]) for name, convert in self.converting}
             for name in self.ids:
-                found[name] = row[name]
+                if name in row:
+                    found[name] = row[name]
             for name, convert in self.optional:
                 found[name] = convert(row.get(name))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise NotPlain from None
         return found
 
-    def written(self, features: Any, names: Sequence[str]) -> list[Any]:
+    def read_few(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return rows as a live plan takes them.
+
+        Raises:
+            NotPlain: one is not plain, or lacks a column that another has.
+        """
+        found = [self.read(row) for row in rows]
+        if any(len(one) != len(found[0]) for one in found):
+            raise NotPlain
+        return found
+
+    def written(self, features: Any, names: Sequence[str], row: int = 0) -> list[Any]:
         """Return features as they stand in JSON.
 
         Args:
             features: of a row, as floats.
             names: of them.
+            row: its number in the request, for messages.
 
         Raises:
             Refusal: one is infinite.
@@ -73,7 +86,7 @@ class PlainRow:
         for k, value in enumerate(values):
             if value - value != 0.0:  # NaN, or infinite
                 if math.isinf(value):
-                    raise infinite(names[k], 0, value)
+                    raise infinite(names[k], row, value)
                 values[k] = None
         return [write(value) for write, value in zip(self.writing, values, strict=True)]
 

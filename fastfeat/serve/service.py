@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.errors import ContractBroken, Overflow
+from fastfeat.errors import ContractBroken, LateRow
 from fastfeat.io.arrow import Table
 from fastfeat.io.prometheus import Durations
 from fastfeat.online.drift_gauges import DriftGauges
 from fastfeat.online.live import Live
+from fastfeat.online.state.prepared_arrival import FEW
 from fastfeat.serve.app import Limits, Load, check_load
+from fastfeat.serve.idle_memory import IdleMemory
 from fastfeat.serve.plain_row import NotPlain
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.served_plan import ServedPlan
-from fastfeat.serve.work import CallResult, Kind, Work
+from fastfeat.serve.work import CallResult, Kind, NeedsTable, PlainRows, Work
+
+
+def _not_told(text: str) -> None:
+    """Tell nobody."""
 
 
 class Metrics:
@@ -59,12 +65,15 @@ class Service:
         self.drift: DriftGauges | None = None
         """Gauges of the rows that are answered; None where they are not compared."""
         self.load = Load()
+        self.memory = IdleMemory(lambda: not (self.load.requests or self.load.n_bytes))
         self.limits = limits
         self.name = name
         self.read_only = read_only
         self.started = time.time()
         self.refused = ""
         """Why the latest artifact was refused; empty where it was taken."""
+        self.said: Callable[[str], None] = _not_told
+        """Is told of entities that one row holds up."""
         self.is_lost = False
         """Whether the state that another process writes cannot be read any more."""
 
@@ -86,34 +95,31 @@ class Service:
         """Return the features of rows, which then stand in the state if asked to."""
         return await self.call("process" if update else "features", rows)
 
-    def row(self, row: Any, *, update: bool) -> CallResult | None:
-        """Return the features of one row as JSON has them; None where it goes the general way.
+    async def few(self, rows: Sequence[Any], *, update: bool) -> CallResult | None:
+        """Return the features of few rows as JSON has them; None where a table is needed.
 
         Args:
-            row: as it was sent.
-            update: whether it then stands in the state.
+            rows: as they were sent.
+            update: whether they then stand in the state.
 
         Raises:
-            FastfeatError: of the row.
             Refusal: a feature is infinite, or another process writes the state.
         """
         plain_row = self.now.plain_row
-        if plain_row is None or self.load.requests > 1:
+        if plain_row is None or not 1 <= len(rows) <= FEW:
             return None
         if update:
             self._check_writes()
         kind: Kind = "process" if update else "features"
         try:
-            found = self.work.call_row(kind, plain_row.read(row))
-        except (NotPlain, Overflow):  # whose integers a float does not hold, too
+            given = PlainRows(plain_row.read_few(rows))
+            found = await self.work.call(kind, given, alone=True)
+        except (NotPlain, NeedsTable):
             return None
-        except ContractBroken as error:
-            self.now.live.count_refused(error)
-            raise
-        if found is None:
-            return None
-        self.metrics.rows(kind, 1)
-        written = plain_row.written(found.features, found.by.columns)
+        self.metrics.rows(kind, len(rows))
+        assert found.by.plain_row is not None
+        write, names = found.by.plain_row.written, found.by.columns
+        written = [write(one, names, k) for k, one in enumerate(found.features)]
         return replace(found, features=written)
 
     async def call(self, kind: Kind, rows: Table) -> CallResult:
@@ -128,6 +134,9 @@ class Service:
             found = await self.work.call(kind, rows, alone=self.load.requests <= 1)
         except ContractBroken as error:
             self.now.live.count_refused(error)
+            raise
+        except LateRow as error:
+            self._count_late(error)
             raise
         self.metrics.rows(kind, rows.num_rows)
         return found
@@ -149,6 +158,13 @@ class Service:
         self.metrics.rows(kind, n_rows)
         return found
 
+    def _count_late(self, error: LateRow) -> None:
+        """Count a late row, and tell of an entity that one row holds up."""
+        live = self.now.live
+        live.count_late(error)
+        for held in live.held_up(is_due=True, places=False):
+            self.said(str(held))
+
     def begin(self, n_bytes: int) -> None:
         """Count a request that does not come by HTTP among those that wait.
 
@@ -163,6 +179,7 @@ class Service:
         """Count it no more."""
         self.load.requests -= 1
         self.load.n_bytes -= n_bytes
+        self.memory.note(n_bytes)
 
     def _check_writes(self) -> None:
         if self.read_only:

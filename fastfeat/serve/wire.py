@@ -20,6 +20,8 @@ except ModuleNotFoundError as error:
     ) from None
 
 _HEAD_BYTES = 64 << 10
+_PIECE_BYTES = 16 << 10
+"""So much of what has come is read at once: a head is longer by at most as much."""
 _HEAD_SECONDS = 10.0
 _IDLE_SECONDS = 75
 _END_SECONDS = 10
@@ -28,9 +30,13 @@ MOST_CONNECTIONS = 900
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection: it ends where a request does not begin, or its head does not end, in time."""
+    """One connection: it ends where a request does not begin, or its head does not end, in time.
+
+    All that comes between bytes of bodies is bounded: heads, trailers, the sizes of chunks.
+    """
 
     _n_head = 0
+    """Bytes since a request began or ended, or since the last byte of its body."""
     _in_head = True
     _limit: asyncio.TimerHandle | None = None
 
@@ -47,22 +53,36 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read what has come."""
-        super().data_received(data)
-        if self._in_head:
-            self._n_head += len(data)
+        """Read what has come, piece by piece."""
+        for begin in range(0, len(data), _PIECE_BYTES):
+            piece = data[begin : begin + _PIECE_BYTES] if len(data) > _PIECE_BYTES else data
+            self._n_head += len(piece)
+            super().data_received(piece)
+            if self.transport.is_closing():
+                return
             if self._n_head > _HEAD_BYTES:
                 self._end(
                     b"431 Request Header Fields Too Large",
                     "HeadTooLarge",
                     f"the head of the request has more than {_HEAD_BYTES} bytes",
                 )
+                return
 
     def on_message_begin(self) -> None:
         """Note that a request begins."""
         super().on_message_begin()
         self._in_head, self._n_head = True, 0
         self._wait()
+
+    def on_body(self, body: bytes) -> None:
+        """Note that some of its body has come."""
+        self._n_head = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note that it has ended."""
+        self._n_head = 0
+        super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         """Note that its head has ended."""

@@ -1,11 +1,11 @@
 """Work of a live plan: calls from many requests, some together, none of them on the loop for long.
 
-A lone small request is computed where it arrives: to hand it to a thread costs more than its
-features. Others wait in a lane, which does those that stand next to each other together: events
-that are put into the state share one commit, and rows that ask share one call (of eight that cost
-is 1.1 times that of one). What each is answered is the same, since events go row by row, and rows
-that ask do not see each other. What takes long, or waits for the disk, is done in a thread; large
-batches have a lane of their own.
+Few plain rows are computed where they arrive, however many callers there are: to hand them to a
+thread, or to make a table of them, costs more than their features. A lone small table is, too.
+Others wait in a lane, which does those that stand next to each other together: events that are put
+into the state share one commit, and tables of rows that ask share one call. The answers are the
+same, since events go row by row, and rows that ask do not see each other. Calls that take long, or
+wait for the disk, run in a thread; large batches have a lane of their own.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal, TypeVar
 
 from fastfeat.errors import FastfeatError
@@ -33,7 +34,26 @@ _INLINE_SECONDS = 0.004
 _FORGOTTEN = 3
 """One call that took longer than so many times that counts as this, and is soon forgotten."""
 _TOGETHER = 1000
-"""Rows of requests that are computed together."""
+"""Rows of requests that are computed together, of tables; of plain rows `SMALL`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainRows:
+    """Few rows, each as the dict that a live plan takes.
+
+    Args:
+        rows: the dicts.
+    """
+
+    rows: Sequence[dict[str, Any]]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+
+class NeedsTable(Exception):
+    """Plain rows of which one is unusual, or wrong: nothing was done, and a table tells more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +67,16 @@ class Job:
     """
 
     kind: Kind
-    rows: Table
+    rows: Table | PlainRows
     done: asyncio.Future[CallResult]
+
+    def is_like(self, other: Job) -> bool:
+        """Return whether this and another one can be computed together."""
+        if self.kind != other.kind:
+            return False
+        if isinstance(self.rows, PlainRows) or isinstance(other.rows, PlainRows):
+            return type(self.rows) is type(other.rows)
+        return self.rows.schema.equals(other.rows.schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +84,7 @@ class CallResult:
     """The result of a call, and the plan that was served as it was computed.
 
     Args:
-        features: of the rows; None of "update".
+        features: of the rows: a table, or of plain rows a float array of each; None of "update".
         by: what was served.
         link: the last link of the audit by then; empty where the state was asked alone.
     """
@@ -66,9 +94,21 @@ class CallResult:
     link: bytes = b""
 
 
-def call(served: ServedPlan, kind: Kind, rows: Table) -> Table | None:
-    """Return the features of rows by the plan that is served; None of "update"."""
+def call(served: ServedPlan, kind: Kind, rows: Table | PlainRows) -> Any:
+    """Return the features of rows by the plan that is served; None of "update".
+
+    Raises:
+        NeedsTable: they are plain rows of which one is unusual.
+        FastfeatError: of a table.
+    """
     live = served.live
+    if isinstance(rows, PlainRows):
+        found = None
+        if served.plain_row is not None:
+            found = live.answer_few(rows.rows, keeps=kind == "process")
+        if found is None:
+            raise NeedsTable
+        return [served.own(one) for one in found]
     match kind:
         case "features":
             return served.own(live.features(rows))
@@ -86,21 +126,23 @@ def call_together(served: ServedPlan, jobs: Sequence[Job]) -> list[Any]:
     """
     if len(jobs) == 1:
         return [_call_alone(served, jobs[0])]
-    rows = pa.concat_tables([job.rows for job in jobs]).combine_chunks()
     try:
-        found = call(served, jobs[0].kind, rows)
-    except FastfeatError:
+        found = call(served, jobs[0].kind, _joined([job.rows for job in jobs]))
+    except (FastfeatError, NeedsTable):
         return [_call_alone(served, job) for job in jobs]
     except Exception as error:  # a defect: whether it was applied is not known, so none is tried
         return [error] * len(jobs)
     if found is None:
         return [None] * len(jobs)
-    parts: list[Table] = []
-    first = 0
-    for job in jobs:
-        parts.append(found.slice(first, job.rows.num_rows))
-        first += job.rows.num_rows
-    return parts
+    ends = list(accumulate(len(job.rows) for job in jobs))
+    return [found[end - len(job.rows) : end] for end, job in zip(ends, jobs, strict=True)]
+
+
+def _joined(parts: Sequence[Table | PlainRows]) -> Table | PlainRows:
+    plain = [part for part in parts if isinstance(part, PlainRows)]
+    if plain:
+        return PlainRows([row for part in plain for row in part.rows])
+    return pa.concat_tables(parts).combine_chunks()
 
 
 def _call_alone(served: ServedPlan, job: Job) -> Any:
@@ -215,12 +257,9 @@ class Lane:
             if job.done.done():  # no one waits any more
                 waiting.popleft()
                 continue
-            n_rows += job.rows.num_rows
-            if jobs and (
-                job.kind != jobs[0].kind
-                or n_rows > _TOGETHER
-                or not job.rows.schema.equals(jobs[0].rows.schema)
-            ):
+            n_rows += len(job.rows)
+            most = SMALL if isinstance(job.rows, PlainRows) else _TOGETHER
+            if jobs and (n_rows > most or not job.is_like(jobs[0])):
                 break
             jobs.append(waiting.popleft())
         return jobs
@@ -258,7 +297,7 @@ class Work:
         """The number of calls that wait for a thread."""
         return sum(lane.n_waiting for lane in self._lanes)
 
-    async def call(self, kind: Kind, rows: Table, *, alone: bool) -> CallResult:
+    async def call(self, kind: Kind, rows: Table | PlainRows, *, alone: bool) -> CallResult:
         """Return the features of rows by the plan that is served; None of "update".
 
         Args:
@@ -267,38 +306,20 @@ class Work:
             alone: whether no other request waits.
 
         Raises:
-            FastfeatError: of the rows.
+            NeedsTable: they are plain rows of which one is unusual.
+            FastfeatError: of a table.
         """
-        is_quick = rows.num_rows <= _INLINE_ROWS and self._is_here(kind)
-        if is_quick and alone and self._is_idle():
+        is_quick = isinstance(rows, PlainRows) or (alone and len(rows) <= _INLINE_ROWS)
+        if is_quick and self._is_here(kind) and self._is_idle():
             served, start = self._served(), time.thread_time()
             try:
                 return CallResult(call(served, kind, rows), served, _link(served, kind))
             finally:
                 self._learn(time.thread_time() - start)
         done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
-        lane = self._small if rows.num_rows <= SMALL else self._large
+        lane = self._small if len(rows) <= SMALL else self._large
         lane.add(Job(kind, rows, done))
         return await done
-
-    def call_row(self, kind: Kind, row: Mapping[str, Any]) -> CallResult | None:
-        """Return the features of one row as floats; None where it must wait.
-
-        Args:
-            kind: "features" or "process".
-            row: a value by column, as a live plan takes it.
-
-        Raises:
-            FastfeatError: of the row.
-        """
-        if not self._is_here(kind) or not self._is_idle():
-            return None
-        served, start = self._served(), time.thread_time()
-        try:
-            ask = served.live.features if kind == "features" else served.live.process
-            return CallResult(served.own(ask(row)), served, _link(served, kind))
-        finally:
-            self._learn(time.thread_time() - start)
 
     async def apart(self, function: Callable[[], Result]) -> Result:
         """Return the result of a function that takes long, in a thread beside the lanes."""

@@ -105,10 +105,11 @@ async def served(
     route = Route("features", {"POST": handler})
     app = App(
         lambda _: (route, ""), LIMITS, None, lambda: ready,
-        lambda *told: counted.append(told), load, nothing,
+        lambda *told: counted.append(told), load, lambda n: None, nothing,
     )  # fmt: skip
     scope = {
-        "type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [],
+        "type": "http", "method": "POST", "path": "/", "query_string": b"",
+        "headers": [(b"transfer-encoding", b"chunked")],
     }  # fmt: skip
     await app(scope, receive, send)
     assert len(counted) == 1

@@ -297,8 +297,9 @@ def test_metrics_tell_rows_that_break_rules_those_that_only_warn_too() -> None:
                 await service.call("features", rows)
         together = (service.work.call("process", pa.table({"x": [x]}), alone=False) for x in (1, 2))
         await asyncio.gather(*together)
+        assert await service.few([{"x": -1.0}], update=True) is None
         with pytest.raises(ff.errors.ContractBroken):
-            service.row({"x": -1.0}, update=True)
+            await service.call("process", pa.table({"x": [-1.0]}))
 
     asyncio.run(asked())
     service.work.close()
@@ -316,7 +317,7 @@ def test_metrics_tell_the_drift_of_the_rows_that_were_answered() -> None:
 
     async def asked() -> str:
         for _ in range(200):
-            service.row({"x": 11.0}, update=False)
+            assert await service.few([{"x": 11.0}], update=False) is not None
         await service.call("process", pa.table({"x": [11.0] * 50}))
         return (await metrics_of(service)(Request("", "", {}, b"", b""))).body.decode()
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from fastfeat_kernels.load import Kernel, load_object
 
-from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, is_observed, note
+from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, is_observed, note, spending
 from fastfeat.engine.sources import (
     Import,
     Places,
@@ -78,7 +78,8 @@ def cached_kernel(text: str, compile_kernel: Compile) -> Kernel:
         with _lock:
             kernel, is_compiled = _loaded.get(key), False
             if kernel is None or (is_observed() and not _is_kept(key)):
-                kernel, is_compiled = _load_or_compile(key, text, compile_kernel)
+                with spending():
+                    kernel, is_compiled = _load_or_compile(key, text, compile_kernel)
                 _loaded[key] = kernel
             note(key, UsedKernel(_name(text), is_compiled, _is_kept(key)))
     return kernel

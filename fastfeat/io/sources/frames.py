@@ -170,6 +170,15 @@ def rows_only(n_rows: int) -> Table:
     return pa.Table.from_arrays([pa.nulls(n_rows)], ["none"]).select([])
 
 
+def columns_table(columns: Mapping[str, Any], n_rows: int) -> Table:
+    """Return columns as a table that keeps its number of rows, also where there is no column.
+
+    Then it has one of nulls: without any, Arrow loses rows that are taken, joined, or sliced to
+    the end.
+    """
+    return pa.table(dict(columns) or {"": pa.nulls(n_rows)})
+
+
 def check_unique(labels: Sequence[Any], wanted: Sequence[str]) -> None:
     """Raise if one of the wanted names occurs twice among the labels."""
     if len(set(labels)) == len(labels):

@@ -94,6 +94,7 @@ def _located(text: str, suffix: str | None) -> list[Located]:
     if found.type == kinds.File:
         return [_file(filesystem, found, prefix, "")]
     if found.type == kinds.Directory:
+        _check_above(filesystem, path)
         return _in_folders(filesystem, [path], path, text, prefix, suffix)
     if WILD.search(path):
         return _matching(filesystem, path, text, prefix, suffix)
@@ -321,12 +322,45 @@ def _infos(filesystem: Any, folder: str, text: str, *, recursive: bool = False) 
     selector = _fs().FileSelector(folder, allow_not_found=True, recursive=recursive)
     with naming(text, filesystem):
         found = filesystem.get_file_info(selector)
+    for info in found:
+        _check_no_log(info)
+    with naming(text, filesystem):
         if filesystem.type_name != "local" or not os.path.isdir(folder):
             return found
         with os.scandir(folder) as entries:
             links = [of.name for of in entries if of.is_symlink() and not os.path.exists(of)]
         paths = (f"{folder.rstrip('/')}/{name}" for name in links)
         return [*found, *(_fs().FileInfo(path, _fs().FileType.NotFound) for path in paths)]
+
+
+def _check_no_log(info: Any) -> None:
+    """Raise where a folder is the log of a table: its files hold rows that were deleted, too.
+
+    Raises:
+        InvalidData: it says what to give instead.
+    """
+    above, _, name = info.path.rpartition("/")
+    above, _, folder = above.rpartition("/") if name.endswith(".metadata.json") else (above, "", "")
+    kind = _LOGS.get(f"{folder}/*.metadata.json" if folder else name)
+    if kind is not None and (folder or info.type == _fs().FileType.Directory):
+        raise _of_log(above, *kind)
+
+
+def _check_above(filesystem: Any, path: str) -> None:
+    """Raise where a folder is a partition of a table that has a log."""
+    above, _, name = path.rstrip("/").rpartition("/")
+    while "=" in name:
+        logs = [f"{above}/{log}" for log in _LOGS if "*" not in log]
+        for info in filesystem.get_file_info(logs):
+            _check_no_log(info)
+        above, _, name = above.rpartition("/")
+
+
+def _of_log(folder: str, kind: str, instead: str) -> InvalidData:
+    return InvalidData(
+        f"{folder} is a table of {kind}, whose log says which of the rows in its files are its "
+        f"own; files alone would bring deleted rows back. Give {instead.format(repr(folder))}"
+    )
 
 
 def check_once(files: Sequence[Located]) -> None:
@@ -364,6 +398,19 @@ def _fs() -> Any:
     return importlib.import_module("pyarrow.fs")
 
 
+_LOGS = {
+    "_delta_log": (
+        "Delta",
+        "deltalake.DeltaTable({}).to_pyarrow_dataset(), with pip install 'fastfeat[delta]'",
+    ),
+    ".hoodie": ("Hudi", "the record batches of hudi.HudiTable({}).read_snapshot()"),
+    "_versions": ("Lance", "lance.dataset({}), with pip install 'fastfeat[lance]'"),
+    "metadata/*.metadata.json": (
+        "Iceberg",
+        "lambda: table.scan().to_arrow_batch_reader(), with the table of pyiceberg at {}",
+    ),
+}
+"""What says in a folder that it is a table with a log: its kind, and what to give instead."""
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 MISSING = "__HIVE_DEFAULT_PARTITION__"
 """The name of a missing value in the name of a folder, by Hive."""

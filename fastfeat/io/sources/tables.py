@@ -56,10 +56,13 @@ def select(table: Table, columns: Sequence[str] | None) -> Table:
         columns: the wanted names; None takes all.
 
     Raises:
-        InvalidData: the table has no columns, or a wanted name occurs twice.
+        InvalidData: the table has neither columns nor rows, and columns are wanted; or a wanted
+            name occurs twice.
     """
     schema = table.schema
     if len(schema) == 0:
+        if table.num_rows or (columns is not None and not columns):
+            return table  # of a plan that reads no column, rows are all that is needed
         raise InvalidData("the table has no columns")
     names = schema.names if columns is None else columns
     places = [schema.get_field_index(name) for name in names]

@@ -14,6 +14,7 @@ from fastfeat.errors import UnknownColumn
 from fastfeat.io.arrow import Array, Table, call, pa
 from fastfeat.io.columns.decode import decoded
 from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.sources.frames import columns_table
 from fastfeat.ir.node import Node
 from fastfeat.online.lower.live_plan import LivePlan, Order
 from fastfeat.online.lower.row_tables import typed
@@ -65,7 +66,7 @@ def log_rows(lowered: LivePlan, rows: Table) -> Table:
             found[name] = pa.chunked_array([pa.nulls(rows.num_rows, arrow_type(dtype))])
         else:
             raise UnknownColumn(f"the rows lack the column {name!r}, which the plan reads")
-    return pa.table(found)
+    return columns_table(found, rows.num_rows)
 
 
 @in_ieee

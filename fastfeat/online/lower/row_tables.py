@@ -18,6 +18,7 @@ from fastfeat.io.columns.keys import key_column, stored_array
 from fastfeat.io.columns.lists import list_column
 from fastfeat.io.columns.row_values import content_value, convert, list_value
 from fastfeat.io.columns.types import arrow_type, storage_type
+from fastfeat.io.sources.frames import columns_table
 from fastfeat.ir.scope import order_of, window_nodes
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.run.fitted import Fitted
@@ -89,7 +90,8 @@ def rows_table(
         else pa.chunked_array([pa.nulls(read.num_rows, given_type(dtype))])
         for name, dtype in types.items()
     }
-    return pa.table({**columns, **{name: read.column(name) for name in passed}})
+    columns |= {name: read.column(name) for name in passed}
+    return columns_table(columns, read.num_rows)
 
 
 def _one_row(row: Mapping[str, Any], types: Types, optional: set[str], passed: list[str]) -> Table:
@@ -100,7 +102,7 @@ def _one_row(row: Mapping[str, Any], types: Types, optional: set[str], passed: l
             f"plan reads.{did_you_mean(lacking[0], map(str, row))}"
         )
     arrays = {name: value_array(row.get(name), name, dtype) for name, dtype in types.items()}
-    return pa.table({**arrays, **{name: pa.array([row[name]]) for name in passed}})
+    return columns_table({**arrays, **{name: pa.array([row[name]]) for name in passed}}, 1)
 
 
 def rows_by_id(given: Any, types: Types, row_id: str, id_type: DType | None) -> Table:
@@ -173,37 +175,62 @@ def with_time(
 def value_array(value: Any, name: str, dtype: DType) -> Array:
     """Return one value of a column as an array of the type that fit saw."""
     if dtype.of is not None:
-        return array_of_one(list_value(value, dtype.of, name), dtype)
+        return array_of_stored([list_value(value, dtype.of, name)], dtype)
     if dtype.holds_bytes:
-        return array_of_one(content_value(value, dtype, name), dtype)
-    return array_of_one(convert(value, dtype, name), dtype)
+        return array_of_stored([content_value(value, dtype, name)], dtype)
+    return array_of_stored([convert(value, dtype, name)], dtype)
 
 
-def table_of_one(values: Sequence[Any], types: Types, schema: Schema) -> Table:
-    """Return one row as the table that `rows_table` makes of it.
+def as_dicts(rows: Table) -> list[dict[str, Any]] | None:
+    """Return rows of `rows_table` as dicts; None where a value is none that Python has exactly."""
+    columns = [_python_values(column) for column in rows.columns]
+    if any(values is None for values in columns):
+        return None
+    names = rows.column_names
+    if not columns:
+        return [{} for _ in range(rows.num_rows)]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _python_values(column: ChunkedArray) -> list[Any] | None:
+    if column.type == pa.timestamp("ns"):
+        return list(column.to_numpy())
+    try:
+        return column.to_pylist()
+    except (ArithmeticError, LookupError, ValueError, pa.ArrowException):  # nanoseconds, zones
+        return None
+
+
+def table_of_stored(lines: Sequence[Sequence[Any]], types: Types, schema: Schema) -> Table:
+    """Return rows as the table that `rows_table` makes of them.
 
     Args:
-        values: of each column, as it is stored; of floats NaN is missing, of all else None.
+        lines: of each row a value of each column, as it is stored; of floats NaN is missing, of all
+            else None.
         types: of the columns.
         schema: of the table.
     """
-    pairs = zip(values, types.values(), strict=True)
+    pairs = zip(zip(*lines, strict=True), types.values(), strict=True)
     return pa.Table.from_arrays(
-        [array_of_one(value, dtype) for value, dtype in pairs], schema=schema
+        [array_of_stored(values, dtype) for values, dtype in pairs], schema=schema
     )
 
 
-def array_of_one(stored: Any, dtype: DType) -> Array:
-    """Return one value, as it is stored, as an array of the type that a log has."""
+def array_of_stored(stored: Sequence[Any], dtype: DType) -> Array:
+    """Return values, as they are stored, as an array of the type that a log has."""
     wanted = given_type(dtype)
-    if stored is None or stored != stored:
-        return pa.nulls(1, wanted)
+    values = [None if value is None or value != value else value for value in stored]
+    if len(values) == values.count(None):
+        return pa.nulls(len(values), wanted)
     if dtype.of is not None:
-        inner = _stored(stored, dtype.of)
-        return pa.LargeListArray.from_arrays(np.array([0, len(stored)]), inner)
+        inner = _stored([one for value in values for one in value or ()], dtype.of)
+        ends = np.cumsum([0, *(0 if value is None else len(value) for value in values)])
+        is_missing = pa.array([value is None for value in values])
+        mask = is_missing if None in values else None
+        return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), inner, mask=mask)
     if dtype.is_temporal:
-        return pa.array([stored], storage_type(dtype)).view(wanted)
-    return _stored([stored], dtype) if dtype == FLOAT16 else pa.array([stored], wanted)
+        return pa.array(values, storage_type(dtype)).view(wanted)
+    return _stored(values, dtype) if dtype == FLOAT16 else pa.array(values, wanted)
 
 
 def _stored(values: list[Any], dtype: DType) -> Array:

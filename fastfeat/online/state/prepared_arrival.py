@@ -1,19 +1,23 @@
-"""One row that arrives as most do, new and in time: checked and put into the log without a table.
+"""Few rows that ask or arrive as most do, new and in time: each by the kernel of one row.
 
-It stands in the log as `Memory.append` would put it there. What is not as usual, of the row or of
-the state, is left to the general way, and so is each error: until then nothing has changed.
+They stand in the log as `Memory.append` would put them there. What is not as usual, of a row or of
+the state, is left to the general way with all rows of the call, and so is each error: until then
+nothing has changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fastfeat.dtypes import DType
-from fastfeat.io.arrow import Schema, pa
+from fastfeat.dtypes import BFLOAT16, DType
+from fastfeat.io.arrow import Array, DataType, Schema, Table, pa
+from fastfeat.io.columns.bits import array_of_values
 from fastfeat.ir.node import Column
 from fastfeat.online.ask.prepared import (
     UNREADABLE,
@@ -23,12 +27,21 @@ from fastfeat.online.ask.prepared import (
     prepared_ask,
 )
 from fastfeat.online.ask.prepared_windows import CannotBePrepared
+from fastfeat.online.ask.results import Results
 from fastfeat.online.lower.live_plan import LivePlan
-from fastfeat.online.lower.row_tables import array_of_one, given_type, table_of_one
+from fastfeat.online.lower.row_tables import array_of_stored, given_type, table_of_stored
 from fastfeat.online.row.prepared import Reading, reading_of, values_as_stored
 from fastfeat.online.state.changes import Change, ChangeResults, StoredRow
 from fastfeat.online.state.memory import Memory
 from fastfeat.online.state.order_clocks import TimeLimits
+from fastfeat.plan.lower.outputs import MATRIX_ORDERS
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.results import computed_form
+
+FEW = 32
+"""Rows of a call that are computed one by one: a table of more costs less than they do."""
+Arrived = tuple[SeenRow, PreparedAnswer]
+"""A row that arrives, and its features."""
 
 
 class PreparedAsks:
@@ -43,7 +56,7 @@ class PreparedAsks:
         self._free: list[PreparedAsk] = []
         self.schemas = {name: fitted.schema for name, fitted in lowered.plans.items()}
         """Of the features of each plan, by its name."""
-        self._can_be = all(map(_are_numbers, self.schemas.values()))
+        self._can_be = all(map(_is_of_numbers, lowered.plans.values()))
         self._row: tuple[DType | None, dict[str, DType], Schema] | None = None
 
     def take(self) -> PreparedAsk | None:
@@ -74,6 +87,22 @@ class PreparedAsks:
             schema = pa.schema([(name, given_type(dtype)) for name, dtype in types.items()])
             known = self._row = memory.id_type, types, schema
         return known[1:]
+
+    def results_of(self, answers: Sequence[PreparedAnswer], to: str) -> Results:
+        """Return the features of rows, by plan, as they are computed for a form.
+
+        Args:
+            answers: of the rows.
+            to: the form; "" for none.
+        """
+        found: dict[str, Any] = {}
+        for name, fitted in self._lowered.plans.items() if to else ():
+            lines, form = [one.features[name] for one in answers], computed_form(fitted, to)
+            if form in MATRIX_ORDERS:
+                found[name] = np.array(lines, order=MATRIX_ORDERS[form])
+            else:
+                found[name] = _table_of(lines, self.schemas[name])
+        return found
 
     def give(self, ask: PreparedAsk) -> None:
         """Give one back, whose memory is not in use any more."""
@@ -126,6 +155,16 @@ def seen_in(memory: Memory, ask: PreparedAsk, row: Mapping[str, Any]) -> SeenRow
     return found
 
 
+def asked_id_is_new(memory: Memory, row: Mapping[str, Any]) -> bool:
+    """Return whether a row that asks has no id, or one that no row of the log has."""
+    row_id = memory.lowered.row_id
+    if row_id is None or row_id not in row:
+        return True
+    assert memory.log is not None
+    value = _id_of(row, row_id, memory.log.types[row_id])
+    return value is not None and memory.log.has_not(value)
+
+
 def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
     """Put a row into the log, at its end, whose features a user is given."""
     assert memory.log is not None
@@ -135,23 +174,36 @@ def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
 
 
 def written(
-    asks: PreparedAsks, memory: Memory, row: SeenRow, answered: PreparedAnswer, now_ns: int
+    asks: PreparedAsks, memory: Memory, arrived: Sequence[Arrived], change: Change | None, now: int
 ) -> tuple[Change, ChangeResults]:
-    """Return a row that arrives as a change, and what that gave, as a journal writes them."""
-    lowered = memory.lowered
+    """Return rows that arrive as a change, and what that gave, as a journal writes them.
+
+    Args:
+        asks: knows the schemas.
+        memory: has the lookup tables and the log.
+        arrived: the rows with their features.
+        change: the rows as a table; None where there is none.
+        now: the time of the change, in nanoseconds.
+    """
+    answers = [answer for _, answer in arrived]
+    types, schema = asks.row_of(memory)
+    lines = [[row.values[name] for name in types] for row, _ in arrived]
+    if change is None:
+        change = Change("process", table_of_stored(lines, types, schema), time_ns=now)
+    kept = {
+        name: array_of_stored([answer.kept[name] for answer in answers], dtype)
+        for name, dtype in memory.lowered.kept_types.items()
+    }
+    is_stored = np.ones(len(arrived), np.bool_)
+    if len(arrived) > 1:
+        return change, ChangeResults(asks.results_of(answers, "arrow"), is_stored, kept)
     features = {
         name: StoredRow(asks.schemas[name], of_plan.tolist())
-        for name, of_plan in answered.features.items()
+        for name, of_plan in answers[0].features.items()
     }
-    kept = {
-        name: array_of_one(answered.kept[name], dtype) for name, dtype in lowered.kept_types.items()
-    }
-    types, schema = asks.row_of(memory)
-    stored = StoredRow(schema, [row.values[name] for name in types])
-    change = Change(
-        "process", table_of_one(stored.values, types, schema), time_ns=now_ns, row=stored
+    return replace(change, row=StoredRow(schema, lines[0])), ChangeResults(
+        features, is_stored, kept
     )
-    return change, ChangeResults(features, np.ones(1, np.bool_), kept)
 
 
 def _id_of(row: Mapping[str, Any], name: str, dtype: DType) -> Any:
@@ -171,10 +223,32 @@ def _reading_of_id(name: str, dtype: DType) -> Reading:
     return reading_of([node], {node: dtype}, [node])
 
 
-def _are_numbers(schema: Schema) -> bool:
-    """Return whether all features are numbers or bools, which a row of floats holds."""
+def _is_of_numbers(fitted: Fitted) -> bool:
+    """Return whether all that a plan gives are numbers or bools, which a row of floats holds."""
     kinds = pa.types
+    if fitted.declaration.keep or fitted.matrix_dtype == BFLOAT16:
+        return False
     return all(
         kinds.is_floating(one) or kinds.is_integer(one) or kinds.is_boolean(one)
-        for one in schema.types
+        for one in fitted.schema.types
     )
+
+
+def _table_of(lines: Sequence[NDArray[Any]], schema: Schema) -> Table:
+    """Return rows of floats, where NaN is missing, as a table of the types of a schema."""
+    columns = np.array(lines).T.copy()
+    flags = columns == columns
+    is_whole = bool(flags.all())
+    arrays: list[Array] = []
+    for k, (kind, stored) in enumerate(_stored_types(schema)):
+        values, present = columns[k], None if is_whole else flags[k]
+        if values.dtype != stored:
+            there = values if present is None else np.where(present, values, 0)
+            values = there.astype(stored)
+        arrays.append(array_of_values(values, present, kind))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+@lru_cache(maxsize=64)
+def _stored_types(schema: Schema) -> tuple[tuple[DataType, np.dtype[Any]], ...]:
+    return tuple((kind, np.dtype(kind.to_pandas_dtype())) for kind in schema.types)

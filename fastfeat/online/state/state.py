@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -18,14 +18,14 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Table, pa
-from fastfeat.online.ask.prepared import PreparedAsk
+from fastfeat.online.ask.prepared import PreparedAnswer, PreparedAsk
 from fastfeat.online.ask.results import Results, joined, results_of, results_of_row
 from fastfeat.online.log.entities import NEVER
 from fastfeat.online.lower.live_plan import LivePlan
+from fastfeat.online.lower.row_tables import as_dicts
 from fastfeat.online.state.arrivals import (
     NOTHING,
     ArrivalResults,
@@ -45,20 +45,25 @@ from fastfeat.online.state.changes import (
     check_offsets,
 )
 from fastfeat.online.state.forking import wait_before_forks
+from fastfeat.online.state.held_up import HeldUp, LateCounts, described, place_of, row_behind
 from fastfeat.online.state.known_rows import (
     FoundChange,
     found_corrections,
     found_forgotten,
     found_outcomes,
+    found_removed,
     found_table,
     put_again,
 )
-from fastfeat.online.state.lateness import ArrivalRuns, Run
+from fastfeat.online.state.lateness import ArrivalRuns, LateBehind, Run
 from fastfeat.online.state.memory import Memory
 from fastfeat.online.state.order_clocks import Clock, clocks_of, time_limits
 from fastfeat.online.state.outcomes import readings_of
 from fastfeat.online.state.prepared_arrival import (
+    FEW,
+    Arrived,
     PreparedAsks,
+    asked_id_is_new,
     put,
     seen_in,
     seen_on_arrival,
@@ -112,6 +117,10 @@ class State:
         self.journal = journal
         self.offsets: Mapping[str, int] = dict(base.offsets)
         self.counts: Mapping[str, int] = {}
+        self.late_counts = LateCounts()
+        self.kept_changes: Callable[[], Iterable[Change]] = tuple
+        """Gives the changes that its file has kept; nothing may be written meanwhile."""
+        self._places: dict[LateBehind, str] = {}
         clocks = clocks_of(lowered, settings)
         self._limits = time_limits(settings, clocks)
         self._memory = Memory(lowered, clocks, base.tables)
@@ -174,6 +183,33 @@ class State:
             orders = [order.entity for order in self.lowered.orders]
             return Sizes(log.n_stored, {name: log.n_entities(k) for k, name in enumerate(orders)})
 
+    def held_up(self, *, is_due: bool, places: bool) -> list[HeldUp]:
+        """Return entities that one row holds up, with that row.
+
+        Args:
+            is_due: whether only those that are to be told now, once each.
+            places: whether the file is searched for where that row came from, which takes a while.
+        """
+        with self._writing if places else nullcontext():  # nobody writes to the file meanwhile
+            with self.reading:
+                counts = self.late_counts
+                found = [
+                    (late, n, row_behind(self._memory, late))
+                    for late, n in (counts.due() if is_due else counts.held())
+                ]
+            orders, row_id = self.lowered.orders, self.lowered.row_id
+            return [
+                described(orders[of.order], row_id, row, n, self._place_of(of, row, places))
+                for of, n, row in found
+                if row is not None  # else it holds nothing up any more
+            ]
+
+    def _place_of(self, late: LateBehind, row: Table, looks: bool) -> str:
+        """Return the source and offset of a row that holds others up; empty if nobody knows."""
+        if late not in self._places and looks and self.offsets:
+            self._places[late] = place_of(row, self.lowered.row_id, self.kept_changes())
+        return self._places.get(late, "")
+
     def history(self) -> Table | None:
         """Return the rows of the log in order of arrival; None where there has been none."""
         with self.reading:
@@ -224,6 +260,9 @@ class State:
     def close(self, *, discards: bool = False) -> None:
         """Have all on disk, and end.
 
+        That there is no room to compact is no error: all is on disk, and what was forgotten is
+        erased once the file is opened again, as `forget` has said.
+
         Args:
             discards: whether what is not on disk yet is left out.
         """
@@ -234,7 +273,8 @@ class State:
                 else:
                     if not self._unusable and not self._is_changing:
                         self.journal.flush()
-                        self.journal.settle(self.base)
+                        with suppress(StateError):
+                            self.journal.settle(self.base)
                     self.journal.close()  # of a state that was interrupted: whole calls alone
             self._unusable = self._unusable or "the state is closed. Open it again, by its path="
 
@@ -273,10 +313,10 @@ class State:
         with self._writing:
             self.check_usable()
             check_offsets(change, self.offsets)
-            if self.journal is not None:
+            if change.kind in ("process", "update"):
+                self._settle_and_sweep()
+            elif self.journal is not None:
                 self.journal.settle(self.base)
-            if change.kind in ("process", "update") and self.sweeps:
-                self._sweep()
             done = self._applied(change, wanted)
             if self.journal is not None and change.kind == "forget":
                 self.journal.settle(self.base, erases=True)
@@ -301,7 +341,19 @@ class State:
         Raises:
             LateRow: a row is so early that what its windows see may have been dropped.
         """
-        return self._features(rows, wanted, has_ids=has_ids, first=0)
+        found = self._features_of_few(rows, wanted)
+        return self._features(rows, wanted, has_ids=has_ids, first=0) if found is None else found
+
+    def _features_of_few(self, rows: Table, wanted: Wanted) -> Results | None:
+        given = self._as_few(rows, wanted)
+        answers = None if given is None else self.features_of_rows(given)
+        return None if answers is None else self._asks.results_of(answers, wanted.to)
+
+    def _as_few(self, rows: Table, wanted: Wanted) -> list[dict[str, Any]] | None:
+        """Return rows for the kernel of one row; None where that is not the way for them."""
+        if wanted.row is not None or not 1 <= rows.num_rows <= FEW:
+            return None
+        return as_dicts(rows)
 
     def _features(self, rows: Table, wanted: Wanted, *, has_ids: bool, first: int) -> Results:
         """Return the results of `features`, of rows from some row of the call on."""
@@ -323,63 +375,119 @@ class State:
             return results_of_row(memory.answer_row(wanted.row, sight))
         return results_of(memory.answer(sight), wanted.to)
 
-    def features_of_row(self, row: Mapping[str, Any]) -> Mapping[str, NDArray[Any]] | None:
-        """Return the features of one row, by plan; None where `features` is to be asked.
+    def features_of_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[PreparedAnswer] | None:
+        """Return the answers to few rows that do not see each other; None to ask `features`.
 
         Args:
-            row: as a user gave it, without the id of one that the state has.
+            rows: as a user gave them.
         """
         ask = self._asks.take()
         if ask is None:
             return None
+        found: list[PreparedAnswer] = []
         with self.reading:
-            if not self.is_usable:
-                return None
-            tables = self._memory.tables
-            seen = seen_in(self._memory, ask, row)
-        found = None if seen is None else ask.answer(row, seen, tables)
+            memory = self._memory
+            for row in rows if self.is_usable else ():
+                seen = seen_in(memory, ask, row)
+                if seen is None or not asked_id_is_new(memory, row):
+                    break
+                answer = ask.answer(row, seen, memory.tables)
+                if answer is None:
+                    break
+                found.append(answer)
         self._asks.give(ask)  # until here its buffers were in use
-        return None if found is None else found.features
+        return found if len(found) == len(rows) else None
 
-    def process_row(self, row: Mapping[str, Any]) -> Mapping[str, NDArray[Any]] | None:
-        """Return the features of one row, by plan, which then stands in the state.
+    def process_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[PreparedAnswer] | None:
+        """Return the answers to few rows, which then stand in the state: all of them, or none.
 
         None where `apply` is to be asked: nothing has changed then.
 
         Args:
-            row: as a user gave it.
+            rows: as a user gave them; each sees those before it.
+        """
+        with self._writing:
+            if not self.is_usable:
+                return None
+            self._settle_and_sweep()
+            found = self._arrive_few(rows, None, time.time_ns())
+        return None if found is None else found[1]
+
+    def _settle_and_sweep(self) -> None:
+        """Take less room on disk and in memory, where that is due, before rows come."""
+        if self.journal is not None:
+            self.journal.settle(self.base)
+        if self.sweeps:
+            self._sweep()
+
+    def _arrive_few(
+        self, rows: Sequence[Mapping[str, Any]], change: Change | None, now: int
+    ) -> tuple[ChangeResults, list[PreparedAnswer]] | None:
+        """Return the results of few rows that arrive; None where one needs the general way.
+
+        Args:
+            rows: the rows.
+            change: the same as it is written; None where there is no table of them yet.
+            now: the time by this machine's clock, in nanoseconds.
         """
         ask = self._asks.take()
         if ask is None:
             return None
-        with self._writing:
-            if not self.is_usable:
-                return None
-            if self.journal is not None:
-                self.journal.settle(self.base)
-            if self.sweeps:
-                self._sweep()
-            found = self._processed(ask, row)
+        memory = self._memory
+        applied = ChangeResults({}, np.ones(len(rows), np.bool_))
+        arrived = self._seen_few(ask, rows, now)
         self._asks.give(ask)
-        return found
-
-    def _processed(
-        self, ask: PreparedAsk, row: Mapping[str, Any]
-    ) -> Mapping[str, NDArray[Any]] | None:
-        memory, now = self._memory, time.time_ns()
-        with self.reading:
-            seen = seen_on_arrival(memory, ask, row, self._limits, now)
-        found = None if seen is None else ask.answer(row, seen, memory.tables)
-        if seen is None or found is None:
+        if arrived is None:
             return None
-        committing = (
-            self._changing()
-            if self.journal is None
-            else self._commit(*written(self._asks, memory, seen, found, now))
-        )
+        committing: AbstractContextManager[Any] = self._changing()
+        if self.journal is not None:
+            change, applied = written(self._asks, memory, arrived, change, now)
+        if change is not None:
+            committing = self._commit(change, applied)
         with committing:
-            put(memory, seen, found)
-        return found.features
+            for row, answer in arrived:
+                put(memory, row, answer)
+        return applied, [answer for _, answer in arrived]
+
+    def _seen_few(
+        self, ask: PreparedAsk, rows: Sequence[Mapping[str, Any]], now: int
+    ) -> list[Arrived] | None:
+        """Return few rows that arrive with their features; None where one needs the general way.
+
+        A row that sees others of the call does so in the log: they stand there meanwhile, beside
+        nobody, and are taken back.
+        """
+        memory, arrived, entities = self._memory, list[Arrived](), set[Any]()
+        log, n_rows, n_there = memory.log, 0 if memory.log is None else memory.log.n_rows, 0
+        watermarks, row_id = memory.watermarks, self.lowered.row_id
+        with self.reading:
+            try:
+                for row in rows:
+                    seen = seen_on_arrival(memory, ask, row, self._limits, now)
+                    if seen is None:
+                        return None
+                    own: set[Any] = {*enumerate(seen.keys)}
+                    if row_id is not None:
+                        own.add((row_id, seen.values[row_id]))
+                    if not own.isdisjoint(entities):
+                        with self._changing():
+                            for before in arrived[n_there:]:
+                                put(memory, *before)
+                        n_there = len(arrived)
+                        entities.clear()
+                        seen = seen_on_arrival(memory, ask, row, self._limits, now)
+                    answer = None if seen is None else ask.answer(row, seen, memory.tables)
+                    if seen is None or answer is None:
+                        return None
+                    arrived.append((seen, answer))
+                    entities |= own
+                    memory.watermarks = list(map(max, memory.watermarks, seen.times))
+            finally:
+                memory.watermarks = watermarks
+                if n_there and log is not None and not self._is_changing:
+                    with self._changing():
+                        log.truncate(n_rows)
+        return arrived
 
     def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
         """Return the origins of one row's features, by plan; arguments as of `features`."""
@@ -403,7 +511,7 @@ class State:
         match change.kind:
             case "process" | "update":
                 return self._arrive(change, wanted)
-            case "outcomes" | "correct" | "forget" | "table":
+            case "outcomes" | "correct" | "remove" | "forget" | "table":
                 found = self._found(change)
                 with self._commit(found.change, found.results):
                     found.put()
@@ -423,6 +531,8 @@ class State:
                 return found_outcomes(memory, change, self.settings.late, self._readings)
             case "correct":
                 return found_corrections(memory, change, self._limits, self.reading)
+            case "remove":
+                return found_removed(memory, change)
             case "forget":
                 return found_forgotten(memory, change, self.reading)
             case _:
@@ -431,6 +541,13 @@ class State:
     def _arrive(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
         """Return the results of rows that arrive."""
         memory, begun = self._memory, self._memory.log is None
+        few = None if begun or change.kind != "process" else self._as_few(change.rows, wanted)
+        if few is not None:
+            change = replace(change, rows=memory.with_ids(change.rows))
+            found = self._arrive_few(few, change, change.time_ns)
+            if found is not None:
+                results = self._asks.results_of(found[1], wanted.to)
+                return found[0], results
         try:
             return self._arrive_whole(change, wanted)
         except BaseException:
@@ -508,6 +625,7 @@ class State:
                     for run, given in zip(arrived.runs, pieces, strict=True):
                         if run.is_stored:
                             memory.caught_up(given.here)
+                    self.late_counts.note(arrived.dropped)
             except BaseException:
                 if not self._is_changing:
                     with self._changing():
@@ -597,7 +715,7 @@ class State:
                 memory.append(here, kept, is_answered=change.kind == "process")
                 memory.note_times(here)
                 memory.caught_up(here)
-            case "outcomes" | "correct" | "forget" | "table":
+            case "outcomes" | "correct" | "remove" | "forget" | "table":
                 put_again(memory, change, applied)
             case "sweep":
                 self._swept(memory.log, change.rows)

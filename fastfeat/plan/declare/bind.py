@@ -18,11 +18,20 @@ from fastfeat.ir.show import show
 from fastfeat.scalars import SCALARS
 from fastfeat.scalars.calendar import has_two_readings
 from fastfeat.steps.registry import OF_CONTENT, STEPS, step_function
+from fastfeat.steps.windows.rows import ORDERS
 
 Schema = Mapping[str, DType | UnsupportedType]
 Schemas = Mapping[str, Schema]
 """The schema of each lookup table, by its name."""
 R = TypeVar("R")
+_WHOLE_WINDOW = {
+    "last": None,
+    "rows": None,
+    "offset": 0,
+    "closed": "left",
+    "min_samples": 0,
+    "unit": None,
+}
 _NO_VALUES = dtypes.NEVER_COLUMNS - {dtypes.TABLE}
 
 
@@ -191,7 +200,14 @@ def _explained(node: Node, rule: Callable[[], R]) -> R:
     try:
         return rule()
     except TypeMismatch as error:
-        raise TypeMismatch(f"{show(node)}: {error}") from None
+        raise TypeMismatch(f"{show(_as_written(node))}: {error}") from None
+
+
+def _as_written(node: Node) -> Node:
+    """Return the window of an order, which no user writes by itself; any other node as it is."""
+    if not isinstance(node, Call) or node.function not in ORDERS:
+        return node
+    return Call("window", (node,), tuple(_WHOLE_WINDOW.items()))
 
 
 def column_type(name: str, schema: Schema) -> DType:

@@ -19,6 +19,7 @@ from fastfeat.io.budget import Budget
 from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import plain
 from fastfeat.io.sources.dataset import Dataset
+from fastfeat.io.sources.frames import columns_table
 from fastfeat.io.sources.scan import Scanned
 from fastfeat.plan.fit.chosen_rows import ChosenRows
 from fastfeat.plan.fit.learning import add_part, finished, part_features
@@ -59,7 +60,7 @@ class RowsInPasses:
         """
         self.functions.make(_bound(learning), [*learning.functions, *learning.ready_functions])
         known = Known(self.functions.of_rows(learning.functions, 0, 0))
-        return add_part(learning, learning.prepared.table, range(0), None, known=known)
+        return add_part(learning, learning.empty, range(0), None, known=known)
 
     def add(self, learning: Learning, scanned: Scanned, state: PartState) -> PartState:
         """Return the state of a round with some rows more.
@@ -122,8 +123,8 @@ class RowsInPasses:
         if places is not None:
             flags = np.zeros(n_rows, np.bool_)
             flags[np.flatnonzero(given)[places]] = True
-        columns = [plain(column) for column in scanned.table.columns]
-        table = pa.table(columns, names=scanned.table.column_names)
+        pairs = zip(scanned.table.column_names, scanned.table.columns, strict=True)
+        table = columns_table({name: plain(column) for name, column in pairs}, n_rows)
         return self._later_features(learning, table, first, flags)
 
     def _later_features(self, learning: Learning, table: Table, first: int, flags: Flags) -> Table:

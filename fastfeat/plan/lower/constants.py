@@ -9,7 +9,7 @@ from fastfeat.dtypes import NEVER_COLUMNS
 from fastfeat.engine.failure import error_of_status
 from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.reference import run as reference
-from fastfeat.errors import FastfeatWarning, warn
+from fastfeat.errors import FastfeatWarning, InvalidData, warn
 from fastfeat.ir.node import Aggregate, Call, Literal, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.lower import Constant, Types, constant_nodes, parameter_value
@@ -128,10 +128,13 @@ def warn_constants(warnings: ConstantWarnings, learnt: Mapping[Node, Constant]) 
     for node, parts in warnings.calls:
         if not parts:  # what is learnt per key is no constant
             continue
-        warning = _warning(node, [_known(part, values) for part in parts])
+        subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
+        shown = show(subject.args[0]) if subject.args else show(node)
+        try:
+            warning = _warning(node, [_known(part, values) for part in parts])
+        except InvalidData as error:
+            raise InvalidData(f"{shown} {error}") from None
         if warning is not None:
-            subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
-            shown = show(subject.args[0]) if subject.args else show(node)
             warn(f"{shown} {warning}", type(warning))
 
 

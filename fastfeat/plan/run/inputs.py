@@ -40,6 +40,7 @@ from fastfeat.io.columns.strings import string_codes, string_equal, string_valid
 from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of, storage_type
 from fastfeat.io.columns.wide import columns_in_place
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
+from fastfeat.io.sources.frames import columns_table
 from fastfeat.io.sources.locations import hint_of_folders, paths_of
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.node import Column, Node
@@ -91,6 +92,8 @@ def read_columns(
         from fastfeat.engine.cpu.threads import run_tasks  # imports the CPU backend
 
         table = read_table(data, asked, run_tasks)
+        if not asked:  # of a plan that reads no column
+            table = columns_table({}, table.num_rows)
     there = set(table.column_names)
     lacking = [name for name in wanted if name not in there]
     if lacking:

@@ -1,7 +1,8 @@
 """Costs of the steps of a plan, measured while rows run through them, where somebody asks.
 
-The time of a step is that of its task, run as it always is: nothing is left out to see what is
-saved, and nothing is estimated. Functions of a row are fused, and are one step for all features.
+The time of a step is that of its task, run as it always is, and nothing is estimated. Kernels that
+are compiled or loaded meanwhile are left out: they take that time once, not for each row. Functions
+of a row are fused, and are one step for all features.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
+from fastfeat.engine.kernel_cache import spent
 from fastfeat.ir.node import Node
 
 FEATURES = "features"
@@ -29,8 +31,8 @@ class StepCost:
         order: what orders the rows, of windows.
         n_rows: how many rows it saw.
         n_runs: in how many pieces.
-        wall_s: seconds that passed.
-        cpu_s: seconds of processors, of all threads of this process.
+        wall_s: seconds that passed, without those in which kernels were compiled or loaded.
+        cpu_s: the same of processors, of all threads of this process.
     """
 
     kind: str
@@ -68,6 +70,12 @@ def is_measured() -> bool:
     return _asked.get() is not None
 
 
+def times_without_kernels() -> tuple[float, float]:
+    """Return the seconds, and those of processors, less those that kernels took to be ready."""
+    wall, cpu = spent()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
 @contextmanager
 def measuring() -> Generator[StepCosts]:
     """Measure the steps of plans that run in this block, of this thread.
@@ -102,12 +110,12 @@ def step_measured(
 @contextmanager
 def _adding(costs: StepCosts, step: StepCost) -> Generator[None]:
     token = _asked.set(None)  # a step within it is a part of it
-    wall, cpu = time.perf_counter(), time.process_time()
+    begin = times_without_kernels()
     try:
         yield
     finally:
         _asked.reset(token)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    wall, cpu = (now - then for now, then in zip(times_without_kernels(), begin, strict=True))
     key = step.kind, step.nodes
     known = costs.found.get(key) or replace(step, n_rows=0, n_runs=0)
     costs.found[key] = replace(

@@ -25,6 +25,7 @@ from fastfeat.errors import (
 )
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.differences import bits_text, first_difference
+from fastfeat.ir.node import postorder
 from fastfeat.plan.keep.artifact import read_artifact
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.transform import transform
@@ -39,9 +40,10 @@ _LEAST_ROWS = 8
 SEED = 0
 _ODD: tuple[Odd, ...] = "everywhere", "in rows", "nowhere"
 """Rows are tried in this order, until the features of enough of them can be computed."""
-MOST_KEYS = 1 << 17
-_MOST_OF_REFERENCE = 1 << 15
-"""Of more learnt keys, which take 384 bytes each as objects of Python, the CPU computes them."""
+MOST_WORK = 1 << 26
+"""Nodes times rows times learnt keys, up to which `save` makes golden rows without being asked."""
+_MOST_OF_REFERENCE = 1 << 23
+"""The same, up to which the reference computes them, with 384 bytes a key; beyond it the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +128,15 @@ def with_golden(fitted: Fitted, wanted: bool | None = None) -> Fitted:
 
     Args:
         fitted: the plan.
-        wanted: whether it has some; None for those that it has, and new ones unless more than
-            `MOST_KEYS` keys were learnt: a table of them all would be made to look a few rows up.
+        wanted: whether it has some; None for those that it has, and new ones unless they are more
+            work than `MOST_WORK`: a table of many keys would be made to look a few rows up.
 
     Warns:
         NoGoldenRows: there are none: of no row that was made up the features can be computed.
     """
     if wanted is False:
         return replace(fitted, golden=None)
-    if fitted.golden is not None or (wanted is None and _n_keys(fitted) > MOST_KEYS):
+    if fitted.golden is not None or (wanted is None and work_of(fitted) > MOST_WORK):
         return fitted
     try:
         made = golden_rows(fitted)
@@ -194,7 +196,7 @@ def golden_rows(
     Returns:
         The rows; None where of none the features can be computed.
     """
-    n_rows = min(n_rows, max(_LEAST_ROWS, _MOST_VALUES // max(1, len(fitted.nodes))))
+    n_rows = _n_rows_of(fitted, n_rows)
     most: GoldenRows | None = None
     sees_more = bool(fitted.declaration.past_columns or fitted.tables)
     for odd in _ODD if sees_more else _ODD[::2]:
@@ -208,7 +210,7 @@ def golden_rows(
 
 def _backend_for(fitted: Fitted) -> str:
     """Return the name of the backend that computes golden rows."""
-    return "cpu" if _n_keys(fitted) > _MOST_OF_REFERENCE else "reference"
+    return "cpu" if work_of(fitted) > _MOST_OF_REFERENCE else "reference"
 
 
 def _of_those_that_compute(fitted: Fitted, made: MadeUp, backend: str) -> GoldenRows | None:
@@ -256,9 +258,19 @@ def _blocks(places: list[int], compute: Callable[[list[int]], object]) -> list[l
     return found
 
 
-def _n_keys(fitted: Fitted) -> int:
-    """Return the number of keys that were learnt."""
-    return sum(len(value) for value in fitted.constants.values() if isinstance(value, Vocabulary))
+def work_of(fitted: Fitted) -> int:
+    """Return how much work golden rows are: nodes times rows times learnt keys.
+
+    It is counted and never timed: which plans have golden rows depends on no machine.
+    """
+    n_nodes = sum(1 for _ in postorder(fitted.declaration.nodes.values()))
+    learnt = (value for value in fitted.constants.values() if isinstance(value, Vocabulary))
+    return n_nodes * _n_rows_of(fitted) * max(1, sum(map(len, learnt)))
+
+
+def _n_rows_of(fitted: Fitted, most: int = N_ROWS) -> int:
+    """Return how many rows are tried; of wide plans fewer."""
+    return min(most, max(_LEAST_ROWS, _MOST_VALUES // max(1, len(fitted.nodes))))
 
 
 def _features(fitted: Fitted, made: MadeUp, backend: str) -> Table:

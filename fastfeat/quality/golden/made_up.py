@@ -26,7 +26,6 @@ from fastfeat.quality.golden.values import (
     Reads,
     Type,
     is_of,
-    keys_of,
     moments,
     plain_pool,
     pool_of,
@@ -35,8 +34,6 @@ from fastfeat.quality.golden.values import (
     unit_of,
     within,
 )
-from fastfeat.quality.profile import ColumnProfile
-from fastfeat.quality.profiling import profile_face
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +66,8 @@ def made_up_rows(fitted: Fitted, n_rows: int, seed: int, odd: Odd = "everywhere"
     """
     drawn, plan, roles = Random(seed), fitted.declaration, roles_of(fitted)
     types = {**dict.fromkeys(plan.row_ids, INT64), **_types_of(fitted)}
-    known, reads = _profile_of(fitted), reads_of(fitted)
-    pools = {name: _pool(reads, roles, name, dtype, known) for name, dtype in types.items()}
+    reads = reads_of(fitted)
+    pools = {name: _pool(reads, roles, name, dtype) for name, dtype in types.items()}
     if odd == "nowhere":
         pools = {name: plain_pool(pool, types[name]) for name, pool in pools.items()}
     late = set(plan.late)
@@ -88,12 +85,6 @@ def made_up_rows(fitted: Fitted, n_rows: int, seed: int, odd: Odd = "everywhere"
     table = partial(_table, fitted, asking, drawn, with_odd=odd == "everywhere")
     tables = {name: table(name) for name in fitted.tables}
     return MadeUp(_of_columns(rows, n_rows), history, tables)
-
-
-def _profile_of(fitted: Fitted) -> Mapping[str, ColumnProfile]:
-    """Return the profiles of the inputs; none where there are none."""
-    profile = profile_face(fitted)
-    return {} if profile is None else profile.inputs
 
 
 def _columns(
@@ -290,14 +281,12 @@ def _pool_of_table(asking: _Asking, column: TableColumn, dtype: Type) -> Pool:
     return within(pool_of_type(dtype), asking.largest)
 
 
-def _pool(
-    reads: Reads, roles: Roles, name: str, dtype: Type, known: Mapping[str, ColumnProfile]
-) -> Pool:
+def _pool(reads: Reads, roles: Roles, name: str, dtype: Type) -> Pool:
     if name in roles.ids:
         return Pool((), ())
     if name in roles.clocks:
         return moments(dtype, roles.span)
-    return (keys_of if name in roles.keys else pool_of)(reads, name, dtype, known.get(name))
+    return pool_of(reads, name, dtype)
 
 
 def _array(dtype: Type, values: list[Any]) -> Array:

@@ -16,7 +16,6 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, postorder
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.quality.profile import ColumnProfile
 
 Type = DType | UnsupportedType
 
@@ -64,35 +63,23 @@ def reads_of(fitted: Fitted) -> Reads:
     return Reads(fitted.learnt, found, largest)
 
 
-def pool_of(reads: Reads, name: str, dtype: Type, known: ColumnProfile | None) -> Pool:
+def pool_of(reads: Reads, name: str, dtype: Type) -> Pool:
     """Return the values of a column: those that the plan tells apart, and those of its type.
 
     Args:
         reads: what reads it.
         name: of the column.
         dtype: its type.
-        known: its profile, whose edges and frequent categories are values, too.
     """
     pool = pool_of_type(dtype)
     if not isinstance(dtype, DType) or dtype.is_list or not pool.ordinary:
         return pool
     pool = within(pool, reads.largest)
     told = list(_told_apart(reads, name, dtype))
-    if known is not None:
-        told += _of_profile(known, dtype)
     if told and dtype.holds_bytes:
         return Pool(tuple(dict.fromkeys(told)), pool.odd)
     edges = [edge for value in told for edge in _around(value, dtype)]
     return Pool(tuple(dict.fromkeys([*told, *edges, *pool.ordinary])), pool.odd)
-
-
-def keys_of(reads: Reads, name: str, dtype: Type, known: ColumnProfile | None) -> Pool:
-    """Return the values of a column that tells entities apart: frequent ones first."""
-    pool = pool_of(reads, name, dtype, known)
-    if not isinstance(dtype, DType) or dtype.is_list:
-        return pool
-    told = [] if known is None else _of_profile(known, dtype)
-    return Pool(tuple(dict.fromkeys([*told, *pool.ordinary])), pool.odd)
 
 
 def plain_pool(pool: Pool, dtype: Type) -> Pool:
@@ -112,18 +99,6 @@ def _bounded(value: Any, largest: float) -> Any:
     if not isinstance(value, float) or math.isinf(value) or abs(value) <= largest:
         return value
     return math.copysign(largest, value)
-
-
-def _of_profile(known: ColumnProfile, dtype: DType) -> list[Any]:
-    """Return some edges of bins, or the categories that many rows have."""
-    if known.kind == "category":
-        counts = known.counts.tolist()
-        common = [c for c, n in zip(known.categories, counts, strict=True) if n >= _COMMON]
-        return [value for value in common[:_MOST_KEYS] if is_of(value, dtype)]
-    edges = known.edges[:: max(1, len(known.edges) // _MOST_EDGES)].tolist()
-    if dtype.is_float:
-        return [edge for edge in edges if is_of(edge, dtype)]
-    return [int(edge) for edge in edges if is_of(int(edge), dtype)]
 
 
 def _told_apart(reads: Reads, name: str, dtype: DType) -> Iterable[Any]:

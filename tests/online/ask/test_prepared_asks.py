@@ -148,7 +148,7 @@ def test_a_prepared_row_has_the_bits_of_the_batch(name):
         alone = plan.transform(
             ASKING.slice(k, 1), history=PAST, to="numpy", tables={"shops": SHOPS}
         )[0]
-        found = live._state.features_of_row(row)
+        found = live._state.features_of_rows([row])
         assert found is not None or name == "ties"
         assert live.features(row).tobytes() == alone.tobytes(), k
     live = begun(name, late="error" if name == "nested" else "insert")
@@ -188,8 +188,8 @@ def test_what_is_asked_is_answered_as_in_the_general_way(row, name, lacking):
     live = begun(name, keep="1d")
     asked = outcome(live.features, row)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(State, "features_of_row", lambda state, row: None)
-        patch.setattr(State, "process_row", lambda state, row: None)
+        patch.setattr(State, "features_of_rows", lambda state, rows: None)
+        patch.setattr(State, "_arrive_few", lambda *_: None)
         assert asked == outcome(live.features, row)
         expected = outcome(begun(name, keep="1d").process, row)
     assert outcome(live.process, row) == expected

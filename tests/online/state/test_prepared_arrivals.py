@@ -169,8 +169,8 @@ def test_a_state_is_as_in_the_general_way(tmp_path_factory, chosen, seed, data):
                     pass
             found = outcome(getattr(lives[0], name), *arguments)
             with pytest.MonkeyPatch.context() as general:
-                general.setattr(State, "process_row", lambda state, row: None)
-                general.setattr(State, "features_of_row", lambda state, row: None)
+                general.setattr(State, "_arrive_few", lambda *_: None)
+                general.setattr(State, "features_of_rows", lambda state, rows: None)
                 assert found == outcome(getattr(lives[1], name), *arguments), operation
             assert told(lives[0]) == told(lives[1]), operation
     for live in lives:

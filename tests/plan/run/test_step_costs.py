@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.engine import kernel_cache
+from fastfeat.engine.kernel_cache import spending
 from fastfeat.plan.run.step_costs import FEATURES, is_measured, measuring, step_measured
 
 ROWS = pa.table(
@@ -69,3 +73,21 @@ def test_nothing_is_measured_in_other_threads() -> None:
     with measuring() as costs, ThreadPoolExecutor(1) as pool:
         pool.submit(fitted.transform, ROWS, history="batch").result()
     assert costs.steps == []
+
+
+def test_kernels_that_are_made_ready_meanwhile_do_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kernel_cache, "_spent", kernel_cache.Spent())
+    clock = [0.0]
+    for name in ("perf_counter", "process_time"):
+        monkeypatch.setattr(time, name, lambda: clock[0])
+    with measuring() as costs, step_measured("step", [], 1):
+        clock[0] += 1
+        with spending():
+            clock[0] += 100
+            with spending():  # a kernel that another one asks for
+                clock[0] += 10
+        clock[0] += 2
+    (step,) = costs.steps
+    assert (step.wall_s, step.cpu_s) == (3, 3)

@@ -317,7 +317,11 @@ def test_a_defect_of_what_makes_rows_up_does_not_keep_a_plan_from_its_file(
 def test_many_keys_are_not_looked_up_for_a_few_rows(
     fitted: ff.FittedPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(golden, "MOST_KEYS", 2)
+    work = golden.work_of(fitted.record)
+    assert work % 64 == 0  # rows
+    monkeypatch.setattr(golden, "MOST_WORK", work)
+    assert golden.with_golden(fitted.record).golden is not None
+    monkeypatch.setattr(golden, "MOST_WORK", work - 1)
     assert golden.with_golden(fitted.record).golden is None
     asked = golden.with_golden(fitted.record, True)
     assert golden.check_golden(asked) == 64
@@ -334,3 +338,12 @@ def test_wide_plans_have_fewer_rows() -> None:
     assert found is not None
     assert len(found) == 16
     assert sys.getsizeof(found.to_bytes()) < 3_000 * len(names)
+
+
+def test_golden_rows_are_the_same_with_and_without_a_profile(fitted: ff.FittedPlan) -> None:
+    profiled = fitted.plan.fit(ROWS.append_column("note", pa.nulls(200)), profile=True)
+    assert profiled.profile is not None
+    found, expected = (golden.golden_rows(one.record) for one in (profiled, fitted))
+    assert found is not None
+    assert expected is not None
+    assert found.to_bytes() == expected.to_bytes()

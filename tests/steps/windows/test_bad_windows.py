@@ -183,10 +183,13 @@ def test_a_time_is_a_timestamp_a_date_or_a_whole_number(times: pa.Table, told: s
         over(times, ff.count(over=W))
     numbers = times.rename_columns(["k", "t"])
     if "list" in told:
-        with pytest.raises(TypeMismatch, match=r"col\('t'\), col\('k'\): by= needs .*list"):
+        with pytest.raises(TypeMismatch, match=r"ff\.window\(by='k', time='t'\): by= needs .*list"):
             over(numbers, ff.count(over=ff.window(time="t", by="k")))
         with pytest.raises(TypeMismatch, match="needs text, numbers, bools, dates or times"):
             over(numbers, col("k").count(over=W))
+    elif "decimal" in told:
+        with pytest.raises(TypeMismatch, match="decimals with digits after the point are no keys"):
+            over(numbers, ff.count(over=ff.window(time="t", by="k")))
     else:
         assert over(numbers, ff.count(over=ff.window(time="t", by="k"))) in ([0], [None])
 
@@ -308,3 +311,12 @@ def test_a_warning_counts_the_rows_whose_window_begins_before_the_data(
     fitted = ff.Plan({"n": ff.count(over=window)}).fit(data)
     with pytest.warns(HistoryMissing, match=rf"before the data: {rows} of ff\.window\("):
         fitted.transform(data)
+
+
+def test_a_window_over_a_table_names_itself():
+    data = pa.table({"x": ["a"], "t": [1]})
+    other = pa.table({"x": pa.array([b"a"]), "t": [1]})
+    plan = ff.Plan({"n": ff.count(over=ff.window(by="x", time="t", table="d"))})
+    wanted = r"^ff\.window\(by='x', time='t', table='d'\): needs text, .* got binary"
+    with pytest.raises(ff.errors.TypeMismatch, match=wanted):
+        plan.fit(data, tables={"d": other})

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, note
+from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, note, spending
 from fastfeat.errors import BackendUnavailable, FastfeatError, KernelsNotKept, warn
 from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.progress import doing
@@ -47,7 +47,7 @@ def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
     if known is not None:
         note(key, UsedKernel(_NAME, is_compiled=False, is_kept=True))
         return known
-    with doing("compiling kernels for the device", is_event=True):
+    with doing("compiling kernels for the device", is_event=True), spending():
         content = build()
     try:
         path = _keep(folder, key, suffix, content)
