@@ -51,6 +51,7 @@ from fastfeat.online.state.known_rows import (
     found_corrections,
     found_forgotten,
     found_outcomes,
+    found_removed,
     found_table,
     put_again,
 )
@@ -510,7 +511,7 @@ class State:
         match change.kind:
             case "process" | "update":
                 return self._arrive(change, wanted)
-            case "outcomes" | "correct" | "forget" | "table":
+            case "outcomes" | "correct" | "remove" | "forget" | "table":
                 found = self._found(change)
                 with self._commit(found.change, found.results):
                     found.put()
@@ -530,6 +531,8 @@ class State:
                 return found_outcomes(memory, change, self.settings.late, self._readings)
             case "correct":
                 return found_corrections(memory, change, self._limits, self.reading)
+            case "remove":
+                return found_removed(memory, change)
             case "forget":
                 return found_forgotten(memory, change, self.reading)
             case _:
@@ -712,7 +715,7 @@ class State:
                 memory.append(here, kept, is_answered=change.kind == "process")
                 memory.note_times(here)
                 memory.caught_up(here)
-            case "outcomes" | "correct" | "forget" | "table":
+            case "outcomes" | "correct" | "remove" | "forget" | "table":
                 put_again(memory, change, applied)
             case "sweep":
                 self._swept(memory.log, change.rows)
