@@ -355,6 +355,7 @@ class Plan:
         contract: Contract | None = None,
         profile: Profiled = False,
         stable: FittedPlan | None = None,
+        check_ids: bool = False,
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
 
@@ -395,6 +396,9 @@ class Plan:
                 Encoders that only group rows, as `mean(by=)` and `target_encode`, learn as ever.
                 An earlier fit tells of its rows by the order of codes, that of their counts: one on
                 the rows of one class of the label orders codes by the label.
+            check_ids: whether rows of one `row_id` are looked for within `memory` too, which reads
+                the rows once more and exchanges them by their id through temporary files. In
+                memory they always are.
 
         Raises:
             ContractBroken: rows break a rule of `contract` that does not only warn.
@@ -417,7 +421,8 @@ class Plan:
             options: Any = {"history": history, "tables": tables}
             options |= {"backend": backend, "memory": memory}
             data, kept = _held(contract, data, in_passes=memory is not None, **options)
-            fitted = self.fit(data, rows=rows, profile=profile, stable=stable, **options)
+            options |= {"profile": profile, "stable": stable, "check_ids": check_ids}
+            fitted = self.fit(data, rows=rows, **options)
             return FittedPlan(self, replace(fitted.record, contract=kept))
         record: Fitted | None = None
         old = stable_record(stable)
@@ -425,7 +430,8 @@ class Plan:
             from fastfeat.api.out_of_core import check_backend, fit_within  # seldom needed
 
             check_backend(backend)
-            record = fit_within(self.declaration, data, rows, history, tables, memory, old, profile)
+            given = rows, history, tables, memory, old, profile
+            record = fit_within(self.declaration, data, *given, check_ids=check_ids)
         elif rows is None and history is None and backend == "cpu" and may_be_large(data):
             from fastfeat.api.out_of_core import fit_if_large  # seldom needed
 
@@ -511,6 +517,7 @@ class Plan:
         contract: Contract | None = None,
         profile: Profiled = False,
         stable: FittedPlan | None = None,
+        check_ids: bool = False,
     ) -> tuple[FittedPlan, Manifest]:
         """Return the fitted plan, and the list of files of the features of the training rows.
 
@@ -532,6 +539,7 @@ class Plan:
             contract: as in `fit`; the rows are read once more for it, before anything is written.
             profile: as in `fit`; with one the rows are read twice more, after that.
             stable: as in `fit`.
+            check_ids: as in `fit`.
 
         Raises:
             InvalidPlan: as `fit` with `memory`; an option that is none, or for folders.
@@ -559,6 +567,7 @@ class Plan:
             *(self.declaration, data, layout, rows, history, tables, memory, kept),
             stable=stable_record(stable),
             profile=profile,
+            check_ids=check_ids,
         )
         return FittedPlan(self, record), manifest
 

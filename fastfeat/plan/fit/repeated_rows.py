@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,15 +19,19 @@ from fastfeat.errors import (
     warn,
 )
 from fastfeat.io.arrow import ChunkedArray, call, pa
+from fastfeat.io.budget import Budget
 from fastfeat.io.columns.decode import decoded, plain
 from fastfeat.io.device import DeviceTable
+from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.read import column_names, read_table
+from fastfeat.io.sources.scan import scan
 from fastfeat.ir.node import postorder
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.plan.run.batch import take_rows
-from fastfeat.plan.run.encoded_rows import Hashes, mixed
-from fastfeat.plan.run.row_identity import Rows, check_alike
+from fastfeat.plan.run.encoded_rows import Hashes, id_hashes, mixed
+from fastfeat.plan.run.row_identity import Rows, check_alike, check_present
+from fastfeat.plan.run.shares import ShareWriter, share_in
 
 MOST_ROWS = 100_000
 """Rows that are looked at: of more, a sample."""
@@ -35,6 +41,8 @@ _FIRST_ROWS = 20
 
 _FEWEST = 50
 """Different rows that tell of a pattern: those of an example may be alike by chance."""
+
+_MOST_SHARES = 256
 
 _SHARE = 0.01
 """Of all rows, those that equal an earlier one where a warning is due."""
@@ -65,6 +73,48 @@ def warn_of_ids(plan: Declaration, table: Any, told: GivenWarnings) -> None:
     n_repeats, row = check_alike(row_id, table, columns)
     if n_repeats:
         warn_of_repeats(row_id, n_repeats, table.num_rows, row, told)
+
+
+def warn_of_ids_in_passes(
+    plan: Declaration, dataset: Dataset, budget: Budget, folder: Path | None, told: GivenWarnings
+) -> None:
+    """Warn as `warn_of_ids` of rows that are read once, and exchanged by their id through files.
+
+    Args:
+        plan: what is fitted, without windows.
+        dataset: the rows.
+        budget: of memory.
+        folder: where files without names go; None for that of the system.
+        told: the warnings that came.
+
+    Raises:
+        InvalidData, TypeMismatch: as `warn_of_ids`.
+    """
+    row_id = plan.row_id
+    if row_id is None or row_id not in dataset.schema.names:
+        return
+    read = dict.fromkeys((row_id, *plan.columns, *plan.label_sources))
+    columns = [name for name in read if name in dataset.schema.names]
+    n_bytes, n_rows, n_repeats, first = dataset.bytes_of(columns), 0, 0, -1
+    n_shares = min(_MOST_SHARES, 1 + 8 * n_bytes // max(1, budget.spare()))
+    with ExitStack() as stack:
+        writer = ShareWriter(n_shares, folder, stack)
+        with closing(scan(dataset, columns, budget.table_bytes)) as pieces:
+            for piece in pieces:
+                table, begin, n = piece.table, piece.first_row, int(piece.table.num_rows)
+                check_present(row_id, table, begin)
+                numbers = np.arange(begin, begin + n)
+                writer.add(table, id_hashes(table, row_id).astype(np.int64) % n_shares, numbers)
+                n_rows += n
+        if not n_rows:
+            return
+        for file in writer.ended():
+            table, numbers = share_in(file)
+            found, row = check_alike(row_id, table, columns, numbers)
+            first = row if found and not 0 <= first <= row else first
+            n_repeats += found
+    if n_repeats:
+        warn_of_repeats(row_id, n_repeats, n_rows, first, told)
 
 
 def warn_of_repeats(

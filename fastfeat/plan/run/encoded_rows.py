@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_target
 from fastfeat.dtypes import INT64, NULL, DType
-from fastfeat.errors import EncodedInFold, FastfeatError, GivenWarnings, counted, shortened, warn
+from fastfeat.errors import (
+    EncodedInFold,
+    FastfeatError,
+    GivenWarnings,
+    TypeMismatch,
+    counted,
+    shortened,
+    warn,
+)
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import has_value
@@ -361,6 +369,18 @@ def column_hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
 
     keys = key_column(table.column(name), name, dtype, narrow=True)
     return key_hashes([keys], [dtype], is_cross=False, seed=seed)
+
+
+def id_hashes(table: Any, name: str) -> Hashes:
+    """Return the hash of each id, by which rows are exchanged.
+
+    Raises:
+        TypeMismatch: a column that is no id.
+    """
+    known = _known_column(name, schema_of(table))
+    if known is None:
+        raise TypeMismatch(f"row_id={name!r}: an id is text, bytes, a number, a date or a time")
+    return column_hashes(table, *known, seed=0)
 
 
 def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:

@@ -96,13 +96,16 @@ def check_ids(name: str, data: Any) -> None:
         _check_distinct(name, ids, _codes(ids))
 
 
-def check_alike(name: str, data: Any, columns: Sequence[str]) -> tuple[int, int]:
+def check_alike(
+    name: str, data: Any, columns: Sequence[str], numbers: Rows | None = None
+) -> tuple[int, int]:
     """Return the number of rows that have the id of an earlier row, and the first of them.
 
     Args:
         name: the column of the id.
         data: a table that has it.
         columns: in which rows of one id must be equal.
+        numbers: those of the rows in larger data, shape (n_rows,); None where they count from 0.
 
     Returns:
         Two zeros where each row has an id of its own.
@@ -116,10 +119,11 @@ def check_alike(name: str, data: Any, columns: Sequence[str]) -> tuple[int, int]
     if codes is None:
         return 0, 0
     firsts = _firsts(codes)
-    _check_alike(name, ids, data.select(columns), codes, firsts, told="data")
+    numbers = np.arange(len(codes)) if numbers is None else numbers
+    _check_alike(name, ids, data.select(columns), codes, firsts, "data", numbers)
     is_again = np.ones(len(codes), np.bool_)
     is_again[firsts] = False
-    return len(codes) - len(firsts), int(np.argmax(is_again))
+    return len(codes) - len(firsts), int(numbers[np.argmax(is_again)])
 
 
 def repeated_ids(name: str, data: Any) -> Rows | None:
@@ -272,7 +276,13 @@ def _check_distinct(name: str, ids: Any, codes: Rows) -> None:
 
 
 def _check_alike(
-    name: str, ids: Any, table: Any, codes: Rows, rows: Rows, told: str = "history="
+    name: str,
+    ids: Any,
+    table: Any,
+    codes: Rows,
+    rows: Rows,
+    told: str = "history=",
+    numbers: Rows | None = None,
 ) -> None:
     """Raise InvalidData where rows of one id differ.
 
@@ -283,6 +293,7 @@ def _check_alike(
         codes: the number of the id of each.
         rows: the first row of each id.
         told: the argument that they come in, for the message.
+        numbers: by which the message names rows; None for those of the table.
     """
     is_first = np.zeros(len(codes), np.bool_)
     is_first[rows] = True
@@ -299,9 +310,10 @@ def _check_alike(
         k = min(differing)
         row, first, column = int(again[k]), int(firsts[k]), differing[k]
         values = table.column(column)
+        named = [row, first] if numbers is None else numbers[[row, first]].tolist()
         raise InvalidData(
-            f"{told}, row {row}: {column_text(name)} = {_value(ids, row)} is that of row {first} "
-            f"too, and {column_text(column)} is {_value(values, row)} here and "
+            f"{told}, row {named[0]}: {column_text(name)} = {_value(ids, row)} is that of row "
+            f"{named[1]} too, and {column_text(column)} is {_value(values, row)} here and "
             f"{_value(values, first)} there. A row_id= is of one row: leave one of them out"
         )
 

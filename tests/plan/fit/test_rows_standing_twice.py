@@ -245,3 +245,26 @@ def test_folds_that_split_rows_of_one_id_are_refused() -> None:
         BY_ID.cross_fit(twice, cv=61)
     for fold in BY_ID.cross_fit(twice, cv=GroupKFold(3), groups="id"):
         assert not np.isin(fold.train_rows % 60, fold.test_rows % 60).any()
+
+
+def test_ids_are_checked_in_passes_where_that_is_asked_for(tmp_path: Path) -> None:
+    table, folder, out = noise(0, 300), tmp_path / "rows", tmp_path / "out.parquet"
+    folder.mkdir()
+    rows = table.take(pa.array([*range(300), 7, 250, 7]))
+    pq.write_table(rows.slice(0, 200), folder / "a.parquet")
+    pq.write_table(rows.slice(200), folder / "b.parquet")
+    expected = BY_ID.fit(folder, memory="1GiB")  # without a word
+    told = "3 of 303 rows, first row 300, have the 'id' of an earlier row"
+    with pytest.warns(RowsRepeated, match=told):
+        assert BY_ID.fit(folder, memory="1GiB", check_ids=True) == expected
+    with pytest.warns(RowsRepeated, match=told):
+        assert BY_ID.fit_transform_to(folder, out, memory="1GiB", check_ids=True)[0] == expected
+    values = rows["k"].to_pylist()
+    values[301] += 1
+    other = rows.set_column(1, "k", pa.array(values))
+    pq.write_table(other.slice(200), folder / "b.parquet")
+    told = r"data, row 301: col\(\"id\"\) = 'r250' is that of row 250 too, and col\(\"k\"\) is"
+    with pytest.raises(InvalidData, match=told):
+        BY_ID.fit(folder, memory="1GiB", check_ids=True)
+    with pytest.warns(RowsRepeated, match="3 of 303 rows, first row 300"):
+        BY_ID.fit(rows, check_ids=True)
