@@ -16,11 +16,16 @@ from fastfeat.aggregates.function import (
     ranks_of,
     result_per_key,
 )
-from fastfeat.ir.node import Aggregate, Node
+from fastfeat.ir.node import Aggregate, Call, Node
 
 AGGREGATES: dict[str, AggregateFunction] = {
     row.name: row for module in (moments, order, keys, target, power) for row in module.FUNCTIONS
 }
+
+
+def is_fold_by_number(node: Node) -> bool:
+    """Return whether a node is the fold of a row by its number."""
+    return isinstance(node, Call) and node.function == "fold" and not node.args
 
 
 def is_target(node: Node) -> TypeGuard[Aggregate]:
@@ -32,6 +37,7 @@ __all__ = [
     "AGGREGATES",
     "AggregateFunction",
     "Summary",
+    "is_fold_by_number",
     "is_target",
     "level_of",
     "needs_order",

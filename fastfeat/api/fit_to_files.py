@@ -37,6 +37,8 @@ def fit_and_write(
     contract: FittedContract | None = None,
     stable: Fitted | None = None,
     profile: Profiled = False,
+    *,
+    check_ids: bool = False,
 ) -> tuple[Fitted, Manifest]:
     """Return the fitted plan, and the manifest of the features of its rows, which are written.
 
@@ -51,6 +53,7 @@ def fit_and_write(
         contract: what the rows hold, which the plan keeps.
         stable: an earlier fit, whose categories keep their codes.
         profile: what is profiled, for which the rows are read again.
+        check_ids: whether rows of one `row_id` are looked for, for which they are read once more.
 
     Raises:
         FastfeatError: as `Plan.fit_transform_to`.
@@ -65,7 +68,8 @@ def fit_and_write(
     parent = layout.target.parent
     folder = parent if parent.is_dir() else None
     with with_scratch(dataset) as copied:
-        first, read = begun(plan, copied, rows, earlier, known, budget, folder, stable)
+        given = rows, earlier, known, budget, folder, stable
+        first, read = begun(plan, copied, *given, check_ids=check_ids)
         n_passes = first.n_passes + first.n_function_passes + 1
         dataset.check_passes(n_passes + N_PASSES if choice else n_passes)
         chosen, then = read.chosen, first.columns_of_features

@@ -27,6 +27,8 @@ def online(
     max_ahead: str | None = None,
     max_jump: str | int | None = None,
     durability: Durability | None = None,
+    archive: str | os.PathLike[str] | None = None,
+    keep_audit: str | None = None,
 ) -> Live[FittedPlan]:
     """Return fitted plans over one state, which is asked for the features of rows as they arrive.
 
@@ -40,6 +42,8 @@ def online(
         max_ahead: how far a time may be ahead of this machine's clock.
         max_jump: how far it may be ahead of the latest row before it.
         durability: when a call is on disk.
+        archive: the folder of what a whole state replaces.
+        keep_audit: how long that is kept.
 
     Raises:
         InvalidPlan, TypeMismatch: plans that do not agree, or none.
@@ -65,6 +69,8 @@ def online(
         max_ahead=max_ahead,
         max_jump=max_jump,
         durability=durability,
+        archive=archive,
+        keep_audit=keep_audit,
     )
 
 
@@ -97,13 +103,15 @@ def replay(
     plan: str | None = None,
     outcomes: Any = None,
     partial: bool = False,
+    archive: str | os.PathLike[str] | None = None,
 ) -> Replay:
     """Return a report of all changes of a state, done again: the first difference, or none.
 
     Every change in the file is computed again from the rows beside it, in a state of its own:
     features have the bits that were served, and links follow from all that was noted. Changes that
-    a whole state has replaced (after a compaction, a swap of the plan, `forget`) are counted in
-    `not_covered`: their links alone are kept. The file is not written, and may be in use.
+    a whole state has replaced (after a compaction, a swap of the plan, `forget`) are computed
+    first, from the archive, where the state has one; others are counted in `not_covered`: their
+    links alone are kept. The file is not written, and may be in use.
 
     Args:
         path: of the state.
@@ -120,6 +128,7 @@ def replay(
         outcomes: late columns by the id of their row, for labels whose columns the state does not
             have; in any form that `fit` takes.
         partial: whether `to` is written where changes are not covered, and it lacks their rows.
+        archive: the folder of the archive, where it was moved; None for that which the file names.
 
     Raises:
         StateError: the file is no state, or it has no audit, or its key was deleted; or changes are
@@ -142,7 +151,7 @@ def replay(
         else _record(artifact)
     )
     options: dict[str, Any] = {"head": head, "to": to, "plan": plan, "outcomes": outcomes}
-    report = replay_state(path, given, **options, partial=partial)
+    report = replay_state(path, given, **options, partial=partial, archive=archive)
     if report.is_withheld:
         raise StateError(f"{path}: {report.withheld_text}: partial=True")
     return report

@@ -18,6 +18,7 @@ from fastfeat.plan.fit.ahead_warnings import MOST_ROWS, warn_ahead
 from fastfeat.plan.fit.chosen_rows import chosen_of
 from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within, with_scratch
+from fastfeat.plan.fit.repeated_rows import warn_of_ids_in_passes
 from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.fit.rows_in_passes import RowsInPasses, rows_in_passes
 from fastfeat.plan.keep.learning import learning_record
@@ -40,6 +41,8 @@ def fit_within(
     memory: str | int,
     stable: Fitted | None = None,
     profile: Profiled = False,
+    *,
+    check_ids: bool = False,
 ) -> Fitted:
     """Return the plan fitted on data that is read in passes, within a budget of memory.
 
@@ -52,12 +55,13 @@ def fit_within(
         memory: the budget.
         stable: an earlier fit, whose categories keep their codes.
         profile: what is profiled.
+        check_ids: whether rows of one `row_id` are looked for.
 
     Raises:
         FastfeatError: as `Plan.fit`.
     """
-    budget = budget_of(memory)
-    return _in_passes(plan, dataset_of(data), rows, history, tables, budget, stable, profile)
+    given = rows, history, tables, budget_of(memory), stable, profile
+    return _in_passes(plan, dataset_of(data), *given, check_ids=check_ids)
 
 
 def fit_if_large(
@@ -138,6 +142,8 @@ def begun(
     budget: Budget,
     folder: Path | None = None,
     stable: Fitted | None = None,
+    *,
+    check_ids: bool = False,
 ) -> tuple[Learning, RowsInPasses]:
     """Return the learning of a plan before its first pass, and the rows that it learns from.
 
@@ -152,9 +158,10 @@ def begun(
         budget: of memory.
         folder: where files without names go; None for that of the system.
         stable: an earlier fit, whose categories keep their codes.
+        check_ids: as of `fit_within`.
 
     Raises:
-        FastfeatError: as `Plan.fit`, of what does not depend on the rows, and of labels.
+        FastfeatError: as `Plan.fit`, of what does not depend on the rows, of labels and of ids.
     """
     columns = [*plan.columns, *(plan.label_columns if plan.looks_ahead else ())]
     dataset.check(columns)
@@ -171,10 +178,12 @@ def begun(
     learning = learning_record(plan, dataset.schema, tables, **options)
     prepared, read = learning.prepared, rows_in_passes(dataset, earlier, budget, folder)
     label = prepared.label if plan.looks_ahead else None
-    n_before = (rows is not None and dataset.n_rows is None) + 3 * (label is not None)
+    n_before = (rows is not None and dataset.n_rows is None) + 3 * (label is not None) + check_ids
     dataset.check_passes(n_before + learning.n_passes + learning.n_function_passes)
     given = None if rows is None else flags_of_rows(rows, n_rows_of(dataset))
     with within(budget):
+        if check_ids:
+            warn_of_ids_in_passes(plan, dataset, budget, folder, prepared.told)
         chosen = chosen_of(label, read.functions, given, prepared.tables)
         if label is not None:
             _warn_ahead(plan, dataset, columns, budget)
@@ -200,10 +209,13 @@ def _in_passes(
     budget: Budget,
     stable: Fitted | None,
     profile: Profiled,
+    *,
+    check_ids: bool = False,
 ) -> Fitted:
     choice = checked_choice(profile)
     with with_scratch(dataset) as copied:
-        learning, read = begun(plan, copied, rows, history, tables, budget, stable=stable)
+        ids: Any = {"stable": stable, "check_ids": check_ids}
+        learning, read = begun(plan, copied, rows, history, tables, budget, **ids)
         if choice:
             copied.check_passes(learning.n_passes + learning.n_function_passes + N_PASSES)
         then = [*dict.fromkeys((*learning.columns_of_features, *plan.columns))] if choice else []

@@ -152,7 +152,11 @@ class Plan:
             bytes, numbers, dates or times. Rows of one id in the data and in `history=` are one
             row: it keeps its place in the history, has the data's values, and the history's of
             columns that the data lacks (the labels of the past). The history may then go on after
-            the data. It is read where there is a history and windows see it.
+            the data. `fit` divides rows into folds by it, where an encoder of the target says
+            nothing else: a row that stands twice is in one fold, and neither the order of rows nor
+            files change folds. In `fit` no id may be missing. Where windows see the rows of the
+            data, an id stands once in it. Elsewhere rows of one id must be equal in all columns
+            that the plan reads, and `RowsRepeated` counts them.
         codes: "smallest" gives codes (`ordinal_encode`, buckets of `hash`, bins, calendar parts
             but years) the smallest of uint8, int16 and int32 that holds all that they can be, for
             the life of the artifact: another fit may find more categories, and another type. None
@@ -351,6 +355,7 @@ class Plan:
         contract: Contract | None = None,
         profile: Profiled = False,
         stable: FittedPlan | None = None,
+        check_ids: bool = False,
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
 
@@ -389,6 +394,11 @@ class Plan:
                 the codes after these. One-hot columns of categories stand in the order of codes,
                 `__missing` and `__other` behind them, and which are there stays as it was.
                 Encoders that only group rows, as `mean(by=)` and `target_encode`, learn as ever.
+                An earlier fit tells of its rows by the order of codes, that of their counts: one on
+                the rows of one class of the label orders codes by the label.
+            check_ids: whether rows of one `row_id` are looked for within `memory` too, which reads
+                the rows once more and exchanges them by their id through temporary files. In
+                memory they always are.
 
         Raises:
             ContractBroken: rows break a rule of `contract` that does not only warn.
@@ -411,7 +421,8 @@ class Plan:
             options: Any = {"history": history, "tables": tables}
             options |= {"backend": backend, "memory": memory}
             data, kept = _held(contract, data, in_passes=memory is not None, **options)
-            fitted = self.fit(data, rows=rows, profile=profile, stable=stable, **options)
+            options |= {"profile": profile, "stable": stable, "check_ids": check_ids}
+            fitted = self.fit(data, rows=rows, **options)
             return FittedPlan(self, replace(fitted.record, contract=kept))
         record: Fitted | None = None
         old = stable_record(stable)
@@ -419,7 +430,8 @@ class Plan:
             from fastfeat.api.out_of_core import check_backend, fit_within  # seldom needed
 
             check_backend(backend)
-            record = fit_within(self.declaration, data, rows, history, tables, memory, old, profile)
+            given = rows, history, tables, memory, old, profile
+            record = fit_within(self.declaration, data, *given, check_ids=check_ids)
         elif rows is None and history is None and backend == "cpu" and may_be_large(data):
             from fastfeat.api.out_of_core import fit_if_large  # seldom needed
 
@@ -505,6 +517,7 @@ class Plan:
         contract: Contract | None = None,
         profile: Profiled = False,
         stable: FittedPlan | None = None,
+        check_ids: bool = False,
     ) -> tuple[FittedPlan, Manifest]:
         """Return the fitted plan, and the list of files of the features of the training rows.
 
@@ -526,6 +539,7 @@ class Plan:
             contract: as in `fit`; the rows are read once more for it, before anything is written.
             profile: as in `fit`; with one the rows are read twice more, after that.
             stable: as in `fit`.
+            check_ids: as in `fit`.
 
         Raises:
             InvalidPlan: as `fit` with `memory`; an option that is none, or for folders.
@@ -553,6 +567,7 @@ class Plan:
             *(self.declaration, data, layout, rows, history, tables, memory, kept),
             stable=stable_record(stable),
             profile=profile,
+            check_ids=check_ids,
         )
         return FittedPlan(self, record), manifest
 
@@ -589,7 +604,8 @@ class Plan:
                 whole groups, the largest first into the smallest fold); a splitter of scikit-learn,
                 which is given the rows that have a label; pairs (train, test) of row numbers; the
                 name of a column of the data, or an array of shape (n_rows,), of which each value is
-                tested once, in their order, and rows in which it is missing never.
+                tested once, in their order, and rows in which it is missing never. A number keeps
+                rows of one `row_id` in one fold; others must.
             groups: for a number or a splitter, what stays together: the name of a column, or an
                 array of shape (n_rows,).
             purge: a delay of the label beside those of the plan: a duration such as "30d", or steps
@@ -607,8 +623,9 @@ class Plan:
             InvalidPlan: fewer folds than two, a delay of which nothing says by which clock.
             TypeMismatch: no folds at all, such as masks instead of row numbers.
             InvalidData: a row number that is out of range, that stands twice, or in both halves of
-                a fold; a fold without rows, or none that is left to learn from; a row without a
-                time where its label has a delay; groups, or a column of folds, of another length.
+                a fold; rows of one `row_id` in both halves; a fold without rows, or none that is
+                left to learn from; a row without a time where its label has a delay; groups, or a
+                column of folds, of another length.
 
         Warns:
             RowsWithoutLabel: some rows have no label.
@@ -1234,6 +1251,8 @@ class FittedPlan:
         max_ahead: str | None = None,
         max_jump: str | int | None = None,
         durability: Durability | None = None,
+        archive: str | os.PathLike[str] | None = None,
+        keep_audit: str | None = None,
     ) -> Live[FittedPlan]:
         """Return the plan with a state of rows that arrive, each served with its past.
 
@@ -1257,6 +1276,12 @@ class FittedPlan:
                 longer than any silence. None sets no limit.
             durability: when a call is on disk: "commit" (the default) before it returns,
                 "interval" within a second, "checkpoint" once `Live.checkpoint` or `close` returns.
+            archive: a folder that keeps what a whole state replaces in the file (after `compact`,
+                automatic ones too, another plan, `forget`), so that `ff.replay` covers it. None
+                keeps nothing, or with `keep_audit` in a folder beside the file, named after it.
+            keep_audit: how long it is kept there, such as "90d", by this machine's clock from the
+                moment when a whole state replaced it. None keeps it for ever, where there is an
+                `archive`. Both are stored in the file, and may change when it is opened.
 
         `late`, `keep` and `max_ahead` are stored in the file: None takes those when it is opened.
         `max_jump` is not: give it each time.
@@ -1287,6 +1312,8 @@ class FittedPlan:
             max_ahead=max_ahead,
             max_jump=max_jump,
             durability=durability,
+            archive=archive,
+            keep_audit=keep_audit,
         )
 
     def learnt(self) -> dict[str, Any]:

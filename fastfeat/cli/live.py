@@ -98,6 +98,13 @@ def serve(
         str | None,
         typer.Option(help="When a call is on disk: commit (before it is answered) or interval."),
     ] = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keeps what a whole state replaces, for `replay`."),
+    ] = None,
+    keep_audit: Annotated[
+        str | None, typer.Option(help='How long that is kept, such as "90d".')
+    ] = None,
     drift: Annotated[
         str | None,
         typer.Option(
@@ -133,6 +140,8 @@ def serve(
         max_ahead=max_ahead,
         max_jump=_length(max_jump),
         durability=_one_of("--durability", durability, "commit", "interval", "checkpoint"),
+        archive=archive,
+        keep_audit=keep_audit,
         drift=drift,
     )
 
@@ -241,11 +250,16 @@ def replay(
         bool,
         typer.Option("--partial", help="Write --to FILE also where STATE no longer has all rows."),
     ] = False,
+    archive: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The archive of STATE, where it was moved."),
+    ] = None,
 ) -> Judged:
     """Compute again all that a state answered; exit code 1, and where, if a bit is another."""
     from fastfeat.online.audit.replay import KNOWN, replay_state
 
     options: dict[str, Any] = {"head": head, "to": to, "plan": plan, "outcomes": outcomes}
+    options["archive"] = archive
     with doing(f"Replaying {state_file}", at_once=True):
         report = replay_state(state_file, artifact, **options, partial=partial)
     told = "" if report.difference is None else str(report.difference)

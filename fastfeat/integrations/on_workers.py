@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastfeat import errors, pickles
+from fastfeat.aggregates import is_fold_by_number
 from fastfeat.api.learning import Learning, State
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.engine.cpu.threads import using_threads
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan
 from fastfeat.integrations.exchange import Rows, has_windows
 from fastfeat.io.arrow import Schema, Table, pa
-from fastfeat.ir.node import Call, postorder
+from fastfeat.ir.node import postorder
 from fastfeat.plan.fit.learning import window_learnt_from
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.plan.run.guard import check_option, table_columns_judged
@@ -98,11 +99,12 @@ def _check_no_numbers(plan: Plan) -> None:
     """
     for name, node in plan.declaration.nodes.items():
         for part in postorder([node]):
-            if isinstance(part, Call) and part.function == "fold" and not part.args:
+            if is_fold_by_number(part):
                 raise InvalidPlan(
                     f"{name!r} divides rows into folds by their number, which the rows of an "
-                    "engine do not have. Say what divides them: fold_by= a column that tells rows "
-                    "or entities apart, fold= a column of folds, or time="
+                    "engine do not have. Say what divides them: Plan(row_id=) the column that "
+                    "tells rows apart, fold_by= one that tells entities apart, fold= a column of "
+                    "folds, or time="
                 )
 
 

@@ -9,7 +9,14 @@ import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stub
 
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.arguments import explaining_methods
-from fastfeat.errors import EncodedInFold, InvalidPlan, TypeMismatch, did_you_mean
+from fastfeat.errors import (
+    EncodedInFold,
+    InvalidData,
+    InvalidPlan,
+    TypeMismatch,
+    counted,
+    did_you_mean,
+)
 from fastfeat.expr import col
 from fastfeat.integrations.estimator_data import (
     numbers_of,
@@ -23,7 +30,10 @@ from fastfeat.integrations.held import Held, content_of, held
 from fastfeat.integrations.past_in_batch import beginnings, warn_after_fit
 from fastfeat.io.arrow import Table
 from fastfeat.io.sources.frames import class_names
+from fastfeat.io.sources.read import column_names
+from fastfeat.plan.run.encoded_rows import EncodedRows, n_split
 from fastfeat.plan.run.history import is_batch
+from fastfeat.plan.run.inputs import read_columns
 
 __all__ = ["Features", "Held"]
 
@@ -200,6 +210,9 @@ class Features(base.TransformerMixin, base.BaseEstimator):
 
         Raises:
             NotFittedError: before `fit`.
+            InvalidData: X has rows whose labels encodings know by `row_id`, beside others, and
+                lacks further ones: a splitter has put rows of one id on both sides. Of a history
+                of "batch" this is not looked at.
             FastfeatError: as `FittedPlan.transform`.
             ValueError, TypeError: as `fit`.
 
@@ -212,6 +225,8 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         beside = self._beside(self.fitted_.plan, history, tables)
         if is_batch(beside["history"]):
             warn_after_fit(self._begun, data, self.fitted_.record.told)
+        else:
+            check_sides(self.fitted_.record.encoded, data)
         made = self.fitted_.transform(data, to=form, categories=self.categories, **beside)
         return self._given_out(made, form, X)
 
@@ -317,6 +332,35 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         tags.input_tags.string = isinstance(self.plan, Plan)
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def check_sides(encoded: EncodedRows | None, data: Any) -> None:
+    """Raise where rows of one `row_id` stand on both sides of a split.
+
+    Rows that were all learnt from are those of a training score, and all that were learnt from with
+    new ones beside them no side of a split.
+
+    Args:
+        encoded: the rows whose labels fit has put into encodings; None where there are none.
+        data: the rows whose features are wanted.
+
+    Raises:
+        InvalidData: they do.
+    """
+    if encoded is None or encoded.row_id is None:
+        return
+    name, _ = encoded.row_id
+    if name not in (column_names(data) or ()):
+        return
+    n_known, n_rows = n_split(encoded, read_columns(data, [name]))
+    if n_known:
+        raise InvalidData(
+            f"{n_known:,} of {counted(n_rows, 'row')} of X have a {name!r} that fit has learnt "
+            "from, and by row_id= they are those rows: their encodings know their own labels. "
+            f"Split so that rows of one {name!r} stay together, such as GroupKFold with "
+            f"groups=X[{name!r}]. For features of such rows all the same: "
+            "features.fitted_.transform(X)"
+        )
 
 
 def _params_of(plan: Any) -> dict[str, Any]:

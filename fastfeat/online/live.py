@@ -15,13 +15,16 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import (
     ContractBroken,
     FastfeatError,
+    HistoryMissing,
     InvalidData,
     InvalidPlan,
+    LateRow,
     StateError,
     TypeMismatch,
     UnknownColumn,
     did_you_mean,
     shortened,
+    warn,
 )
 from fastfeat.io.arrow import Table, pa
 from fastfeat.ir.node import Column
@@ -53,13 +56,16 @@ from fastfeat.online.lower.row_tables import (
     time_columns,
     value_array,
 )
-from fastfeat.online.opening import begin, reopened
+from fastfeat.online.opening import archiving_of, begin, reopened
 from fastfeat.online.parquet import export, exported
 from fastfeat.online.recent import Recent, seconds_of
 from fastfeat.online.row.judged_row import judge_one_row
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.online.state.arrivals import Wanted
 from fastfeat.online.state.changes import Base, Change, Durability, Late, Settings
+from fastfeat.online.state.held_up import HeldUp
+from fastfeat.online.state.known_rows import REMOVED_LATEST
+from fastfeat.online.state.lateness import LateBehind
 from fastfeat.online.state.order_clocks import ANY
 from fastfeat.online.state.state import Sizes, State
 from fastfeat.online.state.table_updates import table_types
@@ -418,6 +424,54 @@ class Live(Generic[Face]):
         table = table_by_id(self._state, rows, self._state.types)
         self._state.apply(Change("correct", table, "", source, first, end, time.time_ns()))
 
+    def remove(self, row_id: Any) -> None:
+        """Take one row out of the state; answers that were given stay as they were given.
+
+        It is for a row that should never have come, such as one whose time is far ahead, which
+        makes all rows of its entity late until then. The row stays in the record of the file, as it
+        does after `correct`; `forget` erases. It may come again: it is a new row then.
+
+        Args:
+            row_id: the id of the row, in the column that the plan names in `row_id=`.
+
+        Raises:
+            InvalidPlan: the plan names no `row_id=`; or a window reads what another window gave,
+                which has seen the row.
+            InvalidData: no row of the state has this id.
+            TypeMismatch: the id is of another type than those of the state.
+
+        Warns:
+            HistoryMissing: the row was the latest of its entity: rows that no window saw once it
+                had come may have been dropped, and answers to rows before it lack them.
+
+        Example:
+            >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
+            >>> plan = ff.Plan({"spent": spent}, row_id="id")
+            >>> live = plan.fit({"id": [0], "t": [0], "card": ["a"], "x": [1.0]}).online()
+            >>> live.update({"id": 1, "t": 1, "card": "a", "x": 2.0})
+            >>> live.update({"id": 2, "t": 5, "card": "a", "x": 40.0})
+            >>> live.remove(1)
+            >>> live.features({"t": 6, "card": "a", "x": 0.0})
+            array([40.])
+        """
+        name = self._state.lowered.row_id
+        if name is None:
+            raise InvalidPlan(
+                "remove: rows are told by their id, and no plan names its column. Say which it is: "
+                "Plan(..., row_id='id'); or forget all rows of a value: live.forget(column, value)"
+            )
+        dtype = self._state.types.get(name)
+        value = pa.array([row_id]) if dtype is None else value_array(row_id, name, dtype)
+        change = Change("remove", pa.table({name: value}), name, time_ns=time.time_ns())
+        applied, _ = self._state.apply(change)
+        if applied.counts.get(REMOVED_LATEST):
+            warn(
+                f"{name} = {row_id!r} was the latest row of its entity: rows that no window saw "
+                "once it had come may be gone, and answers to rows before it may lack them. "
+                "online(keep=...) keeps rows longer",
+                HistoryMissing,
+            )
+
     def forget(self, column: str, value: Any) -> int:
         """Remove every row with a value in a column; the state is then one that never had them.
 
@@ -489,8 +543,9 @@ class Live(Generic[Face]):
     def counts(self) -> Mapping[str, int]:
         """The number of rows since the state was opened, by what has happened to them.
 
-        "late", "dropped", "repeated", "outcomes", "late_outcomes", "corrected", "forgotten",
-        "swept"; what has not happened yet is not there.
+        "late", "dropped", "repeated", "outcomes", "late_outcomes", "corrected", "removed",
+        "removed_latest" (the latest of their entity), "forgotten", "swept"; what has not happened
+        yet is not there.
         """
         return dict(self._state.counts)
 
@@ -513,6 +568,30 @@ class Live(Generic[Face]):
             error: what it has raised.
         """
         self._count({rule_name(error.plan, name): n for name, n in error.broken.items()})
+
+    def count_late(self, error: LateRow) -> None:
+        """Count a row of a call that was refused for being late; see `held_up`.
+
+        A call does not count it itself: whoever made it may try again without the row.
+
+        Args:
+            error: what it has raised.
+        """
+        if isinstance(error.behind, LateBehind):
+            self._state.late_counts.note([error.behind])
+
+    def held_up(self, *, is_due: bool = False, places: bool = True) -> list[HeldUp]:
+        """Return entities whose rows come late behind one row, ten or more of them, with that row.
+
+        A row whose time is ahead makes all later ones of its entity late. Rows that `late="drop"`
+        leaves out are counted, and those that `count_late` was told of.
+
+        Args:
+            is_due: whether only entities are given that have reached 10 late rows, 100, and so on,
+                since the last such call.
+            places: whether the file is searched for the offset that the row came from.
+        """
+        return self._state.held_up(is_due=is_due, places=places)
 
     @property
     def sizes(self) -> Sizes:
@@ -809,6 +888,8 @@ def begin_live(
     max_ahead: str | None = None,
     max_jump: str | int | None = None,
     durability: Durability | None = None,
+    archive: str | os.PathLike[str] | None = None,
+    keep_audit: str | None = None,
 ) -> Live[Face]:
     """Return fitted plans over one state, which is new, or that of a file.
 
@@ -823,6 +904,8 @@ def begin_live(
         max_ahead: how far a time may be ahead of this machine's clock.
         max_jump: how far it may be ahead of the latest row before it.
         durability: when a call is on disk.
+        archive: the folder of what a whole state replaces.
+        keep_audit: how long that is kept.
 
     Raises:
         FastfeatError: as of `ff.online`.
@@ -833,6 +916,12 @@ def begin_live(
         raise InvalidPlan(
             f"durability={durability!r}: says when a call is on disk, and this state is in memory "
             "alone. Give it a file, path=, or leave it out"
+        )
+    archiving = archiving_of(archive, keep_audit)
+    if path is None and archiving is not None:
+        raise InvalidPlan(
+            "archive= and keep_audit= keep what was in the file of a state, and this state is in "
+            "memory alone. Give it a file, path=, or leave them out"
         )
     lowered = lower(plans)
     _check_tables_of_rules(plans)
@@ -845,7 +934,7 @@ def begin_live(
             )
         said = {"late": late, "keep": keep, "max_ahead": max_ahead}
         given = {name: value for name, value in said.items() if value is not None}
-        state = reopened(path, lowered, given, durability or "commit", time.time_ns())
+        state = reopened(path, lowered, given, durability or "commit", time.time_ns(), archiving)
         try:
             return _live(faces, state, max_jump)
         except BaseException:
@@ -862,7 +951,7 @@ def begin_live(
     if history is not None and base is None:
         state.begin(table_of_history(state, history))
     if path is not None:
-        begin(state, path, durability or "commit")
+        begin(state, path, durability or "commit", archiving)
     return live
 
 

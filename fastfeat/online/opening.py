@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from fastfeat.errors import (
     ArtifactError,
     HistoryMissing,
+    InvalidPlan,
     StateError,
     TypeMismatch,
     UnknownColumn,
@@ -20,6 +22,8 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.show import show
 from fastfeat.online.audit.chain import Audit, artifacts_of, new_key
+from fastfeat.online.audit.forgotten import rewritten
+from fastfeat.online.file.archive import FOREVER, Archiving
 from fastfeat.online.file.journal import Journal
 from fastfeat.online.lower.live_plan import LivePlan, lower
 from fastfeat.online.lower.row_orders import place
@@ -28,13 +32,19 @@ from fastfeat.online.state.changes import ANSWERED, Base, Durability, Settings
 from fastfeat.online.state.order_clocks import ANY, Clock, clocks_of
 from fastfeat.online.state.state import State
 from fastfeat.online.state.table_updates import table_types
+from fastfeat.operators.durations import resolve_duration
 from fastfeat.plan.keep.artifact import artifact_bytes, fitted_digest, fitted_of_bytes
 from fastfeat.plan.run.fitted import Fitted
 
 Plans = Mapping[str, Fitted]
 
 
-def begin(state: State, path: str | os.PathLike[str], durability: Durability) -> None:
+def begin(
+    state: State,
+    path: str | os.PathLike[str],
+    durability: Durability,
+    archiving: Archiving | None = None,
+) -> None:
     """Write a state in memory to a new file, whole or not at all, and keep its changes there.
 
     Raises:
@@ -45,13 +55,41 @@ def begin(state: State, path: str | os.PathLike[str], durability: Durability) ->
     plans, links = _artifacts(state.lowered.plans), audit.base(b"", base, state.settings)
     journal = Journal.create(path, plans, state.settings, base, durability, key=key, links=links)
     note(journal, audit)
+    journal.keep_past(archiving)
+    _keep_changes(state, journal)
+
+
+def _keep_changes(state: State, journal: Journal) -> None:
+    """Have the changes of a state written to a journal, and looked up there."""
     state.journal = journal
+    state.kept_changes = lambda: (one.entry.change for one in journal.entries())
+
+
+def archiving_of(
+    archive: str | os.PathLike[str] | None, keep_audit: str | None
+) -> Archiving | None:
+    """Return where segments of the past are kept, as a user says it; None where nothing is said.
+
+    Raises:
+        InvalidPlan, TypeMismatch: `keep_audit` is no duration, or `archive` no path.
+    """
+    if archive is None and keep_audit is None:
+        return None
+    if not isinstance(archive, str | os.PathLike | None):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(f"archive= takes the path of a folder, such as 'audit', got {archive!r}")
+    told = f"keep_audit={keep_audit!r}"
+    length, unit = resolve_duration(told, keep_audit)
+    if unit == "steps":
+        raise InvalidPlan(f"{told}: takes a duration, such as '90d'")
+    folder = "" if archive is None else os.path.abspath(archive)
+    return Archiving(folder, FOREVER if length is None else length)
 
 
 def note(journal: Journal, audit: Audit) -> None:
     """Have a journal note what the audit says of all that it writes."""
     journal.linking, journal.linking_base = audit.link, audit.base
     journal.sealing = audit.seal
+    journal.forgetting = partial(rewritten, audit.key)
 
 
 def reopened(
@@ -60,6 +98,7 @@ def reopened(
     given: Mapping[str, Any],
     durability: Durability,
     time_ns: int,
+    archiving: Archiving | None = None,
 ) -> State:
     """Return the state of a file as it was committed last.
 
@@ -70,6 +109,7 @@ def reopened(
         given: the settings that the caller has named, which are those of the file.
         durability: of what is written from now on.
         time_ns: when it was opened.
+        archiving: where segments of its past are kept from now on; None for as the file has it.
 
     Raises:
         StateError: the file cannot be opened, is damaged, or has other settings.
@@ -85,10 +125,13 @@ def reopened(
         if journal.key:
             audit = Audit(journal.key, artifacts_of(lowered.plans))
             note(journal, audit)
+        journal.keep_past(archiving)
         state = _state_of(journal, lowered)
         if state is None:
             state = _under_others(journal, lowered, time_ns)
-        state.journal = journal
+        elif journal.is_erasing:  # a process was killed before it was done
+            journal.settle(state.base)
+        _keep_changes(state, journal)
         return state
     except BaseException:
         journal.close()
@@ -110,6 +153,8 @@ def _under_others(journal: Journal, lowered: LivePlan, time_ns: int) -> State:
     known = lower(_fitted(journal))
     before = _state_of(journal, known)
     assert before is not None
+    if journal.is_erasing:
+        journal.settle(before.base)
     base = before.base()
     check_columns(journal.path, known, lowered, base)
     _tell_missing(known, lowered, journal.settings, base)

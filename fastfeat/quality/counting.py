@@ -5,6 +5,7 @@ Of few rows NumPy counts, which compiles nothing, of more the kernels: both give
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from fastfeat.engine.cpu.kernels import n_tables, runner
 from fastfeat.io.arrow import Array, ChunkedArray, call, options_of, pa
 from fastfeat.io.columns.column import physical_chunks
+from fastfeat.io.columns.decode import decoded
 from fastfeat.quality.layout import floats_of, plain_keys
 from fastfeat.quality.profile import POSITIONS, Category, ColumnProfile, Exact, normal
 
@@ -24,6 +26,7 @@ LEAST_ROWS: Final = 1 << 14
 """Of a column, from which on kernels count."""
 KERNEL: Final = "binned", ENTRY
 """Folder and entry of the kernel that counts, whatever the type of a column is."""
+_MOST_PLACES: Final = 1 << 16
 _ELEMENTS: Final = {"double": "float64", "float": "float32"}
 
 
@@ -44,6 +47,51 @@ def counted(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
 
 
 def _of_categories(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
+    column = decoded(column)
+    is_bool = pa.types.is_boolean(column.type)
+    direct = _of_two if is_bool else _of_small if pa.types.is_integer(column.type) else None
+    counted = None if direct is None else direct(layout, column)
+    return _of_keys(layout, column) if counted is None else counted
+
+
+def _of_two(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
+    """Return the profile of bools, of which those that are true are added up."""
+    n_true, n_values = int(call("sum", column).as_py() or 0), len(column) - column.null_count
+    return _of_counts(layout, column, {False: n_values - n_true, True: n_true})
+
+
+def _of_small(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile | None:
+    """Return the profile of integers that lie close together; None of others.
+
+    Each has a place in an array of counts. Of two neighbours the sum tells how many are which.
+    """
+    ends = call("min_max", column).as_py()
+    low, high, n_values = ends["min"], ends["max"], len(column) - column.null_count
+    if low is None or high - low >= _MOST_PLACES or high >= 1 << 63:
+        return None
+    if high - low < 2 and abs(low) < 1 << 31:  # its multiples do not overflow the sum
+        n_high = int(call("sum", column).as_py()) - n_values * low
+        return _of_counts(layout, column, {low: n_values - n_high, low + 1: n_high})
+    counts = np.zeros(high - low + 1, np.int64)
+    for chunk in column.drop_null().chunks if column.null_count else column.chunks:
+        values = chunk.to_numpy().astype(np.int64, copy=False)  # 127 - -128 is no int8
+        counts += np.bincount(values - low if low else values, minlength=len(counts))
+    return _of_counts(layout, column, dict(enumerate(counts.tolist(), low)))
+
+
+def _of_counts(
+    layout: ColumnProfile, column: ChunkedArray, n_of: Mapping[Category, int]
+) -> ColumnProfile:
+    """Return the profile of the rows of a column, of the numbers of rows of each value."""
+    counts = np.array([n_of.get(one, 0) for one in layout.categories], np.int64)
+    n_other = len(column) - column.null_count - int(counts.sum())
+    return replace(
+        layout, n_rows=len(column), n_missing=column.null_count, counts=counts, n_other=n_other
+    )
+
+
+def _of_keys(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
+    """Return the profile of categories of any type, looked up among those that are known."""
     keys = plain_keys(column)
     n_missing = keys.null_count
     known = pa.array([_as_key(one) for one in layout.categories], keys.type)

@@ -18,7 +18,7 @@ _REQUEST_BYTES = 4 << 10
 
 
 class IdleMemory:
-    """What gives memory back when a server is idle; of one event loop.
+    """Memory that goes back to the system when a server is idle; of one event loop.
 
     Args:
         is_idle: whether no request waits, and no body is read.

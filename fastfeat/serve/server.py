@@ -71,6 +71,8 @@ def run(
     max_ahead: str | None = None,
     max_jump: str | int | None = None,
     durability: Literal["commit", "interval", "checkpoint"] | None = None,
+    archive: FilePath | None = None,
+    keep_audit: str | None = None,
     drift: str | None = None,
     said: Callable[[str], None] | None = None,
 ) -> None:
@@ -106,6 +108,8 @@ def run(
         max_jump: how far the time of a row that is kept may be ahead of the latest row before it;
             None for any.
         durability: when a call is on disk.
+        archive: the folder of what a whole state replaces, for `ff.replay`.
+        keep_audit: how long that is kept.
         drift: a window of time, such as "1h", in which the rows that are answered are compared with
             those of training; `/metrics` has gauges of it. None for none.
         said: is told where the server listens, and what becomes of new artifacts; None prints it.
@@ -126,6 +130,8 @@ def run(
         max_jump,
         durability,
         drift,
+        None if archive is None else os.fspath(archive),
+        keep_audit,
     )
     check_options(where, opening, history, follow=follow, watch=watch)
     limits = Limits(max_body, max_waiting, 8 * max_body)
@@ -135,6 +141,7 @@ def run(
     service = Service(
         limits, name=name or Path(artifact).stem, durable=opening.waits_for_disk, read_only=follow
     )
+    service.said = tell
     service.drift = None if drift is None else DriftGauges(seconds_of(drift))
     watched = WatchedFile(Path(artifact), stamp_of(Path(artifact))) if watch else None
     fitted = load(artifact)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.errors import ContractBroken
+from fastfeat.errors import ContractBroken, LateRow
 from fastfeat.io.arrow import Table
 from fastfeat.io.prometheus import Durations
 from fastfeat.online.drift_gauges import DriftGauges
@@ -20,6 +20,10 @@ from fastfeat.serve.plain_row import NotPlain
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.served_plan import ServedPlan
 from fastfeat.serve.work import CallResult, Kind, NeedsTable, PlainRows, Work
+
+
+def _not_told(text: str) -> None:
+    """Tell nobody."""
 
 
 class Metrics:
@@ -68,6 +72,8 @@ class Service:
         self.started = time.time()
         self.refused = ""
         """Why the latest artifact was refused; empty where it was taken."""
+        self.said: Callable[[str], None] = _not_told
+        """Is told of entities that one row holds up."""
         self.is_lost = False
         """Whether the state that another process writes cannot be read any more."""
 
@@ -129,6 +135,9 @@ class Service:
         except ContractBroken as error:
             self.now.live.count_refused(error)
             raise
+        except LateRow as error:
+            self._count_late(error)
+            raise
         self.metrics.rows(kind, rows.num_rows)
         return found
 
@@ -148,6 +157,13 @@ class Service:
         found = await self.work.apart(changed)
         self.metrics.rows(kind, n_rows)
         return found
+
+    def _count_late(self, error: LateRow) -> None:
+        """Count a late row, and tell of an entity that one row holds up."""
+        live = self.now.live
+        live.count_late(error)
+        for held in live.held_up(is_due=True, places=False):
+            self.said(str(held))
 
     def begin(self, n_bytes: int) -> None:
         """Count a request that does not come by HTTP among those that wait.

@@ -30,6 +30,8 @@ class Opening:
         max_ahead: how far a time may be ahead of this machine's clock; None for the default.
         max_jump: how far it may be ahead of the latest row before it.
         durability: when a call is on disk.
+        archive: the folder of what a whole state replaces.
+        keep_audit: how long that is kept.
         drift: the window of time in which answered rows are counted and compared; None for none.
     """
 
@@ -41,6 +43,8 @@ class Opening:
     max_jump: str | int | None = None
     durability: Any = None
     drift: str | None = None
+    archive: str | None = None
+    keep_audit: str | None = None
 
     @property
     def waits_for_disk(self) -> bool:
@@ -94,6 +98,8 @@ class Opening:
             max_ahead=max_ahead_of(plans, self.late, self.max_ahead) if is_new else self.max_ahead,
             max_jump=self.max_jump,
             durability=self.durability,
+            archive=self.archive,
+            keep_audit=self.keep_audit,
         )
         if self.drift is not None:
             live.watch(self.drift)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -213,6 +214,17 @@ def metrics_text(service: Service) -> str:
                 "counter",
                 "What has happened to events of the state, such as late ones.",
                 _by("event", served.live.counts),
+            )
+        )
+        held = Counter[str]()
+        for one in served.live.held_up(places=False):
+            held[one.order] += one.n_late
+        texts.append(
+            family(
+                "fastfeat_held_up_rows",
+                "gauge",
+                "Rows that were late behind one event, of entities that it holds up, by key.",
+                _by("by", held),
             )
         )
         if violations := served.live.violations:

@@ -10,6 +10,8 @@ A configuration, with every key; those in brackets of a comment may be left out:
     max_ahead = "1h"                  # [as of `FittedPlan.online`; the default where times have
                                       # a zone and late is not "insert"; "any" for no limit]
     max_jump = "7d"                   # [as of `FittedPlan.online`]
+    archive = "archive"               # [a folder that keeps what whole states replace, for replay]
+    keep_audit = "90d"                # [how long it is kept]
     checkpoint = "1s"                 # [how often state, offsets and audit are committed]
     history = "history/{partition}.parquet"   # [rows that new states begin with]
     start = "beginning"               # [of a new state: "beginning" refuses a topic that has lost
@@ -227,6 +229,8 @@ class Config:
         max_ahead: how far ahead of this machine's clock a row may be. None is "1h" for new states
             whose times have a zone, unless late is "insert"; "any" sets no limit.
         max_jump: how far ahead of the latest row of its partition a row may be; None for any.
+        archive: a folder that keeps what whole states replace.
+        keep_audit: how long it is kept.
         history: a file of rows that new states begin with; `{partition}` in it is the number.
         start: where a new state begins.
         checkpoint_s: how often state, offsets and audit are committed, in seconds.
@@ -252,6 +256,8 @@ class Config:
     keep: str | int | None = None
     max_ahead: str | None = None
     max_jump: str | int | None = None
+    archive: str | None = None
+    keep_audit: str | None = None
     history: str | None = None
     start: Start = "beginning"
     checkpoint_s: float = 1.0

@@ -88,6 +88,8 @@ got 'never'
         keep=top.length("keep"),
         max_ahead=top.text("max_ahead", None),
         max_jump=top.length("max_jump"),
+        archive=top.path_text("archive"),
+        keep_audit=top.text("keep_audit", None),
         history=top.path_text("history"),
         start=cast(Start, top.choice("start", get_args(Start), "beginning")),
         checkpoint_s=top.seconds("checkpoint", 1.0),

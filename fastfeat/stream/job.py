@@ -77,6 +77,8 @@ class Job:
             max_ahead=self._max_ahead() if is_new else config.max_ahead,
             max_jump=config.max_jump,
             durability="checkpoint",
+            archive=config.archive,
+            keep_audit=config.keep_audit,
         )
         if config.drift_s is not None:
             live.watch(timedelta(seconds=config.drift_s))

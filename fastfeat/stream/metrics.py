@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol, get_args
 
 from fastfeat.io.prometheus import CONTENT_TYPE, Durations, Labels, family, histogram
+from fastfeat.online.state.held_up import HeldUp
 from fastfeat.stream.outputs import Reason
 
 
@@ -33,12 +34,14 @@ class Measure:
         offset: that its state is at.
         n_rows: rows that its state has in memory.
         n_entities: entities that it knows, by what orders their rows.
+        held_up: entities whose rows come late behind one row.
     """
 
     lag: int
     offset: int
     n_rows: int
     n_entities: Mapping[str, int]
+    held_up: Sequence[HeldUp] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,10 @@ def samples_of(
         for order, n in one.n_entities.items():
             told = "Entities that the state knows."
             found.append(Sample("entities", "gauge", told, (*of, ("order", order)), n))
+        for held in one.held_up:
+            told = "Rows that were late behind one event: of an entity that it holds up."
+            where = (*of, ("order", held.order), ("event", held.place))
+            found.append(Sample("held_up_rows", "gauge", told, where, held.n_late))
     return found
 
 

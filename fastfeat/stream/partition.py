@@ -15,7 +15,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.prometheus import Durations
 from fastfeat.online.live import Live
 from fastfeat.stream.job import Job
-from fastfeat.stream.kafka import Message, Place
+from fastfeat.stream.kafka import LOG, Message, Place
 from fastfeat.stream.messages import Decode, Rows, decoded
 from fastfeat.stream.outputs import DeadLetter, Outputs, Sink
 from fastfeat.stream.place_lock import PlaceLock
@@ -234,6 +234,8 @@ class Partition:
         self.live.checkpoint()
         self.order.clear(self.offset)
         self._committed = dict(self.live.offsets)
+        for held in self.live.held_up(is_due=True):  # all that it was read from is on disk
+            LOG.warning("%s: %s", self.source, held)
         self.last_checkpoint = time.monotonic()
         return True
 
@@ -348,6 +350,8 @@ class Partition:
                 raise each.error
             if isinstance(each.error, ContractBroken):
                 self.live.count_refused(each.error)
+            if isinstance(each.error, LateRow):
+                self.live.count_late(each.error)
             message, row = messages[rows.message[each.row]], int(rows.within[each.row])
             if isinstance(each.error, FutureRow):
                 self.order.put_ahead(message.offset(), row)

@@ -185,7 +185,11 @@ class Stream:
             end = max(self._consumer.known_end(partition.place), partition.position)
             sizes = partition.live.sizes
             measures[partition.number] = Measure(
-                end - partition.offset, partition.offset, sizes.rows, sizes.entities
+                end - partition.offset,
+                partition.offset,
+                sizes.rows,
+                sizes.entities,
+                partition.live.held_up(),
             )
         samples = samples_of(done, measures, self._n_checkpoints, self._job.config.events.topic)
         text = metrics_text(samples, done.latency)

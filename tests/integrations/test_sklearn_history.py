@@ -82,7 +82,9 @@ def test_windows_of_shuffled_folds_are_those_over_all_rows(with_labels: bool) ->
         for part in (train, test, test[:1], test[::-1]):
             made = features.transform(rows.iloc[part])
             pd.testing.assert_frame_equal(made[[*OF_WINDOWS]], rows_of_whole(part))
-        by_hand = ff.Plan({"rate": RATE}, label="is_late").fit_transform(ALL.iloc[train])[1]
+        by_hand = ff.Plan({"rate": RATE}, label="is_late", row_id="id").fit_transform(
+            ALL.iloc[train]
+        )[1]
         assert learnt_from["rate"].tolist() == by_hand["rate"].to_pylist()
 
 
@@ -151,7 +153,7 @@ def test_windows_keep_the_labels_of_the_data_where_y_is_another() -> None:
     made = Features(PLAN, history="batch", output="pandas").fit_transform(ALL, ~Y)
     pd.testing.assert_frame_equal(made[[*OF_WINDOWS]], rows_of_whole(slice(None)))
     other = ALL.assign(is_late=~Y)
-    by_hand = ff.Plan({"rate": RATE}, label="is_late").fit_transform(other)[1]
+    by_hand = ff.Plan({"rate": RATE}, label="is_late", row_id="id").fit_transform(other)[1]
     assert made["rate"].tolist() == by_hand["rate"].to_pylist()
 
 

@@ -22,7 +22,12 @@ from fastfeat import col
 from fastfeat.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.errors import ArtifactError, InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.integrations.sklearn import Features
-from fastfeat.quality.counting import LEAST_ROWS, counted, counted_by_numpy
+from fastfeat.quality.counting import (
+    LEAST_ROWS,
+    _of_keys,  # pyright: ignore[reportPrivateUsage]
+    counted,
+    counted_by_numpy,
+)
 from fastfeat.quality.later_rows import profile_of
 from fastfeat.quality.layout import MOST_CATEGORIES, N_BINS, edges_of, kind_of, layout_of
 from fastfeat.quality.profile import (
@@ -288,6 +293,34 @@ def test_kernels_count_as_numpy_does(dtype: str) -> None:
     column = pa.chunked_array([stored.slice(0, 999), stored.slice(999)])
     layout = layout_of("x", FLOAT64, "number", column.slice(10, 2000))
     assert _bytes(counted(layout, column)) == _bytes(counted_by_numpy(layout, column))
+
+
+INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
+
+
+@given(
+    st.sampled_from(["bool", *INTEGERS]),
+    st.lists(st.integers(0, 400) | st.none(), max_size=60),
+    st.integers(0, 400),
+    st.sampled_from([0, -7, 2**31, 2**40, -(2**63)]),
+    st.integers(0, 60),
+)
+def test_bools_and_codes_are_counted_as_keys_are(
+    dtype: str, values: list[int | None], most: int, base: int, split: int
+) -> None:
+    kind: Any = pa.bool_() if dtype == "bool" else pa.type_for_alias(dtype)
+    low, high = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    most = min(most, high - low)
+    base = min(max(base, low), high - most)
+    given = [None if v is None else base + min(v, most) for v in values]
+    whole = pa.array(
+        [v if v is None else bool(v) for v in given] if dtype == "bool" else given, kind
+    )
+    column = pa.chunked_array([whole.slice(split), whole.slice(0, split)], kind)
+    if any(v is not None and v >= 2**63 for v in given):
+        return  # no category
+    layout = layout_of("x", INT64, "category", column.slice(0, 20))
+    assert _bytes(counted(layout, column)) == _bytes(_of_keys(layout, column))
 
 
 def test_kept_columns_and_plans_of_literals_have_a_profile() -> None:

@@ -31,3 +31,17 @@ def test_any_sets_no_limit(files: Files) -> None:
         found.wait_for("ready with")
         assert found.post("/v1/update", {"rows": [ahead()]}).status == 200
         assert not any("far ahead" in line for line in found.lines)
+
+
+def test_the_row_that_holds_an_entity_up_is_told(files: Files) -> None:
+    with server(**files.options, max_ahead="any") as found:
+        found.wait_for("ready with")
+        assert found.post("/v1/update", {"rows": [ahead()]}).status == 200
+        for k in range(10):
+            row = {**ROW, "id": f"late {k}"}
+            answer = found.post("/v1/features", {"rows": [row], "update": True})
+            assert (answer.status, answer.error["kind"]) == (400, "LateRow")
+        line = found.wait_for("held up by")
+        assert f"entity card = {ROW['card']}: 10 late, held up by the event (id = 'ahead'" in line
+        assert "live.remove('ahead') takes it out" in line
+        assert 'fastfeat_held_up_rows{by="card"} 10' in found.get("/metrics").body.decode()

@@ -322,8 +322,9 @@ def _infos(filesystem: Any, folder: str, text: str, *, recursive: bool = False) 
     selector = _fs().FileSelector(folder, allow_not_found=True, recursive=recursive)
     with naming(text, filesystem):
         found = filesystem.get_file_info(selector)
-        for info in found:
-            _check_no_log(info)
+    for info in found:
+        _check_no_log(info)
+    with naming(text, filesystem):
         if filesystem.type_name != "local" or not os.path.isdir(folder):
             return found
         with os.scandir(folder) as entries:

@@ -101,11 +101,17 @@ class Differs(Exception):
         return found
 
 
+class _Refused(Exception):
+    """What a change that is only looked at gave is known."""
+
+
 class _Entries:
     """Takes what changes give that are done again, where a state has a file."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.refuses = False
+        """Whether a change is only looked at: the state stays as it is."""
 
     @property
     def link(self) -> bytes:
@@ -115,6 +121,8 @@ class _Entries:
     def write(self, entries: Sequence[Entry]) -> None:
         """Take changes that were applied."""
         self.entries += entries
+        if self.refuses:
+            raise _Refused
 
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
         """Do nothing."""
@@ -169,6 +177,26 @@ class Again:
             self.n_rows += entry.change.rows.num_rows
         return applied
 
+    def fits(self, written: WrittenEntry) -> bool:
+        """Return whether `replay` would find a change as it was noted; the state stays."""
+        self.taken.refuses = True
+        try:
+            link, entry = self._link(written), written.entry
+            applied = entry.applied if written.plans else self._applied(written, link)
+            self._check_answer(written.seq, link, Entry(entry.change, applied))
+            self._check_written(written, applied)
+        except Differs:
+            return False
+        finally:
+            self.taken.refuses = False
+        return True
+
+    def pass_over(self, written: WrittenEntry) -> None:
+        """Do a change that is not computed again: what it gave is taken as it stands."""
+        if written.entry.change.rows.num_rows:
+            self.state.restore([written.entry])
+        self.chain = Chain(self.chain.key, written.link)
+
     def _link(self, written: WrittenEntry) -> Link:
         """Return the link of a change, whose place and rows are as they were noted."""
         change, seq = written.entry.change, written.seq
@@ -192,6 +220,8 @@ class Again:
         self.taken.entries.clear()
         try:
             self.state.apply(written.entry.change)
+        except _Refused:
+            pass
         except FastfeatError as error:
             what = f"it cannot be done again: {error}"
             raise Differs(written.seq, written.entry.change, what) from None

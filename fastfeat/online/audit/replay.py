@@ -22,6 +22,7 @@ from fastfeat.online.audit.chain import (
     link_of,
     seal_of,
 )
+from fastfeat.online.audit.forgotten import WITHOUT, seal_of_entry, with_plans
 from fastfeat.online.audit.recompute import (
     Again,
     Difference,
@@ -32,6 +33,7 @@ from fastfeat.online.audit.recompute import (
     place_of,
 )
 from fastfeat.online.audit.served_features import ServedCounts, finish, served_plan, writing_served
+from fastfeat.online.file.archive import Archived
 from fastfeat.online.file.entries import WrittenEntry
 from fastfeat.online.file.follower import Follower
 from fastfeat.online.file.past import Past
@@ -43,7 +45,7 @@ from fastfeat.plan.run.fitted import Fitted
 
 Artifact = Fitted | Plans | str | os.PathLike[str]
 PlansOf = Callable[[Mapping[str, bytes]], Plans]
-Take = Callable[[Change, ChangeResults], None]
+Take = Callable[[Change, ChangeResults, Again], None]
 """Is given each change that was done again and found as it was noted."""
 UNKNOWN_LINK = Difference(
     None,
@@ -170,6 +172,7 @@ def replay_state(
     plan: str | None = None,
     outcomes: Any = None,
     partial: bool = False,
+    archive: str | os.PathLike[str] | None = None,
 ) -> Replay:
     """Return a report of all changes of a state, done again: the first difference, or none.
 
@@ -192,12 +195,21 @@ def replay_state(
                 "noted of its rows can be compared any more"
             )
         walk = _Walk(follower, key, _plans_reader(follower, artifact), noted, committed)
+        walk.archive = None if archive is None else Path(archive)
         if to is None:
             return walk.report()
         plans = walk.plans_of(follower.plans)
         name = served_plan(plans, plan)
         with writing_served(to, plans[name], name) as one:
-            walk.take = one.take
+            artifact_of = artifacts_of(plans)[name]
+
+            def take(change: Change, applied: ChangeResults, again: Again) -> None:
+                if change.kind != "process" or again.artifacts.get(name) == artifact_of:
+                    one.take(change, applied)
+                else:
+                    one.n_of_others += change.rows.num_rows
+
+            walk.take = take
             report = walk.report()
             if not report.ok or walk.again is None:
                 return report
@@ -220,6 +232,8 @@ class _Walk:
         again: the state with what was done; None before the first whole state.
         not_covered: what cannot be done.
         is_met: whether the link that was noted was found, and verified.
+        archive: the folder of the segments; None for the one that the file names.
+        since: of all changes of the past, when they were replaced, or lost from the archive.
     """
 
     follower: Follower
@@ -231,6 +245,8 @@ class _Walk:
     again: Again | None = None
     not_covered: NotCovered = field(default_factory=NotCovered)
     is_met: bool = False
+    archive: Path | None = None
+    since: list[int] = field(default_factory=list[int])
 
     def report(self) -> Replay:
         """Return the report: all is done."""
@@ -251,26 +267,79 @@ class _Walk:
         return Replay(*done, difference, self.not_covered, noted, since)
 
     def _past(self) -> list[Past]:
-        """Return the changes before the file, of which the links are as they were noted."""
+        """Return the changes before the file, after doing those again that its archive has."""
         try:
             past, begin = self.follower.past, self.follower.head.base
+            archived, folder = self.follower.archived, self.archive or self.follower.archive
         except StateError as error:
             raise Differs(None, None, str(error)) from None
-        seal, first = b"", past[0].first if past else begin
+        seal, first, before = b"", past[0].first if past else begin, None
         if first:  # an earlier version replaced them, and kept nothing of them
             self.not_covered = self.not_covered.and_also(first, None, None)
-        for one in past:
+        for number, one in enumerate(past, 1):
             seal = seal_of(self.key, seal, one.facts, one.links)
             if one.seal != seal or one.first != first:
                 told = f"the links of the changes {one.first + 1:,} to {one.last:,}, which a whole"
                 raise Differs(None, None, f"{told} state has replaced, are others than those noted")
-            first = one.last
-            self.not_covered = self.not_covered.and_also(
-                one.n_changes, one.n_rows, one.replaced_ns if one.n_changes else None
-            )
+            done = 0, 0
+            segment, since = archived.get(number), one.replaced_ns
+            if segment is not None:
+                since = self._check_named(segment, one) or since
+            if segment is not None and segment.file:
+                known = (0, 0) if self.again is None else (self.again.n_changes, self.again.n_rows)
+                file = (folder or Path()) / segment.file
+                again = self._replay_segment(file, segment, one, before)
+                done = again.n_changes - known[0], again.n_rows - known[1]
+            left = one.n_changes - done[0], one.n_rows - done[1]
+            self.not_covered = self.not_covered.and_also(*left, since if left[0] else None)
+            self.since.append(since)
+            first, before = one.last, one
         if first != begin:
             raise Differs(None, None, f"the links of the changes {first + 1:,} to {begin:,} lack")
         return past
+
+    def _check_named(self, segment: Archived, past: Past) -> int:
+        """Return since when changes of a segment are lost, after checking what is named of it."""
+        if segment.seal != seal_of(self.key, b"archived", segment.facts, b""):
+            told = f"what the file names of the segment of the changes {past.first + 1:,} to"
+            raise Differs(None, None, f"{told} {past.last:,} is other than what was noted")
+        return segment.lost_ns
+
+    def _replay_segment(
+        self, path: Path, segment: Archived, past: Past, before: Past | None
+    ) -> Again:
+        """Do the changes of a segment of the archive again; return the state after them."""
+        if not path.exists():
+            raise Differs(
+                None,
+                None,
+                f"the segment {path} of the changes {past.first + 1:,} to {past.last:,} is "
+                "missing. Put it back, or say where its folder is: archive=",
+            )
+        try:
+            follower = Follower(path, checked=False)
+        except StateError as error:
+            raise Differs(None, None, str(error)) from None
+        with closing(follower), follower.holding():
+            if follower.head.digest != segment.digest or follower.head.base != past.first:
+                what = f"the segment {path} is other than the one that the file names"
+                raise Differs(None, None, what)
+            self._begin(follower, past.first, before, past)
+            last = past.first
+            for written in _each(follower, past.first):
+                last = written.seq
+                if written.link != past.link_of(last):
+                    change = written.entry.change
+                    raise Differs(last, change, "its link is other than the one that is kept")
+                if written.digests.startswith(WITHOUT):
+                    self._pass_over(written)
+                else:
+                    self._replay(written)
+            if last != past.last:
+                what = f"the segment {path} ends with change {last:,}, not {past.last:,}"
+                raise Differs(None, None, what)
+        assert self.again is not None
+        return self.again
 
     def _replay_file(self, past: Past | None) -> None:
         """Do all changes of the file again."""
@@ -282,22 +351,49 @@ class _Walk:
             self._replay(written)
         _check_end(follower, last, self.committed)
 
-    def _begin(self, follower: Follower, base: int, past: Past | None) -> None:
-        """Begin with a whole state."""
+    def _begin(
+        self, follower: Follower, base: int, past: Past | None, own: Past | None = None
+    ) -> None:
+        """Begin with a whole state.
+
+        Args:
+            follower: the file.
+            base: its number.
+            past: the changes before it; None where they are not known.
+            own: of a segment, the changes after it.
+        """
         before = past.link_of(past.last) if past is not None else None
-        seal = b"" if past is None else past.seal
+        seal, noted = b"" if past is None else past.seal, None
+        if own is not None:
+            noted = own.link_of(own.first)
+            seal = seal if follower.links(base).link == noted else WITHOUT
         self.again = _at_base(follower, base, self.key, self.plans_of, before, seal, self.again)
-        self.is_met |= self.again.chain.head == self.noted
+        if seal == WITHOUT and noted is not None:
+            self.again.chain = Chain(self.key, noted)
+        else:
+            self.is_met |= self.again.chain.head == self.noted
 
     def _replay(self, written: WrittenEntry) -> None:
         """Do a change again."""
         assert self.again is not None
         if written.plans:
-            self.again = _with_plans(self.again, self.plans_of(written.plans))
+            self.again = with_plans(self.again, self.plans_of(written.plans))
         applied = self.again.replay(written)
         self.is_met |= self.again.chain.head == self.noted
         if self.take is not None:
-            self.take(written.entry.change, applied)
+            self.take(written.entry.change, applied, self.again)
+
+    def _pass_over(self, written: WrittenEntry) -> None:
+        """Do a change of which rows were forgotten: what is left of it is as it was sealed."""
+        assert self.again is not None
+        if written.digests != seal_of_entry(self.key, written.link, written.entry):
+            what = "what is left of it, without what was forgotten, is other than what was noted"
+            raise Differs(written.seq, written.entry.change, what)
+        if written.altered:
+            raise Differs(written.seq, written.entry.change, written.altered)
+        if written.plans:
+            self.again = with_plans(self.again, self.plans_of(written.plans))
+        self.again.pass_over(written)
 
     def _known(self, past: list[Past], link: bytes) -> tuple[Noted, int | None]:
         """Return what is known of the link that was noted, and since when.
@@ -307,9 +403,9 @@ class _Walk:
         """
         if self.is_met:
             return VERIFIED, None
-        for one in past:
+        for one, since in zip(past, self.since, strict=True):
             if one.has(link):
-                return KNOWN, one.replaced_ns
+                return KNOWN, since
         if not past and link == self.follower.links(self.follower.head.base).previous:
             return KNOWN, None
         raise Differs.of(UNKNOWN_LINK)
@@ -369,14 +465,6 @@ def _at_base(
     again = begun(key, link.digest, plans, follower.settings, base)
     if before is not None:
         again.n_changes, again.n_rows = before.n_changes, before.n_rows
-    return again
-
-
-def _with_plans(before: Again, plans: Plans) -> Again:
-    """Return a state as it stands, with other plans."""
-    state = before.state
-    again = begun(before.chain.key, before.chain.head, plans, state.settings, state.base())
-    again.n_changes, again.n_rows = before.n_changes, before.n_rows
     return again
 
 

@@ -44,6 +44,7 @@ class ServedCounts:
         n_without_label: how many rows have no label yet; None where no label is written.
         n_late: how many outcomes came after a row was answered that would have read them.
         note: why no label is written, or "".
+        n_of_others: how many rows were answered by another version of the plan, and are not there.
     """
 
     n_rows: int
@@ -51,6 +52,7 @@ class ServedCounts:
     n_without_label: int | None
     n_late: int
     note: str = ""
+    n_of_others: int = 0
 
     def __str__(self) -> str:
         """Return one line."""
@@ -59,6 +61,8 @@ class ServedCounts:
             parts.append(f"{self.n_without_label:,} without a label yet")
         if self.n_left_out:
             parts.append(f"{self.n_left_out:,} left out that came again or were dropped")
+        if self.n_of_others:
+            parts.append(f"{self.n_of_others:,} left out that another version of the plan answered")
         if self.n_late:
             parts.append(f"{counted(self.n_late, 'outcome')} came late: answers before do not see")
         return ", ".join(parts) + (f". {self.note}" if self.note else "")
@@ -89,6 +93,7 @@ class ServedWriter:
     n_rows: int = 0
     n_left_out: int = 0
     n_late: int = 0
+    n_of_others: int = 0
 
     def take(self, change: Change, applied: ChangeResults) -> None:
         """Take a change that was done again."""
@@ -271,12 +276,12 @@ def finish(
     label, note = one.label(outcomes, tables) if one.labelled else (None, "")
     if one.writer is None:
         write_table(one.fitted.schema.empty_table(), path)
-        return ServedCounts(0, one.n_left_out, None, one.n_late, note)
+        return ServedCounts(0, one.n_left_out, None, one.n_late, note, one.n_of_others)
     one.writer.close()
     with replacing(Path(path)) as partial:
         _copy(one.path, partial, label)
     n_without = None if label is None else label.column(0).null_count
-    return ServedCounts(one.n_rows, one.n_left_out, n_without, one.n_late, note)
+    return ServedCounts(one.n_rows, one.n_left_out, n_without, one.n_late, note, one.n_of_others)
 
 
 def _copy(features: Path, target: Path, label: Table | None) -> None:

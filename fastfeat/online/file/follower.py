@@ -8,8 +8,10 @@ import threading
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from fastfeat.errors import StateError
+from fastfeat.online.file.archive import Archived, read_archived, read_archiving
 from fastfeat.online.file.entries import Links, WrittenEntry
 from fastfeat.online.file.past import Past, read_past, read_seal
 from fastfeat.online.file.state_file import (
@@ -99,6 +101,19 @@ class Follower:
         """The changes that bases have replaced, from the first one on."""
         with self._snapshot() as (connection, _):
             return read_past(connection)
+
+    @property
+    def archive(self) -> Path | None:
+        """The folder of its segments; None where it keeps none."""
+        with self._snapshot() as (connection, _):
+            found = read_archiving(connection)
+        return None if found is None else found.path(self.path)
+
+    @property
+    def archived(self) -> Mapping[int, Archived]:
+        """Its segments, by the number of their past, counted from 1."""
+        with self._snapshot() as (connection, _):
+            return read_archived(connection)
 
     def check_base(self, seq: int) -> None:
         """Raise where a base does not match its SHA-256."""

@@ -21,9 +21,23 @@ import numpy as np
 
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import pa
+from fastfeat.online.file.archive import (
+    FOREVER,
+    ArchiveChange,
+    Archived,
+    Archiving,
+    Forgotten,
+    Rewritten,
+    at,
+    new_name,
+    read_archived,
+    read_archiving,
+    read_forgotten,
+    remove_others,
+)
 from fastfeat.online.file.entries import Links, WrittenEntry, digest_of_segment, segment_of
 from fastfeat.online.file.follower import Follower
-from fastfeat.online.file.past import Past, Reason, Sealing, past_of, read_seal
+from fastfeat.online.file.past import Past, Reason, Sealing, past_of, read_past, read_seal
 from fastfeat.online.file.state_file import (
     has_kind,
     naming_state,
@@ -40,7 +54,13 @@ from fastfeat.online.file.state_file import (
     read_settings,
     read_sizes,
 )
-from fastfeat.online.file.state_writer import Content, Pending, StateWriter, create_file
+from fastfeat.online.file.state_writer import (
+    Content,
+    Pending,
+    StateWriter,
+    create_file,
+    write_rewritten,
+)
 from fastfeat.online.file.write_lock import WriteLock, take
 from fastfeat.online.state.changes import Base, Change, ChangeResults, Durability, Entry, Settings
 
@@ -49,6 +69,10 @@ Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
 """What gives the link of an entry, and its digests, after the link before it."""
 LinkingBase = Callable[[bytes, Base, Settings, bytes], Links]
 """What gives the links of a base after the link before it, bound to the seal of the past."""
+Forgetting = Callable[
+    [Sequence[tuple[Path, Past]], Sequence[Forgotten]], Iterator[Rewritten | None]
+]
+"""What gives segments without what was forgotten; None for one that does not have it."""
 INTERVAL = 1.0
 SMALLEST_COMPACTION = 1 << 25
 """Bytes of entries after which a base takes their place, if they are twice as large as the last."""
@@ -69,6 +93,7 @@ class Journal:
         self.linking: Linking | None = None
         self.linking_base: LinkingBase | None = None
         self.sealing: Sealing | None = None
+        self.forgetting: Forgetting | None = None
         self._file = file
         self._process = os.getpid()
         self._lock = threading.RLock()
@@ -86,6 +111,9 @@ class Journal:
             self._n_base_bytes, self._n_bytes = read_sizes(connection, base)
             self._is_erasing = has_kind(connection, base, "forget")
             self._seal = read_seal(connection)
+            self.archiving = read_archiving(connection)
+        self._owner = ""
+        """What tells its segments apart from those of other states in one folder."""
         self._end = weakref.finalize(self, _end, file, self._pending, durability)
 
     @staticmethod
@@ -154,6 +182,11 @@ class Journal:
     def link(self) -> bytes:
         """The link of the audit chain after the last entry, or of the base."""
         return self._link
+
+    @property
+    def is_erasing(self) -> bool:
+        """Whether something was forgotten that is still in the file."""
+        return self._is_erasing
 
     @property
     def wants_compaction(self) -> bool:
@@ -297,10 +330,17 @@ class Journal:
             StateError: as of `compact`; the key stays.
         """
         with self._using():
+            with naming_state(self.path):
+                segments = read_archived(self._file.connection).values()
+            archiving = self.archiving
             before = self.key, self.linking, self.linking_base, self.sealing
             self.key, self.linking, self.linking_base, self.sealing = b"", None, None, None
             try:
-                return self.compact(base, erases=True)
+                is_erased = self.compact(base, erases=True)
+                for one in segments:
+                    if archiving is not None and one.file:
+                        (archiving.path(self.path) / one.file).unlink(missing_ok=True)
+                return is_erased
             except StateError:
                 self.key, self.linking, self.linking_base, self.sealing = before
                 raise
@@ -385,13 +425,104 @@ class Journal:
         seal = self._seal if past is None else past.seal
         if self.linking_base is not None:
             known = self.linking_base(self._link, given, self.settings, seal)
-        content = Content(self._seq, given, self.settings, self._plans, known, self.key, past)
-        self._file.put_base(content, pending)
+        segments = ArchiveChange()
+        if past is not None and self.archiving is not None:
+            segments = self._segments(past, pending, self.archiving)
+            at("segments written")
+        parts = (self._seq, given, self.settings, self._plans, known, self.key)
+        self._file.put_base(Content(*parts, past, segments), pending)
+        at("segments named")
+        self._remove_others()
+        if not self.key:
+            self.archiving = None
         self._digest, self._link = self._file.head.digest, known.link
         self._seal = seal if self.key else b""
         with naming_state(self.path):
             sizes = read_sizes(self._file.connection, self._seq)
         self._n_base_bytes, self._n_bytes = sizes
+
+    def keep_past(self, archiving: Archiving | None) -> None:
+        """Have segments of what bases replace be kept, and finish what was begun of them.
+
+        Args:
+            archiving: where, and how long, from now on; None for as the file has it.
+
+        Raises:
+            StateError: it cannot be written.
+        """
+        with self._using():
+            wanted = archiving or self.archiving
+            if wanted is None or self.sealing is None:
+                return
+            self._owner = self.sealing(b"owner", os.fsencode(self.path), b"").hex()[:12]
+            dropped = self._too_old(wanted)
+            if wanted != self.archiving or dropped:
+                self._file.put_archive(wanted, dropped)
+            self.archiving = wanted
+            self._remove_others()
+
+    def _sealed(self, one: Archived) -> Archived:
+        assert self.sealing is not None
+        return replace(one, seal=self.sealing(b"archived", one.facts, b""))
+
+    def _too_old(self, archiving: Archiving) -> dict[int, Archived]:
+        """Return the segments that are older than what is kept, as they are named from now on."""
+        now = time.time_ns()
+        with naming_state(self.path):
+            known = read_archived(self._file.connection)
+        return {
+            past: self._sealed(Archived("", b"", one.sealed_ns, now))
+            for past, one in known.items()
+            if one.file and archiving.keep_ns != FOREVER and one.sealed_ns + archiving.keep_ns < now
+        }
+
+    def _segments(
+        self, past: Past, pending: Sequence[Pending], archiving: Archiving
+    ) -> ArchiveChange:
+        """Return what becomes of the archive with the next base, of which all files are written."""
+        folder, now = archiving.path(self.path), time.time_ns()
+        others = self._too_old(archiving)
+        connection = self._file.connection
+        with naming_state(self.path):
+            forgotten = read_forgotten(connection, self._file.head.base)
+            known, pasts = read_archived(connection), read_past(connection)
+        if not forgotten:
+            if not past.n_changes:
+                return ArchiveChange(None, others)
+            name = new_name(self.path, self._owner, past)
+            digest = self._file.write_segment(folder / name, pending)
+            return ArchiveChange(self._sealed(Archived(name, digest, now)), others)
+        assert self.forgetting is not None
+        assert not pending, "what was forgotten is erased before plans change"
+        there = [n for n, one in known.items() if one.file and n not in others]
+        sources = [(folder / known[n].file, pasts[n - 1]) for n in there]
+        found: list[Archived | None] = []
+        for (_, of), rewritten in zip(
+            [*sources, (self.path, past)],
+            self.forgetting([*sources, (self.path, past)], forgotten),
+            strict=True,
+        ):
+            if rewritten is None:
+                found.append(None)
+                continue
+            name = new_name(self.path, self._owner, of)
+            digest = write_rewritten(folder / name, of.first, rewritten)
+            found.append(Archived(name, digest, now, now))
+            at("a segment written")
+        for n, one in zip(there, found, strict=False):
+            if one is not None:
+                others[n] = self._sealed(replace(one, sealed_ns=known[n].sealed_ns))
+        new = found[-1]
+        return ArchiveChange(None if new is None else self._sealed(new), others)
+
+    def _remove_others(self) -> None:
+        """Remove segments that the file does not name."""
+        if self.archiving is None or not self._owner:
+            return
+        with naming_state(self.path):
+            named = [one.file for one in read_archived(self._file.connection).values()]
+        folder = self.archiving.path(self.path)
+        remove_others(folder, self.path, self._owner, named)
 
     def _past(self, pending: Sequence[Pending], reason: Reason | None) -> Past | None:
         """Return the past that the entries after the base become; None without a key.

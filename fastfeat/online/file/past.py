@@ -137,12 +137,13 @@ def read_seal(connection: sqlite3.Connection) -> bytes:
     return b"" if found is None else found[0]
 
 
-def put_past(connection: sqlite3.Connection, past: Past) -> None:
-    """Write the past that some changes have become."""
-    connection.execute(
+def put_past(connection: sqlite3.Connection, past: Past) -> int:
+    """Write the past that some changes have become; return its number, counted from 1."""
+    found = connection.execute(
         "INSERT INTO links (facts, links, seal) VALUES (?, ?, ?)",
         (past.facts, past.links, past.seal),
     )
+    return cast("int", found.lastrowid)
 
 
 def _has_past(connection: sqlite3.Connection) -> bool:

@@ -7,6 +7,7 @@
     artifacts  the plans, by their SHA-256
     keys       that of the audit, by its SHA-256, until it is deleted
     links      the links of changes that a base has replaced, with their number; see `past`
+    archived   the files that keep these changes, and `archive` where they are; see `archive`
 
 Format 1 has no links; a file of it that is opened for writing becomes one of format 2.
 
@@ -66,6 +67,8 @@ TABLES = (
     "CREATE TABLE keys (digest BLOB PRIMARY KEY, content BLOB NOT NULL)",
     "CREATE TABLE links (id INTEGER PRIMARY KEY, facts BLOB NOT NULL, links BLOB NOT NULL, "
     "seal BLOB NOT NULL)",
+    "CREATE TABLE archived (past INTEGER PRIMARY KEY, facts BLOB NOT NULL, seal BLOB NOT NULL)",
+    "CREATE TABLE archive (id INTEGER PRIMARY KEY, folder TEXT NOT NULL, keep_ns INTEGER NOT NULL)",
 )
 _N_TABLES = {1: 6, 2: len(TABLES)}
 """By format, how many of these tables a file has."""

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import StateError
 from fastfeat.io.sinks.atomic import sync
+from fastfeat.online.file.archive import (
+    ArchiveChange,
+    Archived,
+    Archiving,
+    Rewritten,
+    put_archived,
+    put_archiving,
+)
 from fastfeat.online.file.entries import (
     Links,
     Segment,
     digest_of_base,
     digest_of_part,
+    digest_of_segment,
     digests_of_plans,
     head_of_base,
     parts_of,
+    segment_of,
 )
 from fastfeat.online.file.past import Past, put_past
 from fastfeat.online.file.state_file import (
@@ -71,6 +81,7 @@ class Content:
         links: what the audit says of the base.
         key: of the audit; empty without: then the file keeps no links either.
         past: the changes that the base replaces; None where nothing is noted of them.
+        segments: what becomes of the archive.
     """
 
     seq: int
@@ -80,6 +91,7 @@ class Content:
     links: Links
     key: bytes
     past: Past | None = None
+    segments: ArchiveChange = field(default_factory=ArchiveChange)
 
 
 class StateWriter:
@@ -134,6 +146,44 @@ class StateWriter:
                 connection.execute(f"DELETE FROM {table}")
             head = _put_content(connection, content)
         self._reach(head)
+
+    def put_archive(self, archiving: Archiving | None, segments: Mapping[int, Archived]) -> None:
+        """Write where segments are kept, and what is named of some of them.
+
+        Raises:
+            StateError: nothing is written.
+        """
+        with self._transaction() as connection:
+            if archiving is not None:
+                put_archiving(connection, archiving)
+            put_archived(connection, segments)
+
+    def write_segment(self, path: Path, pending: Sequence[Pending] = ()) -> bytes:
+        """Write the base and the entries of the file, and pending ones, to a segment.
+
+        Returns:
+            The digest of all that.
+
+        Raises:
+            StateError: it cannot be written.
+        """
+
+        def copy(connection: sqlite3.Connection) -> None:
+            uri = f"{self.path.absolute().as_uri()}?mode=ro"
+            connection.execute("ATTACH DATABASE ? AS state", (uri,))
+            connection.execute("BEGIN")
+            for table in ("head", "bases", "parts", "segments", "artifacts"):
+                connection.execute(f"INSERT INTO {table} SELECT * FROM state.{table}")
+            _put_entries(connection, pending)
+            head = self.head
+            if pending:
+                head = Head(pending[-1].seq, pending[-1].digest, self.head.base)
+                _put_head(connection, head)
+            connection.execute("COMMIT")
+            connection.execute("DETACH DATABASE state")  # or its mode of a journal would change
+
+        _write_whole(path, copy)
+        return pending[-1].digest if pending else self.head.digest
 
     def erase_remains(self) -> bool:
         """Return whether what was deleted is nowhere in the file any more.
@@ -249,19 +299,80 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
             _remove(beside)
 
 
+def write_rewritten(path: Path, seq: int, rewritten: Rewritten) -> bytes:
+    """Write a segment without what was forgotten.
+
+    Args:
+        path: of the file.
+        seq: the number of the last change before it.
+        rewritten: its content.
+
+    Returns:
+        The digest of all that.
+
+    Raises:
+        StateError: it cannot be written.
+    """
+    one, last = rewritten, b""
+
+    def put(connection: sqlite3.Connection) -> None:
+        nonlocal last
+        connection.execute("BEGIN")
+        content = Content(seq, one.base, one.settings, one.plans, one.links, b"")
+        head = _put_content(connection, content)
+        pending, last = list[Pending](), head.digest
+        for written in one.entries:
+            segment = segment_of(written)
+            last = digest_of_segment(last, written.seq, segment)
+            pending.append(Pending(written.seq, segment, last, written.plans))
+        _put_entries(connection, pending)
+        if pending:
+            _put_head(connection, Head(pending[-1].seq, last, seq))
+        connection.execute("COMMIT")
+
+    _write_whole(path, put)
+    return last
+
+
+def _write_whole(path: Path, put: Callable[[sqlite3.Connection], None]) -> None:
+    """Write a segment, whole or not at all."""
+    beside = Path(f"{path}-new")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with naming_state(path):
+            _write_file(beside, put, mode="DELETE")
+        sync(beside)
+        os.replace(beside, path)
+        sync(path.parent)
+    except OSError as error:
+        told = f"{path}: the segment of the archive cannot be written: {error.strerror}"
+        raise StateError(told) from None
+    finally:
+        with suppress(OSError):
+            _remove(beside)
+
+
 def _write_new(path: Path, content: Content) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
+    def put(connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN")
+        _put_content(connection, content)
+        connection.execute("COMMIT")
+
+    _write_file(path, put, mode="WAL")
+
+
+def _write_file(path: Path, put: Callable[[sqlite3.Connection], None], *, mode: str) -> None:
+    """Write a new file of the form of a state, that nobody reads yet."""
+    connection = sqlite3.connect(path, isolation_level=None, uri=True)
     try:
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
         connection.execute(f"PRAGMA user_version = {FORMAT}")
-        connection.execute("BEGIN")
         for statement in TABLES:
             connection.execute(statement)
-        _put_content(connection, content)
-        connection.execute("COMMIT")
-        connection.execute("PRAGMA journal_mode = WAL")
+        put(connection)
+        connection.execute(f"PRAGMA journal_mode = {mode}")
     finally:
         connection.close()
 
@@ -287,9 +398,13 @@ def _put_content(connection: sqlite3.Connection, content: Content) -> Head:
         key = content.key
         connection.execute("INSERT INTO keys VALUES (?, ?)", (sha256(key).digest(), key))
     else:
-        connection.execute("DELETE FROM links")
+        for table in ("links", "archived", "archive"):
+            connection.execute(f"DELETE FROM {table}")
     if content.past is not None:
-        put_past(connection, content.past)
+        number = put_past(connection, content.past)
+        if content.segments.new is not None:
+            put_archived(connection, {number: content.segments.new})
+    put_archived(connection, content.segments.others)
     reached = Head(seq, digest, seq)
     _put_head(connection, reached)
     return reached

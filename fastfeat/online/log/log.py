@@ -196,6 +196,11 @@ class Log:
         """
         return latest_before(self._indexes[order], entities, self._limit(n_rows))
 
+    def last(self, order: int) -> int:
+        """Return the latest time of an order, in ticks; the least int64 for none."""
+        index = self._indexes[order]
+        return int(index.latest(index.with_rows()).max(initial=NEVER))
+
     def too_late(
         self, order: int, entities: NDArray[Any], times: Ticks, *, n_rows: int | None = None
     ) -> NDArray[np.bool_]:

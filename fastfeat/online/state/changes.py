@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from fastfeat.errors import InvalidPlan, StateError, TypeMismatch
 from fastfeat.io.arrow import Array, Schema, Table
 
-Kind = Literal["process", "update", "outcomes", "correct", "forget", "table", "sweep", "plans"]
-WITHOUT_ROWS = frozenset[Kind]({"forget", "plans", "sweep"})
+Kind = Literal[
+    "process", "update", "outcomes", "correct", "remove", "forget", "table", "sweep", "plans"
+]
+WITHOUT_ROWS = frozenset[Kind]({"remove", "forget", "plans", "sweep"})
 """Changes whose rows say what is done, and are none of the data."""
 Late = Literal["error", "insert", "drop"]
 Durability = Literal["commit", "interval", "checkpoint"]
@@ -54,10 +56,10 @@ class Change:
     Args:
         kind: what it does; "process" asks for the features of its rows first, "update" does not.
         rows: the rows, as the columns that the plans read, in the types that fit saw; late columns
-            that a user did not give are missing in them. Of "forget" the values, in the column
-            `name`; of "sweep" the watermark of each order, in the columns "0", "1" and so on;
-            of "plans", which puts other plans over the log, none.
-        name: of "table" the table, of "forget" the column.
+            that a user did not give are missing in them. Of "remove" the id of the row, of "forget"
+            the values, in the column `name`; of "sweep" the watermark of each order, in the columns
+            "0", "1" and so on; of "plans", which puts other plans over the log, none.
+        name: of "table" the table, of "forget" and "remove" the column.
         source: where the rows come from, such as "events:0"; empty where the caller did not say.
         first: the offset of the first row in the source.
         end: the offset after the last one.

@@ -1,4 +1,4 @@
-"""Changes of what a state knows: outcomes, corrections, rows that are forgotten, lookup tables.
+"""Changes of what a state knows: outcomes, corrections, rows taken out or forgotten, tables.
 
 What one gives is checked and found first; its last step alone changes memory, which comes after the
 journal.
@@ -16,6 +16,7 @@ import numpy as np
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Table, pa
+from fastfeat.online.log.entities import NEVER
 from fastfeat.online.state.call_rows import Here
 from fastfeat.online.state.changes import Change, ChangeResults, Late
 from fastfeat.online.state.lateness import Numbers, check_ahead
@@ -37,6 +38,8 @@ from fastfeat.online.state.rows_by_id import (
 )
 from fastfeat.online.state.table_updates import with_rows
 
+REMOVED_LATEST = "removed_latest"
+"""What is counted where a removed row was the latest of its entity."""
 Lock = AbstractContextManager[Any]
 """Held while entities get numbers, beside those who ask."""
 
@@ -128,6 +131,28 @@ def found_forgotten(memory: Memory, change: Change, lock: Lock) -> FoundChange:
     return FoundChange(change, results, partial(_remove, memory, numbers, change.name))
 
 
+def found_removed(memory: Memory, change: Change) -> FoundChange:
+    """Return a row that is taken out.
+
+    Raises:
+        InvalidPlan: what windows in windows gave has seen it.
+        InvalidData: it is not there.
+    """
+    if memory.lowered.kept:
+        raise InvalidPlan(f"remove: {of_kept(memory.lowered)}")
+    rows = memory.with_ids(change.rows)
+    numbers = numbers_known(memory, rows, "removals")
+    row, log = memory.standing_at(numbers), log_of(memory)
+    is_latest = any(
+        memory.clocks[k].held.kept is not None and bool((log.latest(k, entities) == times).any())
+        for k, (entities, times) in enumerate(zip(row.entities, row.times, strict=True))
+    )
+    counts = {"removed": 1, **({REMOVED_LATEST: 1} if is_latest else {})}
+    results = ChangeResults({}, np.ones(1, np.bool_), counts=counts)
+    given = replace(change, rows=rows)
+    return FoundChange(given, results, partial(_take_out, memory, numbers))
+
+
 def found_table(memory: Memory, change: Change) -> FoundChange:
     """Return rows of a lookup table."""
     table = with_rows(memory.lowered, change.name, memory.tables.get(change.name), change.rows)
@@ -149,6 +174,9 @@ def put_again(memory: Memory, change: Change, results: ChangeResults) -> None:
                 put_outcomes(memory, rows)
             else:
                 _put_corrected(memory, rows, corrected(memory, rows))
+        case "remove":
+            rows = memory.with_ids(change.rows)
+            _take_out(memory, numbers_known(memory, rows, "removals"))
         case "forget":
             _remove(memory, rows_with(memory, change), change.name)
         case _:
@@ -170,6 +198,20 @@ def _remove(memory: Memory, numbers: Numbers, column: str) -> None:
     if log is not None and len(numbers):
         with _lowering(memory, numbers, column):
             log.remove(numbers)
+
+
+def _take_out(memory: Memory, numbers: Numbers) -> None:
+    """Remove a row of the log, which then is one that never had it but for what it put away.
+
+    Its entity is not held up until the time of the row: that one is why it is taken out.
+    """
+    log = log_of(memory)
+    before = memory.standing_at(numbers)
+    log.remove(numbers)
+    for k, entities in enumerate(before.entities):
+        for entity in entities[log.latest(k, entities) == NEVER].tolist():
+            memory.lowered_latest[k].pop(entity, None)  # its number may be another's
+        memory.watermarks[k] = log.last(k)
 
 
 @contextmanager

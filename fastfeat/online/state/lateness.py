@@ -61,6 +61,21 @@ class Arriving:
 
 
 @dataclass(frozen=True, slots=True)
+class LateBehind:
+    """The row behind which another is late, as the log knows it.
+
+    Args:
+        order: the place of the order by which it is late.
+        entity: the number of its entity.
+        latest: the latest time of the entity, in ticks.
+    """
+
+    order: int
+    entity: int
+    latest: int
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """Rows of a call, one after the other, that are answered at once.
 
@@ -84,11 +99,13 @@ class ArrivalRuns:
         runs: all rows, in order.
         counts: how many were late, dropped or repeated.
         is_repeated: of each row whether another has its id, in the log or before it in the call.
+        dropped: of each dropped row the row behind which it is late.
     """
 
     runs: Sequence[Run]
     is_repeated: NDArray[np.bool_]
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    dropped: Sequence[LateBehind] = ()
 
     @property
     def is_stored(self) -> NDArray[np.bool_]:
@@ -154,6 +171,7 @@ def _row_by_row(
     is_repeated: NDArray[np.bool_] = np.zeros(arriving.n_rows, np.bool_)
     is_dropped: NDArray[np.bool_] = np.zeros(arriving.n_rows, np.bool_)
     runs: list[Run] = []
+    dropped: list[LateBehind] = []
     n_late = 0
     for row in range(arriving.n_rows):
         is_repeated[row] = known[row] >= 0 or (again[row] != row and not is_dropped[again[row]])
@@ -163,6 +181,8 @@ def _row_by_row(
         if late_in and not is_repeated[row]:
             n_late += 1
             is_dropped[row] = late == "drop"
+            if is_dropped[row]:
+                dropped.append(states[late_in[0]].behind_which(row, late_in[0]))
         is_stored = not (is_repeated[row] or is_dropped[row])
         last = runs[-1] if runs else None
         is_cut = is_stored and any(s.is_late_in_run(row) for s in states)
@@ -181,7 +201,7 @@ def _row_by_row(
         "dropped": int(is_dropped.sum()),
         "repeated": int(is_repeated.sum()),
     }
-    return ArrivalRuns(runs, is_repeated, {name: n for name, n in counts.items() if n})
+    return ArrivalRuns(runs, is_repeated, {name: n for name, n in counts.items() if n}, dropped)
 
 
 def _check_late(
@@ -196,16 +216,18 @@ def _check_late(
     """Raise where a late row may not be late, or is later than what is kept."""
     for k in late_in:
         clock, behind = clocks[k], states[k].behind(row)
+        which = None if is_repeated else states[k].behind_which(row, k)
         if late == "error" and not is_repeated:
             raise LateRow(
                 f"{tell(row, k)} is earlier than the latest row of its entity"
                 f"{f', by {clock.text_of(behind)}' if behind else ', by its tie'}. Give rows in "
-                "order of time, or take late ones: online(late='insert'), or 'drop'"
+                "order of time, or take late ones: online(late='insert'), or 'drop'",
+                which,
             )
         if clock.held.keep is not None and behind > clock.held.keep:
             told = tell(row, k)
             again = f"{told} has the id of a row that came before, and" if is_repeated else told
-            raise LateRow(_too_late(again, clock, behind))
+            raise LateRow(_too_late(again, clock, behind), which)
 
 
 def _too_late(told: str, clock: Clock, behind: int) -> str:
@@ -262,6 +284,11 @@ class _Latest:
     def behind(self, row: int) -> int:
         """Return the ticks by which it is earlier."""
         return self._latest[self._entities[row]][0] - self._times[row]
+
+    def behind_which(self, row: int, order: int) -> LateBehind:
+        """Return the row behind which it is late."""
+        entity = self._entities[row]
+        return LateBehind(order, entity, self._latest[entity][0])
 
     def begin_run(self) -> None:
         """Forget which rows are answered together."""
@@ -414,11 +441,12 @@ def row_text(order: Order, log: Table, row: int, first: int = 0) -> str:
         row: its number among these.
         first: the number that a user knows the first of them by.
     """
-    time, *keys = (_value_text(node, log, row) for node in (order.time, *order.keys))
+    time, *keys = (value_text(node, log, row) for node in (order.time, *order.keys))
     return f"row {first + row}: {time} of {', '.join(keys) or 'the one entity of all rows'}"
 
 
-def _value_text(node: Node, log: Table, row: int) -> str:
+def value_text(node: Node, log: Table, row: int) -> str:
+    """Return a column and its value in a row, for a message."""
     name = node.name if isinstance(node, Column) else show(node)
     if name not in log.column_names:
         return name

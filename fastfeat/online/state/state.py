@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -45,15 +45,17 @@ from fastfeat.online.state.changes import (
     check_offsets,
 )
 from fastfeat.online.state.forking import wait_before_forks
+from fastfeat.online.state.held_up import HeldUp, LateCounts, described, place_of, row_behind
 from fastfeat.online.state.known_rows import (
     FoundChange,
     found_corrections,
     found_forgotten,
     found_outcomes,
+    found_removed,
     found_table,
     put_again,
 )
-from fastfeat.online.state.lateness import ArrivalRuns, Run
+from fastfeat.online.state.lateness import ArrivalRuns, LateBehind, Run
 from fastfeat.online.state.memory import Memory
 from fastfeat.online.state.order_clocks import Clock, clocks_of, time_limits
 from fastfeat.online.state.outcomes import readings_of
@@ -115,6 +117,10 @@ class State:
         self.journal = journal
         self.offsets: Mapping[str, int] = dict(base.offsets)
         self.counts: Mapping[str, int] = {}
+        self.late_counts = LateCounts()
+        self.kept_changes: Callable[[], Iterable[Change]] = tuple
+        """Gives the changes that its file has kept; nothing may be written meanwhile."""
+        self._places: dict[LateBehind, str] = {}
         clocks = clocks_of(lowered, settings)
         self._limits = time_limits(settings, clocks)
         self._memory = Memory(lowered, clocks, base.tables)
@@ -177,6 +183,33 @@ class State:
             orders = [order.entity for order in self.lowered.orders]
             return Sizes(log.n_stored, {name: log.n_entities(k) for k, name in enumerate(orders)})
 
+    def held_up(self, *, is_due: bool, places: bool) -> list[HeldUp]:
+        """Return entities that one row holds up, with that row.
+
+        Args:
+            is_due: whether only those that are to be told now, once each.
+            places: whether the file is searched for where that row came from, which takes a while.
+        """
+        with self._writing if places else nullcontext():  # nobody writes to the file meanwhile
+            with self.reading:
+                counts = self.late_counts
+                found = [
+                    (late, n, row_behind(self._memory, late))
+                    for late, n in (counts.due() if is_due else counts.held())
+                ]
+            orders, row_id = self.lowered.orders, self.lowered.row_id
+            return [
+                described(orders[of.order], row_id, row, n, self._place_of(of, row, places))
+                for of, n, row in found
+                if row is not None  # else it holds nothing up any more
+            ]
+
+    def _place_of(self, late: LateBehind, row: Table, looks: bool) -> str:
+        """Return the source and offset of a row that holds others up; empty if nobody knows."""
+        if late not in self._places and looks and self.offsets:
+            self._places[late] = place_of(row, self.lowered.row_id, self.kept_changes())
+        return self._places.get(late, "")
+
     def history(self) -> Table | None:
         """Return the rows of the log in order of arrival; None where there has been none."""
         with self.reading:
@@ -227,6 +260,9 @@ class State:
     def close(self, *, discards: bool = False) -> None:
         """Have all on disk, and end.
 
+        That there is no room to compact is no error: all is on disk, and what was forgotten is
+        erased once the file is opened again, as `forget` has said.
+
         Args:
             discards: whether what is not on disk yet is left out.
         """
@@ -237,7 +273,8 @@ class State:
                 else:
                     if not self._unusable and not self._is_changing:
                         self.journal.flush()
-                        self.journal.settle(self.base)
+                        with suppress(StateError):
+                            self.journal.settle(self.base)
                     self.journal.close()  # of a state that was interrupted: whole calls alone
             self._unusable = self._unusable or "the state is closed. Open it again, by its path="
 
@@ -474,7 +511,7 @@ class State:
         match change.kind:
             case "process" | "update":
                 return self._arrive(change, wanted)
-            case "outcomes" | "correct" | "forget" | "table":
+            case "outcomes" | "correct" | "remove" | "forget" | "table":
                 found = self._found(change)
                 with self._commit(found.change, found.results):
                     found.put()
@@ -494,6 +531,8 @@ class State:
                 return found_outcomes(memory, change, self.settings.late, self._readings)
             case "correct":
                 return found_corrections(memory, change, self._limits, self.reading)
+            case "remove":
+                return found_removed(memory, change)
             case "forget":
                 return found_forgotten(memory, change, self.reading)
             case _:
@@ -586,6 +625,7 @@ class State:
                     for run, given in zip(arrived.runs, pieces, strict=True):
                         if run.is_stored:
                             memory.caught_up(given.here)
+                    self.late_counts.note(arrived.dropped)
             except BaseException:
                 if not self._is_changing:
                     with self._changing():
@@ -675,7 +715,7 @@ class State:
                 memory.append(here, kept, is_answered=change.kind == "process")
                 memory.note_times(here)
                 memory.caught_up(here)
-            case "outcomes" | "correct" | "forget" | "table":
+            case "outcomes" | "correct" | "remove" | "forget" | "table":
                 put_again(memory, change, applied)
             case "sweep":
                 self._swept(memory.log, change.rows)

@@ -44,7 +44,7 @@ from fastfeat.plan.declare.late_columns import (
     over_ahead,
     without_targets,
 )
-from fastfeat.plan.declare.leakage import check_leakage, learnt_from, with_label
+from fastfeat.plan.declare.leakage import check_leakage, folded_by_id, learnt_from, with_label
 from fastfeat.plan.declare.rows_ahead import clocks_read
 from fastfeat.recording import Recipe, hold_params, made_by_recipes, params_of, recipe_of, value_of
 
@@ -72,6 +72,8 @@ class Declaration:
         codes: "smallest" where codes have the smallest type that holds them; None for int32.
         recipe: how the plan was written, where parameters stand in it; see `ff.param`.
         label_column: the column that the label is given in; see `given_label`.
+        fold_id: the column whose values folds are of where an encoder says nothing else: `row_id`.
+            None for the number of a row.
     """
 
     features: Mapping[str, Expr]
@@ -87,6 +89,7 @@ class Declaration:
     recipe: Recipe | None = None
     label_column: str | None = None
     codes: str | None = None
+    fold_id: str | None = None
 
     @cached_property
     def known_late(self) -> Late:
@@ -120,13 +123,16 @@ class Declaration:
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
-        """The expression of each output column, in order; targets are as the plan declares them."""
+        """The expression of each output column, in order.
+
+        Targets are as the plan declares them, and default folds are of `fold_id`.
+        """
         written = self.written
         if not self.known_late.columns:
             return written
         of_label = with_label(list(written.values()), self.label_nodes, self.known_late)
         targets = learnt_from(of_label, self.label_nodes, self.label_column)
-        return dict(zip(written, targets, strict=True))
+        return dict(zip(written, folded_by_id(targets, self.fold_id), strict=True))
 
     @property
     def label_nodes(self) -> dict[str, Node]:
@@ -261,6 +267,7 @@ def declare(
         resolve_names(known_clocks, "known_clocks"),
         row_id,
         codes=codes if codes is None else choice("ff.Plan", "codes", codes, ("smallest",)),
+        fold_id=row_id,
     )
     check_row_id(row_id, declared.late)
     if has_params:

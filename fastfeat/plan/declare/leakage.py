@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fastfeat.aggregates import is_target
+from fastfeat.aggregates import is_fold_by_number, is_target
 from fastfeat.errors import Leakage, did_you_mean
 from fastfeat.ir.node import (
     Aggregate,
@@ -366,3 +366,20 @@ def learnt_from(
         return with_args(node, (target, *others))
 
     return rewritten(roots, rule)
+
+
+def folded_by_id(roots: Sequence[Node], column: str | None) -> Sequence[Node]:
+    """Return features whose folds are of the id of a row, where they would be of its number.
+
+    A row that stands twice is in one fold then, and neither order nor files change it.
+
+    Args:
+        roots: the features.
+        column: that of the id; None leaves them as they are.
+    """
+    if column is None or not any(map(is_fold_by_number, postorder(roots))):
+        return roots
+    by_id = (Column(column),)
+    return rewritten(
+        roots, lambda node: with_args(node, by_id) if is_fold_by_number(node) else node
+    )

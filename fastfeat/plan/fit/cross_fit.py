@@ -46,6 +46,7 @@ from fastfeat.plan.run.batch import take_rows_of_type
 from fastfeat.plan.run.fitted import Face, Fitted
 from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.plan.run.row_identity import repeated_ids
 from fastfeat.progress import doing
 
 
@@ -159,7 +160,10 @@ def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
             f"{next(iter(prepared.plan.label_nodes))!r}: no fold learns from them, or tests them",
             RowsWithoutLabel,
         )
-    return FoldRows(table.num_rows, known, label, table.column)
+    row_id, ids = prepared.plan.row_id, None
+    if row_id is not None and row_id in table.column_names:
+        ids = repeated_ids(row_id, table)
+    return FoldRows(table.num_rows, known, label, table.column, row_id, ids)
 
 
 def _left(prepared: TrainingData, purging: Purging, splits: Sequence[Split]) -> list[Split]:

@@ -15,8 +15,9 @@ from fastfeat.ir.show import show
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.ahead_warnings import warn_ahead
 from fastfeat.plan.fit.fold_warnings import (
+    Folded,
     FoldSizes,
-    folded_encoders,
+    folded_encodings,
     sizes_of_folds,
     warn_of_folds,
 )
@@ -146,8 +147,8 @@ def fit_on(
         batch = training.learnt_from
         learn(batch, typed, transforms=transforms, held=prepared.held)
         _check_repeated(training, encoders)
-        sizes = sizes_of_folds(batch, typed.once(folded_encoders_of))
-        known = known_of(prepared, batch.learnt, training.n_rows, sizes)
+        sizes = sizes_of_folds(batch, typed.once(folded_encodings_of))
+        known = known_of(prepared, batch.learnt, training.n_rows, sizes, prepared.told)
         warn_ties(training.rows, typed.once(_windows_by_learnt), told)
         if prepared.labels is not None:
             numbers = None if batch.source is None else batch.source.numbers
@@ -159,7 +160,7 @@ def fit_on(
 
 
 def known_of(
-    prepared: TrainingData, learnt: Learnt, n_rows: int, sizes: FoldSizes
+    prepared: TrainingData, learnt: Learnt, n_rows: int, sizes: FoldSizes, told: GivenWarnings
 ) -> dict[Node, Constant]:
     """Return the constants that are kept for later rows, checked.
 
@@ -168,6 +169,7 @@ def known_of(
         learnt: the value of each aggregate.
         n_rows: how many rows were given to fit.
         sizes: how many rows the folds of encoders have.
+        told: the warnings of folds that came.
     """
     plan, typed = prepared.plan, prepared.typed
     later = for_later_rows(learnt)
@@ -178,7 +180,7 @@ def known_of(
     known = evaluated(typed.once(_constants), later)
     warn_missing(later)
     warn_rounded_keys(later, _copied(prepared.told))
-    warn_of_folds(sizes, typed.once(folded_encoders_of))
+    warn_of_folds(sizes, typed.once(folded_encodings_of), told)
     warn_empty(plan.nodes, later, typed.types)
     warn_constants(typed.once(_constant_warnings), known)
     return known
@@ -193,9 +195,9 @@ def _constants(typed: TypedPlan) -> ConstantCalls:
     return constant_calls(constant_roots(list(typed.nodes.values())), typed.types)
 
 
-def folded_encoders_of(typed: TypedPlan) -> dict[Node, Aggregate]:
-    """Return the first encoding of each column of folds of a plan, but those by time."""
-    return folded_encoders(typed.nodes.values())
+def folded_encodings_of(typed: TypedPlan) -> dict[Node, Folded]:
+    """Return the encodings of each column of folds of a plan, but those by time."""
+    return folded_encodings(typed.nodes)
 
 
 def _constant_warnings(typed: TypedPlan) -> ConstantWarnings:
@@ -289,5 +291,5 @@ def _check_repeated(training: TrainingRows, encoders: Iterable[Aggregate]) -> No
             raise InvalidData(
                 f"rows= has row {row} more than once, and {show(encoder)} has it in two folds: its "
                 "features would be learnt from its own label. Give each row once, or say which "
-                "rows share a fold: fold_by= or fold="
+                "rows share a fold: Plan(row_id=), fold_by= or fold="
             )

@@ -6,18 +6,26 @@ Unequal folds tell of the labels of their own rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates import is_target
+from fastfeat.aggregates import is_fold_by_number, is_target
 from fastfeat.backends import Backend
-from fastfeat.errors import FoldsLeak, FoldsSplitEntities, counted, shortened, warn
+from fastfeat.errors import (
+    FoldsLeak,
+    FoldsSplitEntities,
+    GivenWarnings,
+    counted,
+    shortened,
+    warn,
+)
 from fastfeat.expr import Expr, col
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import Flags
-from fastfeat.ir.node import Aggregate, Call, Column, Node, params_of, postorder
+from fastfeat.ir.node import Aggregate, Call, Column, Node, fold, params_of
 from fastfeat.ir.scope import order_of, query_of, row_order, window_nodes, window_of
 from fastfeat.ir.show import show
 from fastfeat.operators.windows import Window
@@ -154,6 +162,14 @@ MOST_FOLDS = 10
 FEWEST_ROWS = 20
 """Of a fold that is not small."""
 
+MANY_ENCODINGS = 20
+"""Encodings out of fold which together tell a model of a row's own label."""
+
+_BY_ENCODINGS = (
+    "on labels of noise, 20, 80 and 200 columns in 5 folds gave a logistic regression an AUC of "
+    ".53, .58 and .59"
+)
+
 _SMALL_SHARE = 0.01
 """Of all rows, those that may be in small folds."""
 
@@ -161,17 +177,40 @@ _SURELY_LARGE = 100
 """Rows a fold by the number of the row that leave none of them small: they are not counted."""
 
 
-def folded_encoders(roots: Iterable[Node]) -> dict[Node, Aggregate]:
-    """Return the first encoding of each column of folds, but those by time: no row learns of later.
+class Folded(NamedTuple):
+    """The encodings that a column of folds divides the rows of.
 
     Args:
-        roots: the features.
+        encodings: each once.
+        features: the names of the features that read them.
     """
-    first: dict[Node, Aggregate] = {}
-    for node in postorder(roots):
-        if is_target(node) and not dict(node.params)["ordered"]:
-            first.setdefault(node.args[2], node)
-    return first
+
+    encodings: tuple[Aggregate, ...]
+    features: tuple[str, ...]
+
+
+def folded_encodings(features: Mapping[str, Node]) -> dict[Node, Folded]:
+    """Return the encodings of each column of folds, but those by time: no row learns of later.
+
+    Args:
+        features: their expressions, by name.
+    """
+
+    def below(node: Node, args: list[tuple[Aggregate, ...]]) -> tuple[Aggregate, ...]:
+        own = [node] if is_target(node) and not dict(node.params)["ordered"] else []
+        return tuple(dict.fromkeys((*chain.from_iterable(args), *own)))
+
+    read = fold(features.values(), below)
+    found: dict[Node, Folded] = {}
+    for name, root in features.items():
+        for folds in dict.fromkeys(encoding.args[2] for encoding in read[root]):
+            known = found.get(folds, Folded((), ()))
+            found[folds] = Folded(known.encodings, (*known.features, name))
+    encodings = dict.fromkeys(node for root in features.values() for node in read[root])
+    return {
+        folds: of._replace(encodings=tuple(e for e in encodings if e.args[2] is folds))
+        for folds, of in found.items()
+    }
 
 
 FoldSizes = Mapping[Node, "NDArray[np.int64] | int"]
@@ -200,25 +239,45 @@ def n_large_folds(folds: Node, n_rows: int) -> int | None:
     """Return how many folds there are where all of them are large surely; else None."""
     assert isinstance(folds, Call)
     n_folds: int = dict(folds.params).get("n_folds", 0)
-    are_large = folds.function == "fold" and not folds.args and n_rows >= _SURELY_LARGE * n_folds
+    are_large = is_fold_by_number(folds) and n_rows >= _SURELY_LARGE * n_folds
     return n_folds if are_large else None
 
 
-def warn_of_folds(sizes: FoldSizes, encoders: Mapping[Node, Aggregate]) -> None:
-    """Warn of folds that are many or small.
+def warn_of_folds(
+    sizes: FoldSizes, folded: Mapping[Node, Folded], told: GivenWarnings | None = None
+) -> None:
+    """Warn of folds that are many or small, and of many encodings, all at once.
 
     Args:
         sizes: of the folds of the training rows.
-        encoders: an encoding of each column of folds, as `folded_encoders` gives them.
+        folded: the encodings of each column of folds, as `folded_encodings` gives them.
+        told: the warnings that came of these rows.
     """
-    for folds, encoder in encoders.items():
-        told = _fault_of_folds(sizes[folds])
-        if told:
-            warn(
-                f"{show(encoder)}: {told}. Such folds tell a model much of a row's own label, the "
-                "more the smaller they are: take folds=5, or time=, which does not",
-                FoldsLeak,
-            )
+    faults: dict[str, list[str]] = {}
+    for folds, of in folded.items():
+        fault = _fault_of_folds(sizes[folds])
+        if fault:
+            faults.setdefault(fault, []).extend(of.features)
+    texts = [f"{_named(names)}: {fault}" for fault, names in faults.items()]
+    if texts:
+        texts = [
+            f"{'; '.join(texts)}. Such folds tell a model much of a row's own label, the more the "
+            "smaller they are: take folds=5, or time=, which does not"
+        ]
+    n_encodings = sum(len(of.encodings) for of in folded.values())
+    if n_encodings >= MANY_ENCODINGS:
+        names = _named(name for of in folded.values() for name in of.features)
+        texts.append(
+            f"{n_encodings} encodings of the target out of fold, {names}. Each tells a model a "
+            f"little of a row's own label, and many tell more: {_BY_ENCODINGS}. Take fewer, or "
+            "time=, which does not"
+        )
+    if texts:
+        warn(". ".join(texts), FoldsLeak, told)
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, dict.fromkeys(names)))
 
 
 def _fault_of_folds(sizes: NDArray[np.int64] | int) -> str:

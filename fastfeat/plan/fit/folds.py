@@ -52,12 +52,16 @@ class FoldRows(NamedTuple):
         known: where a row has a label, shape (n_rows,); everywhere for plans without one.
         label: of each row; None for plans without one.
         column: reads a column of the data.
+        row_id: the column of the ids of rows; None without one.
+        ids: a number for the id of each row, shape (n_rows,); None where no two rows have one.
     """
 
     n_rows: int
     known: Flags
     label: ChunkedArray | None
     column: ReadColumn
+    row_id: str | None = None
+    ids: NDArray[np.int64] | None = None
 
 
 def columns_named(cv: Any, groups: Any) -> list[str]:
@@ -77,7 +81,8 @@ def splits_of(cv: Any, groups: Any, rows: FoldRows) -> list[Split]:
         InvalidPlan: fewer folds than two, the label, or groups where nothing reads them.
         TypeMismatch: no folds at all, or masks.
         InvalidData: more folds than rows or groups; numbers that are out of range, that stand
-            twice, or in both halves of a fold; a fold without rows to learn from, or to test.
+            twice, or in both halves of a fold; rows of one id in both halves; a fold without rows
+            to learn from, or to test.
     """
     splits = [_with_label(split, rows) for split in _splits(cv, groups, rows)]
     if not splits:
@@ -88,7 +93,26 @@ def splits_of(cv: Any, groups: Any, rows: FoldRows) -> list[Split]:
                 with_label = "" if rows.known.all() else " with a label"
                 told = f"fold {k + 1} of {len(splits)} has no row{with_label} to {what}"
                 raise InvalidData(f"{_CV}: {told}. Take fewer folds, or others")
+    _check_ids_apart(splits, rows)
     return splits
+
+
+def _check_ids_apart(splits: Sequence[Split], rows: FoldRows) -> None:
+    """Raise where rows of one id are learnt from and tested in one fold."""
+    ids = rows.ids
+    if ids is None:
+        return
+    for k, (train, test) in enumerate(splits):
+        is_tested = np.zeros(int(ids.max()) + 1, np.bool_)
+        is_tested[ids[test]] = True
+        both = train[is_tested[ids[train]]]
+        if len(both):
+            raise InvalidData(
+                f"{_CV}: in fold {k + 1} of {len(splits)}, {counted(len(both), 'row')} of train "
+                f"have the {rows.row_id!r} of a row of test, row {both[0]} first, and by row_id= "
+                "they are one row: its test says nothing. A number of folds, cv=5, keeps them "
+                f"together, as does a splitter of groups: GroupKFold(5), groups={rows.row_id!r}"
+            )
 
 
 def _splits(cv: Any, groups: Any, rows: FoldRows) -> Iterable[Split]:
@@ -198,14 +222,31 @@ def _numbered(n_folds: int, groups: Any, rows: FoldRows) -> Iterator[Split]:
     labelled = np.flatnonzero(rows.known)
     if groups is not None:
         return _of_folds(labelled, _folds_of_groups(n_folds, groups, rows))
-    if n_folds > len(labelled):
+    places, n_different = _places_of_ids(labelled, rows.ids)
+    if n_folds > n_different:
+        different = "" if n_different == len(labelled) else "different "
         raise InvalidData(
-            f"cross_fit(cv={n_folds}): there are only {counted(len(labelled), 'row')}"
+            f"cross_fit(cv={n_folds}): there are only {counted(n_different, different + 'row')}"
             f"{'' if rows.label is None else ' with a label'} to divide. Take fewer folds"
         )
-    sizes = np.full(n_folds, len(labelled) // n_folds)
-    sizes[: len(labelled) % n_folds] += 1
-    return _of_folds(labelled, np.repeat(np.arange(n_folds), sizes))
+    sizes = np.full(n_folds, n_different // n_folds)
+    sizes[: n_different % n_folds] += 1
+    return _of_folds(labelled, np.repeat(np.arange(n_folds), sizes)[places])
+
+
+def _places_of_ids(labelled: Numbers, ids: NDArray[np.int64] | None) -> tuple[Numbers, int]:
+    """Return the place of each row where rows of one id stand at that of the first, and how many.
+
+    Args:
+        labelled: the numbers of the rows, which ascend.
+        ids: of all rows; None where no two have one.
+    """
+    if ids is None:
+        return np.arange(len(labelled)), len(labelled)
+    _, firsts, of_rows = np.unique(ids[labelled], return_index=True, return_inverse=True)
+    place = np.empty(len(firsts), np.int64)
+    place[np.argsort(firsts)] = np.arange(len(firsts))
+    return place[of_rows], len(firsts)
 
 
 def _folds_of_groups(n_folds: int, groups: Any, rows: FoldRows) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.scope import is_over_window
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.fit.fit import fitted_of, folded_encoders_of, known_of
+from fastfeat.plan.fit.fit import fitted_of, folded_encodings_of, known_of
 from fastfeat.plan.fit.fold_warnings import n_large_folds
 from fastfeat.plan.fit.part_rows import NOTHING, Known, after_history, batch_of_part
 from fastfeat.plan.fit.part_state import (
@@ -297,12 +297,12 @@ def _fitted(learning: Learning, n_rows: int) -> Fitted:
     prepared = learning.prepared
     told = GivenWarnings(set(prepared.told.kinds))
     sizes: dict[Node, Any] = {}
-    for node in prepared.typed.once(folded_encoders_of):
+    for node in prepared.typed.once(folded_encodings_of):
         n_folds = n_large_folds(node, n_rows)
         sizes[node] = learning.folds[node] if n_folds is None else n_folds
     n_without = learning.n_unlearnt
     with using(prepared.zones):
-        known = known_of(prepared, learning.learnt, n_rows + n_without, sizes)
+        known = known_of(prepared, learning.learnt, n_rows + n_without, sizes, told)
     return fitted_of(prepared, known, told, n_rows, n_without)
 
 

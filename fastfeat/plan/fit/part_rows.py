@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.aggregates import is_fold_by_number
 from fastfeat.dtypes import DType
 from fastfeat.engine.learner import Rows
 from fastfeat.errors import InvalidData, InvalidPlan, counted
@@ -25,8 +26,9 @@ from fastfeat.plan.run.entities import SHARE, share_plan
 from fastfeat.plan.run.fitted import InputSchema
 from fastfeat.plan.run.history import history_table, with_past
 from fastfeat.plan.run.inputs import read_columns
+from fastfeat.plan.run.row_identity import check_present
 from fastfeat.plan.run.transform import transform
-from fastfeat.plan.run.values import is_fold_by_number, place_folds
+from fastfeat.plan.run.values import place_folds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,9 +111,12 @@ def batch_of_part(
     if given is None and any(map(is_fold_by_number, origins)):
         raise InvalidPlan(
             "rows are divided into folds by their number, and rows=None says that they have none. "
-            "Say what divides them: fold_by=, fold= or time="
+            "Say what divides them: Plan(row_id=), fold_by=, fold= or time="
         )
     place_folds(batch, rows, origins)
+    row_id = prepared.plan.row_id
+    if row_id is not None and row_id in table.column_names:
+        check_present(row_id, table, batch.first_number)
     return batch
 
 

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from fastfeat.aggregates import is_target
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, GivenWarnings, TypeMismatch
@@ -38,6 +37,7 @@ from fastfeat.plan.fit.held_codes import held_codes
 from fastfeat.plan.fit.key_warnings import warn_rounded_columns
 from fastfeat.plan.fit.keys import HeldCodes, number_keys
 from fastfeat.plan.fit.labels import Labels, labels_of
+from fastfeat.plan.fit.repeated_rows import warn_of_ids, warn_of_twins
 from fastfeat.plan.lower.codes import check_given_vocabularies
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types
@@ -145,6 +145,8 @@ def prepare(
         warn_rounded_columns(table, typed, told)
         warn_ties(rows, typed.once(_windows), told)
         warn_repeated(rows, data, history, roots, told)
+        warn_of_ids(plan, table, told)
+        warn_of_twins(typed, table, data)
         label, labels = _bound_label(plan, table, schemas, zones), None
         if label is not None and plan.looks_ahead and table.num_rows:
             past = BATCH if earlier is None else earlier
@@ -178,8 +180,7 @@ def _training_table(
     wanted = [*columns, *(plan.label_columns if plan.looks_ahead else ())]
     wanted = [name for name in wanted if name not in of_history]
     if_there = [*plan.label_columns, *given_ids(plan.row_id, plan.history_columns), *of_history]
-    if plan.row_id is not None and any(map(is_target, postorder(list(plan.nodes.values())))):
-        if_there.append(plan.row_id)
+    if_there += plan.row_ids
     return read_columns(data, wanted, if_there, features=plan.nodes, label=plan.label_nodes)
 
 

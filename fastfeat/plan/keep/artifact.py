@@ -236,6 +236,8 @@ def fitted_of_bytes(content: bytes) -> Fitted:
     manifest, parts = _open(content)
     plan = plan_of_text(parts["plan"])
     try:
+        if plan.fold_id not in dict(manifest["inputs"]):  # of a fit that folded rows by number
+            plan = replace(plan, fold_id=None)
         inputs, zones = schema_of(manifest["inputs"], plan.columns), zones_of(parts["zones"])
         label = manifest["label_inputs"]
         label_inputs = None if label is None else schema_of(label, plan.label_columns)

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_target
 from fastfeat.dtypes import INT64, NULL, DType
-from fastfeat.errors import EncodedInFold, FastfeatError, GivenWarnings, counted, shortened, warn
+from fastfeat.errors import (
+    EncodedInFold,
+    FastfeatError,
+    GivenWarnings,
+    TypeMismatch,
+    counted,
+    shortened,
+    warn,
+)
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import has_value
@@ -250,6 +258,24 @@ def _n_known(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
     return int(np.count_nonzero(there[places] == asked))
 
 
+def n_split(rows: EncodedRows, table: Any) -> tuple[int, int]:
+    """Return the number of rows that are known by their ids, and of all rows.
+
+    The first is 0 where all are known, or all that are known to fit are there: no split is seen.
+
+    Args:
+        rows: those whose labels fit has put into encodings, which have ids.
+        table: rows with the column of the ids, in the host's memory.
+    """
+    n_rows, n_known = int(table.num_rows), _n_known(rows, table, None)
+    if n_known in (0, n_rows):
+        return 0, n_rows
+    assert rows.row_id is not None
+    ids, _ = _ids(table, *rows.row_id)
+    has_all = bool(np.isin(rows.sorted_ids, ids).all())
+    return 0 if has_all else n_known, n_rows
+
+
 def _chosen(rows: Numbers, present: Flags | None) -> Numbers:
     """Return the rows that are present."""
     return rows if present is None else rows[present[rows]]
@@ -290,10 +316,10 @@ def _leading(table: Any, columns: Columns) -> tuple[int, Hashes]:
 def _values(table: Any, columns: Columns) -> Hashes:
     """Return a number of each row, equal ones for rows that are alike in some columns."""
     first, *others = columns
-    values = _hashes(table, *first, seed=0)
+    values = column_hashes(table, *first, seed=0)
     for seed, (name, dtype) in enumerate(others, start=1):
-        values += _hashes(table, name, dtype, seed=seed)
-    return _mixed(values)
+        values += column_hashes(table, name, dtype, seed=seed)
+    return mixed(values)
 
 
 def _is_picked(values: Hashes) -> Flags:
@@ -319,7 +345,7 @@ def _digests(table: Any, others: Columns, values: Hashes, rows: Numbers | None) 
     of_all = values[picked]
     if others:
         some = pa.table({name: take_rows(table.column(name), picked) for name, _ in others})
-        of_all = _mixed(of_all + _values(some, others))
+        of_all = mixed(of_all + _values(some, others))
     return n_rows, _sum(values, rows), int(of_all.sum())
 
 
@@ -328,7 +354,7 @@ def _sum(values: Hashes, rows: Numbers | None) -> int:
     return int((values if rows is None else values[rows]).sum())
 
 
-def _mixed(values: Hashes) -> Hashes:
+def mixed(values: Hashes) -> Hashes:
     """Hash sums of hashes in place, so that a row's columns are told from those of others."""
     for first in range(0, len(values), _FEW):  # in place, and in pieces: memory is slow to get
         piece = values[first : first + _FEW]
@@ -337,12 +363,24 @@ def _mixed(values: Hashes) -> Hashes:
     return values
 
 
-def _hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
+def column_hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
     """Return the hash of each value of a column, 0 where it is missing."""
     from fastfeat.steps.keys.cpu_hashing import key_hashes  # the kernel that numbers folds, too
 
     keys = key_column(table.column(name), name, dtype, narrow=True)
     return key_hashes([keys], [dtype], is_cross=False, seed=seed)
+
+
+def id_hashes(table: Any, name: str) -> Hashes:
+    """Return the hash of each id, by which rows are exchanged.
+
+    Raises:
+        TypeMismatch: a column that is no id.
+    """
+    known = _known_column(name, schema_of(table))
+    if known is None:
+        raise TypeMismatch(f"row_id={name!r}: an id is text, bytes, a number, a date or a time")
+    return column_hashes(table, *known, seed=0)
 
 
 def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:
@@ -355,5 +393,5 @@ def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:
     if dtype.is_integer or dtype.is_temporal:
         ids, present = ticks_of(key_column(column, name, dtype))
         return ids.view(np.uint64), present
-    hashes = _hashes(table, name, dtype, seed=0)
+    hashes = column_hashes(table, name, dtype, seed=0)
     return hashes, hashes != 0

@@ -66,6 +66,7 @@ def selected(
         row_id=fitted.declaration.row_id if keeps_ids else None,
         codes=fitted.declaration.codes,
     )
+    declared = replace(declared, fold_id=fitted.declaration.fold_id)  # with row_id or without
     plan = with_label_column(declared, fitted.declaration.label_column)
     reached = set(postorder(list(plan.nodes.values())))
     return replace(

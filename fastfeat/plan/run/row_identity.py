@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import BOOL, INT64, NULL, UINT64, DType
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import ChunkedArray, call, pa
-from fastfeat.io.columns.decode import decoded, plain, plain_table
+from fastfeat.io.columns.decode import decoded, has_value, plain, plain_table
 from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of
 
@@ -67,7 +68,7 @@ def identified(name: str, history: Any, data: Any) -> DistinctRows:
     codes = _codes(pa.concat_arrays(ids))
     before, of_data = codes[:n_history], codes[n_history:]
     _check_distinct(name, ids[1], of_data)
-    rows = np.flatnonzero(before > np.maximum.accumulate(np.append(-1, before))[:-1])  # new ids
+    rows = _firsts(before)
     n_kept = len(rows)
     if n_kept < n_history:
         _check_alike(name, ids[0], history, before, rows)
@@ -93,6 +94,69 @@ def check_ids(name: str, data: Any) -> None:
     ids = _ids(name, data, _id_type(name, data, data), "data")
     if not _all_differ(ids[:0], ids):
         _check_distinct(name, ids, _codes(ids))
+
+
+def check_alike(
+    name: str, data: Any, columns: Sequence[str], numbers: Rows | None = None
+) -> tuple[int, int]:
+    """Return the number of rows that have the id of an earlier row, and the first of them.
+
+    Args:
+        name: the column of the id.
+        data: a table that has it.
+        columns: in which rows of one id must be equal.
+        numbers: those of the rows in larger data, shape (n_rows,); None where they count from 0.
+
+    Returns:
+        Two zeros where each row has an id of its own.
+
+    Raises:
+        InvalidData: a row without an id, or two of one id that differ.
+        TypeMismatch: a column that is no id.
+    """
+    ids = _ids(name, data, _id_type(name, data, data), "data")
+    codes = _codes_if_repeated(ids)
+    if codes is None:
+        return 0, 0
+    firsts = _firsts(codes)
+    numbers = np.arange(len(codes)) if numbers is None else numbers
+    _check_alike(name, ids, data.select(columns), codes, firsts, "data", numbers)
+    is_again = np.ones(len(codes), np.bool_)
+    is_again[firsts] = False
+    return len(codes) - len(firsts), int(numbers[np.argmax(is_again)])
+
+
+def repeated_ids(name: str, data: Any) -> Rows | None:
+    """Return a number for the id of each row, equal ones for rows that are one, shape (n_rows,).
+
+    Args:
+        name: the column of the id.
+        data: a table that has it.
+
+    Returns:
+        None where each row has an id of its own.
+
+    Raises:
+        InvalidData: a row without an id.
+        TypeMismatch: a column that is no id.
+    """
+    return _codes_if_repeated(_ids(name, data, _id_type(name, data, data), "data"))
+
+
+def check_present(name: str, data: Any, first_row: int) -> None:
+    """Raise where a row has no id.
+
+    Args:
+        name: the column of the id.
+        data: a table that has it.
+        first_row: the number of its first row, for the message.
+
+    Raises:
+        InvalidData: it lacks one.
+    """
+    present = has_value(data.column(name))
+    if not present.all():
+        raise _lacking(name, "data", first_row + int(np.argmin(present)))
 
 
 def one_table(name: str, history: Any, data: Any) -> tuple[Any, Rows]:
@@ -154,11 +218,15 @@ def _ids(name: str, table: Any, dtype: DType, told: str) -> Any:
         raise type(error)(f"{told}, {shown}: {error}") from error
     if stored.null_count:
         row = int(np.argmin(call("is_valid", stored).to_numpy(zero_copy_only=False)))
-        raise InvalidData(
-            f"{told}, row {row}: {column_text(name)} is missing, and row_id= says that it tells "
-            "rows apart. Give each row an id, or leave the rows without one out"
-        )
+        raise _lacking(name, told, row)
     return stored
+
+
+def _lacking(name: str, told: str, row: int) -> InvalidData:
+    return InvalidData(
+        f"{told}, row {row}: {column_text(name)} is missing, and row_id= says that it tells "
+        "rows apart. Give each row an id, or leave the rows without one out"
+    )
 
 
 def _all_differ(before: Any, now: Any) -> bool:
@@ -181,6 +249,19 @@ def _codes(ids: Any) -> Rows:
     return call("dictionary_encode", ids).indices.to_numpy().astype(np.int64)
 
 
+def _codes_if_repeated(ids: Any) -> Rows | None:
+    """Return the `_codes` of ids; None where no two are equal."""
+    if _all_differ(ids[:0], ids):
+        return None
+    codes = _codes(ids)
+    return None if int(codes.max(initial=-1)) + 1 == len(codes) else codes
+
+
+def _firsts(codes: Rows) -> Rows:
+    """Return the first row of each id, by its number."""
+    return np.flatnonzero(codes > np.maximum.accumulate(np.append(-1, codes))[:-1])
+
+
 def _check_distinct(name: str, ids: Any, codes: Rows) -> None:
     """Raise InvalidData where two rows of the data have one id."""
     order = np.argsort(codes, kind="stable")
@@ -194,34 +275,45 @@ def _check_distinct(name: str, ids: Any, codes: Rows) -> None:
         )
 
 
-def _check_alike(name: str, ids: Any, history: Any, codes: Rows, rows: Rows) -> None:
-    """Raise InvalidData where rows of the history of one id differ.
+def _check_alike(
+    name: str,
+    ids: Any,
+    table: Any,
+    codes: Rows,
+    rows: Rows,
+    told: str = "history=",
+    numbers: Rows | None = None,
+) -> None:
+    """Raise InvalidData where rows of one id differ.
 
     Args:
         name: the column of the id.
         ids: of the rows.
-        history: the rows.
+        table: the rows.
         codes: the number of the id of each.
         rows: the first row of each id.
+        told: the argument that they come in, for the message.
+        numbers: by which the message names rows; None for those of the table.
     """
     is_first = np.zeros(len(codes), np.bool_)
     is_first[rows] = True
     again = np.flatnonzero(~is_first)
     firsts = rows[codes[again]]
     differing: dict[int, str] = {}
-    for column in history.column_names:
+    for column in table.column_names:
         if column == name:
             continue
-        k = first_unlike(history.column(column), again, firsts)
+        k = first_unlike(table.column(column), again, firsts)
         if k is not None:
             differing.setdefault(k, column)
     if differing:
         k = min(differing)
         row, first, column = int(again[k]), int(firsts[k]), differing[k]
-        values = history.column(column)
+        values = table.column(column)
+        named = [row, first] if numbers is None else numbers[[row, first]].tolist()
         raise InvalidData(
-            f"history=, row {row}: {column_text(name)} = {_value(ids, row)} is that of row {first} "
-            f"too, and {column_text(column)} is {_value(values, row)} here and "
+            f"{told}, row {named[0]}: {column_text(name)} = {_value(ids, row)} is that of row "
+            f"{named[1]} too, and {column_text(column)} is {_value(values, row)} here and "
             f"{_value(values, first)} there. A row_id= is of one row: leave one of them out"
         )
 
@@ -238,6 +330,8 @@ def first_unlike(column: ChunkedArray, left: Rows, right: Rows) -> int | None:
         The number of the pair; None where all are alike.
     """
     values = plain(decoded(column))
+    if pa.types.is_floating(values.type):  # NaN is missing, and equals none
+        values = call("if_else", call("is_nan", values), pa.scalar(None, values.type), values)
     here, there = (values.take(pa.array(rows)).combine_chunks() for rows in (left, right))
     if here.equals(there):
         return None

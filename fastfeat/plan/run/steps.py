@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fastfeat.aggregates import is_fold_by_number
 from fastfeat.backends import run_task
 from fastfeat.dtypes import COUNTS, TABLE, VOCABULARY, DType
 from fastfeat.errors import InvalidData, counted
@@ -316,7 +317,7 @@ def _run(batch: Batch, step: Node) -> Any:
     codes = encoded(batch, step)
     if codes is not None:
         return _as_column(codes)
-    if step.function == "fold" and not step.args and batch.source is not None:
+    if is_fold_by_number(step) and batch.source is not None:
         return _folds_by_number(batch, batch.source.rows, step)
     narrow = step_function(step).narrow
     args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]

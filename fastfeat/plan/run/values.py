@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.aggregates import is_fold_by_number
 from fastfeat.dtypes import BOOL, FLOAT64, NEVER_COLUMNS, DType
 from fastfeat.engine.learner import Rows
 from fastfeat.engine.program import Output
@@ -49,11 +50,6 @@ def compute_columns(batch: Batch, nodes: Iterable[Node]) -> None:
     _, arrays = compute_nodes(batch, wanted, _COMPUTED)
     for node, array in zip(wanted, arrays, strict=True):
         batch.made[node] = pa.chunked_array([array])
-
-
-def is_fold_by_number(node: Node) -> bool:
-    """Return whether a node is the fold of a row by its number."""
-    return isinstance(node, Call) and node.function == "fold" and not node.args
 
 
 def place_folds(batch: Batch, rows: Rows, nodes: Iterable[Node]) -> None:

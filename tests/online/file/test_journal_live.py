@@ -165,6 +165,24 @@ def test_a_failed_write_leaves_the_state_as_it_was(tmp_path):
     live.close()
 
 
+def test_a_state_of_which_all_is_on_disk_closes_where_there_is_no_room(tmp_path, monkeypatch):
+    fitted, path = _fitted(_plan()), tmp_path / "state.db"
+    live = fitted.online(tables={"places": _PLACES}, path=path)
+    _fed(live, _events().slice(0, 14))
+    history = live.history()
+
+    def full(*_: Any, **__: Any) -> bool:
+        raise StateError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "compact", full)
+        with pytest.raises(StateError, match="the disk is full"):
+            live.compact()
+        live.close()
+    with fitted.online(path=path) as again:
+        assert again.history() == history
+
+
 @pytest.mark.parametrize("durability", ["commit", "interval", "checkpoint"])
 def test_what_is_forgotten_is_gone_once_it_is_on_disk(tmp_path, plain, durability):
     fitted, path = _fitted(_plan()), tmp_path / "state.db"

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -353,3 +354,40 @@ def test_the_report_names_the_clock_and_the_age_of_what_a_window_sees() -> None:
     assert "at least 90 old" in told
     assert told.endswith("features differ from those of data that has them:\n  y")
     assert "features differ" not in ff.Plan({"f": col("x")}, label="y").explain("leakage")
+
+
+def test_folds_that_leak_name_all_features_once() -> None:
+    rng = np.random.default_rng(0)
+    names = ["homeworld", "species", "sex"]
+    data = {name: rng.integers(0, 9, 200) for name in names} | {"y": rng.integers(0, 2, 200)}
+    features = {name: col(name).target_encode("y", folds=12) for name in names[:2]}
+    features["odd"] = features["species"] * 2 + col("sex")
+    features["few"] = col("sex").target_encode("y", folds=2)
+    plan = ff.Plan(features, label="y")
+    told = (
+        r"^'homeworld', 'species', 'odd': 12 folds, \d+ of \d+ rows in folds of fewer than 20\. "
+        r"Such folds tell .* time=, which does not$"
+    )
+    for call in (plan.fit, plan.fit_transform, lambda rows: [*plan.cross_fit(rows, cv=4)]):
+        with pytest.warns(FoldsLeak, match=told) as found:
+            call(data)
+        assert len([one for one in found if one.category is FoldsLeak]) == 1
+
+
+@pytest.mark.parametrize("n", [19, 20])
+def test_many_encodings_out_of_fold_give_one_warning(n: int) -> None:
+    rng = np.random.default_rng(0)
+    data = {f"k{i}": rng.integers(0, 9, 300) for i in range(n)} | {"y": rng.integers(0, 2, 300)}
+    in_time = {"t": col("k0").target_encode("y", time="k1", folds=2)}
+    features = {f"k{i}": col(f"k{i}").target_encode("y", folds=2 + i % 3) for i in range(n)}
+    plan = ff.Plan(features | in_time, label="y")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", FoldsLeak)
+        for _ in plan.cross_fit(data, cv=3):
+            pass
+    told = [str(one.message) for one in found if one.category is FoldsLeak]
+    assert len(told) == (n == 20)
+    for text in told:
+        assert text.startswith("20 encodings of the target out of fold, 'k0', 'k3', ")
+        assert all(f"'k{i}'" in text for i in range(n))
+        assert "AUC of .53, .58 and .59" in text

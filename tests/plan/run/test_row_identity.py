@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.plan import fitted_of
-from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
+from fastfeat.errors import InvalidData, InvalidPlan, RowsRepeated, TypeMismatch, UnknownColumn
 from fastfeat.plan.keep.artifact import artifact_bytes
 
 PAST = ff.window(7, by="card", time="t")
@@ -335,4 +335,5 @@ def test_the_data_alone_has_each_id_once() -> None:
     alone = {name: once[name] for name in ("t", "x")}
     assert fitted.transform(alone, history="batch").equals(found)
     no_window = ff.Plan({"x": col("x")}, row_id="i")
-    assert no_window.fit({**once, "i": [0, 0, 1]}).n_rows == 3
+    with pytest.warns(RowsRepeated, match="1 of 3 rows, first row 1, have the 'i' of an earlier"):
+        assert no_window.fit({**once, "i": [0, 0, 1]}).n_rows == 3
