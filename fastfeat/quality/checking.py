@@ -49,7 +49,7 @@ class JudgedRule:
         rule: with the time of the check in place of the clock.
         text: its expression.
         result: of a rule that need not be counted; else None.
-        sentence: what it asks, in words; "" where it has none.
+        sentence: its demand in words; "" if only its expression says it.
     """
 
     rule: Rule

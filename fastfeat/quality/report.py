@@ -32,7 +32,7 @@ class RuleResult:
         n_rows: how many rows there are.
         reason: why it is undecided or skipped, or how it is broken; "" where the number says it.
         of_table: whether it is one statement of all rows.
-        sentence: what it asks, as a sentence; "" where its expression says it best.
+        sentence: its demand in words; "" if only its expression says it.
     """
 
     name: str
@@ -47,7 +47,7 @@ class RuleResult:
 
     @property
     def says(self) -> str:
-        """What the rule asks: as a sentence, or as its expression."""
+        """The demand of the rule: a sentence, or its expression."""
         return self.sentence or self.text
 
     @property

@@ -1,7 +1,7 @@
-"""Rules as sentences: what a rule asks of its columns, for reports that people read.
+"""Sentences of rules, for reports that people read.
 
-A rule of a common shape has one, such as those that `infer_contract` writes; any other is shown as
-its expression.
+Rules of common shapes have one, such as those that `infer_contract` writes. Others are shown as
+their expressions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MOST_VALUES = 6
 
 
 def sentence_of(rule: Node) -> str:
-    """Return what a rule asks as a sentence without its end; "" where it has no common shape.
+    """Return the sentence of a rule, without its end; "" for a rule of no common shape.
 
     Example:
         >>> from fastfeat import col
@@ -57,8 +57,8 @@ def sentence_of(rule: Node) -> str:
             return f"{_name(x)} is {_one_of(values)}"
         case Call("le", (Call("str.len_chars", (x,)), Literal(most))):
             return f"{_name(x)} has at most {counted(most, 'character')}"
-        case Call("eq", (Aggregate("count", (_, key), _, GroupFrame()), Literal(1))):
-            return _unique(key)
+        case Call("eq", (Aggregate("count", (counted_by, key), _, GroupFrame()), Literal(1))):
+            return _unique(counted_by, key)
         case Call("le", (Aggregate("sum", (Call("is_null", (x,)),), _, f), most)) if f == TRAINING:
             share = _share_beyond_chance(most)
             return share and f"at most {share} of {_name(x)} is missing, beyond chance"
@@ -73,7 +73,7 @@ def sentence_of(rule: Node) -> str:
 
 
 def _subject(asked: Node) -> Node | None:
-    """Return the expression of which a part of a rule says something."""
+    """Return the expression that a part of a rule is about."""
     match asked:
         case Call("or", (first, _)):
             return _subject(first)
@@ -100,14 +100,15 @@ def _share_beyond_chance(most: Node) -> str:
             return ""
 
 
-def _unique(codes: Node) -> str:
-    """Return the sentence of a key that comes once, of one column or several."""
+def _unique(each: Node, codes: Node) -> str:
+    """Return the sentence of a key that comes once; "" where something else than rows counts."""
     match codes:
         case Call("encode", (*parts, Aggregate("vocabulary"))):
-            names = [_name(part) for part in parts]
+            counts_rows = isinstance(each, Literal) or parts == [each]
+            names = " and ".join(map(_name, parts))
+            return f"no two rows have the same {names}" if counts_rows else ""
         case _:
             return ""
-    return f"no two rows have the same {' and '.join(names)}"
 
 
 def _one_of(values: tuple[Any, ...]) -> str:

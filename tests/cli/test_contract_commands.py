@@ -66,10 +66,10 @@ def test_a_fitted_plan_has_its_contract(run: Run, folder: Path, contract_file: P
     assert run("check", "plan.fastfeat", "data.parquet").exit_code == 1
     refused = run("transform", "plan.fastfeat", "data.parquet", "-o", "out.parquet")
     assert refused.exit_code == 2
-    assert "rule 'x': x is below 9.5, or missing; 4 of 100 rows break" in refused.stderr
+    assert "rule 'x': 4 of 100 rows break" in refused.stderr
     transform = ("transform", "plan.fastfeat", "data.parquet", "--on-violation")
     taken = run(*transform, "warn", "-o", "o.parquet")
-    assert "warning: rule 'x': x is below 9.5, or missing; 4 of 100 rows" in taken.stderr
+    assert "warning: rule 'x': 4 of 100 rows break" in taken.stderr
     assert run(*transform, "ignore", "-o", "i").stderr == ""
     features = [pq.read_table(folder / name) for name in ("o.parquet", "i")]
     assert features[0].equals(features[1])
@@ -89,7 +89,7 @@ def test_a_fitted_plan_has_its_contract(run: Run, folder: Path, contract_file: P
 
 def test_rules_are_inferred_from_data(run: Run, folder: Path) -> None:
     result = run("infer-contract", "data.parquet", "-o", "inferred.json", "--key", "id")
-    assert result.stdout == "inferred.json: 7 rules, and the types of 3 columns\n"
+    assert result.stdout == "inferred.json: 6 rules, and the types of 3 columns\n"
     assert run("check", "inferred.json", "data.parquet").exit_code == 0
     twice = pa.concat_tables([TABLE, TABLE])
     pq.write_table(twice, folder / "twice.parquet")

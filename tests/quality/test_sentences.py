@@ -24,7 +24,7 @@ DAY = datetime.date(2024, 1, 2)
         (X <= 1, "x is at most 1"),
         (X == 1, "x is 1"),
         (X != 1, "x is not 1"),
-        (col("y") < X, "x is above y"),
+        (col("y") < X, "y is below x"),
         ((X > 0) | X.is_null(), "x is above 0, or missing"),
         (X.is_null(), "x is missing"),
         (X.is_not_null(), "x is never missing"),
@@ -43,6 +43,8 @@ DAY = datetime.date(2024, 1, 2)
         (col("t") >= DAY, "t is not before 2024-01-02"),
         (ff.lit(1).count(by="k") == 1, "no two rows have the same k"),
         (ff.lit(1).count(by=["k", "l"]) == 1, "no two rows have the same k and l"),
+        (col("k").count(by="k") == 1, "no two rows have the same k"),
+        (X.count(by="k") == 1, ""),
         ((X + 1).abs() > 0, "(col('x') + 1).abs() is above 0"),
         ((X > 0) | col("y").is_null(), ""),  # of another column
         ((X > 0) & (X < 9), ""),
