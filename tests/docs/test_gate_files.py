@@ -20,6 +20,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.cli.commands import GATES
 from fastfeat.quality.thresholds import SECTIONS, thresholds
+from tests.patience import PATIENCE_S
 
 FOLDER = ROOT / "docs" / "gates"
 GIT = shutil.which("git")
@@ -72,7 +73,7 @@ def run(folder: Path, line: str, **env: str) -> subprocess.CompletedProcess[str]
         env={**without, **set_here, **env},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
 
