@@ -122,7 +122,7 @@ def _profiles(layouts: Sequence[ColumnProfile], matrix: Floats) -> list[tuple[in
 
 
 def _begins(n_rows: int) -> list[int]:
-    """Return where bins begin among sorted values that all differ; see `layout.edges_of`."""
+    """Return the places of sorted values, which all differ, at which bins begin."""
     most, begin, found = n_rows / N_BINS, 0, list[int]()
     while begin < n_rows:
         found.append(begin)
