@@ -1,8 +1,9 @@
 """The past of a file: changes that a whole state has replaced, of which the links alone stay.
 
-A row of the table `links` is of all changes that one base has replaced: their numbers, and when they
-were replaced, as JSON, and their links, 32 bytes each. Rows are sealed one after the other under the
-key of the audit, and a base is bound to the seal before it, so that none can be altered or left out.
+A row of the table `links` is of all changes that one base has replaced: their numbers, and when
+they were replaced, as JSON, and their links, 32 bytes each. Rows are sealed one after the other
+under the key of the audit, and a base is bound to the seal before it, so that none can be altered
+or left out.
 """
 
 from __future__ import annotations

@@ -119,9 +119,7 @@ def row_behind(memory: Memory, late: LateBehind) -> Table | None:
     return rows.slice(int(at[-1]), 1) if len(at) else None
 
 
-def described(
-    order: Order, row_id: str | None, row: Table, n_late: int, place: str
-) -> HeldUp:
+def described(order: Order, row_id: str | None, row: Table, n_late: int, place: str) -> HeldUp:
     """Return an entity that is held up.
 
     Args:

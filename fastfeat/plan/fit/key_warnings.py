@@ -1,7 +1,8 @@
 """Warnings of keys that were rounded before fit saw them: whole numbers beyond 2**53 as floats.
 
-pandas makes floats of integers where one is missing, and other libraries in cases of their own. The
-keys that `fit` learns are looked at, and some rows of the columns of windows, joins, hashes and ids.
+pandas makes floats of integers where one is missing, and other libraries in cases of their own.
+The keys that `fit` learns are looked at, and some rows of the columns of windows, joins, hashes and
+ids.
 """
 
 from __future__ import annotations
