@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
@@ -343,6 +343,8 @@ PATHS = st.lists(st.sampled_from(STEPS), max_size=3)
 
 
 @given(PATHS, PATHS, PATHS, st.integers(0, 2**32))
+@example([], [STEPS[0]], [STEPS[3], STEPS[0]], 0)  # few of the hours of one are those of months
+@example([], [STEPS[3], STEPS[0]], [STEPS[0]], 0)
 def test_clocks_lie_and_rise_as_it_is_said_of_them(
     common: list[Any], one: list[Any], two: list[Any], seed: int
 ) -> None:
