@@ -84,7 +84,7 @@ def test_a_followed_plan_without_a_profile_is_told_and_answers_on(
     live = profiled.online(HISTORY, path=path)
     with server(artifact=artifact, state=path, follow=True, drift="1h") as found:
         found.wait_for("ready with")
-        until(found, answered(live))
+        until_answered(found, answered(live))
         assert b"fastfeat_drift_watched 1\n" in found.get("/metrics").body
         live.close()  # its writer takes another plan, whose profile is in no state
         other = ff.Plan({"n": FEATURES["n"]}, **OPTIONS).fit(HISTORY, profile=True)
@@ -92,7 +92,7 @@ def test_a_followed_plan_without_a_profile_is_told_and_answers_on(
         live.update(rows(31, 200, 2).drop_columns(["y"]).slice(30))
         told = "drift is not told any more: the plan has no profile of its training rows"
         found.wait_for(told)
-        until(found, answered(live))
+        until_answered(found, answered(live))
         live.close()
         assert found.stop() == 0
 

@@ -479,7 +479,7 @@ class Journal:
     def _segments(
         self, past: Past, pending: Sequence[Pending], archiving: Archiving
     ) -> ArchiveChange:
-        """Return what becomes of the archive with the next base, of which all files are written."""
+        """Return the segments that the next base changes, after their files are written."""
         folder, now = archiving.path(self.path), time.time_ns()
         others = self._too_old(archiving)
         connection = self._file.connection
