@@ -145,7 +145,7 @@ def prepare(
         rows = with_past(rows, earlier, plan.training_past_columns, plan.row_id)
         warn_ties(rows, typed.once(_windows), told)
         warn_repeated(rows, data, history, roots, told)
-        warn_of_ids(plan, table, told)
+        warn_of_ids(plan, table, engine, told)
         warn_of_twins(typed, table, data)
         label, labels = _bound_label(plan, table, schemas, zones), None
         if label is not None and plan.looks_ahead and table.num_rows:
