@@ -1115,23 +1115,25 @@ class FittedPlan:
             >>> [features.num_rows for features in fitted.transform_batches({"x": [1, 2, 3]})]
             [3]
         """
-        from fastfeat.plan.run.pieces import (  # seldom needed
+        from fastfeat.io.budget import bounded  # seldom needed
+        from fastfeat.plan.run.pieces import (
             bytes_within,
             pieces_of_later_rows,
             pieces_within,
         )
 
-        pieces = pieces_of_later_rows(
-            self.record,
-            data,
-            history=history,
-            tables=tables,
-            to=to,
-            categories=categories,
-            backend=backend,
-            most_bytes=bytes_within(memory),
-            on_violation=on_violation,
-        )
+        with bounded(memory):
+            pieces = pieces_of_later_rows(
+                self.record,
+                data,
+                history=history,
+                tables=tables,
+                to=to,
+                categories=categories,
+                backend=backend,
+                most_bytes=bytes_within(memory),
+                on_violation=on_violation,
+            )
         return pieces_within(pieces, memory).of_all()
 
     @naming_files
@@ -1745,6 +1747,13 @@ class FittedPlan:
         memory: str | int | None = None,
     ) -> Report:
         """Return a report of whether all paths give the same bits: backends, threads, rows, live.
+
+        Where features see other rows by a time, of the data or of tables, the rows after a moment
+        are removed, and features of the rows before it must keep their bits: no feature sees a
+        later row. At about 50 moments this is done, beside a label that looks ahead by its clock,
+        else by each clock for the features of that clock. What `fit` has learnt stays. The report
+        has `.on_word`, what is left out since you vouch for it, such as tables that are looked up
+        by key alone and features by `known_clocks`, and `.cannot_see`.
 
         Args:
             data: as in `transform`; with `memory` as in `transform_batches`.

@@ -328,9 +328,13 @@ def tells(time: Node, other: Node, types: Mapping[Node, DType] | None) -> bool:
 
 
 def _holds(coarse: Clock, fine: Clock) -> bool:
-    """Return whether each time of one clock is a time of another one."""
+    """Return whether each time of one clock is a time of another one.
+
+    Months that are cut to hours have a grid of hours, few of which are times: their slack is more.
+    """
     return bool(
         fine.grid
+        and fine.slack == fine.grid
         and coarse.grid
         and coarse.grid % fine.grid == 0 == (coarse.phase - fine.phase) % fine.grid
     )

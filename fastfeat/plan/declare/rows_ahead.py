@@ -62,10 +62,8 @@ def check_clocks_ahead(
                 order, window = order_of(node), dict(window_of(node).params)
                 wait = "offset=", window["offset"], window["unit"]
                 _check_table(node, order.args[0], table_columns_of(order)[0], wait, late, types)
-            case Call("asof_row", (time, *others)):
-                params = dict(node.params)
-                right = others[(len(others) - 1) // 2]
-                assert isinstance(right, TableColumn)
+            case Call("asof_row", (time, *_)):
+                params, right = dict(node.params), _time_of_table(node)
                 wait = "delay=", params["delay"], params["unit"]
                 _check_table(node, time, right, wait, late, types)
             case Call("lookup_value", (Call("lookup_row"), TableColumn() as column)):
@@ -81,9 +79,10 @@ def clocks_read(features: Iterable[Node]) -> set[str]:
     names = set[str]()
     for node in postorder(list(features)):
         match node:
-            case Call("time_fold" | "asof_row", (time, *others)):
+            case Call("time_fold", (time, *_)):
                 names.update(columns_of([time]))
-                names |= {right.name for right in others if isinstance(right, TableColumn)}
+            case Call("asof_row", (time, *_)):
+                names.update((*columns_of([time]), _time_of_table(node).name))
             case Call() if is_over(node):
                 order = order_of(node)
                 names.update(columns_of(query_of(order)[:1]))
@@ -93,13 +92,20 @@ def clocks_read(features: Iterable[Node]) -> set[str]:
     return names
 
 
+def _time_of_table(asof: Call) -> TableColumn:
+    """Return the column by which an as-of join sees rows of its table."""
+    right = asof.args[len(asof.args) // 2]  # behind the row's time and keys
+    assert isinstance(right, TableColumn)
+    return right
+
+
 def _has_clock(node: Node, time: Node, late: Late, ahead: Ahead, types: Types | None) -> bool:
     """Return whether rows of the data are seen by the label's clock, not by one that is known.
 
     Raises:
         Leakage: they are seen by neither.
     """
-    if _is_known(time, late, types):
+    if is_known(time, late, types):
         return False
     for other in ahead.times:
         if not rises_with(time, other, types):
@@ -107,7 +113,7 @@ def _has_clock(node: Node, time: Node, late: Late, ahead: Ahead, types: Types | 
     return True
 
 
-def _is_known(time: Node, late: Late, types: Types | None) -> bool:
+def is_known(time: Node, late: Late, types: Types | None) -> bool:
     """Return whether a user says of a time that rows are known by it."""
     clock = clock_of(time, types)
     return clock is not None and clock.column in late.known_clocks
@@ -195,7 +201,7 @@ def _check_table(
             f"ahead in that table by {min(seen)!r}. Take right_time={min(seen)!r}. Or, if they are "
             f"known by then, say so: Plan(..., known_clocks=[{right.name!r}])"
         )
-    known = _is_known(time, late, types)
+    known = is_known(time, late, types)
     for other in ahead.times:
         clock = clock_of(time, types, other) or clock_of(time, types)
         lead = clock.lead if known and clock is not None else lead_over(time, other, types)
