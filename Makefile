@@ -1,8 +1,9 @@
 # What a developer types. Each target does its own set-up, in .venv, and repeats are quick.
 # PYTHON=python3.13 chooses an interpreter, ARGS="-k text" goes to pytest or to the benchmark.
-# PROFILE=full tests with large libraries too, such as torch: they live in .venv-train, and Feast,
-# which asks for an older pandas, in .venv-feast. PROFILE=engines tests on Ray, Spark and Dask, which
-# live in .venv-engines; ARGS="-m smoke tests/integrations/engines" a little of each.
+# PROFILE=smoke tests a little of everything, in two minutes. PROFILE=full tests with large libraries
+# too, such as torch: they live in .venv-train, and Feast, which asks for an older pandas, in
+# .venv-feast. PROFILE=engines tests on Ray, Spark and Dask, which live in .venv-engines;
+# ARGS="-m smoke tests/integrations/engines" a little of each.
 
 VENV := .venv
 TRAIN := .venv-train
@@ -52,7 +53,7 @@ demo-large: $(if $(ENGINE),$(ENGINES)/engines.installed,$(VENV)/cli.installed)  
 demo-trust: $(VENV)/demo.installed  ## flights broken in eleven ways, a month that drifts, a refit, a report
 	@$(RUN)/fastfeat demo-trust --dir $(DEMO) $(ARGS)
 
-test: $(TEST_NEEDS)  ## every test that needs no GPU; PROFILE=full with large libraries, engines with Ray, Spark, Dask
+test: $(TEST_NEEDS)  ## every test that needs no GPU; PROFILE=smoke in two minutes, full with large libraries, engines with Ray, Spark, Dask
 	HYPOTHESIS_PROFILE=$(PROFILE) $(TESTED)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types  ## what CI checks besides the tests

@@ -4,8 +4,8 @@ Tests that need a card, or a compiler for one, are skipped where it is missing, 
 
 A run draws its Hypothesis examples and its sampled tests by one seed, new in each run, which its
 header names: `--hypothesis-seed=SEED`, or the variable FASTFEAT_TEST_SEED, repeats it. Profile
-`full` runs the tests of large libraries too, `engines` those of Ray and Spark alone, and `nightly`
-every test but those.
+`smoke` runs a file of each folder, `full` the tests of large libraries too, `engines` those of Ray
+and Spark alone, and `nightly` every test but those.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.smoke import SMOKE
+
 # Threads of OpenMP, as of boosted trees, wait for each other by spinning: beside other processes
 # of tests that takes minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The first example of a plan compiles it: no deadline, and slow is not unhealthy.
-# `dev` is for a person who waits, `ci` for `make test`, `full` for it with tests marked `large`,
-# `engines` for those marked `engines`, `nightly` to search.
+# `dev` is for a person who waits, `ci` for `make test`, `smoke` for a file of each folder in two
+# minutes, `full` for tests marked `large` too, `engines` for those marked `engines`, `nightly` to
+# search.
 settings.register_profile(
     "dev",
     max_examples=25,
@@ -36,6 +39,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("ci", settings.get_profile("dev"), max_examples=12)  # new ones each run
+settings.register_profile("smoke", settings.get_profile("ci"), max_examples=2)
 settings.register_profile("full", settings.get_profile("ci"))
 settings.register_profile("engines", settings.get_profile("ci"))
 settings.register_profile("nightly", settings.get_profile("dev"), max_examples=5000)
@@ -85,6 +89,14 @@ def pytest_terminal_summary(
 
 def _repeating(config: pytest.Config) -> str:
     return f"make test PROFILE={PROFILE} ARGS=--hypothesis-seed={config.option.hypothesis_seed}"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what `smoke` does not name, where no argument names it: importing takes time."""
+    if PROFILE != "smoke" or config.args_source != pytest.Config.ArgsSource.TESTPATHS:
+        return None
+    name = collection_path.relative_to(Path(__file__).parent).as_posix()
+    return True if collection_path.is_file() and name not in SMOKE else None
 
 
 @pytest.hookimpl(wrapper=True)

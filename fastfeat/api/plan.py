@@ -1746,6 +1746,13 @@ class FittedPlan:
     ) -> Report:
         """Return a report of whether all paths give the same bits: backends, threads, rows, live.
 
+        Where features see other rows by a time, of the data or of tables, the rows after a moment
+        are removed, and features of the rows before it must keep their bits: no feature sees a
+        later row. At about 50 moments this is done, beside a label that looks ahead by its clock,
+        else by each clock for the features of that clock. What `fit` has learnt stays. The report
+        has `.on_word`, what is left out since you vouch for it, such as tables that are looked up
+        by key alone and features by `known_clocks`, and `.cannot_see`.
+
         Args:
             data: as in `transform`; with `memory` as in `transform_batches`.
             history: as in `transform`; None where the data holds its own past.

@@ -12,7 +12,6 @@ import typer
 from fastfeat.cli.judged import Case, Judged, Result
 from fastfeat.cli.options import JudgedDataFile, Memory, RulesFile, Thresholds
 from fastfeat.errors import InvalidPlan, counted
-from fastfeat.markup.html import printable
 from fastfeat.progress import doing
 
 if TYPE_CHECKING:
@@ -40,6 +39,9 @@ def check(
     ] = None,
     memory: Memory = None,
     thresholds: Thresholds = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="List the rules that hold, too.")
+    ] = False,
 ) -> Judged:
     """Judge data by a contract; exit code 1 where rules are broken, 3 where nothing was judged."""
     from fastfeat.cli.plans import tables_named
@@ -52,7 +54,7 @@ def check(
         step(f"Checking {data}")
         report = judge.check(data, clock=time_of(clock), **options)
     limits.check_names(report.counts)
-    return judged_of(report, limits)
+    return judged_of(report, limits, verbose=verbose)
 
 
 def quarantine(
@@ -157,17 +159,14 @@ def time_of(text: str | None) -> datetime | None:
         ) from None
 
 
-def text_of(report: CheckReport) -> str:
-    """Return a report as lines: what was found, with the first rows, before what holds."""
-    found = [
-        f"{str(of)[:4]} {printable(report.told(of))}" for of in report.results if of.is_finding
-    ]
-    others = [str(of) for of in report.results if not of.is_finding]
-    return "\n".join([report.summary, *found, *others])
+def judged_of(report: CheckReport, limits: Limits, *, verbose: bool = True) -> Judged:
+    """Return a report as a gate tells it: a case a rule.
 
-
-def judged_of(report: CheckReport, limits: Limits) -> Judged:
-    """Return a report as a gate tells it: a case a rule."""
+    Args:
+        report: the report.
+        limits: the thresholds.
+        verbose: whether rules that hold are listed too.
+    """
     cases = [
         Case(
             of.name,
@@ -182,7 +181,7 @@ def judged_of(report: CheckReport, limits: Limits) -> Judged:
         )
         for of in report.results
     ]
-    text = "\n".join([text_of(report), *_within(cases, report, limits)])
+    text = "\n".join([report.as_text(all_rules=verbose), *_within(cases, report, limits)])
     return Judged("rules", tuple(cases), text, {"n_rows": report.n_rows})
 
 

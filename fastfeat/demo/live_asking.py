@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.demo.services import HOST, Service, last_lines
+from fastfeat.demo.services import HOST, PATIENCE_S, Service, last_lines
 from fastfeat.errors import FastfeatError
 
 Row = Mapping[str, Any]
 _WARMING = 20
 _PERIOD_S = 0.02
-_READY_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class Client:
     """
 
     def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection(HOST, port, timeout=30)
+        self._connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE_S)
 
     def __call__(self, row: Row) -> list[Any]:
         """Return the features of a row.
@@ -107,7 +106,7 @@ def client_of(server: Service, stop: threading.Event | None = None) -> Client:
     Raises:
         FastfeatError: it has ended, or is not ready in time.
     """
-    until = time.monotonic() + _READY_WITHIN_S
+    until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until and not (stop is not None and stop.is_set()):
         if server.takes_connections():
             client = Client(server.port)

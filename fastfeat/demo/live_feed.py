@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.demo.services import PATIENCE_S
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.libraries import orjson_module
@@ -28,7 +29,6 @@ _REPORT_MS = 6 * _HOUR_MS
 _TAXI_MINUTES = 20
 """From leaving the gate to the air, and from the ground to a gate."""
 _POLLED_EVERY = 1_000
-_SENT_WITHIN_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +110,9 @@ def send(brokers: str, feeds: Sequence[Feed]) -> None:
         producer.produce(topic, text, partition=0, timestamp=known, on_delivery=delivered)
         if number % _POLLED_EVERY == 0:
             producer.poll(0)
-    n_left = producer.flush(_SENT_WITHIN_S)
+    n_left = producer.flush(PATIENCE_S)
     if failed or n_left:
-        told = failed[0] if failed else f"{n_left:,} messages were not taken in {_SENT_WITHIN_S} s"
+        told = failed[0] if failed else f"{n_left:,} messages were not taken in {PATIENCE_S:.0f} s"
         raise FastfeatError(f"the broker has not taken what the demo sent: {told}")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fastfeat.demo.live_feed import DEAD, FEATURES, FLIGHTS, LANDINGS, WEATHER
 from fastfeat.demo.live_store import KEY, PREFIX
-from fastfeat.demo.services import HOST, Service, end, free_port, last_lines, started
+from fastfeat.demo.services import HOST, PATIENCE_S, Service, end, free_port, last_lines, started
 from fastfeat.errors import FastfeatError
 
 ARTIFACT, CONFIG, STATE = "flights.fastfeat", "stream.toml", "state"
@@ -165,17 +165,17 @@ def state_path(folder: Path) -> Path:
     return folder / STATE / f"{FLIGHTS}-0.state"
 
 
-def state_file(folder: Path, worker: Worker, until: float) -> Path:
+def state_file(folder: Path, worker: Worker) -> Path:
     """Return the file of the state of the one partition, as soon as it is there.
 
     Args:
         folder: of the demo.
         worker: that makes it.
-        until: the time of `time.monotonic` after which nobody waits.
 
     Raises:
-        FastfeatError: it is not there in time, or the worker has ended.
+        FastfeatError: it does not come, or the worker has ended.
     """
+    until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
         if state_path(folder).exists():
             return state_path(folder)

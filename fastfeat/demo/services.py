@@ -26,8 +26,9 @@ from fastfeat.errors import FastfeatError
 HOST = "127.0.0.1"
 VALKEY_PACKAGES = ("valkey-server", "valkey-tools", "libjemalloc2", "liblzf1", "libatomic1")
 """Packages of Debian that hold the server, and the libraries that a small system lacks."""
-_STARTS_WITHIN_S = 20.0
-_ENDS_WITHIN_S = 5.0
+PATIENCE_S = 300.0
+"""Only a process that hangs makes the demo wait for so long, however busy the machine is."""
+_ENDS_WITHIN_S = 30.0
 _DOWNLOADS_WITHIN_S = 90.0
 _PERIOD_S = 0.02
 
@@ -70,13 +71,13 @@ class Service:
             ServiceUnavailable: it ends, or takes none in time.
         """
         self.launch()
-        until = time.monotonic() + _STARTS_WITHIN_S
+        until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             if self.takes_connections():
                 return
             time.sleep(_PERIOD_S)
         self.stop()
-        raise ServiceUnavailable(f"{self.name} took no connection for {_STARTS_WITHIN_S:.0f} s")
+        raise ServiceUnavailable(f"{self.name} took no connection for {PATIENCE_S:.0f} s")
 
     def launch(self) -> None:
         """Start it, and wait for nothing."""
@@ -99,7 +100,7 @@ class Service:
         """Kill it, and wait until it has ended."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=PATIENCE_S)
             self.process = None
 
 

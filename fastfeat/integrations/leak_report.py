@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fastfeat.errors import counted, shortened
+from fastfeat.verify.comparison import left_out
+from fastfeat.verify.later_rows import LaterRows
 
 LEAST = 0.03
 """Of an AUC, what counts as a leak: k folds of an encoding alone show about that much."""
@@ -53,7 +55,10 @@ class LeakReport:
         almost_label: columns that read nothing late, and tell the real label, not permuted, almost
             alone: with AUC or correlation of `ALMOST`. They may be known later than they are said
             to be.
-        cannot_find: which leaks this does not find.
+        cannot_find: which leaks the permutations do not find.
+        later_rows: the features of training rows with and without the rows that come after them:
+            its `checks`, `changes`, `on_word` (left out, since you say that it is known), and
+            `cannot_see`.
     """
 
     measure: str
@@ -67,19 +72,22 @@ class LeakReport:
     n_permutations: int
     almost_label: tuple[str, ...]
     cannot_find: tuple[str, ...]
+    later_rows: LaterRows
 
     @property
     def leaks(self) -> list[str]:
-        """The output columns that tell of the label, and "model" where the model finds it."""
-        return [score.name for score in [*self.features, self.model] if score.is_leak]
+        """The output columns that tell of the label or see later rows, and "model" if it does."""
+        later = {change.column for change in self.later_rows.changes}
+        scores = [*self.features, self.model]
+        return [score.name for score in scores if score.is_leak or score.name in later]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing tells of the label."""
+        """Whether nothing tells of the label, or sees later rows."""
         return not self.leaks
 
     def __repr__(self) -> str:
-        """Return the model's scores, a line for each feature that leaks or comes next to it."""
+        """Return the model's scores, a line for each feature that tells most, what was left out."""
         return "\n".join(_lines(self))
 
 
@@ -113,6 +121,9 @@ def _lines(report: LeakReport) -> Iterator[str]:
         yield f"    ... and {len(most) - MOST_LINES:,} more, nearer to {none:g}"
     yield "  it cannot find:"
     yield from (f"    {text}" for text in report.cannot_find)
+    later = report.later_rows
+    yield from (f"  {line}" for line in map(str, later.checks))
+    yield from (f"  {line}" for line in left_out(later.on_word, later.cannot_see))
 
 
 def _error(score: Score) -> str:

@@ -18,18 +18,20 @@ from threadpoolctl import (  # pyright: ignore[reportMissingTypeStubs]  # nor ha
     threadpool_limits,
 )
 
-from fastfeat.api.plan import FittedPlan
+from fastfeat.api.plan import FittedPlan, plan_of
 from fastfeat.arguments import explaining
 from fastfeat.errors import FastfeatWarning, InvalidPlan, TypeMismatch, shortened
 from fastfeat.integrations.leak_report import ALMOST, LEAST, N_ERRORS, LeakReport, Score
 from fastfeat.integrations.leak_scores import Kind, Labels, kind_of, labels_of, scores, scores_apart
-from fastfeat.integrations.null_world import NullWorld, null_world, seeing
-from fastfeat.io.arrow import Table
+from fastfeat.integrations.null_world import NullWorld, null_world, permuted_of_label, seeing
+from fastfeat.io.arrow import ChunkedArray, Table
 from fastfeat.io.columns.decode import plain_table
+from fastfeat.plan.declare.external_label import with_label_column
 from fastfeat.plan.fit.folds import columns_named
 from fastfeat.plan.fit.purge import resolve_purging
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.progress import Step, doing, tell
+from fastfeat.verify.later_rows import LaterRows, later_rows_of
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import Plan
@@ -39,6 +41,8 @@ base: Any = sklearn.base
 ensemble: Any = sklearn.ensemble
 
 N_TREES = 50
+ROWS_OF_PAST = 1000
+"""Rows whose features are computed without later rows."""
 
 
 class _Run(NamedTuple):
@@ -82,7 +86,13 @@ def leak_test(
     block only. Then features are made as `fit_transform` does, and a model is trained on those of
     some rows and asked for the others, with the folds of `plan.cross_fit`, near rows left out.
 
-    What the rules of a plan let through is found, such as folds that leave one row out.
+    What the rules of a plan let through is found, such as folds that leave one row out. A label
+    that is computed from times, keys or tables alone, such as whether an entity has later rows, is
+    computed first, and then the labels themselves are permuted.
+
+    Beside that, the features of a sample of the rows are computed without the rows that come after
+    them, by the clock of the label or else of each window, and without the later rows of tables. A
+    feature that changes then sees later rows, and is a leak.
 
     Args:
         plan: with a label.
@@ -97,10 +107,11 @@ def leak_test(
         seed: draws the permutations.
 
     Returns:
-        A report with `.ok`, `.leaks` (names), `.features`, `.model`; printed, it is a table.
+        A report with `.ok`, `.leaks` (names), `.features`, `.model`, `.later_rows`; printed, it is
+        a table.
 
     Raises:
-        InvalidPlan: the plan has no label, or none of its columns can be permuted.
+        InvalidPlan: the plan has no label.
         InvalidData: no rows, or labels that are all the same.
 
     Example:
@@ -119,8 +130,10 @@ def leak_test(
     of_folds = [*columns_named(cv, None), *resolve_purging(plan.declaration, None, None).columns]
     read = [*plan.columns, *plan.declaration.label_sources, *plan.keep, *of_folds]
     table = plain_table(read_columns(data, read, [*plan.outcomes, *plan.declaration.row_ids]))
-    world = null_world(plan.declaration, table)
     given = {"history": history, "tables": tables}
+    if plan.declaration.looks_ahead and not permuted_of_label(plan.declaration, table):
+        plan, table = _with_computed_label(plan, table, given)
+    world = null_world(plan.declaration, table)
     # each permutation reads the folds
     folds = list(cast("Iterator[Any]", cv)) if isinstance(cv, Iterator) else cv
     test = _Test(plan, table, world, model, given, folds, n_rows)
@@ -128,8 +141,22 @@ def leak_test(
     telling = doing("looking for leaks", n_permutations, "permutations")
     with warnings.catch_warnings(), telling as step:  # warnings of a world that is none
         warnings.simplefilter("ignore", FastfeatWarning)
-        kind, almost = _as_given(test)
-        return _report(test, _runs(test, kind, draws, step), almost)
+        kind, almost, later = _as_given(test)
+        return _report(test, _runs(test, kind, draws, step), almost, later)
+
+
+def _with_computed_label(plan: Plan, table: Table, given: Mapping[str, Any]) -> tuple[Plan, Table]:
+    """Return a plan that learns its label from a column, and the rows with that column."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FastfeatWarning)
+        label = plan.fit(table, **given).label(table, **given)
+    (name,) = plan.declaration.label_nodes
+    while name in table.column_names:
+        name += " as computed"
+    return (
+        plan_of(with_label_column(plan.declaration, name)),
+        table.append_column(name, label),
+    )
 
 
 class _World(NamedTuple):
@@ -153,10 +180,12 @@ class _Test(NamedTuple):
     n_rows: int
 
 
-def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...]]:
-    """Return the kind of the label, and the columns that are almost the label as it is."""
+def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...], LaterRows]:
+    """Return the kind of the label, the columns that are almost it, and what sees later rows."""
     fitted, features = test.plan.fit_transform(test.table, to="numpy", **test.given)
-    given = fitted.label(test.table, **test.given)
+    tell("computing features without later rows")
+    later = later_rows_of(fitted.record, test.table, n_rows=ROWS_OF_PAST, **test.given)
+    given = _label_of(fitted, test.table, test.given)
     kind = kind_of(given)
     labels, late = labels_of(given, kind), seeing(test.plan.declaration, test.world.permuted)
     known = np.flatnonzero(~np.isnan(labels.values))
@@ -164,7 +193,13 @@ def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...]]:
     if kind.are_classes:
         alike = np.maximum(alike, 1 - alike)
     named = zip(fitted.feature_names, alike.tolist(), strict=True)
-    return kind, tuple(name for name, score in named if score >= ALMOST and name not in late)
+    return kind, tuple(name for name, score in named if score >= ALMOST and name not in late), later
+
+
+def _label_of(fitted: FittedPlan, table: Table, given: Mapping[str, Any]) -> ChunkedArray:
+    """Return the label of rows: as it is given in a column, or computed."""
+    column = fitted.record.declaration.label_column
+    return fitted.label(table, **given) if column is None else table.column(column)
 
 
 def _runs(test: _Test, kind: Kind, draws: Sequence[np.random.Generator], step: Step) -> list[_Run]:
@@ -183,7 +218,7 @@ def _world(test: _Test, kind: Kind, generator: np.random.Generator) -> _World:
     """Return a world without signal."""
     table = test.world.table(test.table, generator)
     fitted, features = test.plan.fit_transform(table, to="numpy", **test.given)
-    return _World(table, fitted, features, labels_of(fitted.label(table, **test.given), kind))
+    return _World(table, fitted, features, labels_of(_label_of(fitted, table, test.given), kind))
 
 
 def _run(test: _Test, worlds: Sequence[_World], generator: np.random.Generator) -> _Run:
@@ -253,7 +288,9 @@ def _model(model: Any, labels: Labels, generator: np.random.Generator) -> Any:
     )
 
 
-def _report(test: _Test, runs: Sequence[_Run], almost: tuple[str, ...]) -> LeakReport:
+def _report(
+    test: _Test, runs: Sequence[_Run], almost: tuple[str, ...], later: LaterRows
+) -> LeakReport:
     """Return the report of all permutations."""
     plan, world, first = test.plan, test.world, runs[0]
     none, least = (0.5, LEAST) if first.are_classes else (0.0, 2 * LEAST)
@@ -275,6 +312,7 @@ def _report(test: _Test, runs: Sequence[_Run], almost: tuple[str, ...]) -> LeakR
         len(runs),
         almost,
         tuple(_not_found(plan, world)),
+        later,
     )
 
 

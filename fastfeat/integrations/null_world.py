@@ -70,16 +70,11 @@ def null_world(plan: Declaration, table: Table) -> NullWorld:
         table: the rows, with what the plan and its label read.
 
     Raises:
-        InvalidPlan: the plan declares nothing late that the data has.
+        InvalidPlan: the plan has no label.
     """
     permuted = [name for name in [*plan.late, *_sources(plan)] if name in table.column_names]
     if not permuted:
-        raise InvalidPlan(
-            "there is no late column to permute: the label is computed of times, keys or tables "
-            "alone. Give the label as a column: Plan(..., label='y')"
-            if plan.label is not None
-            else "the plan has no label, and what leaks is a label: Plan(..., label='y')"
-        )
+        raise InvalidPlan("the plan has no label, and what leaks is a label: Plan(..., label='y')")
     order = next(_orders(plan, permuted), None)
     blocks = np.zeros(len(table), np.int64)
     if order is None:
@@ -90,8 +85,22 @@ def null_world(plan: Declaration, table: Table) -> NullWorld:
     if clocks:
         blocks = _blocks(table.column(clocks[0]))
     strata = _strata(blocks, [table.column(name) for name in entity])
+    if plan.label_column is not None:  # rows that have no label yet keep none
+        has_label = np.asarray(table.column(plan.label_column).is_valid())
+        strata = np.unique(2 * strata + has_label, return_inverse=True)[1]
     named = [f"{N_BLOCKS} blocks of {clocks[0]!r}"] if clocks else []
     return NullWorld(tuple(permuted), strata, " and ".join([*named, *map(repr, entity)]))
+
+
+def permuted_of_label(plan: Declaration, table: Table) -> list[str]:
+    """Return the columns of the label that are permuted: late ones, and what it looks ahead for.
+
+    Args:
+        plan: declares a label.
+        table: the rows.
+    """
+    late = [name for name in plan.label_sources if name in plan.late]
+    return [name for name in [*late, *_sources(plan)] if name in table.column_names]
 
 
 def seeing(plan: Declaration, permuted: Sequence[str]) -> frozenset[str]:

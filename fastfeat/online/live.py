@@ -940,7 +940,8 @@ def begin_live(
         except BaseException:
             state.close(discards=True)
             raise
-    settings = Settings(late or "error", keep, None if max_ahead == ANY else max_ahead)
+    is_any = isinstance(max_ahead, str) and max_ahead == ANY
+    settings = Settings(late or "error", keep, None if is_any else max_ahead)
     named, types = resolve_tables(tables), table_types(lowered.plans)
     read = [column for fitted in plans.values() for column in fitted.table_columns]
     given = read_tables(named, [column for column in read if column.table in named])

@@ -35,6 +35,7 @@ from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.tell.fitted_tables import learnt_values
 from fastfeat.quality.report import CheckReport, Outcome, RuleResult
 from fastfeat.quality.rows import CheckedRows, checked_rows, features_of, learnt_of
+from fastfeat.quality.sentences import sentence_of
 
 UNDECIDED = (Overflow, InvalidData, TypeMismatch)
 """Errors of values, by which a rule cannot be decided; others are errors of a check."""
@@ -46,13 +47,15 @@ class JudgedRule:
 
     Args:
         rule: with the time of the check in place of the clock.
-        text: what it says.
+        text: its expression.
         result: of a rule that need not be counted; else None.
+        sentence: its demand in words; "" if only its expression says it.
     """
 
     rule: Rule
     text: str
     result: RuleResult | None = None
+    sentence: str = ""
 
 
 def check(contract: ContractDeclaration, data: Any, **options: Any) -> CheckReport:
@@ -195,11 +198,13 @@ def _before_counting(
         TypeMismatch: it is no bool.
     """
     rule, text = contract.rules[name], says(contract.nodes[name])
+    sentence = sentence_of(contract.nodes[name])
 
     def judged(outcome: Outcome, reason: str) -> JudgedRule:
         n_broken = 0 if outcome == "skipped" else 1 if rule.is_of_table else rows.n_rows
         of = (name, text, rule.on_violation, outcome, n_broken, rows.n_rows, reason)
-        return JudgedRule(rule, text, RuleResult(*of, of_table=rule.is_of_table))
+        result = RuleResult(*of, of_table=rule.is_of_table, sentence=sentence)
+        return JudgedRule(rule, text, result)
 
     absent = [column for column in contract.reads[name] if column not in rows.schema]
     if absent and set(absent) <= set(late):
@@ -222,7 +227,7 @@ def _before_counting(
         raise TypeMismatch(f"rule {name!r} must be a bool expression, and {text} is {dtype}")
     if rule.is_of_table and rows.n_rows == 0:
         return judged("undecided", "there are no rows")
-    return JudgedRule(rule, text)
+    return JudgedRule(rule, text, sentence=sentence)
 
 
 def with_clock(rule: Rule, name: str | None, at: Literal) -> Rule:
@@ -276,8 +281,8 @@ def is_of_type(found: DType | UnsupportedType, wanted: DType) -> bool:
         return True
     if wanted.is_float:
         return found.is_float or found.is_integer
-    if wanted.unit is not None:  # in a coarser or finer one
-        return (found.name, found.tz) == (wanted.name, wanted.tz)
+    if wanted.unit is not None:  # in a coarser or finer one, or another zone
+        return (found.name, found.tz is None) == (wanted.name, wanted.tz is None)
     if wanted.is_integer and found.is_integer:
         low, high = INTEGER_RANGE[found.name]
         least, most = INTEGER_RANGE[wanted.name]
@@ -303,7 +308,7 @@ def _result(name: str, judged: JudgedRule, n_rows: int, found: Found) -> RuleRes
         outcome = "holds" if n_broken / n_rows <= rule.at_most else "broken"
         reason = f"at most a share of {rule.at_most:g} may"
     of = (name, judged.text, rule.on_violation, outcome, n_broken, n_rows, reason, of_table)
-    return RuleResult(*of)
+    return RuleResult(*of, judged.sentence)
 
 
 @dataclass(frozen=True, slots=True)

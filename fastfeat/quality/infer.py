@@ -6,6 +6,7 @@ All of it is learnt in one fit: extremes, missing values, and the categories of 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -26,8 +27,32 @@ from fastfeat.quality.rows import checked_rows, learnt_of
 
 MOST_VALUES = 200
 """Values of a column that is a set; one of more is none."""
+MOST_INTEGERS = 32
+"""Distinct integers of a column that is a set, and distinct floats of one that is a scale."""
 UNKNOWN_SHARE = 0.005
 """The share of rows that may have a value that was not seen."""
+LEAST_ROWS_OF_IDS = 100
+"""Rows from which on integers that are all different number the rows."""
+IDS = frozenset({"id", "ids", "key", "uuid", "guid", "code", "zip", "zipcode", "postcode", "phone"})
+"""Last words of the names of columns whose numbers are names: no range says anything of them."""
+CALENDAR: dict[str, tuple[int, int]] = {
+    "day of year": (1, 366),
+    "day of month": (1, 31),
+    "day of week": (0, 7),
+    "week of year": (1, 53),
+    "weekday": (0, 7),
+    "dow": (0, 7),
+    "quarter": (1, 4),
+    "month": (1, 12),
+    "week": (1, 53),
+    "day": (1, 31),
+    "hour": (0, 23),
+    "minute": (0, 59),
+    "second": (0, 59),
+}
+"""The numbers that a part of a time can be, by words in the name of its column; the first fits."""
+_COUNTS = frozenset({"per", "n", "num", "count", "total", "since"})
+"""Words that make of an hour a number of hours, or of something in each hour."""
 
 
 @explaining
@@ -41,11 +66,19 @@ def infer_contract(
 ) -> Contract:
     """Return a contract of what holds in some rows, such as those to train on, with room.
 
-    Of each column: its type; that it has no missing values, or about no larger a share of them
-    ("missing"); numbers within half their span beyond their ends, or half their value where all
-    are the same, and not below 0 if none were ("range"); text of at most 200 values, each seen ten
-    times on average, among these but for half a percent of the rows ("values"), other text no
-    longer than twice the longest ("length"); times not before the first ("since").
+    The rules of a column, by the word in their names:
+
+    - its type;
+    - "missing": it has no missing values, or about no larger a share of them;
+    - "values": text of at most 200 values, and integers of 2 to 32 values, each seen ten times on
+      average, is among these, but for half a percent of the rows;
+    - "range": other numbers lie within half their span beyond their ends, or half their value where
+      all are the same, and not below 0 if none were. A float of 2 to 32 values is a scale, such as
+      ratings, and lies within its ends. A part of a time, by its name, lies within what the
+      calendar allows (months from 1 to 12), a year at most 1 beyond. Keys and ids have no range:
+      the columns of `key`, names that end in "id" or a like word, and integers that all differ;
+    - "length": other text is no longer than twice the longest;
+    - "since": times are not before the first.
 
     Args:
         data: as in `Plan.fit`.
@@ -89,7 +122,7 @@ def infer_contract(
     learnt = _Learnt(learnt_of(rows, asked))
     rules: dict[str, Expr | Rule] = {}
     for k, (name, dtype) in enumerate(types.items()):
-        rules |= _rules(name, dtype, learnt, str(k), rows.n_rows)
+        rules |= _rules(name, dtype, learnt, str(k), rows.n_rows, is_key=name in keys)
     if keys:
         by = keys[0] if len(keys) == 1 else keys
         rules[f"{', '.join(keys)}: unique"] = lit(1).count(by=by) == 1
@@ -122,8 +155,11 @@ def _asked(name: str, types: Mapping[str, DType]) -> list[tuple[str, Expr]]:
     if dtype.is_float:
         finite = when(x.is_finite()).then(x).otherwise(None)
         asked += [("min", finite.min()), ("max", finite.max())]
-        asked += [("infinite", x.is_infinite().sum())]
-    elif dtype.is_integer or dtype.name in _SINCE:
+        asked += [("infinite", x.is_infinite().sum()), ("distinct", x.n_unique())]
+    elif dtype.is_integer:
+        asked += [("min", x.min()), ("max", x.max()), ("distinct", x.n_unique())]
+        asked += [("values", x.ordinal_encode(max_categories=MOST_INTEGERS + 2))]
+    elif dtype.name in _SINCE:
         asked += [("min", x.min()), ("max", x.max())]
     elif dtype.name == "utf8":
         asked += [("values", x.ordinal_encode(max_categories=MOST_VALUES + 2))]
@@ -131,31 +167,96 @@ def _asked(name: str, types: Mapping[str, DType]) -> list[tuple[str, Expr]]:
     return asked
 
 
-def _rules(name: str, dtype: DType, learnt: _Learnt, k: str, n_rows: int) -> dict[str, Expr | Rule]:
-    """Return the rules of a column, by their names."""
+def _rules(
+    name: str, dtype: DType, learnt: _Learnt, k: str, n_rows: int, *, is_key: bool
+) -> dict[str, Expr | Rule]:
+    """Return the rules of a column, by their names.
+
+    Args:
+        name: of the column.
+        dtype: its type.
+        learnt: what was asked of it.
+        k: its number, with which the names of what was asked begin.
+        n_rows: how many rows there are.
+        is_key: whether it is a part of the key of the rows.
+    """
     x, n_missing = col(name), int(learnt.value(f"{k} missing"))
     rules: dict[str, Expr | Rule] = {f"{name}: missing": _missing(x, n_missing, n_rows)}
     if n_missing == n_rows:
         return rules
     or_missing = x.is_null()
+    n_present = n_rows - n_missing
     if dtype.is_float or dtype.is_integer:
-        least, most = learnt.value(f"{k} min"), learnt.value(f"{k} max")
-        inside = None if least is None else x.is_between(*_room(least, most, dtype))
-        if inside is not None and dtype.is_float and learnt.value(f"{k} infinite"):
-            inside = inside | x.is_infinite()
-        if inside is not None:
-            rules[f"{name}: range"] = inside | or_missing
+        if not is_key and not _is_id(name, dtype, learnt, k, n_present):
+            rules |= _rules_of_numbers(name, dtype, learnt, k, n_present)
     elif dtype.name in _SINCE:
         rules[f"{name}: since"] = (x >= learnt.value(f"{k} min")) | or_missing
     elif dtype.name == "utf8":
         known = learnt.categories(f"{k} values")
-        if len(known) <= MOST_VALUES and len(known) * _SEEN <= n_rows - n_missing:
+        if len(known) <= MOST_VALUES and len(known) * _SEEN <= n_present:
             among = x.is_in(known) | or_missing
             rules[f"{name}: values"] = Rule(among, at_most=UNKNOWN_SHARE)
         else:
             longest = int(learnt.value(f"{k} length"))
             rules[f"{name}: length"] = (x.str.len_chars() <= 2 * longest) | or_missing
     return rules
+
+
+def _rules_of_numbers(
+    name: str, dtype: DType, learnt: _Learnt, k: str, n_present: int
+) -> dict[str, Expr | Rule]:
+    """Return the rule of a column of numbers: a set of values or a range; none of infinities."""
+    x, least, most = col(name), learnt.value(f"{k} min"), learnt.value(f"{k} max")
+    if least is None:
+        return {}
+    n_distinct = learnt.value(f"{k} distinct")
+    is_scale = 2 <= n_distinct <= MOST_INTEGERS and n_distinct * _SEEN <= n_present
+    bounds = _calendar_bounds(name, least, most) if dtype.is_integer else None
+    if bounds is None and is_scale and dtype.is_integer:
+        known = sorted(learnt.categories(f"{k} values"))
+        return {f"{name}: values": Rule(x.is_in(known) | x.is_null(), at_most=UNKNOWN_SHARE)}
+    if bounds is None:
+        bounds = (least, most) if is_scale else _room(least, most, dtype)
+    inside = x.is_between(*bounds)
+    if dtype.is_float and learnt.value(f"{k} infinite"):
+        inside = inside | x.is_infinite()
+    return {f"{name}: range": inside | x.is_null()}
+
+
+def _is_id(name: str, dtype: DType, learnt: _Learnt, k: str, n_present: int) -> bool:
+    """Return whether numbers are names of things: by the name of the column, or as all differ."""
+    words = _words(name)
+    if words and words[-1] in IDS:
+        return True
+    n_distinct = learnt.value(f"{k} distinct")
+    return dtype.is_integer and n_distinct == n_present >= LEAST_ROWS_OF_IDS
+
+
+def _calendar_bounds(name: str, least: int, most: int) -> tuple[int, int] | None:
+    """Return the bounds of a part of a time, by the name of its column; None of other columns."""
+    words = _words(name)
+    if _COUNTS.intersection(words):
+        return None
+    if "year" in words and "of" not in words and 1000 <= least <= most < 3000:
+        return least, most + 1
+    phrase = f" {' '.join(words)} "
+    for part, (low, high) in CALENDAR.items():
+        if f" {part} " in phrase and low <= least <= most <= high:
+            return low, high
+    return None
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of the name of a column, in lower case.
+
+    Example:
+        >>> _words("dep_hour"), _words("movieId")
+        (['dep', 'hour'], ['movie', 'id'])
+    """
+    return [word.lower() for word in _WORD.findall(name)]
+
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def _missing(x: Expr, n_missing: int, n_rows: int) -> Expr:

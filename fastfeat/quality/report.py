@@ -24,7 +24,7 @@ class RuleResult:
 
     Args:
         name: of the rule.
-        text: what it says.
+        text: its expression.
         on_violation: what becomes of rows that break it.
         outcome: "holds", "broken", "undecided" where it cannot be judged, "skipped" where it need
             not be.
@@ -32,6 +32,7 @@ class RuleResult:
         n_rows: how many rows there are.
         reason: why it is undecided or skipped, or how it is broken; "" where the number says it.
         of_table: whether it is one statement of all rows.
+        sentence: its demand in words; "" if only its expression says it.
     """
 
     name: str
@@ -42,6 +43,12 @@ class RuleResult:
     n_rows: int
     reason: str = ""
     of_table: bool = False
+    sentence: str = ""
+
+    @property
+    def says(self) -> str:
+        """The demand of the rule: a sentence, or its expression."""
+        return self.sentence or self.text
 
     @property
     def is_finding(self) -> bool:
@@ -64,13 +71,14 @@ class RuleResult:
 
     def told(self) -> str:
         """Return the result as text, without its name."""
-        of_rows = f"{broken_text(self.n_broken, self.n_rows)} {self.text}"
         match self.outcome:
             case "holds":
-                return self.text
+                return self.says
             case "broken":
-                broken = f"not {self.text}" if self.of_table else of_rows
-                return f"{broken}: {self.reason}" if self.reason else broken
+                broken = "this does not hold"
+                if not self.of_table:
+                    broken = f"{broken_text(self.n_broken, self.n_rows)} it"
+                return f"{self.says}; {broken}" + (f": {self.reason}" if self.reason else "")
             case "undecided":
                 return f"cannot be decided: {self.reason}"
             case "skipped":
@@ -91,7 +99,7 @@ RowsOfRule = Callable[[str, int | None], Table]
 @offering("ok", "counts", "broken", "results", "n_rows")
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class CheckReport:
-    """Each rule of a contract, judged on rows; prints as one line a rule.
+    """Each rule of a contract, judged on rows; prints as one line a finding, then what holds.
 
     Args:
         results: in the order of the contract.
@@ -185,8 +193,23 @@ class CheckReport:
 
     def __repr__(self) -> str:
         """Return one line a rule, those that are broken first."""
-        ordered = sorted(self.results, key=lambda result: not result.is_finding)
-        return "\n".join([self.summary, *map(str, ordered)])
+        return self.as_text(all_rules=True)
+
+    def as_text(self, *, all_rules: bool = False) -> str:
+        """Return the report as lines: findings with their first rows, and what was not judged.
+
+        Args:
+            all_rules: whether rules that hold have a line each, in place of their number.
+        """
+        found = [
+            f"{str(of)[:4]} {printable(self.told(of))}" for of in self.results if of.is_finding
+        ]
+        skipped = [str(of) for of in self.results if of.outcome == "skipped"]
+        held = [str(of) for of in self.results if of.outcome == "holds"]
+        if held and not all_rules:
+            verb = "holds" if len(held) == 1 else "hold"
+            held = [f"{_WORDS['holds']} {counted(len(held), 'rule')} {verb}"]
+        return "\n".join([self.summary, *found, *skipped, *held])
 
     def _repr_html_(self) -> str:
         """Return a table of the rules, for notebooks."""
@@ -197,7 +220,7 @@ class CheckReport:
 
 def _no_rows(result: RuleResult) -> str:
     if result.of_table:
-        return f"{result.text} is said of all rows together"
+        return f"{result.says} is said of all rows together"
     return result.told()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,23 @@ from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.counting import KERNEL, counted
 from fastfeat.quality.layout import SAMPLED, kind_of, layout_of
 from fastfeat.quality.profile import ColumnProfile, Kind, Profile, profile_of_columns
+from fastfeat.quality.wide import counted_at_once
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import STEPS
 
 Stored = list[tuple[str, DType | UnsupportedType, ChunkedArray]]
 """Name, type and values of columns, in the storage of their types."""
 _Told = tuple[DType | UnsupportedType, Kind]
+
+
+class _Laid(NamedTuple):
+    """The arguments of `layout_of`, by which a column is laid out."""
+
+    name: str
+    dtype: DType | UnsupportedType
+    kind: Kind
+    column: ChunkedArray
+    least_rows: int
 
 
 def profile_of_tables(
@@ -40,10 +52,38 @@ def profile_of_tables(
         features: its features; None where there are none.
         no_features: why.
     """
-    numbers = numbers_of_sample(_n_rows(inputs, features), SAMPLED)
+    n_rows = _n_rows(inputs, features)
+    if n_rows <= SAMPLED:
+        return _of_few_rows(fitted, inputs, features, no_features)
+    numbers = numbers_of_sample(n_rows, SAMPLED)
     of_features = None if features is None else taken(features, numbers)
     layout = layout_of_tables(fitted, taken(inputs, numbers), of_features, no_features)
     return counted_tables(layout, fitted, inputs, features)
+
+
+def _of_few_rows(
+    fitted: Fitted, inputs: Table, features: Table | None, no_features: str
+) -> Profile:
+    """Return the profile of rows that are all of their sample; arguments as above."""
+    of_inputs = _in_their_layouts(_inputs_to_lay_out(fitted, inputs))
+    of_features = (
+        {} if features is None else _in_their_layouts(_features_to_lay_out(fitted, features))
+    )
+    n_rows = _n_rows(inputs, features)
+    return profile_of_columns(of_inputs, of_features, n_rows, no_features)
+
+
+def _in_their_layouts(given: Sequence[_Laid]) -> dict[str, ColumnProfile]:
+    """Return profiles of columns, each in the layout of its own rows."""
+    empty = [ColumnProfile(one.name, str(one.dtype), one.kind) for one in given]
+    binned = [k for k, one in enumerate(empty) if one.has_bins]
+    columns = [given[k].column for k in binned]
+    at_once = counted_at_once([empty[k] for k in binned], columns)
+    known = {k: found for k, found in zip(binned, at_once, strict=True) if found is not None}
+    return {
+        one.name: known[k] if k in known else counted(layout_of(*one), one.column)
+        for k, one in enumerate(given)
+    }
 
 
 def check_is_of(profile: Profile, fitted: Fitted) -> None:
@@ -118,17 +158,29 @@ def layout_of_tables(
         features: the sample of its features; None where there are none.
         no_features: why.
     """
-    least = _least_rows(fitted)
-    of_inputs = {
-        name: layout_of(name, dtype, kind_of(dtype), column, least.get(name, 1))
-        for name, dtype, column in stored_inputs(fitted, inputs)
-    }
-    of_features: dict[str, ColumnProfile] = {}
-    for name, dtype, column in () if features is None else stored_features(fitted, features):
-        kind = kind_of(dtype, is_code=_is_code(fitted.nodes[name]))
-        rows = max((least.get(read, 1) for read in columns_of([fitted.nodes[name]])), default=1)
-        of_features[name] = layout_of(name, dtype, kind, column, rows)
+    of_inputs = {one.name: layout_of(*one) for one in _inputs_to_lay_out(fitted, inputs)}
+    given = () if features is None else _features_to_lay_out(fitted, features)
+    of_features = {one.name: layout_of(*one) for one in given}
     return profile_of_columns(of_inputs, of_features, 0, no_features)
+
+
+def _inputs_to_lay_out(fitted: Fitted, inputs: Table) -> list[_Laid]:
+    """Return the columns that a plan reads, for `layout_of`."""
+    least = _least_rows(fitted)
+    return [
+        _Laid(name, dtype, kind_of(dtype), column, least.get(name, 1))
+        for name, dtype, column in stored_inputs(fitted, inputs)
+    ]
+
+
+def _features_to_lay_out(fitted: Fitted, features: Table) -> list[_Laid]:
+    """Return the features of a plan, for `layout_of`."""
+    least, found = _least_rows(fitted), list[_Laid]()
+    for name, dtype, column in stored_features(fitted, features):
+        node = fitted.nodes[name]
+        rows = max((least.get(read, 1) for read in columns_of([node])), default=1) if least else 1
+        found.append(_Laid(name, dtype, kind_of(dtype, is_code=_is_code(node)), column, rows))
+    return found
 
 
 def counted_tables(

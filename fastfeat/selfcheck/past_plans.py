@@ -311,11 +311,14 @@ def _parts() -> Calls:
     for name, method in vars(DatetimeParts).items():
         if name.startswith("total_"):
             yield name, getattr(length.dt, name)()
-        elif name in ("date", "epoch", "truncate"):
+        elif name in ("date", "epoch", "replace_time_zone", "truncate"):
             continue
         elif callable(method) and not name.startswith("_"):
             yield name, getattr(t, name)(tz="America/New_York")
     yield "date", t.date(tz="Asia/Kolkata").dt.epoch("s")
+    for ambiguous in ("earliest", "latest", "null"):
+        local = t.replace_time_zone("America/New_York", ambiguous=ambiguous, non_existent="null")
+        yield f"replace_time_zone {ambiguous}", local.dt.epoch("s")
     yield from ((f"epoch {unit}", t.epoch(unit)) for unit in ("ns", "us", "ms", "s", "d"))
     for column in ("lf64", "li8", "ltext"):
         elements = col(column).list

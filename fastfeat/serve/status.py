@@ -219,14 +219,15 @@ def metrics_text(service: Service) -> str:
         held = Counter[str]()
         for one in served.live.held_up(places=False):
             held[one.order] += one.n_late
-        texts.append(
-            family(
-                "fastfeat_held_up_rows",
-                "gauge",
-                "Rows that were late behind one event, of entities that it holds up, by key.",
-                _by("by", held),
+        if held:
+            texts.append(
+                family(
+                    "fastfeat_held_up_rows",
+                    "gauge",
+                    "Rows that were late behind one event, of entities that it holds up, by key.",
+                    _by("by", held),
+                )
             )
-        )
         if violations := served.live.violations:
             texts.append(
                 family(

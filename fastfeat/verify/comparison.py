@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,9 +38,18 @@ class Check:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Report:
-    """The results of `verify`; prints as one line a check."""
+    """The results of `verify`; prints as one line a check, and what the checks leave out.
+
+    Args:
+        checks: the comparisons.
+        on_word: what the check without later rows leaves out, since you say that it is known, or
+            since no one moment can judge it.
+        cannot_see: what that check cannot show.
+    """
 
     checks: tuple[Check, ...]
+    on_word: tuple[str, ...] = ()
+    cannot_see: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -47,8 +57,18 @@ class Report:
         return all(check.difference is None for check in self.checks)
 
     def __repr__(self) -> str:
-        """Return one line a check."""
-        return "\n".join(map(str, self.checks))
+        """Return one line a check, then what is left out."""
+        return "\n".join([*map(str, self.checks), *left_out(self.on_word, self.cannot_see)])
+
+
+def left_out(on_word: Sequence[str], cannot_see: Sequence[str]) -> Iterator[str]:
+    """Yield the lines about what the check without later rows leaves out, and cannot show."""
+    if on_word:
+        yield "on your word, not checked without later rows:"
+        yield from (f"  {text}" for text in on_word)
+    if cannot_see:
+        yield "the check without later rows cannot see:"
+        yield from (f"  {text}" for text in cannot_see)
 
 
 def compare(name: str, left: Any, right: Any) -> Check:

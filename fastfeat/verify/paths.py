@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,22 +28,21 @@ from fastfeat.plan.run.history import BATCH, id_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import pieces_of_later_rows
 from fastfeat.plan.run.row_identity import one_table
-from fastfeat.plan.run.transform import transform
 from fastfeat.progress import Step, doing
+from fastfeat.verify.clocks import runs_of
 from fastfeat.verify.comparison import Check, Report, compare
+from fastfeat.verify.later_rows import Sample, check_later_rows, clock_columns, sample_of
 from fastfeat.verify.orders import (
     Order,
     as_history,
     halves,
     in_time,
-    latest_before,
     moved,
     orders_of,
-    sampled,
     take_rows,
     together,
 )
-from fastfeat.verify.rows import Rows, rows_in_memory, rows_of_parts
+from fastfeat.verify.rows import Rows, SideInputs, rows_in_memory, rows_of_parts
 
 Names = Sequence[str]
 ROWS_ONE_BY_ONE = 100
@@ -54,22 +53,6 @@ _N_PIECES, _N_SHARES = 7, 3
 
 Begin = Callable[..., Any]
 """Begins a live state of a plan and a history, with the options of `FittedPlan.online`."""
-
-
-class SideInputs(NamedTuple):
-    """The tables and the history that `transform` is given beside the rows, at each call."""
-
-    tables: Tables
-    history: Any
-
-    def transform(self, fitted: Fitted, rows: Any, **options: Any) -> Any:
-        """Return the features of rows, as a first call computes them: nothing is prepared."""
-        fitted.prepared.clear()
-        return self.transform_again(fitted, rows, **options)
-
-    def transform_again(self, fitted: Fitted, rows: Any, **options: Any) -> Any:
-        """Return the features of rows, as a second call computes them."""
-        return transform(fitted, rows, tables=self.tables, history=self.history, **options)
 
 
 def verify(
@@ -103,25 +86,34 @@ def verify(
     wanted = [*fitted.declaration.row_columns, *ids]
     read = read_tables(tables, fitted.declaration.row_table_columns)
     has_past = len(window_nodes(fitted.nodes.values())) > 0
+    runs = runs_of(fitted)
+    clocks = clock_columns(runs)
     if memory is None:
-        rows = rows_in_memory(fitted, data, wanted, history, n_rows)
+        rows = rows_in_memory(fitted, data, wanted, history, n_rows, clocks)
     else:
         of_history = [*columns, *ids]
-        rows = rows_of_parts(fitted, data, wanted, history, of_history, read, n_rows, memory)
+        rows = rows_of_parts(
+            fitted, data, wanted, history, of_history, read, n_rows, memory, clocks
+        )
     if rows.many.num_rows == 0:
         raise InvalidData("the data has no rows, so there is nothing to verify")
     side = SideInputs(read, BATCH if rows.earlier is None else rows.earlier)
     expected = selected(fitted, list(fitted.declaration.features), keeps_ids=bool(ids))
-    checks = partial(_checks_of_past, begin=begin) if has_past else _checks_of_rows
+    many = plain_table(rows.many)
+    orders = orders_of(expected, many, rows.earlier, read) if has_past else []
+    sample = sample_of(orders, many, rows.earlier, side, n_rows)
+    checks = partial(_checks_of_past, orders, sample, begin) if has_past else _checks_of_rows
     with doing("verifying") as step:
-        found = [*checks(expected, rows, side, n_rows, names, step)]
+        found = [*checks(expected, rows, side, names, step)]
+        later = check_later_rows(expected, runs, sample, step)
+        found += later.checks
         if memory is not None:
             found.append(_in_pieces(expected, rows, side, step))
-        return Report(tuple(found))
+        return Report(tuple(found), later.on_word, later.cannot_see)
 
 
 def _checks_of_rows(
-    fitted: Fitted, rows: Rows, side: SideInputs, n_rows: int, backends: Names, step: Step
+    fitted: Fitted, rows: Rows, side: SideInputs, backends: Names, step: Step
 ) -> Iterator[Check]:
     """Yield the checks of a plan that reads of each row that row alone.
 
@@ -129,7 +121,6 @@ def _checks_of_rows(
         fitted: the plan.
         rows: the rows.
         side: what is passed beside them.
-        n_rows: size of the sample.
         backends: their names.
         step: is told what is compared.
     """
@@ -148,32 +139,41 @@ def _checks_of_rows(
 
 
 def _checks_of_past(
+    orders: Sequence[Order],
+    chosen: Sample,
+    begin: Begin,
     fitted: Fitted,
     rows: Rows,
     side: SideInputs,
-    n_rows: int,
     backends: Names,
     step: Step,
-    *,
-    begin: Begin,
 ) -> Iterator[Check]:
-    """Yield the checks of a plan with windows; see `_checks_of_rows`."""
-    many, earlier = plain_table(rows.many), rows.earlier
-    orders = orders_of(fitted, many, earlier, side.tables)
+    """Yield the checks of a plan with windows; see `_checks_of_rows`.
+
+    Args:
+        orders: of the earlier rows and then the rows.
+        chosen: the sample.
+        begin: begins a live state.
+        fitted: the plan; the others as of `_checks_of_rows`.
+        rows: the rows.
+        side: what is passed beside them.
+        backends: their names.
+        step: is told what is compared.
+    """
+    many = plain_table(rows.many)
     n_earlier = len(orders[0].times) - many.num_rows
-    chosen = sampled(orders, n_earlier, n_rows)
-    sample, of_sample, note = take_rows(many, chosen), side, ""
-    if earlier is not None:
-        kept = latest_before(orders, n_earlier, chosen)
-        of_sample = side._replace(history=take_rows(earlier, kept))
-        note = f", after {len(kept):,} of {counted(n_earlier, 'row')} of history"
+    sample, of_sample, numbers = chosen
+    note = ""
+    if rows.earlier is not None:
+        n_known = counted(n_earlier, "row")
+        note = f", after {of_sample.history.num_rows:,} of {n_known} of history"
     yield from _checks_of_backends(fitted, many, side, sample, of_sample, note, backends, step)
     features = side.transform(fitted, many)
     yield from _checks_of_pieces(fitted, rows.many, side, features, step)
     own = [order.rows(slice(n_earlier, None)) for order in orders]
     yield _rows_moved(fitted, own, many, side, features, step)
     yield _halves_in_time(fitted, own, many, side, step)
-    own = [order.rows(chosen) for order in own]
+    own = [order.rows(numbers) for order in own]
     yield _row_after_row(fitted, own, sample, of_sample, note, step)
     yield _live(fitted, own, sample, of_sample, note, step, begin)
 

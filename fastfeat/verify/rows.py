@@ -58,8 +58,29 @@ class Rows(NamedTuple):
     again: Any = None
 
 
+class SideInputs(NamedTuple):
+    """The tables and the history that `transform` is given beside the rows, at each call."""
+
+    tables: Tables
+    history: Any
+
+    def transform(self, fitted: Fitted, rows: Any, **options: Any) -> Any:
+        """Return the features of rows, as a first call computes them: nothing is prepared."""
+        fitted.prepared.clear()
+        return self.transform_again(fitted, rows, **options)
+
+    def transform_again(self, fitted: Fitted, rows: Any, **options: Any) -> Any:
+        """Return the features of rows, as a second call computes them."""
+        return transform(fitted, rows, tables=self.tables, history=self.history, **options)
+
+
 def rows_in_memory(
-    fitted: Fitted, data: Any, columns: Sequence[str], history: Any, n_rows: int
+    fitted: Fitted,
+    data: Any,
+    columns: Sequence[str],
+    history: Any,
+    n_rows: int,
+    if_there: Sequence[str] = (),
 ) -> Rows:
     """Return the rows that are verified of data that is read whole.
 
@@ -69,9 +90,10 @@ def rows_in_memory(
         columns: those that are read.
         history: as in `transform`.
         n_rows: size of the sample.
+        if_there: further columns, which the data may lack.
     """
     past = fitted.declaration.past_columns
-    table = read_columns(data, columns, past)
+    table = read_columns(data, columns, [*past, *if_there])
     check_place(table, "cpu")
     earlier = history_table(history, past, "cpu", fitted.declaration.row_id)
     many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
@@ -95,6 +117,7 @@ def rows_of_parts(
     tables: Tables,
     n_rows: int,
     memory: str | int,
+    if_there: Sequence[str] = (),
 ) -> Rows:
     """Return the rows that are verified of data that is read a little at a time.
 
@@ -107,13 +130,14 @@ def rows_of_parts(
         tables: lookup tables.
         n_rows: size of the sample.
         memory: the budget.
+        if_there: further columns, which the data may lack.
 
     Raises:
         FastfeatError: as `dataset_of`; of the history, the message says so.
     """
     budget, dataset = budget_of(memory), dataset_of(data)
     read_columns(pa.Table.from_batches([], dataset.schema), columns)
-    columns = list(dict.fromkeys([*columns, *fitted.declaration.past_columns]))  # these if there
+    columns = list(dict.fromkeys([*columns, *fitted.declaration.past_columns, *if_there]))
     earlier = None
     if of_history and history is not None and not is_batch(history):
         with naming_history(hint_of(history)):

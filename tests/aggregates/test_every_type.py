@@ -154,14 +154,26 @@ def in_training(x: Expr) -> dict[str, Made]:
         if "target" in function.primitives:
             continue
         for params in with_params(function.parameters):
-            of = x.abs() + 1 if name == "box_cox_lambda" else x  # which takes values above 0
-            learnt = aggregate(name, of, **dict(params))
+            values = x.abs() + 1 if name == "box_cox_lambda" else x  # which takes values above 0
+            learnt = aggregate(name, values, **dict(params))
             if name == "vocabulary":
                 learnt = call("encode", x, learnt, missing="key", n_unseen=1)
             elif name in ("quantiles", "even_quantiles", "evenly_spaced"):
                 learnt = call("bin", lit(0.5), learnt)
-            found[f"{name} {dict(params)}"] = learnt, rule(function.result, params)
+            of = rule(function.result, params)
+            found[f"{name} {dict(params)}"] = learnt, no_decimal(of) if name == "vocabulary" else of
     return found
+
+
+def no_decimal(of: Callable[[DType], DType]) -> Callable[[DType], DType]:
+    """Return a type rule of keys, which decimals with digits after the point are none of."""
+
+    def of_key(dtype: DType) -> DType:
+        if dtype.name == "decimal":
+            raise TypeMismatch("no key")
+        return of(dtype)
+
+    return of_key
 
 
 def rule(result: Callable[..., DType], params: Params) -> Callable[[DType], DType]:
@@ -282,7 +294,9 @@ def test_the_rule_of_types_says_what_binds(scope: str) -> None:
     for name in [*COLUMNS, "list"]:
         for told, (feature, _) in SCOPES[scope](col(name)).items():
             if f"{told} of {name}" not in accepted(scope):
-                with pytest.raises(TypeMismatch, match=r"got|nothing between|cannot compute"):
+                with pytest.raises(
+                    TypeMismatch, match=r"got|nothing between|cannot compute|are no keys"
+                ):
                     plan_of(scope, {"f": feature}).schema(schema, **beside)
 
 

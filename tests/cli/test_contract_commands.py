@@ -38,11 +38,11 @@ def test_findings_end_with_1_and_are_shown_first(run: Run, contract_file: Path) 
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
         "100 rows, 3 rules: 2 findings",
-        "FAIL 'x': 4 of 100 rows break (col('x') < 9.5) | col('x').is_null(): row 95 (x=9.5), "
+        "FAIL 'x': x is below 9.5, or missing; 4 of 100 rows break it: row 95 (x=9.5), "
         "row 96 (x=9.600000000000001), row 97 (x=9.700000000000001), row 99 (x=9.9)",
-        "warn 'kind': 33 of 100 rows break col('k') != 'c': row 2 (k='c'), row 5 (k='c'), "
+        "warn 'kind': k is not 'c'; 33 of 100 rows break it: row 2 (k='c'), row 5 (k='c'), "
         "row 8 (k='c'), row 11 (k='c'), row 14 (k='c'), ...",
-        "ok   id: col('id').count(by=col('id')) == 1",
+        "ok   1 rule holds",
     ]
     assert result.stderr == ""
 
@@ -89,7 +89,7 @@ def test_a_fitted_plan_has_its_contract(run: Run, folder: Path, contract_file: P
 
 def test_rules_are_inferred_from_data(run: Run, folder: Path) -> None:
     result = run("infer-contract", "data.parquet", "-o", "inferred.json", "--key", "id")
-    assert result.stdout == "inferred.json: 7 rules, and the types of 3 columns\n"
+    assert result.stdout == "inferred.json: 6 rules, and the types of 3 columns\n"
     assert run("check", "inferred.json", "data.parquet").exit_code == 0
     twice = pa.concat_tables([TABLE, TABLE])
     pq.write_table(twice, folder / "twice.parquet")

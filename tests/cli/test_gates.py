@@ -135,7 +135,7 @@ def test_a_warning_is_told_and_ends_with_0(run: Run, gated_folder: Path) -> None
     assert result.stdout.startswith("90 rows, 2 rules: 1 finding")
     case = {each.name: each for each in suite_of(gated_folder / "found.xml")}["kind"]
     assert case.is_passed
-    assert str(case.system_out).startswith("warning: 'kind': 30 of 90 rows break")
+    assert str(case.system_out).startswith("warning: 'kind': k is not 'c'; 30 of 90 rows")
 
 
 def test_rows_that_break_the_contract_of_a_plan_are_a_finding(

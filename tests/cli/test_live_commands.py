@@ -18,6 +18,7 @@ from small_plan import Run
 
 import fastfeat as ff
 from fastfeat import col
+from tests.patience import PATIENCE_S
 
 DAY = ff.window("1d", by="card", time="t")
 PLAN = ff.Plan({"n": ff.count(over=DAY), "sum": col("x").sum(over=DAY)}, row_id="id")
@@ -194,9 +195,9 @@ def test_serve_listens_until_it_is_told_to_end(state: Path) -> None:
         assert "http://127.0.0.1:" in server.stderr.readline()
         assert "ready" in server.stderr.readline()
         server.send_signal(signal.SIGTERM)
-        assert server.wait(30) == 0
+        assert server.wait(PATIENCE_S) == 0
     finally:
         server.kill()
-        server.wait(10)
+        server.wait(PATIENCE_S)
         assert server.stderr is not None
         server.stderr.close()

@@ -8,10 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import namedtuple
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +23,9 @@ from fastfeat.demo import large, memory_limit
 from fastfeat.demo.large_digest import digest_of_features
 from fastfeat.demo.large_rows import payments, write_rows
 from fastfeat.errors import FastfeatError
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, halted
 
-COMMAND = [sys.executable, "-m", "fastfeat", "demo-large", "--dir"]
+MAIN = "from fastfeat.cli import main; main()"
 MADE = {"rows", "plan.py", "payments.fastfeat"}
 
 
@@ -48,23 +47,23 @@ def test_the_demo_on_few_rows(tmp_path: Path) -> None:
     assert not list(memory_limit.GROUPS.rglob(f"fastfeat-demo-{os.getpid()}"))
 
 
-def interrupted(folder: Path, size: str, is_time: Callable[[], bool]) -> None:
-    """Interrupt a demo, as Ctrl-C does, when it is time."""
-    command = [*COMMAND, str(folder), "--size", size]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as demo:
-        until = time.monotonic() + PATIENCE_S
-        while not is_time() and time.monotonic() < until and demo.poll() is None:
-            time.sleep(0.02)
+def interrupted(folder: Path, place: str, nth: int, when: str, begun: str) -> None:
+    """Interrupt a demo at a call, as Ctrl-C does, when there is a file of what was begun."""
+    command = ["demo-large", "--dir", str(folder), "--size", "2MiB"]
+    pipe: Any = {"stderr": subprocess.PIPE}
+    with halted(place, MAIN, *command, nth=nth, when=when, **pipe) as demo:
+        assert (folder / "large" / begun).is_file()
         demo.send_signal(signal.SIGINT)
-        _, told = demo.communicate(timeout=PATIENCE_S)
+    _, told = demo.communicate(timeout=PATIENCE_S)
     assert (demo.returncode, told) == (130, "interrupted\n")
 
 
 def test_a_demo_that_is_interrupted_leaves_nothing_that_is_half(tmp_path: Path) -> None:
     folder = tmp_path / "large"
-    interrupted(tmp_path, "400MiB", (folder / ".rows.unfinished" / "part-000.parquet").exists)
+    payments, started = "fastfeat.demo.large_rows.payments", "fastfeat.demo.large.started"
+    interrupted(tmp_path, payments, 3, "before", ".rows.unfinished/part-000.parquet")
     assert names(folder) == set()
-    interrupted(tmp_path, "2MiB", (folder / "work" / "log").exists)
+    interrupted(tmp_path, started, 1, "after", "work/log")
     assert names(folder) == {"rows"}
     processes = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
     assert not [command for command in processes if str(folder).encode() in command]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from fastfeat.demo import live, live_answers, live_feed, services
 from fastfeat.demo.flights import read_flights, read_weather
 from fastfeat.demo.live_plan import plan
 from fastfeat.errors import FastfeatError
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 
 N_FLIGHTS = 4_000
 
@@ -40,7 +39,7 @@ def test_the_demo_on_a_part_of_the_flights(tmp_path: Path) -> None:
         [*command, "--dir", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=live.WITHIN_S + 60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     text = " ".join(done.stdout.split())
@@ -56,16 +55,10 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path: Path) -> None:
         pytest.skip(reason)
     command = [sys.executable, "-m", "fastfeat", "demo-live", "--flights", str(N_FLIGHTS)]
     with subprocess.Popen([*command, "--dir", str(tmp_path)], stdout=subprocess.DEVNULL) as demo:
-        until = time.monotonic() + PATIENCE_S
-        while not running_in(tmp_path, "worker.log") and time.monotonic() < until:
-            time.sleep(0.1)
-        assert running_in(tmp_path, "worker.log")
+        until(lambda: running_in(tmp_path, "worker.log"), demo)
         demo.kill()  # not even an error ends them
         demo.wait()
-    until = time.monotonic() + PATIENCE_S
-    while running_in(tmp_path) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not running_in(tmp_path)
+    until(lambda: not running_in(tmp_path))
 
 
 def running_in(folder: Path, log: str = "") -> list[int]:

@@ -206,7 +206,3 @@ def test_what_cannot_be_tested_is_an_error() -> None:
     same = table.set_column(table.column_names.index("y"), "y", pa.array([1] * 100))
     with pytest.raises(InvalidData, match="the same, 1"):
         ff.leak_test(ff.Plan({"x": col("x")}, label="y"), same)
-    ahead = ff.ahead(HOUR, by="e", time="t")
-    plan = ff.Plan({"x": col("x")}, label={"comes": ff.count(over=ahead) > 0})
-    with pytest.raises(InvalidPlan, match="no late column to permute"):
-        ff.leak_test(plan, table)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +65,8 @@ def test_links_are_followed(folder: Path) -> None:
 def test_links_that_lead_back_are_refused(folder: Path, data: str) -> None:
     for name in ("up", "again"):  # with two of them pyarrow would list for ever
         (folder / "data" / name).symlink_to(folder / "data")
-    began = time.monotonic()
     with pytest.raises(InvalidData, match=r"is a link to a folder that it is in, .*data: its"):
         dataset_of(data)
-    assert time.monotonic() - began < 10
     assert n_rows("data/*.parquet") == 3
 
 

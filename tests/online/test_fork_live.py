@@ -12,6 +12,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import StateError
+from tests.patience import joined
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 OVER = ff.window(100, time="t")
@@ -78,7 +79,7 @@ def test_child_of_a_process_that_writes_sees_whole_calls() -> None:
             assert in_child(work) == "0"
     finally:
         done.set()
-        writer.join(60)
+        joined(writer)
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from tests.patience import PATIENCE_S
+from tests.patience import joined, until
 
 OVER = ff.window(10**6, time="t")
 PLAN = ff.Plan({"n": ff.count(over=OVER), "sum": col("x").sum(over=OVER)}, row_id="id").fit(
@@ -39,10 +38,9 @@ def beside(work: Callable[[], None], *readers: Callable[[], None]) -> None:
     finally:
         done.set()
         for thread in threads:
-            thread.join(60)
+            joined(thread)
     if failed:
         raise failed[0]
-    assert not any(thread.is_alive() for thread in threads)
 
 
 @pytest.mark.parametrize("late", ["error", "insert"])
@@ -61,9 +59,8 @@ def test_readers_see_whole_calls_while_one_writes(late: Any) -> None:
             live.process({"id": ids, "t": times, "x": [1] * N_ROWS})
             if not call % 10:
                 live.correct({"id": ids, "x": [2] * N_ROWS})
-            until = time.monotonic() + PATIENCE_S
-            while call == N_CALLS // 2 and n_seen <= {0} and time.monotonic() < until:
-                time.sleep(0.001)  # a busy machine may let no reader have its turn before
+            if call == N_CALLS // 2:  # a busy machine may let no reader have its turn before
+                until(lambda: not n_seen <= {0})
 
     def ask() -> None:
         n, total = live.features(asked).tolist()
@@ -108,7 +105,7 @@ def test_writers_take_turns() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        joined(thread)
     assert not failed
     history = live.history()
     assert history is not None

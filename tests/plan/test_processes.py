@@ -31,7 +31,7 @@ from fastfeat import col
 from fastfeat.api.plan import FittedPlan
 from fastfeat.engine.cpu.threads import run_tasks
 from fastfeat.plan.keep.artifact import artifact_bytes
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 
 PLAN = ff.Plan(
     {
@@ -57,7 +57,7 @@ def several_tasks() -> Iterator[None]:
 
 
 def in_child(work: Callable[[], object]) -> None:
-    """Run work in a forked child; fail if it fails, or hangs for a minute."""
+    """Run work in a forked child; fail if it fails, or hangs."""
     with warnings.catch_warnings():
         # Python 3.12 warns of any fork of a process with threads; this is what is tested.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -71,16 +71,20 @@ def in_child(work: Callable[[], object]) -> None:
             traceback.print_exc()
         finally:
             os._exit(code)
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            assert os.waitstatus_to_exitcode(status) == 0
-            return
-        time.sleep(0.01)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    pytest.fail("the child hung")
+    ended = 0, 0
+
+    def has_ended() -> int:
+        nonlocal ended
+        ended = os.waitpid(child, os.WNOHANG)
+        return ended[0]
+
+    try:
+        until(has_ended)
+    finally:
+        if not ended[0]:  # it hangs
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(ended[1]) == 0
 
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -158,7 +162,7 @@ def test_workers_that_load_an_artifact_give_the_same_bits(method, tmp_path):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(120)
+        worker.join(PATIENCE_S)
         assert worker.exitcode == 0
     expected = fitted.transform(ROWS)
     for output in outputs:

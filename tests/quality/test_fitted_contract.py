@@ -68,8 +68,8 @@ def test_training_rows_that_break_a_rule_are_refused() -> None:
     with pytest.raises(ff.errors.ContractBroken) as error:
         PLAN.fit(broken, contract=CONTRACT)
     assert str(error.value) == (
-        "rule 'positive': 2 of 3 rows break col('x') > 0: row 1 (x=-1.0), row 2 (x=0.0)\n"
-        "rule 'label': 1 of 3 rows breaks col('y') >= 0: row 2 (y=-1)\n"
+        "rule 'positive': x is above 0; 2 of 3 rows break it: row 1 (x=-1.0), row 2 (x=0.0)\n"
+        "rule 'label': y is at least 0; 1 of 3 rows breaks it: row 2 (y=-1)\n"
         "mend the rows, or give other rules: contract="
     )
     with pytest.raises(ff.errors.ContractBroken):

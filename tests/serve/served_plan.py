@@ -21,7 +21,7 @@ import pyarrow as pa
 
 import fastfeat as ff
 from fastfeat import col
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, joined
 
 DAY = ff.window("1d", by="card", time="t")
 FEATURES = {
@@ -133,14 +133,14 @@ class Server:
     lines: list[str] = field(default_factory=list)
     said: threading.Condition = field(default_factory=threading.Condition)
 
-    def wait_for(self, text: str, seconds: float = 60) -> str:
+    def wait_for(self, text: str) -> str:
         """Return the first line that holds a text, once it is there."""
 
         def found() -> str | None:
             return next((line for line in self.lines if text in line), None)
 
         with self.said:
-            self.said.wait_for(lambda: found() or self.process.poll() is not None, seconds)
+            self.said.wait_for(lambda: found() or self.process.poll() is not None, PATIENCE_S)
         line = found()
         assert line is not None, (text, self.lines)
         return line
@@ -178,9 +178,9 @@ class Server:
     def get(self, path: str) -> Answered:
         return self.request("GET", path)
 
-    def raw(self, content: bytes, seconds: float = 10) -> bytes:
+    def raw(self, content: bytes) -> bytes:
         """Return all that the server writes to a connection, until it is closed."""
-        with socket.create_connection(("127.0.0.1", self.port), seconds) as caller:
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as caller:
             caller.sendall(content)
             parts = []
             while part := caller.recv(1 << 16):
@@ -190,7 +190,7 @@ class Server:
     def stop(self) -> int:
         """Return how the process ended after it was told to."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)
 
 
 _PROGRAM = """
@@ -233,8 +233,8 @@ def server(**options: Any) -> Iterator[Server]:
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(30)
-        reader.join(30)
+        process.wait(PATIENCE_S)
+        joined(reader)
         assert process.stderr is not None
         process.stderr.close()
 

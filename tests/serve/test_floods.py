@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import selectors
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from served_plan import Files, Server, server
 
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 
 MAX_BODY = 1 << 20
 MOST_WAITING = 8 * MAX_BODY
@@ -148,10 +147,7 @@ def test_bodies_of_all_connections_together_stay_below_their_bound(
             most = max(most, resident(flooded))
     assert statuses.count(b"429") >= n // 2, statuses
     assert most - before < MOST_WAITING + n * A_CONNECTION
-    deadline = time.monotonic() + PATIENCE_S
-    while resident(flooded) - before > MOST_WAITING and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert resident(flooded) - before <= MOST_WAITING, "memory is given back"
+    until(lambda: resident(flooded) - before <= MOST_WAITING)  # memory is given back
 
 
 def _may_go_on(selector: selectors.BaseSelector) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,19 @@ from served_plan import (
 )
 
 import fastfeat as ff
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 
 LATER = rows(20, 260, 1).drop_columns(["y"])
 
 
-def until(found: Server, wanted: list[list[Any]]) -> None:
+def until_answered(found: Server, wanted: list[list[Any]]) -> None:
     """Wait until a server answers as wanted."""
-    deadline = time.monotonic() + PATIENCE_S
-    answer = found.post("/v1/features", {"rows": json_rows(LATER)})
-    while answer.status != 200 or answer.json["features"] != wanted:
-        assert time.monotonic() < deadline, answer.body
-        time.sleep(0.1)
+
+    def is_answered() -> bool:
         answer = found.post("/v1/features", {"rows": json_rows(LATER)})
+        return answer.status == 200 and answer.json["features"] == wanted
+
+    until(is_answered)
 
 
 def answered(live: ff.Live) -> list[list[Any]]:
@@ -45,11 +44,11 @@ def test_a_server_follows_what_another_process_writes(files: Files, tmp_path: Pa
     live = fitted().online(HISTORY, path=path, tables={"shops": SHOPS})
     with server(artifact=files.artifact, state=path, follow=True) as found:
         found.wait_for("ready with")
-        until(found, answered(live))
+        until_answered(found, answered(live))
         live.process(rows(30, 200, 2).drop_columns(["y"]).slice(0, 10))
         live.update_table("shops", {"shop": [3], "size": [40]})
         changed = answered(live)
-        until(found, changed)
+        until_answered(found, changed)
         for path_of, body in (
             ("/v1/features", {"rows": json_rows(LATER), "update": True}),
             ("/v1/update", {"rows": json_rows(LATER)}),
@@ -67,7 +66,7 @@ def test_a_server_follows_what_another_process_writes(files: Files, tmp_path: Pa
         other = ff.Plan(fewer, **OPTIONS).fit(HISTORY, tables={"shops": SHOPS})
         live = other.online(path=path)
         live.update(pa.concat_tables([rows(31, 200, 2).drop_columns(["y"]).slice(30)]))
-        until(found, answered(live))
+        until_answered(found, answered(live))
         assert found.get("/v1/plan").json["names"] == ["n", "spent"]
         found.wait_for("is served")
         assert found.get("/v1/status").json["read_only"] is True
@@ -85,7 +84,7 @@ def test_a_followed_plan_without_a_profile_is_told_and_answers_on(
     live = profiled.online(HISTORY, path=path)
     with server(artifact=artifact, state=path, follow=True, drift="1h") as found:
         found.wait_for("ready with")
-        until(found, answered(live))
+        until_answered(found, answered(live))
         assert b"fastfeat_drift_watched 1\n" in found.get("/metrics").body
         live.close()  # its writer takes another plan, whose profile is in no state
         other = ff.Plan({"n": FEATURES["n"]}, **OPTIONS).fit(HISTORY, profile=True)
@@ -93,7 +92,7 @@ def test_a_followed_plan_without_a_profile_is_told_and_answers_on(
         live.update(rows(31, 200, 2).drop_columns(["y"]).slice(30))
         told = "drift is not told any more: the plan has no profile of its training rows"
         found.wait_for(told)
-        until(found, answered(live))
+        until_answered(found, answered(live))
         live.close()
         assert found.stop() == 0
 
@@ -103,7 +102,7 @@ def test_another_artifact_than_that_of_the_state_is_refused(files: Files, tmp_pa
     other = ff.Plan({"n": FEATURES["n"]}, **OPTIONS).fit(HISTORY)
     other.online(HISTORY, path=path).close()
     with server(artifact=files.artifact, state=path, follow=True) as found:
-        assert found.process.wait(60) == 1
+        assert found.process.wait(PATIENCE_S) == 1
         assert "its plan is another" in found.lines[-1]
 
 
@@ -118,6 +117,8 @@ def test_a_state_that_was_made_again_is_read_anew(files: Files, tmp_path: Path) 
         live = fitted().online(HISTORY.slice(100), path=beside, tables={"shops": SHOPS})
         live.close()
         beside.rename(path)
-        until(found, answered(fitted().online(HISTORY.slice(100), tables={"shops": SHOPS})))
+        until_answered(
+            found, answered(fitted().online(HISTORY.slice(100), tables={"shops": SHOPS}))
+        )
         assert found.get("/v2/health/ready").status == 200
         assert found.stop() == 0

@@ -6,7 +6,6 @@ import math
 import random
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,7 +19,7 @@ import pytest
 from served_plan import ARROW, ASKED, Answered, Server, json_rows, stream, table_of
 
 from fastfeat.io.sources.unpacked import unpacked_bytes
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 
 ROW = json_rows(ASKED)[0]
 HEAD = b"POST /v1/features HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
@@ -300,7 +299,7 @@ def test_what_is_no_http_is_told(asked: Server) -> None:
     for content in (b"\x00\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00", b"a" * 5000):
         assert b"400 Bad Request" in asked.raw(content)
     many = b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 40_000
-    with socket.create_connection(("127.0.0.1", asked.port), 10) as caller:
+    with socket.create_connection(("127.0.0.1", asked.port), PATIENCE_S) as caller:
         try:
             caller.sendall(many)
             found = caller.recv(1000)
@@ -320,17 +319,14 @@ def test_requests_one_after_the_other_are_answered_in_order(asked: Server) -> No
 
 def test_half_a_request_and_callers_that_go_away_are_forgotten(asked: Server) -> None:
     for content in (b"POST /v1/fea", HEAD, HEAD + b"content-length: 1000\r\n\r\n{"):
-        with socket.create_connection(("127.0.0.1", asked.port), 5) as caller:
+        with socket.create_connection(("127.0.0.1", asked.port), PATIENCE_S) as caller:
             caller.sendall(content)
     body = b'{"rows":[]}'
     for _ in range(20):  # gone before they read
-        with socket.create_connection(("127.0.0.1", asked.port), 5) as caller:
+        with socket.create_connection(("127.0.0.1", asked.port), PATIENCE_S) as caller:
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             caller.sendall(HEAD + b"content-length: %d\r\n\r\n%b" % (len(body), body))
-    deadline = time.monotonic() + PATIENCE_S
-    while asked.get("/v1/status").json["waiting"] and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert asked.get("/v1/status").json["waiting"] == 0
+    until(lambda: asked.get("/v1/status").json["waiting"] == 0)
 
 
 def test_a_body_that_comes_in_pieces_is_taken_whole(asked: Server) -> None:
@@ -339,10 +335,10 @@ def test_a_body_that_comes_in_pieces_is_taken_whole(asked: Server) -> None:
     content = (
         HEAD + b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n" + pieces + b"0\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", asked.port), 5) as caller:
+    with socket.create_connection(("127.0.0.1", asked.port), PATIENCE_S) as caller:
+        caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a packet each
         for at in range(0, len(content), 60):
             caller.sendall(content[at : at + 60])
-            time.sleep(0.002)
         assert b"200 OK" in caller.recv(100)
 
 

@@ -11,7 +11,7 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.quality.golden.golden_rows import GoldenRows
 from fastfeat.serve import run
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 
 TOKEN = "correct-horse"
 
@@ -129,7 +129,7 @@ def test_callers_without_the_token_are_refused(
                 assert (status, json.loads(body)["error"]["kind"]) == (401, "Unauthorized"), path
         assert ask("POST", "/v1/features", f"Bearer {TOKEN}")[0] == 200
         assert [ask("GET", path, None)[0] for path in ("/", "/v2/health/live", "/v2/health/ready")]
-        plain = http.client.HTTPConnection("127.0.0.1", found.port, timeout=10)
+        plain = http.client.HTTPConnection("127.0.0.1", found.port, timeout=PATIENCE_S)
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             _asked_plainly(plain)
         root = cert.read_bytes()
@@ -216,29 +216,31 @@ def test_large_bodies_and_many_callers_are_refused(files: Files) -> None:
         assert (answer.status, answer.error["kind"]) == (413, "BodyTooLarge")
         answer = found.post("/v1/features", {"rows": [{}] * 1001})
         assert (answer.status, answer.error["kind"]) == (413, "TooManyRows")
-        with socket.create_connection(("127.0.0.1", found.port), 10) as caller:  # no end to it
+        with socket.create_connection(
+            ("127.0.0.1", found.port), PATIENCE_S
+        ) as caller:  # no end to it
             head = b"POST /v1/features HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
             caller.sendall(head + b"transfer-encoding: chunked\r\n\r\n")
-            answered, sent = b"", 0
-            caller.settimeout(0.01)
-            while not answered and sent < 1 << 20:
+            for _ in range(-(-100_001 // 4096)):  # until it is too large
                 caller.sendall(b"1000\r\n" + b" " * 4096 + b"\r\n")
-                sent += 4096
-                try:
-                    answered = caller.recv(1000)
-                except TimeoutError:
-                    continue
-            assert b"413" in answered
-            assert sent < 1 << 20
+            assert b"413" in caller.recv(1000)
         body = stream(rows(1000, 200, 3).drop_columns(["y"]))
 
         def ask(k: int) -> Any:
-            return found.post("/v1/features", body, ARROW)
+            while True:
+                try:
+                    return found.post("/v1/features", body, ARROW)
+                except ConnectionError:  # refused, and too slow to send the rest in a second
+                    continue
 
+        answers: list[Any] = []
         with ThreadPoolExecutor(12) as callers:
-            answers = list(callers.map(ask, range(60)))
-        statuses = {answer.status for answer in answers}
-        assert statuses == {200, 429}
+
+            def are_some_refused() -> bool:  # a busy machine may let few ask at once
+                answers.extend(callers.map(ask, range(60)))
+                return {answer.status for answer in answers} == {200, 429}
+
+            until(are_some_refused)
         refused = next(answer for answer in answers if answer.status == 429)
         assert refused.headers["retry-after"] == "1"
         assert refused.error["kind"] == "Overloaded"
@@ -339,10 +341,10 @@ def test_a_swap_is_between_two_batches(files: Files, tmp_path: Path) -> None:
     seen: set[tuple[str, int]] = set()
     with server(**files.options) as found, ThreadPoolExecutor(3) as callers:
         found.wait_for("ready with")
-        ends = time.monotonic() + 2
+        is_over = threading.Event()
 
         def ask(_: int) -> None:
-            while time.monotonic() < ends:
+            while not is_over.is_set():
                 answer = found.post("/v1/features", body)
                 assert answer.status == 200, answer.body
                 told = answer.json
@@ -351,9 +353,13 @@ def test_a_swap_is_between_two_batches(files: Files, tmp_path: Path) -> None:
                 seen.add((told["artifact"], len(told["names"])))
 
         asking = [callers.submit(ask, k) for k in range(3)]
-        for k in range(4):
-            answer = found.post("/v1/artifact", contents[(k + 1) % 2], kind)
-            assert answer.json["changed"], answer.body
+        try:
+            for k in range(4):
+                answer = found.post("/v1/artifact", contents[(k + 1) % 2], kind)
+                assert answer.json["changed"], answer.body
+                until(lambda: len(seen) == 2 or any(one.done() for one in asking))
+        finally:
+            is_over.set()
         for one in asking:
             one.result()
     assert len(seen) == 2  # each artifact has features of its own alone
@@ -382,9 +388,7 @@ def test_a_server_that_is_told_to_end_answers_what_has_come(files: Files) -> Non
         ids = pa.array([str(k) for k in range(many.num_rows)])
         body = stream(many.set_column(0, "id", ids))
         asked = caller.submit(found.post, "/v1/features", body, ARROW)
-        deadline = time.monotonic() + PATIENCE_S
-        while not asked.done() and not found.get("/v1/status").json["waiting"]:
-            assert time.monotonic() < deadline
+        until(lambda: asked.done() or found.get("/v1/status").json["waiting"])
         assert found.stop() == 0
         answer = asked.result()
         assert (answer.status, table_of(answer.body).num_rows) == (200, many.num_rows)
@@ -407,7 +411,9 @@ def test_hands_that_are_not_shaken_do_not_keep_a_server_from_its_end(
     cert, key = certificate
     with server(**files.options, tls_cert=cert, tls_key=key) as found:
         found.wait_for("ready with")
-        callers = [socket.create_connection(("127.0.0.1", found.port), 60) for _ in range(20)]
+        callers = [
+            socket.create_connection(("127.0.0.1", found.port), PATIENCE_S) for _ in range(20)
+        ]
         for caller in callers[::2]:
             caller.sendall(b"\x16\x03\x01")
         assert found.stop() == 0
@@ -420,8 +426,8 @@ def test_callers_who_say_nothing_do_not_keep_a_server_from_its_end(files: Files)
     with server(**files.options, flight_port=0) as found:
         found.wait_for("ready with")
         head = b"POST /v1/features HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-        silent = socket.create_connection(("127.0.0.1", found.port), 60)
-        half = socket.create_connection(("127.0.0.1", found.port), 60)
+        silent = socket.create_connection(("127.0.0.1", found.port), PATIENCE_S)
+        half = socket.create_connection(("127.0.0.1", found.port), PATIENCE_S)
         half.sendall(head + b"content-length: 100\r\n\r\n{")
         client = flight.connect(f"grpc://127.0.0.1:{found.flight_port}")
         command = flight.FlightDescriptor.for_command(b"features")
@@ -429,7 +435,7 @@ def test_callers_who_say_nothing_do_not_keep_a_server_from_its_end(files: Files)
         writer.begin(ASKED.schema)
         writer.write_table(ASKED)
         assert reader.read_chunk().data.num_rows == ASKED.num_rows
-        idle = socket.create_connection(("127.0.0.1", found.port), 60)
+        idle = socket.create_connection(("127.0.0.1", found.port), PATIENCE_S)
         assert idle.recv(1000).startswith(b"HTTP/1.1 408")  # it asked for nothing
         assert found.stop() == 0
         with pytest.raises(flight.FlightError):
@@ -442,11 +448,11 @@ def test_what_cannot_be_served_ends_the_server_by_name(files: Files, tmp_path: P
     broken = tmp_path / "state.db"
     broken.write_bytes(b"no state" * 100)
     with server(artifact=files.artifact, state=broken) as found:
-        assert found.process.wait(60) == 1
+        assert found.process.wait(PATIENCE_S) == 1
         assert "StateError" in found.lines[-1]
     table = {"shops": str(tmp_path / "none.parquet")}
     with server(**files.options | {"tables": table}) as found:
-        assert found.process.wait(60) == 1
+        assert found.process.wait(PATIENCE_S) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from topics import Topics
@@ -36,6 +36,6 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Generator[Service]:
 @pytest.fixture
 def topics(broker: Service, tmp_path: Path) -> Topics:
     """Topics of a test, with two partitions."""
-    found = Topics(broker.address, f"t{time.monotonic_ns()}", tmp_path)
+    found = Topics(broker.address, f"t{uuid4().hex}", tmp_path)
     found.create()
     return found

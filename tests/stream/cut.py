@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Self
 
 from fastfeat.demo.services import HOST
+from tests.patience import PATIENCE_S, joined
 
 
 class Cut:
@@ -45,7 +46,7 @@ class Cut:
         self._listener.close()
         self._break()
         for thread in self._threads:
-            thread.join(5)
+            joined(thread)
 
     def __enter__(self) -> Self:
         """Return it; it is closed at the end of the block."""
@@ -73,7 +74,7 @@ class Cut:
                 client.close()
                 continue
             try:
-                server = socket.create_connection(self._target, 5)
+                server = socket.create_connection(self._target, PATIENCE_S)
             except OSError:
                 client.close()
                 continue

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,7 +107,12 @@ def test_new_state_of_a_topic_that_has_lost_its_first_rows_is_refused(tmp_path: 
     lock.give_back()
 
 
-def test_state_that_another_process_keeps_is_waited_for(tmp_path: Path) -> None:
+def test_state_that_another_process_keeps_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("fastfeat.stream.partition_opening.time", clock)
     consumer: Any = FakeConsumer(0, 9)
     openings = Openings(job_of(tmp_path, lock_wait_s=0.3), consumer, [])
     lock = PlaceLock.take(tmp_path / "e-0.lock")
@@ -115,7 +120,7 @@ def test_state_that_another_process_keeps_is_waited_for(tmp_path: Path) -> None:
     try:
         assert openings.open(0) is None
         assert openings.numbers == [0]
-        time.sleep(0.35)
+        now[0] += 0.35
         with pytest.raises(StateError, match=rf"process {os.getpid()} has had it for 0 s"):
             openings.open(0)
     finally:

@@ -6,7 +6,6 @@ import io
 import json
 import re
 import socket
-import time
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,7 +36,22 @@ from fastfeat import col
 from fastfeat.demo.services import free_port
 from fastfeat.errors import InvalidConfig, LateRow, StreamError
 from fastfeat.stream import drop_repeated_rows, run
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
+
+
+def metrics_once(port: int, *wanted: str) -> str:
+    """Return what a member tells of itself, once it tells all of some counts.
+
+    A message has left before it is counted.
+    """
+
+    def told() -> str:
+        address = f"http://127.0.0.1:{port}/metrics"
+        with urllib.request.urlopen(address, timeout=PATIENCE_S) as answer:
+            text: str = answer.read().decode()
+        return text if all(count in text for count in wanted) else ""
+
+    return until(told)
 
 
 def test_features_are_those_of_transform_and_poison_goes_away(topics: Topics) -> None:
@@ -48,9 +62,7 @@ def test_features_are_those_of_transform_and_poison_goes_away(topics: Topics) ->
     with running(topics.config(fitted, metrics=port, drift="1h")) as found:
         served = topics.features(len(rows))
         dead = topics.dead(6)
-        time.sleep(1.7)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            metrics = answer.read().decode()
+        metrics = metrics_once(port, "fastfeat_stream_drift_rows 600", 'kind="unreadable"} 6')
     summary = summary_of(found)
     wanted = expected(fitted, rows, events.schema)
     assert {place: bits(row) for place, row in served.items()} == {
@@ -204,9 +216,11 @@ def test_sigterm_ends_a_member_with_all_committed(topics: Topics) -> None:
         end(process)
     told = (topics.folder / "member.log").read_text()
     assert "n_events=200" in told
+    topics.send("events", 0, as_json({**events.to_pylist()[-1], "id": "after"}))
+    topics.flush()
     with running(config) as found:
-        time.sleep(2.5)
-    assert summary_of(found).n_events == 0, "all was committed"
+        topics.features(len(rows) + 1)
+    assert summary_of(found).n_events == 1, "all before was committed"
 
 
 def test_late_rows_go_away_and_leave_no_trace(topics: Topics) -> None:
@@ -291,9 +305,7 @@ def test_poison_without_a_topic_for_it_ends_the_stream(topics: Topics) -> None:
     topics.send("events", 0, b"{")
     topics.flush()
     with running(topics.config(fitted, dead_letters=None)) as found:
-        until = time.monotonic() + PATIENCE_S
-        while not found and time.monotonic() < until:
-            time.sleep(0.05)
+        until(lambda: found)
     assert isinstance(found[0], StreamError)
     assert f"{topics.name('events')}:0 offset 1: the text is not JSON" in str(found[0])
     assert "[dead_letters]" in str(found[0])
@@ -307,9 +319,7 @@ def test_late_row_ends_the_stream_where_it_is_an_error(topics: Topics) -> None:
     topics.send("events", 0, as_json({**row, "id": "x", "at": events["at"][0].as_py()}))
     topics.flush()
     with running(topics.config(fitted, late="error")) as found:
-        until = time.monotonic() + PATIENCE_S
-        while not found and time.monotonic() < until:
-            time.sleep(0.05)
+        until(lambda: found)
     assert isinstance(found[0], LateRow)
 
 
@@ -339,9 +349,7 @@ def test_topic_that_lacks_is_waited_for_and_told(
     fitted = plan_of().fit(events_of(20))
     config = topics.config(fitted, dead_letters={"topic": "nowhere"})
     with running(config) as found:
-        until = time.monotonic() + PATIENCE_S
-        while "there is no topic nowhere" not in caplog.text and time.monotonic() < until:
-            time.sleep(0.05)
+        until(lambda: "there is no topic nowhere" in caplog.text)
     assert summary_of(found).n_events == 0
     assert "there is no topic nowhere: it is waited for" in caplog.text
 
@@ -417,8 +425,7 @@ def test_rows_that_break_a_rule_go_away_and_leave_no_trace(topics: Topics) -> No
     with running(topics.config(fitted, metrics=port)) as found:
         served = topics.features(len(taken))
         dead = topics.dead(len(broken))
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            metrics = answer.read().decode()
+        metrics = metrics_once(port, f'rule="paid"}} {len(broken)}\n')
     assert f'fastfeat_stream_contract_violations_total{{rule="paid"}} {len(broken)}\n' in metrics
     assert summary_of(found).n_dead == len(broken)
     assert {place_of(letter) for letter in dead} == rows.keys() - taken.keys()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pytest
@@ -30,7 +32,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.demo.services import Service
 from fastfeat.stream import drop_repeats
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 
 DELAY = timedelta(hours=1)
 
@@ -38,7 +40,7 @@ DELAY = timedelta(hours=1)
 @pytest.fixture
 def topics(broker: Service, tmp_path: Path) -> Topics:
     """Topics of a test, with two partitions."""
-    found = Topics(broker.address, f"s{time.monotonic_ns()}", tmp_path)
+    found = Topics(broker.address, f"s{uuid4().hex}", tmp_path)
     found.create(("events", "features", "dead", "outcomes", "rates", "shops"))
     return found
 
@@ -159,19 +161,15 @@ def killed(topics: Topics, n_kills: int, n_rows: int, seed: int) -> None:
     try:
         for at in range(n_kills + 1):
             config = config_of(topics, fitted, checkpoint="150ms", group=f"{topics.prefix}{at}")
-            n_before = len(topics.read("features", lambda found: False, within_s=0.15))
+            n_before = topics.n_messages("features")
             process = member(topics.folder, config)
             if at == n_kills:
                 break
-            until = time.monotonic() + PATIENCE_S
-            while time.monotonic() < until:
-                assert process.poll() is None, (topics.folder / "member.log").read_text()
-                if len(topics.read("features", lambda found: False, within_s=0.1)) > n_before:
-                    break
+            until(lambda n=n_before: topics.n_messages("features") > n, process)
             time.sleep(rng.uniform(0, 0.3))
             process.kill()
-            process.wait(20)
-        messages = topics.read("features", lambda found: n_distinct(found) >= len(rows), 120)
+            process.wait(PATIENCE_S)
+        messages = topics.read("features", lambda found: n_distinct(found) >= len(rows))
         assert end(process) == 0, (topics.folder / "member.log").read_text()
     finally:
         if process is not None:
@@ -207,12 +205,13 @@ def test_what_left_before_a_kill_comes_again_though_older_rows_of_tables_came(
         assert len(topics.read("features", lambda found: len(found) == len(rows) - 1)) == 5
         topics.send("shops", 0, as_json({"shop": "s1", "size": 2}), 20)
         topics.flush()
-        time.sleep(0.5)
+        order = topics.folder / "state" / f"{topics.name('events')}-0.order"
+        until(lambda: re.search(r'shops[^"]*", 2\]', order.read_text()), process)
         topics.send("events", 0, as_json(rows[-1]), 2000)
         topics.flush()
         topics.read("features", lambda found: len(found) == len(rows))
         process.kill()
-        process.wait(20)
+        process.wait(PATIENCE_S)
         process = member(topics.folder, {**config, "group": "another"})
         messages = topics.read("features", lambda found: len(found) == 2 * len(rows))
     finally:

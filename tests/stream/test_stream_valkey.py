@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from fastfeat.stream import entity_key, read_packed
 from fastfeat.stream.config import ValkeyOut
 from fastfeat.stream.outputs import Outputs
 from fastfeat.stream.to_valkey import ToValkey
+from tests.patience import until
 
 SCHEMA = pa.schema([("x", pa.float64())])
 
@@ -67,7 +67,9 @@ def test_newest_offset_wins(valkey: Service) -> None:
     client.close()
 
 
-def test_valkey_that_is_away_pauses_and_loses_nothing(topics: Topics, tmp_path: Path) -> None:
+def test_valkey_that_is_away_pauses_and_loses_nothing(
+    topics: Topics, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     events = events_of(1500, seed=11)
     fitted = plan_of().fit(events)
     try:
@@ -87,23 +89,27 @@ def test_valkey_that_is_away_pauses_and_loses_nothing(topics: Topics, tmp_path: 
             topics.features(len(rows))
             valkey.stop()
             rows |= send_events(topics, events.slice(300))
-            time.sleep(1.5)
-            answered = len(topics.read("features", lambda got: False, within_s=0.3))
+            until(lambda: "does not take features, and is asked again" in caplog.text)
+            answered = topics.n_messages("features")
             assert answered < 300 + 2 * 2 * 50 + 200, "no more than a few micro-batches wait"
             valkey.start()
             served = topics.features(len(rows))
-            time.sleep(0.3)
+            latest = {rows[place]["card"]: place for place in sorted(rows) if place[1] >= 150}
+            # those before stood in what was stopped
+            client: Any = redis.Redis(port=valkey.port)
+            schema = fitted.transform(events.slice(0, 1), history="batch").schema
+
+            def place_in_store(card: str) -> tuple[int, int] | None:
+                content = client.get(entity_key("f:", [card]))
+                row = None if content is None else read_packed(content, schema)
+                return None if row is None else (row.partition, row.offset)
+
+            until(lambda: all(place_in_store(card) == place for card, place in latest.items()))
         assert summary_of(found).n_events == 1500
         wanted = expected(fitted, rows, events.schema)
         assert {place: bits(row) for place, row in served.items()} == {
             place: bits(row) for place, row in wanted.items()
         }
-        client: Any = redis.Redis(port=valkey.port)
-        schema = fitted.transform(events.slice(0, 1), history="batch").schema
-        latest: dict[str, tuple[int, int]] = {}
-        for place in sorted(rows):
-            if place[1] >= 150:  # those before stood in what was stopped
-                latest[rows[place]["card"]] = place
         for card, place in latest.items():
             row = read_packed(client.get(entity_key("f:", [card])), schema)
             assert (row.partition, row.offset) == place

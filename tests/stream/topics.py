@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from confluent_kafka.cimpl import NewTopic  # pyright: ignore[reportMissingModul
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.stream import Summary, drop_repeats, run
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, joined, until
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 WEEK = ff.window("7d", by="card", time="at")
@@ -124,7 +123,7 @@ class Topics:
         admin = AdminClient({"bootstrap.servers": self.address})
         new = [NewTopic(self.name(name), self.n_partitions, 1) for name in names]
         for made in admin.create_topics(new).values():
-            made.result(20)
+            made.result(PATIENCE_S)
         self.producer = Producer({"bootstrap.servers": self.address, "linger.ms": 2})
 
     def name(self, topic: str) -> str:
@@ -141,7 +140,7 @@ class Topics:
 
     def flush(self) -> None:
         """Wait until the broker has all."""
-        assert self.producer.flush(20) == 0
+        assert self.producer.flush(PATIENCE_S) == 0
 
     def config(self, fitted: ff.FittedPlan, **changes: Any) -> dict[str, Any]:
         """Return the configuration of a stream over these topics."""
@@ -167,15 +166,12 @@ class Topics:
                 found[key] = value
         return found
 
-    def read(
-        self, topic: str, is_enough: Callable[[list[Any]], bool], within_s: float = PATIENCE_S
-    ) -> list[Any]:
+    def read(self, topic: str, is_enough: Callable[[list[Any]], bool]) -> list[Any]:
         """Return the messages of a topic, each partition's in order, once there are enough.
 
         Args:
             topic: its short name.
             is_enough: says so of all messages.
-            within_s: after so many seconds what there is is returned.
         """
         consumer = Consumer(
             {"bootstrap.servers": self.address, "group.id": "reader", "fetch.wait.max.ms": 20}
@@ -183,26 +179,37 @@ class Topics:
         places = [TopicPartition(self.name(topic), at, 0) for at in range(self.n_partitions)]
         consumer.assign(places)
         found: list[Any] = []
-        until = time.monotonic() + within_s
+
+        def has_enough() -> bool:
+            found.extend(m for m in consumer.consume(2000, 0.1) if m.error() is None)
+            return is_enough(found)
+
         try:
-            while time.monotonic() < until:
-                found += [m for m in consumer.consume(2000, 0.1) if m.error() is None]
-                if is_enough(found):
-                    break
+            until(has_enough)
         finally:
             consumer.close()
         return found
 
-    def features(
-        self, n_rows: int, within_s: float = PATIENCE_S
-    ) -> dict[tuple[int, int], dict[str, Any]]:
+    def n_messages(self, topic: str) -> int:
+        """Return how many messages are in a topic by now."""
+        ends = Consumer({"bootstrap.servers": self.address, "group.id": "ends"})
+        try:
+            bounds = [
+                ends.get_watermark_offsets(TopicPartition(self.name(topic), at), PATIENCE_S)
+                for at in range(self.n_partitions)
+            ]
+        finally:
+            ends.close()
+        return sum(high for _, high in bounds)
+
+    def features(self, n_rows: int) -> dict[tuple[int, int], dict[str, Any]]:
         """Return the features of so many rows, by partition and offset of the event, once each."""
-        messages = self.read("features", lambda found: n_distinct(found) >= n_rows, within_s)
+        messages = self.read("features", lambda found: n_distinct(found) >= n_rows)
         return {place_of(m): json.loads(m.value()) for m in drop_repeats(messages)}
 
-    def dead(self, n_letters: int, within_s: float = PATIENCE_S) -> list[Any]:
+    def dead(self, n_letters: int) -> list[Any]:
         """Return so many dead letters, once each."""
-        messages = self.read("dead", lambda found: n_distinct(found) >= n_letters, within_s)
+        messages = self.read("dead", lambda found: n_distinct(found) >= n_letters)
         return list(drop_repeats(messages))
 
 
@@ -240,8 +247,7 @@ def running(config: Mapping[str, Any]) -> Generator[list[Any]]:
         yield found
     finally:
         stop.set()
-        thread.join(30)
-        assert not thread.is_alive()
+        joined(thread)
 
 
 def summary_of(found: Sequence[Any]) -> Summary:
@@ -264,16 +270,16 @@ def member(folder: Path, config: Mapping[str, Any], name: str = "member") -> Any
         )
 
 
-def end(process: Any, kind: int = signal.SIGTERM, within_s: float = PATIENCE_S) -> int:
+def end(process: Any, kind: int = signal.SIGTERM) -> int:
     """End a member by a signal; return its exit code."""
     if process.poll() is None:
         process.send_signal(signal.SIGCONT)
         process.send_signal(kind)
     try:
-        return process.wait(within_s)
+        return process.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait(20)
+        process.wait(PATIENCE_S)
         raise
 
 

@@ -77,7 +77,9 @@ def test_every_check_is_made_of_every_kind_of_window(name: str) -> None:
         for history in (None, before):
             report = fitted.verify(rows, history=history, n_rows=50)
             assert report.ok, report
-            assert [check.name for check in report.checks] == CHECKS
+            clock = "col('t').dt.truncate(every='1m')" if "clock" in plan.features else "col('t')"
+            of_clock = f"all rows = without later rows, by {clock}"
+            assert [check.name for check in report.checks] == [*CHECKS, of_clock]
             assert not any(check.skipped for check in report.checks), report
             assert report.checks[3].n_rows == report.checks[4].n_rows == 400
 
@@ -150,6 +152,7 @@ FAULTS: dict[str, tuple[Fault, list[str]]] = {
             "cpu = reference",
             "batch = one row at a time, after its past",
             "batch = live, as rows arrive",
+            "all rows = without later rows, by col('t')",
         ],
     ),
 }

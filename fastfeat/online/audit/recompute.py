@@ -275,6 +275,7 @@ def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base)
     taken = _Entries()
     state = State(lower(plans), settings, base, taken)
     state.sweeps = False  # it is a change that was noted
+    state.takes_few = False  # the general way is the oracle of the quick one
     return Again(Chain(key, head), plans, artifacts_of(plans), state, taken)
 
 

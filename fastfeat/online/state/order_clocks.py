@@ -161,7 +161,7 @@ def max_ahead_ns(settings: Settings) -> int | None:
     told = f"max_ahead={settings.max_ahead!r}"
     length, unit = resolve_duration(told, settings.max_ahead)
     if unit == "steps":
-        raise InvalidPlan(f"{told}: takes a duration, such as '1h', or 'any'")
+        raise InvalidPlan(f"{told}: takes a duration, such as '1h'")
     return length
 
 

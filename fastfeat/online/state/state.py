@@ -127,6 +127,8 @@ class State:
         self._readings = readings_of(lowered)
         self.sweeps = True
         """Whether it drops rows of silent entities by itself, when that is due."""
+        self.takes_few = True
+        """Whether few rows are computed one by one; a replay computes all the general way."""
         self._n_swept = 0
         self._process = os.getpid()
         self._unusable = ""
@@ -541,7 +543,8 @@ class State:
     def _arrive(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
         """Return the results of rows that arrive."""
         memory, begun = self._memory, self._memory.log is None
-        few = None if begun or change.kind != "process" else self._as_few(change.rows, wanted)
+        is_general = begun or change.kind != "process" or not self.takes_few
+        few = None if is_general else self._as_few(change.rows, wanted)
         if few is not None:
             change = replace(change, rows=memory.with_ids(change.rows))
             found = self._arrive_few(few, change, change.time_ns)

@@ -99,7 +99,7 @@ def _has_clock(node: Node, time: Node, late: Late, ahead: Ahead, types: Types | 
     Raises:
         Leakage: they are seen by neither.
     """
-    if _is_known(time, late, types):
+    if is_known(time, late, types):
         return False
     for other in ahead.times:
         if not rises_with(time, other, types):
@@ -107,7 +107,7 @@ def _has_clock(node: Node, time: Node, late: Late, ahead: Ahead, types: Types | 
     return True
 
 
-def _is_known(time: Node, late: Late, types: Types | None) -> bool:
+def is_known(time: Node, late: Late, types: Types | None) -> bool:
     """Return whether a user says of a time that rows are known by it."""
     clock = clock_of(time, types)
     return clock is not None and clock.column in late.known_clocks
@@ -195,7 +195,7 @@ def _check_table(
             f"ahead in that table by {min(seen)!r}. Take right_time={min(seen)!r}. Or, if they are "
             f"known by then, say so: Plan(..., known_clocks=[{right.name!r}])"
         )
-    known = _is_known(time, late, types)
+    known = is_known(time, late, types)
     for other in ahead.times:
         clock = clock_of(time, types, other) or clock_of(time, types)
         lead = clock.lead if known and clock is not None else lead_over(time, other, types)

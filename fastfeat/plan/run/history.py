@@ -44,14 +44,16 @@ BATCH = "batch"
 
 
 class Ages(NamedTuple):
-    """The times of a batch, counted from its earliest one.
+    """Times of the rows of a batch, in pieces, and the earliest of all rows that it sees.
 
     Args:
-        ticks: shape (n_present,).
+        pieces: ticks of rows that have a time, those of Arrow's memory in place.
+        earliest: the least of all; None without any.
         tick: nanoseconds of one, or 1.
     """
 
-    ticks: NDArray[np.uint64]
+    pieces: list[NDArray[np.int64]]
+    earliest: int | None
     tick: int
 
 
@@ -246,24 +248,27 @@ def warn_without_history(batch: Batch, roots: Iterable[Node], told: GivenWarning
 
 
 def _ages(batch: Batch, time: Node) -> Ages:
-    """Return the times of a batch, counted from its earliest one, and the length of a tick."""
+    """Return the times of a batch, beside the earliest that it sees."""
     past = batch.seen
     make(past, [time])
     dtype, times = values_of(past, time)
     if isinstance(times, DeviceArray):
         dtype, times = computed_values(past, time)
-    ticks, present = ticks_of(ticks_column(times, dtype))
-    placed = ticks if present.all() else ticks[present]
-    earliest = placed.min(initial=np.iinfo(np.int64).max)
+    column = ticks_column(times, dtype)
+    placed = [piece.drop_null().to_numpy() for piece in column.chunks]
+    earliest = min((int(piece.min()) for piece in placed if len(piece)), default=None)
     if batch.places is not None:
-        placed = ticks[batch.places[present[batch.places]]]
-    tick = tick_of(dtype)
-    return Ages(placed.view(np.uint64) - earliest.view(np.uint64), tick)  # no overflow in between
+        ticks, present = ticks_of(column)
+        placed = [ticks[batch.places[present[batch.places]]]]
+    return Ages(placed, earliest, tick_of(dtype))
 
 
 def _n_begun_before(ages: Ages, window: Mapping[str, Any]) -> int:
     """Return of how many rows a window begins before the first row of the batch."""
-    if window["last"] is None:
-        return len(ages.ticks)
-    reach = -(-(window["last"] + window["offset"]) // ages.tick)
-    return int(np.count_nonzero(ages.ticks < np.uint64(reach)))
+    n_rows = sum(map(len, ages.pieces))
+    if window["last"] is None or ages.earliest is None:
+        return n_rows
+    end = ages.earliest - (-(window["last"] + window["offset"]) // ages.tick)
+    if end > np.iinfo(np.int64).max:
+        return n_rows
+    return sum(int(np.count_nonzero(piece < end)) for piece in ages.pieces)

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu import cache, compiled
 from fastfeat.engine.cpu.kernels import generated_kernel
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, halted
 
 ROWS = {"x": [1.0, None, 3.0]}
 EXPECTED = [2.25, None, 4.25]
@@ -309,15 +308,13 @@ def test_processes_fill_one_cache_at_once(empty_cache):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-def test_a_process_killed_while_it_fills_the_cache_leaves_a_good_one(empty_cache):
-    process = start()
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline and process.poll() is None:
-        if empty_cache.exists() and any(empty_cache.iterdir()):
-            break
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+@pytest.mark.parametrize("place", ["engine.cpu.cache.write_bytes", "io.sinks.atomic.os.replace"])
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_process_killed_while_it_fills_the_cache_leaves_a_good_one(empty_cache, place, nth):
+    with halted(f"fastfeat.{place}", PROGRAM, nth=nth) as process:
+        assert any(empty_cache.iterdir())  # the lock, at least
+        process.kill()
+        process.wait()
     again = start()
     assert "'y': [2.25, None, 4.25]" in again.communicate(timeout=PATIENCE_S)[0]
     assert again.returncode == 0

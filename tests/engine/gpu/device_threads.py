@@ -8,8 +8,7 @@ from typing import Any
 
 from fastfeat.engine.gpu.computations import Computations
 from fastfeat.errors import OutOfDeviceMemory
-
-PATIENCE_S = 60
+from tests.patience import joined, passed, until
 
 
 class Worker(threading.Thread):
@@ -29,15 +28,15 @@ class Worker(threading.Thread):
             self.error = error
 
     def end(self) -> Any:
-        self.join(PATIENCE_S)
-        assert not self.is_alive(), "threads wait for each other"
+        joined(self)
         if self.error is not None:
             raise self.error
         return self.result
 
 
-def passed(event: threading.Event) -> None:
-    assert event.wait(PATIENCE_S)
+def waiting(shared: Computations, n: int) -> None:
+    """Wait until so many computations wait for others."""
+    until(lambda: sum(not one.is_running for one in shared._live()) == n)
 
 
 def lacking() -> None:

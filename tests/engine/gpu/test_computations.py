@@ -7,13 +7,12 @@ import linecache
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from device_threads import Held, Worker, lacking, passed
+from device_threads import Held, Worker, lacking, passed, waiting
 
 from fastfeat.engine.gpu import computations
 from fastfeat.engine.gpu.computations import SMALLER, Computations
@@ -61,14 +60,14 @@ def test_who_has_the_device_alone_lets_nobody_begin() -> None:
             lacking()
         order.append("second begins")
         third.append(Worker(lambda: shared.run(lambda: order.append("third"))))
-        time.sleep(0.05)
+        waiting(shared, 1)
         order.append("second ends")
 
     third: list[Worker] = []
     first = Held(shared)
     second_worker = Worker(lambda: shared.run(second))
     passed(was_lacking)
-    time.sleep(0.05)
+    waiting(shared, 1)
     order.append("first ends")
     first.end()
     second_worker.end()
@@ -88,9 +87,9 @@ def test_who_comes_later_lets_those_begin_who_wait_for_memory() -> None:
     first = Held(shared)
     workers = [Worker(lambda: shared.run(second))]
     passed(was_lacking)
-    time.sleep(0.05)  # it waits by now
+    waiting(shared, 1)
     workers.append(Worker(lambda: shared.run(lambda: order.append("third"))))
-    time.sleep(0.05)
+    waiting(shared, 2)
     first.end()
     for worker in workers:
         worker.end()

@@ -28,6 +28,7 @@ from fastfeat.engine.gpu.programs import launch
 from fastfeat.engine.gpu.programs.program import MOST_OUTPUTS
 from fastfeat.engine.gpu.runtime import Mark
 from fastfeat.errors import KernelFailed
+from tests.patience import PATIENCE_S, joined
 
 pytestmark = pytest.mark.emulator
 
@@ -151,7 +152,7 @@ def test_a_kernel_may_run_while_a_signal_is_handled() -> None:
     fitted = PLAN.fit(ROWS)
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(60)
+    joined(thread)
     assert [rows.equals(fitted.transform(ROWS)) for rows in handled] == [True, True]
 
 
@@ -177,7 +178,7 @@ def test_a_child_forked_while_kernels_run_runs_its_own() -> None:
                 # Python 3.12 warns of any fork of a process with threads; this is what is tested.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 child.start()
-            child.join(60)
+            child.join(PATIENCE_S)
             child.kill()
             assert child.exitcode == 0
     finally:

@@ -14,13 +14,13 @@ from sanitized_families import CROSSES, FAULTS, KEYED, PER_KEY, RAGGED, WINDOWED
 
 from fastfeat.engine.gpu.compile.gcc import Sanitizer, sanitizer_environment
 from fastfeat.errors import BackendUnavailable
+from tests.patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.sanitizer,
     pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),
 ]
 PROGRAM = Path(__file__).with_name("sanitized_families.py")
-PATIENCE_S = 600
 FAMILIES = [*families(learnt=False), *families(learnt=True), CROSSES, RAGGED, WINDOWED, *KEYED]
 TOGETHER = 4  # families of a process: it takes seconds to start
 SEEDED = {

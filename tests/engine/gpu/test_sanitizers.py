@@ -15,12 +15,12 @@ from seeded_faults import BAD_ACCESSES, RACES, SOUND
 from fastfeat.engine.gpu.compile.gcc import Sanitizer, sanitizer_environment
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.errors import BackendUnavailable
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.sanitizer
 of_threads, of_addresses = pytest.mark.sampled("threads"), pytest.mark.sampled("addresses")
 
 PROGRAM = Path(__file__).with_name("seeded_faults.py")
-PATIENCE_S = 600
 
 
 def _run(sanitizer: Sanitizer, *names: str) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from device_threads import PATIENCE_S, Held, Worker, lacking, passed
+from device_threads import Held, Worker, lacking, passed
 from simulated_card import SimulatedCard
 
 import fastfeat as ff
@@ -19,6 +19,7 @@ from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.pieces.pieces import SHARE_OF_MEMORY, SMALL_SHARE, pieces_of
 from fastfeat.engine.gpu.runtime import Mark
 from fastfeat.errors import OutOfDeviceMemory, Overflow
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.emulator
 

@@ -201,6 +201,18 @@ def test_a_link_put_among_the_links_without_the_key_is_not_known(
     assert report.noted is None
 
 
+def test_rows_that_were_answered_alone_are_served(tmp_path: Path) -> None:
+    path, served = tmp_path / "s.state", tmp_path / "served.parquet"
+    with FITTED.online(path=path) as live:
+        live.process(rows(0, 1))
+        live.process(rows(1, 1).to_pylist()[0])
+        live.process(rows(2, 1))
+        live.process(rows(3, 5))
+    report = ff.replay(path, to=served)
+    assert report.ok, report
+    assert pq.read_table(served).num_rows == 8
+
+
 @pytest.mark.parametrize("n_flips", [12, pytest.param(600, marks=pytest.mark.slow)])
 def test_replay_refuses_what_opening_refuses(tmp_path: Path, n_flips: int) -> None:
     """Padding of Arrow's messages is read by nobody, and covered by the digest of the entry."""

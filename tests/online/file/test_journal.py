@@ -9,9 +9,9 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +35,7 @@ from fastfeat.online.file import journal as journal_module
 from fastfeat.online.file.entries import Links
 from fastfeat.online.file.journal import Journal
 from fastfeat.online.state.changes import Base, Change, ChangeResults, Entry, Settings
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, passed, until
 
 
 @pytest.fixture
@@ -211,13 +211,14 @@ def test_commit_is_on_disk_before_it_returns(tmp_path):
 
 
 def test_interval_is_on_disk_within_it_by_the_timer(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal_module, "INTERVAL", 0.15)
+    may_flush, _ = _timed(monkeypatch)
     journal = new_journal(tmp_path / "state.db", "interval")
     journal.write([entry_of(0)])
     journal.write([entry_of(3)])
     assert (_committed(journal.path), journal.seq) == (0, 2)
     assert journal.offsets == {"events:0": 6}
-    _wait_until(lambda: _committed(journal.path) == 2)
+    may_flush.set()
+    until(lambda: _committed(journal.path) == 2)
     journal.write([entry_of(6)])
     journal.flush()
     assert _committed(journal.path) == 3
@@ -249,11 +250,12 @@ def test_checkpoint_writes_when_it_is_told_and_not_before(tmp_path):
 
 
 def test_an_error_of_the_timer_is_one_of_the_next_call(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal_module, "INTERVAL", 0.1)
+    may_flush, has_flushed = _timed(monkeypatch)
     journal = new_journal(tmp_path / "state.db", "interval")
     with _full_disk(journal):
         journal.write([entry_of(0, 3000)])
-        time.sleep(0.3)
+        may_flush.set()
+        passed(has_flushed)
         with pytest.raises(StateError, match="the disk is full"):
             journal.write([entry_of(3000)])
         assert journal.seq == 1
@@ -262,6 +264,21 @@ def test_an_error_of_the_timer_is_one_of_the_next_call(tmp_path, monkeypatch):
     again = Journal.open(journal.path)
     assert [found.entry.change.first for found in again.entries()] == [0, 3000]
     again.close()
+
+
+def _timed(monkeypatch) -> tuple[threading.Event, threading.Event]:
+    """Shorten the interval; its timer waits for the first event, and sets the second afterwards."""
+    may_flush, has_flushed = threading.Event(), threading.Event()
+    flush_later = journal_module._flush_later
+
+    def flush(journal: Any) -> None:
+        passed(may_flush)
+        flush_later(journal)
+        has_flushed.set()
+
+    monkeypatch.setattr(journal_module, "INTERVAL", 0.05)
+    monkeypatch.setattr(journal_module, "_flush_later", flush)
+    return may_flush, has_flushed
 
 
 class _full_disk:
@@ -557,14 +574,6 @@ def test_a_closed_journal_says_so(tmp_path):
     journal.close()
     with pytest.raises(StateError, match=r"state\.db is closed"):
         journal.write([entry_of(0)])
-
-
-def _wait_until(is_so) -> None:
-    for _ in range(200):
-        if is_so():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not become so in 4 seconds")
 
 
 def _python(code: str, expected: int = 0) -> str:

@@ -123,7 +123,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     "keys": {
         **{
             f"{name}_code": col(name).ordinal_encode()
-            for name in ("x", "f", "h", "d", "i", "small", "u", "flag", "city", "blob", "t", "z",
+            for name in ("x", "f", "h", "i", "small", "u", "flag", "city", "blob", "t", "z",
                          "day", "took")
         },
         "given": col("city").ordinal_encode(vocabulary=["Oslo", "Bern"]),

@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.io.sinks import output_folder
 from fastfeat.io.sinks.manifest import NAME, read_manifest
-from tests.patience import PATIENCE_S
+from tests.patience import halted
 
 N_ROWS, PART_ROWS = 60_000, 2_000
 WRITE = """
@@ -57,17 +55,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def started(*args: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", WRITE, *(args or (str(PART_ROWS),))]
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
-
-
-def wait_until(holds: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    """Wait until something holds, or a process has ended."""
-    ends = time.monotonic() + PATIENCE_S
-    while not holds() and process.poll() is None:
-        assert time.monotonic() < ends
-        time.sleep(0.002)
+ADD_PART = "fastfeat.plan.run.to_files.add_part"
+"""Its caller has written a part, and the manifest is about to name it."""
 
 
 def n_parts(folder: Path) -> int:
@@ -94,14 +83,11 @@ def test_kill_at_any_point_leaves_all_or_nothing_and_resumes(folder: Path) -> No
     transform("whole")
     expected = contents(folder / "whole")
     kept: dict[str, int] = {}
-    for wanted in (1, 17, 10**9):
-        process = started()
-        wait_until(lambda n=wanted: n_parts(folder) >= n or (folder / "out").exists(), process)
-        if wanted < 10**9:
-            process.send_signal(signal.SIGKILL)
-        process.wait()
-        if (folder / "out").exists():
-            break
+    for nth, when in ((2, "before"), (16, "after")):  # of those that are left
+        with halted(ADD_PART, WRITE, str(PART_ROWS), nth=nth, when=when) as process:
+            assert not (folder / "out").exists()
+            process.kill()
+            process.wait()
         manifest = read_manifest(folder / ".out.unfinished")
         assert manifest is not None
         found = {
@@ -109,8 +95,8 @@ def test_kill_at_any_point_leaves_all_or_nothing_and_resumes(folder: Path) -> No
         }
         assert kept.items() <= found.items()  # no finished part is written again
         kept = found
-    assert process.returncode == 0
-    assert len(kept) > 1
+    assert len(kept) == 1 + 16
+    subprocess.run([sys.executable, "-c", WRITE, str(PART_ROWS)], check=True)
     assert contents(folder / "out") == expected
     assert {name: (folder / "out" / name).stat().st_ino for name in kept} == kept
     assert not (folder / ".out.unfinished").exists()
@@ -206,14 +192,10 @@ def test_a_full_disk_is_told_and_resumed(folder: Path) -> None:
 
 
 def test_two_processes_do_not_write_one_folder(folder: Path) -> None:
-    process = started("10")
-    wait_until(lambda: n_parts(folder) > 0, process)
-    process.send_signal(signal.SIGSTOP)
-    try:
+    with halted(ADD_PART, WRITE, str(PART_ROWS)) as process:
         with pytest.raises(ff.errors.OutputError, match="is being written by another process"):
-            transform(part_rows=10)
-    finally:
-        process.send_signal(signal.SIGKILL)
+            transform()
+        process.kill()
         process.wait()
 
 
