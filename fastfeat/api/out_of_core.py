@@ -19,12 +19,14 @@ from fastfeat.plan.fit.chosen_rows import chosen_of
 from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within, with_scratch
 from fastfeat.plan.fit.repeated_rows import warn_of_ids_in_passes
+from fastfeat.plan.fit.room import needs_of_quantiles
 from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.fit.rows_in_passes import RowsInPasses, rows_in_passes
 from fastfeat.plan.keep.learning import learning_record
 from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.plan.run.memory_needs import check_memory
 from fastfeat.plan.run.row_selection import flags_of_rows
 from fastfeat.plan.run.window_columns import check_shared, history_of, is_shared
 from fastfeat.plan.tell.explain_passes import describe_passes
@@ -133,6 +135,20 @@ def check_backend(backend: str) -> None:
         )
 
 
+def check_memory_of_fit(
+    plan: Declaration, dataset: Dataset, tables: Tables, budget: Budget
+) -> None:
+    """Raise where a budget has no room for a fit, by types and numbers of rows: nothing is read.
+
+    Raises:
+        OutOfMemory: it has none.
+    """
+    with within(budget):
+        of_tables = [*plan.table_columns, *plan.label_table_columns]
+        others = needs_of_quantiles(plan, dataset.n_rows)
+        check_memory(dataset, [*plan.columns, *plan.label_columns], tables, of_tables, others)
+
+
 def begun(
     plan: Declaration,
     dataset: Dataset,
@@ -213,6 +229,7 @@ def _in_passes(
     check_ids: bool = False,
 ) -> Fitted:
     choice = checked_choice(profile)
+    check_memory_of_fit(plan, dataset, tables, budget)
     with with_scratch(dataset) as copied:
         ids: Any = {"stable": stable, "check_ids": check_ids}
         learning, read = begun(plan, copied, rows, history, tables, budget, **ids)

@@ -1115,23 +1115,25 @@ class FittedPlan:
             >>> [features.num_rows for features in fitted.transform_batches({"x": [1, 2, 3]})]
             [3]
         """
-        from fastfeat.plan.run.pieces import (  # seldom needed
+        from fastfeat.io.budget import bounded  # seldom needed
+        from fastfeat.plan.run.pieces import (
             bytes_within,
             pieces_of_later_rows,
             pieces_within,
         )
 
-        pieces = pieces_of_later_rows(
-            self.record,
-            data,
-            history=history,
-            tables=tables,
-            to=to,
-            categories=categories,
-            backend=backend,
-            most_bytes=bytes_within(memory),
-            on_violation=on_violation,
-        )
+        with bounded(memory):
+            pieces = pieces_of_later_rows(
+                self.record,
+                data,
+                history=history,
+                tables=tables,
+                to=to,
+                categories=categories,
+                backend=backend,
+                most_bytes=bytes_within(memory),
+                on_violation=on_violation,
+            )
         return pieces_within(pieces, memory).of_all()
 
     @naming_files

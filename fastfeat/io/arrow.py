@@ -94,6 +94,11 @@ def schema_within(schema: Schema, names: Iterable[str]) -> Schema:
 def ipc_stream(table: Table) -> Any:
     """Return a buffer of Arrow with a table as an IPC stream, not compressed."""
     sink = pa.BufferOutputStream()
+    write_ipc_stream(table, sink)
+    return sink.getvalue()
+
+
+def write_ipc_stream(table: Table, sink: Any) -> None:
+    """Write a table to a file as an IPC stream, not compressed."""
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue()

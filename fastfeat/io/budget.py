@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastfeat.errors import OutOfMemory
 from fastfeat.io.arrow import pa
@@ -61,6 +62,54 @@ class Budget:
             return False
         _give_back()
         return self.room() < 0
+
+
+class Need(NamedTuple):
+    """Memory that work needs and that cannot go to disk.
+
+    Args:
+        what: The work, or what is held, as a message names it.
+        n_bytes: About how many bytes it takes.
+    """
+
+    what: str
+    n_bytes: int
+
+
+def check_needs(
+    needs: Sequence[Need], less: str, budget: Budget | None = None, n_freed: int = 0
+) -> None:
+    """Raise where a budget has no room for all needs together.
+
+    Args:
+        needs: What is needed at the same time.
+        less: How a user can need less, as the end of a sentence.
+        budget: None for the budget of this thread; without one there is room.
+        n_freed: Bytes that are in memory now and are free by then.
+
+    Raises:
+        OutOfMemory: It has no room. The message gives a budget that has.
+    """
+    budget = budget or _current.get()
+    n_bytes = sum(need.n_bytes for need in needs) - n_freed
+    if budget is None or not needs or not budget.lacks(n_bytes):
+        return
+    taken = budget.n_bytes - budget.room()
+    first, *others = sorted(needs, key=lambda need: -need.n_bytes)
+    told = f"{first.what} takes about {as_bytes(first.n_bytes)}"
+    if others:
+        told += f", and {as_bytes(sum(need.n_bytes for need in needs))} with all else that is"
+        told += " needed at the same time"
+    raise OutOfMemory(
+        f"memory={as_bytes(budget.n_bytes)} has too little room: {told}, and the process has "
+        f'{as_bytes(taken)} in memory already. Give memory="{enough_for(taken + n_bytes)}" or '
+        f"more, {less}"
+    )
+
+
+def enough_for(n_bytes: int) -> str:
+    """Return a budget that has room for so many bytes, and for rows and kernels besides."""
+    return f"{-(-((n_bytes + _BESIDES) * 9 // 8) >> 20)}MiB"
 
 
 def _give_back() -> None:
@@ -133,6 +182,11 @@ def bounded(memory: str | int | None) -> Generator[None]:
         yield
 
 
+def current_budget() -> Budget | None:
+    """Return the budget that bounds the work of this thread; None where none does."""
+    return _current.get()
+
+
 def is_bounded() -> bool:
     """Whether a budget bounds the work of this thread."""
     return _current.get() is not None
@@ -192,5 +246,7 @@ _current: ContextVar[Budget | None] = ContextVar("budget", default=None)
 _LARGE_SHARE = 4
 _UNFORESEEN_BITS = 5
 _LEAST_ROOM = 64 << 20
+_BESIDES = 96 << 20
+"""Bytes: kernels that are compiled took about 60 MiB, and rows on their way take the rest."""
 _SHARE = 16
 _UNKNOWN_FREE = 4 << 30

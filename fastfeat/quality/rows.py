@@ -16,7 +16,7 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatWarning, InvalidPlan
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Table
-from fastfeat.io.budget import Budget, budget_of, budget_of_free
+from fastfeat.io.budget import Budget, bounded, budget_of, budget_of_free
 from fastfeat.io.columns.types import UnsupportedType, schema_of
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
@@ -34,6 +34,7 @@ from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables, table_schemas
+from fastfeat.plan.run.memory_needs import check_memory
 from fastfeat.plan.run.pieces import pieces_of_later_rows
 from fastfeat.plan.run.transform import transform
 from fastfeat.plan.run.window_columns import history_of
@@ -111,6 +112,10 @@ def checked_rows(
     """
     if memory is not None and backend != "cpu":
         raise InvalidPlan(f"memory= reads the rows in passes, on the CPU: leave out {backend=}")
+    if memory is not None:
+        data = dataset_of(data)
+        with bounded(memory):
+            check_memory(data, columns, tables, list(table_columns))
     read = read_tables(tables, list(table_columns))
     past = None if isinstance(history, str) and history == BATCH else history
     if memory is not None or (backend == "cpu" and may_be_large(data)):

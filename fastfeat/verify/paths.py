@@ -16,8 +16,10 @@ from fastfeat.dtypes import ONE_HOT, UINT8, DType
 from fastfeat.engine.cpu.threads import using_threads
 from fastfeat.errors import InvalidData, InvalidPlan, LateRow, Overflow, counted
 from fastfeat.io.arrow import pa
+from fastfeat.io.budget import bounded
 from fastfeat.io.columns.decode import plain_table
 from fastfeat.io.sinks.write import memory_type
+from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.ir.node import Node
 from fastfeat.ir.scope import window_nodes
 from fastfeat.online.row.one_row import transform_row
@@ -26,6 +28,7 @@ from fastfeat.plan.run.feature_subset import selected
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH, id_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
+from fastfeat.plan.run.memory_needs import check_memory
 from fastfeat.plan.run.pieces import pieces_of_later_rows
 from fastfeat.plan.run.row_identity import one_table
 from fastfeat.progress import Step, doing
@@ -84,7 +87,12 @@ def verify(
     columns = fitted.declaration.past_columns
     ids = id_columns(fitted.declaration.row_id, history, columns)
     wanted = [*fitted.declaration.row_columns, *ids]
-    read = read_tables(tables, fitted.declaration.row_table_columns)
+    of_tables = fitted.declaration.row_table_columns
+    if memory is not None:
+        data = dataset_of(data)
+        with bounded(memory):
+            check_memory(data, wanted, tables, of_tables)
+    read = read_tables(tables, of_tables)
     has_past = len(window_nodes(fitted.nodes.values())) > 0
     runs = runs_of(fitted)
     clocks = clock_columns(runs)

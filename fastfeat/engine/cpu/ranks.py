@@ -372,6 +372,8 @@ def _size(state: State) -> int:
 def _bound(asked: Asked, n_rows: int) -> int:
     """Return the bytes of counts, or those of the keys of all rows and their buckets."""
     of_ranks = 16 * len(_ranks(asked, n_rows, n_rows)) if n_rows else 0
+    if 0 < n_rows <= N_SAMPLE:  # all keys are in the sample, and none are counted
+        return 8 * n_rows + of_ranks
     return max(N_MAP_BYTES, 8 * n_rows + of_ranks)
 
 

@@ -87,6 +87,17 @@ class Dataset:
             if isinstance(part, FilePart)
         )
 
+    def bytes_of_reader(self, columns: Sequence[str]) -> int:
+        """Return about how many bytes a reader of files holds beside the rows that it gives.
+
+        Args:
+            columns: which are read; those that are not there take none.
+        """
+        parts = (part for part in self.parts if isinstance(part, FilePart) and part.group_rows)
+        largest = max(parts, key=lambda part: max(part.group_rows), default=None)
+        there = [name for name in columns if name in self.schema.names]
+        return 0 if largest is None else largest.bytes_of_reader(there)
+
     def check(self, columns: Sequence[str]) -> None:
         """Raise where a column differs between parts, so that it has no type.
 

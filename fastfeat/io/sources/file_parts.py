@@ -82,6 +82,24 @@ class FilePart:
                 yield row, self._with_partition(table, columns)
             self.at.check_unchanged()
 
+    def bytes_of_reader(self, columns: Sequence[str]) -> int:
+        """Return about how many bytes a reader holds of columns of the largest row group.
+
+        A reader of Parquet has of each column a buffer, a dictionary and a page.
+        """
+        decoded = {name for name in columns if name not in self.partition}
+        if self.format != "parquet" or len(decoded) < _FEW_COLUMNS or not self.group_rows:
+            return 0
+        number = max(range(len(self.group_rows)), key=self.group_rows.__getitem__)
+        with naming(self.name, self.at.filesystem), _opened_parquet(self.at) as file:
+            group = file.metadata.row_group(number)
+            chunks = map(group.column, range(group.num_columns))
+            return sum(
+                _bytes_of_chunk(chunk)
+                for chunk in chunks
+                if chunk.path_in_schema.partition(".")[0] in decoded
+            )
+
     def _with_partition(self, table: Table, columns: Sequence[str]) -> Table:
         if len(columns) == table.num_columns:
             return table
@@ -152,6 +170,21 @@ def _opened_parquet(at: Located) -> Generator[Any]:
         parquet_module().ParquetFile(source, buffer_size=buffer_size, pre_buffer=False) as file,
     ):
         yield file
+
+
+def _bytes_of_chunk(chunk: Any) -> int:
+    """Return about how many bytes a reader holds of a column of a row group.
+
+    By 20,000 rows of float64 it held 447 KiB, where the dictionary is 160 KB, and of 400,000 rows
+    2.5 MiB, where it is 1 MiB. Of small integers it held 0.2 MiB.
+    """
+    whole, stored = chunk.total_uncompressed_size, chunk.total_compressed_size
+    of_dictionary = 0
+    if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
+        stored_dictionary = chunk.data_page_offset - chunk.dictionary_page_offset
+        of_dictionary = min(whole, stored_dictionary * whole // max(1, stored))
+    page = min(whole - of_dictionary, _PAGE)
+    return min(stored, _LOCAL_BUFFER) + _OF_DICTIONARY * of_dictionary // 4 + page
 
 
 def _parquet_tables(
@@ -241,6 +274,11 @@ def _delimited_tables(
 _LOCAL_BUFFER = 1 << 16
 _REMOTE_BUFFER = 1 << 23
 _FIRST_ROWS = 1 << 10
+_FEW_COLUMNS = 16
+"""Of fewer a reader holds at most 40 MiB, which is room that each budget leaves for rows."""
+_OF_DICTIONARY = 9
+"""Quarters of the bytes of a dictionary: as it is stored, and as it is decoded."""
+_PAGE = 1 << 18
 _Tables = Callable[[FilePart, list[str], Callable[[], int], int], Iterator[tuple[int, Table]]]
 _TABLES: dict[Format, _Tables] = {
     "parquet": _parquet_tables,

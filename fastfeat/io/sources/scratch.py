@@ -12,11 +12,11 @@ import shutil
 import tempfile
 import time
 from bisect import bisect_right
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from fastfeat.io.arrow import ChunkedArray, Table, pa
 from fastfeat.io.sources.parts import Origin
@@ -26,6 +26,8 @@ _SHARE_OF_DISK = 2
 _FEW_BYTES = 1 << 28
 """Written before the time that writing takes is compared with that of reading."""
 _MOST_SLOWER = 2
+_FEW_PIECES, _LEAST_PIECE = 1 << 14, 1 << 14
+"""Of more pieces each has so many bytes at least: smaller ones are mostly heads of streams."""
 _MOUNTS = Path("/proc/self/mounts")
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
@@ -74,19 +76,19 @@ class Scratch:
             first: number of the first row.
             stop: number of the row behind the last one.
         """
-        return pa.table({name: self._column(name, first, stop) for name in names})
+        pieces = {name: self._pieces_of(name, first, stop) for name in names}
+        every = [piece for own in pieces.values() for piece in own]
+        is_whole = all(first <= piece.first_row and piece.stop <= stop for piece in every)
+        content = _mapped(self.file, every, is_whole)
+        return pa.table({name: _column(own, content, first, stop) for name, own in pieces.items()})
 
-    def _column(self, name: str, first: int, stop: int) -> ChunkedArray:
-        found: list[ChunkedArray] = []
-        for piece in self.pieces[name][self._place(name, first) :]:
-            if found and piece.first_row >= stop:
-                break
-            is_whole = first <= piece.first_row and piece.stop <= stop
-            column = _read(self.file, piece, is_whole).column(0)
-            begin = max(first, piece.first_row)
-            found.append(column.slice(begin - piece.first_row, stop - begin))
-        chunks = [chunk for column in found for chunk in column.chunks]
-        return pa.chunked_array(chunks, found[0].type)
+    def _pieces_of(self, name: str, first: int, stop: int) -> list[Piece]:
+        """Return the pieces of a column that have some rows; one at least."""
+        place, pieces = self._place(name, first), self.pieces[name]
+        end = place + 1
+        while end < len(pieces) and pieces[end].first_row < stop:
+            end += 1
+        return [*pieces[place:end]]
 
     def stop_of(self, names: Sequence[str], most_bytes: int, first: int, more: float = 0.0) -> int:
         """Return the number of the row behind those that take about so many bytes.
@@ -122,24 +124,54 @@ def _first_row(of: Piece | Origin) -> int:
     return of.first_row
 
 
-def _read(file: IO[bytes], piece: Piece, is_whole: bool) -> Table:
-    """Return the table of a piece, which is mapped as long as something reads it.
+def _column(
+    pieces: Sequence[Piece], content: Mapping[Piece, Any], first: int, stop: int
+) -> ChunkedArray:
+    """Return some rows of a column, of the pieces that have them."""
+    found: list[ChunkedArray] = []
+    for piece in pieces:
+        column = pa.ipc.open_stream(content[piece]).read_all().column(0)
+        begin = max(first, piece.first_row)
+        found.append(column.slice(begin - piece.first_row, stop - begin))
+    chunks = [chunk for column in found for chunk in column.chunks]
+    return pa.chunked_array(chunks, found[0].type)
+
+
+def _mapped(file: IO[bytes], pieces: Sequence[Piece], is_whole: bool) -> dict[Piece, Any]:
+    """Return the bytes of pieces, which are mapped as long as something reads them.
+
+    Neighbours are mapped together. Python opens the file once more for each map, and a table of
+    2,000 columns took more files than a process may have.
 
     Args:
-        file: in which it is.
-        piece: the piece.
-        is_whole: whether all of it is read: the thread that reads ahead takes the faults, then.
+        file: in which they are.
+        pieces: any of them.
+        is_whole: whether all rows of them are read: the thread that reads ahead takes the faults,
+            then.
     """
+    found: dict[Piece, Any] = {}
+    together: list[Piece] = []
+    for piece in [*sorted(pieces, key=_offset), None]:
+        end = together[-1].offset + together[-1].n_bytes if together else 0
+        if together and (piece is None or piece.offset - end >= mmap.ALLOCATIONGRANULARITY):
+            start = together[0].offset
+            whole = pa.py_buffer(_map(file, start, end - start, is_whole))
+            found |= {of: whole.slice(of.offset - start, of.n_bytes) for of in together}
+            together = []
+        if piece is not None:
+            together.append(piece)
+    return found
+
+
+def _offset(of: Piece) -> int:
+    return of.offset
+
+
+def _map(file: IO[bytes], offset: int, n_bytes: int, is_whole: bool) -> mmap.mmap:
     if is_whole and hasattr(mmap, "MAP_POPULATE"):
         flags = mmap.MAP_PRIVATE | mmap.MAP_POPULATE
-        mapped = mmap.mmap(
-            file.fileno(), piece.n_bytes, flags=flags, prot=mmap.PROT_READ, offset=piece.offset
-        )
-    else:
-        mapped = mmap.mmap(
-            file.fileno(), piece.n_bytes, access=mmap.ACCESS_READ, offset=piece.offset
-        )
-    return pa.ipc.open_stream(pa.py_buffer(mapped)).read_all()
+        return mmap.mmap(file.fileno(), n_bytes, flags=flags, prot=mmap.PROT_READ, offset=offset)
+    return mmap.mmap(file.fileno(), n_bytes, access=mmap.ACCESS_READ, offset=offset)
 
 
 @dataclass(slots=True, eq=False)
@@ -186,8 +218,11 @@ class Keeping:
         self.n_rows = stop
         self.seconds += time.perf_counter() - began
         n_bytes = self.end - self.scratch.n_bytes
-        if self.end > self.scratch.most_bytes or (
-            n_bytes > _FEW_BYTES and self.seconds > _MOST_SLOWER * seconds_read
+        n_pieces = sum(map(len, self.pieces.values()))
+        if (
+            self.end > self.scratch.most_bytes
+            or (n_bytes > _FEW_BYTES and self.seconds > _MOST_SLOWER * seconds_read)
+            or (n_pieces > _FEW_PIECES and n_bytes < n_pieces * _LEAST_PIECE)
         ):
             self._give_up()
 

@@ -131,7 +131,7 @@ def _pass(
     """Return the state of all rows in one round, of which a sample takes some."""
     budget, state = room.budget, rows.begin(learning)
     n_rows = learning.n_rows or rows.dataset.n_rows
-    check_room(learning, state, budget, n_rows)
+    check_room(learning, state, budget, n_rows, rows.dataset)
     most = max(learning.n_passes, learning.round or 0)
     told = f"fitting, pass {learning.round} of at most {most}"
     copy = rows.dataset.scratch

@@ -23,6 +23,7 @@ from fastfeat.plan.run.guard import IGNORE, check_option, guard_of, judge, table
 from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
+from fastfeat.plan.run.memory_needs import check_memory
 from fastfeat.plan.run.transform import transform
 from fastfeat.plan.run.window_columns import (
     RowSource,
@@ -152,7 +153,9 @@ def pieces_of_later_rows(
     check_result(to, None, backend, categories=categories)
     check_option(on_violation, {"quarantine": _NO_QUARANTINE})
     guard = None if on_violation == IGNORE else guard_of(fitted)
-    known, dataset = known_tables(fitted, tables), dataset_of(data)
+    dataset = dataset_of(data)
+    check_memory_of(fitted, dataset, tables)
+    known = known_tables(fitted, tables)
     warn_encoded_files(fitted.encoded, dataset.identity, fitted.told)
     options: Any = {"tables": known, "backend": backend}
 
@@ -193,6 +196,22 @@ def pieces_of_later_rows(
         return transform(fitted, piece.table, known=made, first_row=first_row, **of_batch)
 
     return pieces_of(dataset, columns, (), windowed, fitted.schema, most_bytes)
+
+
+def check_memory_of(fitted: Fitted, dataset: Dataset, tables: Tables) -> None:
+    """Raise, before anything is read, where a budget has no room for tables and for reading.
+
+    Args:
+        fitted: the plan.
+        dataset: the rows that it computes features of.
+        tables: lookup tables, as a user passes them.
+
+    Raises:
+        OutOfMemory: it has none.
+    """
+    declared = fitted.declaration
+    columns = [*dict.fromkeys((*declared.row_columns, *declared.past_columns, *declared.keep))]
+    check_memory(dataset, columns, tables, table_columns_judged(fitted))
 
 
 def known_tables(fitted: Fitted, tables: Tables) -> Tables:

@@ -7,6 +7,7 @@ has, where the data is in files that are as they were.
 from __future__ import annotations
 
 import hashlib
+import io
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -20,7 +21,7 @@ from fastfeat.errors import (
     counted,
     reason_of,
 )
-from fastfeat.io.arrow import Table, ipc_stream, pa
+from fastfeat.io.arrow import Table, pa, write_ipc_stream
 from fastfeat.io.sinks.atomic import replacing, sync
 from fastfeat.io.sinks.file_writers import plainly, writing
 from fastfeat.io.sinks.folder_formats import FOLDER_FORMATS
@@ -28,13 +29,19 @@ from fastfeat.io.sinks.manifest import Contents, Manifest, Part, WrittenFile
 from fastfeat.io.sinks.output_folder import add_part, finished, publish, unfinished
 from fastfeat.io.sinks.partitions import check_columns
 from fastfeat.io.sinks.parts import group_rows_of, part_rows_of, parts_of, regrouped
-from fastfeat.io.sources.dataset import Dataset
+from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.formats import Format
 from fastfeat.ir.node import TableColumn
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.layout import Layout, check_beside
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
-from fastfeat.plan.run.pieces import MOST_BYTES, Pieces, known_tables, pieces_of_later_rows
+from fastfeat.plan.run.pieces import (
+    MOST_BYTES,
+    Pieces,
+    check_memory_of,
+    known_tables,
+    pieces_of_later_rows,
+)
 from fastfeat.plan.run.window_columns import history_of
 from fastfeat.progress import Step, doing, rate_told
 
@@ -120,13 +127,15 @@ def write_later_rows(
         n_shares: as of `pieces_of_later_rows`.
         on_violation: as of `pieces_of_later_rows`.
     """
-    known, earlier = known_tables(fitted, tables), None
+    dataset, earlier = dataset_of(data), None
+    check_memory_of(fitted, dataset, tables)
+    known = known_tables(fitted, tables)
     if fitted.declaration.past_columns:
         earlier = history_of(history)
     parent = layout.target.parent
     pieces = pieces_of_later_rows(
         fitted,
-        data,
+        dataset,
         history=earlier,
         tables=known,
         backend=backend,
@@ -248,10 +257,27 @@ def digest_of_tables(tables: Tables, columns: Sequence[TableColumn]) -> str:
         return ""
     found = hashlib.sha256()
     for name, table in sorted(read_tables(tables, columns).items()):
-        whole = plainly(table.replace_schema_metadata(None)).combine_chunks()
         found.update(f"{name}\0{len(table)}\0".encode())
-        found.update(ipc_stream(whole))
+        whole = plainly(table.replace_schema_metadata(None)).combine_chunks()
+        write_ipc_stream(whole, _Hashed(found))
     return found.hexdigest()
+
+
+class _Hashed(io.RawIOBase):
+    """A file whose bytes go into a digest: a large table is not in memory once more as bytes."""
+
+    def __init__(self, digest: Any) -> None:
+        """Keep the digest."""
+        self.digest = digest
+
+    def writable(self) -> bool:
+        """Return that it can be written to."""
+        return True
+
+    def write(self, content: Any, /) -> int:
+        """Add bytes to the digest."""
+        self.digest.update(content)
+        return len(content)
 
 
 @dataclass(slots=True)

@@ -284,13 +284,14 @@ def test_what_cannot_leave_memory_is_refused_before_its_pass(
     monkeypatch.setattr(Budget, "spare", lambda self: 1_517)
     monkeypatch.setattr(passes, "_WORTH_WRITING", 1 << 30)
     told = (
-        r"no room for col\('x'\).mean\(by=col\('k'\)\) in pass 2: 1,502 groups hold about 13.2 KiB"
+        r"too little room: learning col\('x'\).mean\(by=col\('k'\)\) of 1,502 groups, in pass 2, "
+        r"takes about 13.2 KiB, and the process has .* Give memory=\"\d+MiB\" or more"
     )
     with pytest.raises(OutOfMemory, match=told):
         plan.fit(table, memory="64GiB")
     wide = ff.Plan({f"q{k}": (col("x") + k).median() for k in range(3)})
     many = {"x": np.arange(70_000.0)}
-    with pytest.raises(OutOfMemory, match=r"in pass 1: 3 statistics like it hold about 3.09 MiB"):
+    with pytest.raises(OutOfMemory, match=r"quantiles of 3 expressions takes about 3.09 MiB"):
         wide.fit(many, memory="64GiB")
     monkeypatch.setattr(Budget, "spare", lambda self: 1_518)
     plan.fit(table, memory="64GiB")
