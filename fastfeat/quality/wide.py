@@ -177,7 +177,8 @@ def _binned(
         matrix.sort(axis=1)  # NaN is last
         kept = matrix.ravel() if is_all else matrix[np.arange(n_rows) < sizes[:, None]]
         chosen = np.flatnonzero(sizes)
-        yield [places[k] for k in chosen.tolist()], _bins_of(kept, sizes[chosen])
+        if len(chosen):
+            yield [places[k] for k in chosen.tolist()], _bins_of(kept, sizes[chosen])
 
 
 def _bins_of(flat: Floats, sizes: Integers) -> _Bins:
