@@ -8,6 +8,7 @@ an earlier version may name, and where it is now, is a table; whoever moves it e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -57,6 +58,20 @@ def fitted_of(content: bytes) -> Any:
 def contract_of(text: str) -> Any:
     """Return the `Contract` of its JSON."""
     return import_module("fastfeat.quality.contract").Contract.from_json(text)
+
+
+def set_fields(value: Any, state: Sequence[Any]) -> None:
+    """Set the fields of a dataclass with slots from its pickle: its `__setstate__`.
+
+    Such a pickle holds values by position. New fields stand after older ones and have a default,
+    which they take from a pickle of an earlier version.
+    """
+    for number, field in enumerate(fields(value)):
+        if number < len(state):
+            one = state[number]
+        else:
+            one = field.default if field.default_factory is MISSING else field.default_factory()
+        object.__setattr__(value, field.name, one)  # the dataclass may be frozen
 
 
 def moved_from(module: str) -> Callable[[str], Any]:

@@ -14,6 +14,7 @@ import gc
 import hashlib
 import os
 import random
+import signal
 from collections import defaultdict
 from collections.abc import Generator, Iterable
 from pathlib import Path
@@ -48,6 +49,11 @@ settings.load_profile(PROFILE)
 
 # Where a machine is busy, any test may compile for longer than a second, which is told on stderr.
 os.environ.setdefault("FASTFEAT_PROGRESS", "0")
+
+# A shell starts a command in the background with SIGINT ignored. Programs of tests would inherit
+# that, and some are sent a Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SEED = "FASTFEAT_TEST_SEED"
 OF_LIBRARIES = {"full": "integrations", "engines": "engines"}

@@ -26,9 +26,9 @@ from fastfeat.ir.scope import is_over_window
 from fastfeat.scalars.value import InputSlot
 from fastfeat.steps.keys import cpu_group_states, cpu_learner
 from fastfeat.steps.keys.cpu_group_states import learn_groups
-from fastfeat.steps.keys.cpu_learner import count_keys
+from fastfeat.steps.keys.cpu_learner import count_distinct, count_keys
 from fastfeat.steps.keys.cpu_vocabulary import literal_codes
-from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
+from fastfeat.steps.keys.tasks import DistinctTask, GroupsTask, KeysTask
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import StepTask
 from fastfeat.steps.targets import cpu_states, cpu_time_folds
@@ -104,6 +104,7 @@ BACKEND = Backend(
         LearnTask: learn,
         StepTask: run_step,
         KeysTask: count_keys,
+        DistinctTask: count_distinct,
         GroupsTask: learn_groups,
         TargetTask: learn_target,
         TimesTask: learn_times,

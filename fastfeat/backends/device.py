@@ -22,8 +22,8 @@ from fastfeat.engine.tasks import LearnTask, RowTask, Task
 from fastfeat.ir.node import Call
 from fastfeat.ir.scope import OVER, is_over_window
 from fastfeat.steps.keys.gpu.groups import learn_groups
-from fastfeat.steps.keys.gpu.vocabulary import count_keys
-from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
+from fastfeat.steps.keys.gpu.vocabulary import count_distinct, count_keys
+from fastfeat.steps.keys.tasks import DistinctTask, GroupsTask, KeysTask
 from fastfeat.steps.on_device import DeviceKernel, argument_in_host
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import StepTask
@@ -90,6 +90,7 @@ FUNCTIONS: Mapping[type[Task[Any]], Callable[[Runtime, Any], Any]] = {
     LearnTask: learn,
     StepTask: run_step,
     KeysTask: count_keys,
+    DistinctTask: count_distinct,
     GroupsTask: learn_groups,
     TargetTask: learn_target,
     TimesTask: learn_times,

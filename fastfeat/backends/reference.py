@@ -10,7 +10,14 @@ from fastfeat.engine.reference.run import column_of_values, compute, learn
 from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.io.columns.lists import list_array_of
 from fastfeat.io.columns.strings import contents_of
-from fastfeat.steps.keys.tasks import GroupsTask, KeysTask, count_keys, learn_groups
+from fastfeat.steps.keys.tasks import (
+    DistinctTask,
+    GroupsTask,
+    KeysTask,
+    count_distinct,
+    count_keys,
+    learn_groups,
+)
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import Argument, StepTask
 from fastfeat.steps.targets.tasks import TargetTask, learn_target
@@ -45,6 +52,7 @@ BACKEND = Backend(
         LearnTask: learn,
         StepTask: run_step,
         KeysTask: count_keys,
+        DistinctTask: count_distinct,
         GroupsTask: learn_groups,
         TargetTask: learn_target,
         TimesTask: learn_times,

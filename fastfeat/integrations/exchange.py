@@ -22,7 +22,8 @@ from fastfeat.engine.cpu.threads import using_threads
 from fastfeat.errors import HistoryMissing, InvalidPlan, warn
 from fastfeat.io.arrow import Schema, Table, call, pa, schema_with
 from fastfeat.io.columns.foreign import in_types
-from fastfeat.ir.node import postorder
+from fastfeat.io.columns.types import schema_of
+from fastfeat.ir.node import Column, postorder
 from fastfeat.ir.scope import is_over_window, window_nodes
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.plan.run.entities import SHARE, keys_in_common, share_plan
@@ -30,6 +31,7 @@ from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import is_batch, naming_history
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
+from fastfeat.plan.run.row_identity import type_of_id
 
 _ROW_BITS = 40
 """Of a number: below them stands the row in its part, above them the part."""
@@ -136,6 +138,22 @@ def exchange_of_fitted(
     keys = keys_in_common([node for node in nodes if is_over_window(node)])
     shares = share_plan(keys, n_shares, record.inputs, record.tables, record.zones, {})
     return _exchange(shares, tables, rows, history, n_shares)
+
+
+def exchange_of_ids(row_id: str, rows: Schema, n_shares: int) -> Exchange:
+    """Return the exchange of rows by their id, so that those of one id meet.
+
+    Args:
+        row_id: the column of the ids.
+        rows: the schema of what is read of them, with that column.
+        n_shares: how many shares there are.
+
+    Raises:
+        TypeMismatch: values of the column are no ids.
+    """
+    types = {row_id: type_of_id(row_id, schema_of(rows))}
+    shares = share_plan([Column(row_id)], n_shares, types, {}, {}, {})
+    return _exchange(shares, None, rows, None, n_shares)
 
 
 def _exchange(

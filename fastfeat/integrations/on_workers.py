@@ -166,7 +166,7 @@ def _state_in(learning: Learning[FittedPlan], found: Table) -> State:
         return learning.partial(learning.record.empty, range(0))
     failed = _first_error(found)
     if failed is not None:
-        raise _told(failed.column("error")[0].as_py())
+        raise error_of_text(failed.column("error")[0].as_py())
     return learning.state_of_bytes(found.column("state")[0].as_py())
 
 
@@ -176,8 +176,7 @@ def _states(contents: list[bytes]) -> Table:
 
 def _error(error: FastfeatError) -> Table:
     """Return a table of an error in place of a state."""
-    told = json.dumps({"kind": type(error).__name__, "text": str(error)})
-    return pa.table({"state": [None], "error": [told]}, STATES)
+    return pa.table({"state": [None], "error": [text_of_error(error)]}, STATES)
 
 
 def _first_error(table: Table) -> Table | None:
@@ -188,7 +187,12 @@ def _first_error(table: Table) -> Table | None:
     return None
 
 
-def _told(text: str) -> FastfeatError:
+def text_of_error(error: FastfeatError) -> str:
+    """Return an error as a worker tells it, for `error_of_text`."""
+    return json.dumps({"kind": type(error).__name__, "text": str(error)})
+
+
+def error_of_text(text: str) -> FastfeatError:
     """Return the error that a worker has told."""
     told = json.loads(text)
     kind = getattr(errors, told["kind"], InvalidData)

@@ -42,6 +42,13 @@ from fastfeat.integrations.exchange import (
     past_of_data,
     sent_rows,
 )
+from fastfeat.integrations.ids_on_workers import (
+    IdCheck,
+    counts_of_share,
+    id_check,
+    ids_read,
+    tell_repeats,
+)
 from fastfeat.integrations.library import library
 from fastfeat.integrations.on_workers import (
     STATES,
@@ -88,6 +95,7 @@ def fit(
     contract: Contract | None = None,
     stable: FittedPlan | None = None,
     profile: Profiled = False,
+    check_ids: bool = False,
 ) -> FittedPlan:
     """Return the plan fitted on all rows of a dataset: bit for bit that of `Plan.fit`.
 
@@ -106,20 +114,31 @@ def fit(
         profile: as in `Plan.fit`; with one, two more passes. Edges and categories come from the
             rows with the least hashes of their content, since rows have no numbers. Of features of
             windows it has counts where windows are learnt from, and by `fit_transform`.
+        check_ids: whether rows of one `row_id` are looked for, for which the columns that the plan
+            reads are exchanged once more, by the id.
 
     Raises:
         ContractBroken: rows break a rule of `contract` that does not only warn.
+        InvalidData: with `check_ids`, a row without an id, or rows of one id that differ, or that
+            windows see.
         InvalidPlan: folds are made of the number of a row, which a dataset has not; windows that
             are learnt from see entities that have no key in common, or the label looks ahead.
         TypeMismatch: it is no dataset, or a column has no Arrow type.
         FastfeatError: as `Plan.fit`. Of rows that fail one is told, not always the first.
 
     Warns:
-        FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`.
+        FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`; `RowsRepeated` with `check_ids`.
     """
     kept = held(contract, lambda rules: _checked(rules, dataset, history, tables))
     learnt = _learnt(
-        plan, dataset, history, tables, features=False, stable=stable, profile=profile
+        plan,
+        dataset,
+        history,
+        tables,
+        features=False,
+        stable=stable,
+        profile=profile,
+        check_ids=check_ids,
     )[0]
     return with_contract(learnt.finish(), kept)
 
@@ -212,6 +231,7 @@ def fit_transform(
     contract: Contract | None = None,
     stable: FittedPlan | None = None,
     profile: Profiled = False,
+    check_ids: bool = False,
 ) -> tuple[FittedPlan, Any]:
     """Return the fitted plan, and the features of the rows as a dataset: out of fold.
 
@@ -224,6 +244,7 @@ def fit_transform(
         contract: as in `fit`.
         stable: as in `Plan.fit`.
         profile: as in `fit`.
+        check_ids: as in `fit`.
 
     Returns:
         The plan, and a dataset as of `transform`, in which the encodings of a row have learnt from
@@ -238,7 +259,14 @@ def fit_transform(
     columns = columns_read(plan, _schema_of(dataset), label=label)
     kept = held(contract, lambda rules: _checked(rules, dataset, history, tables))
     learning, shares = _learnt(
-        plan, dataset, history, tables, features=True, stable=stable, profile=profile
+        plan,
+        dataset,
+        history,
+        tables,
+        features=True,
+        stable=stable,
+        profile=profile,
+        check_ids=check_ids,
     )
     given = training_of(learning, plan, label=label)
     fitted = with_contract(learning.finish(), kept)
@@ -290,11 +318,14 @@ def _learnt(
     features: bool,
     stable: FittedPlan | None = None,
     profile: Profiled = False,
+    check_ids: bool = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
     """Return the learning after passes over a dataset, and its rows where they were exchanged."""
     schema = _schema_of(dataset)
     options: Any = {"stable": stable, "profile": profile}
     learning, is_exchanged = begun(plan, schema, tables, features=features, **options)
+    if check_ids:
+        _look_for_repeats(plan, dataset, schema)
     if not is_exchanged:
 
         def state_of_all(learning: Learning[FittedPlan]) -> Table:
@@ -317,6 +348,18 @@ def _learnt(
         return _merged_on_workers(content, states)
 
     return learn(learning, state_of_shares), shares
+
+
+def _look_for_repeats(plan: Plan, dataset: Any, schema: Schema) -> None:
+    """Warn of rows of one id, or raise, where the rows have ids."""
+    rows = ids_read(plan, schema)
+    if rows is None:
+        return
+    blocks = _blocks_of(dataset, rows, None)
+    check = id_check(plan, rows, blocks.n_shares)
+    given, counts_of = _ray.put(check), _ray.remote(_counts_of_share)
+    shares = _exchanged(blocks, check.exchange)
+    tell_repeats(check, _ray.get([counts_of.remote([given], share) for share in shares]))
 
 
 class _Blocks(NamedTuple):
@@ -449,6 +492,11 @@ def _state_of_block(block: Table, content: Any) -> Table:
 def _state_of_share(refs: list[Any], share: Table) -> Table:
     content, exchange = refs
     return state_of_part(_learning_in(content), [in_order(_exchange_in(exchange), [share])])
+
+
+def _counts_of_share(refs: list[Any], share: Table) -> Table:
+    check: IdCheck = _ray.get(refs[0])
+    return counts_of_share(check, in_order(check.exchange, [share]))
 
 
 def _merged(content: list[Any], *states: Table) -> Table:

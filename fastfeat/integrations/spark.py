@@ -43,6 +43,7 @@ from fastfeat.integrations.exchange import (
     history_schema,
     past_of_data,
 )
+from fastfeat.integrations.ids_on_workers import COUNTS, id_check, ids_read, tell_repeats
 from fastfeat.integrations.library import library
 from fastfeat.integrations.on_workers import (
     STATES,
@@ -58,6 +59,7 @@ from fastfeat.integrations.on_workers import (
 )
 from fastfeat.integrations.spark_tasks import (
     PIECES,
+    CountsOfPart,
     FeaturesOfPart,
     Merge,
     Sent,
@@ -102,6 +104,7 @@ def fit(
     contract: Contract | None = None,
     stable: FittedPlan | None = None,
     profile: Profiled = False,
+    check_ids: bool = False,
 ) -> FittedPlan:
     """Return the plan fitted on all rows of a DataFrame: bit for bit that of `Plan.fit`.
 
@@ -122,9 +125,13 @@ def fit(
         profile: as in `Plan.fit`; with one, two more passes. Edges and categories come from the
             rows with the least hashes of their content, since rows have no numbers. Of features of
             windows it has counts where windows are learnt from, and by `fit_transform`.
+        check_ids: whether rows of one `row_id` are looked for, for which the columns that the plan
+            reads are exchanged once more, by the id.
 
     Raises:
         ContractBroken: rows break a rule of `contract` that does not only warn.
+        InvalidData: with `check_ids`, a row without an id, or rows of one id that differ, or that
+            windows see.
         InvalidPlan: folds are made of the number of a row, which a DataFrame has not; windows that
             are learnt from see entities that have no key in common, or the label looks ahead.
         TypeMismatch: it is no DataFrame.
@@ -132,11 +139,18 @@ def fit(
         FastfeatError: as `Plan.fit`. Of rows that fail one is told, not always the first.
 
     Warns:
-        FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`.
+        FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`; `RowsRepeated` with `check_ids`.
     """
     kept = held(contract, lambda rules: _checked(rules, frame, history, tables))
     learning, shares = _learnt(
-        plan, frame, history, tables, features=False, stable=stable, profile=profile
+        plan,
+        frame,
+        history,
+        tables,
+        features=False,
+        stable=stable,
+        profile=profile,
+        check_ids=check_ids,
     )
     if shares is not None:
         _given_up(shares.frame)
@@ -233,6 +247,7 @@ def fit_transform(
     contract: Contract | None = None,
     stable: FittedPlan | None = None,
     profile: Profiled = False,
+    check_ids: bool = False,
 ) -> tuple[FittedPlan, Any]:
     """Return the fitted plan, and the features of the rows as a DataFrame: out of fold.
 
@@ -246,6 +261,7 @@ def fit_transform(
         contract: as in `fit`.
         stable: as in `Plan.fit`.
         profile: as in `fit`.
+        check_ids: as in `fit`.
 
     Returns:
         The plan, and a DataFrame as of `transform`, in which the encodings of a row have learnt
@@ -261,7 +277,14 @@ def fit_transform(
     columns = columns_read(plan, schema, label=label)
     kept = held(contract, lambda rules: _checked(rules, frame, history, tables))
     learning, shares = _learnt(
-        plan, frame, history, tables, features=True, stable=stable, profile=profile
+        plan,
+        frame,
+        history,
+        tables,
+        features=True,
+        stable=stable,
+        profile=profile,
+        check_ids=check_ids,
     )
     given = training_of(learning, plan, label=label)
     fitted = with_contract(learning.finish(), kept)
@@ -321,12 +344,15 @@ def _learnt(
     features: bool,
     stable: FittedPlan | None = None,
     profile: Profiled = False,
+    check_ids: bool = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
     """Return the learning after passes over a frame, and its rows where they were exchanged."""
     schema, n_slots = _schema_of(frame), _n_slots(frame.sparkSession)
     in_spark = _in_spark(PIECES)
     options: Any = {"stable": stable, "profile": profile}
     learning, is_exchanged = begun(plan, schema, tables, features=features, **options)
+    if check_ids:
+        _look_for_repeats(plan, frame, schema)
     shares: _Shares | None = None
     if is_exchanged:
         rows = schema_with(schema, columns_learnt_from(plan, schema))
@@ -359,6 +385,17 @@ def _learnt(
         raise
 
 
+def _look_for_repeats(plan: Plan, frame: Any, schema: Schema) -> None:
+    """Warn of rows of one id, or raise, where the rows have ids."""
+    rows = ids_read(plan, schema)
+    if rows is None:
+        return
+    check = id_check(plan, rows, _n_shares(frame.sparkSession))
+    shares = _exchanged(frame, None, check.exchange)
+    found = _rows_of(shares.mapInArrow(CountsOfPart(check), _in_spark(COUNTS)))
+    tell_repeats(check, [pa.Table.from_pylist([row.asDict() for row in found], COUNTS)])
+
+
 def _earlier(plan: Plan, frame: Any, history: Any, *, training: bool) -> tuple[Any, Schema] | None:
     """Return a history as a frame, and the schema of what is read of it; None without one."""
     if history is None or is_batch(history):
@@ -384,13 +421,19 @@ def _n_shares(session: Any) -> int:
 
 
 def _collected(states: Any) -> Table:
-    """Return the state that executors have merged.
+    """Return the state that executors have merged; see `_rows_of`."""
+    found = list(whole(_rows_of(states)))
+    return found[0] if found else STATES.empty_table()
+
+
+def _rows_of(frame: Any) -> list[Any]:
+    """Return the few rows of a frame that executors compute.
 
     Raises:
         BackendUnavailable: they cannot import fastfeat.
     """
     try:
-        rows = states.collect()
+        return frame.collect()
     except Exception as error:  # the kinds of Spark differ by how it is connected
         if _ANOTHER_PYTHON.search(str(error)):
             raise BackendUnavailable(
@@ -399,8 +442,6 @@ def _collected(states: Any) -> Table:
                 "Python that has it, such as sys.executable"
             ) from error
         raise
-    found = list(whole(rows))
-    return found[0] if found else STATES.empty_table()
 
 
 def _features(

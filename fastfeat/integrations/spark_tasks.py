@@ -13,6 +13,7 @@ from typing import Any
 
 from fastfeat.api.learning import Learning
 from fastfeat.integrations.exchange import Exchange, Rows, in_order, sent_rows
+from fastfeat.integrations.ids_on_workers import IdCheck, counts_of_share
 from fastfeat.integrations.library import library
 from fastfeat.integrations.on_workers import (
     STATES,
@@ -95,6 +96,22 @@ class StateOfPart:
         """Yield the pieces of one state, or an error; none where there are no rows."""
         found = state_of_part(_learning_in(self.learning), _parts(batches, self.given))
         yield from _in_pieces(found, self.most_bytes)
+
+
+@dataclass(frozen=True)
+class CountsOfPart:
+    """How many rows of a partition have the id of another, and how many there are.
+
+    Args:
+        check: what is looked for.
+    """
+
+    check: IdCheck
+
+    def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Yield the counts of the rows, or an error."""
+        for share in _parts(batches, self.check.exchange):
+            yield from counts_of_share(self.check, share).to_batches()
 
 
 @dataclass(frozen=True)

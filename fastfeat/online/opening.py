@@ -68,7 +68,7 @@ def _keep_changes(state: State, journal: Journal) -> None:
 def archiving_of(
     archive: str | os.PathLike[str] | None, keep_audit: str | None
 ) -> Archiving | None:
-    """Return where segments of the past are kept, as a user says it; None where nothing is said.
+    """Return the folder of a state's segments and how long they are kept; None without an option.
 
     Raises:
         InvalidPlan, TypeMismatch: `keep_audit` is no duration, or `archive` no path.

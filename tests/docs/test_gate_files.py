@@ -37,7 +37,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     contract = ff.Contract({"dep_delay: range": col("dep_delay") < 1000})
     (folder / "contract.json").write_text(contract.to_json())
     plan = ff.Plan({"delay": col("dep_delay").standard_scale()})
-    plan.fit(rows).save(folder / "flights.fastfeat")
+    plan.fit(rows, profile=True).save(folder / "flights.fastfeat")
     for name in ("new", "sample"):
         pq.write_table(rows, folder / "data" / f"{name}.parquet")
     shutil.copy(FOLDER / "gates.toml", folder)

@@ -133,12 +133,14 @@ def _check_exact(
         if wrong.any():
             row = at + int(np.argmax(wrong))
             shown = _shown(column, row, first_row)
-            if pa.types.is_decimal(column.type) and dtype == INT64:
-                raise InvalidData(f"{column_text(name)}: {shown} {_NO_INT64}")
+            given = known_type(column.type)
+            advice = (
+                _WHOLE_DECIMALS  # an int64 itself is always exact
+                if given == dtype == INT64
+                else f", which fit saw (got {given}). Cast the column yourself, or fit again"
+            )
             raise InvalidData(
-                f"{column_text(name)}: {shown} is not exactly a value of type "
-                f"{dtype}, which fit saw (got {known_type(column.type)}). "
-                "Cast the column yourself, or fit again"
+                f"{column_text(name)}: {shown} is not exactly a value of type {dtype}{advice}"
             )
         at += len(piece.values)
 
@@ -200,10 +202,9 @@ def _scalar_text(scalar: Any) -> str:
         return str(scalar.value)
 
 
-_NO_INT64 = (
-    "is not a value of int64, as which decimals without digits after the point are read. Cast the "
-    "column before: ids to text, column.cast(pyarrow.string()), and amounts to "
-    "pyarrow.float64(), which rounds"
+_WHOLE_DECIMALS = (
+    ". Decimals without digits after the point are read as int64. Cast the column before: ids to "
+    "text, column.cast(pyarrow.string()), and amounts to pyarrow.float64(), which rounds"
 )
 _ALWAYS_CONVERTED = frozenset({"float16", "decimal", "null"})
 _LONGEST = 60

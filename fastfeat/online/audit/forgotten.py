@@ -31,12 +31,12 @@ from fastfeat.plan.keep.artifact import fitted_of_bytes
 from fastfeat.plan.run.fitted import Fitted
 
 WITHOUT = b"without"
-"""What stands before the seal of a change that is not computed again, and in that of a base."""
+"""The prefix of the seal of a change that is not computed again, and a part of a base's."""
 Flags = NDArray[np.bool_]
 
 
 def seal_of_entry(key: bytes, link: bytes, entry: Entry) -> bytes:
-    """Return what is noted of a change that is not computed again.
+    """Return the seal of a change that is not computed again.
 
     Args:
         key: of the audit.
@@ -55,7 +55,7 @@ def rewritten(
     Args:
         key: of the audit.
         sources: the files, and the changes in each.
-        forgotten: what was.
+        forgotten: the values to leave out.
 
     Raises:
         StateError: a file is missing or altered.
@@ -83,7 +83,7 @@ def _rows_of(follower: Follower) -> Iterator[tuple[str | None, Table]]:
 
 
 class _Gone:
-    """What was forgotten: values of columns, and the ids of all rows that ever had one."""
+    """The values that were forgotten, and the ids of all rows that ever had one."""
 
     def __init__(self, forgotten: Sequence[Forgotten]) -> None:
         self._forgotten = forgotten

@@ -102,7 +102,7 @@ class Differs(Exception):
 
 
 class _Refused(Exception):
-    """What a change that is only looked at gave is known."""
+    """Raised to end a change that is only looked at, after its results are kept."""
 
 
 class _Entries:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from fastfeat import pickles
 from fastfeat.errors import InvalidPlan, StateError, TypeMismatch, counted, shortened
 from fastfeat.online.audit.chain import (
     BEGIN,
@@ -103,13 +104,13 @@ class Replay:
         n_rows: how many rows they have.
         head: the last link that fits: noted elsewhere, it is what `head=` takes.
         difference: the first one; None where there is none.
+        served: what was written to the file of features; None for none.
         not_covered: the changes that can no longer be done again: with those that were, all that
             the state ever had.
         noted: what is known of the link that `head=` names: "known and verified", "known, no longer
             recomputable" or "unknown: rewritten"; None without `head=`, and after a difference.
         noted_since_ns: of "known, no longer recomputable" since when, in nanoseconds since 1970;
             None where an earlier version did not note it.
-        served: what was written to the file of features; None for none.
         is_withheld: whether there is no such file because it would lack rows; see `partial=`.
     """
 
@@ -117,11 +118,12 @@ class Replay:
     n_rows: int
     head: bytes
     difference: Difference | None
+    served: ServedCounts | None = None
     not_covered: NotCovered = NotCovered()
     noted: Noted | None = None
     noted_since_ns: int | None = None
-    served: ServedCounts | None = None
     is_withheld: bool = False
+    __setstate__ = pickles.set_fields
 
     @property
     def ok(self) -> bool:
@@ -135,7 +137,7 @@ class Replay:
 
     @property
     def withheld_text(self) -> str:
-        """Why there is no file of what was served, and what to do but for the option's name."""
+        """The error of `to=` where rows are not covered; the caller adds the option to write."""
         return (
             f"what was served would lack {self.not_covered}. Nothing was written. To write the "
             "rows that are there"
@@ -143,7 +145,7 @@ class Replay:
 
     @property
     def noted_text(self) -> str:
-        """What is known of the link that was noted elsewhere, as text; "" where nothing is."""
+        """The standing of the link that was noted elsewhere, as text; "" without such a link."""
         since = "" if self.noted_since_ns is None else f" since {moment_text(self.noted_since_ns)}"
         return f"{self.noted or ''}{since}"
 
@@ -264,7 +266,7 @@ class _Walk:
                 noted = UNKNOWN
         again = self.again
         done = (0, 0, BEGIN) if again is None else (again.n_changes, again.n_rows, again.chain.head)
-        return Replay(*done, difference, self.not_covered, noted, since)
+        return Replay(*done, difference, None, self.not_covered, noted, since)
 
     def _past(self) -> list[Past]:
         """Return the changes before the file, after doing those again that its archive has."""
@@ -396,10 +398,10 @@ class _Walk:
         self.again.pass_over(written)
 
     def _known(self, past: list[Past], link: bytes) -> tuple[Noted, int | None]:
-        """Return what is known of the link that was noted, and since when.
+        """Return the standing of the link that was noted, and since when it is not recomputable.
 
         Raises:
-            Differs: nothing is.
+            Differs: the link is unknown.
         """
         if self.is_met:
             return VERIFIED, None

@@ -33,7 +33,7 @@ def at(point: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Archiving:
-    """Where a state keeps its segments, and how long.
+    """The folder in which a state keeps its segments, and how long it keeps them.
 
     Args:
         folder: of the files; "" for one beside the state, named after it.
@@ -68,14 +68,14 @@ class Archived:
 
     @property
     def facts(self) -> bytes:
-        """What the seal is of."""
+        """The bytes that are sealed: all fields but the seal."""
         told = [self.file, self.digest.hex(), self.sealed_ns, self.lost_ns]
         return json.dumps(told).encode()
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveChange:
-    """What becomes of segments with a base.
+    """The segments that a new base adds, replaces or drops.
 
     Args:
         new: the segment of the changes that the base replaces; None for none.
@@ -119,7 +119,7 @@ class Forgotten:
 
 
 def read_archiving(connection: sqlite3.Connection) -> Archiving | None:
-    """Return where a state keeps its segments; None where it keeps none."""
+    """Return the archive that a state file names; None if it keeps no segments."""
     if not _has_archive(connection):
         return None
     found = connection.execute("SELECT folder, keep_ns FROM archive").fetchone()
@@ -131,13 +131,13 @@ def read_archiving(connection: sqlite3.Connection) -> Archiving | None:
 
 
 def put_archiving(connection: sqlite3.Connection, archiving: Archiving) -> None:
-    """Write where a state keeps its segments."""
+    """Write the archive of a state into its file."""
     values = (archiving.folder, archiving.keep_ns)
     connection.execute("INSERT OR REPLACE INTO archive VALUES (1, ?, ?)", values)
 
 
 def read_archived(connection: sqlite3.Connection) -> dict[int, Archived]:
-    """Return the segments of a state, by the number of their past, counted from 1."""
+    """Return the segments of a state by number, counted from 1."""
     if not _has_archive(connection):
         return {}
     found = connection.execute("SELECT past, facts, seal FROM archived ORDER BY past").fetchall()
@@ -145,14 +145,14 @@ def read_archived(connection: sqlite3.Connection) -> dict[int, Archived]:
 
 
 def put_archived(connection: sqlite3.Connection, segments: Mapping[int, Archived]) -> None:
-    """Write what the state names of segments."""
+    """Write the rows that name segments into the state file."""
     for past, one in segments.items():
         values = (past, one.facts, one.seal)
         connection.execute("INSERT OR REPLACE INTO archived VALUES (?, ?, ?)", values)
 
 
 def read_forgotten(connection: sqlite3.Connection, base: int) -> list[Forgotten]:
-    """Return what entries after a base have forgotten."""
+    """Return the values that changes after a base have forgotten."""
     query = "SELECT head, rows FROM segments WHERE seq > ? AND kind = 'forget' ORDER BY seq"
     return [
         Forgotten(json.loads(head)["name"], table_of(rows))
@@ -166,16 +166,35 @@ def new_name(state: Path, owner: str, past: Past) -> str:
     return f"{state.name}.{owner}.{changes}.{os.urandom(4).hex()}{SUFFIX}"
 
 
-def remove_others(folder: Path, state: Path, owner: str, named: Iterable[str]) -> None:
-    """Remove the segments of a state that it does not name, also those half written."""
+def remove_others(folder: Path, state: Path, owner: str, named: Iterable[str]) -> bool:
+    """Remove the segments of a state that it does not name, also those half written.
+
+    Returns:
+        Whether none of them is left.
+    """
     known, begin = set(named), f"{state.name}.{owner}."
     try:
         there = list(folder.iterdir())
+    except FileNotFoundError:
+        return True
     except OSError:
-        return
-    for file in there:
-        if file.name.startswith(begin) and SUFFIX in file.name and file.name not in known:
+        return False
+    return remove(
+        file
+        for file in there
+        if file.name.startswith(begin) and SUFFIX in file.name and file.name not in known
+    )
+
+
+def remove(files: Iterable[Path]) -> bool:
+    """Remove files; return whether none of them is left: the system may keep one."""
+    is_gone = True
+    for file in files:
+        try:
             file.unlink(missing_ok=True)
+        except OSError:
+            is_gone = False
+    return is_gone
 
 
 def _has_archive(connection: sqlite3.Connection) -> bool:

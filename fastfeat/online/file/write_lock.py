@@ -60,7 +60,7 @@ class WriteLock:
 
 
 def noted_commit(path: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """Return what `WriteLock.noted` would, beside whoever has the lock."""
+    """Return the numbers of `WriteLock.noted`, read without the lock."""
     try:
         found = _NOTE.fullmatch(Path(f"{path}-lock").read_bytes()[:128])
     except OSError:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_fold_by_number, is_target
-from fastfeat.backends import Backend
+from fastfeat.backends import Backend, run_task
+from fastfeat.dtypes import INT32
 from fastfeat.errors import (
     FoldsLeak,
     FoldsSplitEntities,
@@ -25,6 +26,7 @@ from fastfeat.errors import (
 from fastfeat.expr import Expr, col
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import Flags
+from fastfeat.io.device import DeviceArray
 from fastfeat.ir.node import Aggregate, Call, Column, Node, fold, params_of
 from fastfeat.ir.scope import order_of, query_of, row_order, window_nodes, window_of
 from fastfeat.ir.show import show
@@ -33,10 +35,12 @@ from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.late_columns import Late
 from fastfeat.plan.fit.folds import Split
+from fastfeat.plan.lower.codes import n_codes
 from fastfeat.plan.run.batch import Batch
-from fastfeat.plan.run.inputs import column_in_host, used_schema
+from fastfeat.plan.run.inputs import used_schema
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import times_in_ticks, values_of
+from fastfeat.steps.keys.tasks import GroupsTask
 
 
 def warn_split(
@@ -219,7 +223,7 @@ many folds there are."""
 
 
 def sizes_of_folds(batch: Batch, columns: Iterable[Node]) -> FoldSizes:
-    """Return the sizes of the folds of rows.
+    """Return the sizes of the folds of rows; those on a device are counted there.
 
     Args:
         batch: the training rows, of which fit has learnt.
@@ -228,11 +232,20 @@ def sizes_of_folds(batch: Batch, columns: Iterable[Node]) -> FoldSizes:
     found: dict[Node, NDArray[np.int64] | int] = {}
     for folds in columns:
         n_folds = n_large_folds(folds, batch.n_rows)
-        known = n_folds is not None
-        found[folds] = (
-            n_folds if known else sizes_in(column_in_host(batch.made[folds], batch.backend))
-        )
+        found[folds] = _sizes(batch, folds) if n_folds is None else n_folds
     return found
+
+
+def _sizes(batch: Batch, folds: Node) -> NDArray[np.int64]:
+    """Return the number of rows of each fold, shape (n_folds,)."""
+    column = batch.made[folds]
+    if not isinstance(column, DeviceArray):
+        return sizes_in(column)
+    assert isinstance(folds, Call)
+    n_folds = dict(folds.params).get("n_folds") or n_codes(folds, batch.learnt)
+    task = GroupsTask([("count", ())], column, INT32, column, n_folds)
+    (counts,) = run_task(batch.backend, task)
+    return counts.values
 
 
 def n_large_folds(folds: Node, n_rows: int) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastfeat.aggregates import is_fold_by_number
+from fastfeat.backends import Backend
 from fastfeat.errors import (
     FastfeatError,
     GivenWarnings,
@@ -51,12 +52,13 @@ _TELLS = 0.9
 """Of the different rows, those that half of the columns tells apart where twins are no chance."""
 
 
-def warn_of_ids(plan: Declaration, table: Any, told: GivenWarnings) -> None:
+def warn_of_ids(plan: Declaration, table: Any, backend: Backend, told: GivenWarnings) -> None:
     """Warn of rows of the data that have the `row_id` of an earlier one.
 
     Args:
         plan: what is fitted; where windows see the rows, ids that repeat have raised an error.
-        table: the rows. Ids in the memory of a device are not looked at.
+        table: the rows.
+        backend: computes on the device that some of them are on.
         told: the warnings that came.
 
     Raises:
@@ -64,13 +66,13 @@ def warn_of_ids(plan: Declaration, table: Any, told: GivenWarnings) -> None:
         TypeMismatch: a column that is no id.
     """
     row_id = plan.row_id
-    if row_id is None or plan.history_columns or _is_on_device(table):
+    if row_id is None or plan.history_columns:
         return
     if row_id not in table.column_names:
         return
     read = dict.fromkeys((*plan.columns, *plan.label_sources))
     columns = [name for name in read if name in table.column_names]
-    n_repeats, row = check_alike(row_id, table, columns)
+    n_repeats, row = check_alike(row_id, table, columns, backend=backend)
     if n_repeats:
         warn_of_repeats(row_id, n_repeats, table.num_rows, row, told)
 
@@ -111,14 +113,15 @@ def warn_of_ids_in_passes(
         for file in writer.ended():
             table, numbers = share_in(file)
             found, row = check_alike(row_id, table, columns, numbers)
-            first = row if found and not 0 <= first <= row else first
+            if row is not None and found:
+                first = row if first < 0 else min(first, row)
             n_repeats += found
     if n_repeats:
         warn_of_repeats(row_id, n_repeats, n_rows, first, told)
 
 
 def warn_of_repeats(
-    row_id: str, n_repeats: int, n_rows: int, row: int, told: GivenWarnings
+    row_id: str, n_repeats: int, n_rows: int, row: int | None, told: GivenWarnings
 ) -> None:
     """Warn of rows that have the id of an earlier one.
 
@@ -126,11 +129,12 @@ def warn_of_repeats(
         row_id: the column of the id.
         n_repeats: how many there are.
         n_rows: how many rows the data has.
-        row: the number of the first of them.
+        row: the number of the first of them; None where it is not known.
         told: the warnings that came.
     """
+    first = "" if row is None else f", first row {row},"
     warn(
-        f"data: {n_repeats:,} of {counted(n_rows, 'row')}, first row {row}, have the {row_id!r} of "
+        f"data: {n_repeats:,} of {counted(n_rows, 'row')}{first} have the {row_id!r} of "
         "an earlier row, and equal it in all columns that the plan reads. By row_id= they are one "
         "row: folds keep them together, and each counts in what fit learns",
         RowsRepeated,
@@ -205,10 +209,6 @@ def _share_of_twins(table: Any, data: Any, rows: Rows | None) -> float | None:
     if not found or not _are_told_apart(found, most_alike):
         return None
     return min(n_repeats * pairs / n_rows, 1.0)
-
-
-def _is_on_device(table: Any) -> bool:
-    return isinstance(table, DeviceTable) and bool(table.on_device())
 
 
 def _sampled(n_rows: int, most: int) -> Rows:

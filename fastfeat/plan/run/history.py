@@ -133,8 +133,8 @@ def with_past(
     """
     there = set(batch.table.column_names)
     on_device = isinstance(batch.table, DeviceTable)
-    if row_id is not None and row_id in there and columns and earlier is None and not on_device:
-        check_ids(row_id, batch.table)
+    if row_id is not None and row_id in there and columns and earlier is None:
+        check_ids(row_id, batch.table, batch.backend)
     if not columns or (earlier is None and there.issuperset(columns)):
         return batch
     if on_device and earlier is not None:

@@ -20,14 +20,15 @@ from fastfeat.io.columns.times import ticks_column, ticks_of
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.node import Aggregate, Call, Column, Node, postorder
+from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.scope import is_over_window, order_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.late_windows import takes_rows_in_order
 from fastfeat.plan.run.batch import Batch, take_rows
-from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns
 from fastfeat.plan.run.windows import past_of
+from fastfeat.steps.keys.tasks import KeysTask
 from fastfeat.steps.windows.rows import RowOrder, WindowRequest
 from fastfeat.steps.windows.tasks import WindowTask
 
@@ -246,8 +247,13 @@ def n_tied(seen: Batch, order: Call, first: int = 0) -> int:
     asked = WindowRequest("count", {}, past.times, past.dtype, moment)
     backend = backend_named("cpu") if seen.backend.is_slow else seen.backend
     (found,) = run_task(backend, WindowTask(past, [asked], 0))
-    counts = call("coalesce", column_in_host(found, seen.backend), pa.scalar(0)).to_numpy()[first:]
-    return int(np.count_nonzero(counts > 1) + np.count_nonzero(counts == 2))  # and the first ones
+    if isinstance(found, DeviceArray):
+        places = found.slice(first, seen.n_rows - first)
+        by_place = run_task(backend, KeysTask([places], [found.dtype], "key", MAX_MEMORY))
+        counts, n_rows = by_place.parts[0].to_numpy(), by_place.counts
+    else:
+        counts, n_rows = call("coalesce", found, pa.scalar(0)).to_numpy()[first:], 1
+    return int(((counts > 1) * n_rows + (counts == 2) * n_rows).sum())  # and the first ones
 
 
 def _all_differ(past: RowOrder) -> bool:

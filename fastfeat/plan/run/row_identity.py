@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.backends import Backend, run_task
 from fastfeat.dtypes import BOOL, INT64, NULL, UINT64, DType
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.io.columns.decode import decoded, has_value, plain, plain_table
 from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of
+from fastfeat.io.device import DeviceArray, DeviceTable
+from fastfeat.plan.run.inputs import column_in_host
+from fastfeat.steps.keys.tasks import DistinctTask
 
 Rows = NDArray[np.int64]
 
@@ -80,40 +85,61 @@ def identified(name: str, history: Any, data: Any) -> DistinctRows:
     return DistinctRows(own, np.append(rows, own[n_kept:]), of_data)
 
 
-def check_ids(name: str, data: Any) -> None:
+def check_ids(name: str, data: Any, backend: Backend | None = None) -> None:
     """Raise where windows would see a row of the data twice.
 
     Args:
         name: the column of the id.
-        data: a table that has it.
+        data: a table that has it. Of a device, the ids stay there unless two are equal.
+        backend: computes there; None where the data is in the host's memory.
 
     Raises:
         InvalidData: a row without an id, or two with one.
         TypeMismatch: a column that is no id.
     """
+    if isinstance(data, DeviceTable):
+        assert backend is not None
+        if _n_again_on_device(name, data, backend) == 0:
+            return
+        data = _in_host(data, [name], backend)
     ids = _ids(name, data, _id_type(name, data, data), "data")
     if not _all_differ(ids[:0], ids):
         _check_distinct(name, ids, _codes(ids))
 
 
 def check_alike(
-    name: str, data: Any, columns: Sequence[str], numbers: Rows | None = None
-) -> tuple[int, int]:
+    name: str,
+    data: Any,
+    columns: Sequence[str],
+    numbers: Rows | None = None,
+    backend: Backend | None = None,
+) -> tuple[int, int | None]:
     """Return the number of rows that have the id of an earlier row, and the first of them.
 
     Args:
         name: the column of the id.
-        data: a table that has it.
+        data: a table that has it. Of a device, rows stay there unless two of one id differ.
         columns: in which rows of one id must be equal.
         numbers: those of the rows in larger data, shape (n_rows,); None where they count from 0.
+        backend: computes on the device; None where the data is in the host's memory.
 
     Returns:
-        Two zeros where each row has an id of its own.
+        Two zeros where each row has an id of its own. No first row where the rows stayed on a
+        device, which counts them.
 
     Raises:
         InvalidData: a row without an id, or two of one id that differ.
         TypeMismatch: a column that is no id.
     """
+    if isinstance(data, DeviceTable):
+        assert backend is not None
+        others = [column for column in columns if column != name]
+        n_again = _n_again_on_device(name, data, backend)
+        if n_again == 0:
+            return 0, 0
+        if n_again is not None and _are_alike_on_device(name, data, others, n_again, backend):
+            return n_again, None
+        data = _in_host(data, [name, *others], backend)
     ids = _ids(name, data, _id_type(name, data, data), "data")
     codes = _codes_if_repeated(ids)
     if codes is None:
@@ -124,6 +150,49 @@ def check_alike(
     is_again = np.ones(len(codes), np.bool_)
     is_again[firsts] = False
     return len(codes) - len(firsts), int(numbers[np.argmax(is_again)])
+
+
+def _n_again_on_device(name: str, data: DeviceTable, backend: Backend) -> int | None:
+    """Return how many rows have the id of an earlier one; None where the host has to tell.
+
+    That is where a row has no id, or a column is no id: there the host says which.
+    """
+    n_ids = _n_distinct(data, [name], "key", backend)
+    if n_ids == data.num_rows:
+        return 0
+    if n_ids is None or n_ids != _n_distinct(data, [name], "value", backend):
+        return None
+    return data.num_rows - n_ids
+
+
+def _are_alike_on_device(
+    name: str, data: DeviceTable, columns: Sequence[str], n_again: int, backend: Backend
+) -> bool:
+    """Return whether rows of one id are equal: then a column beside it makes no more keys."""
+    n_ids = data.num_rows - n_again
+    return all(_n_distinct(data, [name, one], "value", backend) == n_ids for one in columns)
+
+
+def _n_distinct(
+    data: DeviceTable, columns: Sequence[str], missing: str, backend: Backend
+) -> int | None:
+    """Return how many distinct rows some columns have; None where one of them makes no keys."""
+    keys: list[Any] = []
+    dtypes: list[DType] = []
+    for name in columns:
+        column = data.column(name)
+        dtype = schema_of(data)[name]
+        if isinstance(dtype, UnsupportedType) or dtype.is_list or dtype == NULL:
+            return None
+        is_there = isinstance(column, DeviceArray)
+        keys.append(replace(column, name=name) if is_there else key_column(column, name, dtype))
+        dtypes.append(dtype)
+    return run_task(backend, DistinctTask(keys, dtypes, missing))
+
+
+def _in_host(data: DeviceTable, columns: Sequence[str], backend: Backend) -> Any:
+    """Return columns of a table in the host's memory, where an error of them is told."""
+    return pa.table({name: column_in_host(data.column(name), backend) for name in columns})
 
 
 def repeated_ids(name: str, data: Any) -> Rows | None:
@@ -184,7 +253,7 @@ def one_table(name: str, history: Any, data: Any) -> tuple[Any, Rows]:
 
 def _id_type(name: str, history: Any, data: Any) -> DType:
     """Return the type that ids are compared as: the data's, of numbers one that holds both."""
-    given = [_known(name, schema_of(table)[name]) for table in (data, history)]
+    given = [type_of_id(name, schema_of(table)) for table in (data, history)]
     known = [dtype for dtype in given if dtype != NULL]
     if not known:
         return INT64
@@ -196,7 +265,13 @@ def _id_type(name: str, history: Any, data: Any) -> DType:
     return INT64 if is_whole or known[0].name == "decimal" else known[0]
 
 
-def _known(name: str, dtype: DType | UnsupportedType) -> DType:
+def type_of_id(name: str, types: Mapping[str, DType | UnsupportedType]) -> DType:
+    """Return the type of a column of ids.
+
+    Raises:
+        TypeMismatch: values of it are no ids.
+    """
+    dtype = types[name]
     if isinstance(dtype, UnsupportedType) or dtype.is_list:
         raise TypeMismatch(
             f"row_id={name!r}: an id is text, bytes, a number, a date or a time, got {dtype}. "

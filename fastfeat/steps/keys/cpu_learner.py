@@ -52,7 +52,7 @@ from fastfeat.steps.keys.cpu_open_keys import (
 )
 from fastfeat.steps.keys.cpu_sorted_runs import in_order_on_disk
 from fastfeat.steps.keys.cpu_spilled import Weighted
-from fastfeat.steps.keys.tasks import KeysTask
+from fastfeat.steps.keys.tasks import DistinctTask, KeysTask
 
 _RUN = "vocabulary"
 _MOST_WAITING = 4
@@ -99,6 +99,12 @@ def count_keys(task: KeysTask) -> KeyCounts:
     state = start(spec, None)
     add(state, columns, range(len(task.columns[0])))
     return finished(state).values[0]
+
+
+def count_distinct(task: DistinctTask) -> int:
+    """Return how many distinct keys some rows have."""
+    columns, dtypes = task.columns, task.dtypes
+    return len(count_keys(KeysTask(columns, dtypes, task.missing, 2**62, in_order=False)).counts)
 
 
 def start(spec: KeysSpec, hint: Any) -> KeysState:

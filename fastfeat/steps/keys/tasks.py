@@ -45,6 +45,21 @@ class KeysTask(Task[KeyCounts]):
 
 
 @dataclass(frozen=True, slots=True)
+class DistinctTask(Task[int]):
+    """How many distinct keys some rows have; the keys themselves stay where they are.
+
+    Args:
+        columns: the parts of the key, as of `KeysTask`.
+        dtypes: their types.
+        missing: as of `KeysTask`.
+    """
+
+    columns: Sequence[Any]
+    dtypes: Sequence[DType]
+    missing: str
+
+
+@dataclass(frozen=True, slots=True)
 class GroupsTask(Task[list[Groups]]):
     """Aggregates of the rows of each group.
 
@@ -80,6 +95,12 @@ def count_keys(task: KeysTask) -> KeyCounts:
         key_array([key[k] for key, _ in found], dtype) for k, dtype in enumerate(task.dtypes)
     )
     return KeyCounts(parts, np.array([n for _, n in found], dtype=np.int64), n_missing)
+
+
+def count_distinct(task: DistinctTask) -> int:
+    """Return how many distinct keys some rows have."""
+    rows = rows_of_keys([contents_of(column) for column in task.columns], task.missing)
+    return len({key for key in rows if key is not None})
 
 
 def _order(part: Any) -> tuple[bool, Any]:

@@ -65,6 +65,12 @@ OF_SEVERAL_PASTS = ff.Plan(
         "of_city": col("size").mean(over=ff.window("7d", by="city", time="at")),
     }
 )
+BY_ID = ff.Plan(
+    {"risk": col("street").target_encode("bought", folds=3), "size": col("size").robust_scale()},
+    row_id="id",
+    **_shared,
+)
+OF_THE_PAST_BY_ID = ff.Plan({"n": ff.count(over=_so_far).standard_scale()}, row_id="id")
 TOO_LARGE_OF_THE_PAST = ff.Plan({"n": (col("visits").sum(over=_so_far) + (2**63 - 20)).max()})
 TOO_LARGE = ff.Plan({"n": (col("visits") + (2**63 - 20)).max()})
 
@@ -100,6 +106,30 @@ def earlier_and_later(table: pa.Table) -> list[pa.Table]:
     """Return rows before a day, and those from it on."""
     is_later = table.column("at").to_numpy() >= np.datetime64("1970-03-01")
     return [table.filter(pa.array(~is_later)), table.filter(pa.array(is_later))]
+
+
+N_TWICE = 7
+
+
+def twice(table: pa.Table) -> pa.Table:
+    """Return rows of which some stand twice, first and last."""
+    return pa.concat_tables([table, table.slice(0, N_TWICE)]).combine_chunks()
+
+
+def with_value(table: pa.Table, name: str, row: int, value: object) -> pa.Table:
+    """Return rows of which one has another value."""
+    values = table.column(name).to_pylist()
+    values[row] = value
+    at = table.column_names.index(name)
+    return table.set_column(at, name, pa.array(values, table.schema.field(name).type))
+
+
+BROKEN_IDS = {
+    "is missing, and row_id= says": (BY_ID, with_value(engine_rows(), "id", 5, None)),
+    'and col\\("size"\\) is': (BY_ID, with_value(twice(engine_rows()), "size", 0, 1e9)),
+    "too, and row_id= says": (OF_THE_PAST_BY_ID, twice(engine_rows())),
+}
+"""Plans and rows that they refuse by their ids, by the message."""
 
 
 def parts(table: pa.Table, n_parts: int = 7) -> list[pa.Table]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from engine_rows import (
+    BROKEN_IDS,
+    BY_ID,
     BY_NUMBER,
     CONTRACT,
     HELD,
+    N_TWICE,
     NAMES,
     OF_SEVERAL_PASTS,
     OF_THE_PAST,
@@ -24,6 +28,7 @@ from engine_rows import (
     engine_rows,
     in_order,
     parts,
+    twice,
 )
 
 import fastfeat as ff
@@ -35,6 +40,7 @@ from fastfeat.errors import (
     HistoryMissing,
     InvalidData,
     InvalidPlan,
+    RowsRepeated,
     TypeMismatch,
     UnknownColumn,
 )
@@ -198,6 +204,31 @@ def test_windows_see_a_history() -> None:
         assert table_of(found).equals(in_order(features))
     with pytest.warns(HistoryMissing, match="windows see the rows of the data alone"):
         ours.transform(own, given, tables=TABLES)
+
+
+def test_folds_by_id_need_no_entity() -> None:
+    rows = twice(ROWS)
+    expected, features = BY_ID.fit_transform(rows)
+    fitted, found = ours.fit_transform(BY_ID, ray.data.from_arrow(parts(rows)))
+    assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
+    assert table_of(found).equals(in_order(features))
+
+
+def test_rows_of_one_id_are_counted_where_that_is_asked_for() -> None:
+    rows = ray.data.from_arrow(parts(twice(ROWS)))
+    told = f"{N_TWICE} of 3,007 rows have the 'id' of an earlier row"
+    with pytest.warns(RowsRepeated, match=told):
+        fitted = ours.fit(BY_ID, rows, check_ids=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RowsRepeated)
+        assert ours.fit(BY_ID, rows) == fitted
+
+
+@pytest.mark.parametrize("told", BROKEN_IDS)
+def test_rows_are_refused_by_their_ids_where_that_is_asked_for(told: str) -> None:
+    plan, rows = BROKEN_IDS[told]
+    with pytest.raises(InvalidData, match=told):
+        ours.fit(plan, ray.data.from_arrow(parts(rows)), check_ids=True)
 
 
 def test_what_needs_numbers_or_other_rows_is_refused() -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from engine_rows import (
+    BROKEN_IDS,
+    BY_ID,
     BY_NUMBER,
     CONTRACT,
     HELD,
+    N_TWICE,
     NAMES,
     OF_SEVERAL_PASTS,
     OF_THE_PAST,
@@ -26,6 +30,7 @@ from engine_rows import (
     earlier_and_later,
     engine_rows,
     in_order,
+    twice,
 )
 
 import fastfeat as ff
@@ -38,6 +43,7 @@ from fastfeat.errors import (
     HistoryMissing,
     InvalidData,
     InvalidPlan,
+    RowsRepeated,
     TypeMismatch,
     UnknownColumn,
 )
@@ -218,6 +224,31 @@ def test_windows_see_a_history(session: Any) -> None:
         assert_same(found, expected.transform(late, history=history, tables=TABLES))
     with pytest.warns(HistoryMissing, match="windows see the rows of the data alone"):
         ours.transform(fitted, frame, tables=TABLES)
+
+
+def test_folds_by_id_need_no_entity(session: Any) -> None:
+    rows = twice(ROWS)
+    expected, features = BY_ID.fit_transform(rows)
+    fitted, found = ours.fit_transform(BY_ID, session.createDataFrame(rows).repartition(3))
+    assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
+    assert_same(found, features)
+
+
+def test_rows_of_one_id_are_counted_where_that_is_asked_for(session: Any) -> None:
+    rows = session.createDataFrame(twice(ROWS)).repartition(3)
+    told = f"{N_TWICE} of 3,007 rows have the 'id' of an earlier row"
+    with pytest.warns(RowsRepeated, match=told):
+        fitted = ours.fit(BY_ID, rows, check_ids=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RowsRepeated)
+        assert ours.fit(BY_ID, rows) == fitted
+
+
+@pytest.mark.parametrize("told", BROKEN_IDS)
+def test_rows_are_refused_by_their_ids_where_that_is_asked_for(told: str, session: Any) -> None:
+    plan, rows = BROKEN_IDS[told]
+    with pytest.raises(InvalidData, match=told):
+        ours.fit(plan, session.createDataFrame(rows).repartition(3), check_ids=True)
 
 
 def test_what_needs_numbers_or_other_rows_is_refused(frame: Any) -> None:

@@ -71,7 +71,9 @@ def test_a_negative_scale_is_a_whole_number_too():
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**30, 2**64 + 1])
 def test_a_decimal_beyond_int64_is_an_error_that_says_what_to_write(arrow: Any, value: int):
     table = pa.table({"x": _decimals(arrow, [1, -(2**63), 2**63 - 1, value])})
-    wanted = rf'col\("x"\): {value} in row 3 is not a value of int64.*to text, column\.cast'
+    wanted = (
+        rf'col\("x"\): {value} in row 3 is not exactly a value of type int64.*to text, column\.cast'
+    )
     with pytest.raises(InvalidData, match=wanted):
         ff.Plan({"n": col("x").count_encode()}).fit(table)
 
@@ -80,7 +82,7 @@ def test_a_decimal_of_a_large_negative_scale_is_int64_where_it_fits():
     for scale, most in ((-18, 9), (-19, 0)):
         column = _decimals(pa.decimal128(30, scale), [0, most, most + 1], 10**-scale)
         plan = ff.Plan({"n": col("x").count_encode()})
-        with pytest.raises(InvalidData, match="row 2 is not a value of int64"):
+        with pytest.raises(InvalidData, match="row 2 is not exactly a value of type int64"):
             plan.fit(pa.table({"x": column}))
         assert plan.fit_transform({"x": column[:1]})[1]["n"].to_pylist() == [1]
 
@@ -316,7 +318,9 @@ def test_ids_that_differ_stay_apart(reader: str, kind: str, tmp_path: Any):
         data = READERS[reader](pa.table({"x": _column(kind, values), "y": y}), at)
         is_text = reader in ("csv", "tsv", "csvs")
         if kind == "decimal" and max(values) >= 2**63 and not is_text:
-            with pytest.raises(InvalidData, match=f"{2**63} in row 6 is not a value of int64"):
+            with pytest.raises(
+                InvalidData, match=f"{2**63} in row 6 is not exactly a value of type int64"
+            ):
                 COUNT.fit(data)
             continue
         fitted, features = COUNT.fit_transform(data)
@@ -365,6 +369,15 @@ def test_keys_of_floats_beyond_2_53_are_told_once(name: str):
         plan.fit(rounded, tables={"d": rounded})
     assert [one.category for one in seen].count(KeysRounded) == 1
     plan.fit(whole, tables={"d": whole})  # warnings are errors here
+
+
+@pytest.mark.parametrize("name", ["x", "window"])
+def test_ids_of_floats_beyond_2_53_are_told(name: str):
+    features = {"x": col("v") + 1, "window": OF_KEYS["window"].fill_null(0)}
+    plan = ff.Plan({"f": features[name]}, row_id="id")
+    data = _of_floats(2.0**53).append_column("id", pa.array([2.0**53 + 2, 1.0, 2.0]))
+    with pytest.warns(KeysRounded, match=r"col\('id'\): .* whole number 9007199254740994"):
+        plan.fit(data)
 
 
 def test_keys_of_floats_are_told_in_passes_too():

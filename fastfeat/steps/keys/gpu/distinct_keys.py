@@ -119,6 +119,42 @@ def numbers_of_keys(
     return on_device(runtime, rows), len(found.counts)
 
 
+def n_distinct(
+    runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType], missing: str
+) -> int:
+    """Return how many distinct keys some rows have: one number leaves the device.
+
+    Args:
+        runtime: of the device.
+        columns: the parts of the key, not none; see `key_rows`.
+        dtypes: their types.
+        missing: as of `distinct`.
+
+    Raises:
+        OutOfDeviceMemory: the slots of all rows, 16 to 32 bytes a row, do not fit.
+    """
+    n_rows = len(columns[0])
+    if n_rows > cuda.MOST_ROWS:
+        raise OutOfDeviceMemory(
+            f"the distinct keys of {n_rows:,} rows are counted at once, and a device counts those "
+            f"of {cuda.MOST_ROWS:,}. Use backend='cpu'"
+        )
+    pairs = zip(columns, dtypes, strict=True)
+    placed = [key_rows(runtime, column, dtype, 0, n_rows) for column, dtype in pairs]
+    n_slots = cuda.n_slots_for(n_rows)
+    slots, state = (zeros_on_device(runtime, 8 * n) for n in (n_slots, cuda.N_STATE_WORDS))
+    words = cuda.KeyTable(
+        len(placed),
+        missing_word(missing),
+        slots=slots.address,
+        n_slots=n_slots,
+        state=state.address,
+        limit=n_slots // 2,
+    )
+    launch(runtime, "insert_keys", words.words(), placed, n_rows, ROWS_PER_THREAD)
+    return int(downloaded(runtime, state, np.int64, cuda.N_STATE_WORDS)[0])
+
+
 def _pieces(
     runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType], n_rows: int
 ) -> Pieces:

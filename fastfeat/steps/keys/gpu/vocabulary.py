@@ -19,8 +19,15 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
 from fastfeat.steps.keys.cpu_counting import in_order
 from fastfeat.steps.keys.gpu.columns import KeyRows, key_rows, numbers_by
-from fastfeat.steps.keys.gpu.distinct_keys import Distinct, Numbers, distinct, launch, missing_word
-from fastfeat.steps.keys.tasks import KeysTask
+from fastfeat.steps.keys.gpu.distinct_keys import (
+    Distinct,
+    Numbers,
+    distinct,
+    launch,
+    missing_word,
+    n_distinct,
+)
+from fastfeat.steps.keys.tasks import DistinctTask, KeysTask
 from fastfeat.steps.step import Argument
 
 
@@ -32,6 +39,20 @@ def count_keys(runtime: Runtime, task: KeysTask) -> KeyCounts:
         OutOfDeviceMemory: not even 64 rows fit, or not the distinct keys.
     """
     return runtime.computations.run(partial(_count, runtime, task))
+
+
+def count_distinct(runtime: Runtime, task: DistinctTask) -> int:
+    """Return how many distinct keys some rows have.
+
+    Raises:
+        OutOfDeviceMemory: the slots of all rows do not fit.
+    """
+
+    def work() -> int:
+        with settling(runtime):
+            return n_distinct(runtime, task.columns, task.dtypes, task.missing)
+
+    return runtime.computations.run(work)
 
 
 def _count(runtime: Runtime, task: KeysTask) -> KeyCounts:
