@@ -43,7 +43,7 @@ class Clock:
 
     Args:
         column: the name of the column that it is made of.
-        base: what it is made of: the column, or the time that a text column is read as.
+        base: the column that it is made of, or the `str.to_datetime` of a column of text.
         unit: in what the window counts.
         step: how many nanoseconds a step of whole numbers made of instants has; None of others.
         slack: a time lies less than this before the moment of its row; 0 is that moment itself.
