@@ -13,7 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import RLock
+from threading import local
 from typing import NamedTuple
 
 from fastfeat.errors import FastfeatError
@@ -101,16 +101,14 @@ class Spent:
     Args:
         wall_s: seconds that passed.
         cpu_s: seconds of processors, of all threads meanwhile.
-        depth: how many blocks are open, one within another.
     """
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
-    depth: int = 0
 
 
 _spent = Spent()
-_spending = RLock()  # one kernel of a process is compiled at a time as it is
+_open = local()  # no lock: a process that is forked meanwhile would have it for ever
 
 
 def spent() -> tuple[float, float]:
@@ -121,16 +119,17 @@ def spent() -> tuple[float, float]:
 @contextmanager
 def spending() -> Generator[None]:
     """Add what a block takes to `spent`: it compiles or loads a kernel."""
-    with _spending:
-        _spent.depth += 1
-        wall, cpu = time.perf_counter(), time.process_time()
-        try:
-            yield
-        finally:
-            _spent.depth -= 1
-            if not _spent.depth:
-                _spent.wall_s += time.perf_counter() - wall
-                _spent.cpu_s += time.process_time() - cpu
+    if getattr(_open, "is_open", False):  # it is a part of a block of this thread
+        yield
+        return
+    _open.is_open = True
+    wall, cpu = time.perf_counter(), time.process_time()
+    try:
+        yield
+    finally:
+        _open.is_open = False
+        _spent.wall_s += time.perf_counter() - wall
+        _spent.cpu_s += time.process_time() - cpu
 
 
 def is_observed() -> bool:

@@ -1,4 +1,4 @@
-"""The default of `max_ahead=` where rows come from strangers, and who is told that there is none.
+"""The default of `max_ahead=` for servers and streams, and the line that says where there is none.
 
 A row whose time is far ahead makes all later rows of its entity late, until their times reach its
 own: a single wrong event silences an entity. A server and a stream refuse such rows unless told.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.counting import KERNEL, counted
 from fastfeat.quality.layout import SAMPLED, kind_of, layout_of
 from fastfeat.quality.profile import ColumnProfile, Kind, Profile, profile_of_columns
-from fastfeat.quality.wide import counted_at_once
+from fastfeat.quality.wide import counted_at_once, laid_out_at_once
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import STEPS
 
@@ -75,15 +75,30 @@ def _of_few_rows(
 
 def _in_their_layouts(given: Sequence[_Laid]) -> dict[str, ColumnProfile]:
     """Return profiles of columns, each in the layout of its own rows."""
-    empty = [ColumnProfile(one.name, str(one.dtype), one.kind) for one in given]
-    binned = [k for k, one in enumerate(empty) if one.has_bins]
-    columns = [given[k].column for k in binned]
-    at_once = counted_at_once([empty[k] for k in binned], columns)
-    known = {k: found for k, found in zip(binned, at_once, strict=True) if found is not None}
+    known = _at_once(given, counted_at_once)
     return {
         one.name: known[k] if k in known else counted(layout_of(*one), one.column)
         for k, one in enumerate(given)
     }
+
+
+def _layouts(given: Sequence[_Laid]) -> dict[str, ColumnProfile]:
+    """Return profiles of no rows, in the layouts of samples."""
+    known = _at_once(given, laid_out_at_once)
+    return {one.name: known[k] if k in known else layout_of(*one) for k, one in enumerate(given)}
+
+
+def _at_once(
+    given: Sequence[_Laid],
+    profiles_of: Callable[
+        [Sequence[ColumnProfile], Sequence[ChunkedArray]], dict[int, ColumnProfile]
+    ],
+) -> dict[int, ColumnProfile]:
+    """Return profiles that are made of many columns together, by place among those given."""
+    empty = [ColumnProfile(one.name, str(one.dtype), one.kind) for one in given]
+    binned = [k for k, one in enumerate(empty) if one.has_bins]
+    found = profiles_of([empty[k] for k in binned], [given[k].column for k in binned])
+    return {binned[k]: profile for k, profile in found.items()}
 
 
 def check_is_of(profile: Profile, fitted: Fitted) -> None:
@@ -158,9 +173,8 @@ def layout_of_tables(
         features: the sample of its features; None where there are none.
         no_features: why.
     """
-    of_inputs = {one.name: layout_of(*one) for one in _inputs_to_lay_out(fitted, inputs)}
-    given = () if features is None else _features_to_lay_out(fitted, features)
-    of_features = {one.name: layout_of(*one) for one in given}
+    of_inputs = _layouts(_inputs_to_lay_out(fitted, inputs))
+    of_features = {} if features is None else _layouts(_features_to_lay_out(fitted, features))
     return profile_of_columns(of_inputs, of_features, 0, no_features)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +10,7 @@ import pytest
 from small_plan import Run
 
 from fastfeat.errors import BackendUnavailable
-from tests.patience import PATIENCE_S
+from tests.terminal import on_a_terminal
 
 BROKEN_PLANS = {
     "1 / 0": "plan.py, line 2: ZeroDivisionError: division by zero",
@@ -85,6 +83,16 @@ def test_what_a_card_lacks_names_the_option_of_the_backend(
     result = run("fit", "plan.py", "data.parquet", "-o", "out", "--backend", "gpu")
     assert result.exit_code == 2
     assert result.stderr == "error: backend 'gpu' needs a card, or use --backend cpu\n"
+
+
+def test_a_plan_without_rules_names_the_option_that_gives_it_some(run: Run) -> None:
+    assert run("fit", "plan.py", "data.parquet", "-o", "plan.fastfeat").exit_code == 0
+    result = run("check", "plan.fastfeat", "data.parquet")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: the plan has no contract. Fit it with one: fit PLAN.py DATA --contract RULES.json "
+        "-o OUT. Or check by the rules alone: check RULES.json DATA\n"
+    )
 
 
 def test_a_failed_write_leaves_no_file(run: Run, folder: Path) -> None:
@@ -183,16 +191,8 @@ def test_without_typer_one_line_says_how_to_get_it() -> None:
 
 
 def test_a_terminal_shows_progress(folder: Path) -> None:
-    ours, theirs = pty.openpty()
-    code = "from fastfeat.cli import main; main()"
-    command = [sys.executable, "-c", code, "fit", "plan.py", "data.parquet", "-o", "out"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=theirs, env=os.environ | {"TERM": "xterm"}
-    ) as process:
-        stdout, _ = process.communicate(timeout=PATIENCE_S)
-    shown = os.read(ours, 1 << 16).decode()
-    os.close(ours)
-    os.close(theirs)
-    assert process.returncode == 0, shown
-    assert "Reading the plan" in shown
-    assert stdout.startswith(b"out: 3 features")
+    fitting = ("fit", "plan.py", "data.parquet", "-o", "out")
+    seen = on_a_terminal("from fastfeat.cli import main; main()", arguments=fitting)
+    assert seen.code == 0, seen
+    assert "Reading the plan" in seen.terminal
+    assert seen.stdout.startswith("out: 3 features")

@@ -45,3 +45,28 @@ def test_a_table_with_a_log_is_refused(kind: str, given: str, tmp_path: Path):
     for call in (plan.fit, plan.schema, lambda d: plan.fit(d, memory="4GiB")):
         with pytest.raises(InvalidData, match=rf"is a table of {kind}, whose log .*{instead}"):
             call(data)
+
+
+@pytest.mark.parametrize(
+    "given", ["data", "data/day=1", "data/*/*.parquet", "data/day=1/*.parquet"]
+)
+def test_data_files_of_iceberg_are_refused(given: str, tmp_path: Path):
+    log, instead = LOGS["Iceberg"]
+    (tmp_path / "data" / "day=1").mkdir(parents=True)
+    pq.write_table(pa.table({"x": [1.0]}), tmp_path / "data" / "day=1" / "a.parquet")
+    data = str(tmp_path / given)
+    plan = ff.Plan({"x": col("x") + 1})
+    plan.fit(data)
+    (tmp_path / log).parent.mkdir()
+    (tmp_path / log).write_text("{}")
+    with pytest.raises(InvalidData, match=rf"is a table of Iceberg, whose log .*{instead}"):
+        plan.fit(data)
+
+
+@pytest.mark.parametrize("kind", ["Delta", "Hudi", "Lance"])
+def test_a_pattern_in_a_partition_is_refused(kind: str, tmp_path: Path):
+    (tmp_path / "day=1").mkdir()
+    pq.write_table(pa.table({"x": [1.0]}), tmp_path / "day=1" / "a.parquet")
+    (tmp_path / LOGS[kind][0]).parent.mkdir()
+    with pytest.raises(InvalidData, match=f"is a table of {kind}, whose log"):
+        ff.Plan({"x": col("x") + 1}).fit(str(tmp_path / "day=1" / "*.parquet"))

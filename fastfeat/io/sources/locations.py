@@ -252,6 +252,7 @@ def _matching(
     n_fixed = next(k for k, part in enumerate(parts) if WILD.search(part))
     base = "/".join(parts[:n_fixed]) or ("/" if pattern.startswith("/") else ".")
     kinds = _fs().FileType
+    _check_above(filesystem, base)
     found: dict[str, Any] = {}
     for info in _matches(filesystem, base, parts[n_fixed:], text):
         found[info.path] = info
@@ -347,13 +348,17 @@ def _check_no_log(info: Any) -> None:
 
 
 def _check_above(filesystem: Any, path: str) -> None:
-    """Raise where a folder is a partition of a table that has a log."""
-    above, _, name = path.rstrip("/").rpartition("/")
+    """Raise where a folder is a partition of a table that has a log, or has its data files."""
+    above, sign, name = path.rstrip("/").rpartition("/")
     while "=" in name:
-        logs = [f"{above}/{log}" for log in _LOGS if "*" not in log]
+        logs = [f"{above}{sign}{log}" for log in _LOGS if "*" not in log]
         for info in filesystem.get_file_info(logs):
             _check_no_log(info)
-        above, _, name = above.rpartition("/")
+        above, sign, name = above.rpartition("/")
+    if name == "data":  # of Iceberg
+        beside = _fs().FileSelector(f"{above}{sign}metadata", allow_not_found=True)
+        for info in filesystem.get_file_info(beside):
+            _check_no_log(info)
 
 
 def _of_log(folder: str, kind: str, instead: str) -> InvalidData:

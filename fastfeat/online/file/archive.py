@@ -166,16 +166,35 @@ def new_name(state: Path, owner: str, past: Past) -> str:
     return f"{state.name}.{owner}.{changes}.{os.urandom(4).hex()}{SUFFIX}"
 
 
-def remove_others(folder: Path, state: Path, owner: str, named: Iterable[str]) -> None:
-    """Remove the segments of a state that it does not name, also those half written."""
+def remove_others(folder: Path, state: Path, owner: str, named: Iterable[str]) -> bool:
+    """Remove the segments of a state that it does not name, also those half written.
+
+    Returns:
+        Whether none of them is left.
+    """
     known, begin = set(named), f"{state.name}.{owner}."
     try:
         there = list(folder.iterdir())
+    except FileNotFoundError:
+        return True
     except OSError:
-        return
-    for file in there:
-        if file.name.startswith(begin) and SUFFIX in file.name and file.name not in known:
+        return False
+    return remove(
+        file
+        for file in there
+        if file.name.startswith(begin) and SUFFIX in file.name and file.name not in known
+    )
+
+
+def remove(files: Iterable[Path]) -> bool:
+    """Remove files; return whether none of them is left: the system may keep one."""
+    is_gone = True
+    for file in files:
+        try:
             file.unlink(missing_ok=True)
+        except OSError:
+            is_gone = False
+    return is_gone
 
 
 def _has_archive(connection: sqlite3.Connection) -> bool:

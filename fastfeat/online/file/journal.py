@@ -33,11 +33,12 @@ from fastfeat.online.file.archive import (
     read_archived,
     read_archiving,
     read_forgotten,
+    remove,
     remove_others,
 )
 from fastfeat.online.file.entries import Links, WrittenEntry, digest_of_segment, segment_of
 from fastfeat.online.file.follower import Follower
-from fastfeat.online.file.past import Past, Reason, Sealing, past_of, read_past, read_seal
+from fastfeat.online.file.past import Past, Sealing, past_of, read_past, read_seal
 from fastfeat.online.file.state_file import (
     has_kind,
     naming_state,
@@ -251,7 +252,7 @@ class Journal:
             before = self._seq, self._link, self._plans
             self._seq, self._link, self._plans = pending[-1].seq, link, dict(plans)
             try:
-                self._put(base, _NO_LINKS, pending, reason="plans")
+                self._put(base, _NO_LINKS, pending)
             except BaseException:
                 self._seq, self._link, self._plans = before
                 raise
@@ -280,8 +281,9 @@ class Journal:
             erases: whether what the base does not hold is to be nowhere in the file afterwards.
 
         Returns:
-            Whether it is so; a reader in the middle of a read may keep what was erased in the
-            write-ahead log, until `erase` is called again, or the state closed.
+            Whether it is so. A reader in the middle of a read may keep what was erased in the
+            write-ahead log, until `erase` is called again, or the state closed; and the system may
+            not let a segment be removed, which is tried again.
 
         Raises:
             StateError: it cannot be written, and the file is as it was; with durability
@@ -289,8 +291,8 @@ class Journal:
         """
         with self._using():
             self._flush_whole()
-            self._put(base, links)
-            return self._file.erase_remains() if erases else True
+            is_gone = self._put(base, links)
+            return self._file.erase_remains() and is_gone if erases else True
 
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
         """Compact where that is due: after a change that forgets, and where entries are many.
@@ -337,13 +339,13 @@ class Journal:
             self.key, self.linking, self.linking_base, self.sealing = b"", None, None, None
             try:
                 is_erased = self.compact(base, erases=True)
-                for one in segments:
-                    if archiving is not None and one.file:
-                        (archiving.path(self.path) / one.file).unlink(missing_ok=True)
-                return is_erased
             except StateError:
                 self.key, self.linking, self.linking_base, self.sealing = before
                 raise
+            if archiving is None:
+                return is_erased
+            files = [archiving.path(self.path) / one.file for one in segments if one.file]
+            return remove(files) and is_erased
 
     def erase(self) -> bool:
         """Return whether nothing that was deleted is in the file any more; see `compact`."""
@@ -416,12 +418,14 @@ class Journal:
         base: Base,
         links: Links,
         pending: Sequence[Pending] = (),
-        *,
-        reason: Reason | None = None,
-    ) -> None:
-        """Put a base in the place of all entries, the last ones of which may be pending."""
+    ) -> bool:
+        """Put a base in the place of all entries, the last ones of which may be pending.
+
+        Returns:
+            Whether no segment is left that the file no longer names.
+        """
         given, known = replace(base, offsets=self.offsets), replace(links, previous=self._link)
-        past = self._past(pending, reason)
+        past = self._past(pending)
         seal = self._seal if past is None else past.seal
         if self.linking_base is not None:
             known = self.linking_base(self._link, given, self.settings, seal)
@@ -432,14 +436,15 @@ class Journal:
         parts = (self._seq, given, self.settings, self._plans, known, self.key)
         self._file.put_base(Content(*parts, past, segments), pending)
         at("segments named")
-        self._remove_others()
-        if not self.key:
-            self.archiving = None
         self._digest, self._link = self._file.head.digest, known.link
         self._seal = seal if self.key else b""
         with naming_state(self.path):
             sizes = read_sizes(self._file.connection, self._seq)
         self._n_base_bytes, self._n_bytes = sizes
+        is_gone = self._remove_others()
+        if not self.key:
+            self.archiving = None
+        return is_gone
 
     def keep_past(self, archiving: Archiving | None) -> None:
         """Have segments of what bases replace be kept, and finish what was begun of them.
@@ -515,21 +520,20 @@ class Journal:
         new = found[-1]
         return ArchiveChange(None if new is None else self._sealed(new), others)
 
-    def _remove_others(self) -> None:
-        """Remove segments that the file does not name."""
+    def _remove_others(self) -> bool:
+        """Remove segments that the file does not name; return whether none of them is left."""
         if self.archiving is None or not self._owner:
-            return
+            return True
         with naming_state(self.path):
             named = [one.file for one in read_archived(self._file.connection).values()]
         folder = self.archiving.path(self.path)
-        remove_others(folder, self.path, self._owner, named)
+        return remove_others(folder, self.path, self._owner, named)
 
-    def _past(self, pending: Sequence[Pending], reason: Reason | None) -> Past | None:
+    def _past(self, pending: Sequence[Pending]) -> Past | None:
         """Return the past that the entries after the base become; None without a key.
 
         Args:
             pending: the last entries, which are not in the file yet.
-            reason: why a base takes their place; None for a compaction, which may erase.
         """
         if self.sealing is None:
             return None
@@ -537,7 +541,6 @@ class Journal:
         with naming_state(self.path):
             links = read_links(connection, base)
             before = [] if self._seal else [links.previous]
-            is_erased = has_kind(connection, base, "forget")
             changes = chain(
                 read_changes(connection, base),
                 ((one.segment.kind, one.segment.head, one.segment.link) for one in pending),
@@ -546,7 +549,6 @@ class Journal:
                 base,
                 [*before, links.link],
                 changes,
-                reason or ("forget" if is_erased else "compaction"),
                 time.time_ns(),
                 partial(self.sealing, self._seal),
             )

@@ -1,8 +1,9 @@
 """The past of a file: changes that a whole state has replaced, of which the links alone stay.
 
-A row of the table `links` is of all changes that one base has replaced: their number, rows and
-times as JSON, and their links, 32 bytes each. Rows are sealed one after the other under the key of
-the audit, and a base is bound to the seal before it, so that none can be altered or left out.
+A row of the table `links` is of all changes that one base has replaced: their numbers, and when
+they were replaced, as JSON, and their links, 32 bytes each. Rows are sealed one after the other
+under the key of the audit, and a base is bound to the seal before it, so that none can be altered
+or left out.
 """
 
 from __future__ import annotations
@@ -11,16 +12,14 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from fastfeat.errors import StateError
 from fastfeat.online.state.changes import WITHOUT_ROWS
 
 N_BYTES = 32
 """Of a link, and of a seal."""
-_NUMBERS = ("first", "last", "n_rows", "first_ns", "last_ns", "replaced_ns")
-Reason = Literal["compaction", "forget", "plans"]
-"""Why a whole state took the place of changes."""
+_NUMBERS = ("first", "last", "n_rows", "replaced_ns")
 Sealing = Callable[[bytes, bytes, bytes], bytes]
 """What gives the seal of facts and links after the seal before them."""
 
@@ -33,10 +32,7 @@ class Past:
         first: the number of the last change before them.
         last: the number of the last one of them.
         n_rows: how many rows they have.
-        first_ns: when the first one was asked for; 0 where there is none.
-        last_ns: when the last one was.
         replaced_ns: when they were replaced, by this machine's clock, in nanoseconds since 1970.
-        reason: why.
         facts: all that as JSON, which is sealed.
         links: the link of the whole state that they followed, and of each of them; 32 bytes each.
         seal: of facts and links, and of the past before.
@@ -45,10 +41,7 @@ class Past:
     first: int
     last: int
     n_rows: int
-    first_ns: int
-    last_ns: int
     replaced_ns: int
-    reason: Reason
     facts: bytes
     links: bytes
     seal: bytes
@@ -75,7 +68,6 @@ def past_of(
     begin: int,
     links: Iterable[bytes],
     changes: Iterable[tuple[str, bytes, bytes]],
-    reason: Reason,
     replaced_ns: int,
     sealing: Callable[[bytes, bytes], bytes],
 ) -> Past:
@@ -85,31 +77,20 @@ def past_of(
         begin: the number of the base that they follow.
         links: what stands before their own links.
         changes: of each its kind, its head as JSON, and its link.
-        reason: why they are replaced.
-        replaced_ns: when.
+        replaced_ns: when they are replaced.
         sealing: gives the seal of facts and links.
 
     Raises:
         StateError: the head of one cannot be read.
     """
-    kept, times, n_rows = list(links), list[int](), 0
-    last = begin
+    kept, last, n_rows = list(links), begin, 0
     for kind, head, link in changes:
-        facts = _facts(head)
         last += 1
         kept.append(link)
-        times.append(_number(facts, "time_ns"))
-        n_rows += 0 if kind in WITHOUT_ROWS else _number(facts, "n_bits")
-    told = {
-        "first": begin,
-        "last": last,
-        "n_rows": n_rows,
-        "first_ns": times[0] if times else 0,
-        "last_ns": times[-1] if times else 0,
-        "replaced_ns": replaced_ns,
-        "reason": reason,
-    }
-    written, blob = json.dumps(told).encode(), b"".join(kept)
+        n_rows += 0 if kind in WITHOUT_ROWS else _number(_facts(head), "n_bits")
+    numbers = (begin, last, n_rows, replaced_ns)
+    written = json.dumps(dict(zip(_NUMBERS, numbers, strict=True))).encode()
+    blob = b"".join(kept)
     return _past(written, blob, sealing(written, blob))
 
 
@@ -153,11 +134,11 @@ def _has_past(connection: sqlite3.Connection) -> bool:
 
 def _past(facts: bytes, links: bytes, seal: bytes) -> Past:
     told = _facts(facts)
-    first, last, n_rows, first_ns, last_ns, replaced_ns = (_number(told, n) for n in _NUMBERS)
-    n_links, reason = divmod(len(links), N_BYTES), told.get("reason")
-    if n_links[1] or n_links[0] <= last - first or reason not in ("compaction", "forget", "plans"):
+    first, last, n_rows, replaced_ns = (_number(told, name) for name in _NUMBERS)
+    n_links, n_more = divmod(len(links), N_BYTES)
+    if n_more or n_links <= last - first:
         raise StateError("it is altered: the links of its past are not whole")
-    return Past(first, last, n_rows, first_ns, last_ns, replaced_ns, reason, facts, links, seal)
+    return Past(first, last, n_rows, replaced_ns, facts, links, seal)
 
 
 def _facts(text: bytes) -> Mapping[str, Any]:

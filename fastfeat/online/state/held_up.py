@@ -33,7 +33,7 @@ class HeldUp:
         order: the names of the keys that the entity is told by.
         entity: the entity, such as "card = 'c0'".
         n_late: rows that were late behind that row.
-        row: the row, such as "id = 'e7', t = 2026-01-31 12:00:00+00:00"; empty if it is not found.
+        row: the row, such as "id = 'e7', t = 2026-01-31 12:00:00+00:00".
         place: its source and offset, such as "events:0:1234", or "events:0:1234-1299" for one of a
             message or micro-batch of these; empty if nobody knows.
         remedy: the call that takes the row out; empty if there is none.
@@ -49,9 +49,9 @@ class HeldUp:
     def __str__(self) -> str:
         """Return a line that says so."""
         at = f" at {self.place}" if self.place else ""
-        row = f" ({self.row})" if self.row else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"entity {self.entity}: {self.n_late:,} late, held up by the event{at}{row}{remedy}"
+        late = f"{self.n_late:,} late, held up by the event{at} ({self.row})"
+        return f"entity {self.entity}: {late}{remedy}"
 
 
 class LateCounts:
@@ -119,20 +119,16 @@ def row_behind(memory: Memory, late: LateBehind) -> Table | None:
     return rows.slice(int(at[-1]), 1) if len(at) else None
 
 
-def described(
-    order: Order, row_id: str | None, row: Table | None, n_late: int, place: str
-) -> HeldUp:
+def described(order: Order, row_id: str | None, row: Table, n_late: int, place: str) -> HeldUp:
     """Return an entity that is held up.
 
     Args:
         order: by which its rows are late.
         row_id: the column of the ids; None where there are none.
-        row: the row behind which they are late; None if it is there no more.
+        row: the row behind which they are late.
         n_late: how many are.
         place: where that row came from.
     """
-    if row is None:
-        return HeldUp(order.entity, order.entity or "all rows", n_late, "", place, "")
     entity = ", ".join(value_text(key, row, 0) for key in order.keys) or "all rows"
     nodes = [order.time] if row_id is None else [Column(row_id), order.time]
     remedy = ""

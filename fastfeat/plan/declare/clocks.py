@@ -43,7 +43,7 @@ class Clock:
 
     Args:
         column: the name of the column that it is made of.
-        base: what it is made of: the column, or the time that a text column is read as.
+        base: the column that it is made of, or the `str.to_datetime` of a column of text.
         unit: in what the window counts.
         step: how many nanoseconds a step of whole numbers made of instants has; None of others.
         slack: a time lies less than this before the moment of its row; 0 is that moment itself.
@@ -328,9 +328,13 @@ def tells(time: Node, other: Node, types: Mapping[Node, DType] | None) -> bool:
 
 
 def _holds(coarse: Clock, fine: Clock) -> bool:
-    """Return whether each time of one clock is a time of another one."""
+    """Return whether each time of one clock is a time of another one.
+
+    Months that are cut to hours have a grid of hours, few of which are times: their slack is more.
+    """
     return bool(
         fine.grid
+        and fine.slack == fine.grid
         and coarse.grid
         and coarse.grid % fine.grid == 0 == (coarse.phase - fine.phase) % fine.grid
     )

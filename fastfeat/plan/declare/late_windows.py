@@ -153,13 +153,14 @@ def takes_rows_in_order(over: Call) -> bool:
 
 
 def _is_own_time(over: Call) -> bool:
-    """Return whether it is the time since the row itself."""
+    """Return whether a function is the time since the row itself."""
     return over.function == f"{OVER}time_since" and over.args[0] is order_of(over).args[0]
 
 
 def _is_of_sessions(over: Call) -> bool:
-    """Return whether it counts sessions, or finds the gaps between them: all rows of a moment
-    are of one.
+    """Return whether a function counts sessions, or finds the gaps between them.
+
+    All rows of a moment are of one session, in any order.
     """
     gaps: Node = over
     while isinstance(gaps, Call) and gaps.args and gaps.function != f"{OVER}time_since_lag":

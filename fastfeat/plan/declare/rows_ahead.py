@@ -62,10 +62,8 @@ def check_clocks_ahead(
                 order, window = order_of(node), dict(window_of(node).params)
                 wait = "offset=", window["offset"], window["unit"]
                 _check_table(node, order.args[0], table_columns_of(order)[0], wait, late, types)
-            case Call("asof_row", (time, *others)):
-                params = dict(node.params)
-                right = others[(len(others) - 1) // 2]
-                assert isinstance(right, TableColumn)
+            case Call("asof_row", (time, *_)):
+                params, right = dict(node.params), _time_of_table(node)
                 wait = "delay=", params["delay"], params["unit"]
                 _check_table(node, time, right, wait, late, types)
             case Call("lookup_value", (Call("lookup_row"), TableColumn() as column)):
@@ -81,9 +79,10 @@ def clocks_read(features: Iterable[Node]) -> set[str]:
     names = set[str]()
     for node in postorder(list(features)):
         match node:
-            case Call("time_fold" | "asof_row", (time, *others)):
+            case Call("time_fold", (time, *_)):
                 names.update(columns_of([time]))
-                names |= {right.name for right in others if isinstance(right, TableColumn)}
+            case Call("asof_row", (time, *_)):
+                names.update((*columns_of([time]), _time_of_table(node).name))
             case Call() if is_over(node):
                 order = order_of(node)
                 names.update(columns_of(query_of(order)[:1]))
@@ -91,6 +90,13 @@ def clocks_read(features: Iterable[Node]) -> set[str]:
             case _:
                 pass
     return names
+
+
+def _time_of_table(asof: Call) -> TableColumn:
+    """Return the column by which an as-of join sees rows of its table."""
+    right = asof.args[len(asof.args) // 2]  # behind the row's time and keys
+    assert isinstance(right, TableColumn)
+    return right
 
 
 def _has_clock(node: Node, time: Node, late: Late, ahead: Ahead, types: Types | None) -> bool:

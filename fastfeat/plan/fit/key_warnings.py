@@ -1,7 +1,8 @@
 """Warnings of keys that were rounded before fit saw them: whole numbers beyond 2**53 as floats.
 
-pandas makes floats of integers where one is missing, and each library its own exceptions. What
-`fit` learns of keys is looked at, and of windows, joins and hashes some rows of the columns.
+pandas makes floats of integers where one is missing, and other libraries in cases of their own.
+The keys that `fit` learns are looked at, and some rows of the columns of windows, joins, hashes and
+ids.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from fastfeat.io.arrow import Array, ChunkedArray, call, pa
 from fastfeat.io.columns.conversions import read_values
 from fastfeat.ir.node import Aggregate, Call, Column, Node
 from fastfeat.ir.show import show
+from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.constants import Constant
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.steps.registry import STEPS
@@ -26,15 +28,19 @@ _BLOCKS, _BLOCK = 16, 4096
 take Arrow 5 ms, as long as a whole fit of windows from which nothing is learnt."""
 
 
-def warn_rounded_columns(table: Any, typed: TypedPlan, told: GivenWarnings) -> None:
-    """Warn of columns of floats that order windows, are joined or hashed, and were rounded.
+def warn_rounded_columns(
+    plan: Declaration, table: Any, typed: TypedPlan, told: GivenWarnings
+) -> None:
+    """Warn of columns of floats that order windows, are joined, hashed or ids, and were rounded.
 
     Args:
+        plan: what is fitted.
         table: the training rows; columns on a device are not looked at.
-        typed: the plan, with the types of its nodes.
+        typed: the same with the types of its nodes.
         told: the warnings that came.
     """
-    for name in typed.once(_float_columns):
+    ids = [name for name in plan.row_ids if name in table.column_names]
+    for name in dict.fromkeys((*typed.once(_float_columns), *ids)):
         column = table.column(name)
         if isinstance(column, pa.ChunkedArray):
             n_rows = len(column)

@@ -259,9 +259,10 @@ def _n_known(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
 
 
 def n_split(rows: EncodedRows, table: Any) -> tuple[int, int]:
-    """Return the number of rows that are known by their ids, and of all rows.
+    """Return the number of rows whose ids fit has learnt from, and of all rows.
 
-    The first is 0 where all are known, or all that are known to fit are there: no split is seen.
+    The first number is 0 where the rows show no split: fit knows all of them, or they hold all rows
+    that fit knows.
 
     Args:
         rows: those whose labels fit has put into encodings, which have ids.

@@ -200,6 +200,31 @@ def test_the_archive_goes_with_the_key(tmp_path: Path) -> None:
         live.compact()
 
 
+def test_a_segment_that_cannot_be_removed_is_removed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, unlink = tmp_path / "s.state", Path.unlink
+
+    def refused(file: Path, missing_ok: bool = False) -> None:
+        if file.suffix == ".segment":
+            raise PermissionError(file)
+        unlink(file, missing_ok)
+
+    with FITTED.online(path=path, archive=tmp_path / "archive") as live:
+        live.process(rows(0, 5))
+        live.compact()
+        (old,) = (tmp_path / "archive").iterdir()
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", refused)
+            live.forget("card", "card 1")
+            live.process(rows(5, 5).filter(pa.array([k % 4 != 1 for k in range(5, 10)])))
+            assert old.exists()
+        live.process(rows(10, 3))
+        assert not old.exists()
+    report = ff.replay(path)
+    assert report.ok, report
+
+
 def test_what_cannot_be_kept_is_told() -> None:
     with pytest.raises(InvalidPlan, match="in memory alone"):
         FITTED.online(keep_audit="90d")
@@ -260,9 +285,9 @@ def test_every_change_is_covered_or_told(
 ) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "s.state"
-        options = {"archive": Path(folder) / "archive"} if has_archive else {}
+        archive = Path(folder) / "archive" if has_archive else None
         plan, n, n_changes, n_rows, n_answered = FITTED, 0, 0, 0, 0
-        live, heads = plan.online(path=path, **options), list[bytes]()
+        live, heads = plan.online(path=path, archive=archive), list[bytes]()
         for step in steps:
             match step:
                 case "process" | "update":

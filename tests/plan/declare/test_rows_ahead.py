@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
@@ -233,6 +233,7 @@ def test_what_is_refused_told_of_noise(label: str, monkeypatch: pytest.MonkeyPat
 
 
 BOOKED = ff.count(over=window("60d", time="booked"))
+BY_KEY = asof(by={"user": "key"})
 
 
 def test_another_clock_is_known_on_the_users_word() -> None:
@@ -249,6 +250,7 @@ def test_another_clock_is_known_on_the_users_word() -> None:
     [
         ("gone", ["bookt"], r"no feature sees rows by a time of that name.*'booked'"),
         ("gone", ["booked", "ts"], "is the clock of the label, which is known anyway"),
+        ("gone", ["key"], r"no feature sees rows by a time of that name\. Leave it out"),
         (None, ["booked"], "no label looks ahead"),
         ("gone", "booked", "known_clocks must be a list of column names"),
     ],
@@ -256,7 +258,7 @@ def test_another_clock_is_known_on_the_users_word() -> None:
 def test_a_clock_that_needs_no_word_is_refused(label: str | None, known: Any, told: str) -> None:
     of_label: Any = "z" if label is None else {"y": LABELS[label]}
     with pytest.raises(InvalidPlan, match=told):
-        ff.Plan({"f": BOOKED}, label=of_label, known_clocks=known)
+        ff.Plan({"f": BOOKED, "g": BY_KEY}, label=of_label, known_clocks=known)
 
 
 def test_a_known_clock_runs_neither_ahead_of_its_own_moment_nor_back() -> None:
@@ -331,7 +333,7 @@ STEPS: list[Callable[[Expr], Expr]] = [
         partial(lambda every, t: t.dt.truncate(every), every)
         for every in ("12h", "1d", "1w", "1mo")
     ),
-    lambda t: t.dt.truncate("1d", tz="Europe/Berlin"),
+    lambda t: t.dt.truncate("1d", tz="Europe/Berlin", naive="UTC"),
     lambda t: t.cast(pa.timestamp("s")),
     lambda t: t + datetime.timedelta(hours=7),
     lambda t: t - datetime.timedelta(days=2),
@@ -341,6 +343,8 @@ PATHS = st.lists(st.sampled_from(STEPS), max_size=3)
 
 
 @given(PATHS, PATHS, PATHS, st.integers(0, 2**32))
+@example([], [STEPS[0]], [STEPS[3], STEPS[0]], 0)  # few of the hours of one are those of months
+@example([], [STEPS[3], STEPS[0]], [STEPS[0]], 0)
 def test_clocks_lie_and_rise_as_it_is_said_of_them(
     common: list[Any], one: list[Any], two: list[Any], seed: int
 ) -> None:

@@ -371,6 +371,15 @@ def test_keys_of_floats_beyond_2_53_are_told_once(name: str):
     plan.fit(whole, tables={"d": whole})  # warnings are errors here
 
 
+@pytest.mark.parametrize("name", ["x", "window"])
+def test_ids_of_floats_beyond_2_53_are_told(name: str):
+    features = {"x": col("v") + 1, "window": OF_KEYS["window"].fill_null(0)}
+    plan = ff.Plan({"f": features[name]}, row_id="id")
+    data = _of_floats(2.0**53).append_column("id", pa.array([2.0**53 + 2, 1.0, 2.0]))
+    with pytest.warns(KeysRounded, match=r"col\('id'\): .* whole number 9007199254740994"):
+        plan.fit(data)
+
+
 def test_keys_of_floats_are_told_in_passes_too():
     with pytest.warns(KeysRounded):
         ff.Plan({"x": K.count_encode()}).fit(lambda: _of_floats(2.0**60).to_reader(), memory="4GiB")
