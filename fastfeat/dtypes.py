@@ -29,7 +29,7 @@ class DType:
             of an entity's rows and "window" some of them, never columns; "list" has values of
             another type in each row.
         unit: resolution of time, timestamp and duration.
-        tz: zone name of a timestamp; None is naive, and is taken as UTC.
+        tz: zone name of a timestamp; None is naive: read as it stands.
         of: the type of the elements of a list.
     """
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from numpy.typing import NDArray
 
@@ -803,11 +803,12 @@ class Plan:
                 )
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-        def __getitem__(self, name: object) -> Any:
+        def __getitem__(self, name: Any) -> Any:
             """Raise a hint where a plan is used as if it were a mapping or a table."""
+            one = _asked_features(self, name)[0]
             raise TypeMismatch(
-                f"plan[{name!r}]: a plan has no items. Write plan.features[{name!r}] for the "
-                f"expression of a feature, fitted.transform(data)[{name!r}] for its values"
+                f"plan[{name!r}]: a plan has no items. Write plan.features[{one!r}] for the "
+                f"expression of a feature, fitted.transform(data)[{one!r}] for its values"
             )
 
     def __repr__(self) -> str:
@@ -863,6 +864,13 @@ class Plan:
         from fastfeat.plan.keep.document import plan_of_text  # seldom needed
 
         return plan_of(plan_of_text(text))
+
+
+def _asked_features(plan: Plan, item: Any) -> list[str]:
+    """Return the features that `plan[item]` asks for; the first one where it names others."""
+    items = cast("list[Any]", item) if isinstance(item, list) else [item]
+    known = [one for one in items if isinstance(one, str) and one in plan.features]
+    return known if len(known) == len(items) > 0 else [next(iter(plan.features))]
 
 
 def plan_of(declared: Declaration) -> Plan:
@@ -1799,10 +1807,10 @@ class FittedPlan:
 
         def __getitem__(self, name: object) -> Any:
             """Raise a hint where a fitted plan is used as if it were a mapping or a table."""
-            names = name if isinstance(name, list) else [name]
+            names = _asked_features(self.plan, name)
             raise TypeMismatch(
                 f"fitted[{name!r}]: a fitted plan has no items. Write "
-                f"fitted.transform(data)[{name!r}] for values, fitted.select({names!r}) for a "
+                f"fitted.transform(data)[{names[0]!r}] for values, fitted.select({names!r}) for a "
                 "fitted plan of some features, and fitted.plan.features for the expressions"
             )
 

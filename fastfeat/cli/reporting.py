@@ -99,6 +99,11 @@ _OPTIONS = (
     (r"\bhistory='batch'", "--history batch"),
     (r"\bhistory=", "--history"),
     (r"\bstable=", "--stable"),
+    (
+        r"\bplan\.fit\(data, contract=.+\), or check by that: contract\.check\(data\)",
+        "fit PLAN.py DATA --contract RULES.json -o OUT. Or check by the rules alone: check "
+        "RULES.json DATA",
+    ),
     (r"\bcontract=", "--contract"),
     (r"\bmemory=(?=['\"\d])", "--memory "),
     (r"\bmemory=", "--memory"),

@@ -211,11 +211,10 @@ def check_within(work: str) -> None:
     if budget is None or not budget.is_exceeded():
         return
     taken = budget.n_bytes - budget.room()
-    least = (taken + (taken >> _UNFORESEEN_BITS) >> 20) + 1
     raise OutOfMemory(
         f"memory={as_bytes(budget.n_bytes)} is exceeded by {work}: the process has "
         f"{as_bytes(taken)} in memory, with what is learnt of keys, which is looked up there. Give "
-        f'more, such as memory="{least}MiB"'
+        f'more, such as memory="{enough_for(taken)}"'
     )
 
 
@@ -228,18 +227,17 @@ def has_room(n_bytes: int) -> bool:
     return budget is None or n_bytes * _LARGE_SHARE <= budget.spare()
 
 
-def least_for(n_bytes: int) -> int | None:
-    """Return the least budget that has room for so many bytes more; None where there is room.
+def lacking(n_bytes: int, n_more: int) -> str | None:
+    """Return a budget that has room, where that of this thread has none; None where it has.
 
     Args:
         n_bytes: that cannot go to disk.
+        n_more: that the same work takes besides with the larger budget.
     """
     budget = _current.get()
-    if budget is None or n_bytes <= budget.room():
+    if budget is None or not budget.lacks(n_bytes):
         return None
-    _give_back()
-    room = budget.room()
-    return None if n_bytes <= room else budget.n_bytes - room + n_bytes
+    return enough_for(budget.n_bytes - budget.room() + n_bytes + n_more)
 
 
 _current: ContextVar[Budget | None] = ContextVar("budget", default=None)

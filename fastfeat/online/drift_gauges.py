@@ -24,6 +24,11 @@ _OF_COLUMNS: Final[tuple[tuple[str, str, Callable[[ColumnDrift], float]], ...]] 
         "The index above which the column has drifted.",
         lambda one: one.psi_threshold,
     ),
+    (
+        "drift_severity",
+        "How far the farthest figure of a column is: 1 at its limit.",
+        lambda one: one.severity,
+    ),
     ("drift_missing_ratio", "Share of its missing values.", lambda one: one.missing.now),
     ("drift_unseen_ratio", "Share of its unseen values.", lambda one: one.unseen.now),
 )

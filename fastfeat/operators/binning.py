@@ -163,7 +163,10 @@ def inner_probabilities(q: int | Sequence[float]) -> tuple[float, ...]:
         return tuple(k / n_bins for k in range(1, n_bins))
     inner: tuple[float, ...] = checked("qcut", (PROBABILITIES,), q=q)["q"]
     if not 0 < inner[0] <= inner[-1] < 1:
-        raise InvalidPlan(f"qcut(q={q!r}): takes probabilities strictly between 0 and 1")
+        raise InvalidPlan(
+            f"qcut(q={q!r}): takes probabilities strictly between 0 and 1. "
+            "The ends of the first and the last bin are open: leave 0 and 1 out"
+        )
     return inner
 
 

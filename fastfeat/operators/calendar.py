@@ -255,6 +255,11 @@ def _part(name: str, expr: Expr, tz: object, naive: object, **params: str) -> Ex
         TypeMismatch: `tz` is not a text, or an empty one.
         InvalidPlan: `naive` is another word than "UTC", or stands without `tz`.
     """
+    if isinstance(naive, str) and naive != "UTC":
+        raise InvalidPlan(
+            f"{name}(naive={naive!r}): takes 'UTC'. For local times write "
+            f".dt.replace_time_zone({tz or 'Europe/Berlin'!r}).dt.{name}()"
+        )
     said = checked(name, (NAIVE,), naive=naive)
     if tz is None:
         if said:

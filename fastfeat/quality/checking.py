@@ -306,7 +306,7 @@ def _result(name: str, judged: JudgedRule, n_rows: int, found: Found) -> RuleRes
         outcome, n_broken = "undecided", 1 if of_table else n_rows
     elif rule.at_most and n_broken:
         outcome = "holds" if n_broken / n_rows <= rule.at_most else "broken"
-        reason = f"at most a share of {rule.at_most:g} may"
+        reason = f"at most {100 * rule.at_most:g} % may"
     of = (name, judged.text, rule.on_violation, outcome, n_broken, n_rows, reason, of_table)
     return RuleResult(*of, judged.sentence)
 

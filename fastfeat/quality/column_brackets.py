@@ -1,4 +1,4 @@
-"""Brackets of the distances of columns, of many at once, from what their profiles hold of bins."""
+"""Distances of columns, of many at once, from what their profiles hold of bins."""
 
 from __future__ import annotations
 
@@ -10,15 +10,32 @@ from fastfeat_kernels.moments.exact import rounded, scaled_quotient
 from numpy.typing import NDArray
 
 from fastfeat.quality import distances
-from fastfeat.quality.distances import Binned, Bins, Bracket, Floats
+from fastfeat.quality.distances import Binned, Bins, Bracket, Floats, Moments
 from fastfeat.quality.profile import POSITIONS, ColumnProfile, Exact
 
 Pair = tuple[ColumnProfile, ColumnProfile]
 """Then and now, of one column with bins."""
 
 
-def brackets_of(pairs: Sequence[Pair]) -> list[tuple[Bracket, Bracket]]:
-    """Return brackets of the Kolmogorov-Smirnov statistic and of Wasserstein's distance.
+class Distances(NamedTuple):
+    """The distances of a column then and now, as far as its bins tell them.
+
+    Args:
+        ks: bracket of the Kolmogorov-Smirnov statistic.
+        wasserstein: bracket of the Wasserstein distance, in the unit of the values.
+        shift: the least Wasserstein distance where infinite values count as the nearest finite
+            one.
+        shift_noise: what chance makes of it, in so few rows.
+    """
+
+    ks: Bracket
+    wasserstein: Bracket
+    shift: float
+    shift_noise: float
+
+
+def distances_of(pairs: Sequence[Pair]) -> list[Distances]:
+    """Return the distances of columns.
 
     Args:
         pairs: profiles of numbers, or of moments, then and now; those of a pair have the same
@@ -27,9 +44,39 @@ def brackets_of(pairs: Sequence[Pair]) -> list[tuple[Bracket, Bracket]]:
     if not pairs:
         return []
     sides = binned_sides(pairs)
-    ks, wasserstein = distances.kolmogorov_smirnov(*sides), distances.wasserstein(*sides)
-    ends = zip(*(of.tolist() for of in (*ks, *wasserstein)), strict=True)
-    return [(Bracket(a, b), Bracket(c, d)) for a, b, c, d in ends]
+    bins, then, now = sides
+    ks, area = distances.kolmogorov_smirnov(*sides), distances.area(*sides)
+    wasserstein = distances.with_infinite(area, then, now)
+    noise = distances.area_noise(*sides, _moments(pairs, bins))
+    figures = (*ks, *wasserstein, area.low, noise)
+    ends = zip(*(of.tolist() for of in figures), strict=True)
+    return [Distances(Bracket(a, b), Bracket(c, d), e, f) for a, b, c, d, e, f in ends]
+
+
+def _moments(pairs: Sequence[Pair], bins: Bins) -> Moments:
+    """Return moments of the values then and now together, shape `(n_columns,)`.
+
+    Places are shares of the way from the least to the greatest value: no square is too large.
+    """
+    first, last = bins.ends
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        width = last - first
+        parts: list[tuple[Floats, Floats, Floats]] = []  # rows, their mean place, its deviation
+        zeros, ones = np.zeros(len(pairs)), np.ones(len(pairs))
+        for side in (0, 1):
+            columns = [pair[side] for pair in pairs]
+            n_finite, n_low, n_high = np.array(
+                [(of.n_finite, of.n_low, of.n_high) for of in columns], np.float64
+            ).T
+            mean = np.nan_to_num((np.array([of.mean for of in columns]) - first) / width)
+            std = np.nan_to_num(np.array([of.std for of in columns]) / width)
+            parts += [(n_finite, mean, std), (n_low, zeros, zeros), (n_high, ones, zeros)]
+        total = np.maximum(sum(n for n, _, _ in parts), 1)
+        mean = sum(n * place for n, place, _ in parts) / total
+        squares = sum(n * (std * std + (place - mean) ** 2) for n, place, std in parts)
+        is_wide = width > 0
+        std = np.where(is_wide, np.sqrt(squares / total) * width, 0.0)
+        return Moments(np.where(is_wide, first + mean * width, first), std)
 
 
 def binned_sides(pairs: Sequence[Pair]) -> tuple[Bins, Binned, Binned]:

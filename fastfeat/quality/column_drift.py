@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastfeat.markup.html import printable
 from fastfeat.quality import distances
-from fastfeat.quality.column_brackets import brackets_of
+from fastfeat.quality.column_brackets import Distances, distances_of
 from fastfeat.quality.distances import Bracket, ChiSquared
 from fastfeat.quality.layout import SAMPLED
 from fastfeat.quality.profile import ColumnProfile
@@ -51,6 +51,12 @@ class ColumnDrift:
         ks: the least and the greatest Kolmogorov-Smirnov statistic that the values can have;
             None of categories.
         wasserstein: the same of the Wasserstein distance, in the unit of the values.
+        shift: how far the values have moved at least, in their unit: the least Wasserstein
+            distance where infinite values count as the nearest finite one; None of categories.
+        shift_threshold: what it must be above to be told: the limit, or what chance makes of so
+            few rows. Where all values move by more, the move is told. None of categories.
+        std: the standard deviation of the finite values then; None of categories, and without
+            any.
         jensen_shannon: distance of the shares of bins or categories, 0 to 1.
         chi2: test of these shares: its p decides nothing, for of many rows every p is small.
         missing: shares of missing rows.
@@ -71,6 +77,9 @@ class ColumnDrift:
     psi_threshold: float
     ks: Bracket | None
     wasserstein: Bracket | None
+    shift: float | None
+    shift_threshold: float | None
+    std: float | None
     jensen_shannon: float
     chi2: ChiSquared
     missing: Shares
@@ -80,6 +89,21 @@ class ColumnDrift:
     is_drifted: bool
     reason: str
     is_judged: bool = True
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the values have moved by more than is told."""
+        return self.shift is not None and self.shift > (self.shift_threshold or 0.0)
+
+    @property
+    def smallest_shift(self) -> float | None:
+        """The smallest move of all values that these rows could show, in deviations of training.
+
+        None of categories, and where training has one value or none.
+        """
+        if not self.std or self.shift_threshold is None:
+            return None
+        return self.shift_threshold / self.std
 
     @property
     def severity(self) -> float:
@@ -93,6 +117,7 @@ class ColumnDrift:
             self.psi / self.psi_threshold,
             abs(self.missing.now - self.missing.then) / self.missing_threshold,
             (self.unseen.now - self.unseen.then) / self.unseen_threshold,
+            (self.shift or 0.0) / self.shift_threshold if self.shift_threshold else 0.0,
         )
         return max(0.0, *ratios)
 
@@ -109,7 +134,7 @@ def worst_first(columns: Iterable[ColumnDrift]) -> list[ColumnDrift]:
 
 
 Limit = Mapping[str, Any]
-"""Limits of a column: psi, missing, unseen, and ks, wasserstein, jensen_shannon or None."""
+"""Limits of a column: psi, missing, unseen, beyond, wasserstein; ks, jensen_shannon or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +157,12 @@ class Compared:
 def compared_columns(columns: Sequence[Compared]) -> list[ColumnDrift]:
     """Return the drift of columns; many together cost less than one after the other."""
     binned = [k for k, column in enumerate(columns) if column.then.has_bins]
-    brackets = brackets_of([(columns[k].then, columns[k].now) for k in binned])
-    by_place = dict(zip(binned, brackets, strict=True))
+    found = distances_of([(columns[k].then, columns[k].now) for k in binned])
+    by_place = dict(zip(binned, found, strict=True))
     return [_compared(column, by_place.get(k)) for k, column in enumerate(columns)]
 
 
-def _compared(column: Compared, brackets: tuple[Bracket, Bracket] | None) -> ColumnDrift:
+def _compared(column: Compared, apart: Distances | None) -> ColumnDrift:
     then, now, limits, not_judged = column.then, column.now, column.limits, column.not_judged
     kept = _mixed(np.flatnonzero(then.counts >= FREQUENT))
     p, q = counts_in_order(then, kept), counts_in_order(now, kept)
@@ -148,6 +173,7 @@ def _compared(column: Compared, brackets: tuple[Bracket, Bracket] | None) -> Col
     missing, missing_noise = _shares((then.n_missing, then.n_rows), (now.n_missing, now.n_rows))
     n_once, n_new = n_seen_once(then), n_unseen(then)
     new_now = (n_unseen(now), now.n_values)
+    std = then.std if then.has_bins and then.n_finite else None
     unseen, _ = _shares((n_new, then.n_values), new_now)
     expected, unseen_noise = _shares((n_new + n_once, then.n_values), new_now)
     found = ColumnDrift(
@@ -157,7 +183,11 @@ def _compared(column: Compared, brackets: tuple[Bracket, Bracket] | None) -> Col
         now.n_rows,
         distances.psi(np.add.reduceat(p, groups), np.add.reduceat(q, groups)),
         max(limits["psi"], noise),
-        *(brackets or (None, None)),
+        apart and apart.ks,
+        apart and apart.wasserstein,
+        apart and apart.shift,
+        apart and max(limits["wasserstein"] * (std or 0.0), apart.shift_noise),
+        std,
         distances.jensen_shannon(p, q),
         distances.chi_squared(p, q),
         missing,
@@ -188,8 +218,9 @@ def _growth_told(limits: Limit, then: ColumnProfile, unseen: Shares) -> float:
     seen: which of them are counted is a matter of a few rows, and old ones go as new ones come.
     They are one of the groups of PSI, too.
     """
-    limit: float = limits["unseen"]
-    return limit * max(1.0, unseen.then / USUAL) if then.kind == "category" else limit
+    if then.kind != "category":
+        return limits["beyond"]
+    return limits["unseen"] * max(1.0, unseen.then / USUAL)
 
 
 def _beyond(
@@ -199,6 +230,8 @@ def _beyond(
     told: list[str] = []
     if found.psi > found.psi_threshold:
         told.append(f"PSI {found.psi:.3g}, above {found.psi_threshold:.3g}")
+    if found.has_moved:
+        told.append(f"Wasserstein {found.shift:.3g} at least, above {found.shift_threshold:.3g}")
     if abs(found.missing.now - found.missing.then) > found.missing_threshold:
         told.append(f"missing {_then_now(found.missing)}")
     if found.unseen.now - found.unseen.then > found.unseen_threshold:
@@ -223,15 +256,11 @@ def _beyond_given(
         chance = distances.jensen_shannon_noise(found.chi2.degrees + 1, *sizes)
         if distance > max(limit, chance):
             told.append(f"Jensen-Shannon {distance:.3g}, above {max(limit, chance):.3g}")
-    if found.ks is None or found.wasserstein is None:
-        return told
-    chance = distances.ks_noise(*sizes)
-    limit, least = limits.get("ks"), found.ks.low
-    if limit is not None and least > max(limit, chance):
-        told.append(f"KS {least:.3g} at least, above {max(limit, chance):.3g}")
-    limit, least = limits.get("wasserstein"), found.wasserstein.low
-    if limit is not None and least > limit * then.std and found.ks.low > chance:
-        told.append(f"Wasserstein {least:.3g} at least, above {limit * then.std:.3g}")
+    limit = limits.get("ks")
+    if found.ks is not None and limit is not None:
+        chance, least = distances.ks_noise(*sizes), found.ks.low
+        if least > max(limit, chance):
+            told.append(f"KS {least:.3g} at least, above {max(limit, chance):.3g}")
     return told
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache, reduce
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -217,6 +218,11 @@ class Bins:
             return self.last - self.first
 
     @property
+    def ends(self) -> tuple[Floats, Floats]:
+        """The least and the greatest value of all bins, shape `(...)`."""
+        return self.first[..., 0], self.last.max(axis=-1)
+
+    @property
     def gaps(self) -> Floats:
         """From the greatest value of each bin to the least of the next one."""
         with np.errstate(over="ignore"):
@@ -293,6 +299,22 @@ def wasserstein(bins: Bins, then: Binned, now: Binned) -> Brackets:
         In the unit of the values. 0 to 0 where a sample is empty; infinite where the shares of
         -inf or inf differ.
     """
+    return with_infinite(area(bins, then, now), then, now)
+
+
+def area(bins: Bins, then: Binned, now: Binned) -> Brackets:
+    """Return brackets of the integral of |F - G| between the least and the greatest finite value.
+
+    It is the Wasserstein distance where infinite values count as the nearest finite one.
+
+    Args:
+        bins: those of both samples.
+        then: a sample.
+        now: another.
+
+    Returns:
+        In the unit of the values; 0 to 0 where a sample is empty.
+    """
     low, high = _area_inside(then, now)
     width, gaps = bins.width, bins.gaps
     between = np.abs(then.below - now.below)[..., 1:-1]
@@ -303,11 +325,120 @@ def wasserstein(bins: Bins, then: Binned, now: Binned) -> Brackets:
         slack += _LEAST_FLOAT * (_n_terms(of_any[0], width) + _n_terms(of_any[1], gaps))
         least = (_summed(low, width) + gap) * (1 - _ROUNDING) - slack
         most = (_summed(high, width) + gap) * (1 + _ROUNDING) + slack
-    least = np.where(np.isfinite(least), np.maximum(least, 0.0), 0.0)
-    is_infinite = then.n_low * now.n != now.n_low * then.n
-    is_infinite |= then.n_high * now.n != now.n_high * then.n
-    ends = (np.where(is_infinite, np.inf, end) for end in (least, most))
+    ends = np.where(np.isfinite(least), np.maximum(least, 0.0), 0.0), most
     return Brackets(*(np.where(_are_there(then, now), end, 0.0) for end in ends))
+
+
+def with_infinite(finite: Brackets, then: Binned, now: Binned) -> Brackets:
+    """Return brackets of the Wasserstein distance: infinite where shares of infinite values differ.
+
+    Args:
+        finite: what `area` gives of the two samples.
+        then: a sample.
+        now: another.
+    """
+    differs = then.n_low * now.n != now.n_low * then.n
+    differs |= then.n_high * now.n != now.n_high * then.n
+    differs &= _are_there(then, now)
+    return Brackets(*(np.where(differs, np.inf, end) for end in finite))
+
+
+class Moments(NamedTuple):
+    """The mean and the standard deviation of columns, infinite values as the nearest finite one.
+
+    Args:
+        mean: float64, shape `(...)`.
+        std: of the same shape.
+    """
+
+    mean: Floats
+    std: Floats
+
+
+def area_noise(
+    bins: Bins, then: Binned, now: Binned, together: Moments, confidence: float = 0.995
+) -> Floats:
+    """Return the `area` that two samples of one distribution stay below, with a probability.
+
+    Its mean is that of a Brownian bridge. It is the greatest difference of the two means of f, of
+    all f that change by no more than x does: so its spread is that of the mean of x at most, and
+    where few values lie far out, its quantile is farther out too, by their skewness.
+
+    Args:
+        bins: those of both samples.
+        then: a sample.
+        now: another.
+        together: moments of the values of both samples.
+        confidence: the probability. As the spread is a bound, one sample in a thousand or fewer
+            is above it (measured: `python -m bench.drift_power`).
+
+    Returns:
+        In the unit of the values, shape `(...)`; infinite where a sample is empty.
+
+    Source:
+        E. del Barrio, E. Giné, C. Matrán: Central limit theorems for the Wasserstein distance,
+        1999; C. Borell: The Brunn-Minkowski inequality in Gauss space, 1975; E. Cornish, R. Fisher:
+        Moments and cumulants in the specification of distributions, 1938.
+    """
+    a, b = 1 / np.maximum(then.n, 1), 1 / np.maximum(now.n, 1)
+    both, quantile = _together(then, now), NormalDist().inv_cdf(confidence)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = math.sqrt(2 / math.pi) * _bridge(bins, both)
+        noise = np.sqrt(a + b) * (mean + quantile * together.std)
+        far = (a * a + b * b) / (a + b) * (quantile**2 - 1) / 6
+        noise = noise + far * _third_by_second(bins, both, together)
+    return np.where(_are_there(then, now) & np.isfinite(noise), noise, np.inf)
+
+
+def _together(then: Binned, now: Binned) -> Binned:
+    """Return the values of two samples as one."""
+    counts = then.counts + now.counts
+    of_then = then.counts / np.maximum(counts, 1)
+    low, high = (
+        of_then * one + (1 - of_then) * other
+        for one, other in ((then.mean_low, now.mean_low), (then.mean_high, now.mean_high))
+    )
+    return Binned(counts, then.n_low + now.n_low, then.n_high + now.n_high, low, high)
+
+
+def _bridge(bins: Bins, of: Binned) -> Floats:
+    """Return the integral of sqrt(F (1 - F)), which is no less for the mean of F in each bin."""
+    below = of.below
+    inside = below[..., :-1] + (below[..., 1:] - below[..., :-1]) * (1 - _mean_place(of))
+    return _summed(_deviation(inside), bins.width) + _summed(
+        _deviation(below[..., 1:-1]), bins.gaps
+    )
+
+
+def _third_by_second(bins: Bins, of: Binned, moments: Moments) -> Floats:
+    """Return the third absolute moment by the second one, in the unit of the values.
+
+    In a bin the third is no more than if all values were at its ends.
+    """
+    start, end = bins.ends
+    range_ = end - start
+    scale = np.divide(1.0, range_, out=np.zeros_like(range_), where=range_ > 0)
+
+    def cubed(place: Floats) -> Floats:  # as products: bits of powers depend on the columns beside
+        far = np.abs((place - moments.mean[..., None]) * scale[..., None])
+        return far * far * far
+
+    n, at_high = np.maximum(of.n, 1), _mean_place(of)
+    low, high = cubed(bins.first), cubed(bins.last)
+    third = _summed(of.counts / n[..., None], low + at_high * (high - low))
+    infinite = np.stack([of.n_low / n, of.n_high / n], axis=-1)
+    third = third + _summed(infinite, cubed(np.stack([start, end], axis=-1)))
+    std = moments.std * scale
+    return np.divide(third, std * std, out=np.zeros_like(third), where=std > 0) * range_
+
+
+def _mean_place(of: Binned) -> Floats:
+    return (of.mean_low + of.mean_high) / 2
+
+
+def _deviation(share: Floats) -> Floats:
+    """Return the standard deviation of a value that is 1 with a probability, else 0."""
+    return np.sqrt(np.clip(share * (1 - share), 0.0, None))
 
 
 def _are_there(then: Binned, now: Binned) -> NDArray[np.bool_]:
@@ -315,7 +446,7 @@ def _are_there(then: Binned, now: Binned) -> NDArray[np.bool_]:
 
 
 def _summed(shares: Floats, widths: Floats) -> Floats:
-    """Return the sum of products, 0 where a share is 0 and its width infinite.
+    """Return the sum of products of two, none negative: 0 where one is 0 and the other infinite.
 
     One after the other: empty bins at the end, of columns that stand beside others, change no bit.
     """

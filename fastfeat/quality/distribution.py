@@ -138,8 +138,8 @@ def _of_bins(then: ColumnProfile, now: ColumnProfile | None) -> Distribution:
     if not low < high:
         low, high = low - 0.5 * max(abs(low), 1), high + 0.5 * max(abs(high), 1)
     cells = np.linspace(low / 4, high / 4, N_CELLS + 1) * 4  # without overflow
-    left = f"{'< ' if low > min(ends) else ''}{value_text(then, low)}"
-    right = f"{'> ' if high < max(ends) else ''}{value_text(then, high)}"
+    left = f"{'< ' if low > min(ends) else ''}{value_text(then, low, n_digits=2)}"
+    right = f"{'> ' if high < max(ends) else ''}{value_text(then, high, n_digits=2)}"
     of_now = None if now is None else _in_cells(now, cells)
     return Distribution(_in_cells(then, cells), of_now, left, right)
 
@@ -171,12 +171,13 @@ def _shares(counts: Any, n_rows: int) -> Floats:
     return np.asarray(counts, np.float64) / max(n_rows, 1)
 
 
-def value_text(of: ColumnProfile, value: float) -> str:
+def value_text(of: ColumnProfile, value: float, n_digits: int = 4) -> str:
     """Return a value of a column as text: a time as one, a number with four digits.
 
     Args:
         of: the column.
         value: as its profile has it.
+        n_digits: of a number that is not whole; those before its point are all told.
     """
     if math.isnan(value):
         return ""
@@ -185,8 +186,10 @@ def value_text(of: ColumnProfile, value: float) -> str:
         if dtype is not None:
             text = time_text(round(value), dtype)
             return capped(text.removesuffix("+00:00").removesuffix(" 00:00:00"), 30)
-    whole = value == int(value) if math.isfinite(value) else False
-    return f"{int(value):,}" if whole and abs(value) < 1e6 else f"{value:.4g}"
+    if not math.isfinite(value) or abs(value) >= 1e6:
+        return f"{value:.{n_digits}g}"
+    is_whole = value == int(value) or abs(value) >= 10**n_digits
+    return f"{round(value):,}" if is_whole else f"{value:.{n_digits}g}"
 
 
 def length_text(of: ColumnProfile, length: float) -> str:

@@ -5,6 +5,7 @@ Profiles are compared, never rows: what the plan keeps of its training rows is e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -25,7 +26,10 @@ _IGNORED = "ignored"
 _FIXED = "of one value in a segment"
 
 
-@offering("ok", "drifted", "drifted_inputs", "features", "inputs", "segments", "n_then", "n_now")
+@offering(
+    "ok", "drifted", "drifted_inputs", "features", "inputs", "segments", "n_then", "n_now",
+    "smallest_shift",
+)  # fmt: skip
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Drift:
     """The drift of each feature and input of a plan; prints as one line each, the worst first.
@@ -98,6 +102,27 @@ class Drift:
         segments = f"; {len(bad)} of {counted(len(self.segments), 'segment')}"
         return f"{rows}: {told} drifted{segments if self.segments else ''}"
 
+    @property
+    def smallest_shift(self) -> str:
+        """A line: the smallest move of all values that so many rows could show.
+
+        Of the column where it is least, and where it is greatest; "" where no number is judged.
+        """
+        shifts = {
+            one.name: one.smallest_shift
+            for one in self.columns
+            if one.is_judged and one.smallest_shift is not None
+        }
+        shifts = {name: shift for name, shift in shifts.items() if math.isfinite(shift)}
+        if not shifts:
+            return ""
+        ends = [pick(shifts, key=lambda name: shifts[name]) for pick in (min, max)]
+        texts = dict.fromkeys(f"{shifts[name]:.2g}" for name in ends)
+        told = " to ".join(texts) + " standard deviations"
+        if len(texts) > 1:
+            told += f" ({printable(ends[0])} to {printable(ends[1])})"
+        return f"the smallest shift that {counted(self.n_now, 'row')} could show: {told}"
+
     def __getitem__(self, name: str) -> ColumnDrift:
         """Return the drift of a feature; of an input where no feature has the name.
 
@@ -123,13 +148,14 @@ class Drift:
                 inputs = (f"input {name}" for name in drift.drifted_inputs)
                 names = printable(", ".join([*drift.drifted, *inputs]))
                 lines.append(f"drift of {value!r}, {counted(drift.n_now, 'row')}: {names}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *filter(None, [self.smallest_shift])])
 
     def _repr_html_(self) -> str:
         """Return a table of the columns, for notebooks."""
         from fastfeat.quality.html import drift_html  # seldom needed
 
-        return drift_html(self.summary, self.features.values(), self.inputs.values())
+        told = "; ".join(filter(None, [self.summary, self.smallest_shift]))
+        return drift_html(told, self.features.values(), self.inputs.values())
 
 
 def compared(

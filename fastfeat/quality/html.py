@@ -29,7 +29,7 @@ class Figure(NamedTuple):
     is_beyond: bool = False
 
 
-TITLES = ("PSI / limit", "KS", "Wasserstein", "missing", "unseen")
+TITLES = ("PSI / limit", "moved / limit", "KS", "missing", "new values")
 """Of the figures of a column, in order."""
 
 
@@ -44,17 +44,19 @@ def drift_figures(
             the unit of which a drift does not know.
     """
     number = _number if length is None else length
-    told = None if column.kind == "moment" and length is None else column.wasserstein
+    is_told = column.kind != "moment" or length is not None
+    moves = (column.shift, column.shift_threshold) if is_told else (None, None)
+    moved = " / ".join(number(move) for move in moves if move is not None) or "–"
     psi = f"{column.psi:.3f} / {column.psi_threshold:.2f}"
-    moved = abs(column.missing.now - column.missing.then) > column.missing_threshold
+    comes = abs(column.missing.now - column.missing.then) > column.missing_threshold
     newer = column.unseen.now - column.unseen.then > column.unseen_threshold
     judged = column.is_judged
     return [
         Figure("PSI / limit", psi, judged and column.psi > column.psi_threshold),
+        Figure("moved / limit", moved, judged and column.has_moved),
         Figure("KS", _bracket(column.ks, _number)),
-        Figure("Wasserstein", _bracket(told, number)),
-        Figure("missing", _change(*column.missing), judged and moved),
-        Figure("unseen", _change(*column.unseen), judged and newer),
+        Figure("missing", _change(*column.missing), judged and comes),
+        Figure("new values", _change(*column.unseen), judged and newer),
     ]
 
 

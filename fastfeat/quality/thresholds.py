@@ -138,14 +138,19 @@ SECTIONS: Mapping[str, Section] = {
         {
             "psi": Number("The population stability index.", default=0.1),
             "ks": Number("The Kolmogorov-Smirnov statistic.", 0.0, _SHARE),
-            "wasserstein": Number("The Wasserstein distance, in standard deviations of training."),
+            "wasserstein": Number(
+                "The Wasserstein distance, in standard deviations of training.", default=0.1
+            ),
             "jensen_shannon": Number("The Jensen-Shannon distance.", 0.0, _SHARE),
             "missing": Number("The change of the share of missing values.", 0.0, _SHARE, 0.02),
-            "unseen": Number("The growth of the share of unseen values.", 0.0, _SHARE, 0.02),
+            "unseen": Number("The growth of the share of unseen categories.", 0.0, _SHARE, 0.02),
+            "beyond": Number(
+                "The growth of the share of numbers beyond all before.", 0.0, _SHARE, 0.002
+            ),
             "ignore": Words("Columns that are reported, and are no finding."),
         },
         "columns",
-        ("psi", "ks", "wasserstein", "jensen_shannon", "missing", "unseen"),
+        ("psi", "ks", "wasserstein", "jensen_shannon", "missing", "unseen", "beyond"),
     ),
     "diff": Section(
         {"findings": Words("The verdicts that are findings.", VERDICTS, ("major",))},

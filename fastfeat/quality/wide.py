@@ -177,7 +177,8 @@ def _binned(
         matrix.sort(axis=1)  # NaN is last
         kept = matrix.ravel() if is_all else matrix[np.arange(n_rows) < sizes[:, None]]
         chosen = np.flatnonzero(sizes)
-        yield [places[k] for k in chosen.tolist()], _bins_of(kept, sizes[chosen])
+        if len(chosen):
+            yield [places[k] for k in chosen.tolist()], _bins_of(kept, sizes[chosen])
 
 
 def _bins_of(flat: Floats, sizes: Integers) -> _Bins:
@@ -239,7 +240,7 @@ def _bins_of(flat: Floats, sizes: Integers) -> _Bins:
 
 
 def _begins_of(flat: Floats, firsts: Integers, sizes: Integers) -> tuple[Integers, Flags, Integers]:
-    """Return where bins begin, as places in `flat`, and how many of them each column has.
+    """Return the places in `flat` at which bins begin, and the number of bins of each column.
 
     Args:
         flat: as of `_bins_of`.
@@ -266,12 +267,12 @@ def _begins_of(flat: Floats, firsts: Integers, sizes: Integers) -> tuple[Integer
 
 @lru_cache(maxsize=16)
 def _begins_of_distinct(n: int) -> tuple[Integers, Flags]:
-    """Return where the bins of values begin that all differ; see `_begins_of_runs`."""
+    """Return the result of `_begins_of_runs` for values that all differ."""
     return _begins_of_runs(np.arange(n), n)
 
 
 def _begins_of_runs(runs: Integers, n: int) -> tuple[Integers, Flags]:
-    """Return where the bins of sorted values begin, and whether each is one value's own.
+    """Return the places at which bins of sorted values begin, and whether each has one value only.
 
     They are those of `layout.edges_of`, told by places instead of values.
 

@@ -96,8 +96,9 @@ def features_section(found: Found) -> str:
         told = f"Of the features there is no profile: {found.then.no_features}"
     elif columns.drift is not None:
         told = (
-            "Worst first. KS and Wasserstein are told as the least and the greatest value that "
-            "they can have: profiles are compared, no rows are kept."
+            "Worst first. How far values have moved is the Wasserstein distance that they have at "
+            "least, and KS the least and the greatest that it can be: profiles are compared, no "
+            "rows are kept."
         )
     shown = rows_table(["feature", *columns.titles, "how"], _feature_rows(found.fitted, columns))
     return section(_title("Features", columns), told, _key(columns), shown)

@@ -40,7 +40,7 @@ td{{overflow-wrap:anywhere}}
 .n{{white-space:nowrap;font-variant-numeric:tabular-nums}}
 code{{font:12px/1.4 ui-monospace,monospace;color:var(--code);white-space:pre-wrap;\
 overflow-wrap:anywhere}}
-summary{{cursor:pointer}}summary code{{word-break:break-all}}
+summary{{cursor:pointer}}
 dl{{margin:.3rem 0 .3rem 1rem;display:grid;grid-template-columns:max-content 1fr;gap:.1rem .8rem}}
 dt{{color:var(--soft)}}dd{{margin:0}}
 svg{{display:block;width:192px;height:40px}}

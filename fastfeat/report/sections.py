@@ -29,6 +29,8 @@ def head(found: Found, title: str) -> str:
     told = f"{counted(len(fitted.nodes), 'feature')}, fitted on {counted(fitted.n_rows, 'row')}"
     if found.costs is not None:
         told += f"; compared with {counted(found.costs.n_rows, 'row')}"
+    if found.drift is not None and found.drift.smallest_shift:
+        told += f"; {found.drift.smallest_shift}"
     name = f'<h1>{escape(short(title, 200))}</h1><p class="soft">{escape(told)}</p>'
     return name + verdict(level, headline, _points(found)) + cards(_cards(found))
 

@@ -182,7 +182,7 @@ def _columns_that_say_when(column: TableColumn, late: Late, fitted: Fitted) -> l
 
 
 def _tables_on_word(seen: Sights, late: Late) -> list[str]:
-    """Return what is said of tables that stay whole: all of their rows are there at any moment."""
+    """Return a line for each kind of table from which no row is removed."""
     columns = [sight.column for sight in seen if sight.column is not None]
     looked_up = {s.column.table for s in seen if s.column is not None and s.time is None}
     named = {column.table for column in columns} & set(late.known_tables)

@@ -91,7 +91,7 @@ class LaterRows:
 
     @property
     def cannot_see(self) -> tuple[str, ...]:
-        """What removing rows cannot show, as text."""
+        """The leaks that the removal of rows cannot show, as text."""
         return CANNOT_SEE if self.checks or self.on_word else ()
 
 

@@ -6,6 +6,7 @@ import copy
 import datetime
 import operator
 import pickle
+import re
 from typing import Any
 
 import joblib
@@ -117,12 +118,16 @@ def test_a_fitted_plan_that_is_used_as_something_else_says_what_to_do(used: str,
         getattr(PLAN.fit(ROWS), used)
 
 
-@pytest.mark.parametrize("name", ["double", ["double"], 0])
+@pytest.mark.parametrize("name", ["two", ["two"], ["two", "one"], ["two", 0], "none", [], 0])
 def test_a_plan_has_no_items_and_says_what_has(name: Any) -> None:
-    plan: Any = PLAN
-    with pytest.raises(TypeMismatch, match=r"plan.features\["):
+    plan: Any = ff.Plan({"one": col("price") + 1, "two": col("price") + 2})
+    asks = {"two": ["two"], "['two']": ["two"], "['two', 'one']": ["two", "one"]}
+    names = asks.get(str(name), ["one"])
+    told = rf"plan.features\['{names[0]}'\].*transform\(data\)\['{names[0]}'\]"
+    with pytest.raises(TypeMismatch, match=told):
         plan[name]
-    with pytest.raises(TypeMismatch, match=r"fitted.transform\(data\)\[.*fitted.select\(\["):
+    told = rf"transform\(data\)\['{names[0]}'\].*select\({re.escape(str(names))}\)"
+    with pytest.raises(TypeMismatch, match=told):
         plan.fit(ROWS)[name]
 
 

@@ -10,7 +10,8 @@ from small_plan import Run
 
 @pytest.fixture
 def fitted_file(run: Run, folder: Path) -> Path:
-    assert run("fit", "plan.py", "data.parquet", "-o", "p.fastfeat").exit_code == 0
+    fitted = run("fit", "plan.py", "data.parquet", "-o", "p.fastfeat", "--profile")
+    assert fitted.exit_code == 0, fitted.stderr
     return folder / "p.fastfeat"
 
 

@@ -85,6 +85,16 @@ def test_what_a_card_lacks_names_the_option_of_the_backend(
     assert result.stderr == "error: backend 'gpu' needs a card, or use --backend cpu\n"
 
 
+def test_a_plan_without_rules_names_the_option_that_gives_it_some(run: Run) -> None:
+    assert run("fit", "plan.py", "data.parquet", "-o", "plan.fastfeat").exit_code == 0
+    result = run("check", "plan.fastfeat", "data.parquet")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: the plan has no contract. Fit it with one: fit PLAN.py DATA --contract RULES.json "
+        "-o OUT. Or check by the rules alone: check RULES.json DATA\n"
+    )
+
+
 def test_a_failed_write_leaves_no_file(run: Run, folder: Path) -> None:
     assert run("fit", "plan.py", "data.parquet", "-o", "plan.fastfeat").exit_code == 0
     result = run("transform", "plan.fastfeat", "data.parquet", "-o", "out.xlsx")

@@ -178,7 +178,7 @@ def test_a_server_reads_the_columns_of_rules_and_refuses_what_breaks_one(
     fitted: ff.FittedPlan,
 ) -> None:
     from fastfeat.serve.served_plan import served_plan
-    from fastfeat.serve.state_opening import warm
+    from fastfeat.serve.warming import warm
     from fastfeat.serve.work import call
 
     warm(fitted, {})

@@ -221,7 +221,7 @@ def test_a_function_of_arrays_says_what_to_write(use: Callable[[], Any], hint: s
         (lambda: X.dt.floor("h"), "Write .dt.truncate('1h')"),
         (lambda: X.dt.normalize(), "Write .dt.truncate('1d')"),
         (lambda: X.dt.tz_convert("UTC"), "Give the zone to the part: .dt.hour(tz="),
-        (lambda: X.dt.tz_localize("UTC"), "A naive timestamp is taken as UTC"),
+        (lambda: X.dt.tz_localize("UTC"), "Write .dt.replace_time_zone('Europe/Berlin')"),
         (lambda: X.dt.strftime("%Y"), "An expression gives no text"),
         (lambda: X.dt.huor(), "Did you mean 'hour'?"),
         (lambda: X.dt.zzz(), "There are: date, day,"),

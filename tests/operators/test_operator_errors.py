@@ -88,7 +88,7 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: X.cut("ab"), InvalidPlan, "cut(edges='ab')"),
     (lambda: X.cut(3), InvalidPlan, "cut(edges=3): takes a list"),
     (lambda: X.qcut(1), InvalidPlan, "qcut(q=1): takes a whole number from 2 to 100,000"),
-    (lambda: X.qcut([0, 0.5]), InvalidPlan, "strictly between 0 and 1"),
+    (lambda: X.qcut([0, 0.5]), InvalidPlan, "leave 0 and 1 out"),
     (lambda: X.qcut([0.5, 0.25]), InvalidPlan, "rising order"),
     (lambda: X.k_bins_discretize(n_bins=1), InvalidPlan, "a whole number from 2 to 100,000"),
     (

@@ -284,6 +284,7 @@ def test_files_are_checked_in_passes(tmp_path: Path) -> None:
     report = contract.check(tmp_path, memory="64GiB")
     assert report.counts == {"x": 3, "few": 3}
     assert report["few"].outcome == "holds"
+    assert report["few"].reason == "at most 10 % may"
     assert report.rows("x").to_pydict() == {"row": [10, 20, 21], "x": [-1.0, -2.0, -1.0]}
     assert contract.check(str(tmp_path / "*.parquet")).counts == report.counts
 

@@ -19,8 +19,9 @@ from fastfeat.quality.column_drift import ColumnDrift, Compared, compared_column
 from fastfeat.quality.counting import counted
 from fastfeat.quality.layout import SAMPLED, kind_of, layout_of
 from fastfeat.quality.profile import ColumnProfile
+from fastfeat.quality.thresholds import SECTIONS, thresholds
 
-LIMITS: dict[str, Any] = {"psi": 0.1, "missing": 0.02, "unseen": 0.02}
+LIMITS: dict[str, Any] = {word: thresholds(None, "drift")[word] for word in SECTIONS["drift"].named}
 Draw = Callable[[np.random.Generator, int], Any]
 
 
@@ -130,6 +131,97 @@ def _share_told(kind: str, n_then: int, n_now: int, n_batches: int) -> float:
         now = counted(layout, pa.chunked_array([pa.array(draw(rng, n_now))]))
         told += compared_column(then, now, LIMITS).is_drifted
     return told / n_batches
+
+
+def _zeros(rng: np.random.Generator, n: int, scale: float = 1.0) -> Any:
+    return np.where(rng.random(n) < 0.8, 0, scale * rng.lognormal(size=n))
+
+
+@pytest.mark.parametrize(
+    ("change", "then", "now", "n", "word"),
+    [
+        (
+            "a quarter of a deviation",
+            lambda rng, n: rng.normal(size=n),
+            lambda rng, n: rng.normal(0.25, 1, n),
+            1_000,
+            "Wasserstein",
+        ),
+        (
+            "the rest of a column of zeros",
+            _zeros,
+            lambda rng, n: _zeros(rng, n, 1.5),
+            5_000,
+            "Wasserstein",
+        ),
+        (
+            "the rest of a column of zeros, twice as large",
+            _zeros,
+            lambda rng, n: _zeros(rng, n, 2.0),
+            1_000,
+            "Wasserstein",
+        ),
+        (
+            "1 % that nobody has seen",
+            lambda rng, n: rng.normal(size=n),
+            lambda rng, n: np.where(np.arange(n) < n // 100, 50.0, rng.normal(size=n)),
+            1_000,
+            "beyond all before",
+        ),
+        (
+            "a quarter of a deviation beside infinite values",
+            lambda rng, n: np.where(rng.random(n) < 0.05, -np.inf, rng.normal(size=n)),
+            lambda rng, n: np.where(rng.random(n) < 0.05, -np.inf, rng.normal(0.25, 1, n)),
+            1_000,
+            "Wasserstein",
+        ),
+    ],
+)
+def test_a_change_that_people_expect_to_be_told_is_told(
+    change: str, then: Draw, now: Draw, n: int, word: str
+) -> None:
+    rng = np.random.default_rng(7)
+    column = pa.chunked_array([pa.array(then(rng, 20_000))])
+    layout = layout_of("x", FLOAT64, "number", column)
+    training = counted(layout, column)
+
+    def drifts(draw: Draw) -> list[ColumnDrift]:
+        batches = (counted(layout, pa.chunked_array([pa.array(draw(rng, n))])) for _ in range(20))
+        return compared_columns([Compared(training, batch, LIMITS) for batch in batches])
+
+    assert sum(word in drift.reason for drift in drifts(now)) >= 16, change
+    assert not any(drift.is_drifted for drift in drifts(then))
+
+
+def test_the_smallest_shift_is_where_a_shift_begins_to_be_told() -> None:
+    rng = np.random.default_rng(3)
+    then = rng.gamma(2, 3, 20_000)
+    for n in (300, 2_000):
+        now = rng.choice(then, n, replace=False)
+        smallest = _drift(then, now).smallest_shift or 0.0
+        assert 0.1 <= smallest <= 0.3
+        below, above = (_drift(then, now + k * smallest * then.std()) for k in (0.6, 1.5))
+        assert not below.has_moved
+        assert above.has_moved
+        assert "Wasserstein" in above.reason
+    categories = _drift(["a", "b"], ["a"], UTF8)
+    assert categories.smallest_shift is None
+    assert not categories.has_moved
+    assert _drift([1.0] * 50, [1.0] * 50).smallest_shift is None
+
+
+def test_a_limit_that_is_raised_leaves_a_shift_and_numbers_beyond_untold() -> None:
+    rng = np.random.default_rng(8)
+    then, now = rng.normal(size=20_000), rng.normal(0.25, 1, 2_000)
+    now[:20] = 50.0
+    words = ("Wasserstein", "beyond all before")
+    for loose, told in (
+        ({}, (True, True)),
+        ({"wasserstein": 9.0}, (False, True)),
+        ({"beyond": 0.02}, (True, False)),
+    ):
+        reason = _drift(then, now, **loose).reason
+        assert tuple(word in reason for word in words) == told
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -296,11 +388,12 @@ def test_what_the_sample_of_edges_has_not_seen_is_expected_by_the_share_of_rows_
 def test_limits_that_are_given_are_told_by_the_least_of_a_bracket() -> None:
     rng = np.random.default_rng(0)
     then, now = rng.normal(size=20_000), rng.normal(0.2, 1, 5_000)
-    assert not _drift(then, now).is_drifted
-    assert _drift(then, now, ks=0.05).reason.startswith("KS 0.0")
+    high: dict[str, Any] = {"wasserstein": 0.5}
+    assert not _drift(then, now, **high).is_drifted
+    assert _drift(then, now, **high, ks=0.05).reason.startswith("KS 0.0")
     assert _drift(then, now, wasserstein=0.1).reason.startswith("Wasserstein 0.")
-    assert _drift(then, now, jensen_shannon=0.05).reason.startswith("Jensen-Shannon 0.")
-    assert not _drift(then, now, ks=0.2, wasserstein=0.5, jensen_shannon=0.5).is_drifted
+    assert _drift(then, now, **high, jensen_shannon=0.05).reason.startswith("Jensen-Shannon 0.")
+    assert not _drift(then, now, **high, ks=0.2, jensen_shannon=0.5).is_drifted
     few = rng.normal(size=20)
     assert not _drift(then, few, ks=0.01, wasserstein=0.01, jensen_shannon=0.01).is_drifted
 

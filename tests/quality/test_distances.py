@@ -65,6 +65,8 @@ def test_an_empty_sample_is_no_distance_and_any_difference_is_chance() -> None:
     bins = Bins(np.array([0.0, 1.0]), np.array([1.0, 2.0]))
     assert distances.kolmogorov_smirnov(bins, binned, empty) == (0, 0)
     assert distances.wasserstein(bins, empty, binned) == (0, 0)
+    zero = distances.Moments(np.array(0.0), np.array(0.0))
+    assert distances.area_noise(bins, empty, binned, zero) == math.inf
 
 
 def _binned(counts: list[int], n_low: int = 0, n_high: int = 0) -> Binned:

@@ -122,3 +122,5 @@ def test_times_are_told_as_times() -> None:
     (number,) = profiles([1.25, 1234567.0, 12.0])
     texts = [value_text(number, value) for value in (1.25, 1234567.0, 12.0, float("nan"))]
     assert texts == ["1.25", "1.235e+06", "12", ""]
+    texts = [value_text(number, value, n_digits=2) for value in (0.008266, 1234.5, 0.5, 1e7)]
+    assert texts == ["0.0083", "1,234", "0.5", "1e+07"]

@@ -164,12 +164,15 @@ def test_limits_are_of_all_columns_of_one_or_of_none(fitted: ff.FittedPlan, tmp_
         return {*drift.drifted, *(f"input {name}" for name in drift.drifted_inputs)}
 
     assert drifted({}) == {"size", "past", "input size"}
-    assert drifted({"psi": 50, "unseen": 1}) == set()
-    assert drifted({"unseen": 1, "columns": {"size": {"psi": 50}}}) == {"past"}
+    loose = {"psi": 50, "wasserstein": 50, "beyond": 1}
+    assert drifted(loose) == set()
+    assert drifted({"columns": {"size": loose}}) == {"past"}
     assert drifted({"ignore": ["size", "past"]}) == set()
     file = tmp_path / "gates.toml"
     file.write_text(
-        "[drift]\npsi = 50\nunseen = 1\n[drift.columns.past]\npsi = 0.1\n[diff]\n", "utf-8"
+        "[drift]\npsi = 50\nwasserstein = 50\nbeyond = 1\n"
+        "[drift.columns.past]\npsi = 0.1\n[diff]\n",
+        "utf-8",
     )
     assert drifted(file) == {"past"}
     with pytest.raises(InvalidConfig, match=r"unknown word 'missin_'. Did you mean 'missing'"):
@@ -184,6 +187,21 @@ def test_a_column_that_is_not_there_is_told_with_its_like(fitted: ff.FittedPlan)
     drift = fitted.drift(rows(20), history="batch")
     with pytest.raises(InvalidPlan, match=r"'sizee' was not compared. Did you mean 'size'"):
         drift["sizee"]
+
+
+def test_the_smallest_shift_that_rows_could_show_is_told_at_the_end(
+    fitted: ff.FittedPlan,
+) -> None:
+    few, many = (fitted.drift(rows(n, 1), history="batch") for n in (200, 2_000))
+    told = few.smallest_shift
+    assert told.startswith("the smallest shift that 200 rows could show: 0.")
+    assert str(few).endswith(told)
+    assert told[0:20] in few._repr_html_()
+    for name in ("size", "past"):
+        assert (few[name].smallest_shift or 0) > (many[name].smallest_shift or 9)
+    alone = fitted.select(["size"]).drift(rows(200, 1))
+    assert alone.smallest_shift.endswith("standard deviations")  # of one kind of column
+    assert fitted.drift(rows(0), history="batch").smallest_shift == ""
 
 
 @pytest.mark.parametrize("n", [0, 1])

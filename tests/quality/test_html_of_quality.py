@@ -59,7 +59,7 @@ def test_drift_is_a_table_of_columns_the_worst_first() -> None:
     order = [told.index(name) for name in ("twice", "document.title", "same")]
     assert order == sorted(order)
     assert "2 of 2 features" not in told
-    assert shown.count('class="bad">') == 4  # the names of two, and their PSI
+    assert shown.count('class="bad">') == 6  # the names of two, their PSI, how far they moved
     assert told.count("feature ") >= 2
 
 

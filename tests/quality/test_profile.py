@@ -342,6 +342,12 @@ def test_many_columns_at_once_are_counted_as_one_is(
         assert _bytes(one) == _bytes(counted_by_numpy(layout, columns[k]))
 
 
+def test_columns_without_values_are_left_to_one_by_one() -> None:
+    columns = [_column([None, math.nan], pa.float64()), _column([None, None], pa.int64())]
+    empty = [ColumnProfile("x", "float64", "number"), ColumnProfile("x", "int64", "number")]
+    assert laid_out_at_once(empty, columns) == {} == laid_out_at_once([], [])
+
+
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 
 

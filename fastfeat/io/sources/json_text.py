@@ -85,7 +85,9 @@ def _kind(value: Any) -> str:
 def _not_json(body: bytes, error: json.JSONDecodeError) -> NotJson:
     at = len(error.doc[: error.pos].encode("utf-8", "surrogatepass"))
     rest = bytes(body[max(at - 1, 0) : at + 10])
-    if "infinity" in error.msg or any(word in rest for word in _NO_NUMBERS):
+    if "infinity" in error.msg:
+        return NotJson(f"a number is beyond float64, 1.8e308 at most (at byte {at})")
+    if any(word in rest for word in _NO_NUMBERS):
         return NotJson(f"{NO_INFINITY} (at byte {at})")
     return NotJson(f"the text is not JSON: {error.msg}, at byte {at}")
 

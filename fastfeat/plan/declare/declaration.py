@@ -333,7 +333,7 @@ def _check_known_clocks(declared: Declaration) -> None:
         if name not in clocks:
             raise InvalidPlan(
                 f"known_clocks=[{name!r}]: no feature sees rows by a time of that name."
-                f"{did_you_mean(name, clocks)}"
+                f"{did_you_mean(name, clocks) or ' Leave it out'}"
             )
 
 

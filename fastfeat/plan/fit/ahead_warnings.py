@@ -108,10 +108,12 @@ def warn_ahead(
     """
     ahead = plan.known_late.ahead
     if plan.known_clocks:
+        clocks = shortened(plan.known_clocks)
+        times = ", ".join(map(show, ahead.times if ahead else ()))
         warn(
-            f"features see rows by {shortened(plan.known_clocks)}, and the label looks ahead by "
-            f"{', '.join(map(show, ahead.times if ahead else ()))}: on your word, known_clocks=, "
-            "no row that is earlier by the one is of a later moment than could be known",
+            f"features see rows by {clocks}, and the label looks ahead by {times}. By "
+            f"known_clocks= you say that a row which is earlier by {clocks} is not later by "
+            f"{times}. Nothing checks this: where it is wrong, features see what the label tells",
             ClocksOnYourWord,
         )
     if ahead is None or not ahead.counts:

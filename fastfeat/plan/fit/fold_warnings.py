@@ -275,7 +275,7 @@ def warn_of_folds(
     if texts:
         texts = [
             f"{'; '.join(texts)}. Such folds tell a model much of a row's own label, the more the "
-            "smaller they are: take folds=5, or time=, which does not"
+            "smaller they are: take few folds of many rows, or time=, which does not"
         ]
     n_encodings = sum(len(of.encodings) for of in folded.values())
     if n_encodings >= MANY_ENCODINGS:

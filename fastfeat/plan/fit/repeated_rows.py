@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ MOST_ROWS = 100_000
 
 _FIRST_ROWS = 20
 """Times the square root of all rows: 1 % of twins are four pairs of such a sample."""
+
+_FEWEST_ROWS = 4
+"""The same of a sample that tells halves of the columns by their chance pairs: codes have many."""
+
+_FEW_COLUMNS = 8
+_MANY_ROWS = 10_000
+"""Rows of which that sample, of 400, has all of `_FEWEST` different ones."""
 
 _FEWEST = 50
 """Different rows that tell of a pattern: those of an example may be alike by chance."""
@@ -163,9 +171,15 @@ def warn_of_twins(typed: TypedPlan, table: Any, data: Any) -> None:
     if n_rows <= _FEWEST or isinstance(table, DeviceTable) or not typed.once(has_default_folds):
         return
     try:
-        for most in (int(_FIRST_ROWS * n_rows**0.5), MOST_ROWS):  # a few, that clean tables stop at
-            rows = None if n_rows <= 2 * most and n_rows <= MOST_ROWS else _sampled(n_rows, most)
-            share = _share_of_twins(table, data, rows)
+        if n_rows >= _MANY_ROWS and _are_of_codes(table, data):
+            rows = _sampled(n_rows, int(_FEWEST_ROWS * n_rows**0.5))
+            if not _are_told_apart([*_every_hash(table, data, rows)], _most_alike(n_rows, rows)):
+                return
+        few = min(int(_FIRST_ROWS * n_rows**0.5), MOST_ROWS)  # that clean tables stop at
+        for most in (few, MOST_ROWS):
+            rows = None if n_rows <= min(2 * most, MOST_ROWS) else _sampled(n_rows, most)
+            least = _SHARE if rows is None or most == MOST_ROWS else _SHARE / 2
+            share = _share_of_twins(table, data, rows, least)
             if share is None:
                 return
             if rows is None:
@@ -182,13 +196,14 @@ def warn_of_twins(typed: TypedPlan, table: Any, data: Any) -> None:
     )
 
 
-def _share_of_twins(table: Any, data: Any, rows: Rows | None) -> float | None:
+def _share_of_twins(table: Any, data: Any, rows: Rows | None, least: float) -> float | None:
     """Return the share of rows that equal an earlier one; None where no warning is due.
 
     Args:
         table: as of `warn_of_twins`.
         data: as there.
         rows: the numbers of those looked at; None for all.
+        least: the share from which on one is.
 
     Raises:
         FastfeatError: columns of the data cannot be read again.
@@ -196,25 +211,31 @@ def _share_of_twins(table: Any, data: Any, rows: Rows | None) -> float | None:
     n_rows = table.num_rows
     n_looked_at = n_rows if rows is None else len(rows)
     pairs = (n_rows / n_looked_at) ** 2  # for each pair of twins that a sample has both of
-    least = _SHARE * n_rows / pairs * (1.0 if rows is None or n_looked_at == MOST_ROWS else 0.5)
+    fewest = least * n_rows / pairs
     found: list[Hashes] = []
     groups, n_repeats = np.zeros(n_looked_at, np.uint64), 0
     for hashes in _every_hash(table, data, rows):
         found.append(hashes)
-        groups = mixed(groups + hashes)
+        groups = mixed(groups + hashes) if len(found) > 1 else hashes
         n_repeats = n_looked_at - _n_different(groups)
-        if n_repeats < least or not n_repeats:
+        if n_repeats < fewest or not n_repeats:
             return None
-    most_alike = (1 - _TELLS) * n_rows / n_looked_at / pairs
-    if not found or not _are_told_apart(found, most_alike):
+    if not found or not _are_told_apart(found, _most_alike(n_rows, rows)):
         return None
     return min(n_repeats * pairs / n_rows, 1.0)
 
 
+@lru_cache(maxsize=4)
 def _sampled(n_rows: int, most: int) -> Rows:
-    """Return the numbers of rows that are looked at, ascending: one of each of equal stretches."""
-    edges = np.linspace(0, n_rows, min(most, MOST_ROWS) + 1).astype(np.int64)
-    return np.random.default_rng(0).integers(edges[:-1], edges[1:])
+    """Return the numbers of rows that are looked at, ascending, each chosen by itself.
+
+    Twins are found wherever they stand: of equal stretches one row each would leave out neighbours.
+    """
+    chosen = mixed(mixed(np.arange(1, most + 1, dtype=np.uint64))) >> np.uint64(32)
+    rows = np.sort((chosen * (n_rows / 2**32)).astype(np.int64))
+    rows = rows[np.append(True, rows[1:] != rows[:-1])]
+    rows.flags.writeable = False  # fits of as many rows share them
+    return rows
 
 
 def _every_hash(table: Any, data: Any, rows: Rows | None) -> Iterator[Hashes]:
@@ -224,29 +245,44 @@ def _every_hash(table: Any, data: Any, rows: Rows | None) -> Iterator[Hashes]:
         FastfeatError: other columns cannot be read again.
     """
     for column in _columns(table, data):
-        hashes = _numbers(column if rows is None else take_rows(column, rows))
+        hashes = _numbers(column, rows)
         if hashes is not None:
             yield hashes
 
 
-def _numbers(column: ChunkedArray) -> Hashes | None:
-    """Return a number for each value, by its bits: twins are copies. None where none can tell."""
+def _numbers(column: ChunkedArray, rows: Rows | None) -> Hashes | None:
+    """Return a number for each value, by its bits: twins are copies. None where none can tell.
+
+    Args:
+        column: has the values.
+        rows: the numbers of those looked at; None for all.
+    """
+    if rows is not None and not (column.num_chunks == 1 and _has_words(column)):
+        column, rows = take_rows(column, rows), None
     values = plain(decoded(column))
     kind = values.type
     if pa.types.is_nested(kind) or pa.types.is_null(kind):
         return None
-    size = kind.bit_width // 8 if pa.types.is_primitive(kind) else 0
-    if size and not values.null_count:  # as most are: in place
+    if _has_words(values):  # as most have: in place
+        size = kind.bit_width // 8
         chunks = [
             np.frombuffer(c.buffers()[1], f"u{size}", len(c), c.offset * size)
             for c in values.chunks
         ]
-        return mixed(np.concatenate(chunks).astype(np.uint64))
+        words = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+        return mixed((words if rows is None else words[rows]).astype(np.uint64))
     try:
         codes = call("dictionary_encode", values).combine_chunks().indices
     except pa.ArrowNotImplementedError:
         return None
     return mixed(call("coalesce", codes, pa.scalar(-1, codes.type)).to_numpy().astype(np.uint64))
+
+
+def _has_words(column: ChunkedArray) -> bool:
+    """Return whether all values are there, each in a word."""
+    kind = column.type
+    is_word = pa.types.is_primitive(kind) and kind.bit_width in (8, 16, 32, 64)
+    return is_word and column.num_chunks > 0 and not column.null_count
 
 
 def _columns(table: Any, data: Any) -> Iterator[ChunkedArray]:
@@ -278,22 +314,41 @@ def _n_different(hashes: Hashes) -> int:
     return len(known) and 1 + int(np.count_nonzero(known[1:] != known[:-1]))
 
 
-def _are_told_apart(found: Sequence[Hashes], least: float) -> bool:
+def _are_of_codes(table: Any, data: Any) -> bool:
+    """Return whether the columns are few and all known, and the first of them no measure."""
+    known = data if isinstance(data, pa.Table) else table
+    names = column_names(data)
+    if names is None or len(names) > _FEW_COLUMNS or len(names) > len(known.column_names):
+        return False
+    return min(map(_cost, known.columns)) > 0
+
+
+def _most_alike(n_rows: int, rows: Rows | None) -> float:
+    """Return the share of the different rows looked at that may be alike in half of the columns.
+
+    Args:
+        n_rows: how many rows there are.
+        rows: the numbers of those looked at; None for all.
+    """
+    return (1 - _TELLS) * (1.0 if rows is None else len(rows) / n_rows)
+
+
+def _are_told_apart(found: Sequence[Hashes], most_alike: float) -> bool:
     """Return whether each of two halves of the columns tells most of the different rows apart.
 
     The column of most values is in the first half, the next two in the second, and so on.
 
     Args:
         found: the hashes of each column.
-        least: how many pairs of rows may be alike in a half.
+        most_alike: the share of the different rows that may be alike in a half.
     """
-    _, first = np.unique(_of_all(found), return_index=True)
-    columns = [hashes[first] for hashes in found]
-    if len(first) < _FEWEST or len(columns) < 2:
+    n_different = _n_different(_of_all(found))
+    if n_different < _FEWEST or len(found) < 2:
         return False
-    columns.sort(key=_n_different, reverse=True)
+    columns = sorted(found, key=_n_different, reverse=True)
     halves = ([c for k, c in enumerate(columns) if k % 4 in own] for own in ((0, 3), (1, 2)))
-    return all(len(first) - _n_different(_of_all(half)) <= least * len(first) for half in halves)
+    least = (1 - most_alike) * n_different  # where rows are equal, they are in each half
+    return all(_n_different(_of_all(half)) >= least for half in halves)
 
 
 def _of_all(found: Sequence[Hashes]) -> Hashes:

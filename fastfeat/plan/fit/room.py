@@ -56,11 +56,11 @@ def check_room(
 
 
 def needs_of_quantiles(plan: Declaration, n_rows: int | None) -> list[Need]:
-    """Return what the first round holds of quantiles, by the plan alone; nothing is bound yet.
+    """Return the memory that quantiles take in the first round, before the plan is bound.
 
     Args:
-        plan: what is fitted.
-        n_rows: how many rows there are; None where only reading them tells.
+        plan: The plan to fit.
+        n_rows: The number of rows; None if only reading them tells.
     """
     found: dict[Node, list[tuple[str, Params]]] = {}
     for node in postorder(list(plan.nodes.values())):
@@ -93,7 +93,7 @@ def _freed(learning: Learning) -> int:
 
 
 def _of_statistics(learning: Learning, state: PartState, n_rows: int | None) -> Iterator[Need]:
-    """Yield what the statistics of all rows hold that a round learns."""
+    """Yield the memory that the statistics of a round take."""
     told, n_few = state.told or {}, _n_few(n_rows)
     for task in learning.schedule.tasks:
         if task.kind == "statistics" and name_of(task) in told:
@@ -107,7 +107,7 @@ def _of_statistics(learning: Learning, state: PartState, n_rows: int | None) -> 
 
 
 def _of_groups(learning: Learning) -> Iterator[Need]:
-    """Yield what aggregates of groups hold, made after the last row: no row looks a key up then."""
+    """Yield the memory that aggregates of groups take; they are made after the last row."""
     for task in learning.schedule.tasks:
         for place in task.learns if task.kind in ("groups", "target") else ():
             node = learning.schedule.values[place].origin

@@ -53,14 +53,14 @@ def check_memory(
 
 
 def needs_of_reading(dataset: Dataset, columns: Sequence[str]) -> Iterator[Need]:
-    """Yield what a reader holds of files while it reads some of their columns."""
+    """Yield the memory that a reader of files takes for some of their columns."""
     n_bytes = dataset.bytes_of_reader(columns)
     if n_bytes:
         yield Need(f"reading {counted(len(columns), 'column')} of the data", n_bytes)
 
 
 def _of_tables(tables: Tables, columns: Sequence[TableColumn]) -> Iterator[Need]:
-    """Yield what each lookup table takes once it is read, by key and time."""
+    """Yield the memory that each lookup table takes after it is read."""
     given = resolve_tables(tables)
     for name in dict.fromkeys(column.table for column in columns):
         read = [column.name for column in columns if column.table == name]

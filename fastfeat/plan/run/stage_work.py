@@ -18,7 +18,7 @@ from fastfeat.dtypes import DType
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import GivenWarnings, OutOfMemory
 from fastfeat.io.arrow import ChunkedArray, Table, pa, schema_within
-from fastfeat.io.budget import least_for
+from fastfeat.io.budget import check_within, lacking
 from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.host_memory import as_bytes
 from fastfeat.io.sinks.file_writers import plainly
@@ -57,6 +57,8 @@ from fastfeat.scalars.zones import ZoneTable, using
 _LEAST_SHARE, _MOST_SHARE = 1 << 20, 32 << 20
 _TABLES_A_SHARE = 2
 """Work on a share takes about four times as many bytes, and so much room is eight tables."""
+WORK = "computing windows"
+"""What is done last, where a budget is exceeded."""
 _WORK_BYTES = 3
 """Bytes that work on a share takes, at least, for one of it."""
 _MOST_SHARES = 128
@@ -274,13 +276,22 @@ def of_share(
     past: IO[bytes] | None,
     given: Sequence[PlaceOnDisk],
     n_earlier: int,
+    n_bytes: int,
 ) -> Iterator[Table]:
     """Return the functions of a share, with the numbers of its rows, which rise.
+
+    Args:
+        work: the stage.
+        file: the rows.
+        past: those of the history; None without one.
+        given: columns of earlier stages.
+        n_earlier: how many rows the whole history has.
+        n_bytes: of all shares.
 
     Raises:
         OutOfMemory: a budget has no room for it.
     """
-    _check_room(work, sum(one.seek(0, os.SEEK_END) for one in (past, file) if one is not None))
+    _check_room(work, sum(map(bytes_in, (past, file))), n_bytes)
     rows, numbers = share_in(file)
     earlier, of_earlier = None, np.zeros(0, np.int64)
     if past is not None:
@@ -290,22 +301,32 @@ def of_share(
     every = numbers
     if work.stage.of_seen:
         every = np.concatenate([of_earlier, n_earlier + numbers])
+    check_within(WORK)
     return put_away(iter([numbered(found, pa.array(every))]), work.source.folder)
 
 
-def _check_room(work: StageWork, n_bytes: int) -> None:
+def bytes_in(file: IO[bytes] | None) -> int:
+    """Return the bytes of the file of a share; 0 without one."""
+    return 0 if file is None else file.seek(0, os.SEEK_END)
+
+
+def _check_room(work: StageWork, n_bytes: int, n_bytes_of_all: int) -> None:
     """Raise where a budget has no room for a share of so many bytes.
+
+    With more memory there are fewer shares, and an entity has more others in its share: the budget
+    that is named has room for these, too.
 
     Raises:
         OutOfMemory: it has none.
     """
-    least = least_for(_WORK_BYTES * n_bytes)
-    if least is not None:
+    others = (n_bytes_of_all - n_bytes) // max(1, n_bytes_of_all // _MOST_SHARE)
+    enough = lacking(_WORK_BYTES * n_bytes, _WORK_BYTES * others)
+    if enough is not None:
         raise OutOfMemory(
             f"{show(work.stage.nodes[0])}: rows that are in memory together, since they have one "
             f"{_shown(work.stage)} or are in one share with those, are {as_bytes(n_bytes)}, and "
             f"work on them takes {_WORK_BYTES} times as much. Give "
-            f'memory="{-(-least >> 20)}MiB" or more. Where rows stand in the order of time and '
+            f'memory="{enough}" or more. Where rows stand in the order of time and '
             "windows are of bounded length, fewer are in memory at once"
         )
 

@@ -271,7 +271,7 @@ class _Hashed(io.RawIOBase):
         self.digest = digest
 
     def writable(self) -> bool:
-        """Return that it can be written to."""
+        """Return True: it takes bytes."""
         return True
 
     def write(self, content: Any, /) -> int:

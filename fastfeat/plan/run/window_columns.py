@@ -38,6 +38,7 @@ from fastfeat.plan.run.stage_work import (
     RowSource,
     StageWork,
     begun,
+    bytes_in,
     functions_of,
     no_rows,
     of_share,
@@ -177,11 +178,13 @@ class WindowColumns:
                 past, n_earlier = earlier.ended(), earlier.n_rows
             rows, origins = split(work, source.dataset, given, n_earlier, stack)
             none = functions_of(work, no_rows(work, given), None, given)
+            files = rows.ended()
+            n_bytes = sum(map(bytes_in, (*past, *files)))
             with telling_place(Scanned(rows_only(rows.n_rows), 0, origins)):
                 shares = [
                     of_large_share(work, file, of_past, given, n_earlier)
-                    or of_share(work, file, of_past, given, n_earlier)
-                    for file, of_past in zip(rows.ended(), past, strict=True)
+                    or of_share(work, file, of_past, given, n_earlier, n_bytes)
+                    for file, of_past in zip(files, past, strict=True)
                 ]
             n_rows = rows.n_rows + (n_earlier if stage.of_seen else 0)
             groups = groups_of(in_order(shares), n_rows)

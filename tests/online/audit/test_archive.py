@@ -285,9 +285,9 @@ def test_every_change_is_covered_or_told(
 ) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "s.state"
-        options = {"archive": Path(folder) / "archive"} if has_archive else {}
+        archive = Path(folder) / "archive" if has_archive else None
         plan, n, n_changes, n_rows, n_answered = FITTED, 0, 0, 0, 0
-        live, heads = plan.online(path=path, **options), list[bytes]()
+        live, heads = plan.online(path=path, archive=archive), list[bytes]()
         for step in steps:
             match step:
                 case "process" | "update":

@@ -250,7 +250,7 @@ def test_another_clock_is_known_on_the_users_word() -> None:
     [
         ("gone", ["bookt"], r"no feature sees rows by a time of that name.*'booked'"),
         ("gone", ["booked", "ts"], "is the clock of the label, which is known anyway"),
-        ("gone", ["key"], "no feature sees rows by a time of that name"),
+        ("gone", ["key"], r"no feature sees rows by a time of that name\. Leave it out"),
         (None, ["booked"], "no label looks ahead"),
         ("gone", "booked", "known_clocks must be a list of column names"),
     ],

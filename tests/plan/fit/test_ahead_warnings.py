@@ -144,3 +144,4 @@ def test_a_clock_on_the_users_word_warns_each_fit() -> None:
     feature = ff.count(over=ff.window("60d", by="user", time="booked"))
     (told,) = warned(feature, visits(), known_clocks=["booked"])
     assert "by 'booked', and the label looks ahead by col('ts')" in told
+    assert "a row which is earlier by 'booked' is not later by col('ts')" in told

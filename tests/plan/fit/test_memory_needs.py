@@ -18,7 +18,7 @@ from fastfeat.errors import OutOfMemory
 from fastfeat.io.budget import Budget
 from fastfeat.io.sources import file_parts
 from fastfeat.io.sources.dataset import dataset_of
-from fastfeat.plan.run import lookup_tables
+from fastfeat.plan.run import in_time, large_shares, lookup_tables, stage_work
 
 N_ROWS, N_EVENTS = 300, 4000
 SEEN = ff.window("7d", by="k", time="t", table="events")
@@ -129,3 +129,41 @@ def test_the_budget_that_is_named_has_room(
     found = re.search(r'Give memory="(\d+MiB)"', str(refused.value))
     assert found
     assert OF_TABLE.fit(rows, tables=tables, memory=found[1]) == OF_TABLE.fit(rows, tables=tables)
+
+
+def test_an_entity_of_most_rows_is_read_in_tables_that_have_room(
+    files: tuple[str, str], small: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, seen = files
+    plan = ff.Plan({"mean": col("x").mean(over=ff.window("7d", by="k", time="t"))})
+    fitted = plan.fit(seen)
+    whole = fitted.transform(seen, history="batch", to="arrow")
+    n_rows: list[int] = []
+    functions_of = in_time.functions_of
+
+    def counting(work: Any, rows: pa.Table, *given: Any, **options: Any) -> Any:
+        n_rows.append(rows.num_rows)
+        return functions_of(work, rows, *given, **options)
+
+    monkeypatch.setattr(in_time, "functions_of", counting)
+    monkeypatch.setattr(large_shares, "LARGE", 0)
+    monkeypatch.setattr(large_shares, "_FEWEST_ROWS", 700)
+    small(0)
+    parts = list(fitted.transform_batches(seen, history="batch", memory="64GiB"))
+    assert pa.concat_tables(parts).equals(whole)
+    assert len(n_rows) > N_EVENTS // 700
+    assert max(n_rows) <= 710  # rows of the latest moment wait for the next table
+
+
+def test_the_budget_that_is_named_has_room_for_an_entity(
+    files: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, seen = files
+    plan = ff.Plan({"mean": col("x").mean(over=ff.window("7d", by="k", time="t")).standard_scale()})
+    monkeypatch.setattr(Budget, "room", lambda self: self.n_bytes - 300 * _MIB)
+    monkeypatch.setattr(stage_work, "_WORK_BYTES", 2000)  # as of a large entity
+    with pytest.raises(OutOfMemory, match="are in memory together") as refused:
+        plan.fit(seen, memory="380MiB")
+    found = re.search(r'Give memory="(\d+MiB)"', str(refused.value))
+    assert found
+    assert plan.fit(seen, memory=found[1]) == plan.fit(seen)

@@ -134,13 +134,26 @@ def test_rows_that_repeat_give_one_warning(make: Any, way: Callable[[int], Any])
         assert told.startswith(f"data: {share:.0%} of {len(rows):,} rows equal an earlier row in ")
 
 
-def test_a_sample_tells_the_share(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", [np.tile, np.repeat])
+def test_a_sample_tells_the_share(monkeypatch: pytest.MonkeyPatch, place: Any) -> None:
     monkeypatch.setattr(repeated_rows, "MOST_ROWS", 4_000)
     plan, table = rows_of(lambda rng: {f"x{k}": rng.normal(size=20_000) for k in range(4)})
-    (told,) = told_by(lambda: plan.fit(pa.concat_tables([table, table])))
+    (told,) = told_by(lambda: plan.fit(table.take(pa.array(place(np.arange(20_000), 2)))))
     assert told.startswith("data: by a sample, about ")
     assert 0.3 < float(told.split("about ")[1].split("%")[0]) / 100 < 0.7
     assert told_by(lambda: plan.fit(table)) == []
+
+
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_codes_of_many_rows_are_told_from_copies(is_copied: bool) -> None:
+    n, rng = 12_000, np.random.default_rng(4)
+    values = [30_000, 20_000, 40, 9] if is_copied else [300, 50, 9]
+    plan, table = rows_of(
+        lambda rng: {f"c{k}": rng.integers(0, v, n) for k, v in enumerate(values)}
+    )
+    table = table.take(pa.array(rng.integers(0, n, n))) if is_copied else table
+    told = told_by(lambda: plan.fit(table))
+    assert len(told) == is_copied, told
 
 
 def test_other_folds_and_plans_give_none() -> None:
