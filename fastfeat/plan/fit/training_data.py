@@ -270,7 +270,7 @@ def check_clocks(plan: Declaration, types: Types) -> None:
 
 def _of_times_ahead(late: Late, types: Types) -> Types:
     """Return the types of the times by which labels look ahead, of columns that features read."""
-    times = [] if late.ahead is None else late.ahead.times
+    times: Sequence[Node] = () if late.ahead is None else late.ahead.times
     columns = [node for node in postorder(list(times)) if isinstance(node, Column)]
     schema = {column.name: types[column] for column in columns if column in types}
     return bind([time for time in times if schema.keys() >= {*columns_of([time])}], schema)
