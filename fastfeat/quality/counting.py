@@ -56,7 +56,8 @@ def _of_categories(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile
 
 def _of_two(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
     """Return the profile of bools, of which those that are true are added up."""
-    n_true, n_values = int(call("sum", column).as_py() or 0), len(column) - column.null_count
+    n_true = sum(chunk.true_count for chunk in column.chunks)
+    n_values = len(column) - column.null_count
     return _of_counts(layout, column, {False: n_values - n_true, True: n_true})
 
 

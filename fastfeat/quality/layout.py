@@ -146,7 +146,13 @@ def _categories(sample: ChunkedArray, least_rows: int) -> tuple[Category, ...]:
         sample: as of `layout_of`, as the following is.
         least_rows: of a value.
     """
-    found = call("value_counts", plain_keys(sample).drop_null())
+    keys = plain_keys(sample)
+    if pa.types.is_boolean(keys.type):
+        n_true = int(call("sum", keys).as_py() or 0)
+        n_of = {False: len(keys) - keys.null_count - n_true, True: n_true}
+        by_count = sorted(n_of, key=lambda one: -n_of[one])
+        return tuple(one for one in by_count if n_of[one] >= max(least_rows, 1))
+    found = call("value_counts", keys.drop_null())
     values, counts = found.field(0), found.field(1).to_numpy(zero_copy_only=False)
     order = np.lexsort([_ranks(values), -counts])[:MOST_CATEGORIES]
     order = order[counts[order] >= least_rows]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastfeat.dtypes import NULL, DType
+from fastfeat.backends import run_task
+from fastfeat.dtypes import BOOL, NULL, DType
+from fastfeat.engine.program import Constants, Output, program_of
+from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import (
     FastfeatError,
     GivenWarnings,
@@ -38,23 +40,27 @@ from fastfeat.plan.run.inputs import check_place, check_still_missing, read_colu
 from fastfeat.plan.run.row_identity import check_ids, identified
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import computed_values, values_of
+from fastfeat.scalars import op
+from fastfeat.scalars.value import NO_STATUS, column_slot
 
 BATCH = "batch"
 """Says that a batch holds its own past."""
 
 
 class Ages(NamedTuple):
-    """Times of the rows of a batch, in pieces, and the earliest of all rows that it sees.
+    """Times of the rows of a batch, and the earliest of all rows that it sees.
 
     Args:
-        pieces: ticks of rows that have a time, those of Arrow's memory in place.
-        earliest: the least of all; None without any.
+        n_rows: rows that have a time.
+        earliest: the least of all, in ticks; None without any.
         tick: nanoseconds of one, or 1.
+        n_before: gives the number of rows whose time is less than a number of ticks.
     """
 
-    pieces: list[NDArray[np.int64]]
+    n_rows: int
     earliest: int | None
     tick: int
+    n_before: Callable[[int], int]
 
 
 def is_batch(history: Any) -> bool:
@@ -253,6 +259,8 @@ def _ages(batch: Batch, time: Node) -> Ages:
     make(past, [time])
     dtype, times = values_of(past, time)
     if isinstance(times, DeviceArray):
+        if batch.places is None:
+            return _ages_on_device(past, times, dtype)
         dtype, times = computed_values(past, time)
     column = ticks_column(times, dtype)
     placed = [piece.drop_null().to_numpy() for piece in column.chunks]
@@ -260,15 +268,42 @@ def _ages(batch: Batch, time: Node) -> Ages:
     if batch.places is not None:
         ticks, present = ticks_of(column)
         placed = [ticks[batch.places[present[batch.places]]]]
-    return Ages(placed, earliest, tick_of(dtype))
+
+    def n_before(end: int) -> int:
+        return sum(int(np.count_nonzero(piece < end)) for piece in placed)
+
+    return Ages(sum(map(len, placed)), earliest, tick_of(dtype), n_before)
+
+
+def _ages_on_device(past: Batch, times: DeviceArray, dtype: DType) -> Ages:
+    """Return the times of a column in the memory of a device, of which no row leaves it."""
+    slot = column_slot(times.name, dtype)
+    value, has_value = op.input_value(slot, "i64"), op.input_ok(slot)
+    is_before = value < op.parameter(_END, "i64")
+
+    def learnt(output: Output, functions: Sequence[str], end: int = 0) -> list[Any]:
+        wanted = [[(name, ()) for name in functions]]
+        constants = Constants({_END: end}, {})
+        columns = {slot: times}
+        task = LearnTask(program_of([output]), wanted, columns, past.n_rows, constants)
+        (found,) = run_task(past.backend, task)
+        return found
+
+    def n_before(end: int) -> int:
+        output = Output("", BOOL, is_before, has_value, NO_STATUS)
+        return int(learnt(output, ["sum"], end)[0] or 0)
+
+    n_rows, earliest = learnt(Output("", dtype, value, has_value, NO_STATUS), ["count", "min"])
+    return Ages(n_rows, None if earliest is None else int(earliest), tick_of(dtype), n_before)
+
+
+_END = "end"
+"""The parameter of a program that counts the times before it."""
 
 
 def _n_begun_before(ages: Ages, window: Mapping[str, Any]) -> int:
     """Return of how many rows a window begins before the first row of the batch."""
-    n_rows = sum(map(len, ages.pieces))
     if window["last"] is None or ages.earliest is None:
-        return n_rows
+        return ages.n_rows
     end = ages.earliest - (-(window["last"] + window["offset"]) // ages.tick)
-    if end > np.iinfo(np.int64).max:
-        return n_rows
-    return sum(int(np.count_nonzero(piece < end)) for piece in ages.pieces)
+    return ages.n_rows if end > np.iinfo(np.int64).max else ages.n_before(end)

@@ -15,7 +15,7 @@ from fastfeat import col
 from fastfeat.backends import backend_named, emulated, run_task
 from fastfeat.dtypes import INT64, UTF8
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
-from fastfeat.errors import FoldsLeak, InvalidData, RowsRepeated, TiesInOrder
+from fastfeat.errors import FoldsLeak, HistoryMissing, InvalidData, RowsRepeated, TiesInOrder
 from fastfeat.steps.keys.tasks import DistinctTask
 
 pytestmark = pytest.mark.emulator
@@ -99,6 +99,30 @@ def test_rows_of_one_moment_are_counted_on_the_device() -> None:
         _, n_bytes = fitted_there(by_moment, data)
     assert str(told_there[0].message) == str(told[0].message)
     assert n_bytes < 1000
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.timestamp("us"), pa.date32()])
+def test_windows_that_begin_before_the_data_are_counted_on_the_device(kind: Any) -> None:
+    plan = ff.Plan(
+        {
+            "day": col("k").sum(over=ff.window("3d" if kind != pa.int64() else 3, time="t")),
+            "ever": col("k").mean(over=ff.window(time="t")),
+        }
+    )
+    rng, n = np.random.default_rng(0), 5000
+    ticks = pa.array(rng.integers(5, 15, n), mask=rng.random(n) < 0.1)
+    if kind != pa.int64():
+        ticks = ticks.cast(pa.int32()).view(pa.date32()).cast(kind)
+    data = pa.record_batch({"k": pa.array(rng.integers(0, 50, n)), "t": ticks})
+    fitted = plan.fit(data)
+    with pytest.warns(HistoryMissing, match="rows of") as told:
+        fitted.transform(data)
+    runtime, there = Counting(), plan.fit(data)
+    table = ArrowDeviceData(runtime, data)
+    with emulated.running_on(runtime), pytest.warns(HistoryMissing) as told_there:
+        there.transform(table, backend="emulated", to="cupy")
+    assert str(told_there[0].message) == str(told[0].message)
+    assert runtime.n_bytes < n
 
 
 def test_windows_see_no_id_twice() -> None:
