@@ -71,6 +71,7 @@ def set_fields(value: Any, state: Sequence[Any]) -> None:
             one = state[number]
         else:
             one = field.default if field.default_factory is MISSING else field.default_factory()
+            assert one is not MISSING, f"{field.name} is newer than a pickle, and has no default"
         object.__setattr__(value, field.name, one)  # the dataclass may be frozen
 
 

@@ -64,6 +64,12 @@ FIRST = "serve", "stream", "test_progress.py", "test_seeded_faults.py"
 """Folders and files whose tests wait, or take long: at the end all others would wait for them."""
 
 
+# A shell that starts pytest in the background ignores Ctrl-C for it, and for all programs that it
+# starts: tests that interrupt one would then wait for an end that never comes.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.hookimpl(tryfirst=True)  # Hypothesis reads the option as it is configured
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the seed, which workers are given."""

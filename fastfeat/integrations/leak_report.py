@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from fastfeat import pickles
 from fastfeat.errors import counted, shortened
 from fastfeat.verify.comparison import left_out
 from fastfeat.verify.later_rows import LaterRows
@@ -36,6 +37,7 @@ class Score:
     score: float
     error: float
     is_leak: bool
+    __setstate__ = pickles.set_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ class LeakReport:
     n_permutations: int
     almost_label: tuple[str, ...]
     cannot_find: tuple[str, ...]
-    later_rows: LaterRows
+    later_rows: LaterRows = field(default_factory=LaterRows)
+    __setstate__ = pickles.set_fields
 
     @property
     def leaks(self) -> list[str]:

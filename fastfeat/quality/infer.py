@@ -33,7 +33,21 @@ UNKNOWN_SHARE = 0.005
 """The share of rows that may have a value that was not seen."""
 LEAST_ROWS_OF_IDS = 100
 """Rows from which on integers that are all different number the rows."""
-IDS = frozenset({"id", "ids", "key", "uuid", "guid", "code", "zip", "zipcode", "postcode", "phone"})
+IDS = frozenset(
+    {"id", "ids", "key", "uuid", "guid", "code", "zip", "zipcode", "postcode", "phone"}
+    | {
+        "user",
+        "customer",
+        "client",
+        "account",
+        "card",
+        "item",
+        "product",
+        "device",
+        "film",
+        "movie",
+    }
+)
 """Last words of the names of columns whose numbers are names: no range says anything of them."""
 CALENDAR: dict[str, tuple[int, int]] = {
     "day of year": (1, 366),

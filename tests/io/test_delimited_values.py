@@ -46,6 +46,8 @@ def read(folder: Path, *texts: str) -> pa.Table:
         ((f"id\n{2**64}\n1e3\n",), pa.float64()),
         (("id\n-1\n", f"id\n{2**63}\n", "id\n0.5\n"), pa.float64()),
         ((f"id\n{2**63}\n", "id\nx\n"), pa.string()),
+        ((f"id\n {2**63}\n3 \n",), pa.uint64()),
+        ((f"id\n{-(2**63)}.0\n1.5\n",), pa.float64()),
     ],
 )
 def test_whole_numbers_have_one_type_over_all_files(texts: Any, arrow: Any, tmp_path: Path):
@@ -63,6 +65,8 @@ def test_whole_numbers_have_one_type_over_all_files(texts: Any, arrow: Any, tmp_
         ((f"id,v\n{2**63},2\n-5,2\n",), "-5 beside numbers of"),
         (("id,v\n-7,2\n", f"id,v\n{2**63},2\n"), "-7 beside numbers of"),
         (("id,v\n1,2\n", f"id,v\n-{2**64},2\n"), f"-{2**64}"),
+        ((f"id,v\n{-(2**63) - 1},2\n1,2\n",), f"{-(2**63) - 1}"),
+        ((f"id,v\n+{2**63},2\n1,2\n",), rf"\+{2**63}, whose plus sign"),
     ],
 )
 def test_whole_numbers_of_no_type_are_an_error_where_they_are_read(

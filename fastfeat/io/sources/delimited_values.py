@@ -26,13 +26,13 @@ def parse_options(delimiter: str) -> Any:
 
 
 def beyond_int64(table: Table) -> set[str]:
-    """Return the columns of float64 with a value that int64 does not hold."""
+    """Return the columns of float64 with a value that int64 may not hold, before it was rounded."""
     found: set[str] = set()
     for field in table.schema:
         if field.type == pa.float64():
             ends = call("min_max", table.column(field.name))
             least, greatest = ends["min"].as_py(), ends["max"].as_py()
-            if least is not None and not -(2.0**63) <= least <= greatest < 2.0**63:
+            if least is not None and not -(2.0**63) < least <= greatest < 2.0**63:
                 found.add(field.name)
     return found
 
@@ -57,11 +57,11 @@ def whole_types(names: Iterable[str], texts: Iterable[Table]) -> dict[str, DataT
         Of each such column uint64, or the error of reading it: neither int64 nor uint64 holds all
         of its values.
     """
-    pattern = options_of("MatchSubstringOptions", pattern="^-?[0-9]+$")
+    pattern = options_of("MatchSubstringOptions", pattern="^[+-]?[0-9]+$")
     wrong: dict[str, str | None] = dict.fromkeys(sorted(names))
     for table in texts:
         for name in [name for name in wrong if name in table.column_names]:
-            column = table.column(name).drop_null()
+            column = call("utf8_trim_whitespace", table.column(name).drop_null())
             if not call("all", call("match_substring_regex", column, options=pattern)).as_py() and (
                 len(column)
             ):
@@ -77,21 +77,27 @@ def whole_types(names: Iterable[str], texts: Iterable[Table]) -> dict[str, DataT
 
 
 def _beyond_64_bits(name: str, text: str) -> InvalidData:
-    beside = " beside numbers of 2**63 and more" if text.startswith("-") else ""
+    if text.startswith("+"):
+        told = ", whose plus sign no whole number of 2**63 and more may have"
+    elif -(2**63) <= int(text) < 0:
+        told = " beside numbers of 2**63 and more, and neither int64 nor uint64 holds all of them"
+    else:
+        told = ", which neither int64 nor uint64 holds"
     return InvalidData(
-        f"{column_text(name)}: the file has the whole number {text}{beside}, and neither int64 nor "
-        "uint64 holds all of them. Read the file yourself: ids as text, "
+        f"{column_text(name)}: the file has the whole number {text}{told}. Read the file "
+        "yourself: ids as text, "
         f"pandas.read_csv(path, dtype={{{name!r}: str}}), amounts as float"
     )
 
 
 def _not_unsigned(column: Any) -> str | None:
-    """Return the first whole number, as text, that uint64 does not hold."""
+    """Return the first whole number, as text, that uint64 does not hold, or has a plus sign."""
     try:
         cast(column, pa.uint64())
     except pa.ArrowInvalid:
-        texts = (text for chunk in column.chunks for text in chunk.to_pylist())
-        return next(text for text in texts if not 0 <= int(text) < 2**64)
+        texts = [text for chunk in column.chunks for text in chunk.to_pylist()]
+        beyond = (text for text in texts if not 0 <= int(text) < 2**64)
+        return next(beyond, None) or next(text for text in texts if text.startswith("+"))
     return None
 
 

@@ -88,7 +88,7 @@ def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: GivenWarnings) 
         return
     ends = call("min_max", values)
     for end in (ends["max"].as_py(), ends["min"].as_py()):
-        if end is not None and _ROUNDED < abs(end) < float("inf"):
+        if end is not None and _ROUNDED <= abs(end) < float("inf"):
             warn(
                 f"{show(arg)}: a key of floats has the whole number {int(end)}, and beyond 2**53 "
                 "floats are rounded: ids that differed may be one by now. Read the column as "
@@ -100,10 +100,10 @@ def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: GivenWarnings) 
 
 
 def _are_small(values: ChunkedArray | Array) -> bool:
-    """Return whether no float is beyond 2**53, nor NaN: NumPy tells it 10 times as fast as Arrow.
+    """Return whether no float is 2**53 or more, nor NaN: NumPy tells it 10 times as fast as Arrow.
 
     Whatever is in memory where a value is missing counts too: then Arrow looks.
     """
     pieces = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
     floats = [read_values(piece, FLOAT64) for piece in pieces if len(piece)]
-    return all(one.min() >= -_ROUNDED and one.max() <= _ROUNDED for one in floats)
+    return all(one.min() > -_ROUNDED and one.max() < _ROUNDED for one in floats)

@@ -53,6 +53,9 @@ _FEWEST = 50
 
 _MOST_SHARES = 256
 
+_HALF = np.uint64(33)
+_FACTORS = np.array([0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53], np.uint64)
+
 _SHARE = 0.01
 """Of all rows, those that equal an earlier one where a warning is due."""
 
@@ -216,7 +219,7 @@ def _share_of_twins(table: Any, data: Any, rows: Rows | None, least: float) -> f
     groups, n_repeats = np.zeros(n_looked_at, np.uint64), 0
     for hashes in _every_hash(table, data, rows):
         found.append(hashes)
-        groups = mixed(groups + hashes) if len(found) > 1 else hashes
+        groups = _joined(groups, hashes) if len(found) > 1 else hashes
         n_repeats = n_looked_at - _n_different(groups)
         if n_repeats < fewest or not n_repeats:
             return None
@@ -231,7 +234,7 @@ def _sampled(n_rows: int, most: int) -> Rows:
 
     Twins are found wherever they stand: of equal stretches one row each would leave out neighbours.
     """
-    chosen = mixed(mixed(np.arange(1, most + 1, dtype=np.uint64))) >> np.uint64(32)
+    chosen = _spread(np.arange(1, most + 1, dtype=np.uint64)) >> np.uint64(32)
     rows = np.sort((chosen * (n_rows / 2**32)).astype(np.int64))
     rows = rows[np.append(True, rows[1:] != rows[:-1])]
     rows.flags.writeable = False  # fits of as many rows share them
@@ -270,12 +273,12 @@ def _numbers(column: ChunkedArray, rows: Rows | None) -> Hashes | None:
             for c in values.chunks
         ]
         words = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
-        return mixed((words if rows is None else words[rows]).astype(np.uint64))
+        return _spread((words if rows is None else words[rows]).astype(np.uint64))
     try:
         codes = call("dictionary_encode", values).combine_chunks().indices
     except pa.ArrowNotImplementedError:
         return None
-    return mixed(call("coalesce", codes, pa.scalar(-1, codes.type)).to_numpy().astype(np.uint64))
+    return _spread(call("coalesce", codes, pa.scalar(-1, codes.type)).to_numpy().astype(np.uint64))
 
 
 def _has_words(column: ChunkedArray) -> bool:
@@ -353,7 +356,24 @@ def _are_told_apart(found: Sequence[Hashes], most_alike: float) -> bool:
 
 def _of_all(found: Sequence[Hashes]) -> Hashes:
     """Return a hash of each row of those of its columns."""
-    of_rows = found[0].copy()
+    of_rows = found[0]
     for hashes in found[1:]:
-        of_rows = mixed(of_rows + hashes)
+        of_rows = _joined(of_rows, hashes)
     return of_rows
+
+
+def _joined(of_rows: Hashes, hashes: Hashes) -> Hashes:
+    """Return hashes of rows with one more column, to which the order of columns counts."""
+    return mixed(of_rows * np.uint64(3) + hashes)
+
+
+def _spread(values: Hashes) -> Hashes:
+    """Hash numbers in place, as MurmurHash3 does at its end.
+
+    `mixed` leaves small numbers in proportion, so that many pairs of them have equal sums.
+    """
+    for factor in _FACTORS:
+        values ^= values >> _HALF
+        values *= factor
+    values ^= values >> _HALF
+    return values

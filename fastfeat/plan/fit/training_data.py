@@ -32,6 +32,7 @@ from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import Schemas, bind, check_new_plan
 from fastfeat.plan.declare.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.declare.late_columns import Late
 from fastfeat.plan.declare.leakage import check_leakage
 from fastfeat.plan.fit.held_codes import held_codes
 from fastfeat.plan.fit.key_warnings import warn_rounded_columns
@@ -264,7 +265,15 @@ def check_clocks(plan: Declaration, types: Types) -> None:
     """
     late = plan.known_late
     if late.columns:
-        check_leakage(plan.nodes, late, types)
+        check_leakage(plan.nodes, late, {**_of_times_ahead(late, types), **types})
+
+
+def _of_times_ahead(late: Late, types: Types) -> Types:
+    """Return the types of the times by which labels look ahead, of columns that features read."""
+    times: Sequence[Node] = () if late.ahead is None else late.ahead.times
+    columns = [node for node in postorder(list(times)) if isinstance(node, Column)]
+    schema = {column.name: types[column] for column in columns if column in types}
+    return bind([time for time in times if schema.keys() >= {*columns_of([time])}], schema)
 
 
 def _bound_label(

@@ -324,6 +324,15 @@ def test_columns_of_tables_are_listed_as_taken_on_the_users_word() -> None:
     )
 
 
+def test_the_time_of_a_label_may_be_of_several_functions() -> None:
+    ahead = ff.ahead("1w", by="user", time=DATE.dt.truncate("1w"))
+    plan = ff.Plan({"f": ff.count(over=window("60d"))}, label={"y": ff.count(over=ahead) == 0})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FastfeatWarning)
+        fitted = plan.fit(drawn(3, 40)[0], backend="reference")
+    assert fitted.feature_names == ["f"]
+
+
 def truncated(time: Expr, every: str) -> Expr:
     return time.dt.truncate(every)
 

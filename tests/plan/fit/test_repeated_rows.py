@@ -156,6 +156,14 @@ def test_codes_of_many_rows_are_told_from_copies(is_copied: bool) -> None:
     assert len(told) == is_copied, told
 
 
+def test_hashes_of_rows_tell_small_numbers_apart() -> None:
+    row, column = np.divmod(np.arange(64 * 64), 64)
+    table = pa.table({"row": row, "column": column, "text": row.astype(str)})
+    numbers = [*repeated_rows._every_hash(table, table, None)]  # pyright: ignore[reportPrivateUsage]
+    for pair in (numbers[:2], numbers[:0:-1]):
+        assert len(np.unique(repeated_rows._of_all(pair))) == 64 * 64  # pyright: ignore[reportPrivateUsage]
+
+
 def test_other_folds_and_plans_give_none() -> None:
     _, table = rows_of(of_library("wine"))
     both = pa.concat_tables([table, table]).append_column("g", pa.array(np.arange(356) % 5))

@@ -364,8 +364,8 @@ def _of_floats(largest: float) -> pa.Table:
 @pytest.mark.parametrize("name", OF_KEYS)
 def test_keys_of_floats_beyond_2_53_are_told_once(name: str):
     plan = ff.Plan({"x": OF_KEYS[name]}, label="y")
-    rounded, whole = _of_floats(2.0**53 + 2), _of_floats(2.0**53)
-    with pytest.warns(KeysRounded, match=r"col\('k'\): .* whole number -9007199254740994") as seen:
+    rounded, whole = _of_floats(float(2**53 + 1)), _of_floats(2.0**53 - 1)
+    with pytest.warns(KeysRounded, match=r"col\('k'\): .* whole number -9007199254740992") as seen:
         plan.fit(rounded, tables={"d": rounded})
     assert [one.category for one in seen].count(KeysRounded) == 1
     plan.fit(whole, tables={"d": whole})  # warnings are errors here
@@ -375,7 +375,7 @@ def test_keys_of_floats_beyond_2_53_are_told_once(name: str):
 def test_ids_of_floats_beyond_2_53_are_told(name: str):
     features = {"x": col("v") + 1, "window": OF_KEYS["window"].fill_null(0)}
     plan = ff.Plan({"f": features[name]}, row_id="id")
-    data = _of_floats(2.0**53).append_column("id", pa.array([2.0**53 + 2, 1.0, 2.0]))
+    data = _of_floats(2.0**53 - 1).append_column("id", pa.array([2.0**53 + 2, 1.0, 2.0]))
     with pytest.warns(KeysRounded, match=r"col\('id'\): .* whole number 9007199254740994"):
         plan.fit(data)
 
