@@ -1,4 +1,8 @@
-"""The profile of 40 columns, beside the fit that scans them anyway: standard and robust scales."""
+"""Profiles: of 40 columns beside the fit of their scales, and fits with a profile of other shapes.
+
+A fit with a profile is set beside a fit and transform without one, of bools, of numbers and of
+1,000 columns of few rows, whose values all differ, repeat, or are missing here and there.
+"""
 
 from __future__ import annotations
 
@@ -65,9 +69,87 @@ def as_table(n_rows: int) -> pa.Table:
     return pa.table({"n_rows": [n_rows]})
 
 
+def bools(n_rows: int) -> pa.Table:
+    """Return 40 bools, each true in half of the rows."""
+    import pyarrow as pa
+
+    rng = np.random.default_rng(22)
+    return pa.table({f"x{k}": pa.array(rng.random(n_rows) < 0.5) for k in range(N_COLUMNS)})
+
+
+def numbers(n_rows: int) -> pa.Table:
+    """Return 8 normal columns."""
+    import pyarrow as pa
+
+    rng = np.random.default_rng(23)
+    return pa.table({f"x{k}": rng.normal(k, 1 + k, n_rows) for k in range(8)})
+
+
+def wide(n_rows: int) -> pa.Table:
+    """Return 1,000 normal columns; of three the second is rounded, and the third lacks rows.
+
+    A smoke run of few rows has fewer.
+    """
+    import pyarrow as pa
+
+    rng = np.random.default_rng(24)
+    columns: dict[str, Any] = {}
+    for k in range(min(1_000, 10 * n_rows)):
+        values = rng.normal(k, 1 + k % 7, n_rows)
+        mask = rng.random(n_rows) < 0.05 if k % 3 == 2 else None
+        columns[f"x{k}"] = pa.array(np.round(values, 1) if k % 3 == 1 else values, mask=mask)
+    return pa.table(columns)
+
+
+def _plan_of(table: pa.Table) -> Any:
+    """Return the plan that negates bools and scales numbers."""
+    import pyarrow as pa
+
+    import fastfeat as ff
+
+    is_bool = pa.types.is_boolean(table.schema.types[0])
+    columns = {name: ff.col(name) for name in table.column_names}
+    return ff.Plan({n: ~x if is_bool else x.standard_scale() for n, x in columns.items()})
+
+
+def fit_and_transform(table: pa.Table) -> Callable[[], Any]:
+    """Return a call that fits and transforms, without a profile."""
+    plan = _plan_of(table)
+    return lambda: plan.fit(table, profile=False).transform(table).num_rows
+
+
+def fit_with_profile(table: pa.Table) -> Callable[[], Any]:
+    """Return a call that fits, with a profile of the inputs and the features."""
+    plan = _plan_of(table)
+    return lambda: plan.fit(table, profile=True).n_rows
+
+
+def _beside_transform(
+    name: str, of: str, make: Callable[[int], pa.Table], rows: int, smoke_rows: int
+) -> Workload:
+    """Return a fit with a profile, beside a fit and transform without one."""
+    return Workload(
+        name=f"profile_{name}",
+        group="profile",
+        title=f"fit with a profile of {of}, beside fit + transform without one",
+        label=f"fit with a profile, {of}",
+        generate=make,
+        rows=rows,
+        smoke_rows=smoke_rows,
+        contenders=(
+            Contender("fastfeat, fit + transform", "fastfeat", fit_and_transform, as_table),
+            Contender("fastfeat, fit with profile", "fastfeat", fit_with_profile, as_table),
+        ),
+        tolerance=Tolerance(),
+        targets=(Target("slowdown", 2.0, contender="fastfeat, fit with profile"),),
+        bandwidth="read",
+    )
+
+
 PROFILES = (
     Workload(
         name="profile",
+        group="profile",
         title="profile of 40 columns, beside the fit of their scales",
         label="profile of 40 columns",
         generate=generate,
@@ -81,4 +163,7 @@ PROFILES = (
         targets=(Target("slowdown", 1.3, contender="fastfeat, profile alone"),),
         bandwidth="read",
     ),
+    _beside_transform("bools", "40 bools", bools, 500_000, 2_000),
+    _beside_transform("numbers", "8 numbers", numbers, 500_000, 2_000),
+    _beside_transform("wide", "1,000 columns", wide, 2_000, 20),
 )

@@ -159,11 +159,19 @@ def test_repeated_rows_are_counted_by_all_columns_that_both_have(
 
 @pytest.mark.parametrize("closed", ["right", "both"])
 @pytest.mark.parametrize("backend", ["cpu", "emulated"])
-@given(n=st.integers(0, 30), seed=st.integers(0, 10**6), is_sorted=st.booleans())
+@given(
+    n=st.integers(0, 30),
+    seed=st.integers(0, 10**6),
+    is_sorted=st.booleans(),
+    spread=st.sampled_from([1, 5, 40]),
+)
 def test_rows_that_share_their_time_are_counted(
-    closed: Any, backend: str, n: int, seed: int, is_sorted: bool
+    closed: Any, backend: str, n: int, seed: int, is_sorted: bool, spread: int
 ) -> None:
-    rows = events(random.Random(seed), n)
+    rng = random.Random(seed)
+    rows = events(rng, n)
+    for row in rows:  # few or many rows share their time with another one
+        row["t"] = row["t"] and row["t"] * spread + rng.randrange(spread)
     if is_sorted:
         rows.sort(key=lambda row: row["t"] or 0)
     table = pa.Table.from_pylist(rows, SCHEMA)
