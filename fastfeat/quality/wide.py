@@ -265,14 +265,20 @@ def _begins_of(flat: Floats, firsts: Integers, sizes: Integers) -> tuple[Integer
     return begins, is_own, np.array([len(one) for one, _ in found])
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=1024)
 def _begins_of_distinct(n: int) -> tuple[Integers, Flags]:
-    """Return the result of `_begins_of_runs` for values that all differ."""
-    return _begins_of_runs(np.arange(n), n)
+    """Return where the bins of values begin that all differ; see `_begins_of_runs`."""
+    if n <= N_BINS:
+        return np.arange(n), np.ones(n, np.bool_)
+    most, begin, begins = n / N_BINS, 0, list[int]()
+    while begin < n:
+        begins.append(begin)
+        begin = int(begin + most)
+    return np.array(begins), np.zeros(len(begins), np.bool_)
 
 
 def _begins_of_runs(runs: Integers, n: int) -> tuple[Integers, Flags]:
-    """Return the places at which bins of sorted values begin, and whether each has one value only.
+    """Return where the bins of sorted values begin, and whether each is one value's own.
 
     They are those of `layout.edges_of`, told by places instead of values.
 
@@ -281,23 +287,22 @@ def _begins_of_runs(runs: Integers, n: int) -> tuple[Integers, Flags]:
         n: how many values there are.
     """
     most = n / N_BINS
-    lengths = np.diff(runs, append=n)
-    own = np.flatnonzero(lengths > most) if len(runs) > N_BINS else np.arange(len(runs))
+    run_ends = np.append(runs[1:], n)
+    own = np.flatnonzero(run_ends - runs > most) if len(runs) > N_BINS else np.arange(len(runs))
     if len(own) == len(runs):
         return runs, np.ones(len(runs), np.bool_)
     listed: list[int] = runs.tolist()
-    begins, flags, begin = list[int](), list[bool](), 0
-    for stop, end in [
-        *zip(runs[own].tolist(), (runs + lengths)[own].tolist(), strict=True),
-        (n, n),
-    ]:
+    begins, owned, begin = list[int](), list[int](), 0
+    for k in [*own.tolist(), len(listed)]:
+        stop = listed[k] if k < len(listed) else n
         while begin < stop:  # as many light values as a bin takes
             begins.append(begin)
-            flags.append(False)
             after = int(begin + most)
             begin = stop if after >= stop else listed[bisect_right(listed, after) - 1]
         if stop < n:
+            owned.append(len(begins))
             begins.append(stop)
-            flags.append(True)
-            begin = end
-    return np.array(begins), np.array(flags)
+            begin = int(run_ends[k])
+    is_own = np.zeros(len(begins), np.bool_)
+    is_own[owned] = True
+    return np.array(begins), is_own
