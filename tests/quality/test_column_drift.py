@@ -220,7 +220,7 @@ def test_a_limit_that_is_raised_leaves_a_shift_and_numbers_beyond_untold() -> No
         ({"wasserstein": 9.0}, (False, True)),
         ({"beyond": 0.02}, (True, False)),
     ):
-        reason = _drift(then, now, **loose).reason
+        reason = _drift(then, now, FLOAT64, **loose).reason
         assert tuple(word in reason for word in words) == told
 
 

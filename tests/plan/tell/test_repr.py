@@ -122,7 +122,11 @@ def test_a_plan_is_shown_by_a_line_a_feature() -> None:
 
 
 def test_a_fitted_plan_is_shown_by_types_and_what_it_was_fitted_on() -> None:
-    rows = {"k": ["a", "b", "c"], "t": pa.array([0, 1, 2], pa.timestamp("s")), "x": [1, 2, 3]}
+    rows = {
+        "k": ["a", "b", "c"],
+        "t": pa.array([0, 1, 2], pa.timestamp("s", "UTC")),
+        "x": [1, 2, 3],
+    }
     hour = col("t").dt.hour(tz="Europe/Berlin")
     features = {"k": col("k").one_hot_encode(), "hour": hour.cyclical(24), "x": X, "z": X / 2}
     fitted = ff.Plan(features, dtype="float32").fit(rows)
