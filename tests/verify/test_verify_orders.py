@@ -132,10 +132,12 @@ def test_the_rows_of_an_id_are_one_row_in_every_check() -> None:
     assert not any(check.skipped for check in report.checks), report
 
 
+N_VISITS, N_SAMPLED = 200, 120
+"""Some of so many rows arrive together, more than a live state computes one by one."""
 Fault = Callable[[Any, int], bool]
 FAULTS: dict[str, tuple[Fault, list[str]]] = {
     "order": (
-        lambda times, first: bool((np.diff(times) < 0).any()) and len(times) == 90,
+        lambda times, first: bool((np.diff(times) < 0).any()) and len(times) == N_VISITS,
         ["rows in another order"],
     ),
     "history": (
@@ -147,7 +149,7 @@ FAULTS: dict[str, tuple[Fault, list[str]]] = {
         ["batch = one row at a time, after its past"],
     ),
     "few rows": (
-        lambda times, first: len(times) == 40 and first == 0,
+        lambda times, first: len(times) == N_SAMPLED and first == 0,
         [  # all of the sample
             "cpu = reference",
             "batch = one row at a time, after its past",
@@ -160,7 +162,7 @@ FAULTS: dict[str, tuple[Fault, list[str]]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found_by_the_check_of_it(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = visits(90).sort_by("t")
+    rows = visits(N_VISITS).sort_by("t")
     fitted = ff.Plan({"n": ff.count(over=over(closed="both"))}).fit(rows)
     is_wrong, failing = FAULTS[fault]
     functions = cpu.BACKEND.functions
@@ -174,7 +176,7 @@ def test_a_fault_is_found_by_the_check_of_it(fault: str, monkeypatch: pytest.Mon
         return [pa.array([n + 1 for n in array.to_pylist()], array.type) for array in arrays]
 
     monkeypatch.setitem(functions, WindowTask, faulty)
-    report = fitted.verify(rows, n_rows=40)
+    report = fitted.verify(rows, n_rows=N_SAMPLED)
     assert [check.name for check in report.checks if check.difference] == failing, report
 
 
