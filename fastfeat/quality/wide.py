@@ -267,7 +267,7 @@ def _begins_of(flat: Floats, firsts: Integers, sizes: Integers) -> tuple[Integer
 
 @lru_cache(maxsize=1024)
 def _begins_of_distinct(n: int) -> tuple[Integers, Flags]:
-    """Return where the bins of values begin that all differ; see `_begins_of_runs`."""
+    """Return the first places of the bins of n values that all differ; see `_begins_of_runs`."""
     if n <= N_BINS:
         return np.arange(n), np.ones(n, np.bool_)
     most, begin, begins = n / N_BINS, 0, list[int]()
@@ -278,7 +278,7 @@ def _begins_of_distinct(n: int) -> tuple[Integers, Flags]:
 
 
 def _begins_of_runs(runs: Integers, n: int) -> tuple[Integers, Flags]:
-    """Return where the bins of sorted values begin, and whether each is one value's own.
+    """Return the first places of the bins of sorted values, and whether a bin has one value.
 
     They are those of `layout.edges_of`, told by places instead of values.
 
