@@ -15,7 +15,7 @@ from fastfeat.backends.device import place_of
 from fastfeat.dtypes import UTF8
 from fastfeat.engine.tasks import LearnTask, MatrixTask, RowTask, Task
 from fastfeat.ir.node import Call
-from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
+from fastfeat.steps.keys.tasks import DistinctTask, GroupsTask, KeysTask
 from fastfeat.steps.registry import OF_CONTENT, STEPS
 from fastfeat.steps.step import StepTask
 from fastfeat.steps.targets.tasks import TargetTask
@@ -27,6 +27,7 @@ EVERYWHERE = {
     LearnTask,
     StepTask,
     KeysTask,
+    DistinctTask,
     GroupsTask,
     TargetTask,
     TimesTask,

@@ -416,7 +416,7 @@ ROUNDED = {
     "week": TS.dt.truncate("1w"),
     "date": TS.dt.date(),
     "month": TS.dt.truncate("1mo"),
-    "hours of a zone": TS.dt.truncate("6h", tz="Europe/Berlin"),
+    "hours of a zone": TS.dt.truncate("6h", tz="Europe/Berlin", naive="UTC"),
     "days": TS.dt.epoch("d"),
 }
 
