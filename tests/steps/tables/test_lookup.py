@@ -175,7 +175,6 @@ def test_lookups_are_left_joins(data: st.DataObject, kinds: list[str]) -> None:
         (pa.array(["a", "b"]).dictionary_encode(), pa.array(["b"]).dictionary_encode(), [None, 0]),
     ],
 )
-@pytest.mark.filterwarnings("ignore::fastfeat.errors.KeysRounded")  # 2**53 as a float is a case
 def test_keys_of_two_types_match_where_they_are_equal(
     left: Any, right: Any, expected: list[Any]
 ) -> None:
