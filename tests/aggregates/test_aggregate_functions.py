@@ -284,7 +284,7 @@ def test_type_of_the_value(name: str, dtype: DType, params: Params, expected: DT
 @pytest.mark.parametrize(
     ("name", "dtype", "message"),
     [
-        ("sum", dtypes.UTF8, r"needs a number or a duration, got utf8\. Turn text into numbers"),
+        ("sum", dtypes.UTF8, r"needs a number or a duration, got utf8\. Text that spells numbers"),
         ("mean", dtypes.DATE32, r"needs a number or a duration, got date32\. Take a number of it"),
         ("std", dtypes.duration("us"), r"needs a number, got duration\[us\]\. Take a number of it"),
         ("min", dtypes.UTF8, r"needs a number, date or time, got utf8"),
