@@ -80,7 +80,7 @@ def load(code: bytes, symbol: str) -> int:
 
 
 def undefined_symbols(code: bytes) -> set[str] | None:
-    """Return the undefined symbols of a 64-bit little-endian ELF file; None for any other format."""
+    """Return the undefined symbols of a 64-bit little-endian ELF file; None for another format."""
     if not code.startswith(_MAGIC):
         return None
     sections = _sections_of(code)

@@ -1,4 +1,4 @@
-"""Kernels that come compiled with the package: found, loaded, refused where anything is not right."""
+"""Kernels that come compiled with the package: found, loaded, and refused where damaged."""
 
 from __future__ import annotations
 
@@ -250,7 +250,8 @@ from fastfeat_kernels import objects
 objects.FOLDER = Path("none")
 from fastfeat.errors import FastfeatWarning
 from fastfeat.engine.kernel_cache import observing
-from fastfeat.selfcheck.digests import FILE_OF_PAST, digests_of_live, digests_of_past, golden_digests
+from fastfeat.selfcheck.digests import FILE_OF_PAST, digests_of_live, digests_of_past
+from fastfeat.selfcheck.digests import golden_digests
 from fastfeat.selfcheck.past_plans import live_plan, past_plans
 from fastfeat.selfcheck.tables import past_tables
 warnings.simplefilter("ignore", FastfeatWarning)

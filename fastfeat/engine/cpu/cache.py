@@ -1,7 +1,9 @@
 """The cache of compiled kernels: object code on disk, named by everything that it depends on.
 
-Hand-written kernels come compiled with the wheel where their sources, this processor and the
-settings allow it: see `fastfeat_kernels.objects`. All others are kept in a folder. A file holds a digest of its key and its body: what is truncated, altered, or another kernel's, at a
+Hand-written kernels come compiled with the package where their sources, this processor and the
+settings allow it: see `fastfeat_kernels.objects`. All others are kept in a folder.
+
+A file holds a digest of its key and its body: what is truncated, altered, or another kernel's, at a
 name that is not its own, is compiled again, never run. Files appear whole, by renaming, so
 processes may fill one cache at once; of those that want one kernel, the others wait for the first.
 A folder that cannot be written costs one warning.

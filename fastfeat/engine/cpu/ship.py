@@ -1,8 +1,8 @@
 """Compile the hand-written kernels into the package: `python -m fastfeat.engine.cpu.ship`.
 
-The wheel's build does that, and `make` in a checkout. What was compiled from the same sources stays.
-Where the system is not x86-64 Linux nothing is compiled: there each process compiles what it uses,
-and keeps it in the folder of kernels.
+The build of the wheel does that, and `make` in a checkout. Objects of the same sources are kept.
+Where the system is not x86-64 Linux nothing is compiled: there each process compiles the kernels
+that it uses, and keeps them in the cache folder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fastfeat.engine.cpu.kernels import sources_of_written, written_object
 from fastfeat.io.sinks.atomic import write_bytes
 
 TARGETS = ("x86-64-v3",)
-"""The targets of all kernels. Code for x86-64-v4 was slower for some of them, and faster for none."""
+"""The targets that all kernels are compiled for."""
 _EVERY_S = 2.0
 """Seconds between two lines that tell how far it is."""
 
