@@ -17,6 +17,7 @@ from fastfeat.io.arrow import Array, ChunkedArray, call, pa
 from fastfeat.io.columns.conversions import read_values
 from fastfeat.ir.node import Aggregate, Call, Column, Node
 from fastfeat.ir.show import show
+from fastfeat.plan.declare.bind import tells_apart
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.constants import Constant
 from fastfeat.plan.lower.typed import TypedPlan
@@ -70,17 +71,16 @@ def _float_columns(typed: TypedPlan) -> tuple[str, ...]:
 
 def _read_as_keys(typed: TypedPlan) -> Iterator[str]:
     for node in typed.types:
-        if isinstance(node, Call) and _tells_apart(node):
+        if isinstance(node, Call) and _has_keys(node):
             for arg in node.args:
                 if isinstance(arg, Column) and typed.types[arg].name == "float64":
                     yield arg.name
 
 
-def _tells_apart(node: Call) -> bool:
-    if node.function == "hash":  # of a number, which is no step
-        return True
-    is_learnt = node.function == "encode"
-    return not is_learnt and node.function in STEPS and STEPS[node.function].tells_apart
+def _has_keys(node: Call) -> bool:
+    """Return whether a function has keys: in steps, and hashes, but those that `fit` learns."""
+    is_step = node.function == "hash" or node.function in STEPS
+    return is_step and node.function != "encode" and tells_apart(node)
 
 
 def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: GivenWarnings) -> None:
