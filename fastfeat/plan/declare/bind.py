@@ -165,7 +165,7 @@ def _check_told_apart(types: Mapping[Node, DType]) -> None:
     They are read as float64, rounded, so that two of them may be one.
     """
     for node in types:
-        if not _tells_apart(node):
+        if not tells_apart(node):
             continue
         for arg in node.args:
             if _is_decimal(arg, types):
@@ -177,7 +177,8 @@ def _check_told_apart(types: Mapping[Node, DType]) -> None:
                 )
 
 
-def _tells_apart(node: Node) -> bool:
+def tells_apart(node: Node) -> bool:
+    """Return whether the result of a node depends on which values of its arguments are equal."""
     match node:
         case Call(function) if function in STEPS:
             return STEPS[function].tells_apart
