@@ -143,7 +143,7 @@ def prepare(
         typed = typed_plan(plan, schema, schemas, partial(_checked, plan, schema, table, schemas))
         zones.update(typed.zones)
         types = typed.types
-        warn_rounded_columns(plan, table, typed, told)
+        warn_rounded_columns(plan, table, read, typed, told)
         made = table_values({c: types[c] for c in plan.table_columns}, read)
         rows = Batch(table, types, engine, {}, {**made}, training=True)
         rows = with_past(rows, earlier, plan.training_past_columns, plan.row_id)
