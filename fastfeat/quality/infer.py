@@ -188,7 +188,7 @@ Kind = Literal["id", "set", "many"]
 
 
 def _kinds(rows: CheckedRows, types: Mapping[str, DType], keys: Collection[str]) -> dict[str, Kind]:
-    """Return what the values of each column are, as far as a sample of the rows tells."""
+    """Return the kind of the values of each column, as far as a sample of the rows tells."""
     kinds: dict[str, Kind] = {}
     for name, dtype in types.items():
         is_number = dtype.is_float or dtype.is_integer
