@@ -86,8 +86,13 @@ def _of_counts(
     """Return the profile of the rows of a column, of the numbers of rows of each value."""
     counts = np.array([n_of.get(one, 0) for one in layout.categories], np.int64)
     n_other = len(column) - column.null_count - int(counts.sum())
-    return replace(
-        layout, n_rows=len(column), n_missing=column.null_count, counts=counts, n_other=n_other
+    return ColumnProfile(  # a sixth of the time of `replace`
+        *(layout.name, layout.dtype, layout.kind),
+        n_rows=len(column),
+        n_missing=column.null_count,
+        counts=counts,
+        categories=layout.categories,
+        n_other=n_other,
     )
 
 

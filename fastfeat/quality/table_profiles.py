@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from fastfeat.aggregates.keys import least_rows
 from fastfeat.dtypes import DType
 from fastfeat.errors import ArtifactError
-from fastfeat.io.arrow import ChunkedArray, DataType, Table, pa
+from fastfeat.io.arrow import ChunkedArray, DataType, Table, call, options_of, pa
+from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.types import UnsupportedType, known_type
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.fit.row_sample import numbers_of_sample
-from fastfeat.plan.run.batch import take_rows
+from fastfeat.plan.run.batch import takeable
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.counting import KERNEL, counted
 from fastfeat.quality.layout import SAMPLED, kind_of, layout_of
@@ -155,9 +156,12 @@ def taken(table: Table, places: NDArray[np.int64]) -> Table:
 
     Args:
         table: any.
-        places: of the rows, shape (n_rows,).
+        places: of the rows, all in the table, shape (n_rows,).
     """
-    columns = [take_rows(column, places) for column in table.columns]
+    assert not len(places) or 0 <= places.min() <= places.max() < table.num_rows
+    index = array_of_values(places, None, pa.int64())
+    in_bounds = options_of("TakeOptions", boundscheck=False)  # checked once: a quarter of the time
+    columns = [call("take", takeable(one), index, options=in_bounds) for one in table.columns]
     return pa.table(columns, names=table.column_names)
 
 
