@@ -389,7 +389,7 @@ def functions_of(
     with using(bound.zones):
         for order, window in work.windows.items():
             first = batch.first_place if is_continued else 0
-            work.n_tied[window] += n_tied(seen, order, first)
+            work.n_tied[window] += n_tied(seen, order, first, is_coming=True)
         run(own, work.schedule, frees=True)
     arrays = [column_in_host(own.made[node], bound.backend) for node in stage.nodes]
     return plainly(pa.table({str(k): array for k, array in enumerate(arrays)}))
