@@ -41,7 +41,7 @@ from fastfeat.quality.profile import (
     profile_of_columns,
 )
 from fastfeat.quality.profiling import fit_profiled, profile_face
-from fastfeat.quality.wide import MOST_ROWS, counted_at_once, laid_out_at_once
+from fastfeat.quality.wide import MOST_ROWS, Head, counted_at_once, laid_out_at_once
 
 
 def _column(values: Any, dtype: Any = None) -> pa.ChunkedArray:
@@ -329,7 +329,7 @@ def test_many_columns_at_once_are_counted_as_one_is(
 ) -> None:
     columns = _wide_columns(n, seed, scale, at)
     types = [INT64 if pa.types.is_integer(one.type) else FLOAT64 for one in columns]
-    named = [ColumnProfile("x", str(one), "number") for one in types]
+    named = [Head("x", str(one), "number") for one in types]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wide, "MANY", 1)
         found = counted_at_once(named, columns)
@@ -344,8 +344,8 @@ def test_many_columns_at_once_are_counted_as_one_is(
 
 def test_columns_without_values_are_left_to_one_by_one() -> None:
     columns = [_column([None, math.nan], pa.float64()), _column([None, None], pa.int64())]
-    empty = [ColumnProfile("x", "float64", "number"), ColumnProfile("x", "int64", "number")]
-    assert laid_out_at_once(empty, columns) == {} == laid_out_at_once([], [])
+    heads = [Head("x", "float64", "number"), Head("x", "int64", "number")]
+    assert laid_out_at_once(heads, columns) == {} == laid_out_at_once([], [])
 
 
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]

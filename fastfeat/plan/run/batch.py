@@ -83,6 +83,10 @@ Programs = dict[tuple[tuple[Node, ...], MakeOutput], tuple[Program, Constants]]
 """What computes expressions, and what it reads besides the rows."""
 
 
+Orders = dict[Call, dict[Any, Any]]
+"""By an order of rows, what backends keep of the rows in it."""
+
+
 Result = TypeVar("Result")
 
 
@@ -128,6 +132,8 @@ class Batch:
         stands: of rows that windows see, which of them are those of a history; None where none is.
         programs: of expressions over such rows, kept from one batch to the next: of the same types
             and with the same learnt; None where they are run once.
+        orders: of rows that windows see, what backends keep of them in an order: the next run that
+            has windows of the order takes it.
     """
 
     table: Any
@@ -146,6 +152,7 @@ class Batch:
     numbers: Rows | None = None
     stands: Stands | None = None
     programs: Programs | None = None
+    orders: Orders = field(default_factory=dict[Call, dict[Any, Any]])
 
     @property
     def n_rows(self) -> int:
@@ -329,8 +336,12 @@ def as_unlearnt(batch: Batch) -> Batch:
         batch: rows of which nothing is learnt; what is made of those returned is not added to it.
     """
     learnt: Learnt = {}
-    past = batch.past and replace(batch.past, made=dict(batch.past.made), learnt=learnt)
-    return replace(batch, made=dict(batch.made), learnt=learnt, past=past)
+    orders = dict(batch.seen.orders)
+    batch.seen.orders.clear()  # orders by what a fit learns are its own: the next learns others
+    past = batch.past and replace(
+        batch.past, made=dict(batch.past.made), learnt=learnt, orders=orders
+    )
+    return replace(batch, made=dict(batch.made), learnt=learnt, past=past, orders=orders)
 
 
 def take_columns_of_source(batch: Batch, nodes: Iterable[Node]) -> None:

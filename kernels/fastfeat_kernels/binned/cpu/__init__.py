@@ -11,7 +11,9 @@ from numba import njit, types
 from fastfeat_kernels.binned import (
     ENTRY,
     N_ACCUMULATORS,
+    N_TABLE_WORDS,
     OFFSET_BITS,
+    SPREAD,
     TABLE_BASE,
     TABLE_BIT_OFFSET,
     TABLE_CELLS,
@@ -24,6 +26,7 @@ from fastfeat_kernels.binned import (
     TABLE_LEAST,
     TABLE_MOMENTS,
     TABLE_MOST,
+    TABLE_N_COLUMNS,
     TABLE_N_EDGES,
     TABLE_N_OUTSIDE,
     TABLE_OFFSETS,
@@ -35,9 +38,11 @@ from fastfeat_kernels.binned import (
     TABLE_VALIDITY,
     TABLE_VALUES,
 )
+from fastfeat_kernels.binned.cpu.ordered import ORDERED_ENTRIES
 from fastfeat_kernels.blocks import (
     FLOAT32,
     HIGHEST,
+    INFINITE,
     INT8,
     LOWEST,
     NAN_BITS,
@@ -308,4 +313,37 @@ def _numbers(table, first, n):
     return 0
 
 
-ENTRIES = {ENTRY: _numbers}
+@njit(**INNER_OPTIONS)
+def write_finite(words, address, n):
+    """Write down the finite values of a block."""
+    x, written = pointer_float64(address), pointer_float64(words[TABLE_OUTSIDE])
+    m, n_finite = words[TABLE_N_OUTSIDE], i64(0)
+    for i in range(n):
+        n_finite += i64((bits_of(x[i]) & i64(HIGHEST)) < i64(INFINITE))
+    if n_finite == n:
+        for i in range(n):
+            written[m + i] = x[i] + 0.0
+        words[TABLE_N_OUTSIDE] = m + n
+        return
+    for i in range(n):
+        written[m] = x[i] + 0.0
+        m += i64((bits_of(x[i]) & i64(HIGHEST)) < i64(INFINITE))
+    words[TABLE_N_OUTSIDE] = m
+
+
+def _spread(table, first, n):
+    saved = enter_ieee()
+    tables = opaque(table)
+    for k in range(pointer_int64(tables)[TABLE_N_COLUMNS]):
+        words = pointer_int64(tables + 8 * N_TABLE_WORDS * k)
+        for start in range(0, n, BLOCK):
+            m = smaller(n - start, BLOCK)
+            write_finite(words, read_block(words, first + start, m), m)
+        written = pointer_float64(words[TABLE_OUTSIDE])
+        for i in range(words[TABLE_N_OUTSIDE], words[TABLE_ROOM]):
+            written[i] = float_of(i64(INFINITE))
+    leave_ieee(saved)
+    return 0
+
+
+ENTRIES = {ENTRY: _numbers, SPREAD: _spread, **ORDERED_ENTRIES}
