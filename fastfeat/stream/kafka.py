@@ -76,7 +76,7 @@ class Consumer:
         self._error = self._kafka.KafkaError
         self.ends: dict[Place, int] = {}
         self._assigned: set[Place] = set()
-        self._starting: set[Place] = set()  # assigned, and nothing came of them yet
+        self._starting: set[Place] = set()  # assigned, and have given nothing yet
         self._held: set[Place] = set()
         self._consumer = _client(
             self._kafka.Consumer, {**settings, "error_cb": _told, "logger": LOG}
@@ -148,8 +148,8 @@ class Consumer:
     def hold(self, places: Collection[Place]) -> None:
         """Read no more of these partitions for now, and all others on.
 
-        A partition of which nothing came since it was assigned is read all the same: librdkafka may
-        forget to start a partition that is paused meanwhile.
+        A partition that has given nothing since it was assigned is not held yet: librdkafka may
+        never start a partition that is paused while it starts.
         """
         held = (self._assigned - self._starting).intersection(places)
         if held - self._held:
@@ -216,10 +216,11 @@ class Consumer:
             self._consumer.unassign()
 
     def _resume(self, places: Collection[Place]) -> None:
-        """Read on, before partitions are given back too: librdkafka keeps them paused till then.
+        """Read partitions on that may be paused.
 
-        All that have begun are told, held or not: librdkafka may miss it once, where the group
-        begins to share out its partitions at the same moment.
+        They are also resumed before they are given back or assigned anew: librdkafka keeps a paused
+        partition paused over assignments. All that have begun are resumed, held or not: librdkafka
+        drops a resume while it pauses them itself, at the begin of a change in the group.
         """
         begun = sorted(set(places) - self._starting)
         if begun:

@@ -447,6 +447,7 @@ def test_archive_keeps_what_another_plan_replaces(topics: Topics, is_kept: bool)
     second = plan_of({"most": col("amount").max(over=WEEK)}).fit(events)
     config = topics.config(first, **({"archive": str(archive)} if is_kept else {}))
     rows: dict[Any, Any] = {}
+    answers: dict[Any, Any] = {}
     for at, fitted in enumerate((first, second)):
         fitted.save(config["artifact"])
         rows |= send_events(topics, events.slice(100 * at, 100), each_poison=10**9)
