@@ -22,6 +22,7 @@ from fastfeat import col
 from fastfeat.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.errors import ArtifactError, InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.integrations.sklearn import Features
+from fastfeat.plan.fit.row_sample import are_sampled, numbers_of_sample, stride_of_sample
 from fastfeat.quality import wide
 from fastfeat.quality.counting import (
     LEAST_ROWS,
@@ -41,7 +42,7 @@ from fastfeat.quality.profile import (
     profile_of_columns,
 )
 from fastfeat.quality.profiling import fit_profiled, profile_face
-from fastfeat.quality.wide import MOST_ROWS, counted_at_once, laid_out_at_once
+from fastfeat.quality.wide import MOST_ROWS, Head, counted_at_once, laid_out_at_once
 
 
 def _column(values: Any, dtype: Any = None) -> pa.ChunkedArray:
@@ -329,7 +330,7 @@ def test_many_columns_at_once_are_counted_as_one_is(
 ) -> None:
     columns = _wide_columns(n, seed, scale, at)
     types = [INT64 if pa.types.is_integer(one.type) else FLOAT64 for one in columns]
-    named = [ColumnProfile("x", str(one), "number") for one in types]
+    named = [Head("x", str(one), "number") for one in types]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wide, "MANY", 1)
         found = counted_at_once(named, columns)
@@ -344,8 +345,8 @@ def test_many_columns_at_once_are_counted_as_one_is(
 
 def test_columns_without_values_are_left_to_one_by_one() -> None:
     columns = [_column([None, math.nan], pa.float64()), _column([None, None], pa.int64())]
-    empty = [ColumnProfile("x", "float64", "number"), ColumnProfile("x", "int64", "number")]
-    assert laid_out_at_once(empty, columns) == {} == laid_out_at_once([], [])
+    heads = [Head("x", "float64", "number"), Head("x", "int64", "number")]
+    assert laid_out_at_once(heads, columns) == {} == laid_out_at_once([], [])
 
 
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
@@ -489,3 +490,13 @@ def test_a_profile_of_another_plan_is_refused() -> None:
         assert other is not None
         with pytest.raises(ArtifactError, match=f"the profile is of another plan: {told}"):
             profile_face(replace(fitted, profile=other.to_bytes()))
+
+
+@given(
+    st.sampled_from([0, 1, 5, 6, 99, 1 << 14, (1 << 14) + 1, 3 * (1 << 14) - 7, 1 << 17]),
+    st.sampled_from([1, 5, 100, 8192]),
+)
+def test_the_rows_of_a_sample_are_those_that_are_sampled_one_by_one(n: int, most: int) -> None:
+    stride, found = stride_of_sample(n, most), numbers_of_sample(n, most)
+    assert found.tolist() == np.flatnonzero(are_sampled(np.arange(n), stride)).tolist()
+    assert len(found) <= most
