@@ -219,6 +219,10 @@ class KeysRounded(FastfeatWarning):
     """A key of floats has whole numbers beyond 2**53: ids were rounded before they came here."""
 
 
+class KeyRepeats(FastfeatWarning):
+    """Rows share the key that `infer_contract` was given, so that it infers no rule of the key."""
+
+
 class RowsBreakRule(FastfeatWarning):
     """Rows break a rule of a contract that only warns."""
 

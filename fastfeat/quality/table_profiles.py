@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from fastfeat.aggregates.keys import least_rows
 from fastfeat.dtypes import DType
 from fastfeat.errors import ArtifactError
-from fastfeat.io.arrow import ChunkedArray, DataType, Table, pa
+from fastfeat.io.arrow import ChunkedArray, DataType, Table, call, options_of, pa
+from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.types import UnsupportedType, known_type
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.fit.row_sample import numbers_of_sample
-from fastfeat.plan.run.batch import take_rows
+from fastfeat.plan.run.batch import takeable
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.quality.counting import KERNEL, counted
+from fastfeat.quality.counting import KERNEL, counted, counted_columns
 from fastfeat.quality.layout import SAMPLED, kind_of, layout_of
 from fastfeat.quality.profile import ColumnProfile, Kind, Profile, profile_of_columns
 from fastfeat.quality.wide import KERNELS, Head, counted_at_once, laid_out_at_once
@@ -155,9 +156,12 @@ def taken(table: Table, places: NDArray[np.int64]) -> Table:
 
     Args:
         table: any.
-        places: of the rows, shape (n_rows,).
+        places: of the rows, all in the table, shape (n_rows,).
     """
-    columns = [take_rows(column, places) for column in table.columns]
+    assert not len(places) or 0 <= places.min() <= places.max() < table.num_rows
+    index = array_of_values(places, None, pa.int64())
+    in_bounds = options_of("TakeOptions", boundscheck=False)  # checked once: a quarter of the time
+    columns = [call("take", takeable(one), index, options=in_bounds) for one in table.columns]
     return pa.table(columns, names=table.column_names)
 
 
@@ -205,16 +209,17 @@ def counted_tables(
         inputs: the columns that it reads, as they were given; late ones need not be there.
         features: its features; None where they are not counted.
     """
-    of_inputs = {
-        name: counted(layout.inputs[name], column)
-        for name, _, column in stored_inputs(fitted, inputs)
-        if name in layout.inputs
-    }
-    of_features: dict[str, ColumnProfile] = {}
-    for name, _, column in () if features is None else stored_features(fitted, features):
-        if name in layout.features:
-            of_features[name] = counted(layout.features[name], column)
+    of_inputs = _counted(layout.inputs, stored_inputs(fitted, inputs))
+    of_features = (
+        {} if features is None else _counted(layout.features, stored_features(fitted, features))
+    )
     return profile_of_columns(of_inputs, of_features, _n_rows(inputs, features), layout.no_features)
+
+
+def _counted(layouts: Mapping[str, ColumnProfile], given: Stored) -> dict[str, ColumnProfile]:
+    """Return the profiles of those columns that have a layout."""
+    columns = [(layouts[name], column) for name, _, column in given if name in layouts]
+    return {one.name: one for one in counted_columns(columns)}
 
 
 def _n_rows(inputs: Table, features: Table | None) -> int:

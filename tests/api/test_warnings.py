@@ -110,6 +110,7 @@ CASES: dict[str, Callable[[], object]] = {
     ),
     "HistoryMissing": lambda: fit(X.sum(over=DAY)).transform(ROWS),
     "KernelsNotKept": kernels_not_kept,
+    "KeyRepeats": lambda: ff.infer_contract({"k": [1, 1]}, key="k"),
     "KeysRounded": lambda: fit(col("k").count_encode(), {"k": [2.0**53 + 2, 1.0]}),
     "LargerThanMemory": larger_than_memory,
     "NaiveTimes": naive_times,

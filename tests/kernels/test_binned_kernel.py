@@ -8,7 +8,7 @@ from fastfeat_kernels.binned import MOST_EDGES, OFFSET_BITS
 from fastfeat_kernels.binned.grid import grid_of
 from fastfeat_kernels.binned.ordered import bins_of_ordered, finite_values
 from fastfeat_kernels.binned.reference import ENTRIES
-from fastfeat_kernels.binned.state import Bins, count_in_bins
+from fastfeat_kernels.binned.state import Binnable, Bins, count_in_bins
 from fastfeat_kernels.column import BLOCK, ELEMENTS, Columns
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,9 +44,9 @@ def shown(bins: Bins) -> tuple[list[int], list[int]]:
 def test_kernel_equals_reference(element: str, data: st.DataObject) -> None:
     chunks = data.draw(chunked(element, data.draw(columns(element))))
     edges = EDGES[data.draw(st.sampled_from(list(EDGES)))]
-    given = element, chunks, edges, scales_of(edges)
-    expected = count_in_bins(*given, reference(ENTRIES))
-    found = count_in_bins(*given, compiled("binned"), data.draw(st.integers(1, 5)))
+    given = Binnable(element, chunks, edges, scales_of(edges))
+    (expected,) = count_in_bins([given], reference(ENTRIES))
+    (found,) = count_in_bins([given], compiled("binned"), data.draw(st.integers(1, 5)))
     assert shown(found) == shown(expected)
     assert found.moments == expected.moments
     assert sorted(found.outside) == sorted(expected.outside)
@@ -60,9 +60,10 @@ def test_many_values_at_and_between_edges_are_in_their_bins(name: str) -> None:
     near = np.concatenate([edges, np.nextafter(edges, -np.inf), np.nextafter(edges, np.inf)])
     values = rng.choice(np.concatenate([near, [0.0, -0.0, 5e-324, 1e300, -1e300]]), 3 * BLOCK + 5)
     values[rng.random(len(values)) < 0.1] = np.nan
-    given = "float64", [numpy_chunk(values)], edges, scales_of(edges)
-    found = count_in_bins(*given, compiled("binned"))
-    assert shown(found) == shown(count_in_bins(*given, reference(ENTRIES)))
+    given = Binnable("float64", [numpy_chunk(values)], edges, scales_of(edges))
+    (found,) = count_in_bins([given], compiled("binned"))
+    (expected,) = count_in_bins([given], reference(ENTRIES))
+    assert shown(found) == shown(expected)
     is_outside = (values < edges[0]) | (values >= edges[-1])
     in_runs = [row for begin, end in found.unwritten for row in range(begin, end)]
     assert in_runs == sorted(set(in_runs))

@@ -22,6 +22,7 @@ from fastfeat import col
 from fastfeat.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.errors import ArtifactError, InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.integrations.sklearn import Features
+from fastfeat.plan.fit.row_sample import are_sampled, numbers_of_sample, stride_of_sample
 from fastfeat.quality import wide
 from fastfeat.quality.counting import (
     LEAST_ROWS,
@@ -489,3 +490,13 @@ def test_a_profile_of_another_plan_is_refused() -> None:
         assert other is not None
         with pytest.raises(ArtifactError, match=f"the profile is of another plan: {told}"):
             profile_face(replace(fitted, profile=other.to_bytes()))
+
+
+@given(
+    st.sampled_from([0, 1, 5, 6, 99, 1 << 14, (1 << 14) + 1, 3 * (1 << 14) - 7, 1 << 17]),
+    st.sampled_from([1, 5, 100, 8192]),
+)
+def test_the_rows_of_a_sample_are_those_that_are_sampled_one_by_one(n: int, most: int) -> None:
+    stride, found = stride_of_sample(n, most), numbers_of_sample(n, most)
+    assert found.tolist() == np.flatnonzero(are_sampled(np.arange(n), stride)).tolist()
+    assert len(found) <= most

@@ -266,16 +266,20 @@ def rows_at(
     return here.take(pa.array(places))
 
 
-def take_rows(
-    column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None
-) -> ChunkedArray:
-    """Return some rows of a column, one dictionary as it is, other encodings as plain values."""
-    one = None
+def takeable(column: ChunkedArray) -> ChunkedArray:
+    """Return a column with one dictionary for all pieces; of other encodings the plain values."""
     if pa.types.is_dictionary(column.type):
         # Arrow unifies none with null or nested entries, or more than their codes can number
         with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            one = column.unify_dictionaries()
-    column = plain(decoded(column)) if one is None else one
+            return column.unify_dictionaries()
+    return plain(decoded(column))
+
+
+def take_rows(
+    column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None
+) -> ChunkedArray:
+    """Return some rows of a column, in the encoding of `takeable`."""
+    column = takeable(column)
     if runs is not None:
         return cut(column, runs)
     return column.take(array_of_values(rows, None, pa.int64()))  # pa.array imports pandas

@@ -16,7 +16,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.online import replay
 from fastfeat.errors import InvalidPlan, StateError
-from fastfeat.online.audit.replay import Replay
+from fastfeat.online.audit.replay_report import Replay
 from fastfeat.online.file.entries import table_bytes, table_of
 from fastfeat.online.live import Live
 from fastfeat.online.state import state as state_module

@@ -10,6 +10,7 @@ from numba import njit, types
 
 from fastfeat_kernels.binned import (
     ENTRY,
+    MOST_EDGES,
     N_ACCUMULATORS,
     N_TABLE_WORDS,
     OFFSET_BITS,
@@ -53,6 +54,7 @@ from fastfeat_kernels.blocks import (
 from fastfeat_kernels.column import BLOCK, ELEMENTS
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
+    SEPARATE_OPTIONS,
     bits_of,
     enter_ieee,
     float_of,
@@ -79,6 +81,7 @@ COUNT_BIT = OFFSET_BITS + 20
 BLOCKS_AT_ONCE = 1 << 9
 PLACES = (1 << COUNT_BIT) - 1
 COUNT = 1 << COUNT_BIT
+N_TOTALS = MOST_EDGES + 1
 
 
 @njit(**INNER_OPTIONS)
@@ -152,7 +155,7 @@ def cells_of(words):
 
 @njit(**INNER_OPTIONS)
 def totals_of(words):
-    """Return the address of the sums of each bin, one for each turn."""
+    """Return the address of the sums of each bin: all those of a turn, then of the next."""
     return words[TABLE_SCRATCH] + 24 * BLOCK
 
 
@@ -177,7 +180,7 @@ def _loop_of_cells(cell_of):
         cell_of: cells of one kind.
     """
 
-    @njit(**INNER_OPTIONS)
+    @njit(**SEPARATE_OPTIONS)
     def find_cells(words, address, n):
         """Write values, brought into the span of the cells, and cells; return how many were not.
 
@@ -209,27 +212,33 @@ def _loop_of_bins(bin_of):
     def added(x, cell, begins, edges, scales, step):
         """Return the bin of a value, and what is added there: one to its count, and its place."""
         j = bin_of(x, i64(begins[cell]), edges, step)
-        return N_ACCUMULATORS * j, COUNT + i64((x - edges[j]) * scales[j])
+        return j, COUNT + i64((x - edges[j]) * scales[j])
 
-    @njit(**INNER_OPTIONS)
+    @njit(**SEPARATE_OPTIONS)  # else too few registers are left for it
     def add_block(words, n, ahead, log_bytes):
         x, cells = pointer_float64(within_of(words)), pointer_int32(cells_of(words))
         begins, edges = pointer_uint16(words[TABLE_CELLS]), pointer_float64(words[TABLE_EDGES])
         scales, step = pointer_float64(words[TABLE_SCALES]), words[TABLE_STEP]
-        totals, whole = pointer_int64(totals_of(words)), n & ~3
+        totals0, totals1, totals2, totals3 = (
+            pointer_int64(totals_of(words)),
+            pointer_int64(totals_of(words) + 8 * N_TOTALS),
+            pointer_int64(totals_of(words) + 16 * N_TOTALS),
+            pointer_int64(totals_of(words) + 24 * N_TOTALS),
+        )
+        whole = n & ~3
         for i in range(0, whole, 4):
             prefetch(ahead + (i << log_bytes))
             j0, word0 = added(x[i], cells[i], begins, edges, scales, step)
             j1, word1 = added(x[i + 1], cells[i + 1], begins, edges, scales, step)
             j2, word2 = added(x[i + 2], cells[i + 2], begins, edges, scales, step)
             j3, word3 = added(x[i + 3], cells[i + 3], begins, edges, scales, step)
-            totals[j0] += word0
-            totals[j1 + 1] += word1
-            totals[j2 + 2] += word2
-            totals[j3 + 3] += word3
+            totals0[j0] += word0
+            totals1[j1] += word1
+            totals2[j2] += word2
+            totals3[j3] += word3
         for i in range(whole, n):
             j0, word0 = added(x[i], cells[i], begins, edges, scales, step)
-            totals[j0] += word0
+            totals0[j0] += word0
 
     return add_block
 
@@ -264,7 +273,7 @@ def flush(words):
     counts, offsets = pointer_int64(words[TABLE_COUNTS]), pointer_int64(words[TABLE_OFFSETS])
     totals = pointer_int64(totals_of(words))
     for j in range(words[TABLE_N_EDGES] + 1):
-        for k in range(N_ACCUMULATORS * j, N_ACCUMULATORS * (j + 1)):
+        for k in range(j, j + N_ACCUMULATORS * N_TOTALS, N_TOTALS):
             counts[j] += totals[k] >> COUNT_BIT
             offsets[j] += totals[k] & PLACES
             totals[k] = i64(0)
