@@ -50,10 +50,9 @@ settings.load_profile(PROFILE)
 # Where a machine is busy, any test may compile for longer than a second, which is told on stderr.
 os.environ.setdefault("FASTFEAT_PROGRESS", "0")
 
-# A shell starts a command in the background with SIGINT ignored. Programs of tests would inherit
-# that, and some are sent a Ctrl-C.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# pandera sets this variable where it is not set, and pyarrow then takes local times for UTC: tests
+# that come later in the same process would build other rows.
+os.environ.setdefault("PYARROW_IGNORE_TIMEZONE", "")
 
 SEED = "FASTFEAT_TEST_SEED"
 OF_LIBRARIES = {"full": "integrations", "engines": "engines"}

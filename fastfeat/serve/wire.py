@@ -20,8 +20,11 @@ except ModuleNotFoundError as error:
     ) from None
 
 _HEAD_BYTES = 64 << 10
-_PIECE_BYTES = 16 << 10
-"""So much of what has come is read at once: a head is longer by at most as much."""
+_READ_BYTES = 16 << 10
+"""The most bytes that are read at once: a head is longer by at most as many.
+
+A connection holds one read more than the 64 KiB of a body after which the library stops reading.
+"""
 _HEAD_SECONDS = 10.0
 _IDLE_SECONDS = 75
 _END_SECONDS = 10
@@ -53,20 +56,15 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read what has come, piece by piece."""
-        for begin in range(0, len(data), _PIECE_BYTES):
-            piece = data[begin : begin + _PIECE_BYTES] if len(data) > _PIECE_BYTES else data
-            self._n_head += len(piece)
-            super().data_received(piece)
-            if self.transport.is_closing():
-                return
-            if self._n_head > _HEAD_BYTES:
-                self._end(
-                    b"431 Request Header Fields Too Large",
-                    "HeadTooLarge",
-                    f"the head of the request has more than {_HEAD_BYTES} bytes",
-                )
-                return
+        """Parse the bytes of one read."""
+        self._n_head += len(data)
+        super().data_received(data)
+        if self._n_head > _HEAD_BYTES:
+            self._end(
+                b"431 Request Header Fields Too Large",
+                "HeadTooLarge",
+                f"the head of the request has more than {_HEAD_BYTES} bytes",
+            )
 
     def on_message_begin(self) -> None:
         """Note that a request begins."""
@@ -127,6 +125,33 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
+class Reader(asyncio.BufferedProtocol):
+    """A connection that is read in small pieces; else the event loop reads 256 KiB at once.
+
+    Args:
+        protocol: parses what is read.
+        piece: where bytes are read to. Connections of one loop share it: each read is parsed before
+            the next one begins.
+    """
+
+    def __init__(self, protocol: Protocol, piece: bytearray) -> None:
+        self._protocol = protocol
+        self._piece = memoryview(piece)
+        self.connection_made = protocol.connection_made  # type: ignore[method-assign, assignment]
+        self.connection_lost = protocol.connection_lost  # type: ignore[method-assign]
+        self.eof_received = protocol.eof_received  # type: ignore[method-assign]
+        self.pause_writing = protocol.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes are read to."""
+        return self._piece
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Parse the bytes that have come."""
+        self._protocol.data_received(bytes(self._piece[:nbytes]))
+
+
 class Server(uvicorn.Server):
     """The library's server, whose callers of TLS must shake hands as fast as send a head.
 
@@ -144,9 +169,11 @@ class Server(uvicorn.Server):
         await super().startup(sockets=[])
         loop = asyncio.get_running_loop()
         seconds = None if self._tls is None else _HEAD_SECONDS
+        piece = bytearray(_READ_BYTES)
 
-        def protocol() -> Protocol:
-            return Protocol(self.config, self.server_state, self.lifespan.state, loop)
+        def protocol() -> Reader:
+            inner = Protocol(self.config, self.server_state, self.lifespan.state, loop)
+            return Reader(inner, piece)
 
         for one in sockets or ():
             server = await loop.create_server(

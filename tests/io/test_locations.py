@@ -122,8 +122,8 @@ def test_a_partition_that_is_above_is_told(folder: Path, data: Any) -> None:
     told = r"^the data lacks the column 'year', which the plan reads\. Its value is in the name of "
     for call in (
         lambda: plan.fit(data),
-        lambda: plan.fit(data, memory="4GiB"),
-        lambda: plan.fit_transform_to(data, "out", memory="4GiB"),
+        lambda: plan.fit(data, memory="64GiB"),
+        lambda: plan.fit_transform_to(data, "out", memory="64GiB"),
         lambda: fitted.transform(data),
         lambda: fitted.transform_to(data, "out"),
     ):

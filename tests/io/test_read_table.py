@@ -6,6 +6,7 @@ import datetime as dt
 import subprocess
 import sys
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -219,6 +220,34 @@ def test_nanoseconds_of_python_objects_are_kept():
     spans = read_table({"d": np.array([pd.Timedelta(5), None], object)})["d"]
     assert spans.type == pa.duration("ns")
     assert spans.cast(pa.int64()).to_pylist() == [5, None]
+
+
+TOKYO = ZoneInfo("Asia/Tokyo")
+NOON = dt.datetime(2024, 7, 1, 12, tzinfo=TOKYO)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [NOON, None],
+        [NOON, dt.datetime(2024, 1, 1, 23, 59, tzinfo=TOKYO)],
+        [None, pd.Timestamp("2020-01-01T00:00:00.123456789", tz="Asia/Tokyo")],
+        [[NOON, None], None, []],
+        [dt.datetime(2024, 7, 1, 12, tzinfo=dt.timezone(dt.timedelta(hours=-3)))],
+        [dt.datetime(2024, 7, 1, 12)],
+        [dt.timedelta(hours=1), pd.Timedelta(5)],
+    ],
+)
+@pytest.mark.parametrize("kind", [list, "objects", "series"])
+def test_no_variable_of_the_environment_moves_a_time(values, kind, monkeypatch):
+    """pandera and pyspark.pandas set this one as they are imported."""
+    objects = np.empty(len(values), object)
+    objects[:] = values
+    column = {list: values, "objects": objects, "series": pd.Series(objects)}[kind]
+    expected = read_table({"t": column})
+    monkeypatch.setenv("PYARROW_IGNORE_TIMEZONE", "1")
+    assert read_table({"t": column}).equals(expected)
+    assert read_table({"t": column}).schema == expected.schema
 
 
 MIXED = {

@@ -6,7 +6,8 @@ a process imports pandas, which takes 200 ms.
 
 from __future__ import annotations
 
-from datetime import datetime, time
+import os
+from datetime import UTC, datetime, time
 from typing import Any, cast
 
 import numpy as np
@@ -143,9 +144,35 @@ def _python_array(values: Any, name: str) -> Any:
 def _inferred(values: Any) -> Any:
     """Return Python objects as the Arrow type that pyarrow sees in them, or uint64."""
     try:
-        return pa.array(values, from_pandas=True)
+        return _converted(values)
     except OverflowError:
-        return pa.array(values, type=pa.uint64(), from_pandas=True)
+        return _converted(values, pa.uint64())
+
+
+def _converted(values: Any, kind: Any = None) -> Any:
+    """Return Python objects as an Arrow array; NaN becomes null.
+
+    Where this variable of the environment is set, pyarrow takes the local time of a datetime with a
+    zone for one in UTC. pandera and pyspark.pandas set it for the whole process.
+
+    Args:
+        values: the objects.
+        kind: the Arrow type that they get; None for the one that pyarrow sees in them.
+    """
+    array = pa.array(values, type=kind, from_pandas=True)
+    if os.environ.get("PYARROW_IGNORE_TIMEZONE") and "tz=" in str(array.type):
+        return pa.array([_in_utc(value) for value in values], type=array.type, from_pandas=True)
+    return array
+
+
+def _in_utc(value: Any) -> Any:
+    """Return a datetime with a zone as the same moment in UTC, also inside lists and dicts."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_in_utc(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _in_utc(one) for name, one in value.items()}
+    is_zoned = isinstance(value, datetime) and value.tzinfo is not None
+    return value.astimezone(UTC) if is_zoned else value
 
 
 def _without_loss(array: Any, values: Any, name: str) -> Any:
@@ -167,9 +194,9 @@ def _without_loss(array: Any, values: Any, name: str) -> Any:
     if pa.types.is_date(given) and any(_has_time(value) for value in present):
         raise TypeMismatch(f"{column_text(name)}: dates and times are mixed")
     if any(getattr(value, "nanosecond", 0) for value in present):
-        return pa.array(values, type=pa.timestamp("ns", given.tz), from_pandas=True)
+        return _converted(values, pa.timestamp("ns", given.tz))
     if any(getattr(value, "nanoseconds", 0) for value in present):
-        return pa.array(values, type=pa.duration("ns"), from_pandas=True)
+        return _converted(values, pa.duration("ns"))
     return array
 
 

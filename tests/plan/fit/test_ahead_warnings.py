@@ -125,9 +125,9 @@ def test_rows_that_are_not_learnt_from_do_not_count() -> None:
 
 def test_a_fit_in_passes_warns_too(tmp_path: Path) -> None:
     pq.write_table(visits(), tmp_path / "visits.parquet")
-    (told,) = warned(EMAIL.count_encode(), tmp_path / "visits.parquet", memory="4GiB")
+    (told,) = warned(EMAIL.count_encode(), tmp_path / "visits.parquet", memory="64GiB")
     assert "stands for the entity" in told
-    assert warned(col("carrier").count_encode(), tmp_path / "visits.parquet", memory="4GiB") == []
+    assert warned(col("carrier").count_encode(), tmp_path / "visits.parquet", memory="64GiB") == []
 
 
 @pytest.mark.parametrize(("n_days", "is_told"), [(200, True), (260, False)])

@@ -149,9 +149,9 @@ def test_infinite_value_of_a_reader_that_is_read_once_is_told() -> None:
     reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches())
     plan = ff.Plan({"x": col("x") - col("x").mean()})
     with pytest.raises(InvalidData, match=r"mean\(\) is not finite: a value is infinite or too"):
-        plan.fit(reader, memory="16GiB")
+        plan.fit(reader, memory="64GiB")
     with pytest.raises(InvalidData, match="first infinite value is inf in row 1"):
-        plan.fit(lambda: table.to_batches(), memory="16GiB")
+        plan.fit(lambda: table.to_batches(), memory="64GiB")
 
 
 def test_failing_row_is_told_with_its_file(tmp_path: Path) -> None:

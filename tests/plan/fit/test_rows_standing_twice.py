@@ -149,8 +149,8 @@ def test_folds_by_id_depend_on_no_file(tmp_path: Path) -> None:
     folder.mkdir()
     for name, order in (("b", range(200)), ("a", range(200, 300))):
         pq.write_table(table.take(pa.array(order)), folder / f"{name}.parquet")
-    again, _ = ENCODED.fit_transform_to(folder, tmp_path / "out.parquet", memory="1GiB")
-    assert again == fitted == ENCODED.fit(folder, memory="1GiB")
+    again, _ = ENCODED.fit_transform_to(folder, tmp_path / "out.parquet", memory="64GiB")
+    assert again == fitted == ENCODED.fit(folder, memory="64GiB")
     moved = [*range(200, 300), *range(200)]
     assert pq.read_table(tmp_path / "out.parquet").equals(expected.take(pa.array(moved)))
 
@@ -199,7 +199,7 @@ def test_a_row_without_an_id_is_an_error(tmp_path: Path) -> None:
         BY_ID.fit(table)
     pq.write_table(table, tmp_path / "rows.parquet")
     with pytest.raises(InvalidData, match=told):
-        BY_ID.fit(tmp_path, memory="1GiB")
+        BY_ID.fit(tmp_path, memory="64GiB")
 
 
 def blocks(n_folds: int, table: pa.Table) -> list[tuple[list[int], list[int]]]:
@@ -253,18 +253,18 @@ def test_ids_are_checked_in_passes_where_that_is_asked_for(tmp_path: Path) -> No
     rows = table.take(pa.array([*range(300), 7, 250, 7]))
     pq.write_table(rows.slice(0, 200), folder / "a.parquet")
     pq.write_table(rows.slice(200), folder / "b.parquet")
-    expected = BY_ID.fit(folder, memory="1GiB")  # without a word
+    expected = BY_ID.fit(folder, memory="64GiB")  # without a word
     told = "3 of 303 rows, first row 300, have the 'id' of an earlier row"
     with pytest.warns(RowsRepeated, match=told):
-        assert BY_ID.fit(folder, memory="1GiB", check_ids=True) == expected
+        assert BY_ID.fit(folder, memory="64GiB", check_ids=True) == expected
     with pytest.warns(RowsRepeated, match=told):
-        assert BY_ID.fit_transform_to(folder, out, memory="1GiB", check_ids=True)[0] == expected
+        assert BY_ID.fit_transform_to(folder, out, memory="64GiB", check_ids=True)[0] == expected
     values = rows["k"].to_pylist()
     values[301] += 1
     other = rows.set_column(1, "k", pa.array(values))
     pq.write_table(other.slice(200), folder / "b.parquet")
     told = r"data, row 301: col\(\"id\"\) = 'r250' is that of row 250 too, and col\(\"k\"\) is"
     with pytest.raises(InvalidData, match=told):
-        BY_ID.fit(folder, memory="1GiB", check_ids=True)
+        BY_ID.fit(folder, memory="64GiB", check_ids=True)
     with pytest.warns(RowsRepeated, match="3 of 303 rows, first row 300"):
         BY_ID.fit(rows, check_ids=True)

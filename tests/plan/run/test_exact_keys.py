@@ -328,7 +328,7 @@ def test_ids_that_differ_stay_apart(reader: str, kind: str, tmp_path: Any):
         assert features["w"].to_pylist() == y
         assert fitted.transform(data).equals(features)
         if isinstance(data, type(tmp_path)):
-            in_passes = COUNT.fit(data, memory="4GiB")
+            in_passes = COUNT.fit(data, memory="64GiB")
             assert in_passes.transform(data).equals(features)
 
 
@@ -400,7 +400,9 @@ def test_ids_of_floats_beyond_2_53_are_told(name: str):
 
 def test_keys_of_floats_are_told_in_passes_too():
     with pytest.warns(KeysRounded):
-        ff.Plan({"x": K.count_encode()}).fit(lambda: _of_floats(2.0**60).to_reader(), memory="4GiB")
+        ff.Plan({"x": K.count_encode()}).fit(
+            lambda: _of_floats(2.0**60).to_reader(), memory="64GiB"
+        )
 
 
 def test_numbers_beyond_2_53_are_no_keys():

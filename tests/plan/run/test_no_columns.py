@@ -68,7 +68,7 @@ WAYS: dict[str, Callable[[ff.FittedPlan, Path], pa.Table]] = {
     "fit to files": lambda f, at: _written(at, PLAN.fit_transform_to),
     "fit": lambda f, _: PLAN.fit_transform(TABLE)[1],
     "chosen": lambda f, _: PLAN.fit_transform(TABLE, rows=[2, 1, 0])[1],
-    "passes": lambda f, at: PLAN.fit(_file(at), memory="4GiB").transform(TABLE),
+    "passes": lambda f, at: PLAN.fit(_file(at), memory="64GiB").transform(TABLE),
     "folds": lambda f, _: _joined(fold.test for fold in PLAN.cross_fit(TABLE, 3)),
 }
 
