@@ -18,7 +18,7 @@ from fastfeat.plan.fit.ahead_warnings import MOST_ROWS, warn_ahead
 from fastfeat.plan.fit.chosen_rows import chosen_of
 from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within, with_scratch
-from fastfeat.plan.fit.repeated_rows import warn_of_ids_in_passes
+from fastfeat.plan.fit.repeated_ids import warn_of_ids_in_passes
 from fastfeat.plan.fit.room import needs_of_quantiles
 from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.fit.rows_in_passes import RowsInPasses, rows_in_passes

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.dtypes import FLOAT64, INT64, UTF8
+from fastfeat.dtypes import BOOL, FLOAT64, INT64, UTF8
 from fastfeat.errors import ArtifactError, InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.integrations.sklearn import Features
 from fastfeat.plan.fit.row_sample import are_sampled, numbers_of_sample, stride_of_sample
@@ -29,6 +29,7 @@ from fastfeat.quality.counting import (
     _of_keys,  # pyright: ignore[reportPrivateUsage]
     counted,
     counted_by_numpy,
+    counted_columns,
 )
 from fastfeat.quality.later_rows import profile_of
 from fastfeat.quality.layout import MOST_CATEGORIES, N_BINS, edges_of, kind_of, layout_of
@@ -296,6 +297,25 @@ def test_kernels_count_as_numpy_does(dtype: str) -> None:
     column = pa.chunked_array([stored.slice(0, 999), stored.slice(999)])
     layout = layout_of("x", FLOAT64, "number", column.slice(10, 2000))
     assert _bytes(counted(layout, column)) == _bytes(counted_by_numpy(layout, column))
+
+
+def test_columns_counted_together_are_each_counted_as_alone(monkeypatch: Any) -> None:
+    rng = np.random.default_rng(4)
+    x, n = rng.normal(0, 30, LEAST_ROWS), LEAST_ROWS
+    given = [x, np.where(x > 0, np.nan, x), np.where(x > 9, 0.0, x), np.full(n, 7.0), x > 0]
+    columns = [pa.chunked_array([one[:99], one[99:]]) for one in given]
+    columns += [_column(pa.array(x, mask=x < 5)), _column(np.full(n, math.nan))]
+    layouts = [
+        layout_of(f"x{k}", BOOL if k == 4 else FLOAT64, "category" if k == 4 else "number", one)
+        for k, one in enumerate(columns)
+    ]
+    monkeypatch.setattr("fastfeat.quality.counting._MOST_AT_ONCE", 3)
+    found = counted_columns(list(zip(layouts, columns, strict=True)))
+    for one, layout, column in zip(found, layouts, columns, strict=True):
+        assert _bytes(one) == _bytes(counted(layout, column))
+        if layout.has_bins:
+            assert _bytes(one) == _bytes(counted_by_numpy(layout, column))
+    assert counted_columns([]) == []
 
 
 def _wide_columns(n: int, seed: int, scale: float, at: float) -> list[pa.ChunkedArray]:

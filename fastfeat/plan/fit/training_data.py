@@ -38,7 +38,8 @@ from fastfeat.plan.fit.held_codes import held_codes
 from fastfeat.plan.fit.key_warnings import warn_rounded_columns
 from fastfeat.plan.fit.keys import HeldCodes, number_keys
 from fastfeat.plan.fit.labels import Labels, labels_of
-from fastfeat.plan.fit.repeated_rows import warn_of_ids, warn_of_twins
+from fastfeat.plan.fit.repeated_ids import warn_of_ids
+from fastfeat.plan.fit.repeated_rows import warn_of_twins
 from fastfeat.plan.lower.codes import check_given_vocabularies
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types

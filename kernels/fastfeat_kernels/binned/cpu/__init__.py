@@ -126,6 +126,12 @@ def next_bin(x, j, edges, step):
 
 
 @njit(**INNER_OPTIONS)
+def next_of_two(x, j, edges, step):
+    """Return the bin of a value, of that where its cell begins and the next two."""
+    return j + i64(edges[j + 1] <= x) + i64(edges[j + 2] <= x)
+
+
+@njit(**INNER_OPTIONS)
 def next_of_three(x, j, edges, step):
     """Return the bin of a value, of that where its cell begins and the next three."""
     after = i64(edges[j + 1] <= x) + i64(edges[j + 2] <= x)
@@ -244,7 +250,9 @@ def _loop_of_bins(bin_of):
 
 
 find_linear, find_by_bits = _loop_of_cells(linear_cell), _loop_of_cells(cell_of_bits)
-add_of_one, add_of_three, add_of_more = map(_loop_of_bins, (next_bin, next_of_three, bin_from))
+add_of_one, add_of_two, add_of_three, add_of_more = map(
+    _loop_of_bins, (next_bin, next_of_two, next_of_three, bin_from)
+)
 
 
 @njit(**INNER_OPTIONS)
@@ -262,6 +270,8 @@ def add_block(words, address, n, ahead, log_bytes):
         add_of_more(words, n, ahead, log_bytes)
     elif words[TABLE_MOST] == 1:
         add_of_one(words, n, ahead, log_bytes)
+    elif words[TABLE_MOST] == 2:  # as of a frequent value, whose two edges are in one cell
+        add_of_two(words, n, ahead, log_bytes)
     else:
         add_of_three(words, n, ahead, log_bytes)
     return n_outside
