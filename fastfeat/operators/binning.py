@@ -62,6 +62,17 @@ def cut(x: Expr, edges: Sequence[float], *, closed: Closed = "left") -> Expr:
         ...     ages, backend="reference")["age"].to_pylist()
         [0, 0, 2, None]
     """
+    n = python_value(edges)
+    if type(n) in (int, float):
+        bins = (
+            f". For {n} bins of about equally many rows write qcut({n})"
+            if n in range(2, 1000)
+            else ""
+        )
+        raise InvalidPlan(
+            f"cut(edges={n!r}): takes a list of one or more numbers. For one edge write "
+            f"cut([{n}]){bins}"
+        )
     given = checked("cut", (EDGES, CLOSED), edges=edges, closed=closed)
     return call("bin", x, table_of(given.pop("edges")), **given)
 

@@ -51,6 +51,7 @@ def replay_state(
     are not covered and `partial` is False, nothing is served, and it is for the caller to say so.
     """
     noted = _head_given(head)
+    _check_places(path, artifact)
     for option, value in (("plan", plan), ("outcomes", outcomes), ("partial", partial or None)):
         if to is None and value is not None:
             raise InvalidPlan(
@@ -128,6 +129,35 @@ def _loaded(artifact: object) -> Fitted:
     raise TypeMismatch(
         f"artifact= takes a fitted plan, or the path of its file, got a {type(artifact).__name__}"
     )
+
+
+def _check_places(path: object, artifact: object) -> None:
+    """Raise where the state is given as the plan, and the plan as the state.
+
+    Raises:
+        InvalidPlan: The arguments are swapped.
+    """
+    is_path = isinstance(path, str | os.PathLike)
+    if _is_state(artifact) and not (is_path and _is_state(path)):
+        shown = repr(os.fspath(cast("str", path))) if is_path else "fitted"
+        raise InvalidPlan(
+            f"artifact={os.fspath(cast('str', artifact))!r} is the file of a state, which comes "
+            f"first. Write ff.replay({os.fspath(cast('str', artifact))!r}, {shown})"
+        )
+
+
+def _is_state(path: object) -> bool:
+    """Return whether a path is that of a SQLite file, as states are."""
+    if not isinstance(path, str | os.PathLike):
+        return False
+    try:
+        with Path(cast("str", path)).open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except (OSError, ValueError):
+        return False
+
+
+_SQLITE = b"SQLite format 3\0"
 
 
 def _head_given(head: bytes | str | None) -> bytes | None:
