@@ -63,7 +63,7 @@ def cut(x: Expr, edges: Sequence[float], *, closed: Closed = "left") -> Expr:
         [0, 0, 2, None]
     """
     n = python_value(edges)
-    if type(n) in (int, float):
+    if type(n) is int or (type(n) is float and not math.isnan(n)):
         bins = (
             f". For {n} bins of about equally many rows write qcut({n})"
             if n in range(2, 1000)

@@ -137,8 +137,8 @@ def _check_places(path: object, artifact: object) -> None:
     Raises:
         InvalidPlan: The arguments are swapped.
     """
-    is_path = isinstance(path, str | os.PathLike)
-    if _is_state(artifact) and not (is_path and _is_state(path)):
+    if _is_state(artifact) and not _is_state(path):
+        is_path = isinstance(path, str | os.PathLike)
         shown = repr(os.fspath(cast("str", path))) if is_path else "fitted"
         raise InvalidPlan(
             f"artifact={os.fspath(cast('str', artifact))!r} is the file of a state, which comes "
