@@ -75,7 +75,7 @@ def load(code: bytes, symbol: str) -> int:
     """
     try:
         return _load(code, symbol)
-    except (struct.error, IndexError, ValueError) as error:  # offsets that lead out of the file
+    except (struct.error, IndexError, ValueError, OverflowError) as error:  # out of the file
         raise UnknownObject(f"the object is damaged: {error}") from None
 
 
@@ -93,6 +93,8 @@ def _load(code: bytes, symbol: str) -> int:
     if not code.startswith(_MAGIC) or (kind, machine) != (_OBJECT, _X86_64):
         raise UnknownObject("it is no object file of x86-64")
     sections = _sections_of(code)
+    if any(section.is_mapped() and section.size > len(code) for section in sections):
+        raise UnknownObject("it is cut off")
     places, n_bytes = _laid_out(sections)
     for section in sections:
         if section.flags & _WRITABLE and section.size:
