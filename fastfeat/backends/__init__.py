@@ -18,7 +18,7 @@ from fastfeat import steps
 from fastfeat.engine.learner import TaskLearner
 from fastfeat.engine.tasks import Result, Task
 from fastfeat.errors import BackendUnavailable
-from fastfeat.io.columns.strings import string_codes
+from fastfeat.io.columns import strings
 
 if TYPE_CHECKING:
     from fastfeat.engine.gpu.runtime import Runtime
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 def as_it_is(column: Any, name: str) -> Any:
     """Return a column of the host's memory, where a backend computes in that."""
     return column
+
+
+def string_codes(column: Any, name: str, literals: tuple[str, ...]) -> Any:
+    """Return the codes of text among literals, as `io.columns.strings` has them."""
+    return strings.string_codes(column, name, literals)
 
 
 def every_output(program: Program) -> Container[int]:

@@ -28,7 +28,8 @@ from kernel_columns import (  # pyright: ignore[reportMissingImports]  # see con
 from scipy import stats
 
 from fastfeat import dtypes
-from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order, ranks_of
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.function import Summary, level_of, needs_order, ranks_of
 from fastfeat.aggregates.function import needs_likelihood, needs_powers
 from fastfeat.aggregates.power import METHODS
 from fastfeat.dtypes import TABLE, DType
