@@ -26,6 +26,10 @@ TESTED := $(VENV)
 TEST_NEEDS := $(VENV)/test.installed
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# The hand-written kernels, compiled once: a demo compiles the few that it uses, as they are used.
+OBJECTS := kernels/fastfeat_kernels/objects/manifest.json
+export FASTFEAT_SHIP := 0
 # Tests start hundreds of processes: each would compile all sources that it imports, of libraries
 # too. Installing compiles none of them, for most are never imported.
 unexport PYTHONDONTWRITEBYTECODE
@@ -53,7 +57,7 @@ demo-large: $(if $(ENGINE),$(ENGINES)/engines.installed,$(VENV)/cli.installed)  
 demo-trust: $(VENV)/demo.installed  ## flights broken in eleven ways, a month that drifts, a refit, a report
 	@$(RUN)/fastfeat demo-trust --dir $(DEMO) $(ARGS)
 
-test: $(TEST_NEEDS)  ## every test that needs no GPU; PROFILE=smoke in two minutes, full with large libraries, engines with Ray, Spark, Dask
+test: $(TEST_NEEDS) $(OBJECTS)  ## every test that needs no GPU; PROFILE=smoke in two minutes, full with large libraries, engines with Ray, Spark, Dask
 	HYPOTHESIS_PROFILE=$(PROFILE) $(TESTED)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types  ## what CI checks besides the tests
@@ -67,18 +71,22 @@ lint: $(VENV)/check.installed
 types: $(VENV)/test.installed $(VENV)/bench.installed $(VENV)/check.installed
 	$(RUN)/pyright
 
-bench: $(VENV)/bench.installed  ## measure against other libraries; SMOKE=1 compares outputs only
+bench: $(VENV)/bench.installed $(OBJECTS)  ## measure against other libraries; SMOKE=1 compares outputs only
 	$(RUN)/python -m bench $(if $(SMOKE),--smoke) $(ARGS)
 
-bench-live: $(VENV)/test.installed $(VENV)/bench.installed  ## measure rows that arrive; SMOKE=1 compares outputs only
+bench-live: $(VENV)/test.installed $(VENV)/bench.installed $(OBJECTS)  ## measure rows that arrive; SMOKE=1 compares outputs only
 	$(RUN)/python -m bench.live $(if $(SMOKE),--smoke) $(ARGS)
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(TRAIN) $(FEAST) $(ENGINES) $(DEMO) .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(dir $(OBJECTS)) $(VENV) $(TRAIN) $(FEAST) $(ENGINES) $(DEMO) .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # By uv where there is one, which takes a fifth of the time. The arguments begin with a file of pins.
 INSTALL = $(if $(UV),"$(UV)" pip install --python $(@D)/bin/python,$(@D)/bin/python -m pip install --no-compile) --quiet --constraint
+
+$(OBJECTS): $(shell find kernels/fastfeat_kernels -name '*.py') fastfeat/engine/cpu/kernels.py
+	@$(TESTED)/bin/python -m fastfeat.engine.cpu.ship
+	@touch $@
 
 # One stamp for each extra of pyproject.toml.
 $(VENV)/%.installed: pyproject.toml $(PINS) $(RUN)/python

@@ -65,8 +65,14 @@ def number(
     raise refused(operator, name, value, f"takes a number{limits}")
 
 
-def numbers(operator: str, name: str, value: Any) -> tuple[float, ...]:
+def numbers(operator: str, name: str, value: Any, *, exact: bool = False) -> tuple[float, ...]:
     """Return a parameter that is a collection of one or more numbers in some order, as floats.
+
+    Args:
+        operator: what has the parameter, for the message.
+        name: of the parameter.
+        value: what the user gave.
+        exact: whether integers of 64 bits that no float equals stay what they are.
 
     Raises:
         InvalidPlan: it is something else: a text, a set, a mapping, empty.
@@ -78,7 +84,9 @@ def numbers(operator: str, name: str, value: Any) -> tuple[float, ...]:
     if _is_list(value):
         elements = [_element(element) for element in value]
         if elements and all(type(element) in (int, float) for element in elements):
-            return tuple(_as_float(operator, name, element) for element in elements)
+            floats = tuple(_as_float(operator, name, element) for element in elements)
+            pairs = zip(elements, floats, strict=True)
+            return tuple(e if exact and _needs_integer(e) else f for e, f in pairs)
     raise refused(operator, name, value, "takes a list of one or more numbers")
 
 
@@ -100,8 +108,8 @@ def number_pair(operator: str, name: str, value: object) -> tuple[float, float]:
     return pair
 
 
-def rising(operator: str, name: str, value: object) -> tuple[float, ...]:
-    """Return a parameter that is one or more numbers in rising order, as floats.
+def rising(operator: str, name: str, value: object, *, exact: bool = False) -> tuple[float, ...]:
+    """Return a parameter that is one or more numbers in rising order, as `numbers` gives them.
 
     Raises:
         InvalidPlan: it is something else, or holds NaN or a number twice.
@@ -110,7 +118,7 @@ def rising(operator: str, name: str, value: object) -> tuple[float, ...]:
         >>> rising("qcut", "q", [0.25, 0.5])
         (0.25, 0.5)
     """
-    given = numbers(operator, name, value)
+    given = numbers(operator, name, value, exact=exact)
     before = -math.inf
     for k, element in enumerate(given):
         if not (element > before or (k == 0 and element == before)):
@@ -187,6 +195,11 @@ def _as_float(operator: str, name: str, value: float) -> float:
         return float(value)
     except OverflowError:
         raise refused(operator, name, value, "takes no number beyond 1.8e308") from None
+
+
+def _needs_integer(value: float) -> bool:
+    """Return whether a number is an integer of 64 bits, with a sign or without, and no float."""
+    return -(1 << 63) <= value < 1 << 64 and float(value) != value
 
 
 def refused(operator: str, name: str, value: object, told: str) -> InvalidPlan:

@@ -201,7 +201,8 @@ class RowsRepeated(FastfeatWarning):
     at least 1 % of the rows equal an earlier row in all columns of the data, read by the plan or
     not, *and* each of two halves of the columns alone tells 90 % of the different rows apart. In
     order of their numbers of values, the 1st, 4th, 5th, 8th, ... columns are one half, the others
-    the other. Of more than 100,000 rows a sample is looked at.
+    the other. Of more than 4,000 rows samples are looked at, of at most 100,000 each, and the
+    message says about how many rows repeat.
 
     It is silent though rows repeat where one column alone tells rows apart, such as in tables of a
     key and a label, or of an id beside a few flags; of fewer than 50 different rows; where columns
@@ -220,6 +221,10 @@ class NaiveTimes(FastfeatWarning):
 
 class KeysRounded(FastfeatWarning):
     """A key of floats has whole numbers beyond 2**53: ids were rounded before they came here."""
+
+
+class KeyRepeats(FastfeatWarning):
+    """Rows share the key that `infer_contract` was given, so that it infers no rule of the key."""
 
 
 class RowsBreakRule(FastfeatWarning):

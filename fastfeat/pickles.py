@@ -28,7 +28,7 @@ OLD: Mapping[str, Mapping[str, str]] = {
         "online": "fastfeat.api.online.online",
     },
     "online.replay": {
-        "Replay": "fastfeat.online.audit.replay.Replay",
+        "Replay": "fastfeat.online.audit.replay_report.Replay",
         "replay": "fastfeat.api.online.replay",
     },
     "operators.asof": {"asof": "fastfeat.operators.lookup.asof"},

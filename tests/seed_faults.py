@@ -118,8 +118,8 @@ FAULTS = {
     ),
     "a_key_of_the_cache_omits_the_machine": Fault(
         "fastfeat/engine/cpu/cache.py",
-        "[_machine(), _sources(text), text]",
-        "[_sources(text), text]",
+        "[_machine(), digest_of_sources(text), text]",
+        "[digest_of_sources(text), text]",
         ("tests/engine/cpu/test_kernel_cache.py",),
     ),
     "a_kernel_runs_under_another_name": Fault(

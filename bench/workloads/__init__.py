@@ -36,6 +36,7 @@ from bench.workloads.small_outputs import SMALL_OUTPUTS
 from bench.workloads.statistics import STATISTICS_20, STATISTICS_THREADS
 from bench.workloads.target_encoding import TARGET_ENCODING
 from bench.workloads.text import TEXT
+from bench.workloads.warnings import WARNINGS
 from bench.workloads.wide import WIDE
 from bench.workloads.windows import WINDOWS
 
@@ -49,6 +50,7 @@ WORKLOADS = (
     *CONTRACTS,
     *DRIFT,
     *PROFILES,
+    *WARNINGS,
     *REPORTS,
     *SHAPES,
     *QUANTILES,

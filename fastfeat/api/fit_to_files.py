@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.api.out_of_core import begun, check_memory_of_fit, with_encoded
+from fastfeat.api.out_of_core import begun, needs_of_fit, with_encoded
 from fastfeat.io.budget import budget_of, budget_of_free, within
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sinks.manifest import Manifest
@@ -59,12 +59,12 @@ def fit_and_write(
         FastfeatError: as `Plan.fit_transform_to`.
     """
     choice = checked_choice(profile)
-    budget = budget_of_free(free_memory()) if memory is None else budget_of(memory)
     dataset = dataset_of(data)
+    needs = needs_of_fit(plan, dataset, tables)
+    budget = budget_of_free(free_memory(), needs) if memory is None else budget_of(memory, needs)
     earlier = history_of(history) if plan.history_columns else None
     of_lookup = tables.values() if isinstance(tables, Mapping) else ()
     check_beside(layout, data, history, *of_lookup, read=(dataset, earlier))
-    check_memory_of_fit(plan, dataset, tables, budget)
     known = read_tables(tables, [*plan.table_columns, *plan.label_table_columns])
     parent = layout.target.parent
     folder = parent if parent.is_dir() else None

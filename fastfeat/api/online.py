@@ -9,7 +9,8 @@ from typing import Any, cast
 from fastfeat.api.plan import FittedPlan, records_of
 from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, StateError, TypeMismatch
-from fastfeat.online.audit.replay import Replay, replay_state
+from fastfeat.online.audit.replay import replay_state
+from fastfeat.online.audit.replay_report import Replay
 from fastfeat.online.live import Live, begin_live
 from fastfeat.online.state.changes import Durability, Late
 from fastfeat.plan.run.lookup_tables import Tables

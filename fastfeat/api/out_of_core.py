@@ -9,7 +9,7 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
 from fastfeat.io.arrow import pa
-from fastfeat.io.budget import Budget, budget_of, budget_of_free, within
+from fastfeat.io.budget import Budget, Need, budget_of, budget_of_free, within
 from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import n_rows_of, scan
@@ -18,7 +18,7 @@ from fastfeat.plan.fit.ahead_warnings import MOST_ROWS, warn_ahead
 from fastfeat.plan.fit.chosen_rows import chosen_of
 from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within, with_scratch
-from fastfeat.plan.fit.repeated_rows import warn_of_ids_in_passes
+from fastfeat.plan.fit.repeated_ids import warn_of_ids_in_passes
 from fastfeat.plan.fit.room import needs_of_quantiles
 from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.fit.rows_in_passes import RowsInPasses, rows_in_passes
@@ -26,7 +26,7 @@ from fastfeat.plan.keep.learning import learning_record
 from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables
-from fastfeat.plan.run.memory_needs import check_memory
+from fastfeat.plan.run.memory_needs import needs_of_call
 from fastfeat.plan.run.row_selection import flags_of_rows
 from fastfeat.plan.run.window_columns import check_shared, history_of, is_shared
 from fastfeat.plan.tell.explain_passes import describe_passes
@@ -62,8 +62,10 @@ def fit_within(
     Raises:
         FastfeatError: as `Plan.fit`.
     """
-    given = rows, history, tables, budget_of(memory), stable, profile
-    return _in_passes(plan, dataset_of(data), *given, check_ids=check_ids)
+    dataset = dataset_of(data)
+    budget = budget_of(memory, needs_of_fit(plan, dataset, tables))
+    given = rows, history, tables, budget, stable, profile
+    return _in_passes(plan, dataset, *given, check_ids=check_ids)
 
 
 def fit_if_large(
@@ -96,7 +98,7 @@ def fit_if_large(
     n_bytes = dataset.bytes_of(plan.columns)
     if free is None or n_bytes < free:
         return None
-    budget = budget_of_free(free)
+    budget = budget_of_free(free, needs_of_fit(plan, dataset, tables))
     warn(
         f"the data takes about {as_bytes(n_bytes)} in memory, of which {as_bytes(free)} are free: "
         f"it is read in passes, within {as_bytes(budget.n_bytes)}. memory= says how much to take",
@@ -135,18 +137,11 @@ def check_backend(backend: str) -> None:
         )
 
 
-def check_memory_of_fit(
-    plan: Declaration, dataset: Dataset, tables: Tables, budget: Budget
-) -> None:
-    """Raise where a budget has no room for a fit, by types and numbers of rows: nothing is read.
-
-    Raises:
-        OutOfMemory: it has none.
-    """
-    with within(budget):
-        of_tables = [*plan.table_columns, *plan.label_table_columns]
-        others = needs_of_quantiles(plan, dataset.n_rows)
-        check_memory(dataset, [*plan.columns, *plan.label_columns], tables, of_tables, others)
+def needs_of_fit(plan: Declaration, dataset: Dataset, tables: Tables) -> list[Need]:
+    """Return the memory that a fit needs, by types and numbers of rows: nothing is read."""
+    of_tables = [*plan.table_columns, *plan.label_table_columns]
+    needs = needs_of_call(dataset, [*plan.columns, *plan.label_columns], tables, of_tables)
+    return [*needs, *needs_of_quantiles(plan, dataset.n_rows)]
 
 
 def begun(
@@ -229,7 +224,6 @@ def _in_passes(
     check_ids: bool = False,
 ) -> Fitted:
     choice = checked_choice(profile)
-    check_memory_of_fit(plan, dataset, tables, budget)
     with with_scratch(dataset) as copied:
         ids: Any = {"stable": stable, "check_ids": check_ids}
         learning, read = begun(plan, copied, rows, history, tables, budget, **ids)

@@ -1124,25 +1124,29 @@ class FittedPlan:
             [3]
         """
         from fastfeat.io.budget import bounded  # seldom needed
+        from fastfeat.io.sources.dataset import dataset_of
         from fastfeat.plan.run.pieces import (
+            budget_of_features,
             bytes_within,
             pieces_of_later_rows,
             pieces_within,
         )
 
-        with bounded(memory):
+        dataset = dataset_of(data)
+        budget = budget_of_features(self.record, dataset, tables, memory)
+        with bounded(budget):
             pieces = pieces_of_later_rows(
                 self.record,
-                data,
+                dataset,
                 history=history,
                 tables=tables,
                 to=to,
                 categories=categories,
                 backend=backend,
-                most_bytes=bytes_within(memory),
+                most_bytes=bytes_within(budget),
                 on_violation=on_violation,
             )
-        return pieces_within(pieces, memory).of_all()
+        return pieces_within(pieces, budget).of_all()
 
     @naming_files
     def transform_to(

@@ -36,9 +36,9 @@ from fastfeat.steps.targets.cpu_states import learn_target
 from fastfeat.steps.targets.cpu_time_folds import learn_times
 from fastfeat.steps.targets.tasks import TargetTask
 from fastfeat.steps.targets.time_folds import TimesTask
-from fastfeat.steps.windows.cpu import over
+from fastfeat.steps.windows.cpu import n_tied, over
 from fastfeat.steps.windows.cpu_tables import over_table
-from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask
+from fastfeat.steps.windows.tasks import TableWindowTask, TiesTask, WindowTask
 
 
 def compute(task: RowTask) -> list[Any]:
@@ -109,6 +109,7 @@ BACKEND = Backend(
         TargetTask: learn_target,
         TimesTask: learn_times,
         WindowTask: lambda task: over(task.past, task.asked, task.first_row),
+        TiesTask: lambda task: n_tied(task.past, task.first_row),
         TableWindowTask: lambda task: over_table(task.past, task.asked, task.query),
     },
     shared_outputs=outputs_of_steps,

@@ -33,11 +33,12 @@ from fastfeat.steps.targets.tasks import TargetTask
 from fastfeat.steps.targets.time_folds import TimeFolds, TimesTask
 from fastfeat.steps.windows.gpu.functions import (
     is_on_device,
+    n_tied,
     needs_near_values,
     over,
     over_table,
 )
-from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask
+from fastfeat.steps.windows.tasks import TableWindowTask, TiesTask, WindowTask
 
 
 def _kernel(call: Call, types: Sequence[DType]) -> DeviceKernel | None:
@@ -95,6 +96,7 @@ FUNCTIONS: Mapping[type[Task[Any]], Callable[[Runtime, Any], Any]] = {
     TargetTask: learn_target,
     TimesTask: learn_times,
     WindowTask: lambda runtime, task: over(runtime, task.past, task.asked, task.first_row),
+    TiesTask: lambda runtime, task: n_tied(runtime, task.past, task.first_row),
     TableWindowTask: lambda runtime, task: over_table(runtime, task.past, task.asked, task.query),
 }
 """By the kind of a task, the function that runs it on a device."""

@@ -22,7 +22,14 @@ from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import Argument, StepTask
 from fastfeat.steps.targets.tasks import TargetTask, learn_target
 from fastfeat.steps.targets.time_folds import TimesTask, learn_times
-from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask, over, over_table
+from fastfeat.steps.windows.tasks import (
+    TableWindowTask,
+    TiesTask,
+    WindowTask,
+    n_tied,
+    over,
+    over_table,
+)
 
 
 def run_step(task: StepTask) -> Any:
@@ -57,6 +64,7 @@ BACKEND = Backend(
         TargetTask: learn_target,
         TimesTask: learn_times,
         WindowTask: lambda task: over(task.past, task.asked, task.first_row),
+        TiesTask: lambda task: n_tied(task.past, task.first_row),
         TableWindowTask: lambda task: over_table(task.past, task.asked, task.query),
     },
     is_slow=True,

@@ -256,7 +256,8 @@ def replay(
     ] = None,
 ) -> Judged:
     """Compute again all that a state answered; exit code 1, and where, if a bit is another."""
-    from fastfeat.online.audit.replay import KNOWN, replay_state
+    from fastfeat.online.audit.replay import replay_state
+    from fastfeat.online.audit.replay_report import KNOWN
 
     options: dict[str, Any] = {"head": head, "to": to, "plan": plan, "outcomes": outcomes}
     options["archive"] = archive

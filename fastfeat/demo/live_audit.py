@@ -15,7 +15,7 @@ import numpy as np
 from fastfeat.api.online import replay
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import pa
-from fastfeat.online.audit.replay import Replay
+from fastfeat.online.audit.replay_report import Replay
 from fastfeat.online.file.entries import table_bytes
 
 COPY = "changed.state"

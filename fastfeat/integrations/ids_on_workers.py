@@ -14,7 +14,7 @@ from fastfeat.errors import FastfeatError, GivenWarnings
 from fastfeat.integrations.exchange import Exchange, Rows, exchange_of_ids
 from fastfeat.integrations.on_workers import error_of_text, text_of_error
 from fastfeat.io.arrow import Schema, Table, pa, schema_with
-from fastfeat.plan.fit.repeated_rows import warn_of_repeats
+from fastfeat.plan.fit.repeated_ids import warn_of_repeats
 from fastfeat.plan.run.row_identity import check_alike, check_ids
 
 COUNTS: Schema = pa.schema(

@@ -13,6 +13,7 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.host_memory import as_bytes, bytes_of, release_unused, resident_memory
 from fastfeat.io.unnamed import drop_pages
 
+LESS = "or let the plan read fewer columns, or smaller tables"
 LEAST_TABLE, MOST_TABLE = 1 << 20, 1 << 26
 """Bytes: smaller tables take long, and larger ones are no faster."""
 
@@ -92,18 +93,22 @@ def check_needs(
     """
     budget = budget or _current.get()
     n_bytes = sum(need.n_bytes for need in needs) - n_freed
-    if budget is None or not needs or not budget.lacks(n_bytes):
-        return
+    if budget is not None and needs and budget.lacks(n_bytes):
+        raise _too_little(budget, n_bytes, needs, less)
+
+
+def _too_little(budget: Budget, n_bytes: int, needs: Sequence[Need], less: str) -> OutOfMemory:
+    """Return the error of a budget that lacks room for so many bytes; it names one that has it."""
     taken = budget.n_bytes - budget.room()
     first, *others = sorted(needs, key=lambda need: -need.n_bytes)
     told = f"{first.what} takes about {as_bytes(first.n_bytes)}"
     if others:
         told += f", and {as_bytes(sum(need.n_bytes for need in needs))} with all else that is"
         told += " needed at the same time"
-    raise OutOfMemory(
+    return OutOfMemory(
         f"memory={as_bytes(budget.n_bytes)} has too little room: {told}, and the process has "
         f'{as_bytes(taken)} in memory already. Give memory="{enough_for(taken + n_bytes)}" or '
-        f"more, {less}"
+        f"more{less and ', '}{less}"
     )
 
 
@@ -119,40 +124,44 @@ def _give_back() -> None:
     drop_pages()
 
 
-def budget_of(memory: str | int) -> Budget:
-    """Return the budget that a user gives.
+def budget_of(memory: str | int, needs: Sequence[Need] = (), less: str = LESS) -> Budget:
+    """Return the budget that a user gives for a call.
+
+    A call makes its budget once, before it reads a row, with all that it knows it needs: so it is
+    refused at most once, and what the process has taken later does not count against the call.
 
     Args:
-        memory: such as "600MiB", or a number of bytes.
+        memory: Such as "600MiB", or a number of bytes.
+        needs: Memory that the call needs at the same time and that cannot go to disk.
+        less: How a user can need less of that, as the end of a sentence.
 
     Raises:
-        InvalidConfig: it is no number of bytes.
-        OutOfMemory: this process has more already, or as good as all of it.
+        InvalidConfig: It is no number of bytes.
+        OutOfMemory: It has no room for the needs, for rows and for kernels beside what this process
+            has already. The message gives a budget that has.
     """
-    budget = Budget(bytes_of(memory))
-    if budget.room() < _LEAST_ROOM:
+    budget, n_bytes = Budget(bytes_of(memory)), sum(need.n_bytes for need in needs)
+    if budget.room() < n_bytes + _LEAST_ROOM:
         _give_back()
-    if budget.room() < _LEAST_ROOM:
-        least = budget.n_bytes - budget.room() + _LEAST_ROOM
-        raise OutOfMemory(
-            f"memory={memory!r}: this process has {as_bytes(least - _LEAST_ROOM)} in memory before "
-            f"any row is read, and rows need {as_bytes(_LEAST_ROOM)}. The least that would do is "
-            f'memory="{-(-least >> 20)}MiB"'
-        )
+    if budget.lacks(n_bytes):
+        raise _too_little(budget, n_bytes, needs or [_ROWS], less if needs else "")
+    if budget.room() < n_bytes + _LEAST_ROOM:
+        raise _too_little(budget, n_bytes, [*needs, _ROWS], less if needs else "")
     return budget
 
 
-def budget_of_free(free: int | None) -> Budget:
+def budget_of_free(free: int | None, needs: Sequence[Need] = ()) -> Budget:
     """Return the budget where a user gives none: what the process has, and most of what is free.
 
     Args:
-        free: the bytes that are free, as of `free_memory`; None where the system does not say.
+        free: The bytes that are free, as `free_memory` returns them; None if unknown.
+        needs: As `budget_of` takes them.
 
     Raises:
-        OutOfMemory: as good as nothing is free.
+        OutOfMemory: As good as nothing is free.
     """
     more = _UNKNOWN_FREE if free is None else free
-    return budget_of((resident_memory() or 0) + more // 4 * 3)
+    return budget_of((resident_memory() or 0) + more // 4 * 3, needs)
 
 
 @contextmanager
@@ -166,19 +175,12 @@ def within(budget: Budget) -> Generator[None]:
 
 
 @contextmanager
-def bounded(memory: str | int | None) -> Generator[None]:
-    """Let work of this thread ask the budget that a user gives for room, if any.
-
-    Args:
-        memory: as of `budget_of`; None where there is no bound.
-
-    Raises:
-        FastfeatError: as `budget_of`.
-    """
-    if memory is None:
+def bounded(budget: Budget | None) -> Generator[None]:
+    """Let work of this thread ask a budget for room, if there is one."""
+    if budget is None:
         yield
         return
-    with within(budget_of(memory)):
+    with within(budget):
         yield
 
 
@@ -214,7 +216,7 @@ def check_within(work: str) -> None:
     raise OutOfMemory(
         f"memory={as_bytes(budget.n_bytes)} is exceeded by {work}: the process has "
         f"{as_bytes(taken)} in memory, with what is learnt of keys, which is looked up there. Give "
-        f'more, such as memory="{enough_for(taken)}"'
+        f'memory="{enough_for(taken)}" or more'
     )
 
 
@@ -244,6 +246,7 @@ _current: ContextVar[Budget | None] = ContextVar("budget", default=None)
 _LARGE_SHARE = 4
 _UNFORESEEN_BITS = 5
 _LEAST_ROOM = 64 << 20
+_ROWS = Need("work on rows, however few at a time,", _LEAST_ROOM)
 _BESIDES = 96 << 20
 """Bytes: kernels that are compiled took about 60 MiB, and rows on their way take the rest."""
 _SHARE = 16

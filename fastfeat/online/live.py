@@ -584,7 +584,8 @@ class Live(Generic[Face]):
         """Return entities whose rows come late behind one row, ten or more of them, with that row.
 
         A row whose time is ahead makes all later ones of its entity late. Rows that `late="drop"`
-        leaves out are counted, and those that `count_late` was told of.
+        leaves out are counted, and those that `count_late` was told of. Of more than 20 entities
+        those with most late rows are given, and the last of these has the number of the others.
 
         Args:
             is_due: whether only entities are given that have reached 10 late rows, 100, and so on,

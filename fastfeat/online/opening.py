@@ -88,8 +88,8 @@ def archiving_of(
 def note(journal: Journal, audit: Audit) -> None:
     """Have a journal note what the audit says of all that it writes."""
     journal.linking, journal.linking_base = audit.link, audit.base
-    journal.sealing = audit.seal
-    journal.forgetting = partial(rewritten, audit.key)
+    journal.replaced.sealing = audit.seal
+    journal.replaced.forgetting = partial(rewritten, audit.key)
 
 
 def reopened(

@@ -15,13 +15,13 @@ from fastfeat.ir.writing import Texts, Writer, numbers_text
 from fastfeat.literals import python_value
 from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.operator import Case, Operator, Values, checked
-from fastfeat.scalars.binning import CLOSED, Closed, is_right
+from fastfeat.scalars.binning import CLOSED, EDGE, Closed, is_right
 
 Strategy = Literal["uniform", "quantile"]
-EDGES = Parameter("edges", Several(Real(), 1, rising=True), "numbers in rising order")
+EDGES = Parameter("edges", Several(EDGE, 1, rising=True), "numbers in rising order")
 N_BINS = Parameter("n_bins", Whole(2, 100_000), "how many bins", 5)
 N_QUANTILE_BINS = Parameter("q", N_BINS.type, "how many bins of about equally many rows")
-PROBABILITIES = Parameter("q", EDGES.type, "the inner probabilities")
+PROBABILITIES = Parameter("q", Several(Real(), 1, rising=True), "the inner probabilities")
 STRATEGY = Parameter(
     "strategy",
     Words(get_args(Strategy)),
@@ -39,6 +39,8 @@ def cut(x: Expr, edges: Sequence[float], *, closed: Closed = "left") -> Expr:
 
     No value falls outside: codes go from 0 (below the first edge) to len(edges) (above the last).
     pandas makes a value outside of its edges missing.
+
+    Numbers compare by their true values, whatever their types: 2**53 + 1 is not 2.0**53.
 
     Args:
         x: numbers; missing stays missing.
@@ -60,6 +62,17 @@ def cut(x: Expr, edges: Sequence[float], *, closed: Closed = "left") -> Expr:
         ...     ages, backend="reference")["age"].to_pylist()
         [0, 0, 2, None]
     """
+    n = python_value(edges)
+    if type(n) is int or (type(n) is float and not math.isnan(n)):
+        bins = (
+            f". For {n} bins of about equally many rows write qcut({n})"
+            if n in range(2, 1000)
+            else ""
+        )
+        raise InvalidPlan(
+            f"cut(edges={n!r}): takes a list of one or more numbers. For one edge write "
+            f"cut([{n}]){bins}"
+        )
     given = checked("cut", (EDGES, CLOSED), edges=edges, closed=closed)
     return call("bin", x, table_of(given.pop("edges")), **given)
 
@@ -174,7 +187,7 @@ def _cut(
     train: Sequence[Values], rows: Sequence[Values], edges: Sequence[float], closed: str = "left"
 ) -> list[Any]:
     count = bisect.bisect_right if closed == "left" else bisect.bisect_left
-    return [None if x is None else count(edges, float(x)) for x in rows[0]]
+    return [None if x is None else count(edges, x) for x in rows[0]]
 
 
 def _qcut(
@@ -184,7 +197,12 @@ def _qcut(
     learnt = {quantile_of(train[0], p) for p in probabilities}
     if None in learnt:
         return [None] * len(rows[0])
-    return _cut(train, rows, sorted(edge for edge in learnt if edge is not None), closed)
+    return _cut(train, _floats(rows), sorted(edge for edge in learnt if edge is not None), closed)
+
+
+def _floats(rows: Sequence[Values]) -> list[Values]:
+    """Return numbers as learnt edges are compared with them: as floats."""
+    return [[None if x is None else float(x) for x in values] for values in rows]
 
 
 def _k_bins_discretize(
@@ -196,7 +214,7 @@ def _k_bins_discretize(
     points = points_by_definition(train[0], strategy, n_bins + 1)
     if points is None:
         return [None] * len(rows[0])
-    return _cut(train, rows, sorted(set(points))[1:-1])
+    return _cut(train, _floats(rows), sorted(set(points))[1:-1])
 
 
 def points_by_definition(values: Values, strategy: str, n: int) -> tuple[float, ...] | None:

@@ -184,7 +184,7 @@ def _of_type(operator: str, name: str, value: Any, kind: Type) -> Any:
             return text(operator, name, value)
         case Several(Real(), 2, 2):
             return number_pair(operator, name, value)
-        case Several(Real(), rising=True):
-            return rising(operator, name, value)
+        case Several(Real(or_whole=exact), rising=True):
+            return rising(operator, name, value, exact=exact)
         case _:
             raise AssertionError(f"{kind} is checked where it is asked for")

@@ -5,17 +5,17 @@ Of few rows NumPy counts, which compiles nothing, of more the kernels: both give
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from fastfeat_kernels.binned import ENTRY
-from fastfeat_kernels.binned.state import count_in_bins
+from fastfeat_kernels.binned.state import Binnable, Bins, count_in_bins
 from fastfeat_kernels.column import value_of_key
 from numpy.typing import NDArray
 
-from fastfeat.engine.cpu.kernels import n_tables, runner
+from fastfeat.engine.cpu.kernels import n_parts, n_tables, runner
 from fastfeat.io.arrow import Array, ChunkedArray, call, options_of, pa
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.decode import decoded
@@ -27,6 +27,8 @@ LEAST_ROWS: Final = 1 << 14
 KERNEL: Final = "binned", ENTRY
 """Folder and entry of the kernel that counts, whatever the type of a column is."""
 _MOST_PLACES: Final = 1 << 16
+_MOST_AT_ONCE: Final = 64
+"""Columns that kernels count at once: each takes 75 kB meanwhile."""
 _ELEMENTS: Final = {"double": "float64", "float": "float32"}
 
 
@@ -37,13 +39,38 @@ def counted(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
         layout: its edges and categories, with whatever counts.
         column: the rows, as they are stored (`io.columns.conform`).
     """
+    (found,) = counted_columns([(layout, column)])
+    return found
+
+
+def counted_columns(
+    columns: Sequence[tuple[ColumnProfile, ChunkedArray]],
+) -> list[ColumnProfile]:
+    """Return the profiles of the rows of columns.
+
+    Args:
+        columns: of one length, each with its layout, as `counted` takes them.
+    """
+    by_kernels = [one for one in columns if _has_many_values_to_bin(*one)]
+    of_kernels = iter(_counted_by_kernels(by_kernels) if by_kernels else [])
+    return [
+        next(of_kernels) if _has_many_values_to_bin(*one) else _counted_by_arrow(*one)
+        for one in columns
+    ]
+
+
+def _has_many_values_to_bin(layout: ColumnProfile, column: ChunkedArray) -> bool:
+    """Return whether kernels count a column."""
+    return layout.has_bins and len(column) >= LEAST_ROWS and len(layout.edges) > 0
+
+
+def _counted_by_arrow(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
+    """Return the profile of the rows of a column without a kernel."""
     if layout.kind == "category":
         return _of_categories(layout, column)
     if layout.kind == "other":
         return replace(layout, n_rows=len(column), n_missing=column.null_count)
-    if len(column) < LEAST_ROWS or not len(layout.edges):
-        return counted_by_numpy(layout, column)
-    return _by_kernels(layout, column)
+    return counted_by_numpy(layout, column)
 
 
 def _of_categories(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
@@ -86,8 +113,13 @@ def _of_counts(
     """Return the profile of the rows of a column, of the numbers of rows of each value."""
     counts = np.array([n_of.get(one, 0) for one in layout.categories], np.int64)
     n_other = len(column) - column.null_count - int(counts.sum())
-    return replace(
-        layout, n_rows=len(column), n_missing=column.null_count, counts=counts, n_other=n_other
+    return ColumnProfile(  # a sixth of the time of `replace`
+        *(layout.name, layout.dtype, layout.kind),
+        n_rows=len(column),
+        n_missing=column.null_count,
+        counts=counts,
+        categories=layout.categories,
+        n_other=n_other,
     )
 
 
@@ -107,13 +139,36 @@ def _as_key(category: Category) -> bytes | bool | int:
     return category.encode() if isinstance(category, str) else category
 
 
-def _by_kernels(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of the rows of a column of numbers, of which there are many."""
-    chunks, parts = physical_chunks(column), n_tables(len(column))
-    element = _ELEMENTS.get(str(column.type), str(column.type))
-    edges, scales = layout.edges, scales_of(layout.edges, layout.is_atom)
-    bins = count_in_bins(element, chunks, edges, scales, runner("binned"), parts)
-    moments = bins.moments
+def _counted_by_kernels(
+    columns: Sequence[tuple[ColumnProfile, ChunkedArray]],
+) -> list[ColumnProfile]:
+    """Return the profiles of columns of numbers, of one length and of many rows.
+
+    Threads take columns in turns; of few columns each takes a part.
+    """
+    found, n_rows = list[ColumnProfile](), len(columns[0][1])
+    for begin in range(0, len(columns), _MOST_AT_ONCE):
+        some = columns[begin : begin + _MOST_AT_ONCE]
+        parts = min(n_tables(n_rows), -(-n_parts(n_rows) // len(some)))
+        wanted = [_binnable(layout, column) for layout, column in some]
+        bins = count_in_bins(wanted, runner("binned"), parts)
+        found += [_profile_of(*one, its) for one, its in zip(some, bins, strict=True)]
+    return found
+
+
+def _binnable(layout: ColumnProfile, column: ChunkedArray) -> Binnable:
+    scales = scales_of(layout.edges, layout.is_atom)
+    return Binnable(_element_of(column), physical_chunks(column), layout.edges, scales)
+
+
+def _element_of(column: ChunkedArray) -> str:
+    given = str(column.type)
+    return _ELEMENTS.get(given, given)
+
+
+def _profile_of(layout: ColumnProfile, column: ChunkedArray, bins: Bins) -> ColumnProfile:
+    """Return the profile of the rows of a column that kernels have counted."""
+    element, edges, moments = _element_of(column), layout.edges, bins.moments
     n_low, n_high = moments.n_negative_infinite, moments.n_positive_infinite
     counts = bins.counts
     counts[0] -= len(column) - moments.count + n_low

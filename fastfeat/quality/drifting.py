@@ -182,4 +182,4 @@ def _rows_by_value(table: Table, keys: Sequence[str], known: Collection[Any]) ->
     return by_value
 
 
-NO_ROWS = pa.array([], pa.int64())
+NO_ROWS = pa.nulls(0, pa.int64())  # `pa.array` would import pandas

@@ -10,14 +10,14 @@ from fastfeat.backends import backend_named
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Table
-from fastfeat.io.budget import Budget, budget_of, within
-from fastfeat.io.sources.dataset import dataset_of
+from fastfeat.io.budget import Budget, within
+from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import scan
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.guard import IGNORE, read_again
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables
-from fastfeat.plan.run.pieces import pieces_of_later_rows
+from fastfeat.plan.run.pieces import budget_of_features, pieces_of_later_rows
 from fastfeat.plan.run.transform import transform
 from fastfeat.quality.profile import Profile
 from fastfeat.quality.profiling import NO_FEATURES, host_table, profile_face
@@ -117,22 +117,24 @@ def each_piece(
         return
     if backend != "cpu":
         raise InvalidPlan(f"memory= reads the rows in passes, on the CPU: leave out {backend=}")
-    budget = budget_of(memory)
+    dataset = dataset_of(data)
+    budget = budget_of_features(fitted, dataset, tables, memory)
+    assert budget is not None
     with within(budget):
-        _each_of_files(fitted, layout, data, (wanted, if_there), take, budget, options)
+        _each_of_files(fitted, layout, dataset, (wanted, if_there), take, budget, options)
 
 
 def _each_of_files(
     fitted: Fitted,
     layout: Profile,
-    data: Any,
+    dataset: Dataset,
     columns: tuple[Sequence[str], Sequence[str]],
     take: Take,
     budget: Budget,
     options: Any,
 ) -> None:
     """Give rows to a function in pieces, each read twice: once for its features."""
-    dataset, (wanted, if_there) = dataset_of(data), columns
+    wanted, if_there = columns
     dataset.check(wanted)
     dataset.check_passes(2 if layout.features else 1)
     there = set(dataset.schema.names)

@@ -148,7 +148,7 @@ def _categories(sample: ChunkedArray, least_rows: int) -> tuple[Category, ...]:
     """
     keys = plain_keys(sample)
     if pa.types.is_boolean(keys.type):
-        n_true = int(call("sum", keys).as_py() or 0)
+        n_true = sum(chunk.true_count for chunk in keys.chunks)
         n_of = {False: len(keys) - keys.null_count - n_true, True: n_true}
         by_count = sorted(n_of, key=lambda one: -n_of[one])
         return tuple(one for one in by_count if n_of[one] >= max(least_rows, 1))

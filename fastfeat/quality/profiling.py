@@ -70,11 +70,12 @@ def fit_profiled(
         stable: an earlier fit, whose categories keep their codes.
     """
     options: Any = {"history": history, "tables": tables, "backend": backend, "stable": stable}
-    choice, prepared = checked_choice(profile), prepare(plan, data, **options)
+    choice = checked_choice(profile)
+    with_features = choice is True
+    prepared = prepare(plan, data, **options, transforms=with_features or rows is not None)
     wanted = rows_to_learn_from(rows, prepared.table)
     if not choice:
         return fit_on(prepared, wanted)[0]
-    with_features = choice is True
     fitted, training = fit_on(prepared, wanted, transforms=with_features)
     made = _trained(fitted, prepared, training, with_features=with_features)
     return replace(fitted, profile=made)
@@ -98,7 +99,7 @@ def fit_transform_profiled(
     check_result(to, None, backend, categories=categories)
     options: Any = {"history": history, "tables": tables, "backend": backend, "stable": stable}
     choice = checked_choice(profile)
-    prepared = prepare(plan, data, further=plan.keep, **options)
+    prepared = prepare(plan, data, further=plan.keep, **options, transforms=True)
     wanted = rows_to_learn_from(rows, prepared.table)
     fitted, training = fit_on(prepared, wanted, transforms=True)
     features = features_given(fitted, prepared, training, to, categories=categories)

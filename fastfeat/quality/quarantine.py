@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import OutputError
 from fastfeat.io.arrow import Array, Table, call, pa
-from fastfeat.io.budget import bounded
+from fastfeat.io.budget import bounded, budget_of
 from fastfeat.io.columns.types import schema_of
 from fastfeat.io.sinks.manifest import Manifest
 from fastfeat.io.sources.chosen import RowFlags, chosen_rows, flags_of
@@ -30,6 +30,7 @@ from fastfeat.plan.run.fitted import FittedContract
 from fastfeat.plan.run.guard import Guard, guard_of_rules, judged_rules, tell_of_rows, unlike
 from fastfeat.plan.run.layout import Layout, check_beside
 from fastfeat.plan.run.lookup_tables import Tables, read_tables, table_schemas
+from fastfeat.plan.run.memory_needs import needs_of_call
 from fastfeat.plan.run.pieces import Pieces, bytes_within, pieces_of
 from fastfeat.plan.run.to_files import digest_of_tables, write_features
 from fastfeat.plan.run.transform import transform
@@ -242,14 +243,18 @@ def quarantine_to(
         tables: lookup tables.
         memory: the budget.
     """
-    dataset, known = dataset_of(data), read_tables(tables, contract.table_columns)
+    dataset, budget = dataset_of(data), None
+    if memory is not None:
+        needs = needs_of_call(dataset, dataset.schema.names, tables, contract.table_columns)
+        budget = budget_of(memory, needs)
+    known = read_tables(tables, contract.table_columns)
     of_lookup = tables.values() if isinstance(tables, Mapping) else ()
     for layout in (accepted, apart):
         check_beside(layout, data, *of_lookup, read=(dataset,))
     digest = hashlib.sha256(text.encode()).hexdigest()
     of_tables = digest_of_tables(known, contract.table_columns)
-    judge = Judge(_guard(contract, dataset.schema, known), known, "cpu", bytes_within(memory))
-    with bounded(memory):
+    judge = Judge(_guard(contract, dataset.schema, known), known, "cpu", bytes_within(budget))
+    with bounded(budget):
         rows = divided(judge, dataset, apart)
         set_apart = write_apart(rows, apart, digest, of_tables, accepted)
         return write_rows(rows.accepted, accepted, digest, judge.most_bytes), set_apart

@@ -16,7 +16,7 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatWarning, InvalidPlan
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Table
-from fastfeat.io.budget import Budget, bounded, budget_of, budget_of_free
+from fastfeat.io.budget import Budget, budget_of, budget_of_free
 from fastfeat.io.columns.types import UnsupportedType, schema_of
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
@@ -34,7 +34,7 @@ from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables, table_schemas
-from fastfeat.plan.run.memory_needs import check_memory
+from fastfeat.plan.run.memory_needs import needs_of_call
 from fastfeat.plan.run.pieces import pieces_of_later_rows
 from fastfeat.plan.run.transform import transform
 from fastfeat.plan.run.window_columns import history_of
@@ -112,15 +112,15 @@ def checked_rows(
     """
     if memory is not None and backend != "cpu":
         raise InvalidPlan(f"memory= reads the rows in passes, on the CPU: leave out {backend=}")
+    budget = None
     if memory is not None:
         data = dataset_of(data)
-        with bounded(memory):
-            check_memory(data, columns, tables, list(table_columns))
+        budget = budget_of(memory, needs_of_call(data, columns, tables, list(table_columns)))
     read = read_tables(tables, list(table_columns))
     past = None if isinstance(history, str) and history == BATCH else history
     if memory is not None or (backend == "cpu" and may_be_large(data)):
         dataset, free = dataset_of(data), free_memory()
-        budget = budget_of_free(free) if memory is None else budget_of(memory)
+        budget = budget or budget_of_free(free)
         if memory is not None or (free is not None and dataset.bytes_of(columns) >= free):
             dataset.check_passes(2)  # rows are numbered, counted, and looked for
             dataset.check(columns)

@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 from fastfeat.aggregates.keys import least_rows
 from fastfeat.dtypes import DType
 from fastfeat.errors import ArtifactError
-from fastfeat.io.arrow import ChunkedArray, DataType, Table, pa
+from fastfeat.io.arrow import ChunkedArray, DataType, Table, call, options_of, pa
+from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.types import UnsupportedType, known_type
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.fit.row_sample import numbers_of_sample
-from fastfeat.plan.run.batch import take_rows
+from fastfeat.plan.run.batch import takeable
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.quality.counting import KERNEL, counted
+from fastfeat.quality.counting import KERNEL, counted, counted_columns
 from fastfeat.quality.layout import SAMPLED, kind_of, layout_of
 from fastfeat.quality.profile import ColumnProfile, Kind, Profile, profile_of_columns
-from fastfeat.quality.wide import counted_at_once, laid_out_at_once
+from fastfeat.quality.wide import KERNELS, Head, counted_at_once, laid_out_at_once
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import STEPS
 
@@ -65,10 +66,7 @@ def _of_few_rows(
     fitted: Fitted, inputs: Table, features: Table | None, no_features: str
 ) -> Profile:
     """Return the profile of rows that are all of their sample; arguments as above."""
-    of_inputs = _in_their_layouts(_inputs_to_lay_out(fitted, inputs))
-    of_features = (
-        {} if features is None else _in_their_layouts(_features_to_lay_out(fitted, features))
-    )
+    of_inputs, of_features = map(_in_their_layouts, _to_lay_out(fitted, inputs, features))
     n_rows = _n_rows(inputs, features)
     return profile_of_columns(of_inputs, of_features, n_rows, no_features)
 
@@ -90,14 +88,12 @@ def _layouts(given: Sequence[_Laid]) -> dict[str, ColumnProfile]:
 
 def _at_once(
     given: Sequence[_Laid],
-    profiles_of: Callable[
-        [Sequence[ColumnProfile], Sequence[ChunkedArray]], dict[int, ColumnProfile]
-    ],
+    profiles_of: Callable[[Sequence[Head], Sequence[ChunkedArray]], dict[int, ColumnProfile]],
 ) -> dict[int, ColumnProfile]:
     """Return profiles that are made of many columns together, by place among those given."""
-    empty = [ColumnProfile(one.name, str(one.dtype), one.kind) for one in given]
-    binned = [k for k, one in enumerate(empty) if one.has_bins]
-    found = profiles_of([empty[k] for k in binned], [given[k].column for k in binned])
+    binned = [k for k, one in enumerate(given) if one.kind in ("number", "moment")]
+    heads = [Head(given[k].name, str(given[k].dtype), given[k].kind) for k in binned]
+    found = profiles_of(heads, [given[k].column for k in binned])
     return {binned[k]: profile for k, profile in found.items()}
 
 
@@ -134,7 +130,7 @@ def kernels_of_profiles(fitted: Fitted) -> list[tuple[str, str]]:
         fitted: the plan.
     """
     told = [*_inputs_told_of(fitted).values(), *_features_told_of(fitted).values()]
-    return [KERNEL] if any(kind in ("number", "moment") for _, kind in told) else []
+    return [KERNEL, *KERNELS] if any(kind in ("number", "moment") for _, kind in told) else []
 
 
 def _inputs_told_of(fitted: Fitted) -> dict[str, _Told]:
@@ -147,8 +143,12 @@ def _features_told_of(fitted: Fitted) -> dict[str, _Told]:
 
 def _told_of(arrow: DataType, node: Node) -> _Told:
     """Return the type of a feature, and how its values are counted."""
-    dtype = known_type(arrow) or UnsupportedType(str(arrow))
+    dtype = _known(arrow)
     return dtype, kind_of(dtype, is_code=_is_code(node))
+
+
+def _known(arrow: DataType) -> DType | UnsupportedType:
+    return known_type(arrow) or UnsupportedType(str(arrow))
 
 
 def taken(table: Table, places: NDArray[np.int64]) -> Table:
@@ -156,9 +156,12 @@ def taken(table: Table, places: NDArray[np.int64]) -> Table:
 
     Args:
         table: any.
-        places: of the rows, shape (n_rows,).
+        places: of the rows, all in the table, shape (n_rows,).
     """
-    columns = [take_rows(column, places) for column in table.columns]
+    assert not len(places) or 0 <= places.min() <= places.max() < table.num_rows
+    index = array_of_values(places, None, pa.int64())
+    in_bounds = options_of("TakeOptions", boundscheck=False)  # checked once: a quarter of the time
+    columns = [call("take", takeable(one), index, options=in_bounds) for one in table.columns]
     return pa.table(columns, names=table.column_names)
 
 
@@ -173,28 +176,26 @@ def layout_of_tables(
         features: the sample of its features; None where there are none.
         no_features: why.
     """
-    of_inputs = _layouts(_inputs_to_lay_out(fitted, inputs))
-    of_features = {} if features is None else _layouts(_features_to_lay_out(fitted, features))
+    of_inputs, of_features = map(_layouts, _to_lay_out(fitted, inputs, features))
     return profile_of_columns(of_inputs, of_features, 0, no_features)
 
 
-def _inputs_to_lay_out(fitted: Fitted, inputs: Table) -> list[_Laid]:
-    """Return the columns that a plan reads, for `layout_of`."""
+def _to_lay_out(
+    fitted: Fitted, inputs: Table, features: Table | None
+) -> tuple[list[_Laid], list[_Laid]]:
+    """Return the columns that a plan reads, and its features, for `layout_of`."""
     least = _least_rows(fitted)
-    return [
+    of_inputs = [
         _Laid(name, dtype, kind_of(dtype), column, least.get(name, 1))
         for name, dtype, column in stored_inputs(fitted, inputs)
     ]
-
-
-def _features_to_lay_out(fitted: Fitted, features: Table) -> list[_Laid]:
-    """Return the features of a plan, for `layout_of`."""
-    least, found = _least_rows(fitted), list[_Laid]()
-    for name, dtype, column in stored_features(fitted, features):
+    of_features = list[_Laid]()
+    for name, dtype, column in [] if features is None else stored_features(fitted, features):
         node = fitted.nodes[name]
         rows = max((least.get(read, 1) for read in columns_of([node])), default=1) if least else 1
-        found.append(_Laid(name, dtype, kind_of(dtype, is_code=_is_code(node)), column, rows))
-    return found
+        kind = kind_of(dtype, is_code=_is_code(node))
+        of_features.append(_Laid(name, dtype, kind, column, rows))
+    return of_inputs, of_features
 
 
 def counted_tables(
@@ -208,16 +209,17 @@ def counted_tables(
         inputs: the columns that it reads, as they were given; late ones need not be there.
         features: its features; None where they are not counted.
     """
-    of_inputs = {
-        name: counted(layout.inputs[name], column)
-        for name, _, column in stored_inputs(fitted, inputs)
-        if name in layout.inputs
-    }
-    of_features: dict[str, ColumnProfile] = {}
-    for name, _, column in () if features is None else stored_features(fitted, features):
-        if name in layout.features:
-            of_features[name] = counted(layout.features[name], column)
+    of_inputs = _counted(layout.inputs, stored_inputs(fitted, inputs))
+    of_features = (
+        {} if features is None else _counted(layout.features, stored_features(fitted, features))
+    )
     return profile_of_columns(of_inputs, of_features, _n_rows(inputs, features), layout.no_features)
+
+
+def _counted(layouts: Mapping[str, ColumnProfile], given: Stored) -> dict[str, ColumnProfile]:
+    """Return the profiles of those columns that have a layout."""
+    columns = [(layouts[name], column) for name, _, column in given if name in layouts]
+    return {one.name: one for one in counted_columns(columns)}
 
 
 def _n_rows(inputs: Table, features: Table | None) -> int:
@@ -241,7 +243,7 @@ def stored_features(fitted: Fitted, table: Table) -> Stored:
     found: Stored = []
     for name in fitted.nodes:
         column = table.column(name)
-        dtype, _ = _told_of(column.type, fitted.nodes[name])
+        dtype = _known(column.type)
         found.append((name, dtype, _stored(column, name, dtype)))
     return found
 

@@ -21,7 +21,7 @@ from fastfeat.plan.run.guard import (
 )
 from fastfeat.plan.run.layout import Layout, check_beside
 from fastfeat.plan.run.lookup_tables import Tables
-from fastfeat.plan.run.pieces import bytes_within, known_tables
+from fastfeat.plan.run.pieces import budget_of_features, bytes_within, known_tables
 from fastfeat.plan.run.to_files import digest_of_tables, write_later_rows
 from fastfeat.plan.run.transform import transform
 from fastfeat.quality.quarantine import Judge, divided, quarantined, write_apart
@@ -125,14 +125,16 @@ def write_judged(
             "together: transform_to(data, 'features/', on_violation='quarantine', "
             "quarantined='apart/')"
         )
-    most_bytes = bytes_within(memory)
+    dataset = dataset_of(data)
+    budget = budget_of_features(fitted, dataset, tables, memory)
+    most_bytes = bytes_within(budget)
     options: Any = {"history": history, "backend": backend, "most_bytes": most_bytes}
-    with bounded(memory):
+    with bounded(budget):
         if apart is None:
             options |= {"tables": tables, "on_violation": on_violation}
-            return write_later_rows(fitted, data, layout, digest, **options)
+            return write_later_rows(fitted, data, layout, digest, read=dataset, **options)
         _check_contract(fitted)
-        dataset, known = dataset_of(data), known_tables(fitted, tables)
+        known = known_tables(fitted, tables)
         check_beside(apart, data, history, read=(dataset,))
         check_beside(layout, data, history, read=(dataset,))
         rows = divided(Judge(guard_of(fitted), known, backend, most_bytes), dataset, apart)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
-from fastfeat.dtypes import INT32, DType
+from fastfeat.dtypes import INT32, INTEGER_RANGE, DType
 from fastfeat.errors import BinsMerged, FastfeatWarning, counted
 from fastfeat.ir import node as ir
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Node
@@ -23,6 +24,12 @@ CLOSED = Parameter(
 )
 
 
+EDGE = Real(or_whole=True)
+"""An edge that a user writes: a float, or an integer of 64 bits that no float equals."""
+_EXACT = 2**53
+"""Integers below this size are floats."""
+
+
 def _bin_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     require_numbers(types[:1])
     return INT32
@@ -32,7 +39,8 @@ def has_table(call: Call) -> bool:
     """Return whether the second argument of a call is a table: of numbers, or learnt."""
     match call.args[1]:
         case ir.Literal(value):
-            return is_of_type(Several(Real(), least=1), value)
+            is_table = is_of_type(Several(EDGE, least=1), value)
+            return is_table and all(-(1 << 63) <= e < 1 << 64 for e in value if type(e) is int)
         case Aggregate("even_quantiles" | "evenly_spaced" | "quantiles", frame=frame):
             return frame == TRAINING
         case _:
@@ -65,7 +73,50 @@ def _bin(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     With `closed="right"` how many are below it: bin i is (edge i-1, edge i]. Where nothing could be
     learnt there are no edges, and every bin is missing.
     """
-    return _code(values, "edges", count_below if is_right(params) else count_not_above)
+    value, table = values
+    right = is_right(params)
+    count = count_below if right else count_not_above
+    if isinstance(table.node, ir.Literal) and any(abs(e) >= _EXACT for e in table.node.value):
+        if value.dtype.name in ("int64", "uint64"):
+            return _code_of_whole(value, table.node.value, right)
+        edges = tuple(_float_beside(e, above=not right) for e in table.node.value)
+        return _code([value, replace(table, node=ir.Literal(edges))], "knots", count)
+    return _code(values, "edges", count)
+
+
+def _float_beside(edge: float, *, above: bool) -> float:
+    """Return an edge as a float, on the other side of which the same floats are.
+
+    Args:
+        edge: a float, or an integer that is none.
+        above: whether it is at least the edge, or at most.
+    """
+    found = float(edge)
+    if above and found < edge:
+        return math.nextafter(found, math.inf)
+    return math.nextafter(found, -math.inf) if not above and found > edge else found
+
+
+def _code_of_whole(value: Value, edges: Sequence[float], right: bool) -> Value:
+    """Return the bin of an integer of 64 bits, which no float stands for.
+
+    The first integer of each bin is searched among integers. An unsigned one is searched with its
+    sign bit turned, which keeps the order.
+    """
+    low, high = INTEGER_RANGE[value.dtype.name]
+    known = [e for e in edges if e <= high]  # no integer is above the others
+    first = [low if e < low else math.floor(e) + 1 if right else math.ceil(e) for e in known]
+    n_below = sum(k <= low for k in first)
+    is_unsigned = low == 0
+    keys = tuple(k - (1 << 63) if is_unsigned else k for k in first if low < k <= high)
+    code = op.literal(n_below, "i64")
+    if keys:
+        length = padded_length(len(keys))
+        searched = value.op ^ -(1 << 63) if is_unsigned else value.op
+        table = op.table(TableKey(ir.Literal(keys), "padded", length))
+        count = count_not_above(table, length, searched)
+        code = code + op.select(count < len(keys), count, len(keys))  # the last stands there again
+    return Value(INT32, code, value.present, value.status)
 
 
 def _bin_inside(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
@@ -93,7 +144,7 @@ def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWa
     elements = values[-1]
     if elements is None:
         return None
-    n_equal = len(elements) - len({float(edge) for edge in elements})
+    n_equal = len(elements) - len(set(elements))
     if not n_equal:
         return None
     last = len(elements) - n_equal

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from fastfeat.errors import LibraryUnavailable, StreamError
@@ -23,7 +22,6 @@ Place = tuple[str, int]
 
 LOG = logging.getLogger("fastfeat.stream")
 _ANSWERS_WITHIN_S = 2.0
-_SEEKS_WITHIN_S = 5.0
 _CONSUMER: dict[str, Option] = {
     "enable.auto.commit": False,
     "auto.offset.reset": "error",  # a state decides where it goes on; no other place will do
@@ -73,9 +71,13 @@ class Consumer:
         self._kafka = library()
         own: dict[str, Option] = {"bootstrap.servers": kafka.brokers, "group.id": group}
         settings = _settings(_CONSUMER, kafka.options, kafka.consumer) | own
-        self._incremental = "cooperative" in str(settings["partition.assignment.strategy"])
+        self._is_cooperative = "cooperative" in str(settings["partition.assignment.strategy"])
+        self._incremental = False  # only members of a group are given partitions one by one
         self._error = self._kafka.KafkaError
         self.ends: dict[Place, int] = {}
+        self._assigned: set[Place] = set()
+        self._starting: set[Place] = set()  # assigned, and have given nothing yet
+        self._held: set[Place] = set()
         self._consumer = _client(
             self._kafka.Consumer, {**settings, "error_cb": _told, "logger": LOG}
         )
@@ -83,46 +85,49 @@ class Consumer:
     def subscribe(
         self,
         topic: str,
-        opened: Callable[[Sequence[int]], Mapping[int, int | None]],
+        opened: Callable[[Sequence[int]], Mapping[int, int]],
         closed: Callable[[Sequence[int], bool], None],
     ) -> None:
         """Become a member of the group for a topic.
 
         Args:
             topic: that is read.
-            opened: is given the partitions that come; returns the offsets where they go on, None
-                for those that wait for `go_on`.
+            opened: is given the partitions that come; returns the offsets where they go on. It may
+                leave some out, which are not read until `read` names them.
             closed: is given those that go, and whether another member may have them already.
         """
-        given = self._kafka.TopicPartition
+        self._incremental = self._is_cooperative
 
         def assigned(consumer: Any, partitions: Sequence[Any]) -> None:
-            for place in partitions:
-                self.ends.pop((topic, place.partition), None)
             offsets = opened([place.partition for place in partitions])
-            places = [
-                given(topic, number, self._kafka.OFFSET_END if offset is None else offset)
-                for number, offset in offsets.items()
-            ]
-            (consumer.incremental_assign if self._incremental else consumer.assign)(places)
-            waiting = [(topic, number) for number, offset in offsets.items() if offset is None]
-            if waiting:
-                self.pause(waiting)
+            self.read({(topic, number): offset for number, offset in offsets.items()})
 
         def revoked(consumer: Any, partitions: Sequence[Any]) -> None:
             closed([place.partition for place in partitions], False)
-            self._unassign(consumer, partitions)
+            self._unassign(partitions)
 
         def lost(consumer: Any, partitions: Sequence[Any]) -> None:
             closed([place.partition for place in partitions], True)
-            self._unassign(consumer, partitions)
+            self._unassign(partitions)
 
         self._consumer.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
     def read(self, offsets: Mapping[Place, int]) -> None:
-        """Read these partitions from these offsets on, and no others."""
-        self.ends.clear()
-        self._consumer.assign([self._place(place, offset) for place, offset in offsets.items()])
+        """Read these partitions from these offsets on, and no others; none of them is held.
+
+        Where members of the group are given partitions one by one, those that are read already are
+        read on, whatever their offsets here.
+        """
+        self._resume(self._assigned)
+        if self._incremental:
+            new = {place: at for place, at in offsets.items() if place not in self._assigned}
+            assign = self._consumer.incremental_assign
+        else:
+            self._forget(set(self._assigned))
+            new, assign = offsets, self._consumer.assign
+        assign([self._place(place, offset) for place, offset in new.items()])
+        self._assigned |= new.keys()
+        self._starting |= new.keys()
 
     def poll(self, most: int, wait_s: float) -> list[Message]:
         """Return up to so many messages, after at most so many seconds.
@@ -131,6 +136,8 @@ class Consumer:
             StreamError: the topic is unknown, or an offset is not there any more.
         """
         polled: list[Message] = self._consumer.consume(most, wait_s)
+        if self._starting:
+            self._starting -= {(message.topic(), message.partition()) for message in polled}
         found = [message for message in polled if message.error() is None]
         if len(found) < len(polled):
             for message in polled:
@@ -138,28 +145,17 @@ class Consumer:
                     self._check(message)
         return found
 
-    def pause(self, places: Sequence[Place]) -> None:
-        """Read no more of some partitions for now."""
-        self._consumer.pause([self._place(place) for place in places])
+    def hold(self, places: Collection[Place]) -> None:
+        """Read no more of these partitions for now, and all others on.
 
-    def resume(self, places: Sequence[Place]) -> None:
-        """Read on."""
-        self._consumer.resume([self._place(place) for place in places])
-
-    def go_on(self, place: Place, offset: int) -> None:
-        """Read a partition that waited from an offset on."""
-        self.ends.pop(place, None)
-        until = time.monotonic() + _SEEKS_WITHIN_S
-        while True:
-            try:
-                self._consumer.seek(self._place(place, offset))
-            except self._kafka.KafkaException:  # it is only just assigned
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.02)
-            else:
-                break
-        self.resume([place])
+        A partition that has given nothing since it was assigned is not held yet: librdkafka may
+        never start a partition that is paused while it starts.
+        """
+        held = (self._assigned - self._starting).intersection(places)
+        if held - self._held:
+            self._consumer.pause([self._place(place) for place in sorted(held - self._held)])
+        self._resume(self._held - held)
+        self._held = held
 
     def bounds(self, place: Place) -> tuple[int, int] | None:
         """Return the first offset of a partition and the one after its last, or None.
@@ -208,11 +204,34 @@ class Consumer:
         where = () if offset is None else (offset,)
         return self._kafka.TopicPartition(*place, *where)
 
-    def _unassign(self, consumer: Any, partitions: Sequence[Any]) -> None:
+    def _unassign(self, partitions: Sequence[Any]) -> None:
+        """Give back partitions of the group; those that were not read yet are not assigned."""
+        places = {(place.topic, place.partition) for place in partitions}
+        gone = self._assigned & places if self._incremental else set(self._assigned)
+        self._resume(gone)
+        self._forget(gone)
         if self._incremental:
-            consumer.incremental_unassign(partitions)
+            self._consumer.incremental_unassign([self._place(place) for place in sorted(gone)])
         else:
-            consumer.unassign()
+            self._consumer.unassign()
+
+    def _resume(self, places: Collection[Place]) -> None:
+        """Read partitions on that may be paused.
+
+        They are also resumed before they are given back or assigned anew: librdkafka keeps a paused
+        partition paused over assignments. All that have begun are resumed, held or not: librdkafka
+        drops a resume while it pauses them itself, at the begin of a change in the group.
+        """
+        begun = sorted(set(places) - self._starting)
+        if begun:
+            self._consumer.resume([self._place(place) for place in begun])
+        self._held -= set(begun)
+
+    def _forget(self, gone: Collection[Place]) -> None:
+        for place in gone:
+            self.ends.pop(place, None)
+        self._assigned -= set(gone)
+        self._starting -= set(gone)
 
     def _check(self, message: Message) -> None:
         """Raise for an error that does not pass by itself; note others."""

@@ -111,7 +111,6 @@ class Stream:
         self._sides: Sides | None = None
         self._openings = Openings(job, self._consumer, self._sinks)
         self._partitions: dict[int, Partition] = {}
-        self._paused: set[int] = set()
         self._failed: list[Exception] = []
         self._told: set[str] = set()
         self._has_more = False
@@ -156,7 +155,7 @@ class Stream:
             else:
                 more = advance(partition, self._sides, self._consumer, batch.rows)
                 self._has_more = self._has_more or more
-        self._pause()
+        self._hold()
         now = time.monotonic()
         for partition in self._partitions.values():
             if now - partition.last_checkpoint >= self._job.config.checkpoint_s:
@@ -211,24 +210,21 @@ class Stream:
             self._n_checkpoints += 1
             self._consumer.commit({partition.place: partition.offset})
 
-    def _pause(self) -> None:
+    def _hold(self) -> None:
         """Read no more of partitions whose outputs or messages wait, and the others again."""
         most = 2 * self._job.config.batch.rows
-        full = {
-            number
-            for number, partition in self._partitions.items()
-            if partition.is_waiting or partition.n_polled >= most
-        }
-        topic = self._job.config.events.topic
-        if full - self._paused:
-            self._consumer.pause([(topic, number) for number in sorted(full - self._paused)])
-        if self._paused - full:
-            self._consumer.resume([(topic, number) for number in sorted(self._paused - full)])
-        self._paused = full
+        self._consumer.hold(
+            {
+                partition.place
+                for partition in self._partitions.values()
+                if partition.is_waiting or partition.n_polled >= most
+            }
+        )
 
-    def _opened(self, numbers: Sequence[int]) -> Mapping[int, int | None]:
-        """Open the states of partitions that come; return where they go on, None for not yet."""
-        return {number: self._open(number) for number in numbers}
+    def _opened(self, numbers: Sequence[int]) -> Mapping[int, int]:
+        """Open the states of partitions that come; return where they go on, if they could be."""
+        offsets = {number: self._open(number) for number in numbers}
+        return {number: offset for number, offset in offsets.items() if offset is not None}
 
     def _open(self, number: int) -> int | None:
         """Return the offset where a partition goes on; None while it cannot be opened."""
@@ -251,18 +247,17 @@ class Stream:
         return partition.offset
 
     def _open_waiting(self) -> None:
-        """Open partitions whose states others had."""
-        for number in self._openings.numbers:
-            offset = self._open(number)
-            if offset is not None:
-                self._consumer.go_on((self._job.config.events.topic, number), offset)
+        """Open partitions whose states others had, and read them too."""
+        opened = [number for number in self._openings.numbers if self._open(number) is not None]
+        if opened:
+            places = self._partitions.values()
+            self._consumer.read({partition.place: partition.position for partition in places})
 
     def _closed(self, numbers: Sequence[int], is_lost: bool) -> None:
         """Give up partitions that go, all of them within the same time."""
         until = time.monotonic() + _CLOSES_WITHIN_S
         for number in numbers:
             self._openings.forget(number)
-            self._paused.discard(number)
             partition = self._partitions.pop(number, None)
             if partition is not None:
                 self._give_up(partition, max(0.0, until - time.monotonic()), is_lost=is_lost)

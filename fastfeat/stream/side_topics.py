@@ -63,7 +63,6 @@ class Sides:
         self._consumer = Consumer(job.config.kafka, job.config.group)
         self._of: dict[int, dict[Place, Side]] = {}
         self._ends: dict[Place, tuple[float, int]] = {}
-        self._paused: set[Place] = set()
 
     def opened(self, partition: Partition) -> None:
         """Take a partition that comes to this member."""
@@ -90,7 +89,7 @@ class Sides:
                     side.inbox.append(message)
                     side.position = message.offset() + 1
                     side.received = now
-        self._pause(most)
+        self._hold(most)
 
     def of(self, number: int) -> Mapping[Place, Side]:
         """Return the sides of a partition."""
@@ -142,21 +141,18 @@ class Sides:
         for sides in self._of.values():
             for place, side in sides.items():
                 offsets[place] = min(side.position, offsets.get(place, side.position))
-        self._paused.clear()
         self._consumer.read(offsets)
 
-    def _pause(self, most: int) -> None:
-        full = {
-            place
-            for sides in self._of.values()
-            for place, side in sides.items()
-            if len(side.inbox) >= 2 * most
-        }
-        if full - self._paused:
-            self._consumer.pause(sorted(full - self._paused))
-        if self._paused - full:
-            self._consumer.resume(sorted(self._paused - full))
-        self._paused = full
+    def _hold(self, most: int) -> None:
+        """Read no more of places of which many messages wait, and the others again."""
+        self._consumer.hold(
+            {
+                place
+                for sides in self._of.values()
+                for place, side in sides.items()
+                if len(side.inbox) >= 2 * most
+            }
+        )
 
 
 def check_counts(job: Job, counts: Mapping[str, int]) -> None:

@@ -16,7 +16,7 @@ from fastfeat.dtypes import ONE_HOT, UINT8, DType
 from fastfeat.engine.cpu.threads import using_threads
 from fastfeat.errors import InvalidData, InvalidPlan, LateRow, Overflow, counted
 from fastfeat.io.arrow import pa
-from fastfeat.io.budget import bounded
+from fastfeat.io.budget import budget_of
 from fastfeat.io.columns.decode import plain_table
 from fastfeat.io.sinks.write import memory_type
 from fastfeat.io.sources.dataset import dataset_of
@@ -28,7 +28,7 @@ from fastfeat.plan.run.feature_subset import selected
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH, id_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
-from fastfeat.plan.run.memory_needs import check_memory
+from fastfeat.plan.run.memory_needs import needs_of_call
 from fastfeat.plan.run.pieces import pieces_of_later_rows
 from fastfeat.plan.run.row_identity import one_table
 from fastfeat.progress import Step, doing
@@ -45,7 +45,13 @@ from fastfeat.verify.orders import (
     take_rows,
     together,
 )
-from fastfeat.verify.rows import Rows, SideInputs, rows_in_memory, rows_of_parts
+from fastfeat.verify.rows import (
+    Rows,
+    SideInputs,
+    needs_of_reference,
+    rows_in_memory,
+    rows_of_parts,
+)
 
 Names = Sequence[str]
 ROWS_ONE_BY_ONE = 100
@@ -88,20 +94,21 @@ def verify(
     ids = id_columns(fitted.declaration.row_id, history, columns)
     wanted = [*fitted.declaration.row_columns, *ids]
     of_tables = fitted.declaration.row_table_columns
+    budget = None
     if memory is not None:
         data = dataset_of(data)
-        with bounded(memory):
-            check_memory(data, wanted, tables, of_tables)
+        needs = [*needs_of_call(data, wanted, tables, of_tables), *needs_of_reference(fitted)]
+        budget = budget_of(memory, needs, "or verify fewer features")
     read = read_tables(tables, of_tables)
     has_past = len(window_nodes(fitted.nodes.values())) > 0
     runs = runs_of(fitted)
     clocks = clock_columns(runs)
-    if memory is None:
+    if budget is None:
         rows = rows_in_memory(fitted, data, wanted, history, n_rows, clocks)
     else:
         of_history = [*columns, *ids]
         rows = rows_of_parts(
-            fitted, data, wanted, history, of_history, read, n_rows, memory, clocks
+            fitted, data, wanted, history, of_history, read, n_rows, budget, clocks
         )
     if rows.many.num_rows == 0:
         raise InvalidData("the data has no rows, so there is nothing to verify")
@@ -115,7 +122,7 @@ def verify(
         found = [*checks(expected, rows, side, names, step)]
         later = check_later_rows(expected, runs, sample, step)
         found += later.checks
-        if memory is not None:
+        if budget is not None:
             found.append(_in_pieces(expected, rows, side, step))
         return Report(tuple(found), later.on_word, later.cannot_see)
 

@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Vocabulary
-from fastfeat.errors import InvalidPlan, OutOfMemory
+from fastfeat.errors import InvalidPlan, counted
 from fastfeat.io.arrow import Schema, Table, call, pa, schema_within
-from fastfeat.io.budget import LEAST_TABLE, Budget, budget_of
+from fastfeat.io.budget import LEAST_TABLE, Budget, Need
 from fastfeat.io.columns.decode import plain_table
 from fastfeat.io.columns.types import row_bytes
-from fastfeat.io.host_memory import as_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import scan
 from fastfeat.ir.scope import window_nodes
@@ -37,7 +36,6 @@ _FEATURES = 4
 """Tables of features that are there at a time."""
 _KEY_BYTES = 384
 """Of a learnt key as objects of Python, in two tables: 365 were measured of a million integers."""
-_LEAST_ROOM = 128 << 20
 IsTaken = Callable[[Table], Any]
 """Gives a bool for each of some rows."""
 
@@ -116,7 +114,7 @@ def rows_of_parts(
     of_history: Sequence[str],
     tables: Tables,
     n_rows: int,
-    memory: str | int,
+    budget: Budget,
     if_there: Sequence[str] = (),
 ) -> Rows:
     """Return the rows that are verified of data that is read a little at a time.
@@ -129,13 +127,13 @@ def rows_of_parts(
         of_history: the columns that are read of it.
         tables: lookup tables.
         n_rows: size of the sample.
-        memory: the budget.
+        budget: of memory.
         if_there: further columns, which the data may lack.
 
     Raises:
         FastfeatError: as `dataset_of`; of the history, the message says so.
     """
-    budget, dataset = budget_of(memory), dataset_of(data)
+    dataset = dataset_of(data)
     read_columns(pa.Table.from_batches([], dataset.schema), columns)
     columns = list(dict.fromkeys([*columns, *fitted.declaration.past_columns, *if_there]))
     earlier = None
@@ -153,24 +151,21 @@ def rows_of_parts(
     return Rows(many, many, known)
 
 
-def _most_rows(fitted: Fitted, schema: Schema, budget: Budget) -> int:
-    """Return how many rows have room, with their features several times.
+def needs_of_reference(fitted: Fitted) -> list[Need]:
+    """Return the memory in which the reference and single rows look learnt keys up."""
+    n_keys = _n_keys(fitted)
+    what = f"the reference, which looks {counted(n_keys, 'learnt key')} up in Python,"
+    return [Need(what, n_keys * _KEY_BYTES)] if n_keys else []
 
-    Raises:
-        OutOfMemory: as good as none have, for learnt keys take it.
-    """
+
+def _n_keys(fitted: Fitted) -> int:
     vocabularies = {id(v): v for v in fitted.learnt.values() if isinstance(v, Vocabulary)}
-    n_keys = sum(map(len, vocabularies.values()))
-    room = budget.room() - n_keys * _KEY_BYTES
-    if room < _LEAST_ROOM:
-        least = budget.n_bytes + _LEAST_ROOM - room
-        raise OutOfMemory(
-            f"memory={as_bytes(budget.n_bytes)!r}: the reference and single rows look the "
-            f"{n_keys:,} learnt keys up in Python, where these take about "
-            f"{as_bytes(n_keys * _KEY_BYTES)}, and this process has "
-            f"{as_bytes(budget.n_bytes - budget.room())} already. The least that would do is "
-            f'memory="{-(-least >> 20)}MiB"; transform_to needs less'
-        )
+    return sum(map(len, vocabularies.values()))
+
+
+def _most_rows(fitted: Fitted, schema: Schema, budget: Budget) -> int:
+    """Return how many rows have room, with their features several times."""
+    room = budget.room() - _n_keys(fitted) * _KEY_BYTES
     width = row_bytes(schema) + _FEATURES * row_bytes(fitted.schema)
     return max(1, min(MOST_ROWS, room // _SHARE // width))
 

@@ -18,7 +18,8 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.runtime.nrt import rtsys
 from numba.core.target_extension import target_override
 
-from fastfeat_kernels.load import Kernel, undefined_symbols
+from fastfeat_kernels.elf import undefined_symbols
+from fastfeat_kernels.load import Kernel
 from fastfeat_kernels.pipeline import NoAliasCompiler, PlainCompiler
 from fastfeat_kernels.target import NAME, KernelDispatcher
 

@@ -53,7 +53,7 @@ def larger_than_memory() -> None:
         write_table(pa.table({"x": [1.0, 2.0]}), path)
         for module in (read, out_of_core):
             patch.setattr(module, "free_memory", lambda: 16)
-        patch.setattr(out_of_core, "budget_of_free", lambda free: Budget(1 << 40))
+        patch.setattr(out_of_core, "budget_of_free", lambda *_: Budget(1 << 40))
         fit(X, path)
 
 
@@ -110,6 +110,7 @@ CASES: dict[str, Callable[[], object]] = {
     ),
     "HistoryMissing": lambda: fit(X.sum(over=DAY)).transform(ROWS),
     "KernelsNotKept": kernels_not_kept,
+    "KeyRepeats": lambda: ff.infer_contract({"k": [1, 1]}, key="k"),
     "KeysRounded": lambda: fit(col("k").count_encode(), {"k": [2.0**53 + 2, 1.0]}),
     "LargerThanMemory": larger_than_memory,
     "NaiveTimes": naive_times,

@@ -20,7 +20,7 @@ from fastfeat.steps.registry import OF_CONTENT, STEPS
 from fastfeat.steps.step import StepTask
 from fastfeat.steps.targets.tasks import TargetTask
 from fastfeat.steps.targets.time_folds import TimesTask
-from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask
+from fastfeat.steps.windows.tasks import TableWindowTask, TiesTask, WindowTask
 
 EVERYWHERE = {
     RowTask,
@@ -32,6 +32,7 @@ EVERYWHERE = {
     TargetTask,
     TimesTask,
     WindowTask,
+    TiesTask,
     TableWindowTask,
 }
 BACKENDS = {module.BACKEND.name: module.BACKEND for module in (cpu, gpu, reference, emulated)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -95,3 +96,50 @@ def test_words_of_other_libraries_are_told(
 ) -> None:
     with pytest.raises(error, match=hint.replace("(", r"\(")):
         use(col("x"))
+
+
+NEAR = [*range(2**53 - 3, 2**53 + 5), *range(2**63 - 1030, 2**63 + 4, 3), 2**63, 2**64 - 1]
+FAR = sorted([-(2**63), -(2**53) - 1, -1, 0, 1, *NEAR])
+EXACT_EDGES: dict[str, list[float]] = {
+    "float": [2.0**53],
+    "integers": [-(2**63), -(2**53) - 1, 2**53 + 1, 2**53 + 2, 2**63 - 1, 2**63, 2**64 - 1],
+    "beyond": [-math.inf, -(2.0**70), 0.5, 2.0**63, 2**63 + 2, 2.0**64, 2.0**70, math.inf],
+    "searched": [float(2**53), *range(2**53 + 1, 2**53 + 20), 2.0**63],
+    "none within": [-(2.0**70), 2.0**70],
+}
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint64", "float64", "int32"])
+def test_numbers_are_cut_by_their_true_values(kind: str) -> None:
+    low, high = (0, 2**64) if kind == "uint64" else (-(2**31), 2**31)
+    low, high = (-(2**63), 2**63) if kind == "int64" else (low, high)
+    data = {"x": np.array([x for x in FAR if kind == "float64" or low <= x < high], kind)}
+    plan = ff.Plan(
+        {
+            f"{name} {closed}": col("x").cut(edges, closed=closed)
+            for name, edges in EXACT_EDGES.items()
+            for closed in ("left", "right")
+        }
+    )
+    fitted, values = plan.fit(data), data["x"].tolist()
+    assert ff.Plan.from_json(plan.to_json()).fit(data) == fitted
+    for backend in ("cpu", "reference", "emulated"):
+        found: Any = fitted.transform(data, backend=backend)
+        for name, edges in EXACT_EDGES.items():
+            not_above = [sum(edge <= x for edge in edges) for x in values]
+            below = [sum(edge < x for edge in edges) for x in values]
+            assert found[f"{name} left"].to_pylist() == not_above, (name, backend)
+            assert found[f"{name} right"].to_pylist() == below, (name, backend)
+    last = [column.to_pylist()[-1] for column in fitted.transform(data, to="arrow").columns]
+    assert fitted.transform_row({"x": values[-1]}).tolist() == last
+
+
+def test_edges_that_no_float_equals_stay_apart() -> None:
+    edges = [2**53, 2**53 + 1, 2**53 + 2]
+    data = {"x": np.array([2**53 - 1, *edges])}
+    plan = ff.Plan({"bin": col("x").cut(edges)})
+    assert plan.fit(data).transform(data)["bin"].to_pylist() == [0, 1, 2, 3]
+    text = "col('x').cut([9007199254740992.0, 9007199254740993, 9007199254740994.0])"
+    assert repr(col("x").cut(edges)) == text
+    with pytest.raises(InvalidPlan, match="rising order"):
+        col("x").cut([2**53 + 1, 2**53])

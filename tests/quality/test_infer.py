@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat.demo.flights import read_flights, split
 from fastfeat.demo.trust_faults import FAULTS, KEY
+from fastfeat.errors import KeyRepeats
+from fastfeat.quality import infer
 
 pc: Any = pyarrow.compute  # whose functions are made as it is imported
 
@@ -235,3 +237,55 @@ def test_months_that_were_not_seen_break_no_rule_but_where_flights_were_cancelle
         else:  # storms from the 5th to the 9th: what a cancelled flight lacks is really missing
             of_cancelled = ("dep_time", "dep_delay", "arr_time", "arr_delay", "air_time")
             assert broken == [f"{name}: missing" for name in of_cancelled]
+
+
+@pytest.mark.parametrize("is_in_files", [False, True])
+def test_columns_of_many_values_are_told_by_a_sample(
+    is_in_files: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = 4000
+    random = np.random.default_rng(1)
+    late = np.arange(n) % 3
+    late[n // 2 + 1 :] += 40 * (np.arange(n - n // 2 - 1) % 2)
+    table = pa.table(
+        {
+            "number": random.permutation(n),
+            "amount": random.integers(0, 1 << 13, n),
+            "few": np.arange(n) % 5,
+            "later more": late,
+            "text": [f"{k % 300}" for k in range(n)],
+            "kind": [f"{k % 3}" for k in range(n)],
+            "part": random.random(n),
+        }
+    )
+    whole = ff.infer_contract(table)
+    asked: list[int] = []
+    learnt_of = infer.learnt_of
+
+    def counting(rows: Any, features: Any) -> Any:
+        asked.append(rows.n_rows)
+        return learnt_of(rows, features)
+
+    monkeypatch.setattr(infer, "SAMPLES", (320, 1024))
+    monkeypatch.setattr(infer, "learnt_of", counting)
+    given: dict[str, Any] = {"data": table}
+    if is_in_files:
+        pq.write_table(table, tmp_path / "rows.parquet")
+        given = {"data": tmp_path / "rows.parquet", "memory": "8GiB"}
+    assert ff.infer_contract(**given) == whole
+    assert asked == [320, 1024, n]
+    assert "number: range" not in whole.rules
+    assert {"amount: range", "few: values", "later more: values", "text: length"} <= {*whole.rules}
+    assert {"kind: values", "part: range"} <= {*whole.rules}
+
+
+def test_a_key_that_repeats_is_told_and_no_rule() -> None:
+    table = pa.table({"k": [1, 1, 2, 3], "m": ["a", "b", "a", "a"]})
+    told = r"key='k': 2 of the 4 rows share their key with another row, so the contract has no rule"
+    with pytest.warns(KeyRepeats, match=told):
+        contract = ff.infer_contract(table, key="k")
+    assert "k: unique" not in contract.rules
+    assert contract.check(table).broken == []
+    contract = ff.infer_contract(table, key=["k", "m"])
+    assert contract.check(table).broken == []
+    assert contract.check(pa.concat_tables([table, table])).counts["k, m: unique"] == 8

@@ -19,15 +19,17 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.dtypes import FLOAT64, INT64, UTF8
+from fastfeat.dtypes import BOOL, FLOAT64, INT64, UTF8
 from fastfeat.errors import ArtifactError, InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.integrations.sklearn import Features
+from fastfeat.plan.fit.row_sample import are_sampled, numbers_of_sample, stride_of_sample
 from fastfeat.quality import wide
 from fastfeat.quality.counting import (
     LEAST_ROWS,
     _of_keys,  # pyright: ignore[reportPrivateUsage]
     counted,
     counted_by_numpy,
+    counted_columns,
 )
 from fastfeat.quality.later_rows import profile_of
 from fastfeat.quality.layout import MOST_CATEGORIES, N_BINS, edges_of, kind_of, layout_of
@@ -41,7 +43,7 @@ from fastfeat.quality.profile import (
     profile_of_columns,
 )
 from fastfeat.quality.profiling import fit_profiled, profile_face
-from fastfeat.quality.wide import MOST_ROWS, counted_at_once, laid_out_at_once
+from fastfeat.quality.wide import MOST_ROWS, Head, counted_at_once, laid_out_at_once
 
 
 def _column(values: Any, dtype: Any = None) -> pa.ChunkedArray:
@@ -297,6 +299,25 @@ def test_kernels_count_as_numpy_does(dtype: str) -> None:
     assert _bytes(counted(layout, column)) == _bytes(counted_by_numpy(layout, column))
 
 
+def test_columns_counted_together_are_each_counted_as_alone(monkeypatch: Any) -> None:
+    rng = np.random.default_rng(4)
+    x, n = rng.normal(0, 30, LEAST_ROWS), LEAST_ROWS
+    given = [x, np.where(x > 0, np.nan, x), np.where(x > 9, 0.0, x), np.full(n, 7.0), x > 0]
+    columns = [pa.chunked_array([one[:99], one[99:]]) for one in given]
+    columns += [_column(pa.array(x, mask=x < 5)), _column(np.full(n, math.nan))]
+    layouts = [
+        layout_of(f"x{k}", BOOL if k == 4 else FLOAT64, "category" if k == 4 else "number", one)
+        for k, one in enumerate(columns)
+    ]
+    monkeypatch.setattr("fastfeat.quality.counting._MOST_AT_ONCE", 3)
+    found = counted_columns(list(zip(layouts, columns, strict=True)))
+    for one, layout, column in zip(found, layouts, columns, strict=True):
+        assert _bytes(one) == _bytes(counted(layout, column))
+        if layout.has_bins:
+            assert _bytes(one) == _bytes(counted_by_numpy(layout, column))
+    assert counted_columns([]) == []
+
+
 def _wide_columns(n: int, seed: int, scale: float, at: float) -> list[pa.ChunkedArray]:
     """Return columns of one length: of other spreads, ties, ends, types, with rows missing."""
     rng = np.random.default_rng(seed)
@@ -329,7 +350,7 @@ def test_many_columns_at_once_are_counted_as_one_is(
 ) -> None:
     columns = _wide_columns(n, seed, scale, at)
     types = [INT64 if pa.types.is_integer(one.type) else FLOAT64 for one in columns]
-    named = [ColumnProfile("x", str(one), "number") for one in types]
+    named = [Head("x", str(one), "number") for one in types]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wide, "MANY", 1)
         found = counted_at_once(named, columns)
@@ -344,8 +365,8 @@ def test_many_columns_at_once_are_counted_as_one_is(
 
 def test_columns_without_values_are_left_to_one_by_one() -> None:
     columns = [_column([None, math.nan], pa.float64()), _column([None, None], pa.int64())]
-    empty = [ColumnProfile("x", "float64", "number"), ColumnProfile("x", "int64", "number")]
-    assert laid_out_at_once(empty, columns) == {} == laid_out_at_once([], [])
+    heads = [Head("x", "float64", "number"), Head("x", "int64", "number")]
+    assert laid_out_at_once(heads, columns) == {} == laid_out_at_once([], [])
 
 
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
@@ -489,3 +510,13 @@ def test_a_profile_of_another_plan_is_refused() -> None:
         assert other is not None
         with pytest.raises(ArtifactError, match=f"the profile is of another plan: {told}"):
             profile_face(replace(fitted, profile=other.to_bytes()))
+
+
+@given(
+    st.sampled_from([0, 1, 5, 6, 99, 1 << 14, (1 << 14) + 1, 3 * (1 << 14) - 7, 1 << 17]),
+    st.sampled_from([1, 5, 100, 8192]),
+)
+def test_the_rows_of_a_sample_are_those_that_are_sampled_one_by_one(n: int, most: int) -> None:
+    stride, found = stride_of_sample(n, most), numbers_of_sample(n, most)
+    assert found.tolist() == np.flatnonzero(are_sampled(np.arange(n), stride)).tolist()
+    assert len(found) <= most

@@ -207,8 +207,32 @@ def test_a_naive_time_beside_a_zone_is_refused_with_both_readings(where: str) ->
         REFUSED[where](IN_ZONE).fit(naive_rows())
     told = str(found.value)
     assert "timestamp[us] has no time zone" in told
-    assert ".dt.replace_time_zone('America/New_York')." in told
-    assert "naive='UTC')" in told
+    assert ".dt.replace_time_zone(zone='America/New_York')." in told
+    assert "naive='UTC'" in told
+
+
+@pytest.mark.parametrize("name", ["t", "tz='America/New_York'", "x.dt.", "x" * 500])
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda t, **zone: t.hour(**zone),
+        lambda t, **zone: t.date(**zone),
+        lambda t, **zone: t.truncate("1h", **zone),
+    ],
+    ids=["hour", "date", "truncate"],
+)
+def test_the_calls_that_are_advised_are_those_of_both_readings(
+    name: str, part: Callable[..., ff.Expr]
+) -> None:
+    rows = naive_rows().rename_columns([name, "x", "y"])
+    of = col(name).dt
+    with pytest.raises(TypeMismatch) as found:
+        ff.Plan({"f": part(of, **IN_ZONE)}).fit(rows)
+    local = part(of.replace_time_zone(IN_ZONE["tz"]).dt)
+    of_utc = part(of, **IN_ZONE, naive="UTC")
+    assert str(found.value).endswith(f"write {local!r}; for times of UTC {of_utc!r}")
+    for advised in (local, of_utc):
+        ff.Plan({"f": advised}).fit(rows)
 
 
 @pytest.mark.parametrize("where", ["hour", "clock of a window", "time of folds", "label"])

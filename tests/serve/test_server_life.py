@@ -18,6 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.flight as flight
+import pyarrow.parquet as pq
 import pytest
 from served_plan import (
     ARROW,
@@ -331,6 +332,30 @@ def test_another_artifact_takes_the_place_or_is_refused(
         assert 'fastfeat_artifact_swaps_total{result="refused"} 6' in metrics
         assert 'fastfeat_artifact_swaps_total{result="taken"} 1' in metrics
         assert found.stop() == 0
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_an_archive_keeps_what_another_artifact_replaces(
+    files: Files, tmp_path: Path, is_kept: bool
+) -> None:
+    state, archive = tmp_path / "state.db", tmp_path / "archive"
+    options = {**files.options, "state": state, **({"archive": archive} if is_kept else {})}
+    parts = [ASKED.slice(0, 8), ASKED.slice(8)]
+    with server(**options) as found:
+        found.wait_for("ready with")
+        features(found, parts[0], update=True)
+        better = artifact(BETTER, tmp_path / "better.fastfeat")
+        assert found.post("/v1/artifact", better, "application/octet-stream").status == 200
+        wanted = features(found, parts[1], update=True)
+        assert found.stop() == 0
+    report = ff.replay(state, to=tmp_path / "served.parquet", partial=not is_kept)
+    assert report.ok, report
+    assert report.served is not None
+    served = pq.read_table(tmp_path / "served.parquet").select([*BETTER.features])
+    assert [[*row.values()] for row in served.to_pylist()] == wanted
+    assert report.served.n_of_others == (parts[0].num_rows if is_kept else 0)
+    assert (report.not_covered.n_changes == 0) == is_kept
+    assert len(list(archive.glob("*"))) == int(is_kept)
 
 
 def test_a_swap_is_between_two_batches(files: Files, tmp_path: Path) -> None:

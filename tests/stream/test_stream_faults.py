@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
+import re
 import shutil
 import signal
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from topics import (
+    BEGIN,
     Topics,
     bits,
     end,
@@ -29,9 +34,8 @@ from topics import (
 )
 
 from fastfeat.errors import StateError, StreamError
-from fastfeat.io.arrow import call
 from fastfeat.stream import read_features
-from tests.patience import PATIENCE_S, until
+from tests.patience import PATIENCE_S, joined, until
 from tests.stream.cut import Cut
 
 
@@ -138,53 +142,80 @@ def log_of(topics: Topics, name: str) -> str:
     return (topics.folder / f"{name}.log").read_text()
 
 
+def told_last(topics: Topics, name: str) -> dict[str, tuple[str, str]]:
+    """Return when a member told the last about each partition, and what."""
+    lines = re.findall(r"^(\S+ \S+) .*events[-:](\d+)(.*)$", log_of(topics, name), re.MULTILINE)
+    return {number: (when, what) for when, number, what in lines}
+
+
 def members(topics: Topics, n_rounds: int) -> None:
     """Let members come, go, be killed and hang while events come, and check what came of it."""
     topics = Topics(topics.address, f"{topics.prefix}m", topics.folder, n_partitions=4)
     topics.create()
-    events = events_of(20_000, seed=7)
-    fitted = plan_of().fit(events)
+    n_rows = 2000
+    first = events_of(n_rows, seed=7)
+    fitted = plan_of().fit(first)
     config = topics.config(fitted, batch={"rows": 50})
     rows: dict[Any, Any] = {}
     is_over = threading.Event()
 
     def flow() -> None:
-        for at in range(0, events.num_rows, 8):
-            rows.update(send_events(topics, events.slice(at, 8), each_poison=10**9))
-            if is_over.wait(0.05):
-                return
+        """Send events until all is over, however long it takes."""
+        for part in itertools.count():
+            start = BEGIN + timedelta(minutes=4 * n_rows * part)
+            events = events_of(n_rows, seed=7 + part, start=start, first=n_rows * part)
+            for at in range(0, n_rows, 8):
+                rows.update(send_events(topics, events.slice(at, 8), each_poison=10**9))
+                if is_over.wait(0.05):
+                    return
 
     sender = threading.Thread(target=flow)
     processes: list[Any] = []
 
     def come(name: str) -> Any:
         processes.append(member(topics.folder, config, name))
-        until(lambda: "opened at" in log_of(topics, name))
+        until(lambda: "opened at" in log_of(topics, name), processes[-1])
         return processes[-1]
 
-    def wait_for_more(told: str, n_before: int) -> None:
-        until(lambda: log_of(topics, "stays").count(told) > n_before)
+    def opened(name: str) -> dict[str, str]:
+        """Return the partitions that a member has open, and since when."""
+        told = told_last(topics, name).items()
+        return {number: when for number, (when, what) in told if what.startswith(": opened")}
+
+    def hang(name: str, process: Any) -> None:
+        """Stop a member while it has the lock of a partition, until another waits for that."""
+        while True:
+            until(lambda: opened(name), process)
+            process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            if has := opened(name):
+                break
+            process.send_signal(signal.SIGCONT)
+        until(
+            lambda: any(
+                number in has and when > has[number] and "is waited for" in what
+                for number, (when, what) in told_last(topics, "stays").items()
+            ),
+            process,
+        )
 
     try:
         sender.start()
         stays = come("stays")
         for turn in range(n_rounds):
             hangs = come(f"hangs{turn}")
-            n_waited = log_of(topics, "stays").count("is waited for")
-            hangs.send_signal(signal.SIGSTOP)  # with the locks of its partitions
-            wait_for_more("is waited for", n_waited)
+            hang(f"hangs{turn}", hangs)
             n_opened = log_of(topics, "stays").count("opened at")
             hangs.send_signal(signal.SIGCONT)
-            wait_for_more("opened at", n_opened)
+            until(lambda n=n_opened: log_of(topics, "stays").count("opened at") > n, stays)
             dies = come(f"dies{turn}")
             dies.kill()
             dies.wait(PATIENCE_S)
             assert end(hangs) == 0, log_of(topics, f"hangs{turn}")
-        n_rows = len(rows)
+        assert sender.is_alive(), "events came all the time"
         is_over.set()
-        sender.join()
-        assert n_rows < events.num_rows, "events came all the time"
-        check(topics, fitted, rows, events.schema)
+        joined(sender)
+        check(topics, fitted, rows, first.schema)
         assert end(stays) == 0, log_of(topics, "stays")
     finally:
         is_over.set()
@@ -300,12 +331,8 @@ def test_memory_stays_flat(topics: Topics) -> None:
     sizes: list[int] = []
     try:
         for part in range(40):
-            events = events_of(5000, n_cards=500, seed=part)
-            at = pa.array(events["at"].to_pylist(), pa.timestamp("us", "UTC"))
-            later = pa.array([part * 14 * 86_400 * 10**6] * len(at), pa.duration("us"))
-            moved = events.set_column(3, "at", call("add", at, later))
-            ids = pa.array([f"{part}-{name}" for name in events["id"].to_pylist()])
-            send_events(topics, moved.set_column(0, "id", ids), each_poison=100)
+            start = BEGIN + timedelta(days=14 * part)
+            send_events(topics, events_of(5000, 500, part, start, first=5000 * part))
             until(lambda: n_behind(topics) <= 20_000, process)
             status = Path(f"/proc/{process.pid}/status").read_text()
             sizes.append(int(status.partition("VmRSS:")[2].split()[0]))

@@ -436,3 +436,36 @@ def test_rows_that_break_a_rule_go_away_and_leave_no_trace(topics: Topics) -> No
     assert {place: bits(row) for place, row in served.items()} == {
         place: bits(row) for place, row in wanted.items()
     }
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_archive_keeps_what_another_plan_replaces(topics: Topics, is_kept: bool) -> None:
+    """All partitions keep their segments in one folder, and each replays its own."""
+    events = events_of(200, seed=15)
+    archive = topics.folder / "archive"
+    first = plan_of().fit(events)
+    second = plan_of({"most": col("amount").max(over=WEEK)}).fit(events)
+    config = topics.config(first, **({"archive": str(archive)} if is_kept else {}))
+    rows: dict[Any, Any] = {}
+    answers: dict[Any, Any] = {}
+    for at, fitted in enumerate((first, second)):
+        fitted.save(config["artifact"])
+        rows |= send_events(topics, events.slice(100 * at, 100), each_poison=10**9)
+        with running({**config, "group": f"{topics.prefix}-{at}"}) as found:
+            answers = topics.features(len(rows))
+        summary_of(found)
+    names = [f"{topics.name('events')}-{number}.state" for number in range(2)]
+    for number, name in enumerate(names):
+        own = {place for place in rows if place[0] == number}
+        served = topics.folder / f"{number}.parquet"
+        report = ff.replay(topics.folder / "state" / name, to=served, partial=not is_kept)
+        assert report.ok, report
+        assert report.served is not None
+        answered = pq.read_table(served).select(second.schema.names).to_pylist()
+        new = sorted(place for place in own if "most" in answers[place])
+        wanted = expected(second, rows, events.schema)
+        assert [bits(row) for row in answered] == [bits(wanted[place]) for place in new]
+        assert report.served.n_of_others == (len(own) - len(new) if is_kept else 0)
+        assert (report.not_covered.n_changes == 0) == is_kept
+    kept = sorted(path.name.partition(".state.")[0] for path in archive.glob("*"))
+    assert kept == ([name.removesuffix(".state") for name in names] if is_kept else [])

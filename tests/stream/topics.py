@@ -56,20 +56,30 @@ def plan_of(features: Mapping[str, ff.Expr] | None = None, **options: Any) -> ff
     )
 
 
-def events_of(n_rows: int, n_cards: int = 12, seed: int = 0) -> pa.Table:
-    """Return events in order of time, some at the same one, some without a card or an amount."""
+def events_of(
+    n_rows: int, n_cards: int = 12, seed: int = 0, start: datetime = BEGIN, first: int = 0
+) -> pa.Table:
+    """Return events in order of time, some at the same one, some without a card or an amount.
+
+    Args:
+        n_rows: how many.
+        n_cards: of how many entities.
+        seed: of what is random.
+        start: their times begin here.
+        first: the number in the id of the first.
+    """
     rng = np.random.default_rng(seed)
     minutes = np.sort(rng.integers(0, 40 * n_rows // 10 + 1, n_rows))
     amounts = rng.lognormal(2, 1.5, n_rows)
     return pa.table(
         {
-            "id": pa.array([f"e{at}" for at in range(n_rows)]),
+            "id": pa.array([f"e{first + at}" for at in range(n_rows)]),
             "card": pa.array([f"c{at}" for at in rng.integers(0, n_cards, n_rows)]),
             "shop": pa.array(
                 [None if at == 0 else f"s{at}" for at in rng.integers(0, 6, n_rows)], pa.string()
             ),
             "at": pa.array(
-                [BEGIN + timedelta(minutes=int(at)) for at in minutes], pa.timestamp("us", "UTC")
+                [start + timedelta(minutes=int(at)) for at in minutes], pa.timestamp("us", "UTC")
             ),
             "amount": pa.array(
                 [

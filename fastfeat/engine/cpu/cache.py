@@ -1,5 +1,8 @@
 """The cache of compiled kernels: object code on disk, named by everything that it depends on.
 
+Hand-written kernels come compiled with the package where their sources, this processor and the
+settings allow it: see `fastfeat_kernels.objects`. All others are kept in a folder.
+
 A file holds a digest of its key and its body: what is truncated, altered, or another kernel's, at a
 name that is not its own, is compiled again, never run. Files appear whole, by renaming, so
 processes may fill one cache at once; of those that want one kernel, the others wait for the first.
@@ -11,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -20,7 +24,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from fastfeat_kernels.load import Kernel, load_object
+from fastfeat_kernels import objects, processor
+from fastfeat_kernels.elf import UnknownObject
+from fastfeat_kernels.load import Kernel, load_known, load_object
 
 from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, is_observed, note, spending
 from fastfeat.engine.sources import (
@@ -77,23 +83,40 @@ def cached_kernel(text: str, compile_kernel: Compile) -> Kernel:
     if kernel is None or is_observed():
         with _lock:
             kernel, is_compiled = _loaded.get(key), False
-            if kernel is None or (is_observed() and not _is_kept(key)):
+            if kernel is None or (is_observed() and not _is_kept(key, text)):
                 with spending():
                     kernel, is_compiled = _load_or_compile(key, text, compile_kernel)
                 _loaded[key] = kernel
-            note(key, UsedKernel(_name(text), is_compiled, _is_kept(key)))
+            note(key, UsedKernel(_name(text), is_compiled, _is_kept(key, text)))
     return kernel
 
 
 def is_compiled(text: str) -> bool:
     """Return whether the kernel of a text is there, in this process or on disk."""
     key = kernel_key(text)
-    return key in _loaded or _is_kept(key)
+    return key in _loaded or _is_kept(key, text)
+
+
+def object_of(text: str, compile_kernel: Callable[[], tuple[bytes, str]]) -> tuple[bytes, str]:
+    """Return the object code of a text and its symbol: from the folder, or compiled now.
+
+    Args:
+        text: as of `cached_kernel`.
+        compile_kernel: returns object code and its symbol.
+    """
+    key = kernel_key(text)
+    path = _path(key)
+    stored = None if path is None else _read(path, key)
+    if stored is None:
+        stored = compile_kernel()
+        if path is not None:
+            _write(path, key, stored, text)
+    return stored
 
 
 def kernel_key(text: str) -> str:
     """Return the name of a kernel: a hash of its text, of our sources, and of the machine."""
-    content = "\n".join([_machine(), _sources(text), text])
+    content = "\n".join([_machine(), digest_of_sources(text), text])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
@@ -121,8 +144,21 @@ def _name(text: str) -> str:
     return f"{written[1]}.{written[2]}" if written else "features"
 
 
-def _is_kept(key: str) -> bool:
+def _shipped(text: str) -> objects.Object | None:
+    """Return the object of a hand-written kernel that came with this package, if it fits.
+
+    A setting of Numba asks for other code: then none does.
+    """
+    written = _WRITTEN.fullmatch(text)
+    if written is None or any(os.environ.get(name) for name in _SETTINGS):
+        return None
+    return objects.found(f"{written[1]}.{written[2]}", digest_of_sources(text))
+
+
+def _is_kept(key: str, text: str) -> bool:
     """Return whether a kernel has a file, from which other processes load it."""
+    if _shipped(text) is not None:
+        return True
     path = _path(key)
     # to pathlib a folder that another user has is an error
     return path is not None and os.path.isfile(path)
@@ -145,6 +181,10 @@ def _progress_of(text: str) -> Generator[None]:
 
 def _load_or_compile(key: str, text: str, compile_kernel: Compile) -> tuple[Kernel, bool]:
     """Return a kernel that this process has not loaded, and whether it was compiled."""
+    shipped = _shipped(text)
+    if shipped is not None:
+        with suppress(UnknownObject):
+            return load_known(*shipped), False
     path = _path(key)
     stored = None if path is None else _read(path, key)
     is_compiled = stored is None
@@ -289,12 +329,17 @@ if hasattr(os, "register_at_fork"):
 @cache
 def _machine() -> str:
     """Return the names of all that object code depends on besides sources: compilers and CPU."""
+    settings = [f"{name}={os.environ.get(name)}" for name in _SETTINGS]
+    parts = [_version("numba"), _version("llvmlite"), sys.platform, sys.implementation.cache_tag]
+    return ", ".join([*parts, processor.description() or _host_of_llvm(), *settings])
+
+
+def _host_of_llvm() -> str:
+    """Return the processor by its names in LLVM, where the system does not describe it."""
     from llvmlite import binding  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
     features = binding.get_host_cpu_features().flatten()
-    settings = [f"{name}={os.environ.get(name)}" for name in _SETTINGS]
-    parts = [_version("numba"), _version("llvmlite"), binding.get_process_triple()]
-    return ", ".join([*parts, binding.get_host_cpu_name(), features, *settings])
+    return f"{binding.get_process_triple()}, {binding.get_host_cpu_name()}, {features}"
 
 
 def _version(package: str) -> str:
@@ -311,7 +356,7 @@ def _version(package: str) -> str:
     return f"{package}-{version(package)}"
 
 
-def _sources(text: str) -> str:
+def digest_of_sources(text: str) -> str:
     """Return a digest of the modules that a text is compiled from, and of those that compile it."""
     return _digest_of_sources(tuple(imports_of(text.encode("utf-8", "surrogatepass"))))
 

@@ -17,7 +17,14 @@ from fastfeat_kernels.load import Kernel
 from fastfeat_kernels.vocabulary import layout as vocabulary
 from fastfeat_kernels.windows import layout as windows
 
-from fastfeat.engine.cpu.cache import cached_kernel, is_compiled, kernel_key, warn_once
+from fastfeat.engine.cpu.cache import (
+    cached_kernel,
+    digest_of_sources,
+    is_compiled,
+    kernel_key,
+    object_of,
+    warn_once,
+)
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.progress import doing
 
@@ -37,6 +44,23 @@ def written_kernel(folder: str, entry: str) -> Kernel:
 def is_written_kernel_compiled(folder: str, entry: str) -> bool:
     """Return whether a hand-written kernel is there, in this process or on disk."""
     return is_compiled(_text_of(folder, entry))
+
+
+def written_object(folder: str, entry: str) -> tuple[bytes, str]:
+    """Return the object code of a hand-written kernel and its symbol, to be kept in the package.
+
+    Raises:
+        NotCacheable: it needs a function that a process without Numba lacks.
+    """
+    from fastfeat_kernels.compile import compile_entry
+
+    text = _text_of(folder, entry)
+    return object_of(text, lambda: compile_entry(_entry_of(text)))
+
+
+def sources_of_written(folder: str, entry: str) -> str:
+    """Return a digest of all that a hand-written kernel is compiled from."""
+    return digest_of_sources(_text_of(folder, entry))
 
 
 def _text_of(folder: str, entry: str) -> str:

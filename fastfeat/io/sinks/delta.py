@@ -85,6 +85,6 @@ def check_installed() -> None:
 def _library() -> Any:
     return library(
         "deltalake",
-        "format='delta' needs the package deltalake, which is not installed. Install "
-        "fastfeat[delta], or use format='parquet'",
+        "format='delta' needs the package deltalake, which is not installed. Install it with "
+        "pip install 'fastfeat[delta]', or use format='parquet'",
     )

@@ -113,6 +113,6 @@ def check_installed() -> None:
 def _library() -> Any:
     return library(
         "lance",
-        "format='lance' needs the package pylance, which is not installed. Install "
-        "fastfeat[lance], or use format='parquet'",
+        "format='lance' needs the package pylance, which is not installed. Install it with "
+        "pip install 'fastfeat[lance]', or use format='parquet'",
     )

@@ -29,8 +29,8 @@ def library(name: str) -> Any:
     """
     return libraries.library(
         name,
-        f"to={name!r} needs the package {name}, which is not installed. Install "
-        f"fastfeat[{name}], or use to='arrow' or to='numpy', which need nothing more",
+        f"to={name!r} needs the package {name}, which is not installed. Install it with "
+        f"pip install 'fastfeat[{name}]', or use to='arrow' or to='numpy', which need nothing more",
     )
 
 
@@ -214,8 +214,8 @@ def bfloat16_type() -> np.dtype[Any]:
     module = libraries.library(
         "ml_dtypes",
         "a matrix of bfloat16 in NumPy needs the package ml_dtypes, which is not installed. "
-        "Install fastfeat[bfloat16], or use to='torch', or to='arrow', which has the values as "
-        "float32",
+        "Install it with pip install 'fastfeat[bfloat16]', or use to='torch', or to='arrow', which "
+        "has the values as float32",
     )
     return np.dtype(module.bfloat16)
 

@@ -13,8 +13,6 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,34 +20,25 @@ import numpy as np
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import pa
 from fastfeat.online.file.archive import (
-    FOREVER,
     ArchiveChange,
-    Archived,
     Archiving,
-    Forgotten,
-    Rewritten,
     at,
-    new_name,
-    read_archived,
     read_archiving,
-    read_forgotten,
     remove,
-    remove_others,
 )
 from fastfeat.online.file.entries import Links, WrittenEntry, digest_of_segment, segment_of
 from fastfeat.online.file.follower import Follower
-from fastfeat.online.file.past import Past, Sealing, past_of, read_past, read_seal
+from fastfeat.online.file.past import read_seal
+from fastfeat.online.file.replaced_changes import ReplacedChanges
 from fastfeat.online.file.state_file import (
     has_kind,
     naming_state,
     path_of,
     read_base,
     read_base_digest,
-    read_changes,
     read_entries,
     read_key,
     read_link,
-    read_links,
     read_offsets,
     read_plans,
     read_settings,
@@ -60,7 +49,6 @@ from fastfeat.online.file.state_writer import (
     Pending,
     StateWriter,
     create_file,
-    write_rewritten,
 )
 from fastfeat.online.file.write_lock import WriteLock, take
 from fastfeat.online.state.changes import Base, Change, ChangeResults, Durability, Entry, Settings
@@ -70,10 +58,6 @@ Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
 """What gives the link of an entry, and its digests, after the link before it."""
 LinkingBase = Callable[[bytes, Base, Settings, bytes], Links]
 """What gives the links of a base after the link before it, bound to the seal of the past."""
-Forgetting = Callable[
-    [Sequence[tuple[Path, Past]], Sequence[Forgotten]], Iterator[Rewritten | None]
-]
-"""What gives segments without what was forgotten; None for one that does not have it."""
 INTERVAL = 1.0
 SMALLEST_COMPACTION = 1 << 25
 """Bytes of entries after which a base takes their place, if they are twice as large as the last."""
@@ -93,8 +77,6 @@ class Journal:
         self.durability = durability
         self.linking: Linking | None = None
         self.linking_base: LinkingBase | None = None
-        self.sealing: Sealing | None = None
-        self.forgetting: Forgetting | None = None
         self._file = file
         self._process = os.getpid()
         self._lock = threading.RLock()
@@ -111,10 +93,8 @@ class Journal:
             self._link: bytes = read_link(connection, base)
             self._n_base_bytes, self._n_bytes = read_sizes(connection, base)
             self._is_erasing = has_kind(connection, base, "forget")
-            self._seal = read_seal(connection)
-            self.archiving = read_archiving(connection)
-        self._owner = ""
-        """What tells its segments apart from those of other states in one folder."""
+            seal, archiving = read_seal(connection), read_archiving(connection)
+        self.replaced = ReplacedChanges(file, seal, archiving)
         self._end = weakref.finalize(self, _end, file, self._pending, durability)
 
     @staticmethod
@@ -257,6 +237,11 @@ class Journal:
                 self._seq, self._link, self._plans = before
                 raise
 
+    def keep_past(self, archiving: Archiving | None) -> None:
+        """Have segments of what bases replace be kept; see `ReplacedChanges.keep`."""
+        with self._using():
+            self.replaced.keep(archiving)
+
     def flush(self) -> None:
         """Write all that is not on disk yet.
 
@@ -332,19 +317,14 @@ class Journal:
             StateError: as of `compact`; the key stays.
         """
         with self._using():
-            with naming_state(self.path):
-                segments = read_archived(self._file.connection).values()
-            archiving = self.archiving
-            before = self.key, self.linking, self.linking_base, self.sealing
-            self.key, self.linking, self.linking_base, self.sealing = b"", None, None, None
+            files, past = self.replaced.files(), self.replaced
+            before = self.key, self.linking, self.linking_base, past.sealing
+            self.key, self.linking, self.linking_base, past.sealing = b"", None, None, None
             try:
                 is_erased = self.compact(base, erases=True)
             except StateError:
-                self.key, self.linking, self.linking_base, self.sealing = before
+                self.key, self.linking, self.linking_base, past.sealing = before
                 raise
-            if archiving is None:
-                return is_erased
-            files = [archiving.path(self.path) / one.file for one in segments if one.file]
             return remove(files) and is_erased
 
     def erase(self) -> bool:
@@ -425,133 +405,27 @@ class Journal:
             Whether no segment is left that the file no longer names.
         """
         given, known = replace(base, offsets=self.offsets), replace(links, previous=self._link)
-        past = self._past(pending)
-        seal = self._seal if past is None else past.seal
+        replaced = self.replaced
+        past = replaced.past(pending)
+        seal = replaced.seal if past is None else past.seal
         if self.linking_base is not None:
             known = self.linking_base(self._link, given, self.settings, seal)
         segments = ArchiveChange()
-        if past is not None and self.archiving is not None:
-            segments = self._segments(past, pending, self.archiving)
+        if past is not None and replaced.archiving is not None:
+            segments = replaced.segments(past, pending, replaced.archiving)
             at("segments written")
         parts = (self._seq, given, self.settings, self._plans, known, self.key)
         self._file.put_base(Content(*parts, past, segments), pending)
         at("segments named")
         self._digest, self._link = self._file.head.digest, known.link
-        self._seal = seal if self.key else b""
+        replaced.seal = seal if self.key else b""
         with naming_state(self.path):
             sizes = read_sizes(self._file.connection, self._seq)
         self._n_base_bytes, self._n_bytes = sizes
-        is_gone = self._remove_others()
+        is_gone = replaced.remove_others()
         if not self.key:
-            self.archiving = None
+            replaced.archiving = None
         return is_gone
-
-    def keep_past(self, archiving: Archiving | None) -> None:
-        """Have segments of what bases replace be kept, and finish what was begun of them.
-
-        Args:
-            archiving: where, and how long, from now on; None for as the file has it.
-
-        Raises:
-            StateError: it cannot be written.
-        """
-        with self._using():
-            wanted = archiving or self.archiving
-            if wanted is None or self.sealing is None:
-                return
-            self._owner = self.sealing(b"owner", os.fsencode(self.path), b"").hex()[:12]
-            dropped = self._too_old(wanted)
-            if wanted != self.archiving or dropped:
-                self._file.put_archive(wanted, dropped)
-            self.archiving = wanted
-            self._remove_others()
-
-    def _sealed(self, one: Archived) -> Archived:
-        assert self.sealing is not None
-        return replace(one, seal=self.sealing(b"archived", one.facts, b""))
-
-    def _too_old(self, archiving: Archiving) -> dict[int, Archived]:
-        """Return the segments that are older than what is kept, as they are named from now on."""
-        now = time.time_ns()
-        with naming_state(self.path):
-            known = read_archived(self._file.connection)
-        return {
-            past: self._sealed(Archived("", b"", one.sealed_ns, now))
-            for past, one in known.items()
-            if one.file and archiving.keep_ns != FOREVER and one.sealed_ns + archiving.keep_ns < now
-        }
-
-    def _segments(
-        self, past: Past, pending: Sequence[Pending], archiving: Archiving
-    ) -> ArchiveChange:
-        """Return the segments that the next base changes, after their files are written."""
-        folder, now = archiving.path(self.path), time.time_ns()
-        others = self._too_old(archiving)
-        connection = self._file.connection
-        with naming_state(self.path):
-            forgotten = read_forgotten(connection, self._file.head.base)
-            known, pasts = read_archived(connection), read_past(connection)
-        if not forgotten:
-            if not past.n_changes:
-                return ArchiveChange(None, others)
-            name = new_name(self.path, self._owner, past)
-            digest = self._file.write_segment(folder / name, pending)
-            return ArchiveChange(self._sealed(Archived(name, digest, now)), others)
-        assert self.forgetting is not None
-        assert not pending, "what was forgotten is erased before plans change"
-        there = [n for n, one in known.items() if one.file and n not in others]
-        sources = [(folder / known[n].file, pasts[n - 1]) for n in there]
-        found: list[Archived | None] = []
-        for (_, of), rewritten in zip(
-            [*sources, (self.path, past)],
-            self.forgetting([*sources, (self.path, past)], forgotten),
-            strict=True,
-        ):
-            if rewritten is None:
-                found.append(None)
-                continue
-            name = new_name(self.path, self._owner, of)
-            digest = write_rewritten(folder / name, of.first, rewritten)
-            found.append(Archived(name, digest, now, now))
-            at("a segment written")
-        for n, one in zip(there, found, strict=False):
-            if one is not None:
-                others[n] = self._sealed(replace(one, sealed_ns=known[n].sealed_ns))
-        new = found[-1]
-        return ArchiveChange(None if new is None else self._sealed(new), others)
-
-    def _remove_others(self) -> bool:
-        """Remove segments that the file does not name; return whether none of them is left."""
-        if self.archiving is None or not self._owner:
-            return True
-        with naming_state(self.path):
-            named = [one.file for one in read_archived(self._file.connection).values()]
-        folder = self.archiving.path(self.path)
-        return remove_others(folder, self.path, self._owner, named)
-
-    def _past(self, pending: Sequence[Pending]) -> Past | None:
-        """Return the past that the entries after the base become; None without a key.
-
-        Args:
-            pending: the last entries, which are not in the file yet.
-        """
-        if self.sealing is None:
-            return None
-        connection, base = self._file.connection, self._file.head.base
-        with naming_state(self.path):
-            links = read_links(connection, base)
-            before = [] if self._seal else [links.previous]
-            changes = chain(
-                read_changes(connection, base),
-                ((one.segment.kind, one.segment.head, one.segment.link) for one in pending),
-            )
-            return past_of(
-                base,
-                [*before, links.link],
-                changes,
-                time.time_ns(),
-                partial(self.sealing, self._seal),
-            )
 
     def _flush_whole(self) -> None:
         """Commit what is pending, where that may be before a checkpoint."""

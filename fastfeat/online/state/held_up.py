@@ -22,7 +22,8 @@ from fastfeat.online.state.memory import Memory
 FEWEST = 10
 """Late rows behind one row, from which on it holds its entity up: a few come late anyway."""
 _MOST_ENTITIES = 10_000
-_MOST_TOLD = 20
+MOST_TOLD = 20
+"""Entities that are described at a time: for each its row is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class HeldUp:
         place: its source and offset, such as "events:0:1234", or "events:0:1234-1299" for one of a
             message or micro-batch of these; empty if nobody knows.
         remedy: the call that takes the row out; empty if there is none.
+        n_more: further entities that are held up, beyond those that are described; the last of
+            these has their number.
     """
 
     order: str
@@ -45,13 +48,16 @@ class HeldUp:
     row: str
     place: str
     remedy: str
+    n_more: int = 0
 
     def __str__(self) -> str:
         """Return a line that says so."""
         at = f" at {self.place}" if self.place else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
         late = f"{self.n_late:,} late, held up by the event{at} ({self.row})"
-        return f"entity {self.entity}: {late}{remedy}"
+        noun = "entity is" if self.n_more == 1 else "entities are"
+        more = f"; {self.n_more:,} more {noun} held up" if self.n_more else ""
+        return f"entity {self.entity}: {late}{remedy}{more}"
 
 
 class LateCounts:
@@ -91,28 +97,37 @@ class LateCounts:
                 for (order, entity), (latest, n) in self._counts.items()
                 if n >= FEWEST
             ]
-        return sorted(found, key=lambda one: -one[1])[:_MOST_TOLD]
+        return sorted(found, key=lambda one: -one[1])
 
     def due(self) -> list[tuple[LateBehind, int]]:
         """Return entities that are to be told: at 10 late rows, at 100, and so on, once each."""
         with self._lock:
             due, self._due = self._due, {}
-            found = [(key, *self._counts[key]) for key in list(due)[:_MOST_TOLD]]
+            found = [(key, *self._counts[key]) for key in due]
         return [(LateBehind(*key, latest), n) for key, latest, n in found]
+
+    def counts(self, late: LateBehind) -> bool:
+        """Return whether rows are counted behind a row, and not behind a later one by now."""
+        with self._lock:
+            return self._counts.get((late.order, late.entity), (None, 0))[0] == late.latest
 
 
 def _is_power_of_ten(n: int) -> bool:
     return n == 10 ** (len(str(n)) - 1)
 
 
+def is_held_up(memory: Memory, late: LateBehind) -> bool:
+    """Return whether the row behind which others are late is the latest of its entity still."""
+    entities = np.array([late.entity], np.int32)
+    return memory.log is not None and memory.log.latest(late.order, entities)[0] == late.latest
+
+
 def row_behind(memory: Memory, late: LateBehind) -> Table | None:
     """Return the row behind which others are late; None if it is there no more."""
     log = memory.log
-    if log is None:
+    if log is None or not is_held_up(memory, late):
         return None
     entities, times = np.array([late.entity], np.int32), np.array([late.latest], np.int64)
-    if int(log.latest(late.order, entities)[0]) != late.latest:
-        return None
     seen = log.seen(late.order, entities, times, alone=False)
     rows = log.take(seen, memory.placed_by)
     at = np.flatnonzero(memory.times_of(late.order, rows) == late.latest)

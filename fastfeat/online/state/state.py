@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,15 @@ from fastfeat.online.state.changes import (
     check_offsets,
 )
 from fastfeat.online.state.forking import wait_before_forks
-from fastfeat.online.state.held_up import HeldUp, LateCounts, described, place_of, row_behind
+from fastfeat.online.state.held_up import (
+    MOST_TOLD,
+    HeldUp,
+    LateCounts,
+    described,
+    is_held_up,
+    place_of,
+    row_behind,
+)
 from fastfeat.online.state.known_rows import (
     FoundChange,
     found_corrections,
@@ -195,20 +203,24 @@ class State:
         with self._writing if places else nullcontext():  # nobody writes to the file meanwhile
             with self.reading:
                 counts = self.late_counts
-                found = [
-                    (late, n, row_behind(self._memory, late))
-                    for late, n in (counts.due() if is_due else counts.held())
-                ]
+                known = iter(counts.due() if is_due else counts.held())
+                rows = ((late, n, row_behind(self._memory, late)) for late, n in known)
+                # without a row nothing is held up any more
+                holding = ((late, n, row) for late, n, row in rows if row is not None)
+                found = list(islice(holding, MOST_TOLD))
+                n_more = sum(is_held_up(self._memory, late) for late, _ in known)
             orders, row_id = self.lowered.orders, self.lowered.row_id
-            return [
+            held = [
                 described(orders[of.order], row_id, row, n, self._place_of(of, row, places))
                 for of, n, row in found
-                if row is not None  # else it holds nothing up any more
             ]
+            return [*held[:-1], replace(held[-1], n_more=n_more)] if n_more else held
 
     def _place_of(self, late: LateBehind, row: Table, looks: bool) -> str:
         """Return the source and offset of a row that holds others up; empty if nobody knows."""
         if late not in self._places and looks and self.offsets:
+            counted = self.late_counts.counts
+            self._places = {of: place for of, place in self._places.items() if counted(of)}
             self._places[late] = place_of(row, self.lowered.row_id, self.kept_changes())
         return self._places.get(late, "")
 

@@ -13,7 +13,17 @@ from fastfeat.aggregates import AGGREGATES, result_per_key
 from fastfeat.dtypes import DType
 from fastfeat.errors import NaiveTimes, TypeMismatch, UnknownColumn, counted, did_you_mean, warn
 from fastfeat.io.columns.types import UnsupportedType, supported
-from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn, fold
+from fastfeat.ir.node import (
+    Aggregate,
+    Call,
+    Column,
+    GroupFrame,
+    Literal,
+    Node,
+    TableColumn,
+    fold,
+    params_of,
+)
 from fastfeat.ir.show import show
 from fastfeat.scalars import SCALARS
 from fastfeat.scalars.calendar import has_two_readings
@@ -32,6 +42,7 @@ _WHOLE_WINDOW = {
     "min_samples": 0,
     "unit": None,
 }
+_IF_SKIPPED = {"ambiguous": "raise", "non_existent": "raise"}
 _NO_VALUES = dtypes.NEVER_COLUMNS - {dtypes.TABLE}
 
 
@@ -138,13 +149,13 @@ def _naive_times(types: Mapping[Node, DType]) -> Iterator[str]:
             continue
         given = types[node.args[0]]
         if has_two_readings(given, params):
-            (x,), part = map(show, node.args), show(node)
-            begun, tz = f"{x}.dt.", f"tz={params['tz']!r}"
-            moved = part.removeprefix(begun).replace(f", {tz}", "").replace(tz, "")
+            tz = params.pop("tz")
+            aware = Call("dt.replace_time_zone", node.args, params_of(zone=tz, **_IF_SKIPPED))
+            local = Call(node.function, (aware,), params_of(**params))
+            of_utc = Call(node.function, node.args, params_of(**params, tz=tz, naive="UTC"))
             yield (
-                f"{part}: {given} has no time zone, so that {tz} can mean two things. For local "
-                f"times of that zone write {begun}replace_time_zone({params['tz']!r}).dt.{moved}; "
-                f"for times of UTC {part[:-1]}, naive='UTC')"
+                f"{show(node)}: {given} has no time zone, so that tz={tz!r} can mean two things. "
+                f"For local times of that zone write {show(local)}; for times of UTC {show(of_utc)}"
             )
 
 
@@ -154,7 +165,7 @@ def _check_told_apart(types: Mapping[Node, DType]) -> None:
     They are read as float64, rounded, so that two of them may be one.
     """
     for node in types:
-        if not _tells_apart(node):
+        if not tells_apart(node):
             continue
         for arg in node.args:
             if _is_decimal(arg, types):
@@ -166,7 +177,8 @@ def _check_told_apart(types: Mapping[Node, DType]) -> None:
                 )
 
 
-def _tells_apart(node: Node) -> bool:
+def tells_apart(node: Node) -> bool:
+    """Return whether the result of a node depends on which values of its arguments are equal."""
     match node:
         case Call(function) if function in STEPS:
             return STEPS[function].tells_apart

@@ -104,7 +104,8 @@ def cross_fit(
     _check_there(data, named)
     purging = resolve_purging(plan, purge, embargo)
     further = [*plan.keep, *named, *purging.columns, *plan.label_sources]
-    prepared = prepare(plan, data, history=history, tables=tables, backend=backend, further=further)
+    options: Any = {"history": history, "tables": tables, "backend": backend}
+    prepared = prepare(plan, data, **options, further=further, transforms=True)
     if isinstance(prepared.table, DeviceTable) and prepared.table.on_device():
         raise InvalidData(
             "cross_fit: data in the memory of a device is not divided in this version. Bring it to "

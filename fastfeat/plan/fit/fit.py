@@ -39,6 +39,7 @@ from fastfeat.plan.lower.constants import (
 from fastfeat.plan.lower.indicators import check_clash, check_width, expanded, warn_empty
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.lower.outputs import check_result
+from fastfeat.plan.lower.task_graph import orders_of
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.plan.run.batch import TrainingRows, as_unlearnt, chosen_rows
 from fastfeat.plan.run.encoded_rows import EncodedRows, encoded_rows
@@ -66,7 +67,7 @@ def fit(
 ) -> Fitted:
     """Return a plan with what it has learnt from training rows; arguments as of `Plan.fit`."""
     options: Any = {"history": history, "tables": tables, "backend": backend}
-    prepared = prepare(plan, data, **options, stable=stable)
+    prepared = prepare(plan, data, **options, stable=stable, transforms=rows is not None)
     return fit_on(prepared, rows_to_learn_from(rows, prepared.table))[0]
 
 
@@ -86,7 +87,7 @@ def fit_transform(
     """Return the fitted plan and the features of the training rows; see `Plan.fit_transform`."""
     check_result(to, None, backend, categories=categories)
     options: Any = {"history": history, "tables": tables, "backend": backend}
-    prepared = prepare(plan, data, **options, further=plan.keep, stable=stable)
+    prepared = prepare(plan, data, **options, further=plan.keep, stable=stable, transforms=True)
     wanted = rows_to_learn_from(rows, prepared.table)
     fitted, training = fit_on(prepared, wanted, transforms=True)
     return fitted, features_given(fitted, prepared, training, to, categories=categories)
@@ -120,6 +121,7 @@ def features_given(
         categories=categories,
         backend=prepared.rows.backend.name,
         known=training.learnt_from.made if training.is_learnt is None else {},
+        orders=training.rows.seen.orders,
         index=prepared.index,
     )
 
@@ -149,7 +151,8 @@ def fit_on(
         _check_repeated(training, encoders)
         sizes = sizes_of_folds(batch, typed.once(folded_encodings_of))
         known = known_of(prepared, batch.learnt, training.n_rows, sizes, prepared.told)
-        warn_ties(training.rows, typed.once(_windows_by_learnt), told)
+        coming = orders_of(typed.schedule("apply")) if transforms else ()
+        warn_ties(training.rows, typed.once(_windows_by_learnt), told, coming)
         if prepared.labels is not None:
             numbers = None if batch.source is None else batch.source.numbers
             warn_ahead(plan, prepared.table, numbers)

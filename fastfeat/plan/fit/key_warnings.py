@@ -15,8 +15,9 @@ from fastfeat.dtypes import FLOAT64
 from fastfeat.errors import GivenWarnings, KeysRounded, warn
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
 from fastfeat.io.columns.conversions import read_values
-from fastfeat.ir.node import Aggregate, Call, Column, Node
+from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn
 from fastfeat.ir.show import show
+from fastfeat.plan.declare.bind import tells_apart
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.constants import Constant
 from fastfeat.plan.lower.typed import TypedPlan
@@ -29,25 +30,31 @@ take Arrow 5 ms, as long as a whole fit of windows from which nothing is learnt.
 
 
 def warn_rounded_columns(
-    plan: Declaration, table: Any, typed: TypedPlan, told: GivenWarnings
+    plan: Declaration,
+    table: Any,
+    tables: Mapping[str, Any],
+    typed: TypedPlan,
+    told: GivenWarnings,
 ) -> None:
     """Warn of columns of floats that order windows, are joined, hashed or ids, and were rounded.
 
     Args:
         plan: what is fitted.
         table: the training rows; columns on a device are not looked at.
+        tables: the lookup tables, by name, of which keys are looked at.
         typed: the same with the types of its nodes.
         told: the warnings that came.
     """
     ids = [name for name in plan.row_ids if name in table.column_names]
-    for name in dict.fromkeys((*typed.once(_float_columns), *ids)):
-        column = table.column(name)
-        if isinstance(column, pa.ChunkedArray):
-            n_rows = len(column)
+    for column in dict.fromkeys((*typed.once(_float_columns), *map(Column, ids))):
+        of = tables[column.table] if isinstance(column, TableColumn) else table
+        values = of.column(column.name)
+        if isinstance(values, pa.ChunkedArray):
+            n_rows = len(values)
             for block in range(_BLOCKS if n_rows > _BLOCKS * _BLOCK else 1):
                 first = n_rows // _BLOCKS * block
-                rows = column.slice(first, _BLOCK if n_rows > _BLOCKS * _BLOCK else None)
-                _warn_rounded(Column(name), rows, told)
+                rows = values.slice(first, _BLOCK if n_rows > _BLOCKS * _BLOCK else None)
+                _warn_rounded(column, rows, told)
 
 
 def warn_rounded_keys(learnt: Mapping[Node, Constant], told: GivenWarnings) -> None:
@@ -63,24 +70,24 @@ def warn_rounded_keys(learnt: Mapping[Node, Constant], told: GivenWarnings) -> N
                 _warn_rounded(arg, part, told)
 
 
-def _float_columns(typed: TypedPlan) -> tuple[str, ...]:
+def _float_columns(typed: TypedPlan) -> tuple[Column | TableColumn, ...]:
     """Return the columns of floats that steps tell apart, but those whose keys are learnt."""
     return tuple(dict.fromkeys(_read_as_keys(typed)))
 
 
-def _read_as_keys(typed: TypedPlan) -> Iterator[str]:
+def _read_as_keys(typed: TypedPlan) -> Iterator[Column | TableColumn]:
     for node in typed.types:
-        if isinstance(node, Call) and _tells_apart(node):
+        if isinstance(node, Call) and _has_keys(node):
             for arg in node.args:
-                if isinstance(arg, Column) and typed.types[arg].name == "float64":
-                    yield arg.name
+                is_column = isinstance(arg, Column | TableColumn)
+                if is_column and typed.types[arg].name == "float64":
+                    yield arg
 
 
-def _tells_apart(node: Call) -> bool:
-    if node.function == "hash":  # of a number, which is no step
-        return True
-    is_learnt = node.function == "encode"
-    return not is_learnt and node.function in STEPS and STEPS[node.function].tells_apart
+def _has_keys(node: Call) -> bool:
+    """Return whether a function has keys: in steps, and hashes, but those that `fit` learns."""
+    is_step = node.function == "hash" or node.function in STEPS
+    return is_step and node.function != "encode" and tells_apart(node)
 
 
 def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: GivenWarnings) -> None:
@@ -89,9 +96,10 @@ def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: GivenWarnings) 
     ends = call("min_max", values)
     for end in (ends["max"].as_py(), ends["min"].as_py()):
         if end is not None and _ROUNDED <= abs(end) < float("inf"):
+            of = f"the table {arg.table!r}: " if isinstance(arg, TableColumn) else ""
             warn(
-                f"{show(arg)}: a key of floats has the whole number {int(end)}, and beyond 2**53 "
-                "floats are rounded: ids that differed may be one by now. Read the column as "
+                f"{of}{show(arg)}: a key of floats has the whole number {int(end)}, and beyond "
+                "2**53 floats are rounded: ids that differed may be one by now. Read the column as "
                 'integers or text, in pandas with dtype="Int64", "UInt64" or str',
                 KeysRounded,
                 told,

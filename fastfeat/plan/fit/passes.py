@@ -14,7 +14,7 @@ from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidData, OutOfMemory, StatesOnDisk, counted, warn
 from fastfeat.io.arrow import Table
-from fastfeat.io.budget import Budget, within
+from fastfeat.io.budget import Budget, enough_for, within
 from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.scan import scan, telling_place
@@ -156,7 +156,7 @@ def _pass(
                 step(state.n_rows)
                 _spill(learning, state, room)
                 if budget.is_exceeded():
-                    raise _exceeded(learning, state, budget)
+                    raise _exceeded(learning, state, budget, n_rows)
                 first += n
     return state
 
@@ -211,20 +211,31 @@ def _sizes(state: PartState) -> dict[str, int]:
     return {name: learner_of(name).size(own) for name, own in state.states.items()}
 
 
-def _exceeded(learning: Learning, state: PartState, budget: Budget) -> OutOfMemory:
-    """Return the error of more memory than the budget, which names the largest state."""
+def _exceeded(
+    learning: Learning, state: PartState, budget: Budget, n_rows: int | None
+) -> OutOfMemory:
+    """Return the error of more memory than the budget, which names the largest state.
+
+    The budget that it gives has room for states that grow as fast in the rows to come.
+    """
     sizes = _sizes(state)
+    n_seen = max(1, state.n_rows)
+    more = _TIMES_OF_GROWING * sum(sizes.values()) * (max(n_rows or 0, 2 * n_seen) - n_seen)
+    taken = budget.n_bytes - budget.room()
     largest = max(sizes, key=sizes.__getitem__, default=None)
     most = ""
     if largest is not None:
         most = f", of which {_learnt_by(learning, largest)} takes {as_bytes(sizes[largest])}"
     return OutOfMemory(
         f"memory={as_bytes(budget.n_bytes)} is exceeded after {counted(state.n_rows, 'row')} of "
-        f"pass {learning.round}: the process has {as_bytes(budget.n_bytes - budget.room())} in "
-        f"memory{most}. Give more, or learn less at a time"
+        f"pass {learning.round}: the process has {as_bytes(taken)} in "
+        f'memory{most}. Give memory="{enough_for(taken + more // n_seen)}" or more, or learn less '
+        "of it at a time"
     )
 
 
+_TIMES_OF_GROWING = 3
+"""Tables of keys are there twice, and once more as they grow."""
 _WORTH_WRITING = 1 << 22
 _FEWEST_ROWS = 1 << 12
 _SHARE_OF_FREE = 4

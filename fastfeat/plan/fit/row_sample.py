@@ -111,11 +111,12 @@ def _sample(n_rows: int, most_rows: int) -> tuple[int, NDArray[np.int64]]:
     stride = 1
     while n_rows > most_rows * stride:
         stride *= 2
-    pieces = [
-        numbers[are_sampled(numbers, stride)]
-        for first in range(0, n_rows, _AT_ONCE)
-        for numbers in [np.arange(first, min(first + _AT_ONCE, n_rows), dtype=np.int64)]
-    ]
+    at_once, most = min(n_rows, _AT_ONCE), np.uint64((2**64 - 1) // stride)
+    words = np.arange(at_once, dtype=np.uint64) * _GOLDEN
+    step, pieces = np.uint64(_AT_ONCE * int(_GOLDEN) % 2**64), list[NDArray[np.int64]]()
+    for first in range(0, n_rows, _AT_ONCE):  # those of `are_sampled`
+        pieces.append(np.flatnonzero(words[: n_rows - first] <= most) + first)
+        words += step
     found = np.concatenate([np.empty(0, np.int64), *pieces])
     while len(found) > most_rows:  # the rows of a wider stride are among those of a narrower
         stride *= 2

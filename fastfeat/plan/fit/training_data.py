@@ -38,12 +38,14 @@ from fastfeat.plan.fit.held_codes import held_codes
 from fastfeat.plan.fit.key_warnings import warn_rounded_columns
 from fastfeat.plan.fit.keys import HeldCodes, number_keys
 from fastfeat.plan.fit.labels import Labels, labels_of
-from fastfeat.plan.fit.repeated_rows import warn_of_ids, warn_of_twins
+from fastfeat.plan.fit.repeated_ids import warn_of_ids
+from fastfeat.plan.fit.repeated_rows import warn_of_twins
 from fastfeat.plan.lower.codes import check_given_vocabularies
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.outputs import output_schema, output_types
 from fastfeat.plan.lower.scheduling import is_of_keys
+from fastfeat.plan.lower.task_graph import orders_of
 from fastfeat.plan.lower.typed import TypedPlan, typed_plan
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.fitted import Fitted, InputSchema, fitted_label
@@ -109,6 +111,7 @@ def prepare(
     backend: str,
     further: Sequence[str] = (),
     stable: Fitted | None = None,
+    transforms: bool = False,
 ) -> TrainingData:
     """Return training data, read and bound.
 
@@ -120,6 +123,7 @@ def prepare(
         backend: its name.
         further: columns that are read besides, such as those that are kept.
         stable: an earlier fit, whose categories keep their codes.
+        transforms: whether windows are computed of all rows that nothing is learnt from, too.
 
     Raises:
         FastfeatError: as `Plan.fit`, but for what is learnt.
@@ -140,11 +144,13 @@ def prepare(
         typed = typed_plan(plan, schema, schemas, partial(_checked, plan, schema, table, schemas))
         zones.update(typed.zones)
         types = typed.types
-        warn_rounded_columns(plan, table, typed, told)
+        warn_rounded_columns(plan, table, read, typed, told)
         made = table_values({c: types[c] for c in plan.table_columns}, read)
         rows = Batch(table, types, engine, {}, {**made}, training=True)
         rows = with_past(rows, earlier, plan.training_past_columns, plan.row_id)
-        warn_ties(rows, typed.once(_windows), told)
+        windows = typed.once(_windows)
+        coming = _coming(typed, every=transforms or plan.looks_ahead) if windows else ()
+        warn_ties(rows, windows, told, coming)
         warn_repeated(rows, data, history, roots, told)
         warn_of_ids(plan, table, engine, told)
         warn_of_twins(typed, table, data)
@@ -163,6 +169,12 @@ def prepare(
 
 def _windows(typed: TypedPlan) -> dict[Call, Node]:
     return ordered_windows(typed.nodes.values())
+
+
+def _coming(typed: TypedPlan, *, every: bool) -> list[Call]:
+    """Return the orders of windows that something is learnt from, or of every window."""
+    orders = orders_of(typed.schedule("fit"))
+    return [*orders, *orders_of(typed.schedule("apply"))] if every else orders
 
 
 def _training_table(

@@ -109,6 +109,12 @@ def levels_of(schedule: Schedule) -> list[int]:
     return levels
 
 
+def orders_of(schedule: Schedule) -> list[Call]:
+    """Return the orders of the data's rows that tasks of windows compute over."""
+    tasks = [t for t in schedule.tasks if t.kind == "windows" and not is_of_table(schedule, t)]
+    return list(dict.fromkeys(task.order for task in tasks if isinstance(task.order, Call)))
+
+
 def is_of_table(schedule: Schedule, task: Task) -> bool:
     """Return whether a task makes a column of the rows of a table."""
     spaces = {schedule.columns[place].space for place in task.gives}

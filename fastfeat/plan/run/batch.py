@@ -83,6 +83,10 @@ Programs = dict[tuple[tuple[Node, ...], MakeOutput], tuple[Program, Constants]]
 """What computes expressions, and what it reads besides the rows."""
 
 
+Orders = dict[Call, dict[Any, Any]]
+"""By an order of rows, what backends keep of the rows in it."""
+
+
 Result = TypeVar("Result")
 
 
@@ -128,6 +132,8 @@ class Batch:
         stands: of rows that windows see, which of them are those of a history; None where none is.
         programs: of expressions over such rows, kept from one batch to the next: of the same types
             and with the same learnt; None where they are run once.
+        orders: of rows that windows see, what backends keep of them in an order: the next run that
+            has windows of the order takes it.
     """
 
     table: Any
@@ -146,6 +152,7 @@ class Batch:
     numbers: Rows | None = None
     stands: Stands | None = None
     programs: Programs | None = None
+    orders: Orders = field(default_factory=dict[Call, dict[Any, Any]])
 
     @property
     def n_rows(self) -> int:
@@ -259,16 +266,20 @@ def rows_at(
     return here.take(pa.array(places))
 
 
-def take_rows(
-    column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None
-) -> ChunkedArray:
-    """Return some rows of a column, one dictionary as it is, other encodings as plain values."""
-    one = None
+def takeable(column: ChunkedArray) -> ChunkedArray:
+    """Return a column with one dictionary for all pieces; of other encodings the plain values."""
     if pa.types.is_dictionary(column.type):
         # Arrow unifies none with null or nested entries, or more than their codes can number
         with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            one = column.unify_dictionaries()
-    column = plain(decoded(column)) if one is None else one
+            return column.unify_dictionaries()
+    return plain(decoded(column))
+
+
+def take_rows(
+    column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None
+) -> ChunkedArray:
+    """Return some rows of a column, in the encoding of `takeable`."""
+    column = takeable(column)
     if runs is not None:
         return cut(column, runs)
     return column.take(array_of_values(rows, None, pa.int64()))  # pa.array imports pandas
@@ -329,8 +340,12 @@ def as_unlearnt(batch: Batch) -> Batch:
         batch: rows of which nothing is learnt; what is made of those returned is not added to it.
     """
     learnt: Learnt = {}
-    past = batch.past and replace(batch.past, made=dict(batch.past.made), learnt=learnt)
-    return replace(batch, made=dict(batch.made), learnt=learnt, past=past)
+    orders = dict(batch.seen.orders)
+    batch.seen.orders.clear()  # orders by what a fit learns are its own: the next learns others
+    past = batch.past and replace(
+        batch.past, made=dict(batch.past.made), learnt=learnt, orders=orders
+    )
+    return replace(batch, made=dict(batch.made), learnt=learnt, past=past, orders=orders)
 
 
 def take_columns_of_source(batch: Batch, nodes: Iterable[Node]) -> None:

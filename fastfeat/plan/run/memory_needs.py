@@ -10,7 +10,7 @@ from typing import Any
 
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Schema, pa, schema_within
-from fastfeat.io.budget import Need, check_needs, current_budget
+from fastfeat.io.budget import Need
 from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.frames import class_names
@@ -23,17 +23,15 @@ _COPIES = 2
 _INDEX_BYTES = 16
 """Of a row of a table, in the order of its rows by key and time: 6M rows of 24 bytes took 55."""
 _TEXT_BYTES = 32
-_LESS = "or let the plan read fewer columns, or smaller tables"
 
 
-def check_memory(
+def needs_of_call(
     dataset: Dataset,
     columns: Sequence[str],
     tables: Tables,
     table_columns: Sequence[TableColumn],
-    others: Sequence[Need] = (),
-) -> None:
-    """Raise where the budget of this thread has no room for `tables=` and for reading the rows.
+) -> list[Need]:
+    """Return the memory that `tables=` and reading the rows need, as `budget_of` takes it.
 
     Nothing is read but what files say of themselves.
 
@@ -42,14 +40,8 @@ def check_memory(
         columns: Columns of them that are read together.
         tables: Lookup tables, as a user passes them.
         table_columns: Columns of the tables that are read.
-        others: What else is needed at the same time.
-
-    Raises:
-        OutOfMemory: The budget is too small; the message says how much to give.
     """
-    if current_budget() is not None:
-        needs = [*_of_tables(tables, table_columns), *needs_of_reading(dataset, columns), *others]
-        check_needs(needs, _LESS)
+    return [*_of_tables(tables, table_columns), *needs_of_reading(dataset, columns)]
 
 
 def needs_of_reading(dataset: Dataset, columns: Sequence[str]) -> Iterator[Need]:

@@ -1,19 +1,19 @@
 """Warnings of rows that windows see in another way than one may expect: repeated ones, and ties.
 
-Repeated rows are looked for among fewer and fewer rows, a column at a time, and ties by a window of
-one moment, so that data without them costs little.
+Repeated rows are looked for among fewer and fewer rows, a column at a time, so that data without
+them costs little. Ties are counted in the order that windows compute in where they do next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import backend_named, run_task
+from fastfeat.backends import run_task
 from fastfeat.dtypes import INT64
 from fastfeat.errors import FastfeatError, GivenWarnings, RowsRepeated, TiesInOrder, counted, warn
 from fastfeat.io.arrow import ChunkedArray, call, cast, index_in, pa
@@ -23,7 +23,6 @@ from fastfeat.io.columns.times import ticks_column, ticks_of
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.node import Aggregate, Call, Column, Node, postorder
-from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.scope import is_over_window, order_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.late_windows import takes_rows_in_order
@@ -31,9 +30,8 @@ from fastfeat.plan.run.batch import Batch, take_rows
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns
 from fastfeat.plan.run.windows import past_of
-from fastfeat.steps.keys.tasks import KeysTask
-from fastfeat.steps.windows.rows import RowOrder, WindowRequest
-from fastfeat.steps.windows.tasks import WindowTask
+from fastfeat.steps.windows.rows import RowOrder
+from fastfeat.steps.windows.tasks import TiesTask
 
 Rows = NDArray[np.int64]
 
@@ -195,15 +193,25 @@ def ordered_windows(
     return {o: window for o, window in windows.items() if _is_learnt(o) == by_learnt}
 
 
-def warn_ties(batch: Batch, windows: Mapping[Call, Node], told: GivenWarnings) -> None:
+def warn_ties(
+    batch: Batch,
+    windows: Mapping[Call, Node],
+    told: GivenWarnings,
+    coming: Container[Node] = (),
+) -> None:
     """Warn of rows of one entity and one moment, where windows take those before in their order.
 
     Args:
         batch: the training rows, of which that is learnt which orders them; takes what orders them.
         windows: a window of each order, as `ordered_windows` gives them.
         told: the warnings that came.
+        coming: the orders of windows that are going to be computed of these rows.
     """
-    warn_tied({window: n_tied(batch.seen, order) for order, window in windows.items()}, told)
+    seen = batch.seen
+    found = {
+        window: n_tied(seen, order, is_coming=order in coming) for order, window in windows.items()
+    }
+    warn_tied(found, told)
 
 
 def warn_tied(found: Mapping[Node, int], told: GivenWarnings) -> None:
@@ -233,16 +241,23 @@ def _takes_ties(over: Call) -> bool:
     return takes_rows_in_order(over) and not dict(order_of(over).params)["has_tie"]
 
 
-def n_tied(seen: Batch, order: Call, first: int = 0) -> int:
+def n_tied(seen: Batch, order: Call, first: int = 0, *, is_coming: bool = False) -> int:
     """Return the number of rows that share their time with another one of their entity.
 
     Args:
         seen: the rows; takes what orders them.
         order: of windows.
         first: the place of the first row that counts: those before it have been counted.
+        is_coming: whether windows of the order are computed of these rows next: they take the
+            order that the rows are counted in, and counting costs a pass over it.
     """
-    make(seen, order.args)
-    compute_columns(seen, order.args)
+    computed = [node for node in order.args if not isinstance(node, Column)]
+    if computed:
+        make(seen, computed)
+        compute_columns(seen, computed)
+    if is_coming:
+        past = past_of(seen, order, kept=seen.orders.setdefault(order, {}))
+        return run_task(seen.backend, TiesTask(past, first))
     past = past_of(seen, order)
     if not isinstance(past.times, DeviceArray):
         rows = _of_shared_times(past)
@@ -250,18 +265,7 @@ def n_tied(seen: Batch, order: Call, first: int = 0) -> int:
             return 0
         if 2 * len(rows) < seen.n_rows:
             past, first = _order_of(past, rows), int(np.searchsorted(rows, first))
-    n_rows = len(past.times)
-    moment = {"last": 0, "offset": 0, "closed": "both", "rows": None, "min_samples": 0}
-    asked = WindowRequest("count", {}, past.times, past.dtype, moment)
-    backend = backend_named("cpu") if seen.backend.is_slow else seen.backend
-    (found,) = run_task(backend, WindowTask(past, [asked], 0))
-    if isinstance(found, DeviceArray):
-        places = found.slice(first, n_rows - first)
-        by_place = run_task(backend, KeysTask([places], [found.dtype], "key", MAX_MEMORY))
-        counts, times = by_place.parts[0].to_numpy(), by_place.counts
-    else:
-        counts, times = call("coalesce", found, pa.scalar(0)).to_numpy()[first:], 1
-    return int(((counts > 1) * times + (counts == 2) * times).sum())  # and the first ones
+    return run_task(seen.backend, TiesTask(past, first))
 
 
 def _of_shared_times(past: RowOrder) -> Rows:

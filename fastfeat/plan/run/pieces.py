@@ -10,7 +10,7 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Schema, pa, schema_with
-from fastfeat.io.budget import budget_of, check_within, within
+from fastfeat.io.budget import Budget, budget_of, check_within, within
 from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import Scanned, scan, telling_place
@@ -23,7 +23,7 @@ from fastfeat.plan.run.guard import IGNORE, check_option, guard_of, judge, table
 from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
-from fastfeat.plan.run.memory_needs import check_memory
+from fastfeat.plan.run.memory_needs import needs_of_call
 from fastfeat.plan.run.transform import transform
 from fastfeat.plan.run.window_columns import (
     RowSource,
@@ -154,7 +154,6 @@ def pieces_of_later_rows(
     check_option(on_violation, {"quarantine": _NO_QUARANTINE})
     guard = None if on_violation == IGNORE else guard_of(fitted)
     dataset = dataset_of(data)
-    check_memory_of(fitted, dataset, tables)
     known = known_tables(fitted, tables)
     warn_encoded_files(fitted.encoded, dataset.identity, fitted.told)
     options: Any = {"tables": known, "backend": backend}
@@ -198,20 +197,26 @@ def pieces_of_later_rows(
     return pieces_of(dataset, columns, (), windowed, fitted.schema, most_bytes)
 
 
-def check_memory_of(fitted: Fitted, dataset: Dataset, tables: Tables) -> None:
-    """Raise, before anything is read, where a budget has no room for tables and for reading.
+def budget_of_features(
+    fitted: Fitted, dataset: Dataset, tables: Tables, memory: str | int | None
+) -> Budget | None:
+    """Return the budget within which a plan computes features; None without a bound.
 
     Args:
-        fitted: the plan.
-        dataset: the rows that it computes features of.
-        tables: lookup tables, as a user passes them.
+        fitted: The plan.
+        dataset: The rows that it computes features of; none is read.
+        tables: Lookup tables, as a user passes them.
+        memory: The most memory that this process may have; None for any.
 
     Raises:
-        OutOfMemory: it has none.
+        InvalidConfig: `memory` is no number of bytes.
+        OutOfMemory: It has no room for the tables and for reading.
     """
+    if memory is None:
+        return None
     declared = fitted.declaration
     columns = [*dict.fromkeys((*declared.row_columns, *declared.past_columns, *declared.keep))]
-    check_memory(dataset, columns, tables, table_columns_judged(fitted))
+    return budget_of(memory, needs_of_call(dataset, columns, tables, table_columns_judged(fitted)))
 
 
 def known_tables(fitted: Fitted, tables: Tables) -> Tables:
@@ -220,19 +225,18 @@ def known_tables(fitted: Fitted, tables: Tables) -> Tables:
     return read_tables(tables, columns) if columns else tables
 
 
-def pieces_within(pieces: Pieces, memory: str | int | None) -> Pieces:
+def pieces_within(pieces: Pieces, budget: Budget | None) -> Pieces:
     """Return pieces whose features are computed within a budget: what has no room takes longer.
 
-    Args:
-        pieces: the pieces.
-        memory: as of `bytes_within`.
+    Features of a piece raise OutOfMemory where they exceed it.
 
-    Raises:
-        FastfeatError: as `bytes_within`; and as features of a piece exceed the budget.
+    Args:
+        pieces: The pieces.
+        budget: Of memory; None without a bound.
     """
-    if memory is None:
+    if budget is None:
         return pieces
-    budget, compute = budget_of(memory), pieces.features
+    compute = pieces.features
 
     def features(piece: Scanned) -> Any:
         with within(budget):  # no longer: between pieces this thread does the caller's work
@@ -243,19 +247,10 @@ def pieces_within(pieces: Pieces, memory: str | int | None) -> Pieces:
     return replace(pieces, features=features)
 
 
-def bytes_within(memory: str | int | None) -> int | Callable[[], int]:
-    """Return how many bytes of rows are read at a time.
-
-    Args:
-        memory: the most memory that this process may have; None where that does not matter.
-
-    Raises:
-        InvalidConfig: it is no number of bytes.
-        OutOfMemory: this process has more already, or as good as all of it.
-    """
-    if memory is None:
+def bytes_within(budget: Budget | None) -> int | Callable[[], int]:
+    """Return how many bytes of rows are read at a time, within a budget if there is one."""
+    if budget is None:
         return MOST_BYTES
-    budget = budget_of(memory)
     return lambda: min(MOST_BYTES, budget.table_bytes())
 
 

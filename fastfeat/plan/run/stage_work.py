@@ -276,7 +276,7 @@ def of_share(
     past: IO[bytes] | None,
     given: Sequence[PlaceOnDisk],
     n_earlier: int,
-    n_bytes: int,
+    sizes: Sequence[int],
 ) -> Iterator[Table]:
     """Return the functions of a share, with the numbers of its rows, which rise.
 
@@ -286,12 +286,12 @@ def of_share(
         past: those of the history; None without one.
         given: columns of earlier stages.
         n_earlier: how many rows the whole history has.
-        n_bytes: of all shares.
+        sizes: bytes of each share of the stage.
 
     Raises:
         OutOfMemory: a budget has no room for it.
     """
-    _check_room(work, sum(map(bytes_in, (past, file))), n_bytes)
+    _check_room(work, sum(map(bytes_in, (past, file))), sizes)
     rows, numbers = share_in(file)
     earlier, of_earlier = None, np.zeros(0, np.int64)
     if past is not None:
@@ -310,17 +310,18 @@ def bytes_in(file: IO[bytes] | None) -> int:
     return 0 if file is None else file.seek(0, os.SEEK_END)
 
 
-def _check_room(work: StageWork, n_bytes: int, n_bytes_of_all: int) -> None:
+def _check_room(work: StageWork, n_bytes: int, sizes: Sequence[int]) -> None:
     """Raise where a budget has no room for a share of so many bytes.
 
-    With more memory there are fewer shares, and an entity has more others in its share: the budget
-    that is named has room for these, too.
+    The budget that is named has room for the largest share. With more memory there are fewer
+    shares, and an entity has more others in its share: it has room for these, too.
 
     Raises:
         OutOfMemory: it has none.
     """
-    others = (n_bytes_of_all - n_bytes) // max(1, n_bytes_of_all // _MOST_SHARE)
-    enough = lacking(_WORK_BYTES * n_bytes, _WORK_BYTES * others)
+    largest, of_all = max(sizes), sum(sizes)
+    others = (of_all - largest) // max(1, of_all // _MOST_SHARE)
+    enough = lacking(_WORK_BYTES * n_bytes, _WORK_BYTES * (largest - n_bytes + others))
     if enough is not None:
         raise OutOfMemory(
             f"{show(work.stage.nodes[0])}: rows that are in memory together, since they have one "
@@ -388,7 +389,7 @@ def functions_of(
     with using(bound.zones):
         for order, window in work.windows.items():
             first = batch.first_place if is_continued else 0
-            work.n_tied[window] += n_tied(seen, order, first)
+            work.n_tied[window] += n_tied(seen, order, first, is_coming=True)
         run(own, work.schedule, frees=True)
     arrays = [column_in_host(own.made[node], bound.backend) for node in stage.nodes]
     return plainly(pa.table({str(k): array for k, array in enumerate(arrays)}))

@@ -28,9 +28,10 @@ from fastfeat.plan.lower.drafting import of_table, type_in_table
 from fastfeat.plan.lower.schedule import ROWS, SEEN, Schedule, SpaceOf, Task
 from fastfeat.plan.lower.schedule import Column as Made
 from fastfeat.plan.lower.scheduling import schedule_of_columns
-from fastfeat.plan.lower.task_graph import without_made
+from fastfeat.plan.lower.task_graph import orders_of, without_made
 from fastfeat.plan.run.batch import (
     Batch,
+    Orders,
     Source,
     encoded,
     is_made_of_source,
@@ -72,7 +73,7 @@ class Running:
     batch: Batch
     spaces: dict[SpaceOf, Batch]
     frees: bool
-    orders: dict[Call, dict[Any, Any]] = field(default_factory=dict[Call, dict[Any, Any]])
+    orders: Orders = field(default_factory=dict[Call, dict[Any, Any]])
 
 
 def make(batch: Batch, roots: Sequence[Node]) -> None:
@@ -106,7 +107,11 @@ def begun(batch: Batch, schedule: Schedule, *, frees: bool = False) -> Running:
         places = dict.fromkeys((*read, *lacking.outputs))
         columns = (schedule.columns[place] for place in places)
         take_columns_of_source(batch, [c.origin for c in columns if c.space == ROWS])
-    return Running(lacking, batch, {ROWS: batch, SEEN: batch.seen}, frees)
+    known, orders = batch.seen.orders, dict[Call, dict[Any, Any]]()
+    for order in orders_of(lacking) if known else ():
+        if order in known:
+            orders[order] = known.pop(order)
+    return Running(lacking, batch, {ROWS: batch, SEEN: batch.seen}, frees, orders)
 
 
 def run_columns(running: Running, task: Task) -> None:

@@ -38,7 +38,6 @@ from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import (
     MOST_BYTES,
     Pieces,
-    check_memory_of,
     known_tables,
     pieces_of_later_rows,
 )
@@ -106,6 +105,7 @@ def write_later_rows(
     layout: Layout,
     digest: str,
     *,
+    read: Dataset | None = None,
     history: Any = None,
     tables: Tables = None,
     backend: str = "cpu",
@@ -120,6 +120,7 @@ def write_later_rows(
         data: the rows.
         layout: where features go.
         digest: of the fitted plan.
+        read: the rows as a data set; None makes one of them.
         history: earlier rows.
         tables: lookup tables.
         backend: its name.
@@ -127,8 +128,7 @@ def write_later_rows(
         n_shares: as of `pieces_of_later_rows`.
         on_violation: as of `pieces_of_later_rows`.
     """
-    dataset, earlier = dataset_of(data), None
-    check_memory_of(fitted, dataset, tables)
+    dataset, earlier = read or dataset_of(data), None
     known = known_tables(fitted, tables)
     if fitted.declaration.past_columns:
         earlier = history_of(history)

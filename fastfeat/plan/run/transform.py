@@ -27,6 +27,7 @@ from fastfeat.plan.lower.outputs import MATRIX_ORDERS, TABLES, check_result
 from fastfeat.plan.run.batch import (
     Batch,
     Made,
+    Orders,
     chosen_rows,
     compute,
     run_program,
@@ -76,6 +77,7 @@ def transform(
     categories: bool = False,
     backend: str = "cpu",
     known: Mapping[Node, Any] | None = None,
+    orders: Orders | None = None,
     index: Any = None,
     first_row: int = 0,
 ) -> Any:
@@ -92,6 +94,7 @@ def transform(
         categories: whether codes become categories.
         backend: its name.
         known: what steps have made of these rows already.
+        orders: the same of orders of the rows that windows see, which are taken from there.
         index: of all rows of the data, for a pandas frame; None for that of the data, if it has
             one.
         first_row: the number that a user knows the first row of the data by.
@@ -141,7 +144,9 @@ def transform(
         check_memory(memory, *_matrix_form(fitted, program, n_rows), table)
     with _telling(fitted, table, history, backend):
         batch = made_rows(
-            *(fitted, table, history, tables, backend, known or {}, wanted), first_row=first_row
+            *(fitted, table, history, tables, backend, known or {}, wanted),
+            orders=orders,
+            first_row=first_row,
         )
         every = batch if batch.source is None else batch.source.rows
         warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
@@ -243,6 +248,7 @@ def made_rows(
     wanted: NDArray[np.int64] | None = None,
     *,
     frees: bool = True,
+    orders: Orders | None = None,
     first_row: int = 0,
 ) -> Batch:
     """Return rows with what the steps of the features make of them.
@@ -256,6 +262,7 @@ def made_rows(
         known: what steps have made of the data already.
         wanted: the numbers of the rows that are computed, shape (n_wanted,); None for all.
         frees: whether columns that no later task reads are freed.
+        orders: of the rows that windows see, which are taken from there.
         first_row: the number that a user knows the first row of the data by.
     """
     made: Made = {**table_values(fitted.table_columns, tables), **known}
@@ -265,6 +272,7 @@ def made_rows(
         *(table, fitted.types, engine, learnt, made),
         first_number=first_row,
         programs=fitted.programs,
+        orders={} if orders is None else orders,
     )
     columns, row_id = fitted.declaration.past_columns, fitted.declaration.row_id
     earlier = history_table(history, columns, backend, row_id)

@@ -179,11 +179,11 @@ class WindowColumns:
             rows, origins = split(work, source.dataset, given, n_earlier, stack)
             none = functions_of(work, no_rows(work, given), None, given)
             files = rows.ended()
-            n_bytes = sum(map(bytes_in, (*past, *files)))
+            sizes = [bytes_in(a) + bytes_in(b) for a, b in zip(past, files, strict=True)]
             with telling_place(Scanned(rows_only(rows.n_rows), 0, origins)):
                 shares = [
                     of_large_share(work, file, of_past, given, n_earlier)
-                    or of_share(work, file, of_past, given, n_earlier, n_bytes)
+                    or of_share(work, file, of_past, given, n_earlier, sizes)
                     for file, of_past in zip(files, past, strict=True)
                 ]
             n_rows = rows.n_rows + (n_earlier if stage.of_seen else 0)

@@ -11,6 +11,7 @@ import numpy as np
 from fastfeat_kernels.windows.last_row import last_row
 from fastfeat_kernels.windows.requests import Column, Found, Wanted, Wanteds
 from fastfeat_kernels.windows.state import Ordered, late_row, ordered
+from fastfeat_kernels.windows.state import n_tied as n_tied_in_order
 from fastfeat_kernels.windows.state import over as statistics_over
 from numpy.typing import NDArray
 
@@ -110,6 +111,11 @@ def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list
     See `steps.windows.tasks.over` for the arguments.
     """
     return arrays_over(_ordered(past, first_row), asked, past.dtype, first_row=first_row)
+
+
+def n_tied(past: RowOrder, first_row: int) -> int:
+    """Return the result of a `TiesTask`, whose fields are the arguments."""
+    return n_tied_in_order(_ordered(past, 0), runner(RUN), first_row)
 
 
 def values_over(past: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from fastfeat.engine.reference.run import column_of_values, stored_values
@@ -35,6 +36,19 @@ class WindowTask(Task[list[Any]]):
 
     past: RowOrder
     asked: Sequence[WindowRequest]
+    first_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class TiesTask(Task[int]):
+    """The number of rows that share their time with another row of their entity.
+
+    Args:
+        past: the rows, and what orders them; no tie.
+        first_row: the first row that counts: ties of those before it have been counted.
+    """
+
+    past: RowOrder
     first_row: int
 
 
@@ -71,6 +85,20 @@ def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list
         found.append(
             column_of_values(values_over(order, listed(one), which, first_row), result_over(one))
         )
+    return found
+
+
+def n_tied(past: RowOrder, first_row: int) -> int:
+    """Return the result of a `TiesTask`, whose fields are the arguments."""
+    times, keys, tie = ordering(past)
+    order = ordered(times, past.dtype, keys, tie, len(times))
+    found = 0
+    for members in order.rows:
+        for _, rows in groupby(members, key=times.__getitem__):
+            n_before, n = 0, 0
+            for row in rows:
+                n_before, n = n_before + (row < first_row), n + 1
+            found += (n if n > 1 else 0) - (n_before if n_before > 1 else 0)
     return found
 
 

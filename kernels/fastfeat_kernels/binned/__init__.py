@@ -20,6 +20,7 @@ In Python:
 
     grid       the cells of some edges
     state      the bins of a column, on any number of threads
+    ordered    edges and bins of many columns of few rows, whose values are sorted
     reference  the same by bisection
 """
 
@@ -52,7 +53,8 @@ TABLE_OUTSIDE: Final = 18  # float64, values outside of all edges
 TABLE_N_OUTSIDE: Final = 19  # how many are there, which the entry counts
 TABLE_ROOM: Final = 20  # for how many there is room
 TABLE_MOMENTS: Final = 21  # address of the table of `moments`, of the same rows
-N_TABLE_WORDS: Final = 22
+TABLE_N_COLUMNS: Final = 22  # of `SPREAD`: so many tables follow one another, this the first
+N_TABLE_WORDS: Final = 23
 
 MOST_EDGES: Final = 1023
 N_PADDING: Final = 1024
@@ -63,3 +65,5 @@ N_ACCUMULATORS: Final = 4
 N_SCRATCH_WORDS: Final = 3 * BLOCK + N_ACCUMULATORS * (MOST_EDGES + 1)
 
 ENTRY: Final = "numbers"
+SPREAD: Final = "spread"
+"""The entry that writes down the finite values of columns as floats, 0.0 without a sign."""

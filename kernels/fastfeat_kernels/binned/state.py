@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ from fastfeat_kernels.binned import (
     TABLE_VALUES,
 )
 from fastfeat_kernels.binned.grid import Grid, grid_of
-from fastfeat_kernels.column import BLOCK, ELEMENTS, Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.column import BLOCK, ELEMENTS, Call, Chunk, Run, split_rows
 from fastfeat_kernels.moments.state import (
     Moments,
     make_table,
@@ -74,91 +74,106 @@ class Bins:
     moments: Moments
 
 
-def count_in_bins(
-    element: str,
-    chunks: Sequence[Chunk],
-    edges: Floats,
-    scales: Floats,
-    run: Run,
-    n_parts: int = 1,
-) -> Bins:
-    """Return the bins of a column.
+class Binnable(NamedTuple):
+    """A column to count.
 
     Args:
         element: type of the values, of `column.ELEMENTS` but "bool".
         chunks: the column.
         edges: finite and ascending, at least one, shape (n_edges,).
         scales: steps by unit in each bin, shape (n_edges + 1,).
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work.
     """
-    grid = grid_of(edges)
-    totals, states, calls = list[Words](), list[Words](), list[list[Call]]()
-    written: list[tuple[Words, Floats]] = []
-    flags: list[tuple[int, int, npt.NDArray[np.uint8]]] = []
-    for part in split_rows(chunks, n_parts, BLOCK):
-        total, scratch = (
-            np.zeros((2, len(edges) + 1), np.int64),
-            np.zeros(N_SCRATCH_WORDS, np.int64),
-        )
-        totals.append(total)
-        states.append(state := new_state())
-        calls.append([])
-        for rows in part:
-            own = np.zeros(-(-rows.n // BLOCK), np.uint8)
-            begin = rows.chunk_start + rows.first
-            flags.append((begin, begin + rows.n, own))
-            table = _table(element, rows, grid, len(edges), scales, (total, scratch, own))
-            room = np.empty(rows.n // ROWS_FOR_ONE + BLOCK)
-            table[TABLE_OUTSIDE], table[TABLE_ROOM] = room.ctypes.data, len(room)
-            written.append((table, room))
-            moments = make_table(element, rows.chunk, state, 2, rows.chunk_start)
-            table[TABLE_MOMENTS] = moments.ctypes.data
-            owners = rows.chunk, grid, scales, total, scratch, own, room, state, moments
-            calls[-1].append(Call(table, rows.first, rows.n, owners))
-    run(ENTRY, calls)
-    outside = [room[: table[TABLE_N_OUTSIDE]] for table, room in written]
-    unwritten = [
-        (begin + BLOCK * block, min(begin + BLOCK * (block + 1), end))
-        for begin, end, own in flags
-        for block in np.flatnonzero(own).tolist()
-    ]
-    counts, offsets = sum(totals, np.zeros((2, len(edges) + 1), np.int64))
-    found = no_moments(element)
-    for state in states:
-        found = merge(found, read_state(element, state, 2))
-    return Bins(counts, offsets, np.concatenate([np.empty(0), *outside]), unwritten, found)
+
+    element: str
+    chunks: Sequence[Chunk]
+    edges: Floats
+    scales: Floats
 
 
-def _table(
-    element: str,
-    rows: Rows[Chunk],
-    grid: Grid,
-    n_edges: int,
-    scales: Floats,
-    filled: tuple[Words, Words, npt.NDArray[np.uint8]],
-) -> Words:
-    """Return the table of an entry.
+def count_in_bins(columns: Sequence[Binnable], run: Run, n_parts: int = 1) -> list[Bins]:
+    """Return the bins of columns.
 
     Args:
-        element: type of the values.
-        rows: of one chunk.
-        grid: the cells.
-        n_edges: how many edges there are.
-        scales: of the bins.
-        filled: counts and sums of places, scratch, flags of blocks.
+        columns: any number.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of rows to divide each.
     """
-    total, scratch, flags = filled
+    parts = [_parts_of(one, n_parts) for one in columns]
+    run(ENTRY, [part.calls for of_column in parts for part in of_column])
+    return [_read(one, of_column) for one, of_column in zip(columns, parts, strict=True)]
+
+
+class _Part(NamedTuple):
+    """A run of rows of a column: what kernels fill, and the calls for each of its chunks."""
+
+    totals: Words
+    state: Words
+    calls: list[Call]
+    begins: list[int]
+    flags: list[npt.NDArray[np.uint8]]
+    rooms: list[Floats]
+
+
+def _parts_of(column: Binnable, n_parts: int) -> list[_Part]:
+    grid, n_bins = grid_of(column.edges), len(column.edges) + 1
+    known = _table_of(column, grid)
+    found = list[_Part]()
+    for run in split_rows(column.chunks, n_parts, BLOCK):
+        scratch, state = np.zeros(N_SCRATCH_WORDS, np.int64), new_state()
+        part = _Part(np.zeros((2, n_bins), np.int64), state, [], [], [], [])
+        found.append(part)
+        for rows in run:
+            flags = np.zeros(-(-rows.n // BLOCK), np.uint8)
+            room = np.empty(rows.n // ROWS_FOR_ONE + BLOCK)
+            moments = make_table(column.element, rows.chunk, state, 2, rows.chunk_start)
+            table = known.copy()
+            table[_OF_ROWS] = (
+                *(rows.chunk.values, rows.chunk.validity, rows.chunk.bit_offset),
+                *(part.totals.ctypes.data, part.totals[1:].ctypes.data),
+                *(flags.ctypes.data, scratch.ctypes.data),
+                *(room.ctypes.data, len(room), moments.ctypes.data),
+            )
+            owners = column, rows.chunk, grid, scratch, part.totals, state, flags, room, moments
+            part.calls.append(Call(table, rows.first, rows.n, owners))
+            part.begins.append(rows.chunk_start + rows.first)
+            part.flags.append(flags)
+            part.rooms.append(room)
+    return found
+
+
+_OF_ROWS: Final = [
+    *(TABLE_VALUES, TABLE_VALIDITY, TABLE_BIT_OFFSET, TABLE_COUNTS, TABLE_OFFSETS, TABLE_FLAGS),
+    *(TABLE_SCRATCH, TABLE_OUTSIDE, TABLE_ROOM, TABLE_MOMENTS),
+]
+
+
+def _table_of(column: Binnable, grid: Grid) -> Words:
+    """Return the table of an entry without what differs between rows of a column."""
     table = np.zeros(N_TABLE_WORDS, np.int64)
-    table[TABLE_VALUES] = rows.chunk.values
-    table[TABLE_VALIDITY] = rows.chunk.validity
-    table[TABLE_BIT_OFFSET] = rows.chunk.bit_offset
-    table[TABLE_ELEMENT] = ELEMENTS.index(element)
-    table[TABLE_EDGES], table[TABLE_N_EDGES] = grid.padded.ctypes.data, n_edges
-    table[TABLE_SCALES], table[TABLE_CELLS] = scales.ctypes.data, grid.cells.ctypes.data
+    table[TABLE_ELEMENT] = ELEMENTS.index(column.element)
+    table[TABLE_EDGES], table[TABLE_N_EDGES] = grid.padded.ctypes.data, len(column.edges)
+    table[TABLE_SCALES], table[TABLE_CELLS] = column.scales.ctypes.data, grid.cells.ctypes.data
     table[TABLE_LEAST], table[TABLE_MOST] = grid.least, grid.most
     table[TABLE_IS_OF_BITS], table[TABLE_STEP] = grid.is_of_bits, grid.step
     table[TABLE_BASE], table[TABLE_FACTOR] = grid.base, grid.factor
-    table[TABLE_COUNTS], table[TABLE_OFFSETS] = total[0].ctypes.data, total[1].ctypes.data
-    table[TABLE_FLAGS], table[TABLE_SCRATCH] = flags.ctypes.data, scratch.ctypes.data
     return table
+
+
+def _read(column: Binnable, parts: Sequence[_Part]) -> Bins:
+    """Return the bins of a column of what kernels have filled."""
+    outside, unwritten = [np.empty(0)], list[tuple[int, int]]()
+    moments = no_moments(column.element)
+    counts, offsets = np.zeros((2, len(column.edges) + 1), np.int64)
+    for part in parts:
+        counts, offsets = counts + part.totals[0], offsets + part.totals[1]
+        moments = merge(moments, read_state(column.element, part.state, 2))
+        for call, begin, flags, room in zip(
+            part.calls, part.begins, part.flags, part.rooms, strict=True
+        ):
+            outside.append(room[: call.table[TABLE_N_OUTSIDE]])
+            end = begin + call.n
+            unwritten += [
+                (begin + BLOCK * block, min(begin + BLOCK * (block + 1), end))
+                for block in np.flatnonzero(flags).tolist()
+            ]
+    return Bins(counts, offsets, np.concatenate(outside), unwritten, moments)

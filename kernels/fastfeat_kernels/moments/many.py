@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +106,40 @@ def summarize_columns(
         calls.append([Call(part, 0, columns.n_rows, (columns.owner, states, scratch))])
     run(entry_of(element), calls)
     return ManyMoments(element, level, states)
+
+
+class Totals(NamedTuple):
+    """Numbers of rows and exact sums of a column; as of `Moments`."""
+
+    n_missing: int
+    n_low: int
+    n_high: int
+    sum: int
+    sum_of_squares: int
+    scale: int
+
+
+def totals_of(many: ManyMoments) -> list[Totals]:
+    """Return the numbers of rows and the exact sums of each column."""
+    sums = _integers(many.words[:, SUM : SUM + N_SUM_LIMBS])
+    squares = _integers(many.words[:, SQUARES : SQUARES + N_SQUARE_LIMBS])
+    counts = many.words[:, COUNT].tolist()
+    if many.element == "uint64":  # of which the kernel saw x - 2**63
+        each = zip(squares, sums, counts, strict=True)
+        squares = [a + (b << 64) + (n << 126) for a, b, n in each]
+        sums = [b + (n << 63) for b, n in zip(sums, counts, strict=True)]
+    low = many.words[:, N_NEGATIVE_INFINITE].tolist()
+    high = many.words[:, N_POSITIVE_INFINITE].tolist()
+    scale = scale_of(many.element)
+    rows = zip(null_counts_of(many), low, high, sums, squares, strict=True)
+    return [Totals(*row, scale) for row in rows]
+
+
+def _integers(limbs: Words) -> list[int]:
+    """Return the integers that rows of limbs of 32 bits make: carried, the last with the sign."""
+    content, n_bytes = limbs.astype("<u4").tobytes(), 4 * limbs.shape[1]
+    starts = range(0, len(content), n_bytes)
+    return [int.from_bytes(content[k : k + n_bytes], "little", signed=True) for k in starts]
 
 
 def counts_of(many: ManyMoments) -> list[int]:

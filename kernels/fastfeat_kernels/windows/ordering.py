@@ -200,6 +200,28 @@ def plain_words(chunks: Sequence[Chunk]) -> Words | None:
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [np.empty(0, np.int64)])
 
 
+def n_tied(rows: Ordered, run: Run, first_row: int = 0) -> int:
+    """Return the number of rows that share their entity and time with another one.
+
+    Args:
+        rows: the rows in the order of windows, without ties.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        first_row: the first row of the input that counts: ties of those before have been counted.
+    """
+    n = rows.n_placed
+    if n < 2:
+        return 0
+    is_again = np.zeros(n + 1, np.bool_)  # of each place, whether it is as the one before it
+    np.equal(rows.times[1:n], rows.times[: n - 1], out=is_again[1:n])
+    is_again[rows.starts] = False
+    is_third = is_again[1:] & is_again[:-1]  # or a later one
+    if first_row:
+        is_counted = permutation(rows, run) >= first_row
+        is_again[:n] &= is_counted
+        is_third[: n - 1] &= is_counted[1:]
+    return 2 * int(np.count_nonzero(is_again)) - int(np.count_nonzero(is_third))
+
+
 def permutation(rows: Ordered, run: Run) -> Words:
     """Return the number of the row in each place, shape (n,)."""
     numbers = np.arange(len(rows.codes), dtype=np.int64)

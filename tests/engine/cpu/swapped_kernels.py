@@ -19,12 +19,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from fastfeat_kernels import objects
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu import cache
 from fastfeat.engine.kernel_cache import cache_folder
 
+objects.FOLDER = Path("none")  # kernels of the package are in no folder
 X, Y, K = col("x"), col("y"), col("k")
 WINDOW = ff.window(time="t", by="k", last=20)
 PLANS: dict[str, dict[str, Any]] = {

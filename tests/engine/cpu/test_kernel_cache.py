@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastfeat_kernels import objects
 from sampling import first_always
 from swapped_kernels import PLANS
 
@@ -30,8 +31,9 @@ SESSION = os.environ.get("FASTFEAT_CACHE_DIR")  # what other tests have compiled
 
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path, monkeypatch) -> Path:
-    """Begin with an empty folder, and as if this process had loaded nothing."""
+    """Begin with an empty folder, no shipped kernel, and as if this process had loaded nothing."""
     folder = tmp_path / "kernels"
+    monkeypatch.setattr(objects, "FOLDER", tmp_path / "none")
     monkeypatch.setenv("FASTFEAT_CACHE_DIR", str(folder))
     forget(monkeypatch)
     return folder
@@ -255,7 +257,7 @@ def test_the_key_tells_machines_compilers_settings_and_texts_apart(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
     assert cache._machine.__wrapped__() != machine
-    monkeypatch.setattr(cache, "_sources", lambda text: "other sources")
+    monkeypatch.setattr(cache, "digest_of_sources", lambda text: "other sources")
     keys.add(cache.kernel_key("text"))
     assert len(keys) == 6
 

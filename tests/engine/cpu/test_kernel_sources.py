@@ -68,7 +68,7 @@ def forget() -> None:
 @pytest.fixture
 def copied(tmp_path: Path) -> Iterator[Mapping[str, str]]:
     """Return the folders of a copy of both packages, which a test may edit."""
-    ignored = shutil.ignore_patterns("__pycache__")
+    ignored = shutil.ignore_patterns("__pycache__", "objects")
     for package, folder in installed().items():
         shutil.copytree(folder, tmp_path / package, ignore=ignored)
     yield {package: str(tmp_path / package) for package in installed()}

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fastfeat_kernels import compile as kernel_compile
-from fastfeat_kernels.load import undefined_symbols
+from fastfeat_kernels.elf import undefined_symbols
 
 import fastfeat as ff
 from fastfeat import col

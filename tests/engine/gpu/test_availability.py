@@ -40,7 +40,10 @@ def test_nothing_is_missing_where_everything_is_there() -> None:
     ("lacking", "message"),
     [
         ({"platform": "darwin"}, r"runs on Linux .* this is darwin"),
-        ({"cupy": ""}, r"package cupy, .* not installed. Install fastfeat\[gpu\]"),
+        (
+            {"cupy": ""},
+            r"package cupy, .* not installed. Install it with pip install 'fastfeat\[gpu\]'",
+        ),
         ({"cupy_error": "libcudart.so.13"}, r"import fails: libcudart.so.13. Install"),
         ({"cupy": "13.6.0"}, r"CuPy 14 or later, and 13.6.0 is installed"),
         ({"driver": None}, r"NVIDIA's driver, and libcuda.so.1 .* --gpus all"),

@@ -104,7 +104,7 @@ def test_the_library_is_the_newest_that_the_driver_takes(
 
 
 def test_a_library_that_is_missing_or_too_new_says_what_to_install(tmp_path: Path) -> None:
-    with pytest.raises(BackendUnavailable, match=r"Install fastfeat\[gpu\]"):
+    with pytest.raises(BackendUnavailable, match=r"with pip install 'fastfeat\[gpu\]'"):
         nvrtc.library_path([tmp_path], None)
     (tmp_path / OF_13).parent.mkdir(parents=True)
     (tmp_path / OF_13).touch()

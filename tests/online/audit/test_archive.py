@@ -21,6 +21,7 @@ from fastfeat import col
 from fastfeat.errors import InvalidPlan
 from fastfeat.online.file import archive as archive_module
 from fastfeat.online.file import journal as journal_module
+from fastfeat.online.file import replaced_changes
 
 HOUR = ff.window("1h", by="card", time="t")
 SHOP = ff.window("20m", by="shop", time="t")
@@ -98,7 +99,7 @@ def test_segments_older_than_what_is_kept_are_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, now = tmp_path / "s.state", time.time_ns()
-    monkeypatch.setattr(journal_module.time, "time_ns", lambda: now)
+    monkeypatch.setattr(replaced_changes.time, "time_ns", lambda: now)
     with FITTED.online(path=path, keep_audit="2d") as live:
         live.process(rows(0, 5))
         head = live.head
@@ -247,7 +248,7 @@ def test_a_process_killed_in_between_leaves_the_old_or_the_new(
         live.process(rows(5, 6))
     child = os.fork()
     if not child:
-        archive_module.at = journal_module.at = lambda reached: (
+        archive_module.at = journal_module.at = replaced_changes.at = lambda reached: (
             os.kill(os.getpid(), signal.SIGKILL) if reached == point else None
         )
         live = FITTED.online(path=path)

@@ -16,7 +16,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.online import replay
 from fastfeat.errors import InvalidPlan, StateError
-from fastfeat.online.audit.replay import Replay
+from fastfeat.online.audit.replay_report import Replay
 from fastfeat.online.file.entries import table_bytes, table_of
 from fastfeat.online.live import Live
 from fastfeat.online.state import state as state_module
@@ -269,3 +269,15 @@ def test_sweeps_are_changes_that_are_done_again_where_they_were_made(
     report = replay(tmp_path / "state.db", fitted)
     assert report.ok, report
     assert report.n_changes > 12
+
+
+def test_a_plan_where_the_state_belongs_is_told(tmp_path: Path) -> None:
+    plan = fitted(NESTED)
+    path, saved = tmp_path / "s.state", tmp_path / "p.fastfeat"
+    plan.save(saved)
+    plan.online(path=path).close()
+    for first, shown in ((str(saved), repr(str(saved))), (plan, "fitted")):
+        with pytest.raises(InvalidPlan, match="is the file of a state, which comes first") as told:
+            replay(first, str(path))  # pyright: ignore[reportArgumentType]  # wrong on purpose
+        assert str(told.value).endswith(f"Write ff.replay({str(path)!r}, {shown})")
+    assert replay(path, saved).ok

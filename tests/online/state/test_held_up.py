@@ -82,3 +82,35 @@ def test_dropped_rows_are_counted_too() -> None:
     assert len(live.held_up(is_due=True)) == 1
     live.process(rows(20, [20] * 88, ["a"] * 88))
     assert [one.n_late for one in live.held_up(is_due=True)] == [100]
+
+
+def test_entities_beyond_those_that_are_described_are_counted() -> None:
+    cards = [f"c{k:02}" for k in range(23)]
+    live = FITTED.online(late="drop", keep=2000)
+    live.process(rows(0, [900] * 23, cards))
+    live.process(rows(23, [1] * 230, cards * 10))
+    live.process(rows(300, [1], ["c22"]))
+    for is_due in (True, False):
+        held = live.held_up(is_due=is_due)
+        assert len(held) == 20
+        assert [one.n_more for one in held] == [0] * 19 + [3]
+        assert str(held[-1]).endswith("takes it out; 3 more entities are held up")
+    assert held[0].n_late == 11
+    assert live.held_up(is_due=True) == []
+    live.update(rows(400, [901] * 3, ["c01", "c02", "c03"]))  # their times have reached the row
+    assert [one.n_more for one in live.held_up()] == [0] * 20
+
+
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.HistoryMissing")
+def test_places_of_rows_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    live = FITTED.online(path=tmp_path / "s.state")
+    send(live, 0, [1], ["a"])
+    for n in range(5):
+        first = 1 + 20 * n
+        send(live, first, [900 + n], ["a"])
+        send(live, first + 1, [2] * 12, ["a"] * 12)
+        (held,) = live.held_up()
+        assert held.place == f"events:0:{first}"
+        live.remove(f"e{first}")
+    assert len(live._state._places) == 1  # pyright: ignore[reportPrivateUsage]
+    live.close()

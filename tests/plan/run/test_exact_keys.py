@@ -371,6 +371,24 @@ def test_keys_of_floats_beyond_2_53_are_told_once(name: str):
     plan.fit(whole, tables={"d": whole})  # warnings are errors here
 
 
+OF_TABLES: dict[str, ff.Expr] = {
+    "lookup": ff.lookup("d", by={"v": "k"}).col("y"),
+    "as-of": ff.asof("d", by={"v": "k"}, time="t").col("y"),
+    "window": ff.count(over=ff.window("2s", by={"v": "k"}, time="t", table="d")),
+}
+
+
+@pytest.mark.parametrize("memory", [None, "8GiB"])
+@pytest.mark.parametrize("name", OF_TABLES)
+def test_keys_of_tables_beyond_2_53_are_told(name: str, memory: str | None):
+    data = _of_floats(1.0).set_column(3, "t", pa.array([1, 2, 3], pa.timestamp("s")))
+    plan = ff.Plan({"x": OF_TABLES[name]})
+    rounded, whole = (data.set_column(0, "k", pa.array([k, 1.0, None])) for k in (2.0**53, 7.0))
+    with pytest.warns(KeysRounded, match=r"the table 'd': col\('k'\): .* number 9007199254740992"):
+        plan.fit(data, tables={"d": rounded}, memory=memory)
+    plan.fit(data, tables={"d": whole}, memory=memory)
+
+
 @pytest.mark.parametrize("name", ["x", "window"])
 def test_ids_of_floats_beyond_2_53_are_told(name: str):
     features = {"x": col("v") + 1, "window": OF_KEYS["window"].fill_null(0)}

@@ -159,6 +159,7 @@ def test_repeated_rows_are_counted_by_all_columns_that_both_have(
 
 @pytest.mark.parametrize("closed", ["right", "both"])
 @pytest.mark.parametrize("backend", ["cpu", "emulated"])
+@pytest.mark.parametrize("call", ["fit", "fit_transform"])
 @given(
     n=st.integers(0, 30),
     seed=st.integers(0, 10**6),
@@ -166,7 +167,7 @@ def test_repeated_rows_are_counted_by_all_columns_that_both_have(
     spread=st.sampled_from([1, 5, 40]),
 )
 def test_rows_that_share_their_time_are_counted(
-    closed: Any, backend: str, n: int, seed: int, is_sorted: bool, spread: int
+    closed: Any, backend: str, call: str, n: int, seed: int, is_sorted: bool, spread: int
 ) -> None:
     rng = random.Random(seed)
     rows = events(rng, n)
@@ -180,7 +181,7 @@ def test_rows_that_share_their_time_are_counted(
     moments = Counter(
         (row["t"], row["k"], row["y"]) for row in rows if None not in (row["t"], row["k"], row["y"])
     )
-    messages = told(lambda: plan.fit(table, backend=backend))
+    messages = told(lambda: getattr(plan, call)(table, backend=backend))
     assert n_told(messages, " row") == sum(n for n in moments.values() if n > 1)
 
 

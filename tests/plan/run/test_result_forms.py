@@ -413,7 +413,10 @@ def test_what_a_form_does_not_have_is_refused(monkeypatch):
         with pytest.raises(InvalidPlan, match=f"out= is for to='numpy' and .* got to='{to}'"):
             FLOATS.transform(ROWS, to=to, out=np.empty((N_ROWS, 2), np.float32))
     monkeypatch.setitem(sys.modules, "polars", None)
-    with pytest.raises(LibraryUnavailable, match=r"not installed. Install fastfeat\[polars\], or"):
+    with pytest.raises(
+        LibraryUnavailable,
+        match=r"not installed. Install it with pip install 'fastfeat\[polars\]', or",
+    ):
         FLOATS.transform(ROWS, to="polars")
     with pytest.raises(ImportError):
         ff.Plan({"x": col("x")}).fit_transform(ROWS, to="polars")

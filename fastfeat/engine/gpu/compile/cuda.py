@@ -83,7 +83,10 @@ def target_for(architecture: int, known: Sequence[int], version: str) -> int:
     if fitting:
         return max(fitting)
     if architecture < min(known):
-        what, do = "does not compile for it any more", "fastfeat[gpu-cuda12], which is older"
+        what, do = (
+            "does not compile for it any more",
+            "an older one: pip install 'fastfeat[gpu-cuda12]'",
+        )
     else:
         what, do = "does not know it yet", "a newer nvidia-cuda-nvrtc, with a driver as new"
     raise BackendUnavailable(

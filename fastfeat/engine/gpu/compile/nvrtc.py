@@ -24,9 +24,9 @@ _PLACES = {
 }
 """Folders of the library in the wheel for each version of CUDA, newest first."""
 _MISSING = (
-    "the GPU backend needs NVRTC, NVIDIA's compiler of kernels, and there is none here. Install "
-    "fastfeat[gpu] for a driver of CUDA 13, or fastfeat[gpu-cuda12]; to compile without a card, "
-    "nvidia-cuda-nvrtc alone is enough"
+    "the GPU backend needs NVRTC, NVIDIA's compiler of kernels, and there is none here. Install it "
+    "with pip install 'fastfeat[gpu]' for a driver of CUDA 13, or 'fastfeat[gpu-cuda12]'; to "
+    "compile without a card, nvidia-cuda-nvrtc alone is enough"
 )
 
 
@@ -191,7 +191,7 @@ def library_path(folders: Sequence[Path], driver: tuple[int, int] | None) -> Pat
         assert driver is not None
         raise BackendUnavailable(
             f"NVRTC here is of CUDA {min(paths)}, the driver of CUDA {driver[0]}.{driver[1]} does "
-            "not take its machine code. Update the driver, or install fastfeat[gpu-cuda12]"
+            "not take its machine code. Update the driver, or pip install 'fastfeat[gpu-cuda12]'"
         )
     return fitting[0]
 

@@ -8,8 +8,8 @@ from fastfeat.engine.gpu.compile.cuda import LEAST_ARCHITECTURE
 
 LEAST_CUPY = 14
 _ELSE = ", or use backend='cpu', which gives the same bits"
-_EXTRA = "fastfeat[gpu], or fastfeat[gpu-cuda12] for a driver of CUDA 12"
-_INSTALL = f"Install {_EXTRA}"
+_EXTRA = "pip install 'fastfeat[gpu]', or 'fastfeat[gpu-cuda12]' for a driver of CUDA 12"
+_INSTALL = f"Install it with {_EXTRA}"
 _INSTALL_DRIVER = (
     "Install the driver; in a container, start it with the cards (docker run --gpus all)"
 )
@@ -56,7 +56,7 @@ def _missing_software(found: Surroundings) -> str | None:
     if not found.cupy and found.driver is None:
         return (
             "needs a card with NVIDIA's driver, of which libcuda.so.1 is not to be found, and the "
-            f"package cupy, which is not installed. {_INSTALL_DRIVER}; then install {_EXTRA}"
+            f"package cupy, which is not installed. {_INSTALL_DRIVER}; then {_EXTRA}"
         )
     if not found.cupy:
         return f"needs the package cupy, which is not installed. {_INSTALL}"
@@ -68,7 +68,7 @@ def _missing_software(found: Surroundings) -> str | None:
         return f"needs NVIDIA's driver, and libcuda.so.1 is not to be found. {_INSTALL_DRIVER}"
     cupy_cuda = found.cupy_cuda or (0, 0)
     if found.driver[0] < cupy_cuda[0]:
-        other = ", or install fastfeat[gpu-cuda12] in place of fastfeat[gpu]"
+        other = ", or pip install 'fastfeat[gpu-cuda12]' in place of 'fastfeat[gpu]'"
         return (
             f"needs a driver of CUDA {cupy_cuda[0]}, as CuPy here is built for, and this one is of "
             f"CUDA {found.driver[0]}.{found.driver[1]}. Update the driver"

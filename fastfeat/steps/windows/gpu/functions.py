@@ -57,7 +57,14 @@ from fastfeat.steps.windows.gpu.columns import (
     since,
 )
 from fastfeat.steps.windows.gpu.kernels import column_words, whole_column
-from fastfeat.steps.windows.gpu.order import ORDER_BYTES, SORT_BYTES, Order, order_of
+from fastfeat.steps.windows.gpu.order import (
+    ORDER_BYTES,
+    SORT_BYTES,
+    Order,
+    is_kept,
+    order_of,
+)
+from fastfeat.steps.windows.gpu.order import n_tied as n_tied_in_order
 from fastfeat.steps.windows.gpu.sums import (
     SQUARE_BYTES,
     SUM_BYTES,
@@ -208,7 +215,9 @@ def _check_room(
     row_bytes += SUM_BYTES if COLUMN_SUMS in read else 0
     row_bytes += SQUARE_BYTES if COLUMN_SQUARES in read else 0
     row_bytes += 2 * EXTREME_BYTES if read & {COLUMN_MIN_KEYS, COLUMN_MAX_KEYS} else 0
-    needed = n * max(row_bytes, SORT_BYTES) + (n - first_row) * RESULT_BYTES
+    is_there = is_kept(runtime, past)
+    row_bytes = row_bytes - ORDER_BYTES if is_there else max(row_bytes, SORT_BYTES)
+    needed = n * row_bytes + (n - first_row) * RESULT_BYTES
     if needed > room_of_pieces(runtime):
         runtime.give_back()
     if needed > room_of_pieces(runtime):
@@ -303,6 +312,23 @@ def over(
             raise OverFailed(others[int(which)], row, text, kind) from None
         found |= zip(others, arrays, strict=True)
     return [found[k] for k in range(len(asked))]
+
+
+def n_tied(runtime: Runtime, past: RowOrder, first_row: int) -> int:
+    """Return the result of a `TiesTask`.
+
+    Raises:
+        OutOfDeviceMemory: the rows do not fit the device.
+    """
+    if not len(past.times):
+        return 0
+
+    def count() -> int:
+        with settling(runtime):
+            _check_room(runtime, past, [], len(past.times))
+            return n_tied_in_order(runtime, past, first_row)
+
+    return runtime.computations.run(count)
 
 
 def over_table(

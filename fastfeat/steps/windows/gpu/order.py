@@ -25,6 +25,8 @@ from fastfeat.steps.windows.gpu.kernels import (
 )
 from fastfeat.steps.windows.rows import HistoryOverlaps, RowOrder
 
+_ORDER = "order on a device"
+
 ORDER_BYTES = 4 + 8 + 4
 """Of a row, as long as there are windows: its number, time and entity in order."""
 SORT_BYTES = 2 * (4 + 8) + 8 + 8 + 4 + 1
@@ -90,6 +92,36 @@ def order_of(runtime: Runtime, past: RowOrder, first_row: int) -> Order:
         HistoryOverlaps: a row before that is later than one of its entity from there on.
         OutOfDeviceMemory: they do not fit.
     """
+    order, n = _whole_order(runtime, past), len(past.times)
+    order = order._replace(first_row=first_row, n_asking=n - first_row)
+    if first_row and not past.is_mixed:
+        _check_history(runtime, order)
+    return order
+
+
+def n_tied(runtime: Runtime, past: RowOrder, first_row: int) -> int:
+    """Return the result of a `TiesTask`: one number leaves the device.
+
+    Raises:
+        OutOfDeviceMemory: the rows do not fit.
+    """
+    order = _whole_order(runtime, past)
+    state = zeros_on_device(runtime, 8)
+    words = {**order.words, "STATE": state.address, "FIRST_ROW": first_row}
+    launch(runtime, "order", "order_tied", words, order.n_placed)
+    return int(downloaded(runtime, state, np.int64, 1)[0])
+
+
+def is_kept(runtime: Runtime, past: RowOrder) -> bool:
+    """Return whether the device has the rows in order from an earlier task."""
+    known = None if past.cache is None else past.cache.get(_ORDER)
+    return known is not None and known[0] is runtime
+
+
+def _whole_order(runtime: Runtime, past: RowOrder) -> Order:
+    """Return all rows in the order of windows; kept in the cache of the rows."""
+    if past.cache is not None and is_kept(runtime, past):
+        return past.cache[_ORDER][1]
     entities = Entities(None, 0, 1)
     if past.keys:
         codes, n_entities = numbers_of_keys(runtime, past.keys, past.key_dtypes)
@@ -97,9 +129,8 @@ def order_of(runtime: Runtime, past: RowOrder, first_row: int) -> Order:
     tie = None if past.tie is None else _tie(runtime, past)
     n, times = len(past.times), placed_times(runtime, past.times, past.dtype)
     order = ordered(runtime, n, times, entities, tie)
-    order = order._replace(first_row=first_row, n_asking=n - first_row)
-    if first_row and not past.is_mixed:
-        _check_history(runtime, order)
+    if past.cache is not None:
+        past.cache[_ORDER] = runtime, order
     return order
 
 

@@ -10,8 +10,11 @@ from numba import njit, types
 
 from fastfeat_kernels.binned import (
     ENTRY,
+    MOST_EDGES,
     N_ACCUMULATORS,
+    N_TABLE_WORDS,
     OFFSET_BITS,
+    SPREAD,
     TABLE_BASE,
     TABLE_BIT_OFFSET,
     TABLE_CELLS,
@@ -24,6 +27,7 @@ from fastfeat_kernels.binned import (
     TABLE_LEAST,
     TABLE_MOMENTS,
     TABLE_MOST,
+    TABLE_N_COLUMNS,
     TABLE_N_EDGES,
     TABLE_N_OUTSIDE,
     TABLE_OFFSETS,
@@ -35,9 +39,11 @@ from fastfeat_kernels.binned import (
     TABLE_VALIDITY,
     TABLE_VALUES,
 )
+from fastfeat_kernels.binned.cpu.ordered import ORDERED_ENTRIES
 from fastfeat_kernels.blocks import (
     FLOAT32,
     HIGHEST,
+    INFINITE,
     INT8,
     LOWEST,
     NAN_BITS,
@@ -48,6 +54,7 @@ from fastfeat_kernels.blocks import (
 from fastfeat_kernels.column import BLOCK, ELEMENTS
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
+    SEPARATE_OPTIONS,
     bits_of,
     enter_ieee,
     float_of,
@@ -74,6 +81,7 @@ COUNT_BIT = OFFSET_BITS + 20
 BLOCKS_AT_ONCE = 1 << 9
 PLACES = (1 << COUNT_BIT) - 1
 COUNT = 1 << COUNT_BIT
+N_TOTALS = MOST_EDGES + 1
 
 
 @njit(**INNER_OPTIONS)
@@ -118,6 +126,12 @@ def next_bin(x, j, edges, step):
 
 
 @njit(**INNER_OPTIONS)
+def next_of_two(x, j, edges, step):
+    """Return the bin of a value, of that where its cell begins and the next two."""
+    return j + i64(edges[j + 1] <= x) + i64(edges[j + 2] <= x)
+
+
+@njit(**INNER_OPTIONS)
 def next_of_three(x, j, edges, step):
     """Return the bin of a value, of that where its cell begins and the next three."""
     after = i64(edges[j + 1] <= x) + i64(edges[j + 2] <= x)
@@ -147,7 +161,7 @@ def cells_of(words):
 
 @njit(**INNER_OPTIONS)
 def totals_of(words):
-    """Return the address of the sums of each bin, one for each turn."""
+    """Return the address of the sums of each bin: all those of a turn, then of the next."""
     return words[TABLE_SCRATCH] + 24 * BLOCK
 
 
@@ -172,7 +186,7 @@ def _loop_of_cells(cell_of):
         cell_of: cells of one kind.
     """
 
-    @njit(**INNER_OPTIONS)
+    @njit(**SEPARATE_OPTIONS)
     def find_cells(words, address, n):
         """Write values, brought into the span of the cells, and cells; return how many were not.
 
@@ -204,33 +218,41 @@ def _loop_of_bins(bin_of):
     def added(x, cell, begins, edges, scales, step):
         """Return the bin of a value, and what is added there: one to its count, and its place."""
         j = bin_of(x, i64(begins[cell]), edges, step)
-        return N_ACCUMULATORS * j, COUNT + i64((x - edges[j]) * scales[j])
+        return j, COUNT + i64((x - edges[j]) * scales[j])
 
-    @njit(**INNER_OPTIONS)
+    @njit(**SEPARATE_OPTIONS)  # else too few registers are left for it
     def add_block(words, n, ahead, log_bytes):
         x, cells = pointer_float64(within_of(words)), pointer_int32(cells_of(words))
         begins, edges = pointer_uint16(words[TABLE_CELLS]), pointer_float64(words[TABLE_EDGES])
         scales, step = pointer_float64(words[TABLE_SCALES]), words[TABLE_STEP]
-        totals, whole = pointer_int64(totals_of(words)), n & ~3
+        totals0, totals1, totals2, totals3 = (
+            pointer_int64(totals_of(words)),
+            pointer_int64(totals_of(words) + 8 * N_TOTALS),
+            pointer_int64(totals_of(words) + 16 * N_TOTALS),
+            pointer_int64(totals_of(words) + 24 * N_TOTALS),
+        )
+        whole = n & ~3
         for i in range(0, whole, 4):
             prefetch(ahead + (i << log_bytes))
             j0, word0 = added(x[i], cells[i], begins, edges, scales, step)
             j1, word1 = added(x[i + 1], cells[i + 1], begins, edges, scales, step)
             j2, word2 = added(x[i + 2], cells[i + 2], begins, edges, scales, step)
             j3, word3 = added(x[i + 3], cells[i + 3], begins, edges, scales, step)
-            totals[j0] += word0
-            totals[j1 + 1] += word1
-            totals[j2 + 2] += word2
-            totals[j3 + 3] += word3
+            totals0[j0] += word0
+            totals1[j1] += word1
+            totals2[j2] += word2
+            totals3[j3] += word3
         for i in range(whole, n):
             j0, word0 = added(x[i], cells[i], begins, edges, scales, step)
-            totals[j0] += word0
+            totals0[j0] += word0
 
     return add_block
 
 
 find_linear, find_by_bits = _loop_of_cells(linear_cell), _loop_of_cells(cell_of_bits)
-add_of_one, add_of_three, add_of_more = map(_loop_of_bins, (next_bin, next_of_three, bin_from))
+add_of_one, add_of_two, add_of_three, add_of_more = map(
+    _loop_of_bins, (next_bin, next_of_two, next_of_three, bin_from)
+)
 
 
 @njit(**INNER_OPTIONS)
@@ -248,6 +270,8 @@ def add_block(words, address, n, ahead, log_bytes):
         add_of_more(words, n, ahead, log_bytes)
     elif words[TABLE_MOST] == 1:
         add_of_one(words, n, ahead, log_bytes)
+    elif words[TABLE_MOST] == 2:  # as of a frequent value, whose two edges are in one cell
+        add_of_two(words, n, ahead, log_bytes)
     else:
         add_of_three(words, n, ahead, log_bytes)
     return n_outside
@@ -259,7 +283,7 @@ def flush(words):
     counts, offsets = pointer_int64(words[TABLE_COUNTS]), pointer_int64(words[TABLE_OFFSETS])
     totals = pointer_int64(totals_of(words))
     for j in range(words[TABLE_N_EDGES] + 1):
-        for k in range(N_ACCUMULATORS * j, N_ACCUMULATORS * (j + 1)):
+        for k in range(j, j + N_ACCUMULATORS * N_TOTALS, N_TOTALS):
             counts[j] += totals[k] >> COUNT_BIT
             offsets[j] += totals[k] & PLACES
             totals[k] = i64(0)
@@ -308,4 +332,37 @@ def _numbers(table, first, n):
     return 0
 
 
-ENTRIES = {ENTRY: _numbers}
+@njit(**INNER_OPTIONS)
+def write_finite(words, address, n):
+    """Write down the finite values of a block."""
+    x, written = pointer_float64(address), pointer_float64(words[TABLE_OUTSIDE])
+    m, n_finite = words[TABLE_N_OUTSIDE], i64(0)
+    for i in range(n):
+        n_finite += i64((bits_of(x[i]) & i64(HIGHEST)) < i64(INFINITE))
+    if n_finite == n:
+        for i in range(n):
+            written[m + i] = x[i] + 0.0
+        words[TABLE_N_OUTSIDE] = m + n
+        return
+    for i in range(n):
+        written[m] = x[i] + 0.0
+        m += i64((bits_of(x[i]) & i64(HIGHEST)) < i64(INFINITE))
+    words[TABLE_N_OUTSIDE] = m
+
+
+def _spread(table, first, n):
+    saved = enter_ieee()
+    tables = opaque(table)
+    for k in range(pointer_int64(tables)[TABLE_N_COLUMNS]):
+        words = pointer_int64(tables + 8 * N_TABLE_WORDS * k)
+        for start in range(0, n, BLOCK):
+            m = smaller(n - start, BLOCK)
+            write_finite(words, read_block(words, first + start, m), m)
+        written = pointer_float64(words[TABLE_OUTSIDE])
+        for i in range(words[TABLE_N_OUTSIDE], words[TABLE_ROOM]):
+            written[i] = float_of(i64(INFINITE))
+    leave_ieee(saved)
+    return 0
+
+
+ENTRIES = {ENTRY: _numbers, SPREAD: _spread, **ORDERED_ENTRIES}

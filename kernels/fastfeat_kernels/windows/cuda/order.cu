@@ -158,6 +158,30 @@ order_places(const i64* t, i64 first, i64 n) {
     }
 }
 
+// Counts the rows that share their entity and time with another one: each row from FIRST_ROW on that
+// has such a one before it, and the first of them with the second.
+extern "C" __global__ void __launch_bounds__(BLOCK, 2)
+order_tied(const i64* t, i64 first, i64 n) {
+    FF_SHARED(u64, found, 1);
+    const i32* rows = FF_GLOBAL(const i32, t[TABLE_ROWS]);
+    const i32* entities = FF_GLOBAL(const i32, t[TABLE_ENTITIES]);
+    const i64* times = FF_GLOBAL(const i64, t[TABLE_TIMES]);
+    if (threadIdx.x == 0) found[0] = 0;
+    __syncthreads();
+    u64 n_tied = 0;
+    const i64 step = (i64)gridDim.x * BLOCK;
+    for (i64 k = (i64)blockIdx.x * BLOCK + threadIdx.x; k < n; k += step) {
+        if (k == 0 || rows[k] < t[TABLE_FIRST_ROW]) continue;
+        if (entities[k] != entities[k - 1] || times[k] != times[k - 1]) continue;
+        const bool is_second =
+            k == 1 || entities[k] != entities[k - 2] || times[k] != times[k - 2];
+        n_tied += is_second ? 2 : 1;
+    }
+    if (n_tied) atomicAdd(found, n_tied);
+    __syncthreads();
+    if (threadIdx.x == 0 && found[0]) atomicAdd(FF_GLOBAL(u64, t[TABLE_STATE]), found[0]);
+}
+
 // Writes the complement of the first place of each entity whose row asks, 0 where there is none.
 extern "C" __global__ void __launch_bounds__(BLOCK, 2)
 order_asking(const i64* t, i64 first, i64 n) {

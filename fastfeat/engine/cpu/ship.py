@@ -1,0 +1,134 @@
+"""Compile the hand-written kernels into the package: `python -m fastfeat.engine.cpu.ship`.
+
+The build of the wheel does that, and `make` in a checkout. Objects of the same sources are kept.
+Where the system is not x86-64 Linux nothing is compiled: there each process compiles the kernels
+that it uses, and keeps them in the cache folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import fastfeat_kernels
+from fastfeat_kernels import objects
+
+from fastfeat.engine.cpu.kernels import sources_of_written, written_object
+from fastfeat.io.sinks.atomic import write_bytes
+
+TARGETS = ("x86-64-v3",)
+"""The targets that all kernels are compiled for."""
+_EVERY_S = 2.0
+"""Seconds between two lines that tell how far it is."""
+
+
+def ship(folder: Path) -> int:
+    """Compile all hand-written kernels for all targets, where that is not done; return how many.
+
+    Args:
+        folder: takes the objects and their manifest.
+
+    Raises:
+        CalledProcessError: a kernel cannot be compiled; its error was printed.
+    """
+    wanted: dict[str, str] = {}
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        wanted = {f"{name}.{entry}": sources_of_written(name, entry) for name, entry in _entries()}
+    else:
+        told = "kernels are compiled when they are first used: this is not x86-64 Linux"
+        print(told, file=sys.stderr)
+    listed: dict[str, Any] = {
+        name: {"sources": sources, "targets": {}} for name, sources in wanted.items()
+    }
+    n_compiled = 0
+    for target in TARGETS:
+        missing = {n: s for n, s in wanted.items() if not _is_there(n, s, target, folder)}
+        known = objects.manifest_of(folder)
+        for name in wanted.keys() - missing.keys():
+            listed[name]["targets"][target] = known[name]["targets"][target]
+        if missing:
+            for name, found in _compiled_by_another(sorted(missing), target, folder).items():
+                listed[name]["targets"][target] = found
+        n_compiled += len(missing)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = json.dumps({"format": objects.FORMAT, "kernels": listed}, indent=1, sort_keys=True)
+    write_bytes(folder / objects.MANIFEST, content.encode() + b"\n")
+    objects.manifest_of.cache_clear()
+    kept = {objects.file_of(name, target, folder) for name in wanted for target in TARGETS}
+    for path in set(folder.glob("*/*.o")) - kept:
+        path.unlink()
+    return n_compiled
+
+
+def _entries() -> list[tuple[str, str]]:
+    """Return folder and entry of each hand-written kernel."""
+    package = Path(fastfeat_kernels.__file__).parent
+    found = [path.parent for path in package.glob("*/cpu.py")]
+    found += [path.parent.parent for path in package.glob("*/cpu/__init__.py")]
+    names = sorted(path.name for path in found)
+    modules = {name: import_module(f"fastfeat_kernels.{name}.cpu") for name in names}
+    return [(name, entry) for name, module in modules.items() for entry in module.ENTRIES]
+
+
+def _is_there(name: str, sources: str, target: str, folder: Path) -> bool:
+    """Return whether a kernel is compiled for a target, from these sources."""
+    listed = objects.manifest_of(folder).get(name, {"sources": "", "targets": {}})
+    if listed["sources"] != sources or target not in listed["targets"]:
+        return False
+    return objects.read(name, target, listed["targets"][target], folder) is not None
+
+
+def _compiled_by_another(names: Sequence[str], target: str, folder: Path) -> dict[str, Any]:
+    """Return what the manifest says of kernels, which a process compiles for a target.
+
+    Numba reads its target once, from the environment.
+    """
+    own = str(Path(__file__).parents[3]), str(Path(fastfeat_kernels.__file__).parents[1])
+    environment = {
+        **os.environ,
+        "NUMBA_CPU_NAME": target,
+        "NUMBA_CPU_FEATURES": "",
+        "PYTHONPATH": os.pathsep.join([*own, os.environ.get("PYTHONPATH", "")]),
+    }
+    command = [sys.executable, "-m", __spec__.name, target, str(folder)]
+    done = subprocess.run(
+        command, env=environment, input="\n".join(names), text=True, stdout=subprocess.PIPE
+    )
+    done.check_returncode()
+    return json.loads(done.stdout)
+
+
+def _compile(names: Sequence[str], target: str, folder: Path) -> dict[str, Any]:
+    """Compile kernels for the target that the environment of this process names."""
+    (folder / target).mkdir(parents=True, exist_ok=True)
+    listed: dict[str, Any] = {}
+    told = time.monotonic()
+    for k, name in enumerate(names, 1):
+        code, symbol = written_object(*name.split("."))
+        write_bytes(objects.file_of(name, target, folder), code)
+        listed[name] = objects.entry_of(code, symbol)
+        if time.monotonic() - told > _EVERY_S or k == len(names):
+            told = time.monotonic()
+            print(f"compiling kernels for {target}: {k} of {len(names)}", file=sys.stderr)
+    return listed
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Compile what is missing in a folder; with a target, the kernels that stdin names for it."""
+    if len(arguments) == 2:
+        names = sys.stdin.read().split()
+        print(json.dumps(_compile(names, arguments[0], Path(arguments[1]))))
+    else:
+        ship(objects.FOLDER)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

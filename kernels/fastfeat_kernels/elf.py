@@ -1,0 +1,258 @@
+"""Object files of x86-64 Linux: their symbols, and how their code comes into this process.
+
+It knows what LLVM writes for our kernels: code and constants, one kind of relocation, two functions
+of the C library. Whatever else an object holds is refused.
+
+Source: System V ABI, chapters 4 (object files) and ELF-64 (layout); its AMD64 supplement, section
+4.4 (relocations).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import struct
+from collections.abc import Iterator
+from functools import cache
+from typing import Final, NamedTuple
+
+_MAGIC: Final = b"\x7fELF\x02\x01"  # 64 bits, little-endian
+_OBJECT: Final = 1  # ET_REL
+_X86_64: Final = 62  # EM_X86_64
+_PROGRAM, _SYMBOLS, _RELOCATIONS = 1, 2, 4  # SHT_PROGBITS, SHT_SYMTAB, SHT_RELA
+_OTHER_RELOCATIONS: Final = 9  # SHT_REL
+_WRITABLE, _IN_MEMORY = 1, 2  # SHF_WRITE, SHF_ALLOC
+_UNDEFINED: Final = 0  # SHN_UNDEF
+_ADDRESS: Final = 1  # R_X86_64_64: the whole address
+_PAGE: Final = mmap.PAGESIZE
+_MOST_ALIGNED: Final = 4096
+_FUNCTIONS: Final = ("memcpy", "memset")
+
+
+class UnknownObject(Exception):
+    """The object holds what this loader does not know, or is none."""
+
+
+class _Section(NamedTuple):
+    """The header of a section, in the order of the file."""
+
+    name: int
+    kind: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    alignment: int
+    entry_size: int
+
+    def is_mapped(self) -> bool:
+        """Return whether it is code or constants: not empty, and not what unwinds a stack."""
+        return bool(self.kind == _PROGRAM and self.flags & _IN_MEMORY and self.size)
+
+
+class _Symbol(NamedTuple):
+    """A symbol: its name, its section, its place in that."""
+
+    name: str
+    section: int
+    value: int
+
+
+def load(code: bytes, symbol: str) -> int:
+    """Return the address of a function, once its object is in memory: for as long as the process.
+
+    Its pages are written first and executable then, never both at once.
+
+    Args:
+        code: the object file.
+        symbol: the name of the function.
+
+    Raises:
+        UnknownObject: the object does not define the function, or has something that is not known
+            here; or the system allows no new code.
+    """
+    try:
+        return _load(code, symbol)
+    except (struct.error, IndexError, ValueError, OverflowError) as error:  # out of the file
+        raise UnknownObject(f"the object is damaged: {error}") from None
+
+
+def undefined_symbols(code: bytes) -> set[str] | None:
+    """Return the undefined symbols of a 64-bit little-endian ELF file; None for another format."""
+    if not code.startswith(_MAGIC):
+        return None
+    sections = _sections_of(code)
+    found = (symbol for table in _tables(sections) for symbol in _symbols(code, sections, table))
+    return {symbol.name for symbol in found if symbol.section == _UNDEFINED} - {""}
+
+
+def _load(code: bytes, symbol: str) -> int:
+    kind, machine = struct.unpack_from("<HH", code, 16)
+    if not code.startswith(_MAGIC) or (kind, machine) != (_OBJECT, _X86_64):
+        raise UnknownObject("it is no object file of x86-64")
+    sections = _sections_of(code)
+    if any(section.is_mapped() and section.size > len(code) for section in sections):
+        raise UnknownObject("it is cut off")
+    places, n_bytes = _laid_out(sections)
+    for section in sections:
+        if section.flags & _WRITABLE and section.size:
+            raise UnknownObject("it has variables")
+    image = bytearray(n_bytes)
+    for number, place in places.items():
+        section = sections[number]
+        content = code[section.offset :][: section.size]
+        if len(content) < section.size:
+            raise UnknownObject("it is cut off")
+        image[place : place + section.size] = content
+    table, *others = _tables(sections)
+    if others:
+        raise UnknownObject("it has several tables of symbols")
+    symbols = list(_symbols(code, sections, table))
+    entry = [s for s in symbols if s.name == symbol and s.section in places]
+    if len(entry) != 1 or entry[0].value >= sections[entry[0].section].size:
+        raise UnknownObject(f"the object code does not define {symbol}")
+    memory = _Memory(n_bytes)
+    try:
+        for section in sections:
+            if section.kind in (_RELOCATIONS, _OTHER_RELOCATIONS) and section.info in places:
+                _relocate(image, code, sections, section, places, symbols, memory.address)
+        memory.make_code(image)
+    except BaseException:
+        memory.release()
+        raise
+    return memory.address + places[entry[0].section] + entry[0].value
+
+
+def _sections_of(code: bytes) -> list[_Section]:
+    (start,), (size, n) = struct.unpack_from("<Q", code, 40), struct.unpack_from("<HH", code, 58)
+    return [_Section(*struct.unpack_from("<IIQQQQIIQQ", code, start + k * size)) for k in range(n)]
+
+
+def _tables(sections: list[_Section]) -> list[_Section]:
+    """Return the tables of symbols."""
+    return [section for section in sections if section.kind == _SYMBOLS]
+
+
+def _symbols(code: bytes, sections: list[_Section], table: _Section) -> Iterator[_Symbol]:
+    names = sections[table.link].offset
+    content = code[table.offset : table.offset + table.size]
+    for name, _, _, section, value, _ in struct.iter_unpack("<IBBHQQ", content):
+        start = names + name
+        yield _Symbol(code[start : code.index(b"\0", start)].decode("ascii"), section, value)
+
+
+def _laid_out(sections: list[_Section]) -> tuple[dict[int, int], int]:
+    """Return the place of each section that is mapped, and the bytes of all of them."""
+    places: dict[int, int] = {}
+    end = 0
+    for number, section in enumerate(sections):
+        if section.is_mapped():
+            aligned = section.alignment or 1
+            if aligned > _MOST_ALIGNED or aligned & (aligned - 1):
+                raise UnknownObject(f"a section is aligned to {aligned} bytes")
+            places[number] = -(-end // aligned) * aligned
+            end = places[number] + section.size
+    if not end:
+        raise UnknownObject("it holds no code")
+    return places, -(-end // _PAGE) * _PAGE
+
+
+def _relocate(
+    image: bytearray,
+    code: bytes,
+    sections: list[_Section],
+    listed: _Section,
+    places: dict[int, int],
+    symbols: list[_Symbol],
+    base: int,
+) -> None:
+    """Write the addresses that one section of relocations asks for.
+
+    Args:
+        image: what will be in memory; takes the addresses.
+        code: the object file.
+        sections: those of the file.
+        listed: the section of relocations.
+        places: of the sections in memory.
+        symbols: those of the file.
+        base: the address at which the image will be.
+    """
+    if listed.kind != _RELOCATIONS:
+        raise UnknownObject("it has relocations without addends")
+    size, first = sections[listed.info].size, places[listed.info]
+    content = code[listed.offset : listed.offset + listed.size]
+    for offset, info, addend in struct.iter_unpack("<QQq", content):
+        if info & 0xFFFFFFFF != _ADDRESS or offset + 8 > size:
+            raise UnknownObject(f"it has a relocation of kind {info & 0xFFFFFFFF}")
+        symbol = symbols[info >> 32]
+        if symbol.section == _UNDEFINED:
+            target = _function(symbol.name)
+        elif symbol.section in places:
+            target = base + places[symbol.section] + symbol.value
+        else:
+            raise UnknownObject(f"it points to {symbol.name!r}, which is not in memory")
+        struct.pack_into("<Q", image, first + offset, (target + addend) & (2**64 - 1))
+
+
+@cache
+def _function(name: str) -> int:
+    """Return the address of a function of the C library."""
+    if name not in _FUNCTIONS:
+        raise UnknownObject(f"it needs {name}")
+    found = ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value
+    if found is None:
+        raise UnknownObject(f"the C library has no {name}")
+    return found
+
+
+class _Memory:
+    """Pages of this process. Code is never given back: threads may run it until the process ends.
+
+    Args:
+        n_bytes: a multiple of the size of a page.
+
+    Raises:
+        UnknownObject: there are none.
+    """
+
+    def __init__(self, n_bytes: int) -> None:
+        library, self._n_bytes = _c_library(), n_bytes
+        found = library.mmap(
+            None,
+            n_bytes,
+            mmap.PROT_READ | mmap.PROT_WRITE,
+            mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+        if found in (None, ctypes.c_void_p(-1).value):
+            raise UnknownObject(f"no memory for code: error {ctypes.get_errno()}")
+        self.address: int = found
+
+    def make_code(self, image: bytearray) -> None:
+        """Fill the pages, and make them readable and executable.
+
+        Raises:
+            UnknownObject: the system allows no new code.
+        """
+        ctypes.memmove(self.address, bytes(image), self._n_bytes)
+        executable = mmap.PROT_READ | mmap.PROT_EXEC
+        if _c_library().mprotect(self.address, self._n_bytes, executable):
+            raise UnknownObject(f"the system allows no new code: error {ctypes.get_errno()}")
+
+    def release(self) -> None:
+        """Give the pages back, before any of their code has run."""
+        _c_library().munmap(self.address, self._n_bytes)
+
+
+@cache
+def _c_library() -> ctypes.CDLL:
+    library = ctypes.CDLL(None, use_errno=True)
+    pages = ctypes.c_void_p, ctypes.c_size_t
+    library.mmap.restype = ctypes.c_void_p
+    library.mmap.argtypes = *pages, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long
+    library.mprotect.argtypes = *pages, ctypes.c_int
+    library.munmap.argtypes = pages
+    return library

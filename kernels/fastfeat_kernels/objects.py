@@ -1,0 +1,110 @@
+"""Hand-written kernels that were compiled before: with the wheel, or once in a checkout.
+
+A manifest names each by its entry, with a digest of the sources that it was compiled from and one
+of the object. What was altered, swapped, or compiled from other sources is not found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from fastfeat_kernels import processor
+
+FOLDER = Path(__file__).parent / "objects"
+MANIFEST: Final = "manifest.json"
+FORMAT: Final = 1
+TARGETS: Final = {"x86-64-v4": processor.V4, "x86-64-v3": processor.V3}
+"""The flags that each target needs, by its name in LLVM; the first one that fits is taken."""
+
+
+class Object(NamedTuple):
+    """A compiled kernel.
+
+    Args:
+        code: the object file.
+        symbol: the name of its function.
+    """
+
+    code: bytes
+    symbol: str
+
+
+def file_of(entry: str, target: str, folder: Path) -> Path:
+    """Return the file of an object.
+
+    Args:
+        entry: folder and entry of the kernel, such as "windows.compute".
+        target: such as "x86-64-v3".
+        folder: of all objects.
+    """
+    return folder / target / f"{entry}.o"
+
+
+def found(entry: str, sources: str) -> Object | None:
+    """Return the object of a kernel for this processor; None where there is none.
+
+    Args:
+        entry: folder and entry of the kernel.
+        sources: a digest of what it is compiled from.
+    """
+    folder = FOLDER
+    listed: Any = manifest_of(folder).get(entry)
+    if listed is None or listed["sources"] != sources:
+        return None
+    for target, needed in TARGETS.items():
+        if target in listed["targets"] and needed <= processor.flags():
+            return read(entry, target, listed["targets"][target], folder)
+    return None
+
+
+def entry_of(code: bytes, symbol: str) -> dict[str, str]:
+    """Return what the manifest says of an object."""
+    return {"symbol": symbol, "digest": hashlib.sha256(code).hexdigest()}
+
+
+@cache
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """Return the entries of a manifest; none where there is no whole one."""
+    try:
+        with open(folder / MANIFEST, "rb") as file:
+            content = json.loads(file.read())
+        return _checked(content)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
+
+
+def _checked(content: Any) -> dict[str, Any]:
+    """Return the entries of a manifest.
+
+    Raises:
+        ValueError: it is of another format; TypeError, KeyError and AttributeError: it is damaged.
+    """
+    if content["format"] != FORMAT:
+        raise ValueError("the format is another one")
+    for entry, listed in content["kernels"].items():
+        told = [one[name] for one in listed["targets"].values() for name in ("symbol", "digest")]
+        if not all(isinstance(part, str) for part in (entry, listed["sources"], *told)):
+            raise TypeError("names and digests are text")
+    return content["kernels"]
+
+
+def read(entry: str, target: str, listed: dict[str, str], folder: Path) -> Object | None:
+    """Return an object that the manifest lists; None where its file is not the one that it names.
+
+    Args:
+        entry: folder and entry of the kernel.
+        target: of the object.
+        listed: what the manifest says of it.
+        folder: of all objects.
+    """
+    try:
+        with open(file_of(entry, target, folder), "rb") as file:
+            code = file.read()
+    except OSError:
+        return None
+    is_whole = hashlib.sha256(code).hexdigest() == listed["digest"]
+    return Object(code, listed["symbol"]) if is_whole else None
