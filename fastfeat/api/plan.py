@@ -1724,7 +1724,9 @@ class FittedPlan:
             ["            (c1.fill_nan(None) > 15.0).alias('late'),"]
         """
         record = self.record
-        if stage in OF_PEERS:
+        # an expression, given by mistake, has no truth value
+        is_text = isinstance(stage, str)  # pyright: ignore[reportUnnecessaryIsInstance]
+        if is_text and stage in OF_PEERS:
             from fastfeat.plan.tell.peers.code import code_of  # seldom needed
 
             return code_of(record, stage)

@@ -30,7 +30,7 @@ _DIFFERS = 1
 
 @dataclass(slots=True)
 class Peer:
-    """What was found about one peer.
+    """The features and times of one peer.
 
     Args:
         name: "pandas" or "polars".
@@ -97,7 +97,7 @@ def bench(
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What all contestants are given.
+    """The plan and the data that all contestants read.
 
     Args:
         folder: where files between processes stand.
@@ -203,7 +203,7 @@ def _written(path: Path, table: Any) -> str:
 
 
 def compared(work: Work, name: str, expected: Any) -> Peer:
-    """Return what a peer computes, beside what fastfeat does."""
+    """Return the features of a peer, compared with those of fastfeat."""
     from fastfeat.plan.tell.peers.agreement import agreements
     from fastfeat.plan.tell.peers.code import code_as_far
 
@@ -234,7 +234,7 @@ def _time(work: Work, peer: Peer) -> None:
 
 
 def _table(peers: Sequence[Peer], work: Work) -> str:
-    """Return what was found as text: a row a stage and library, then what is not in it."""
+    """Return the times as text, a row a stage and library, then the features that have none."""
     lines = [
         f"{counted(work.n_rows, 'row')}, {counted(len(work.fitted.feature_names), 'feature')}, "
         f"{counted(work.request['threads'], 'thread')}, medians of "

@@ -25,7 +25,7 @@ _SHORTEST_S = 0.01
 
 
 class Request(TypedDict):
-    """What the parent asks for.
+    """A request of the parent.
 
     Args:
         peer: "fastfeat", "pandas" or "polars".
@@ -97,7 +97,7 @@ def _write(table: Any, path: str) -> None:
 
 
 def _contestant(request: Request) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Return what computes features of rows, and what makes rows of a table as it takes them."""
+    """Return the function that computes features, and the one that makes its rows of a table."""
     history = None if request["history"] is None else _read(request["history"])
     tables = {name: _read(path) for name, path in request["tables"].items()}
     if request["peer"] == "fastfeat":

@@ -83,7 +83,7 @@ def _as_floats(piece: Piece, scribe: Scribe) -> str:
     if piece.kind == "f":
         return piece.text
     if piece.value is not None:
-        (value,) = piece.value
+        value = piece.value[0]
         return _literal(None if value is None else float(value), DType("float64"))
     return f"{atom(piece.text)}.cast(pl.Float64)"
 
@@ -145,9 +145,10 @@ def _keyed(site: Site, values: Mapping[Any, Any], missing: Any, unseen: Any) -> 
         raise Unwritable("no key could be learnt")
     if len(site.args) > 1:
         return _keyed_by_several(site, values, missing, unseen)
+    piece = next(iter(site.args))
     # a null key has no entry of its own: it is told apart
     key = site.named(0, "s")
-    if site.args[0].kind == "b":
+    if piece.kind == "b":
         pairs = dict(values)
         text = f"pl.when({key}.is_null()).then({_value(missing, kind)})"
         for value, found in pairs.items():
@@ -584,7 +585,7 @@ def with_values(rows, keys, types, table, name, held):
 
 def _module(scribe: Scribe, outputs: Mapping[str, str]) -> str:
     before, beside, after = windows_in_polars.around(scribe)
-    features = [f"            ({text}).alias({name!r})," for name, text in outputs.items()]
+    features = [f"            {atom(text)}.alias({name!r})," for name, text in outputs.items()]
     tables = [f"{name} = {text}\n" for text, name in scribe.tables.items()]
     helpers = [HELPERS[name] for name in HELPERS if name in scribe.helpers]
     lines = [

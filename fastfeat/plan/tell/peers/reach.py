@@ -1,4 +1,4 @@
-"""What a window and a lookup are, as peers are told: the parts of their nodes, by name."""
+"""Windows and lookups as peers write them: the parts of their nodes, by name."""
 
 from __future__ import annotations
 

@@ -399,7 +399,8 @@ def atom(text: str) -> str:
     is_atom = isinstance(body, ast.Call | ast.Name | ast.Attribute | ast.Subscript) or (
         isinstance(body, ast.Constant) and not isinstance(body.value, int)
     )
-    return text if is_atom else f"({text})"
+    is_enclosed = body.col_offset > 0  # parentheses are in no tree
+    return text if is_atom or is_enclosed else f"({text})"
 
 
 def is_short(text: str) -> bool:
