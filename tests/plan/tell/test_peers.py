@@ -375,12 +375,11 @@ def readings() -> pa.Table:
 def test_tables_agree_with_transform(peer: str) -> None:
     known = pa.table({"k": ["a", "c", None], "v": [1.5, None, 3.0], "m": [1, 2, 3]})
     one = ff.lookup("known", by="k")
-    features = {"v": one.col("v"), "m": one.col("m") + 1}
+    latest = ff.asof("readings", time="t", by="k", tolerance="1d", delay="1h")
+    strict = ff.asof("readings", time="t", allow_exact_matches=False)
+    features = {"v": one.col("v"), "m": one.col("m") + 1, "any": strict.col("m")}
+    features |= {"latest": latest.col("v"), "m2": latest.col("m")}
     tables = {"known": known, "readings": readings()}
-    if peer == "pandas":
-        latest = ff.asof("readings", time="t", by="k", tolerance="1d", delay="1h")
-        strict = ff.asof("readings", time="t", allow_exact_matches=False)
-        features |= {"latest": latest.col("v"), "m2": latest.col("m"), "any": strict.col("m")}
     fitted = ff.Plan(features).fit(events(), tables=tables, backend="reference")
     text, refused = code_as_far(fitted.record, peer)
     assert not refused
