@@ -212,8 +212,9 @@ def around(scribe: Scribe) -> tuple[list[str], list[str], list[str]]:
         f"    names = {names!r}",
         "    n_earlier = 0 if history is None else len(history)",
         "    parts = [data] if history is None else [history, data]",
-        '    rows = pl.concat(parts, how="diagonal_relaxed").lazy()',
-        f"    rows = rows.select(names).with_row_index({place!r})",
+        '    rows = pl.concat(parts, how="diagonal_relaxed")',
+        "    late = [pl.lit(None).alias(name) for name in names if name not in rows.columns]",
+        f"    rows = rows.lazy().with_columns(late).select(names).with_row_index({place!r})",
     ]
     after = [
         f"    found = found.filter(pl.col({place!r}) >= n_earlier).sort({place!r})",
