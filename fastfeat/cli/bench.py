@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -254,7 +255,7 @@ def _table(peers: Sequence[Peer], work: Work) -> str:
         ulp = max((one.max_ulp for one in alike), default=0.0)
         lines += [
             "",
-            f"{peer.name}: {counted(len(alike), 'feature')} timed, equal within {ulp:g} ulp",
+            f"{peer.name}: {counted(len(alike), 'feature')} timed, equal within {ceil(ulp):,} ulp",
         ]
         lines += [f"  differs, not timed: {one}" for one in peer.differing]
         lines += [f"  not written: {r.feature!r}: {r.function}: {r.reason}" for r in peer.refused]

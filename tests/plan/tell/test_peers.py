@@ -351,6 +351,17 @@ def test_windows_agree_with_transform(name: str, peer: str) -> None:
     assert check(fitted, peer, table.slice(0, 0)) == len(features)
 
 
+@PEER
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.HistoryMissing")
+def test_rows_may_lack_what_is_known_later(peer: str) -> None:
+    window = ff.window("12h", by="k", time="t")
+    features = {"sum": col("x").sum(over=window), "true": col("b").sum(over=window)}
+    fitted = ff.Plan(features, outcomes=["x", "b"]).fit(events(), backend="reference")
+    later = events().slice(40).drop_columns(["x", "b"])
+    assert check(fitted, peer, later, events().slice(0, 40)) == 2
+    assert check(fitted, peer, later) == 2
+
+
 def test_polars_says_which_windows_it_does_not_have() -> None:
     window = ff.window(**WINDOWS["right"])
     fitted = ff.Plan({"x": col("x").sum(over=window)}).fit(events(), backend="reference")
@@ -375,12 +386,11 @@ def readings() -> pa.Table:
 def test_tables_agree_with_transform(peer: str) -> None:
     known = pa.table({"k": ["a", "c", None], "v": [1.5, None, 3.0], "m": [1, 2, 3]})
     one = ff.lookup("known", by="k")
-    features = {"v": one.col("v"), "m": one.col("m") + 1}
+    latest = ff.asof("readings", time="t", by="k", tolerance="1d", delay="1h")
+    strict = ff.asof("readings", time="t", allow_exact_matches=False)
+    features = {"v": one.col("v"), "m": one.col("m") + 1, "any": strict.col("m")}
+    features |= {"latest": latest.col("v"), "m2": latest.col("m")}
     tables = {"known": known, "readings": readings()}
-    if peer == "pandas":
-        latest = ff.asof("readings", time="t", by="k", tolerance="1d", delay="1h")
-        strict = ff.asof("readings", time="t", allow_exact_matches=False)
-        features |= {"latest": latest.col("v"), "m2": latest.col("m"), "any": strict.col("m")}
     fitted = ff.Plan(features).fit(events(), tables=tables, backend="reference")
     text, refused = code_as_far(fitted.record, peer)
     assert not refused

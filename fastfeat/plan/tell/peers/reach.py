@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from fastfeat.dtypes import DType
@@ -107,6 +108,27 @@ def lookup_of(site: Site) -> Lookup:
     types = {c.name: site.scribe.types[c] for c in (*columns, value)}
     params = dict(row.params) if row.function == "asof_row" else None
     return Lookup(value.table, tuple(c.name for c in columns), value.name, types, params)
+
+
+def age_and_delay(params: Mapping[str, Any], time: DType) -> tuple[int | None, int]:
+    """Return the most ticks between a moment and that from which a row is known, and the delay.
+
+    A plan counts the age of a row from the row's own moment, peers from its delayed one.
+
+    Args:
+        params: of the as-of join.
+        time: the type of the moments.
+
+    Raises:
+        Unwritable: the delay is beyond the tolerance.
+    """
+    delay = ticks_of(params["delay"], time)
+    if params["tolerance"] is None:
+        return None, delay
+    age = ticks_of(params["tolerance"], time) - delay
+    if age < 0:
+        raise Unwritable("a delay beyond the tolerance is not written")
+    return age, delay
 
 
 def is_number(piece: Piece) -> bool:

@@ -7,11 +7,12 @@ found by binary search, and pandas rolls over these bounds.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Column
 from fastfeat.plan.tell.peers.calendar import pandas_type
-from fastfeat.plan.tell.peers.reach import Window, is_number, lookup_of, ticks_of, window_of
+from fastfeat.plan.tell.peers.reach import Window, age_and_delay, is_number, lookup_of, window_of
 from fastfeat.plan.tell.peers.writing import Row, Scribe, Site, Unwritable, Write, kind_of
 
 
@@ -133,17 +134,11 @@ def _looked_up(site: Site) -> str:
     return site.help({"i": "integers", "b": "bools"}[kind], taken) if kind in "ib" else taken
 
 
-def _asof(site: Site, table: list[str], types: list[DType], params: Mapping[str, object]) -> str:
+def _asof(site: Site, table: list[str], types: list[DType], params: Mapping[str, Any]) -> str:
     time, right = site.args[0].dtype, types[0]
     if time != right:
         raise Unwritable("moments of another type than those of the table are not written")
-    delay = ticks_of(int(str(params["delay"])), time)
-    tolerance = params["tolerance"]
-    if tolerance is not None:  # of a plan it counts from the row's moment, of pandas after delay
-        tolerance = ticks_of(int(str(tolerance)), time) - delay
-        if tolerance < 0:
-            raise Unwritable("a delay beyond the tolerance is not written")
-    ticks = [str(tolerance), str(delay)]
+    ticks = map(str, age_and_delay(params, time))
     unit = "s" if time.name == "date32" else time.unit
     known = site.scribe.named(table[0])
     moments = site.help("ticks", known, f'"datetime64[{unit}]"', "1") if time.is_temporal else known

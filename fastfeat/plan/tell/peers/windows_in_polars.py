@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fastfeat.dtypes import DType
 from fastfeat.ir.node import Column
 from fastfeat.plan.tell.peers.calendar import polars_type
-from fastfeat.plan.tell.peers.reach import Window, is_number, lookup_of, window_of
+from fastfeat.plan.tell.peers.reach import (
+    Window,
+    age_and_delay,
+    is_number,
+    lookup_of,
+    window_of,
+)
 from fastfeat.plan.tell.peers.writing import Row, Scribe, Site, Unwritable, Write, kind_of
 
 _CLOSED = {"left": "left", "right": "right", "both": "both", "neither": "none"}
@@ -139,33 +146,42 @@ def _lag(site: Site) -> str:
 
 
 def _looked_up(site: Site) -> str:
+    """Write the row of the table that each row finds, once a lookup, and its value."""
     found, scribe = lookup_of(site), site.scribe
-    if found.params is not None:
-        raise Unwritable("as-of joins are not written for Polars")
     kinds = [(p.kind, kind_of(found.types[k])) for p, k in zip(site.args, found.keys, strict=True)]
     if any(one != other for one, other in kinds):
         raise Unwritable("keys of another type than those of the table are not written")
+    held = _typed(found.types[found.value])
     keys = [site.named(k, "s") for k in range(len(site.args))]
-    name, held = new_column(scribe), found.types[found.value]
+    known = [f"pl.col({key!r}).cast({_typed(found.types[key])})" for key in found.keys]
+    table = f"tables[{found.table!r}]"
+    if found.params is None:
+        call = f"with_row(rows, {table}, [{', '.join(keys)}], [{', '.join(known)}]"
+        scribe.help("with_row")
+    else:
+        time = site.args[0].dtype
+        if time != found.types[found.keys[0]] or time.unit == "s":
+            raise Unwritable("moments of another type than those of the table are not written")
+        age, delay = age_and_delay(found.params, time)
+        told = f"{age}, {delay}, {found.params['allow_exact_matches']!r}"
+        moments = ", ".join(f"{text}.cast(pl.Int64)" for text in (keys[0], known[0]))
+        others = f"[{', '.join(keys[1:])}], [{', '.join(known[1:])}]"
+        call = f"with_latest(rows, {table}, {moments}, {others}, {told}"
+        scribe.help("with_latest")
+    name = scribe.bound.get(call)
+    if name is None:
+        name = scribe.bound[call] = new_column(scribe)
+        scribe.statements.append(f"rows = {call}, {name!r})")
+    values = f"pl.lit({table}.get_column({found.value!r}).cast({held}))"
+    return f"{values}.gather(pl.col({name!r}))"
+
+
+def _typed(dtype: DType) -> str:
+    """Return the type of a column of a table."""
     types = {"f": "pl.Float64", "i": "pl.Int64", "b": "pl.Boolean", "s": "pl.String"}
-
-    def typed(kind: str, column: str) -> str:
-        dtype = types.get(kind) or polars_type(found.types[column])
-        return f"pl.col({column!r}).cast({dtype})"
-
-    columns = [
-        f"{typed(kind_of(found.types[key]), key)}.alias({f'{name} {k}'!r})"
-        for k, key in enumerate(found.keys)
-    ]
-    value = f"{typed(kind_of(held), found.value)}.alias({name!r})"
-    places = [f"{name} {k}" for k in range(len(keys))]
-    table = f"tables[{found.table!r}].lazy().select({', '.join([*columns, value])})"
-    scribe.statements.append(f"known = {table}")
-    scribe.statements.append(
-        f"rows = rows.join(known, left_on=[{', '.join(keys)}], right_on={places!r}, "
-        'how="left", maintain_order="left")'
-    )
-    return f"pl.col({name!r})"
+    if dtype.name in ("uint64", "binary") or dtype.is_list:
+        raise Unwritable(f"tables with columns of {dtype} are not written")
+    return types.get(kind_of(dtype)) or polars_type(dtype)
 
 
 ROWS: dict[str, Row] = {
@@ -196,8 +212,9 @@ def around(scribe: Scribe) -> tuple[list[str], list[str], list[str]]:
         f"    names = {names!r}",
         "    n_earlier = 0 if history is None else len(history)",
         "    parts = [data] if history is None else [history, data]",
-        '    rows = pl.concat(parts, how="diagonal_relaxed").lazy()',
-        f"    rows = rows.select(names).with_row_index({place!r})",
+        '    rows = pl.concat(parts, how="diagonal_relaxed")',
+        "    late = [pl.lit(None).alias(name) for name in names if name not in rows.columns]",
+        f"    rows = rows.lazy().with_columns(late).select(names).with_row_index({place!r})",
     ]
     after = [
         f"    found = found.filter(pl.col({place!r}) >= n_earlier).sort({place!r})",
@@ -207,6 +224,32 @@ def around(scribe: Scribe) -> tuple[list[str], list[str], list[str]]:
 
 
 HELPERS: dict[str, str] = {
+    "with_row": '''
+def with_row(rows, table, keys, known, name):
+    """Return rows with the number of the row of a table that has their keys."""
+    places = [f"{name} {k}" for k in range(len(keys))]
+    listed = table.lazy().select(key.alias(place) for key, place in zip(known, places))
+    return rows.join(
+        listed.with_row_index(name),
+        left_on=keys, right_on=places, how="left", maintain_order="left",
+    )
+''',
+    "with_latest": '''
+def with_latest(rows, table, moment, time, keys, known, age, delay, exact, name):
+    """Return rows with the number of the latest row of a table known at their moment."""
+    at, own, places = f"{name} at", f"{name} own", [f"{name} {k}" for k in range(len(keys))]
+    parts = [key.alias(place) for key, place in zip(known, places)]
+    listed = table.lazy().select((time + delay).alias(at), *parts).with_row_index(name)
+    rows = rows.with_row_index(own)
+    parts = [key.alias(place) for key, place in zip(keys, places)]
+    asked = rows.select(own, moment.alias(at), *parts)
+    found = asked.drop_nulls().sort(at, maintain_order=True).join_asof(
+        listed.drop_nulls().sort(at, maintain_order=True),
+        on=at, by=places or None, tolerance=age, allow_exact_matches=exact, check_sortedness=False,
+    )
+    found = found.select(own, name)
+    return rows.join(found, on=own, how="left", maintain_order="left").drop(own)
+''',
     "in_order": '''
 def in_order(rows, moment, name):
     """Return rows in order of a moment, which becomes a column; where it is missing, it is 0."""
