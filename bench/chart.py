@@ -1,21 +1,24 @@
 """The results as a picture: how many times faster than each peer, on a logarithmic axis.
 
-A bar ends at the best peer; a dot stands for the best of each library, a tick for a target.
+It shows one workload of each family. A bar ends at the best peer; a dot stands for the best of each
+library, a tick for a target.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 
 from bench import results, units
 from bench.results import Entry, Results
 
-WIDTH = 920
-LEFT, RIGHT = 272, 212  # text on both sides of the plot
-TOP, ROW, BOTTOM = 96, 26, 46
+WIDTH = 960
+LEFT, RIGHT = 272, 260  # text on both sides of the plot
+LEGEND, LINE, ROW, BOTTOM = 70, 22, 26, 46
+_LONGEST = 26  # characters of a name
+CHARACTER = 6.6  # the width of one in the legend, at most
 COLOURS = {
     "polars": "#2b8cff",
     "pandas": "#8a63d2",
@@ -58,6 +61,36 @@ STYLE = """
 """
 
 
+FAMILIES = {
+    "row_features_12": "12 row features",
+    "small_batches_1000": "12 row features, small batch",
+    "one_row": "12 row features of one row",
+    "mixed_540": "540 mixed features",
+    "wide_10000": "10,000 columns scaled",
+    "statistics_20": "statistics of 20 columns",
+    "quantiles_9": "9 exact quantiles",
+    "scaler_standard": "standard scale",
+    "scaler_robust": "robust scale",
+    "calendar_parts": "9 calendar parts, zoned",
+    "ordinal_text": "codes of short text",
+    "ordinal_int64": "codes of int64",
+    "one_hot": "one-hot, 1,000 categories",
+    "keyed_100k": "mean and std by key",
+    "target_encode": "target encoding, 5 folds",
+    "asof_keyed": "as-of join, by key",
+    "windows_100k": "16 windows",
+    "windows_median": "medians of windows",
+    "windows_retail_by_series": "retail lags and windows",
+    "windows_sessions": "sessions",
+    "text_lowercase_short_other": "lower-case text",
+    "list_sum_float64": "sums of lists",
+    "contract": "42 rules counted",
+    "drift": "drift of 1,000 features",
+    "first_result": "first result of a process",
+}
+"""The workload that stands for its family, and what the picture calls it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the chart.
@@ -79,19 +112,26 @@ class Row:
     targets: tuple[tuple[str, float], ...]
 
 
-def rows_of(found: Results) -> list[Row]:
-    """Return a row for every way in which fastfeat did a workload; sweeps have their own tables."""
-    rows: list[Row] = []
-    for entry in found["workloads"].values():
-        peer = None if results.failed(entry) else results.best_peer(entry)
-        if peer is None or entry["group"] in results.SWEEPS:
-            continue
-        ours = [name for name, one in entry["contenders"].items() if one["library"] == "fastfeat"]
-        rows += [_row(entry, name, peer) for name in ours]
-    return rows
+def rows_of(found: Results, families: Mapping[str, str] = FAMILIES) -> list[Row]:
+    """Return a row for each family that was measured beside a peer.
+
+    Args:
+        found: the results.
+        families: the workloads that are shown, with their labels.
+    """
+    measured = found["workloads"]
+    entries = {name: measured[name] for name in families if name in measured}
+    return [
+        _row(entry, families[name], peer)
+        for name, entry in entries.items()
+        if not results.failed(entry)
+        and "fastfeat" in entry["contenders"]
+        and (peer := results.best_peer(entry)) is not None
+    ]
 
 
-def _row(entry: Entry, contender: str, peer: str) -> Row:
+def _row(entry: Entry, label: str, peer: str) -> Row:
+    contender = "fastfeat"
     dots = [
         (library, results.ratio(entry, name, contender))
         for library, name in results.peers(entry).items()
@@ -102,7 +142,7 @@ def _row(entry: Entry, contender: str, peer: str) -> Row:
         if one["by_hand"]
     ]
     return Row(
-        label=entry["label"] + contender.removeprefix("fastfeat").replace(" ", ", ", 1),
+        label=label,
         n_rows="1" if entry["kind"] == "latency" else _short(entry["rows"]),
         best=results.ratio(entry, peer, contender),
         peer=peer,
@@ -122,16 +162,24 @@ def _short(n_rows: int) -> str:
     return str(n_rows)
 
 
-def render(found: Results) -> str:
-    """Return the chart as SVG text."""
-    rows = rows_of(found)
-    height = TOP + ROW * len(rows) + BOTTOM
+def render(found: Results, families: Mapping[str, str] = FAMILIES) -> str:
+    """Return the chart as SVG text; the arguments as those of `rows_of`."""
+    rows = rows_of(found, families)
+    legend, n_lines = _legend(rows)
+    top = LEGEND + LINE * n_lines + 4
+    height = top + ROW * len(rows) + BOTTOM
     values = [1.0] + [ratio for row in rows for _, ratio in (*row.dots, *row.targets)]
     low, high = min(values) / 1.25, max(10.0, *values) * 1.25
     body = [
-        *_head(rows),
-        *_axis(low, high, height),
-        *(line for at, row in enumerate(rows) for line in _drawn(row, at, low, high)),
+        _text(24, 32, "Times faster than each library", "title"),
+        _text(24, 51, "same outputs, same threads, side by side; bar: best peer", "muted"),
+        *legend,
+        *_axis(low, high, top, height),
+        *(
+            line
+            for at, row in enumerate(rows)
+            for line in _drawn(row, top + ROW * at + ROW / 2, low, high)
+        ),
     ]
     return "\n".join(
         [
@@ -152,23 +200,30 @@ def _x(ratio: float, low: float, high: float) -> float:
     return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
 
 
-def _head(rows: list[Row]) -> Iterator[str]:
-    yield _text(24, 32, "Times faster than each library", "title")
-    yield _text(24, 51, "same outputs, same threads, side by side; bar: best peer", "muted")
-    x = 24.0
+def _legend(rows: list[Row]) -> tuple[list[str], int]:
+    """Return the marks and what they stand for, and how many lines they take."""
     shown = [name for name in COLOURS if any(name == dot for row in rows for dot, _ in row.dots)]
-    for library in shown:
-        yield f'<circle cx="{x + 4}" cy="70" r="4.5" fill="{COLOURS[library]}"/>'
-        yield _text(x + 14, 74, results.NAMES[library])
-        x += 34 + 6.6 * len(results.NAMES[library])
-    yield f'<circle class="hand" cx="{x + 4}" cy="70" r="4"/>'
-    yield _text(x + 14, 74, "written by hand")
-    x += 34 + 6.6 * len("written by hand")
-    yield f'<line class="target" x1="{x + 4}" x2="{x + 4}" y1="62" y2="78" stroke="#8c959f"/>'
-    yield _text(x + 14, 74, "target, in the colour of its library")
+    marks = [
+        (f'<circle cx="{{x}}" cy="{{y}}" r="4.5" fill="{COLOURS[name]}"/>', results.NAMES[name])
+        for name in shown
+    ]
+    tick = '<line class="target" x1="{x}" x2="{x}" y1="{top}" y2="{bottom}" stroke="#8c959f"/>'
+    marks.append(('<circle class="hand" cx="{x}" cy="{y}" r="4"/>', "written by hand"))
+    marks.append((tick, "target, in the colour of its library"))
+    drawn: list[str] = []
+    x, line = 24.0, 0
+    for mark, text in marks:
+        wide = 14 + CHARACTER * len(text)
+        if x + wide > WIDTH - 24:
+            x, line = 24.0, line + 1
+        y = LEGEND + LINE * line
+        drawn.append(mark.format(x=f"{x + 4:g}", y=y, top=y - 8, bottom=y + 8))
+        drawn.append(_text(x + 14, y + 4, text))
+        x += wide + 20
+    return drawn, line + 1
 
 
-def _axis(low: float, high: float, height: int) -> Iterator[str]:
+def _axis(low: float, high: float, top: int, height: int) -> Iterator[str]:
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     for power in range(first, last + 1):
         for digit in (1, 2, 5):
@@ -177,13 +232,12 @@ def _axis(low: float, high: float, height: int) -> Iterator[str]:
                 continue
             x = _x(value, low, high)
             kind = "one" if value == 1 else "grid"
-            yield f'<line class="{kind}" x1="{x}" x2="{x}" y1="{TOP - 6}" y2="{height - 36}"/>'
+            yield f'<line class="{kind}" x1="{x}" x2="{x}" y1="{top - 6}" y2="{height - 36}"/>'
             if digit == 1 or high / low < 100:
                 yield _text(x, height - 18, f"{value:,g}×", "muted", "middle")
 
 
-def _drawn(row: Row, at: int, low: float, high: float) -> Iterator[str]:
-    middle = TOP + ROW * at + ROW / 2
+def _drawn(row: Row, middle: float, low: float, high: float) -> Iterator[str]:
     yield _text(24, middle + 4, row.label)
     yield _text(LEFT - 16, middle + 4, row.n_rows, "muted", "end")
     left, right = sorted((_x(1, low, high), _x(row.best, low, high)))
@@ -206,7 +260,12 @@ def _drawn(row: Row, at: int, low: float, high: float) -> Iterator[str]:
             yield f'<circle class="hand" cx="{x}" cy="{middle}" r="4"/>'
     x = WIDTH - RIGHT + 62
     yield _text(x, middle + 4, units.times(row.best), "figure", "end")
-    yield _text(x + 8, middle + 4, row.peer, "muted")
+    yield _text(x + 8, middle + 4, _cut(row.peer), "muted")
+
+
+def _cut(name: str) -> str:
+    """Return a name that fits beside its figure."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1].rstrip(', ')}…"
 
 
 def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:

@@ -79,6 +79,11 @@ def median(entry: Entry, contender: str) -> float:
     return entry["contenders"][contender]["median_seconds"]
 
 
+def cpu(entry: Entry, contender: str) -> float | None:
+    """Return the median seconds of processors; None where these were not measured."""
+    return entry["contenders"][contender].get("cpu_seconds")
+
+
 def peers(entry: Entry) -> dict[str, str]:
     """Return the fastest contender of each other library; what is tuned by hand is no peer."""
     best: dict[str, str] = {}

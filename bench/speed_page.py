@@ -8,6 +8,7 @@ from pathlib import Path
 from bench import results, units
 from bench.markdown import table
 from bench.results import Entry, Results
+from bench.workloads import WORKLOADS
 
 PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
 BEGIN, END = "<!-- benchmark:", "<!-- benchmark: end -->"
@@ -28,7 +29,7 @@ def refreshed(text: str, found: Results) -> str:
 
 
 def section(found: Results) -> str:
-    """Return the picture, the table, and where they were measured."""
+    """Return what is slower than a peer, the picture, the table, and where they were measured."""
     entries = [
         entry
         for entry in found["workloads"].values()
@@ -36,22 +37,51 @@ def section(found: Results) -> str:
     ]
     head = ("", "rows", "fastfeat", "best peer", "faster", "than pandas")
     rows = [row for entry in entries for row in _rows(entry)]
-    return f"\n{PICTURE}\n\n{table(head, rows)}\n{_where(entries)}\n\n"
+    parts = [_losses(entries), PICTURE, table(head, rows).rstrip("\n"), _where(entries)]
+    return "\n" + "\n\n".join(parts) + "\n\n"
+
+
+def _losses(entries: list[Entry]) -> str:
+    """Return the work that a peer does faster, with the cause of each; or that there is none."""
+    causes = {workload.name: workload.cause for workload in WORKLOADS}
+    rows = [
+        [*_figures(entry, best), causes.get(entry["name"]) or "not known yet"]
+        for entry in entries
+        if (best := _rival(entry)) is not None and results.ratio(entry, best) < 1
+    ]
+    if not rows:
+        return "Nothing here is slower than its best peer."
+    head = ("slower than its best peer", "rows", "fastfeat", "best peer", "faster", "cause")
+    return table(head, rows).rstrip("\n")
 
 
 def _rows(entry: Entry) -> Iterator[list[str]]:
     """Yield one row for fastfeat's plain way, if there is anyone to compare with."""
-    best, theirs = results.best_peer(entry), results.peers(entry).get("pandas")
-    if best is None or "fastfeat" not in entry["contenders"]:
-        return
-    yield [
+    best, theirs = _rival(entry), results.peers(entry).get("pandas")
+    if best is not None:
+        than_pandas = "–" if theirs is None else units.times(results.ratio(entry, theirs))
+        yield [*_figures(entry, best), than_pandas]
+
+
+def _rival(entry: Entry) -> str | None:
+    """Return the fastest peer; None where there is none, or nothing of ours to compare with."""
+    return results.best_peer(entry) if "fastfeat" in entry["contenders"] else None
+
+
+def _figures(entry: Entry, best: str) -> list[str]:
+    return [
         entry["title"],
         f"{entry['rows']:,}",
-        units.seconds(results.median(entry, "fastfeat")),
-        f"{units.seconds(results.median(entry, best))} ({best})",
+        _seconds(entry, "fastfeat"),
+        f"{_seconds(entry, best)} ({best})",
         f"**{units.times(results.ratio(entry, best))}**",
-        "–" if theirs is None else units.times(results.ratio(entry, theirs)),
     ]
+
+
+def _seconds(entry: Entry, contender: str) -> str:
+    """Return the seconds that passed, and beside them those of processors where measured."""
+    text, cpu = units.seconds(results.median(entry, contender)), results.cpu(entry, contender)
+    return text if cpu is None else f"{text}, CPU {units.seconds(cpu)}"
 
 
 def _where(entries: list[Entry]) -> str:

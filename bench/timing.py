@@ -8,10 +8,25 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@dataclass(slots=True)
+class Samples:
+    """The times of one contender.
+
+    Args:
+        wall: seconds that passed, per call, of each sample.
+        cpu: seconds of processors, per call, of all threads of this process.
+    """
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
 
 # A sample shorter than this is mostly clock and cache noise: take several calls together.
 SHORTEST_SAMPLE_SECONDS = 0.002
@@ -40,7 +55,7 @@ def freeze() -> None:
 
 def interleave(
     calls: dict[str, Callable[[], Any]], repeats: int, seconds_each: float
-) -> dict[str, list[float]]:
+) -> dict[str, Samples]:
     """Return seconds per call of every contender, `repeats` samples each.
 
     Contenders take turns, and the first of a round changes, so that a slow spell of the machine
@@ -53,37 +68,41 @@ def interleave(
     """
     freeze()
     per_sample: dict[str, int] = {}
-    samples: dict[str, list[float]] = {}
+    samples: dict[str, Samples] = {}
     for name, call in calls.items():
-        seconds = _sample(call, 1)
+        seconds, cpu = _sample(call, 1)
         per_sample[name] = max(1, math.ceil(SHORTEST_SAMPLE_SECONDS / max(seconds, 1e-7)))
-        samples[name] = [seconds] if per_sample[name] == 1 else []
+        samples[name] = Samples([seconds], [cpu]) if per_sample[name] == 1 else Samples()
     names = list(calls)
     for turn in range(repeats):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
             taken = samples[name]
-            has_used = sum(taken) * per_sample[name]
-            if len(taken) >= repeats or (len(taken) >= 3 and has_used > seconds_each):
+            has_used = sum(taken.wall) * per_sample[name]
+            n_taken = len(taken.wall)
+            if n_taken >= repeats or (n_taken >= 3 and has_used > seconds_each):
                 continue
-            taken.append(_sample(calls[name], per_sample[name]))
+            seconds, cpu = _sample(calls[name], per_sample[name])
+            taken.wall.append(seconds)
+            taken.cpu.append(cpu)
     return samples
 
 
-def _sample(call: Callable[[], Any], n_calls: int) -> float:
+def _sample(call: Callable[[], Any], n_calls: int) -> tuple[float, float]:
+    """Return the seconds of a call, those that passed and those of processors."""
     with collector_off():
         result = None
-        begin = time.perf_counter()
+        begin, begin_cpu = time.perf_counter(), time.process_time()
         for _ in range(n_calls):
             result = call()  # the previous result is freed inside the time, as a user would see it
-        seconds = time.perf_counter() - begin
+        seconds, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
         del result
-    return seconds / n_calls
+    return seconds / n_calls, cpu / n_calls
 
 
 def interleave_rows(
     calls: dict[str, Callable[[Any], Any]], rows: Sequence[Any], repeats: int, seconds_each: float
-) -> dict[str, list[float]]:
+) -> dict[str, Samples]:
     """Return seconds of very many single calls, one row each, in rounds of all contenders.
 
     Args:
@@ -93,11 +112,14 @@ def interleave_rows(
         seconds_each: how long a contender runs, all rounds together.
     """
     freeze()
-    samples: dict[str, list[float]] = {name: [] for name in calls}
+    samples = {name: Samples() for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
             with collector_off():
-                samples[name] += _row_samples(call, rows, seconds_each / repeats)
+                begin = time.process_time()
+                taken = _row_samples(call, rows, seconds_each / repeats)
+                samples[name].wall += taken
+                samples[name].cpu.append((time.process_time() - begin) / len(taken))
     return samples
 
 
@@ -112,18 +134,20 @@ def _row_samples(call: Callable[[Any], Any], rows: Sequence[Any], seconds: float
     return [nanoseconds / 1e9 for nanoseconds in taken]
 
 
-def summary(samples: list[float]) -> dict[str, float]:
-    """Return median, extremes and quartiles of samples in seconds."""
+def summary(samples: Samples) -> dict[str, float]:
+    """Return median, extremes and quartiles in seconds, and the median of processors' seconds."""
+    wall = samples.wall
     low, middle, high = (
-        statistics.quantiles(samples, n=4, method="inclusive") if len(samples) > 1 else samples * 3
+        statistics.quantiles(wall, n=4, method="inclusive") if len(wall) > 1 else wall * 3
     )
     return {
         "median_seconds": middle,
-        "min_seconds": min(samples),
-        "max_seconds": max(samples),
+        "cpu_seconds": statistics.median(samples.cpu),
+        "min_seconds": min(wall),
+        "max_seconds": max(wall),
         "quartile1_seconds": low,
         "quartile3_seconds": high,
-        "samples": len(samples),
+        "samples": len(wall),
     }
 
 

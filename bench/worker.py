@@ -87,7 +87,7 @@ def check_and_time(request: Request, workload: Workload) -> dict[str, Any]:
                 "library": contender.library,
                 "by_hand": contender.by_hand,
                 **timing.summary(samples[contender.name]),
-                **_percentiles(workload, samples[contender.name]),
+                **_percentiles(workload, samples[contender.name].wall),
             }
             for contender in present
         },
@@ -123,7 +123,7 @@ def _check_and_time_rows(
     workload: Workload,
     rows: list[dict[str, Any]],
     calls: dict[str, Callable[..., Any]],
-) -> dict[str, list[float]]:
+) -> dict[str, timing.Samples]:
     first, *others = calls
     for row in rows[:ROWS_CHECKED_ONE_BY_ONE]:
         expected = calls[first](row).reshape(1, -1)

@@ -98,6 +98,7 @@ class Workload:
         threads: how many each contender may use.
         starts: whether a cold compile and a cached start are measured in fresh processes.
         memory: whether peak memory is measured, in one process per contender.
+        cause: why a peer is faster, in a sentence, where one is.
         needs: a library without which there is nothing to measure, and which is not in the extra.
     """
 
@@ -116,6 +117,7 @@ class Workload:
     threads: int = 2
     starts: bool = False
     memory: bool = False
+    cause: str = ""
     needs: str | None = None
 
     @property

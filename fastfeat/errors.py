@@ -96,6 +96,10 @@ class ArtifactError(FastfeatError, ValueError):
     """A saved plan that is truncated, altered, too new, or not one at all."""
 
 
+class NotExportable(FastfeatError, ValueError):
+    """A feature that cannot be written as code of another library or language."""
+
+
 class OutputError(FastfeatError, OSError):
     """Features that cannot be written where they should: a full disk, or something else there."""
 

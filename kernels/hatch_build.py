@@ -1,7 +1,7 @@
 """The wheel's build: it compiles the hand-written kernels, which then need no compiler.
 
-An editable install compiles them into the checkout, once. FASTFEAT_SHIP=0 leaves that to `make`,
-which shows how far it is.
+An editable install compiles them into the checkout, once. With FASTFEAT_SHIP=0 nothing is compiled:
+`make` does that itself, where it is of use, and shows how far it is.
 """
 
 from __future__ import annotations
@@ -17,12 +17,20 @@ from hatchling.builders.hooks.plugin.interface import (  # pyright: ignore[repor
 )
 
 
+def _is_left_to_make() -> bool:
+    return os.environ.get("FASTFEAT_SHIP") == "0"
+
+
 class CustomBuildHook(BuildHookInterface):  # pyright: ignore[reportUntypedBaseClass]
     """The hook that hatchling looks for."""
 
+    def dependencies(self) -> list[str]:
+        """Return what compiles the kernels, of the versions that run them."""
+        return [] if _is_left_to_make() else ["numba>=0.62", "numpy>=2.0"]
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile the kernels into the package's folder, from which the wheel takes them."""
-        if version == "editable" and os.environ.get("FASTFEAT_SHIP") == "0":
+        if _is_left_to_make():
             return
         root = Path(__file__).parents[1]
         own = os.pathsep.join([str(root), str(root / "kernels")])

@@ -1701,13 +1701,37 @@ class FittedPlan:
     def explain(self, stage: str = "physical") -> str:
         """Return the fitted plan as text.
 
+        "pandas" and "polars" give a module of that library with one function,
+        `features(data, history=None, tables=None)`, which returns a frame of the features. What
+        `fit` has learnt stands in it as numbers, names of columns as string literals. It gives the
+        features of `transform`: the same integers, bools and missing values, floats but for the
+        last digits. It does not check what `transform` checks: an integer that overflows wraps
+        around. `fastfeat bench` times it.
+
         Args:
             stage: "plan" (features and scans), "bound" (types), "optimized" (what is hoisted and
                 shared), "schedule" (the tasks that run it, in rounds), "physical" (loops), "cpu"
                 and "cuda" (the generated kernels), "leakage" (what each feature can see), "live"
-                (how rows are computed as they arrive, and what a live state holds).
+                (how rows are computed as they arrive, and what a live state holds), "pandas" and
+                "polars" (the features as code of that library).
+
+        Raises:
+            InvalidPlan: an unknown stage.
+            NotExportable: features that the library cannot compute as the plan does; the message
+                names each of them and the reason. Leave them out by `select`.
+
+        Example:
+            >>> fitted = ff.Plan({"late": col("delay") > 15}).fit({"delay": [3.0, 40.0]})
+            >>> [line for line in fitted.explain("polars").splitlines() if "late" in line]
+            ["            (c1.fill_nan(None) > 15.0).alias('late'),"]
         """
         record = self.record
+        # an expression, given by mistake, has no truth value
+        is_text = isinstance(stage, str)  # pyright: ignore[reportUnnecessaryIsInstance]
+        if is_text and stage in explanations.OF_PEERS:
+            from fastfeat.plan.tell.peers.code import code_of  # seldom needed
+
+            return code_of(record, stage)
         with using(record.zones):
             return explanations.explain_plan(
                 *(record.declaration, stage, record.inputs, record.nodes, record.tables),

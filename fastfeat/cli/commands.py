@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastfeat.cli import contracts, demos, diff, drift, gpu, inspect, live, report, verify
+from fastfeat.cli import bench, contracts, demos, diff, drift, gpu, inspect, live, report, verify
 from fastfeat.cli.gates import gated
 from fastfeat.cli.judged import Judged
 from fastfeat.cli.options import (
@@ -289,7 +289,7 @@ def explain(
         str | None,
         typer.Option(
             help="plan, leakage, live, bound, optimized, schedule, passes (of fit over DATA), "
-            "physical, cpu or cuda (kernels)."
+            "physical, cpu or cuda (kernels), pandas or polars (the features as code)."
         ),
     ] = None,
     data: Annotated[
@@ -351,6 +351,7 @@ for name, gate in GATES.items():
     app.command(name)(gated(name, gate))
 app.command("infer-contract")(contracts.infer_contract)
 app.command("quarantine")(contracts.quarantine)
+app.command()(bench.bench)
 app.command()(report.report)
 app.command()(live.serve)
 app.command()(live.stream)

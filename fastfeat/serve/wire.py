@@ -144,7 +144,7 @@ class Reader(asyncio.BufferedProtocol):
         self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where the next bytes are read to."""
+        """Return the memory that the next bytes are read to."""
         return self._piece
 
     def buffer_updated(self, nbytes: int) -> None:

@@ -62,7 +62,7 @@ def found(entry: str, sources: str) -> Object | None:
 
 
 def entry_of(code: bytes, symbol: str) -> dict[str, str]:
-    """Return what the manifest says of an object."""
+    """Return the symbol and the digest of an object, as the manifest lists them."""
     return {"symbol": symbol, "digest": hashlib.sha256(code).hexdigest()}
 
 

@@ -32,7 +32,7 @@ def flags() -> frozenset[str]:
 
 @cache
 def _found() -> dict[str, str] | None:
-    """Return what the system says of the first processor of x86-64; None where it is another."""
+    """Return the facts that the system tells of a processor of x86-64; None of another one."""
     if sys.platform != "linux" or sys.maxsize < 1 << 32:
         return None
     try:

@@ -69,7 +69,7 @@ def test_fit_within_memory_equals_fit(run: Run, folder: Path, fitted_file: Path)
     assert (folder / "within.fastfeat").read_bytes() == fitted_file.read_bytes()
     few = run("fit", "plan.py", "data.parquet", "--memory", "1MiB", "-o", "few.fastfeat")
     assert few.exit_code == 2
-    assert "Give memory=" in few.stderr
+    assert "Give --memory" in few.stderr
 
 
 def test_plan_file_imports_its_neighbours(run: Run, folder: Path) -> None:

@@ -235,6 +235,41 @@ def test_benchmark_section_is_that_of_the_committed_results() -> None:
     assert speed_page.refreshed(text, results.load(results.FOLDER)) == text
 
 
+def test_each_commit_that_figures_are_of_is_told_with_its_age() -> None:
+    from bench import age, results
+
+    found = results.load(results.FOLDER)["workloads"]
+    told = list(age.told())
+    assert sum(int(line.split()[0]) for line in told) == len(found)
+    assert all("ago" in line or "not known" in line for line in told)
+
+
+def test_what_a_peer_does_faster_comes_first() -> None:
+    from bench import speed_page
+
+    def entry(name: str, theirs: float) -> dict[str, Any]:
+        return {
+            "name": name, "group": "", "title": name, "rows": 10, "threads": 2,
+            "machine": {"cpu": "a CPU", "versions": {"polars": "1"}},
+            "contenders": {
+                "fastfeat": {
+                    "library": "fastfeat", "by_hand": False, "median_seconds": 0.002,
+                    "cpu_seconds": 0.003,
+                },
+                "polars": {"library": "polars", "by_hand": False, "median_seconds": theirs},
+            },
+        }  # fmt: skip
+
+    text = f"{speed_page.BEGIN} how -->\n{speed_page.END}\n"
+    both = {"workloads": {name: entry(name, s) for name, s in (("won", 0.004), ("lost", 0.001))}}
+    lines = speed_page.refreshed(text, both).splitlines()
+    lost = "| lost | 10 | 2.00 ms, CPU 3.00 ms | 1.00 ms (polars) | **0.500×** | not known yet |"
+    assert lines.index(lost) < lines.index(speed_page.PICTURE)
+    assert sum(line.startswith("| won |") for line in lines) == 1
+    won = {"workloads": {"won": entry("won", 0.004)}}
+    assert "Nothing here is slower than its best peer." in speed_page.refreshed(text, won)
+
+
 def test_benchmark_section_is_written_between_its_marks() -> None:
     from bench import speed_page
 

@@ -87,7 +87,7 @@ def _is_there(name: str, sources: str, target: str, folder: Path) -> bool:
 
 
 def _compiled_by_another(names: Sequence[str], target: str, folder: Path) -> dict[str, Any]:
-    """Return what the manifest says of kernels, which a process compiles for a target.
+    """Return the symbols and digests of kernels, which a process compiles for a target.
 
     Numba reads its target once, from the environment.
     """

@@ -37,6 +37,8 @@ from fastfeat.steps.registry import STEPS, is_step, step_function
 _MOST_NAMES = 3
 UNTYPED = ("plan", "leakage", "live")
 TYPED = ("bound", "optimized", "schedule", "physical", "cpu", "cuda")
+OF_PEERS = ("pandas", "polars")
+"""Stages of a fitted plan: its features as code of another library, see `peers`."""
 OF_DATA = "passes"
 """A stage of data that a plan is to be fitted on, which `describe_passes` tells."""
 
@@ -73,8 +75,12 @@ def explain_plan(
             f"stage {stage!r} tells what a fit of the plan reads of files. Use "
             f"plan.explain({stage!r}, schema=files), of the plan that is not fitted"
         )
+    if stage in OF_PEERS:
+        raise InvalidPlan(
+            f"code of {stage} has what fit has learnt in it. Use fitted.explain({stage!r})"
+        )
     if stage not in TYPED:
-        known = ", ".join(map(repr, (*UNTYPED, *TYPED, OF_DATA)))
+        known = ", ".join(map(repr, (*UNTYPED, *TYPED, OF_DATA, *OF_PEERS)))
         raise InvalidPlan(f"there is no stage {stage!r}. There are: {known}")
     if schema is None:
         raise InvalidPlan(

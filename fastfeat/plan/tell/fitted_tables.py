@@ -167,12 +167,12 @@ def _named(
         name = key.name if isinstance(key, Column) else unnamed
         while name in parts or name in taken:
             name += "_"
-        array = _as_column(values, types[key])
+        array = column_of_keys(values, types[key])
         parts[name] = pa.concat_arrays([pa.nulls(n_before, array.type), array])
     return parts
 
 
-def _as_column(keys: Array, dtype: DType) -> Array:
+def column_of_keys(keys: Array, dtype: DType) -> Array:
     """Return keys, as they are stored, as values of the type of their column."""
     wanted = arrow_type(comparable(dtype))
     if dtype.name == "utf8" or keys.type == wanted:
