@@ -25,12 +25,14 @@ V = TypeVar("V")
 
 DEFERRED = frozenset(
     (
+        "fastfeat.aggregates.function",
         "fastfeat.aggregates.keys",
         "fastfeat.aggregates.target",
         "fastfeat.backends.reference",
         "fastfeat.engine.cpu.learn",
         "fastfeat.engine.cpu.step_calls",
         "fastfeat.engine.failure",
+        "fastfeat.engine.learner",
         "fastfeat.engine.reference.run",
         "fastfeat.io.budget",
         "fastfeat.io.columns.conversions",
@@ -91,6 +93,7 @@ DEFERRED = frozenset(
         "fastfeat.steps.keys.rows",
         "fastfeat.steps.keys.tasks",
         "fastfeat.steps.lists.rows",
+        "fastfeat.steps.step",
         "fastfeat.steps.tables.rows",
         "fastfeat.steps.targets.cpu_states",
         "fastfeat.steps.targets.cpu_time_folds",
@@ -100,6 +103,7 @@ DEFERRED = frozenset(
         "fastfeat.steps.windows.cpu_tables",
         "fastfeat.steps.windows.rows",
         "fastfeat.steps.windows.tasks",
+        "fastfeat_kernels.grouped.tables",
     )
 )
 """The modules whose files are read on first use; none of them is a package."""
@@ -141,7 +145,7 @@ class Rows(MutableMapping[str, V], Generic[V]):
         (['and', 'or', 'xor', 'not'], 2)
     """
 
-    __slots__ = ("_addresses", "_found", "_taken")
+    __slots__ = ("_found", "_taken", "addresses")
 
     def __init__(
         self,
@@ -149,7 +153,7 @@ class Rows(MutableMapping[str, V], Generic[V]):
         names: Mapping[str, str],
         taken: Callable[[Any], Mapping[str, V]] = lambda table: table,
     ) -> None:
-        self._addresses = {
+        self.addresses = {
             name: address.format(part) for part, of in names.items() for name in of.split()
         }
         self._found: dict[str, V] = {}
@@ -159,31 +163,31 @@ class Rows(MutableMapping[str, V], Generic[V]):
         """Return a row; imports its module for the first row of it."""
         found = self._found
         if name not in found:
-            rows = self._taken(at(self._addresses[name]))
+            rows = self._taken(at(self.addresses[name]))
             found.setdefault(name, rows[name])
         return found[name]
 
     def __setitem__(self, name: str, row: V) -> None:
         """Put a row in place of one, or a new one."""
-        self._addresses.setdefault(name, "")
+        self.addresses.setdefault(name, "")
         self._found[name] = row
 
     def __delitem__(self, name: str) -> None:
         """Take a row out."""
-        del self._addresses[name]
+        del self.addresses[name]
         self._found.pop(name, None)
 
     def __contains__(self, name: object) -> bool:
         """Return whether there is such a row; imports nothing."""
-        return name in self._addresses
+        return name in self.addresses
 
     def __iter__(self) -> Iterator[str]:
         """Yield the names of the rows; imports nothing."""
-        return iter(self._addresses)
+        return iter(self.addresses)
 
     def __len__(self) -> int:
         """Return the number of rows; imports nothing."""
-        return len(self._addresses)
+        return len(self.addresses)
 
 
 class Kinds(MutableMapping[type[Any], V], Generic[V]):
@@ -195,40 +199,40 @@ class Kinds(MutableMapping[type[Any], V], Generic[V]):
         addresses: from the address of a type to the address of its value.
     """
 
-    __slots__ = ("_addresses", "_found")
+    __slots__ = ("_found", "addresses")
 
     def __init__(self, addresses: Mapping[str, str]) -> None:
-        self._addresses = dict(addresses)
+        self.addresses = dict(addresses)
         self._found: dict[type[Any], V] = {}
 
     def __getitem__(self, kind: type[Any]) -> V:
         """Return the value of a type; imports its module for the first use."""
         found = self._found
         if kind not in found:
-            found.setdefault(kind, at(self._addresses[_address_of(kind)]))
+            found.setdefault(kind, at(self.addresses[_address_of(kind)]))
         return found[kind]
 
     def __setitem__(self, kind: type[Any], value: V) -> None:
         """Put a value in place of one, or a new one."""
-        self._addresses.setdefault(_address_of(kind), "")
+        self.addresses.setdefault(_address_of(kind), "")
         self._found[kind] = value
 
     def __delitem__(self, kind: type[Any]) -> None:
         """Take a type out."""
-        del self._addresses[_address_of(kind)]
+        del self.addresses[_address_of(kind)]
         self._found.pop(kind, None)
 
     def __contains__(self, kind: object) -> bool:
         """Return whether the table has a type; imports nothing."""
-        return isinstance(kind, type) and _address_of(kind) in self._addresses
+        return isinstance(kind, type) and _address_of(kind) in self.addresses
 
     def __iter__(self) -> Iterator[type[Any]]:
         """Yield the types; imports their modules."""
-        return map(at, list(self._addresses))
+        return map(at, list(self.addresses))
 
     def __len__(self) -> int:
         """Return the number of types; imports nothing."""
-        return len(self._addresses)
+        return len(self.addresses)
 
 
 def _address_of(kind: type[Any]) -> str:

@@ -15,13 +15,13 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 from fastfeat import steps
-from fastfeat.engine.learner import TaskLearner
 from fastfeat.engine.tasks import Result, Task
 from fastfeat.errors import BackendUnavailable
 from fastfeat.io.columns import strings
 
 if TYPE_CHECKING:
     from fastfeat.engine.gpu.runtime import Runtime
+    from fastfeat.engine.learner import TaskLearner
     from fastfeat.engine.program import Program
 
 
@@ -66,7 +66,7 @@ class Backend:
     reads_codes: bool = False
     is_slow: bool = False
     learners: Mapping[type[Task[Any]], TaskLearner] = field(
-        default_factory=dict[type[Task[Any]], TaskLearner]
+        default_factory=dict[type[Task[Any]], Any]
     )
     literal_codes: Callable[[Any, str, tuple[str, ...]], Any] = string_codes
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from fastfeat_kernels.grouped.tables import side_by_side
+from fastfeat_kernels.grouped import tables as group_tables
 from fastfeat_kernels.rows import (
     BLOCK,
     CODES,
@@ -70,7 +70,7 @@ def _side_by_side(columns: list[Words]) -> Words:
     if len(columns) == 1:
         return columns[0][:, np.newaxis]
     n_groups = len(columns[0])
-    return side_by_side(columns, runner("grouped"), n_parts(n_groups))
+    return group_tables.side_by_side(columns, runner("grouped"), n_parts(n_groups))
 
 
 class TablePlan(NamedTuple):

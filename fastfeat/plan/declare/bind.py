@@ -10,7 +10,7 @@ from typing import Any, TypeVar, assert_never
 
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.aggregates.function import result_per_key
+from fastfeat.aggregates import function as aggregate_rows
 from fastfeat.dtypes import DType
 from fastfeat.errors import NaiveTimes, TypeMismatch, UnknownColumn, counted, did_you_mean, warn
 from fastfeat.io.columns.types import UnsupportedType, supported
@@ -95,7 +95,9 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
                 return dtype
             case Aggregate(function, _, params, GroupFrame()):
                 learnt = AGGREGATES[function]
-                return _explained(node, lambda: result_per_key(learnt, types[0], params))
+                return _explained(
+                    node, lambda: aggregate_rows.result_per_key(learnt, types[0], params)
+                )
             case Aggregate(function, _, params, _):
                 learnt = AGGREGATES[function]
                 of = types if function == "vocabulary" else types[:1]

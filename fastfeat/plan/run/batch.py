@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastfeat.aggregates import keys as learnt_keys
 from fastfeat.backends import Backend, run_task
 from fastfeat.dtypes import COUNTS
-from fastfeat.engine.learner import Rows, number_of
+from fastfeat.engine import learner
 from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.engine.tasks import RowTask
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
@@ -33,6 +33,7 @@ from fastfeat.scalars.value import Value
 
 if TYPE_CHECKING:
     from fastfeat.aggregates.keys import KeyCounts, Vocabulary
+    from fastfeat.engine.learner import Rows
 
 Runs = tuple[tuple[int, int], ...]
 """The first row of each run, and how many rows it has."""
@@ -182,7 +183,7 @@ class Batch:
                 return HistoryRow(place)
             row = place - self.stands.n_history
         if self.numbers is not None:
-            return number_of(self.numbers, row)
+            return learner.number_of(self.numbers, row)
         return self.first_number + (row if self.source is None else int(self.source.numbers[row]))
 
     def numbers_in_data(self, rows: Iterable[int]) -> tuple[int, ...]:

@@ -18,9 +18,9 @@ from fastfeat.plan.lower.schedule import ROWS, Schedule, Task
 from fastfeat.plan.lower.task_graph import without_made
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.scalars.value import InputSlot
+from fastfeat.steps import step as step_records
 from fastfeat.steps.keys import cpu_vocabulary
 from fastfeat.steps.registry import step_function
-from fastfeat.steps.step import Argument
 
 if TYPE_CHECKING:
     from fastfeat.engine.cpu.step_calls import StepCalls
@@ -87,17 +87,17 @@ def _of_columns(
         return None
     if step_function(step).host is not None:
         return None
-    args, names = list[Argument](), list[str]()
+    args, names = list[step_records.Argument](), list[str]()
     for arg in step.args:
         dtype = fitted.types[arg]
         match arg:
             case _ if dtype == VOCABULARY and arg in fitted.constants:
-                args.append(Argument(fitted.constants[arg], dtype))
+                args.append(step_records.Argument(fitted.constants[arg], dtype))
             case Call() if dtype == COUNTS and arg in found:
-                args.append(Argument(found[arg].calls, dtype))
+                args.append(step_records.Argument(found[arg].calls, dtype))
                 names += found[arg].columns
             case Column() if dtype != TABLE:
-                args.append(Argument(None, dtype))
+                args.append(step_records.Argument(None, dtype))
                 names.append(arg.name)
             case _:
                 return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,8 +43,11 @@ from fastfeat.plan.run.batch import (
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.step_costs import step_measured
 from fastfeat.progress import is_telling, tell
+from fastfeat.steps import step as step_records
 from fastfeat.steps.registry import step_function
-from fastfeat.steps.step import Argument, StepFailed, StepTask
+
+if TYPE_CHECKING:
+    from fastfeat.steps.step import Argument
 
 _COUNT_BYTES = 4
 _NOTHING = nullcontext()
@@ -326,13 +329,13 @@ def _run(batch: Batch, step: Node) -> Any:
     args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]
     learning = step_function(step).learning
     if learning is not None:
-        args.append(Argument(batch.learnt[learning.origin(step)], TABLE))
+        args.append(step_records.Argument(batch.learnt[learning.origin(step)], TABLE))
     if types[step] == COUNTS:
         _check_counts(step, batch.n_rows)
     try:
-        task = StepTask(step, args, types[step], batch.n_rows)
+        task = step_records.StepTask(step, args, types[step], batch.n_rows)
         array = run_task(batch.backend, task)
-    except StepFailed as failure:
+    except step_records.StepFailed as failure:
         row, text, kind = failure.args
         where = "" if row is None else f", row {batch.number_of(row)}"
         error = kind(f"{show(step)}{where}: {text}")
@@ -346,7 +349,7 @@ def _folds_by_number(batch: Batch, source: Batch, step: Call) -> Any:
     folds = source.shared.get(step)
     if folds is None or len(folds) < batch.n_rows:
         n_rows = max(batch.n_rows, source.n_rows)  # a row may be chosen several times
-        array = run_task(batch.backend, StepTask(step, [], batch.types[step], n_rows))
+        array = run_task(batch.backend, step_records.StepTask(step, [], batch.types[step], n_rows))
         folds = column_in_host(_as_column(array), batch.backend)
         source.shared[step] = folds
     return folds.slice(0, batch.n_rows)
@@ -367,12 +370,12 @@ def _argument(batch: Batch, node: Node, key_dtype: DType, *, narrow: bool) -> Ar
     dtype = batch.types[node]
     match node:
         case _ if dtype == VOCABULARY:
-            return Argument(batch.learnt[node], dtype)
+            return step_records.Argument(batch.learnt[node], dtype)
         case TableColumn():
-            return Argument(batch.made[node], dtype)
+            return step_records.Argument(batch.made[node], dtype)
         case Literal() if dtype == TABLE:
-            return Argument(given_vocabulary(node, key_dtype), dtype)
+            return step_records.Argument(given_vocabulary(node, key_dtype), dtype)
         case _ if dtype == COUNTS:
-            return Argument(batch.made[node], dtype)
+            return step_records.Argument(batch.made[node], dtype)
         case _:
-            return Argument(row_values.key_values(batch, node, narrow=narrow), dtype)
+            return step_records.Argument(row_values.key_values(batch, node, narrow=narrow), dtype)
