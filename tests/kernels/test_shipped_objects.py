@@ -102,6 +102,16 @@ def test_a_setting_of_numba_asks_for_other_code(
     assert cache._shipped(text) is None  # pyright: ignore[reportPrivateUsage]
 
 
+def test_settings_of_numba_do_not_change_what_is_shipped(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ship, "_entries", lambda: SMALL[:1])
+    monkeypatch.setenv("NUMBA_OPT", "0")
+    monkeypatch.setenv("NUMBA_LOOP_VECTORIZE", "0")
+    assert ship.ship(tmp_path) == 1
+    assert path_of(tmp_path).read_bytes() == path_of(shipped).read_bytes()
+
+
 @pytest.mark.parametrize("flag", ["avx2", "fma", "bmi2", "movbe"])
 def test_a_processor_that_lacks_an_instruction_gets_no_object(
     flag: str, copy: Path, monkeypatch: pytest.MonkeyPatch
