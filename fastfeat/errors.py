@@ -224,7 +224,7 @@ class KeysRounded(FastfeatWarning):
 
 
 class KeyRepeats(FastfeatWarning):
-    """Rows share the key that `infer_contract` was given, so that it infers no rule of the key."""
+    """Rows share or lack the key that `infer_contract` was given: it infers no rule of the key."""
 
 
 class RowsBreakRule(FastfeatWarning):

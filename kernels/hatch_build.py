@@ -33,7 +33,10 @@ class CustomBuildHook(BuildHookInterface):  # pyright: ignore[reportUntypedBaseC
         if _is_left_to_make():
             return
         root = Path(__file__).parents[1]
-        own = os.pathsep.join([str(root), str(root / "kernels")])
+        # by PYTHONPATH pip names the folder in which it has installed what the build needs
+        given = os.environ.get("PYTHONPATH")
+        own = [str(root), str(root / "kernels"), *([given] if given else [])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(own)}
         command = [sys.executable, "-m", "fastfeat.engine.cpu.ship"]
-        subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": own}, check=True)
+        subprocess.run(command, cwd=root, env=environment, check=True)
         build_data["artifacts"] += ["kernels/fastfeat_kernels/objects/**"]

@@ -247,7 +247,7 @@ _LARGE_SHARE = 4
 _UNFORESEEN_BITS = 5
 _LEAST_ROOM = 64 << 20
 _ROWS = Need("work on rows, however few at a time,", _LEAST_ROOM)
-_BESIDES = 96 << 20
-"""Bytes: kernels that are compiled took about 60 MiB, and rows on their way take the rest."""
+_BESIDES = 160 << 20
+"""Bytes: kernels that are compiled took about 110 MiB, and rows on their way take the rest."""
 _SHARE = 16
 _UNKNOWN_FREE = 4 << 30

@@ -112,8 +112,8 @@ def infer_contract(
 
     Args:
         data: as in `Plan.fit`.
-        key: the columns of which no two rows have the same values ("unique"). Where rows of the
-            data have, there is no such rule.
+        key: the columns of which no two rows have the same values, and none is missing ("unique").
+            Where rows of the data break this rule, the contract has none of it.
         exclude: columns of which nothing is said.
         memory: as in `Plan.fit`.
 
@@ -123,7 +123,7 @@ def infer_contract(
         FastfeatError: data that cannot be read.
 
     Warns:
-        KeyRepeats: rows of the data have the same `key`.
+        KeyRepeats: rows of the data have the same `key`, or a missing one.
 
     Example:
         >>> contract = ff.infer_contract({"x": [1.0, 2.0], "n": [3, 4]})
@@ -176,9 +176,9 @@ def infer_contract(
 def _warn_repeated(keys: Sequence[str], n_repeated: int, n_rows: int) -> None:
     of = repr(keys[0]) if len(keys) == 1 else repr([*keys])
     warn(
-        f"key={of}: {n_repeated:,} of the {counted(n_rows, 'row')} share their key with another "
-        "row, so the contract has no rule that it is unique. Remove such rows, or name the columns "
-        "that tell rows apart",
+        f"key={of}: {n_repeated:,} of the {counted(n_rows, 'row')} have a key that is missing, or "
+        "that another row has too, so the contract has no rule that it is unique. Remove such "
+        "rows, or name the columns that tell rows apart",
         KeyRepeats,
     )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import struct
 from collections.abc import Iterator
 from functools import cache
@@ -21,7 +22,7 @@ _OBJECT: Final = 1  # ET_REL
 _X86_64: Final = 62  # EM_X86_64
 _PROGRAM, _SYMBOLS, _RELOCATIONS = 1, 2, 4  # SHT_PROGBITS, SHT_SYMTAB, SHT_RELA
 _OTHER_RELOCATIONS: Final = 9  # SHT_REL
-_WRITABLE, _IN_MEMORY = 1, 2  # SHF_WRITE, SHF_ALLOC
+_WRITABLE, _IN_MEMORY, _CODE = 1, 2, 4  # SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR
 _UNDEFINED: Final = 0  # SHN_UNDEF
 _ADDRESS: Final = 1  # R_X86_64_64: the whole address
 _PAGE: Final = mmap.PAGESIZE
@@ -31,6 +32,10 @@ _FUNCTIONS: Final = ("memcpy", "memset")
 
 class UnknownObject(Exception):
     """The object holds what this loader does not know, or is none."""
+
+
+class CodeRefused(Exception):
+    """The system allows this process no new code."""
 
 
 class _Section(NamedTuple):
@@ -71,7 +76,8 @@ def load(code: bytes, symbol: str) -> int:
 
     Raises:
         UnknownObject: the object does not define the function, or has something that is not known
-            here; or the system allows no new code.
+            here.
+        CodeRefused: the system allows no new code.
     """
     try:
         return _load(code, symbol)
@@ -113,6 +119,8 @@ def _load(code: bytes, symbol: str) -> int:
     entry = [s for s in symbols if s.name == symbol and s.section in places]
     if len(entry) != 1 or entry[0].value >= sections[entry[0].section].size:
         raise UnknownObject(f"the object code does not define {symbol}")
+    if not sections[entry[0].section].flags & _CODE:
+        raise UnknownObject(f"{symbol} is no function")
     memory = _Memory(n_bytes)
     try:
         for section in sections:
@@ -235,12 +243,12 @@ class _Memory:
         """Fill the pages, and make them readable and executable.
 
         Raises:
-            UnknownObject: the system allows no new code.
+            CodeRefused: the system allows no new code.
         """
         ctypes.memmove(self.address, bytes(image), self._n_bytes)
         executable = mmap.PROT_READ | mmap.PROT_EXEC
         if _c_library().mprotect(self.address, self._n_bytes, executable):
-            raise UnknownObject(f"the system allows no new code: error {ctypes.get_errno()}")
+            raise CodeRefused(os.strerror(ctypes.get_errno()))
 
     def release(self) -> None:
         """Give the pages back, before any of their code has run."""

@@ -30,6 +30,8 @@ def load_object(code: bytes, symbol: str) -> Kernel:
 
     Raises:
         ValueError: the object does not define the symbol.
+        CodeRefused: the system allows no new code. That of LLVM would be run all the same, and
+            end the process.
     """
     try:
         return load_known(code, symbol)
@@ -42,6 +44,7 @@ def load_known(code: bytes, symbol: str) -> Kernel:
 
     Raises:
         UnknownObject: it does not know the object, or the system.
+        CodeRefused: the system allows no new code.
     """
     if not _IS_KNOWN:
         raise elf.UnknownObject("this system is not x86-64 Linux")

@@ -161,5 +161,7 @@ def test_a_library_that_lacks_is_named(
 
     module = {"delta": "deltalake", "lance": "lance"}[form]
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ff.errors.LibraryUnavailable, match=f"the package {name}, .* fastfeat"):
+    with pytest.raises(
+        ff.errors.LibraryUnavailable, match=f"the package {name}, .*pip install 'fastfeat"
+    ):
         fitted.transform_to("data.parquet", "out", format=form)

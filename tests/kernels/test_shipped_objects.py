@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import struct
 import subprocess
@@ -100,6 +101,16 @@ def test_a_setting_of_numba_asks_for_other_code(
     assert cache._shipped(text) is not None  # pyright: ignore[reportPrivateUsage]
     monkeypatch.setenv(setting, "1")
     assert cache._shipped(text) is None  # pyright: ignore[reportPrivateUsage]
+
+
+def test_settings_of_numba_do_not_change_what_is_shipped(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ship, "_entries", lambda: SMALL[:1])
+    monkeypatch.setenv("NUMBA_OPT", "0")
+    monkeypatch.setenv("NUMBA_LOOP_VECTORIZE", "0")
+    assert ship.ship(tmp_path) == 1
+    assert path_of(tmp_path).read_bytes() == path_of(shipped).read_bytes()
 
 
 @pytest.mark.parametrize("flag", ["avx2", "fma", "bmi2", "movbe"])
@@ -222,6 +233,48 @@ def test_pages_of_code_are_never_writable_too(shipped: Path) -> None:
         if int(low, 16) <= address < int(high, 16)
     ]
     assert rights == ["r-xp"]
+
+
+def test_a_symbol_of_constants_is_no_function(shipped: Path) -> None:
+    code = bytearray(path_of(shipped).read_bytes())
+    listed = json.loads((shipped / objects.MANIFEST).read_bytes())["kernels"][ONE]["targets"]
+    (start,), (size, n) = struct.unpack_from("<Q", code, 40), struct.unpack_from("<HH", code, 58)
+    for place in range(start + 8, start + 8 + n * size, size):  # the flags of each section
+        code[place] &= ~4  # of code
+    with pytest.raises(elf.UnknownObject, match="no function"):
+        elf.load(bytes(code), listed["x86-64-v3"]["symbol"])
+
+
+REFUSED = """
+import ctypes, sys
+import fastfeat as ff
+from fastfeat import col
+if "refused" in sys.argv and ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):  # PR_SET_MDWE, of Linux 6.3
+    print("not known here")
+else:
+    try:
+        ff.Plan({"y": col("x") + 1}).fit({"x": [1.0]}).transform({"x": [1.0]})
+    except ff.errors.BackendUnavailable as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_a_system_that_allows_no_new_code_is_named(is_compiled: bool, tmp_path: Path) -> None:
+    folder = {} if is_compiled else {"FASTFEAT_CACHE_DIR": str(tmp_path)}
+
+    def output(argument: str) -> str:
+        command = [sys.executable, "-c", REFUSED, argument]
+        done = subprocess.run(command, text=True, capture_output=True, env={**os.environ, **folder})
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    if is_compiled:
+        assert output("allowed") == ""
+    found = output("refused")
+    if "not known here" in found:
+        pytest.skip("the system cannot forbid new code to a process")
+    assert "lets this process run no new code" in found
 
 
 @given(st.data())

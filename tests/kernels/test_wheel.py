@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SITE = """
+import os, sys
+with open(os.environ["SEEN"], "a") as file:
+    print(*sys.orig_argv, file=file)
+"""
 PROGRAM = """
 import sys, warnings
 from fastfeat_kernels import objects
@@ -46,8 +51,13 @@ print(*sorted({kernel.name for kernel in used.values() if kernel.is_compiled}))
 )
 def test_a_wheel_brings_its_kernels(tmp_path: Path) -> None:
     environment = {name: text for name, text in os.environ.items() if name != "FASTFEAT_SHIP"}
+    # as pip does, which names what it has installed for the build
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "sitecustomize.py").write_text(SITE)
+    environment |= {"PYTHONPATH": str(tmp_path / "pip"), "SEEN": str(tmp_path / "seen")}
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, env=environment, check=True, capture_output=True)
+    assert "-m fastfeat.engine.cpu.ship" in (tmp_path / "seen").read_text()
     (wheel,) = tmp_path.glob("*.whl")
     installed = tmp_path / "installed"
     with zipfile.ZipFile(wheel) as content:

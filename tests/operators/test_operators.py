@@ -27,6 +27,9 @@ from operator_tables import (
 import fastfeat as ff
 from fastfeat.operators.hashing import xxh64
 
+# Random floats are keys of these tests.
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.KeysRounded")
+
 # One example compares about 50 features in every row, on both backends and with their definitions:
 # a fifth of the examples, or this file alone would take minutes.
 examples = settings(max_examples=15 + settings().max_examples // 5)

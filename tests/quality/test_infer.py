@@ -281,11 +281,15 @@ def test_columns_of_many_values_are_told_by_a_sample(
 
 def test_a_key_that_repeats_is_told_and_no_rule() -> None:
     table = pa.table({"k": [1, 1, 2, 3], "m": ["a", "b", "a", "a"]})
-    told = r"key='k': 2 of the 4 rows share their key with another row, so the contract has no rule"
+    told = "key='k': 2 of the 4 rows have a key that is missing, or that another row has too, so"
     with pytest.warns(KeyRepeats, match=told):
         contract = ff.infer_contract(table, key="k")
     assert "k: unique" not in contract.rules
     assert contract.check(table).broken == []
+    missing = pa.table({"k": [1, 2, None]})
+    with pytest.warns(KeyRepeats, match="1 of the 3 rows have a key that is missing"):
+        contract = ff.infer_contract(missing, key="k")
+    assert contract.check(missing).broken == []
     contract = ff.infer_contract(table, key=["k", "m"])
     assert contract.check(table).broken == []
     assert contract.check(pa.concat_tables([table, table])).counts["k, m: unique"] == 8

@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fastfeat_kernels import objects, processor
-from fastfeat_kernels.elf import UnknownObject
+from fastfeat_kernels.elf import CodeRefused, UnknownObject
 from fastfeat_kernels.load import Kernel, load_known, load_object
 
 from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, is_observed, note, spending
@@ -38,7 +38,7 @@ from fastfeat.engine.sources import (
     source_of,
     sources_of,
 )
-from fastfeat.errors import FastfeatError, KernelsNotKept, reason_of, warn
+from fastfeat.errors import BackendUnavailable, FastfeatError, KernelsNotKept, reason_of, warn
 from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.progress import doing
 
@@ -77,6 +77,9 @@ def cached_kernel(text: str, compile_kernel: Compile) -> Kernel:
     Args:
         text: what the code is generated from; with the sources and the machine it names the file.
         compile_kernel: returns object code and its symbol, or a kernel that cannot be kept on disk.
+
+    Raises:
+        BackendUnavailable: the system allows no new code.
     """
     key = kernel_key(text)
     kernel = _loaded.get(key)
@@ -84,7 +87,7 @@ def cached_kernel(text: str, compile_kernel: Compile) -> Kernel:
         with _lock:
             kernel, is_compiled = _loaded.get(key), False
             if kernel is None or (is_observed() and not _is_kept(key, text)):
-                with spending():
+                with spending(), _code_allowed():
                     kernel, is_compiled = _load_or_compile(key, text, compile_kernel)
                 _loaded[key] = kernel
             note(key, UsedKernel(_name(text), is_compiled, _is_kept(key, text)))
@@ -177,6 +180,19 @@ def _progress_of(text: str) -> Generator[None]:
             yield
     finally:
         _burst.ended = time.monotonic()
+
+
+@contextmanager
+def _code_allowed() -> Generator[None]:
+    """Raise an error of ours where the system allows this process no new code."""
+    try:
+        yield
+    except (CodeRefused, PermissionError) as error:  # llvmlite raises the second
+        raise BackendUnavailable(
+            f"backend='cpu' runs compiled kernels, and the system lets this process run no new "
+            f"code ({reason_of(error)}). Allow it, in a unit of systemd by "
+            "MemoryDenyWriteExecute=no; or use backend='reference', which is slow and needs none"
+        ) from None
 
 
 def _load_or_compile(key: str, text: str, compile_kernel: Compile) -> tuple[Kernel, bool]:

@@ -89,14 +89,16 @@ def _is_there(name: str, sources: str, target: str, folder: Path) -> bool:
 def _compiled_by_another(names: Sequence[str], target: str, folder: Path) -> dict[str, Any]:
     """Return the symbols and digests of kernels, which a process compiles for a target.
 
-    Numba reads its target once, from the environment.
+    Numba reads its target once, from the environment. Other settings of Numba that are there are
+    the user's own: code that is kept for everybody has none of them.
     """
+    given = os.environ.get("PYTHONPATH")
     own = str(Path(__file__).parents[3]), str(Path(fastfeat_kernels.__file__).parents[1])
     environment = {
-        **os.environ,
+        **{name: text for name, text in os.environ.items() if not name.startswith("NUMBA_")},
         "NUMBA_CPU_NAME": target,
         "NUMBA_CPU_FEATURES": "",
-        "PYTHONPATH": os.pathsep.join([*own, os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join([*own, *([given] if given else [])]),
     }
     command = [sys.executable, "-m", __spec__.name, target, str(folder)]
     done = subprocess.run(

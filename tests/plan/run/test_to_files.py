@@ -219,7 +219,7 @@ def test_a_budget_that_features_exceed_is_told_and_more_goes_on(
     monkeypatch.setattr(pieces, "transform", features_of)
     monkeypatch.setattr(budget, "MOST_TABLE", 1 << 14)
     told = r"memory=8 GiB is exceeded by computing features: the process has 9 GiB in memory.*"
-    with pytest.raises(ff.errors.OutOfMemory, match=told + 'Give memory="10476MiB"'):
+    with pytest.raises(ff.errors.OutOfMemory, match=told + 'Give memory="10548MiB"'):
         fitted.transform_to(table, tmp_path / "out", part_rows=500, memory="8GiB")
     assert not (tmp_path / "out").exists()
     with pytest.raises(ff.errors.OutOfMemory, match="work on rows, however few at a time,"):

@@ -447,6 +447,24 @@ def test_what_cannot_be_written_is_named(peer: str) -> None:
         plan.explain(peer)
 
 
+@PEER
+@pytest.mark.parametrize(
+    ("feature", "told"),
+    [
+        (ff.when(col("x") > 1).then(col("k")).otherwise(col("m")).ordinal_encode(), "choices of"),
+        (col("n").cut([2**60 - 1, 2**60]), "compared exactly"),
+        (col("x").cut([2**60 - 1]), "compared exactly"),
+    ],
+)
+def test_what_a_peer_would_compute_otherwise_is_not_written(
+    peer: str, feature: ff.Expr, told: str
+) -> None:
+    rows = {"x": [1.0, 2.0], "n": [1, 2**60], "k": ["a", "b"], "m": ["c", "d"]}
+    fitted = ff.Plan({"f": feature}).fit(rows, backend="reference")
+    with pytest.raises(ff.errors.NotExportable, match=told):
+        fitted.explain(peer)
+
+
 def trees() -> st.SearchStrategy[Any]:
     """Return expressions of numbers, as trees of functions that both peers have."""
     leaf = st.sampled_from(NUMBERS).map(col) | st.sampled_from([2.0, -0.5, 3.0])

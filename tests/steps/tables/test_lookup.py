@@ -27,6 +27,8 @@ from fastfeat.errors import (
 )
 from fastfeat.plan.run import lookup_tables as kept_tables
 
+RANDOM_FLOATS = pytest.mark.filterwarnings("ignore::fastfeat.errors.KeysRounded")
+"""Floats beyond 2**53 are keys of these tests on purpose, or by chance."""
 PLANES = pa.table(
     {
         "tailnum": ["a", "b", None, "c", "d", None],
@@ -127,6 +129,7 @@ KEYS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
 }
 
 
+@RANDOM_FLOATS
 @given(data=st.data(), kinds=st.lists(st.sampled_from(list(KEYS)), min_size=1, max_size=3))
 def test_lookups_are_left_joins(data: st.DataObject, kinds: list[str]) -> None:
     """By one key or several: Polars' left join, whose missing keys match nothing."""
@@ -175,6 +178,7 @@ def test_lookups_are_left_joins(data: st.DataObject, kinds: list[str]) -> None:
         (pa.array(["a", "b"]).dictionary_encode(), pa.array(["b"]).dictionary_encode(), [None, 0]),
     ],
 )
+@RANDOM_FLOATS
 def test_keys_of_two_types_match_where_they_are_equal(
     left: Any, right: Any, expected: list[Any]
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.plan.tell.peers import calendar, windows_in_pandas
 from fastfeat.plan.tell.peers.helpers_of_pandas import HELPERS
-from fastfeat.plan.tell.peers.learnt import by_key, equal_members
+from fastfeat.plan.tell.peers.learnt import bins_of, by_key, equal_members
 from fastfeat.plan.tell.peers.unwritten import UNWRITTEN
 from fastfeat.plan.tell.peers.writing import (
     Peer,
@@ -186,10 +186,7 @@ def _power(site: Site) -> str:
 
 def _bins(cut: Callable[[Any, int], list[float]]) -> Callable[[Site], str]:
     def write(site: Site) -> str:
-        (elements,) = site.args[1].value or ((),)
-        known = cut(elements or (), 0)
-        if not known and not edges(elements or (), 0):
-            raise Unwritable("nothing could be learnt, so that there are no bins")
+        known = bins_of(site, cut)
         side = "left" if site.params.get("closed") == "right" else "right"
         listed = f"[{', '.join(map(float_text, known))}]"
         return site.help("bins", site.shown(0, "f"), listed, f'"{side}"')
@@ -237,6 +234,8 @@ def _choice(site: Site, condition: str, yes: int, no: int) -> str:
     kind = kind_of(site.dtype)
     if kind == "t":
         return f"{site.shown(yes, 's')}.where({condition}, {site.shown(no)})"
+    if kind not in "fib":
+        raise Unwritable(f"choices of {site.dtype} are not written")
     form = {"f": "f", "i": "", "b": ""}[kind]
     if kind == "i" and "uint64" in {site.args[yes].dtype.name, site.args[no].dtype.name}:
         raise Unwritable("choices of uint64 are not written")

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.plan.tell.peers import calendar, windows_in_polars
-from fastfeat.plan.tell.peers.learnt import by_key, equal_members
+from fastfeat.plan.tell.peers.learnt import bins_of, by_key, equal_members
 from fastfeat.plan.tell.peers.unwritten import UNWRITTEN
 from fastfeat.plan.tell.peers.writing import (
     Peer,
@@ -276,10 +276,7 @@ def _power(site: Site) -> str:
 
 def _bins(cut: Callable[[Any, int], list[float]]) -> Write:
     def write(site: Site) -> str:
-        (elements,) = site.args[1].value or ((),)
-        known = cut(elements or (), 0)
-        if not known and not edges(elements or (), 0):
-            raise Unwritable("nothing could be learnt, so that there are no bins")
+        known = bins_of(site, cut)
         side = "left" if site.params.get("closed") == "right" else "right"
         x = site.named(0, "F")
         listed = f"[{', '.join(map(float_text, known))}]"

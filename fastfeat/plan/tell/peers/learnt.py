@@ -1,20 +1,25 @@
-"""Learnt values by the key that they belong to, as peers look them up."""
+"""Values that were learnt or given, by keys, as members or as edges: as peers look them up."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastfeat.aggregates.keys import Groups, Vocabulary
 from fastfeat.dtypes import INTEGER_RANGE, DType
-from fastfeat.ir.node import Aggregate, Call, Node
+from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.plan.lower.codes import vocabulary_of_codes
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.tell.fitted_tables import column_of_keys
 from fastfeat.plan.tell.peers.writing import Site, Unwritable, kind_of
+from fastfeat.scalars.table import edges
 
 MOST_KEYS = 100_000
 """The most keys that are written into a module."""
+
+
+_EXACT = 2**53
+"""Whole numbers below this size are floats."""
 
 
 class ByKey(NamedTuple):
@@ -108,3 +113,24 @@ def equal_members(dtype: DType, elements: Sequence[Any]) -> list[Any]:
         return [bool(e) for e in elements if e in (0, 1)]
     low, high = INTEGER_RANGE["uint64" if dtype.name == "uint64" else "int64"]
     return [int(e) for e in elements if low <= e <= high and e == int(e)]
+
+
+def bins_of(site: Site, cut: Callable[[Sequence[float], int], list[float]]) -> list[float]:
+    """Return the edges of bins, in order.
+
+    Args:
+        site: the call that finds the bin of a number.
+        cut: takes edges from the elements of the table.
+
+    Raises:
+        Unwritable: there are none; or edges that a user wrote are compared with whole numbers that
+            are no floats.
+    """
+    elements: Sequence[float] = (site.args[1].value or ((),))[0] or ()
+    if isinstance(site.node.args[1], Literal):
+        is_whole = site.args[0].kind == "i"
+        if any(abs(e) >= _EXACT and (is_whole or type(e) is int) for e in elements):
+            raise Unwritable("edges beyond 2**53 are compared exactly, and here as floats")
+    if not elements or not edges(elements, 0):
+        raise Unwritable("nothing could be learnt, so that there are no bins")
+    return cut(elements, 0)
