@@ -144,7 +144,7 @@ def budget_of(memory: str | int, needs: Sequence[Need] = (), less: str = LESS) -
     if budget.room() < n_bytes + _LEAST_ROOM:
         _give_back()
     if budget.lacks(n_bytes):
-        raise _too_little(budget, n_bytes, needs or [_ROWS], less if needs else "")
+        raise _too_little(budget, n_bytes, needs, less)
     if budget.room() < n_bytes + _LEAST_ROOM:
         raise _too_little(budget, n_bytes, [*needs, _ROWS], less if needs else "")
     return budget
