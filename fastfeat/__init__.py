@@ -45,32 +45,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from fastfeat import errors, pickles
+from fastfeat import errors, operators, pickles, recording
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
 from fastfeat.ir.node import Aggregate, Call
-from fastfeat.ir.show import ROWS, Rows
+from fastfeat.ir.show import ROWS, Row
 from fastfeat.named_values import param
-from fastfeat.operators.ahead import ahead
-from fastfeat.operators.categories import cross
-from fastfeat.operators.columns import columns
-from fastfeat.operators.geo import haversine
-from fastfeat.operators.horizontal import (
-    coalesce,
-    max_horizontal,
-    mean_horizontal,
-    min_horizontal,
-    sum_horizontal,
-)
-from fastfeat.operators.lookup import asof, lookup
-from fastfeat.operators.polynomial import polynomial_features
-from fastfeat.operators.windows import count, session_id, time_since, time_since_last, window
 from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -81,6 +66,20 @@ if TYPE_CHECKING:
     from fastfeat.engine.cpu.threads import num_threads, set_num_threads
     from fastfeat.integrations.leak_test import leak_test
     from fastfeat.online.live import Live
+    from fastfeat.operators.ahead import ahead
+    from fastfeat.operators.categories import cross
+    from fastfeat.operators.columns import columns
+    from fastfeat.operators.geo import haversine
+    from fastfeat.operators.horizontal import (
+        coalesce,
+        max_horizontal,
+        mean_horizontal,
+        min_horizontal,
+        sum_horizontal,
+    )
+    from fastfeat.operators.lookup import asof, lookup
+    from fastfeat.operators.polynomial import polynomial_features
+    from fastfeat.operators.windows import count, session_id, time_since, time_since_last, window
     from fastfeat.plan.declare.contract import Rule
     from fastfeat.plan.fit.cross_fit import Fold
     from fastfeat.plan.keep.schema import plan_schema
@@ -142,17 +141,34 @@ _LAZY = {
     "Live": "fastfeat.online.live",
     "Plan": "fastfeat.api.plan",
     "Rule": "fastfeat.plan.declare.contract",
+    "ahead": "fastfeat.operators.ahead",
+    "asof": "fastfeat.operators.lookup",
+    "coalesce": "fastfeat.operators.horizontal",
+    "columns": "fastfeat.operators.columns",
+    "count": "fastfeat.operators.windows",
+    "cross": "fastfeat.operators.categories",
     "diff": "fastfeat.api.diff",
+    "haversine": "fastfeat.operators.geo",
     "infer_contract": "fastfeat.quality.infer",
     "inspect": "fastfeat.quality.inspection",
     "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.api.plan",
+    "lookup": "fastfeat.operators.lookup",
+    "max_horizontal": "fastfeat.operators.horizontal",
+    "mean_horizontal": "fastfeat.operators.horizontal",
+    "min_horizontal": "fastfeat.operators.horizontal",
     "num_threads": "fastfeat.engine.cpu.threads",
     "plan_schema": "fastfeat.plan.keep.schema",
+    "polynomial_features": "fastfeat.operators.polynomial",
     "replay": "fastfeat.api.online",
+    "session_id": "fastfeat.operators.windows",
     "set_num_threads": "fastfeat.engine.cpu.threads",
+    "sum_horizontal": "fastfeat.operators.horizontal",
+    "time_since": "fastfeat.operators.windows",
+    "time_since_last": "fastfeat.operators.windows",
+    "window": "fastfeat.operators.windows",
 }
-"""Names whose modules import pyarrow and NumPy, which `import fastfeat` does without."""
+"""Names whose modules `import fastfeat` does without; most import NumPy and PyArrow."""
 
 _INSTEAD = {
     **{
@@ -179,24 +195,25 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-@cache
-def _rows_of_calls() -> Rows:
-    """Return the written form and the parameters of scalar functions and steps; imports PyArrow."""
+def _row_of_call(function: str) -> Row | None:
+    """Return the written form and the parameters of a scalar function or a step."""
     from fastfeat.scalars import SCALARS
     from fastfeat.steps.registry import STEPS
 
-    return {name: (row.written, row.parameters) for name, row in {**STEPS, **SCALARS}.items()}
+    row = SCALARS.get(function) or STEPS.get(function)
+    return None if row is None else (row.written, row.parameters)
 
 
-@cache
-def _rows_of_aggregates() -> Rows:
-    """Return the written form and the parameters of aggregates; imports NumPy."""
+def _row_of_aggregate(function: str) -> Row | None:
+    """Return the written form and the parameters of an aggregate."""
     from fastfeat.aggregates import AGGREGATES
 
-    return {name: (row.written, row.parameters) for name, row in AGGREGATES.items()}
+    row = AGGREGATES.get(function)
+    return None if row is None else (row.written, row.parameters)
 
 
-ROWS.update({Call: _rows_of_calls, Aggregate: _rows_of_aggregates})
+ROWS.update({Call: _row_of_call, Aggregate: _row_of_aggregate})
+recording.WHOLE.append(operators.record_all)
 
 
 class _Package(ModuleType):

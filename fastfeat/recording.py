@@ -52,7 +52,9 @@ class Recipe:
 
 
 RECORDED: dict[str, Callable[..., Any]] = {}
-"""The functions of which calls are remembered, by the name in a recipe."""
+"""The functions of which calls are remembered, by the name in a recipe: those imported so far."""
+WHOLE: list[Callable[[], None]] = []
+"""Functions that import what has other functions of which calls are remembered."""
 _CARRIERS: set[type] = set()
 """The classes that have a field `recipe`."""
 
@@ -79,6 +81,18 @@ def recorded(function: F, name: str, *, always: bool = False) -> F:
 
     RECORDED[name] = called
     return cast(F, called)
+
+
+def recorded_function(name: str) -> Callable[..., Any]:
+    """Return a function of which calls are remembered, by its name in a recipe.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    if name not in RECORDED:
+        for record in WHOLE:
+            record()
+    return RECORDED[name]
 
 
 def recorded_property(of: property, name: str) -> property:
@@ -224,7 +238,7 @@ def made_again(recipe: Recipe, values: Mapping[str, Any]) -> Any:
 
     for step in postorder([recipe]):
         options = {name: argument(value) for name, value in step.options.items()}
-        made[step] = RECORDED[step.function](*map(argument, step.given), **options)
+        made[step] = recorded_function(step.function)(*map(argument, step.given), **options)
     return made[recipe]
 
 
@@ -235,7 +249,7 @@ def named_arguments(recipe: Recipe) -> tuple[tuple[Any, ...], dict[str, Any]]:
         What a method is called on, and arguments that have no names; all others by their name,
         those left out that are as the function has them anyway.
     """
-    expected = signature(RECORDED[recipe.function])
+    expected = signature(recorded_function(recipe.function))
     given = expected.bind(*recipe.given, **recipe.options).arguments
     unnamed: tuple[Any, ...] = ()
     named: dict[str, Any] = {}

@@ -1,26 +1,30 @@
 """The aggregates: what each accumulates, and how its value comes from exact integers.
 
-`engine` and what stands above import them.
+A new aggregate is a row in the `FUNCTIONS` of a module, and its name here. `engine` and what stands
+above import the table.
 """
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
-from fastfeat.aggregates import keys, moments, order, power, target
-from fastfeat.aggregates.function import (
-    AggregateFunction,
-    Summary,
-    level_of,
-    needs_order,
-    ranks_of,
-    result_per_key,
-)
+from fastfeat.first_use import Rows
 from fastfeat.ir.node import Aggregate, Call, Node
 
-AGGREGATES: dict[str, AggregateFunction] = {
-    row.name: row for module in (moments, order, keys, target, power) for row in module.FUNCTIONS
-}
+if TYPE_CHECKING:
+    from fastfeat.aggregates.function import AggregateFunction
+
+AGGREGATES: Rows[AggregateFunction] = Rows(
+    "fastfeat.aggregates.{}:FUNCTIONS",
+    {
+        "moments": "count null_count sum mean var std skew kurtosis min max",
+        "order": "quantile quantiles even_quantiles evenly_spaced",
+        "keys": "vocabulary mode n_unique",
+        "target": "target_mean target_var target_quantile target_odds",
+        "power": "yeo_johnson_lambda box_cox_lambda",
+    },
+    lambda functions: {row.name: row for row in functions},
+)
 
 
 def is_fold_by_number(node: Node) -> bool:
@@ -31,16 +35,3 @@ def is_fold_by_number(node: Node) -> bool:
 def is_target(node: Node) -> TypeGuard[Aggregate]:
     """Return whether a node is a statistic of an encoder's target, out of fold in training."""
     return isinstance(node, Aggregate) and "target" in AGGREGATES[node.function].primitives
-
-
-__all__ = [
-    "AGGREGATES",
-    "AggregateFunction",
-    "Summary",
-    "is_fold_by_number",
-    "is_target",
-    "level_of",
-    "needs_order",
-    "ranks_of",
-    "result_per_key",
-]

@@ -22,25 +22,23 @@ from fastfeat.errors import InvalidPlan, NotFitted, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Array, ChunkedArray, Table
 from fastfeat.io.arrow import Schema as ArrowSchema
+from fastfeat.io.sources import schema as schemas
 from fastfeat.io.sources.read import may_be_large
-from fastfeat.io.sources.schema import read_schema
-from fastfeat.online.row.one_row import transform_row
+from fastfeat.online.row import one_row
+from fastfeat.plan.declare import window_reach
 from fastfeat.plan.declare.arguments import Features
 from fastfeat.plan.declare.bind import bind, check_new_plan
 from fastfeat.plan.declare.declaration import Declaration, Label, UserDelay, declare
 from fastfeat.plan.declare.late_columns import GivenDelay
-from fastfeat.plan.declare.window_reach import Reach, history_needed, history_reach
-from fastfeat.plan.fit.labels import label_of
+from fastfeat.plan.fit import labels
 from fastfeat.plan.fit.training_data import check_clocks
-from fastfeat.plan.lower.code_types import CodeTypes
 from fastfeat.plan.lower.outputs import schema_before_fit
 from fastfeat.plan.run.failing_files import naming_files
 from fastfeat.plan.run.fitted import Fitted, FittedContract, InputSchema
 from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
 from fastfeat.plan.run.transform import transform
-from fastfeat.plan.tell.explain import OF_DATA, OF_PEERS, explain_plan
-from fastfeat.plan.tell.fitted_tables import inverse, learnt_values, vocabulary
-from fastfeat.plan.tell.summary import fitted_summary, plan_summary
+from fastfeat.plan.tell import explain as explanations
+from fastfeat.plan.tell import fitted_tables, summary
 from fastfeat.recording import Recipe
 from fastfeat.scalars.zones import using
 
@@ -50,7 +48,9 @@ if TYPE_CHECKING:
     from fastfeat.io.sinks.manifest import Manifest
     from fastfeat.online.live import Live
     from fastfeat.online.state.changes import Durability, Late
+    from fastfeat.plan.declare.window_reach import Reach
     from fastfeat.plan.fit.cross_fit import Fold
+    from fastfeat.plan.lower.code_types import CodeTypes
     from fastfeat.quality.contract import Contract
     from fastfeat.quality.drift import Drift
     from fastfeat.quality.profile import Profile
@@ -330,7 +330,7 @@ class Plan:
             >>> ff.Plan({"change": col("x").diff(2, over=card)}).history_needed()
             {'card': '2 rows'}
         """
-        return history_needed(self.declaration.nodes.values())
+        return window_reach.history_needed(self.declaration.nodes.values())
 
     def reach(self) -> dict[str, Reach]:
         """Return the reach of windows, by the entity: `history_needed` as numbers.
@@ -340,7 +340,7 @@ class Plan:
             >>> ff.Plan({"spent": col("x").sum(over=week)}).reach()
             {'card': Reach(span=604800000000000, n_rows=0, unit='time')}
         """
-        return history_reach(self.declaration.nodes.values())
+        return window_reach.history_reach(self.declaration.nodes.values())
 
     @naming_files
     def fit(
@@ -724,7 +724,7 @@ class Plan:
             InvalidPlan: columns, or types of codes, are known once the plan is fitted.
         """
         declared = self.declaration
-        known, of_tables = read_schema(input_schema), resolve_schemas(tables)
+        known, of_tables = schemas.read_schema(input_schema), resolve_schemas(tables)
         types = bind(list(declared.nodes.values()), known, of_tables)
         check_new_plan(types)
         check_clocks(declared, types)
@@ -785,12 +785,14 @@ class Plan:
             InvalidPlan: an unknown stage, or one that needs the schema.
             FastfeatError: of columns and types, as `fit`.
         """
-        if schema is not None and stage == OF_DATA:
+        if schema is not None and stage == explanations.OF_DATA:
             from fastfeat.api.out_of_core import explain_passes  # seldom needed
 
             return explain_passes(self.declaration, schema, tables)
-        known = None if schema is None else read_schema(schema)
-        return explain_plan(self.declaration, stage, known, tables=resolve_schemas(tables))
+        known = None if schema is None else schemas.read_schema(schema)
+        return explanations.explain_plan(
+            self.declaration, stage, known, tables=resolve_schemas(tables)
+        )
 
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
@@ -813,7 +815,7 @@ class Plan:
 
     def __repr__(self) -> str:
         """Return a line for each of the first features: how it is made, what it learns and sees."""
-        return plan_summary(self.declaration)
+        return summary.plan_summary(self.declaration)
 
     def _repr_html_(self) -> str:
         """Return a table of the features, for notebooks."""
@@ -1252,7 +1254,7 @@ class FittedPlan:
             from fastfeat.online.row.judged_row import judge_one_row  # seldom needed
 
             judge_one_row(self.record, row, tables)
-        return transform_row(self.record, row, tables=tables)
+        return one_row.transform_row(self.record, row, tables=tables)
 
     def online(
         self,
@@ -1339,7 +1341,7 @@ class FittedPlan:
         Times are Python's datetime, date, time and timedelta; those that Python does not have, such
         as one with nanoseconds, are pyarrow scalars.
         """
-        return learnt_values(self.record)
+        return fitted_tables.learnt_values(self.record)
 
     def vocabulary(self, feature: str) -> Table:
         """Return the categories of an encoder as a table of code, value and number of rows.
@@ -1358,7 +1360,7 @@ class FittedPlan:
         Raises:
             InvalidPlan: there is no such feature, or it has no categories.
         """
-        return vocabulary(self.record, feature)
+        return fitted_tables.vocabulary(self.record, feature)
 
     def inverse(self, feature: str, codes: Any) -> Any:
         """Return the categories that codes of an encoder stand for.
@@ -1375,7 +1377,7 @@ class FittedPlan:
             InvalidData: a code that the encoder does not give.
             TypeMismatch: something else than codes.
         """
-        return inverse(self.record, feature, codes)
+        return fitted_tables.inverse(self.record, feature, codes)
 
     def label(
         self,
@@ -1403,7 +1405,7 @@ class FittedPlan:
             UnknownColumn: the data, the history or a table lacks a column.
             InvalidData: it looks ahead, and the data is in the memory of a device.
         """
-        return label_of(
+        return labels.label_of(
             self.record, data, rows=rows, history=history, tables=tables, backend=backend
         )
 
@@ -1726,12 +1728,12 @@ class FittedPlan:
         record = self.record
         # an expression, given by mistake, has no truth value
         is_text = isinstance(stage, str)  # pyright: ignore[reportUnnecessaryIsInstance]
-        if is_text and stage in OF_PEERS:
+        if is_text and stage in explanations.OF_PEERS:
             from fastfeat.plan.tell.peers.code import code_of  # seldom needed
 
             return code_of(record, stage)
         with using(record.zones):
-            return explain_plan(
+            return explanations.explain_plan(
                 *(record.declaration, stage, record.inputs, record.nodes, record.tables),
                 codes=record.typed.codes,
             )
@@ -1818,7 +1820,7 @@ class FittedPlan:
 
     def __repr__(self) -> str:
         """Return a line for each of the first features: its type, and how it is made."""
-        return fitted_summary(self.record)
+        return summary.fitted_summary(self.record)
 
     def _repr_html_(self) -> str:
         """Return a table of the features, and of what was learnt for each, for notebooks."""

@@ -15,19 +15,24 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 from fastfeat import steps
-from fastfeat.engine.learner import TaskLearner
 from fastfeat.engine.tasks import Result, Task
 from fastfeat.errors import BackendUnavailable
-from fastfeat.io.columns.strings import string_codes
+from fastfeat.io.columns import strings
 
 if TYPE_CHECKING:
     from fastfeat.engine.gpu.runtime import Runtime
+    from fastfeat.engine.learner import TaskLearner
     from fastfeat.engine.program import Program
 
 
 def as_it_is(column: Any, name: str) -> Any:
     """Return a column of the host's memory, where a backend computes in that."""
     return column
+
+
+def string_codes(column: Any, name: str, literals: tuple[str, ...]) -> Any:
+    """Return the codes of text among literals, as `io.columns.strings` has them."""
+    return strings.string_codes(column, name, literals)
 
 
 def every_output(program: Program) -> Container[int]:
@@ -61,7 +66,7 @@ class Backend:
     reads_codes: bool = False
     is_slow: bool = False
     learners: Mapping[type[Task[Any]], TaskLearner] = field(
-        default_factory=dict[type[Task[Any]], TaskLearner]
+        default_factory=dict[type[Task[Any]], Any]
     )
     literal_codes: Callable[[Any, str, tuple[str, ...]], Any] = string_codes
 

@@ -7,38 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastfeat.backends import Backend, step_kernels
-from fastfeat.backends.reference import run_step as run_by_definition
-from fastfeat.engine.cpu import learn as statistics
+from fastfeat.backends import Backend, reference, step_kernels
 from fastfeat.engine.cpu import run
 from fastfeat.engine.cpu.compiled import compiled
-from fastfeat.engine.cpu.learn import learn
-from fastfeat.engine.cpu.run import compute_matrix
 from fastfeat.engine.kernel_cache import is_observed
 from fastfeat.engine.program import Output, Program, program_of
 from fastfeat.engine.storage import column_of
-from fastfeat.engine.tasks import LearnTask, MatrixTask, RowTask
+from fastfeat.engine.tasks import RowTask
+from fastfeat.first_use import Kinds
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import is_over_window
 from fastfeat.scalars.value import InputSlot
-from fastfeat.steps.keys import cpu_group_states, cpu_learner
-from fastfeat.steps.keys.cpu_group_states import learn_groups
-from fastfeat.steps.keys.cpu_learner import count_distinct, count_keys
-from fastfeat.steps.keys.cpu_vocabulary import literal_codes
-from fastfeat.steps.keys.tasks import DistinctTask, GroupsTask, KeysTask
+from fastfeat.steps.keys import cpu_vocabulary
 from fastfeat.steps.registry import step_function
-from fastfeat.steps.step import StepTask
-from fastfeat.steps.targets import cpu_states, cpu_time_folds
-from fastfeat.steps.targets.cpu_states import learn_target
-from fastfeat.steps.targets.cpu_time_folds import learn_times
-from fastfeat.steps.targets.tasks import TargetTask
-from fastfeat.steps.targets.time_folds import TimesTask
-from fastfeat.steps.windows.cpu import n_tied, over
-from fastfeat.steps.windows.cpu_tables import over_table
-from fastfeat.steps.windows.tasks import TableWindowTask, TiesTask, WindowTask
+from fastfeat.steps.windows import cpu as windows
+from fastfeat.steps.windows import cpu_tables as table_windows
+
+if TYPE_CHECKING:
+    from fastfeat.steps.step import StepTask
+    from fastfeat.steps.windows.tasks import TableWindowTask, TiesTask, WindowTask
 
 
 def compute(task: RowTask) -> list[Any]:
@@ -92,34 +82,70 @@ def run_step(task: StepTask) -> Any:
     call = task.call
     kernel = step_kernels("cpu").get(call.function)
     if kernel is None or step_function(call).host is not None:
-        return run_by_definition(task)
+        return reference.run_step(task)
     return kernel(task.args, dict(call.params), task.n_rows)
+
+
+def run_windows(task: WindowTask) -> Any:
+    """Return the values of functions of rows in windows."""
+    return windows.over(task.past, task.asked, task.first_row)
+
+
+def count_ties(task: TiesTask) -> Any:
+    """Return how many rows have the moment of another."""
+    return windows.n_tied(task.past, task.first_row)
+
+
+def run_table_windows(task: TableWindowTask) -> Any:
+    """Return the values of functions of the rows of a table in windows."""
+    return table_windows.over_table(task.past, task.asked, task.query)
+
+
+def literal_codes(column: Any, name: str, literals: tuple[str, ...]) -> Any:
+    """Return the codes of text among literals."""
+    return cpu_vocabulary.literal_codes(column, name, literals)
 
 
 BACKEND = Backend(
     "cpu",
-    {
-        RowTask: compute,
-        MatrixTask: compute_matrix,
-        LearnTask: learn,
-        StepTask: run_step,
-        KeysTask: count_keys,
-        DistinctTask: count_distinct,
-        GroupsTask: learn_groups,
-        TargetTask: learn_target,
-        TimesTask: learn_times,
-        WindowTask: lambda task: over(task.past, task.asked, task.first_row),
-        TiesTask: lambda task: n_tied(task.past, task.first_row),
-        TableWindowTask: lambda task: over_table(task.past, task.asked, task.query),
-    },
+    Kinds(
+        {
+            "fastfeat.engine.tasks:RowTask": "fastfeat.backends.cpu:compute",
+            "fastfeat.engine.tasks:MatrixTask": "fastfeat.engine.cpu.run:compute_matrix",
+            "fastfeat.engine.tasks:LearnTask": "fastfeat.engine.cpu.learn:learn",
+            "fastfeat.steps.step:StepTask": "fastfeat.backends.cpu:run_step",
+            "fastfeat.steps.keys.tasks:KeysTask": "fastfeat.steps.keys.cpu_learner:count_keys",
+            "fastfeat.steps.keys.tasks:DistinctTask": (
+                "fastfeat.steps.keys.cpu_learner:count_distinct"
+            ),
+            "fastfeat.steps.keys.tasks:GroupsTask": (
+                "fastfeat.steps.keys.cpu_group_states:learn_groups"
+            ),
+            "fastfeat.steps.targets.tasks:TargetTask": (
+                "fastfeat.steps.targets.cpu_states:learn_target"
+            ),
+            "fastfeat.steps.targets.time_folds:TimesTask": (
+                "fastfeat.steps.targets.cpu_time_folds:learn_times"
+            ),
+            "fastfeat.steps.windows.tasks:WindowTask": "fastfeat.backends.cpu:run_windows",
+            "fastfeat.steps.windows.tasks:TiesTask": "fastfeat.backends.cpu:count_ties",
+            "fastfeat.steps.windows.tasks:TableWindowTask": (
+                "fastfeat.backends.cpu:run_table_windows"
+            ),
+        }
+    ),
     shared_outputs=outputs_of_steps,
     reads_codes=True,
-    learners={
-        LearnTask: statistics.OF_TASKS,
-        KeysTask: cpu_learner.OF_TASKS,
-        GroupsTask: cpu_group_states.OF_TASKS,
-        TargetTask: cpu_states.OF_TASKS,
-        TimesTask: cpu_time_folds.OF_TASKS,
-    },
+    learners=Kinds(
+        {
+            "fastfeat.engine.tasks:LearnTask": "fastfeat.engine.cpu.learn:OF_TASKS",
+            "fastfeat.steps.keys.tasks:KeysTask": "fastfeat.steps.keys.cpu_learner:OF_TASKS",
+            "fastfeat.steps.keys.tasks:GroupsTask": "fastfeat.steps.keys.cpu_group_states:OF_TASKS",
+            "fastfeat.steps.targets.tasks:TargetTask": "fastfeat.steps.targets.cpu_states:OF_TASKS",
+            "fastfeat.steps.targets.time_folds:TimesTask": (
+                "fastfeat.steps.targets.cpu_time_folds:OF_TASKS"
+            ),
+        }
+    ),
     literal_codes=literal_codes,
 )

@@ -178,3 +178,8 @@ def row_fold(
         args = row_args(node, training=training)
         results[node] = visit(node, [results[argument] for argument in args])
     return results
+
+
+def is_exploded(node: Node) -> bool:
+    """Return whether a node has a row an element of lists, as only a vocabulary takes it."""
+    return isinstance(node, Call) and node.function == "list.explode"

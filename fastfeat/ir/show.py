@@ -1,13 +1,13 @@
 """Printing nodes as text that reads like the code of a user: for error messages and `explain`.
 
 How a call is written stands in the row of its function; the package says where the rows are. They
-import NumPy and PyArrow, so that they are read once something is printed: writing expressions does
-without them. Operators of several nodes tell here how they are written, by their last node.
+are found once something is printed: writing expressions does without them. Operators of several
+nodes tell here how they are written, by their last node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never, cast
 
@@ -36,10 +36,10 @@ from fastfeat.ir.writing import (
 )
 
 LONGEST = 400
-Rows = Mapping[str, tuple[Form, Parameters]]
-"""The form in which each function is written, and its parameters."""
-ROWS: dict[type[Call] | type[Aggregate], Callable[[], Rows]] = {}
-"""Functions that read the rows of scalar functions and steps, and those of aggregates."""
+Row = tuple[Form, Parameters]
+"""The form in which a function is written, and its parameters."""
+ROWS: dict[type[Call] | type[Aggregate], Callable[[str], Row | None]] = {}
+"""Functions that find the row of a scalar function or a step, and the row of an aggregate."""
 CALLS: dict[str, tuple[Writer, ...]] = {}
 """Forms of operators of several nodes, by the function of their last node."""
 COLUMNS: dict[str, SeveralWriter] = {}
@@ -177,9 +177,9 @@ def frame_options(learnt: Aggregate, texts: Texts) -> list[str]:
     return [] if write is None else write(learnt, texts)
 
 
-def _row_of(node: Call | Aggregate) -> tuple[Form, Parameters]:
+def _row_of(node: Call | Aggregate) -> Row:
     """Return the form in which a function is written, and its parameters, from its row."""
-    return ROWS[type(node)]().get(node.function, (None, ()))
+    return ROWS[type(node)](node.function) or (None, ())
 
 
 def _within(text: str, length: int) -> str:

@@ -1,112 +1,174 @@
 """The registry of operators, and what makes them methods of `Expr`.
 
-A new operator is a function in a family's file, a row in that file's OPERATORS, and, for type
-checkers, a line in `Expr`. Binding, fitting, rendering and the generic test need nothing more.
+A new operator is a function in a family's file, a row in that file's OPERATORS, its name in the
+table here, and, for type checkers, a line in `Expr`. Binding, fitting, rendering and the generic
+test need nothing more. The file of a family is imported once one of its names is asked for.
 
-Imports expressions and the rows of functions; the package, the API and `plan` import it.
+Imports expressions; the package, the API and `plan` import it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from fastfeat.arguments import explaining
 from fastfeat.expr import Expr
-from fastfeat.ir.node import GroupFrame
+from fastfeat.first_use import Rows, at
+from fastfeat.ir.node import Aggregate, GroupFrame
 from fastfeat.ir.show import CALLS, COLUMNS, FRAMES
-from fastfeat.operators import (
-    aggregates,
-    binning,
-    calendar,
-    cast,
-    categories,
-    cyclical,
-    distribution,
-    elementary,
-    foreign,
-    geo,
-    hashing,
-    horizontal,
-    imputation,
-    keys,
-    lists,
-    membership,
-    missing,
-    polynomial,
-    power,
-    rounding,
-    scaling,
-    splines,
-    targets,
-    text,
-    trends,
-    trigonometry,
-    windows,
-)
-from fastfeat.operators.operator import Operator
+from fastfeat.ir.writing import SeveralWriter, Texts, Writer
+from fastfeat.operators import foreign
 from fastfeat.recording import recorded, recorded_property
 
-OPERATORS: dict[str, Operator] = {
-    **aggregates.OPERATORS,
-    **binning.OPERATORS,
-    **cast.OPERATORS,
-    **categories.OPERATORS,
-    **cyclical.OPERATORS,
-    **distribution.OPERATORS,
-    **elementary.OPERATORS,
-    **geo.OPERATORS,
-    **hashing.OPERATORS,
-    **horizontal.OPERATORS,
-    **imputation.OPERATORS,
-    **lists.OPERATORS,
-    **membership.OPERATORS,
-    **missing.OPERATORS,
-    **polynomial.OPERATORS,
-    **power.OPERATORS,
-    **rounding.OPERATORS,
-    **scaling.OPERATORS,
-    **text.OPERATORS,
-    **targets.OPERATORS,
-    **splines.OPERATORS,
-    **trigonometry.OPERATORS,
+if TYPE_CHECKING:
+    from fastfeat.operators.operator import Operator
+
+_METHODS = {
+    "aggregates": "count null_count sum mean var std skew kurtosis min max quantile mode n_unique "
+    "median",
+    "binning": "cut qcut k_bins_discretize",
+    "cast": "cast",
+    "categories": "ordinal_encode count_encode binary_encode one_hot_encode",
+    "cyclical": "cyclical",
+    "distribution": "quantile_transform",
+    "elementary": "sqrt cbrt exp expm1 log log1p log2 log10 sigmoid",
+    "hashing": "hash",
+    "imputation": "impute",
+    "membership": "is_between is_in replace_strict",
+    "missing": "is_null is_not_null fill_null eq_missing ne_missing is_finite is_infinite "
+    "fill_infinite",
+    "power": "power_transform",
+    "rounding": "abs sign floor ceil round clip",
+    "scaling": "standard_scale min_max_scale max_abs_scale robust_scale",
+    "targets": "target_encode woe_encode",
+    "splines": "spline_transform",
+    "trigonometry": "sin cos tan arcsin arccos arctan sinh cosh tanh",
 }
+_FUNCTIONS = {
+    "geo": "haversine",
+    "horizontal": "coalesce min_horizontal max_horizontal sum_horizontal mean_horizontal",
+    "lists": "list.len list.sum list.mean list.min list.max list.var list.std list.get list.first "
+    "list.last list.contains list.pad list.ordinal_encode list.hash_encode list.multi_hot_encode",
+    "polynomial": "polynomial_features",
+    "text": "str.to_lowercase str.to_uppercase str.strip_chars str.strip_chars_start "
+    "str.strip_chars_end str.slice str.extract str.replace str.replace_all str.len_bytes "
+    "str.len_chars str.token_count str.starts_with str.ends_with str.contains str.count_matches "
+    "str.find str.split_count str.to_integer str.to_float str.to_datetime str.hash_ngrams "
+    "str.hash_tokens",
+}
+OPERATORS: Rows[Operator] = Rows("fastfeat.operators.{}:OPERATORS", {**_METHODS, **_FUNCTIONS})
 
-for _family in (
-    power,  # before scalers: its division is that of one
-    binning,
-    categories,
-    distribution,
-    imputation,
-    keys,
-    lists,
-    missing,
-    scaling,
-    targets,
-    text,
-    windows,
-):
-    for _function, _write in _family.WRITTEN.items():
-        CALLS[_function] = (*CALLS.get(_function, ()), _write)
-for _family in (cyclical, imputation, splines, text):
-    COLUMNS.update(_family.WRITTEN_TOGETHER)
-FRAMES[GroupFrame] = keys.by_options
+OTHERS: Rows[Callable[..., Any]] = Rows(
+    "fastfeat.operators.{}",
+    {
+        "windows:METHODS": "all any diff first lag last pct_change",
+        "trends:METHODS": "ewm_mean ewm_sum range rank slope streak",
+        "missing:REFUSED": "is_nan is_not_nan fill_nan",
+    },
+)
+"""Methods of `Expr` besides the operators: over a window, and names that only say what to write."""
 
-_METHODS = {name: operator.define for name, operator in OPERATORS.items() if operator.method}
-_OF_WINDOWS = {**windows.METHODS, **trends.METHODS}
-for _name, _method in {**_METHODS, **_OF_WINDOWS, **missing.REFUSED}.items():
-    _foreign = OPERATORS[_name].foreign if _name in _METHODS else None
-    _told = explaining(_method, prefix=lambda x: f"{x!r}.", hints=_foreign)
-    setattr(Expr, _name, recorded(_told, f"Expr.{_name}"))
-for _name, _namespace in {
-    "dt": calendar.dt,
-    "list": lists.elements,
-    "str": text.str_,
-}.items():
-    setattr(Expr, _name, recorded_property(_namespace, f"Expr.{_name}"))
+NAMESPACES = {"dt": "calendar:dt", "list": "lists:elements", "str": "text:str_"}
+"""The namespaces of `Expr`, and the property of each."""
+
+FAMILIES = (
+    *(*_METHODS, *_FUNCTIONS, "ahead", "calendar", "columns", "keys", "lookup", "trends"),
+    "windows",
+)
+"""The modules that have operators, or functions of the package."""
+
+WRITTEN = {
+    "power": "box_cox div yeo_johnson",  # before scalers: its division is that of one
+    "binning": "bin bin_inside",
+    "categories": "encode category_count category_share one_hot",
+    "distribution": "clip interpolate_rank",
+    "imputation": "fill_null",
+    "keys": "vocabulary",
+    "lists": "list.encode one_hot",
+    "missing": "coalesce",
+    "scaling": "div",
+    "targets": "target_mean target_var target_quantile target_odds log",
+    "text": "when",
+    "windows": "over.sum over.time_since",
+}
+"""For each family, the functions of the last nodes of its operators, in its table WRITTEN."""
+WRITTEN_TOGETHER = {
+    "cyclical": "cyclical_sin",
+    "imputation": "fill_null",
+    "splines": "spline_basis",
+    "text": "bucket_count",
+}
+"""For each family, the functions of the first columns of its operators of several."""
+
+
+def _writer(family: str, function: str) -> Writer:
+    """Return the function that writes an operator, whose family it imports when it is called."""
+    return lambda node, texts: at(f"fastfeat.operators.{family}:WRITTEN")[function](node, texts)
+
+
+def _writer_together(family: str, function: str) -> SeveralWriter:
+    """Return the function that writes an operator of several columns, as `_writer` does."""
+    table = f"fastfeat.operators.{family}:WRITTEN_TOGETHER"
+    return lambda nodes, texts: at(table)[function](nodes, texts)
+
+
+def _by_options(learnt: Aggregate, texts: Texts) -> list[str]:
+    return at("fastfeat.operators.keys:by_options")(learnt, texts)
+
+
+for _family, _names in WRITTEN.items():
+    for _function in _names.split():
+        CALLS[_function] = (*CALLS.get(_function, ()), _writer(_family, _function))
+for _family, _names in WRITTEN_TOGETHER.items():
+    COLUMNS.update({_name: _writer_together(_family, _name) for _name in _names.split()})
+FRAMES[GroupFrame] = _by_options
+
+
+class OnFirstUse:
+    """A method or a namespace of `Expr`, which takes its place once it is asked for.
+
+    Args:
+        name: of the attribute of `Expr`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Expr | None, owner: type[Expr]) -> Any:
+        """Return the method of an expression, or the function of the class."""
+        found = _attribute(self.name)
+        setattr(Expr, self.name, found)
+        return found.__get__(instance, owner)
+
+
+@cache
+def _attribute(name: str) -> Any:
+    """Return the function or the property that `Expr` has by a name."""
+    if name in NAMESPACES:
+        parts = foreign.namespace(name)
+        setattr(parts, "__dir__", foreign.offered)  # noqa: B010  # checkers would take any name
+        setattr(parts, "__getattr__", foreign.missing_in(name))  # noqa: B010  # as above
+        return recorded_property(at(f"fastfeat.operators.{NAMESPACES[name]}"), f"Expr.{name}")
+    if name in OTHERS:
+        method, hints = OTHERS[name], None
+    else:
+        method, hints = OPERATORS[name].define, OPERATORS[name].foreign
+    return recorded(explaining(method, prefix=lambda x: f"{x!r}.", hints=hints), f"Expr.{name}")
+
+
+_OF_EXPRESSIONS = (*(" ".join(_METHODS.values()).split()), *OTHERS, *NAMESPACES)
+for _name in _OF_EXPRESSIONS:
+    setattr(Expr, _name, OnFirstUse(_name))
 for _name, _value in foreign.SPECIAL.items():
     setattr(Expr, _name, _value)
-for _class, _name in (
-    (calendar.DatetimeParts, "dt"),
-    (lists.ListElements, "list"),
-    (text.TextFunctions, "str"),
-):
-    _class.__dir__ = foreign.offered
-    setattr(_class, "__getattr__", foreign.missing_in(_name))  # noqa: B010  # checkers would take any name
+
+
+def record_all() -> None:
+    """Import all families, so that every function that a recipe may name is recorded."""
+    for family in FAMILIES:
+        import_module(f"fastfeat.operators.{family}")
+    for name in _OF_EXPRESSIONS:
+        _attribute(name)

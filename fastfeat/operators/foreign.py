@@ -11,14 +11,19 @@ from typing import Any, NoReturn
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, lit
-from fastfeat.operators.calendar import DatetimeParts
-from fastfeat.operators.hints import EXPRESSION, NUMPY, instead_in, instead_of, tables
-from fastfeat.operators.horizontal import max_horizontal, min_horizontal
-from fastfeat.operators.lists import ListElements
-from fastfeat.operators.missing import REFUSED
-from fastfeat.operators.text import TextFunctions
+from fastfeat.first_use import at, calling
+from fastfeat.operators import hints, missing
 
-_NAMESPACES: dict[str, type] = {"dt": DatetimeParts, "list": ListElements, "str": TextFunctions}
+_NAMESPACES = {
+    "dt": "fastfeat.operators.calendar:DatetimeParts",
+    "list": "fastfeat.operators.lists:ListElements",
+    "str": "fastfeat.operators.text:TextFunctions",
+}
+
+
+def namespace(name: str) -> type:
+    """Return the class of what a namespace of expressions gives: of "dt", "list" or "str"."""
+    return at(_NAMESPACES[name])
 
 
 def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expr:
@@ -63,24 +68,24 @@ def missing_attribute(self: Expr, name: str) -> NoReturn:
     Raises:
         AttributeError: always.
     """
-    members = {namespace: _public(_NAMESPACES[namespace]) for namespace in ("str", "dt")}
-    hint = "" if name.startswith("_") else instead_of(name, _public(Expr), members)
+    members = {name: _public(namespace(name)) for name in ("str", "dt")}
+    hint = "" if name.startswith("_") else hints.instead_of(name, _public(Expr), members)
     raise AttributeError(f"an expression has no {name!r}.{hint}", name=name, obj=self)
 
 
-def missing_in(namespace: str) -> Callable[[Any, str], NoReturn]:
+def missing_in(of: str) -> Callable[[Any, str], NoReturn]:
     """Return a method that raises for a name that a namespace lacks, with what to write instead.
 
     Args:
-        namespace: one of "dt", "list" and "str".
+        of: one of "dt", "list" and "str".
     """
 
-    def missing(self: Any, name: str) -> NoReturn:
-        methods = _public(_NAMESPACES[namespace])
-        hint = "" if name.startswith("_") else instead_in(namespace, name, methods)
-        raise AttributeError(f".{namespace} has no {name!r}.{hint}", name=name, obj=self)
+    def lacking(self: Any, name: str) -> NoReturn:
+        methods = _public(namespace(of))
+        hint = "" if name.startswith("_") else hints.instead_in(of, name, methods)
+        raise AttributeError(f".{of} has no {name!r}.{hint}", name=name, obj=self)
 
-    return missing
+    return lacking
 
 
 def offered(self: object) -> list[str]:
@@ -91,13 +96,13 @@ def offered(self: object) -> list[str]:
 
 def _public(kind: type) -> frozenset[str]:
     """Return the names of the methods that a user may call; those that only raise are left out."""
-    fields = {"node", "nodes", "suffixes", "name", "expr", "recipe", *REFUSED}
+    fields = {"node", "nodes", "suffixes", "name", "expr", "recipe", *missing.REFUSED}
     return frozenset(name for name in dir(kind) if name[0] != "_" and name not in fields)
 
 
 def _refuse(x: Expr, name: str) -> NoReturn:
     """Raise for a function of NumPy that has no equal among ufuncs."""
-    instead = {**tables()[EXPRESSION], **tables()[NUMPY]}
+    instead = {**hints.tables()[hints.EXPRESSION], **hints.tables()[hints.NUMPY]}
     bare = name.removeprefix("nan")
     method = bare if name not in instead and (bare in instead or hasattr(Expr, bare)) else name
     written = instead.get(method)
@@ -156,8 +161,8 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     **{name: _method(name) for name in _SAME_NAME},
     **{name: _method(method) for name, method in _SAME_MEANING.items()},
     "square": _square,
-    "fmax": max_horizontal,
-    "fmin": min_horizontal,
+    "fmax": calling("fastfeat.operators.horizontal:max_horizontal"),
+    "fmin": calling("fastfeat.operators.horizontal:min_horizontal"),
 }
 """Functions of NumPy that mean of a value what the expression means."""
 

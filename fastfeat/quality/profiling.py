@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,11 @@ from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.row_selection import rows_to_learn_from
 from fastfeat.plan.run.transform import transform
-from fastfeat.quality.profile import Profile, profile_of_columns
-from fastfeat.quality.table_profiles import check_is_of, profile_of_tables, taken
+from fastfeat.quality import profile as profiles
+from fastfeat.quality import table_profiles
+
+if TYPE_CHECKING:
+    from fastfeat.quality.profile import Profile
 
 Profiled = bool | Literal["inputs"]
 """What a fit profiles: inputs and features, inputs alone, or nothing."""
@@ -181,8 +184,8 @@ def of_training_rows(
         no_features: why.
     """
     own = host_table(prepared.table, fitted.inputs, prepared.rows.backend)
-    rows = own if wanted is None else taken(own, wanted)
-    return profile_of_tables(fitted, rows, features, no_features)
+    rows = own if wanted is None else table_profiles.taken(own, wanted)
+    return table_profiles.profile_of_tables(fitted, rows, features, no_features)
 
 
 def host_table(table: Any, names: Iterable[str], backend: Backend) -> Table:
@@ -203,15 +206,15 @@ def profile_face(fitted: Fitted) -> Profile | None:
     match fitted.profile:
         case None:
             return None
-        case Profile() as profile:
+        case profiles.Profile() as profile:
             pass
         case bytes() as content:
-            profile = Profile.from_bytes(content)
-            check_is_of(profile, fitted)
+            profile = profiles.Profile.from_bytes(content)
+            table_profiles.check_is_of(profile, fitted)
         case other:
-            profile = Profile.from_bytes(other.to_bytes())
+            profile = profiles.Profile.from_bytes(other.to_bytes())
     inputs = {name: one for name, one in profile.inputs.items() if name in fitted.inputs}
     features = {name: one for name, one in profile.features.items() if name in fitted.nodes}
     if len(inputs) + len(features) == len(profile.inputs) + len(profile.features):
         return profile
-    return profile_of_columns(inputs, features, profile.n_rows, profile.no_features)
+    return profiles.profile_of_columns(inputs, features, profile.n_rows, profile.no_features)

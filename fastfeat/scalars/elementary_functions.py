@@ -12,7 +12,6 @@ from fastfeat.ir.parameters import Parameter, Real
 from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type
-from fastfeat.scalars.elementary.exact_reduction import LARGE
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import LARGE_ARGUMENT, ScalarFunction, Value, as_f64, raise_where
 
@@ -39,7 +38,7 @@ def _trigonometric(name: str) -> ScalarFunction:
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
         x = as_f64(values[0])
         value = Value(FLOAT64, op.elementary(name, x), status=values[0].status)
-        large = (op.magnitude(x) > LARGE) & (op.magnitude(x) < float("inf"))
+        large = (op.magnitude(x) > op.LARGE) & (op.magnitude(x) < float("inf"))
         return raise_where(value, large, LARGE_ARGUMENT)
 
     return ScalarFunction(float_type, lower)

@@ -12,8 +12,7 @@ from functools import cache
 from typing import Any
 
 from fastfeat.ir.node import postorder
-from fastfeat.scalars.elementary import EXACT, body_of
-from fastfeat.scalars.op import Op
+from fastfeat.scalars.op import EXACT, Op
 from fastfeat.scalars.primitives import PRIMITIVES
 
 
@@ -119,6 +118,8 @@ class _Elementary:
 @cache
 def elementary_function(name: str) -> Callable[..., float]:
     """Return an elementary function, on Python floats."""
+    from fastfeat.scalars.elementary import body_of  # few programs have a constant call of one
+
     inputs, result = body_of(name)
     return _Elementary(steps_of([result], inputs))
 

@@ -148,6 +148,12 @@ def table(key: Any) -> Op:
     return Op("table", (), key, "i64")
 
 
+EXACT: dict[str, str] = {name: f"{name}_exact" for name in ("sin", "cos", "tan", "fewer_periods")}
+"""The form for every argument, of the elementary functions that hold for moderate ones only."""
+LARGE = 2.0**45
+"""The size above which an argument of these is not moderate."""
+
+
 def elementary(name: str, *args: Op | float) -> Op:
     """Return a call of an elementary function of `elementary.BODIES`, float64 to float64."""
     operands = tuple(lift(argument, "f64") for argument in args)

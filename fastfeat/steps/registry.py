@@ -1,41 +1,55 @@
-"""The table of steps: functions of whole columns, run between the programs over rows."""
+"""The table of steps: functions of whole columns, run between the programs over rows.
+
+A new step is a row in the table of a module, and its name here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from fastfeat.dtypes import DType
+from fastfeat.first_use import Rows
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
-from fastfeat.steps.keys import rows as hashing
-from fastfeat.steps.keys.rows import ENCODE
-from fastfeat.steps.lists.rows import LISTS
-from fastfeat.steps.step import Argument, StepFailed, StepFunction
-from fastfeat.steps.tables.rows import ASOF_ROW, LOOKUP_ROW, LOOKUP_VALUE
-from fastfeat.steps.targets.rows import FOLD
-from fastfeat.steps.targets.time_folds import TIME_FOLD, TIME_FOLD_KNOWN
-from fastfeat.steps.text import choice, patterns
-from fastfeat.steps.text import rows as text
-from fastfeat.steps.windows import rows as windows
-from fastfeat.steps.windows import table_rows as table_windows
 
-STEPS: dict[str, StepFunction] = {
-    "asof_row": ASOF_ROW,
-    "encode": ENCODE,
-    "lookup_row": LOOKUP_ROW,
-    "lookup_value": LOOKUP_VALUE,
-    **LISTS,
-    "fold": FOLD,
-    "time_fold": TIME_FOLD,
-    "time_fold_known": TIME_FOLD_KNOWN,
-    **hashing.STEPS,
-    **patterns.STEPS,
-    **table_windows.STEPS,
-    **text.STEPS,
-    **windows.STEPS,
-}
-OF_CONTENT: dict[str, StepFunction] = {**choice.OF_CONTENT, **hashing.OF_CONTENT}
+if TYPE_CHECKING:
+    from fastfeat.steps.step import StepFunction
+
+STEPS: Rows[StepFunction] = Rows(
+    "fastfeat.steps.{}",
+    {
+        "tables.rows:STEPS": "asof_row lookup_row lookup_value",
+        "keys.rows:STEPS": "encode hash_cross",
+        "lists.rows:LISTS": (
+            "list.sum list.mean list.min list.max list.var list.std list.contains "
+            "list.encode list.explode list.get list.has_code list.len list.slice"
+        ),
+        "targets.rows:STEPS": "fold",
+        "targets.time_folds:STEPS": "time_fold time_fold_known",
+        "text.patterns:STEPS": "str.contains str.count_matches str.extract str.find str.replace "
+        "str.to_datetime",
+        "windows.table_rows:STEPS": "table_order",
+        "text.rows:STEPS": (
+            "bucket_count str.contains_literal str.count_matches_literal str.ends_with "
+            "str.find_literal str.hash_ngrams str.hash_tokens str.len_bytes str.len_chars "
+            "str.slice str.starts_with str.strip_chars str.strip_chars_end "
+            "str.strip_chars_start str.to_float str.to_integer str.to_lowercase "
+            "str.to_uppercase str.token_count"
+        ),
+        "windows.rows:STEPS": (
+            "ahead order window over.count over.sum over.mean over.var over.std over.skew "
+            "over.kurtosis over.min over.max over.quantile over.mode over.n_unique "
+            "over.null_count over.first over.last over.lag over.time_since "
+            "over.time_since_lag over.ewm_mean over.ewm_mean_by over.rank over.slope "
+            "over.streak over.ewm_sum over.ewm_sum_by"
+        ),
+    },
+)
+OF_CONTENT: Rows[StepFunction] = Rows(
+    "fastfeat.steps.{}:OF_CONTENT", {"text.choice": "coalesce fill_null when", "keys.rows": "hash"}
+)
 """Scalar functions that are steps where an argument is text or bytes."""
-PARTS_OF_WINDOWS = frozenset(part for step in STEPS.values() for part in step.ends_with)
+PARTS_OF_WINDOWS = frozenset({"ahead", "order", "table_order", "window"})
 """The functions that are no values of rows: windows, and what orders rows."""
 
 
@@ -74,16 +88,3 @@ def is_constant_step(node: Call, texts: set[Node]) -> bool:
         texts.add(node)
         return True
     return False
-
-
-__all__ = [
-    "OF_CONTENT",
-    "PARTS_OF_WINDOWS",
-    "STEPS",
-    "Argument",
-    "StepFailed",
-    "StepFunction",
-    "is_constant_step",
-    "is_step",
-    "step_function",
-]

@@ -28,8 +28,15 @@ from kernel_columns import (  # pyright: ignore[reportMissingImports]  # see con
 from scipy import stats
 
 from fastfeat import dtypes
-from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order, ranks_of
-from fastfeat.aggregates.function import needs_likelihood, needs_powers
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.function import (
+    Summary,
+    level_of,
+    needs_likelihood,
+    needs_order,
+    needs_powers,
+    ranks_of,
+)
 from fastfeat.aggregates.power import METHODS
 from fastfeat.dtypes import TABLE, DType
 from fastfeat.engine.cpu.likelihood import LIKELIHOODS

@@ -18,7 +18,8 @@ from fastfeat_kernels.words import Interpolation, RankMethod
 
 import fastfeat as ff
 from fastfeat import dtypes
-from fastfeat.aggregates import AGGREGATES, result_per_key
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.function import result_per_key
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, aggregate, call, col, group_aggregate, lit

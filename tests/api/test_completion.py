@@ -52,7 +52,9 @@ def offered(thing: object) -> set[str]:
 def test_every_method_is_offered_and_of_attributes_those_that_users_read(name: str) -> None:
     thing = OBJECTS[name]
     cls = type(thing)
-    kinds = {n: inspect.getattr_static(cls, n) for n in dir(cls) if not n.startswith("_")}
+    names = [n for n in dir(cls) if not n.startswith("_")]
+    assert all(hasattr(cls, n) for n in names)  # which puts a method in its place
+    kinds = {n: inspect.getattr_static(cls, n) for n in names}
     functions = {n for n, kind in kinds.items() if inspect.isfunction(kind)}
     methods = functions | {n for n, kind in kinds.items() if isinstance(kind, staticmethod)}
     wanted = methods - NOT_FOR_USERS.get(name, set()) | ATTRIBUTES.get(name, set())

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -51,8 +52,8 @@ def larger_than_memory() -> None:
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         path = Path(folder) / "rows.arrow"
         write_table(pa.table({"x": [1.0, 2.0]}), path)
-        for module in (read, out_of_core):
-            patch.setattr(module, "free_memory", lambda: 16)
+        patch.setattr(read, "host_memory", SimpleNamespace(free_memory=lambda: 16))
+        patch.setattr(out_of_core, "free_memory", lambda: 16)
         patch.setattr(out_of_core, "budget_of_free", lambda *_: Budget(1 << 40))
         fit(X, path)
 

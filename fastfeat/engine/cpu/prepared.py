@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fastfeat_kernels.load import Kernel
@@ -28,15 +28,18 @@ from fastfeat_kernels.rows import (
 )
 from numpy.typing import NDArray
 
+from fastfeat.engine.cpu import step_calls
 from fastfeat.engine.cpu.compiled import address_of, call_kernel, compiled, driver
 from fastfeat.engine.cpu.kernels import is_written_kernel_compiled
-from fastfeat.engine.cpu.step_calls import Of, Reader, Sources, StepOfBatch, placed
 from fastfeat.engine.cpu.table import TablePlan, Words, bind_constants
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.sinks.write import memory_type
 from fastfeat.scalars.value import InputSlot
+
+if TYPE_CHECKING:
+    from fastfeat.engine.cpu.step_calls import Of, Sources, StepOfBatch
 
 
 def is_compiled(entry: str) -> bool:
@@ -251,14 +254,16 @@ def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -
         return None
     first, of_block = table.ctypes.data, block.ctypes.data
     readers = [
-        Reader(step, first + 8 * at, first + 8 * (at + 2), first + 8 * (at + 3))
+        step_calls.Reader(step, first + 8 * at, first + 8 * (at + 2), first + 8 * (at + 3))
         for step, at in ready.read
     ]
     readers += [
-        Reader(step, of_block + 8 * (at + 3), of_block + 8 * (at + 4), of_block + 8 * (at + 5))
+        step_calls.Reader(
+            step, of_block + 8 * (at + 3), of_block + 8 * (at + 4), of_block + 8 * (at + 5)
+        )
         for step, at in ready.copied
     ]
-    words, kept = placed(ready.steps, readers, n_rows)
+    words, kept = step_calls.placed(ready.steps, readers, n_rows)
     block[9:11] = sum(len(one.step.calls) for one in ready.steps), words.ctypes.data
     return words, kept
 

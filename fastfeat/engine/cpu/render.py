@@ -13,8 +13,8 @@ from functools import cache
 
 from fastfeat.engine.layout import Loop, Shape, Step, Store
 from fastfeat.engine.storage import has_flags, output_storage, storage
-from fastfeat.scalars.elementary import EXACT
-from fastfeat.scalars.table import OF_GROUPS
+from fastfeat.scalars import table as search_tables
+from fastfeat.scalars.op import EXACT
 
 INLINED_CALLS = 24
 _NO_STATUS = Step("literal", (), 0, "i64")
@@ -64,7 +64,7 @@ def _is_of_group(step: Step, shape: Shape) -> bool:
     if step.name not in ("load_f64", "load_i64"):
         return False
     source = shape.steps[step.args[0]]
-    return source.name == "table" and shape.tables[source.detail] in OF_GROUPS
+    return source.name == "table" and shape.tables[source.detail] in search_tables.OF_GROUPS
 
 
 def render(loops: Sequence[Loop], *, exact: bool = False) -> str:

@@ -16,10 +16,10 @@ from fastfeat_kernels.rows import BLOCK_WORD, CODES, TILE_WORDS, tile_column_byt
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import BOOL
+from fastfeat.engine import failure
 from fastfeat.engine.cpu.compiled import CompiledProgram, compiled, driver
 from fastfeat.engine.cpu.table import BoundTable, Words, bind_constants
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
-from fastfeat.engine.failure import WORD_ROWS, first_failing_row
 from fastfeat.engine.program import Constants, Program, RowFailed
 from fastfeat.engine.storage import storage
 from fastfeat.engine.tasks import MatrixTask, RowTask
@@ -57,9 +57,9 @@ def pieces(
     if not n_rows:
         return
     ends = {end for parts in chunks for end in _ends(parts)}
-    seams = {end - end % WORD_ROWS for end in ends if end % WORD_ROWS}
-    whole = {end for end in ends if not end % WORD_ROWS}
-    breaks = whole | seams | {seam + WORD_ROWS for seam in seams}
+    seams = {end - end % failure.WORD_ROWS for end in ends if end % failure.WORD_ROWS}
+    whole = {end for end in ends if not end % failure.WORD_ROWS}
+    breaks = whole | seams | {seam + failure.WORD_ROWS for seam in seams}
     edges = sorted({0, n_rows, *(edge for edge in breaks if edge < n_rows)})
     cursors = [_Cursor(parts) for parts in chunks]
     for start, stop in pairwise(edges):
@@ -328,7 +328,7 @@ def _first_failing_row(plan: CompiledProgram, loops: int, task: Task) -> int:
     def fails(first: int, n_rows: int) -> bool:
         return _run_task(plan, loops, task, task.first + first, n_rows) != 0
 
-    return task.start + task.first + first_failing_row(fails, task.n_rows)
+    return task.start + task.first + failure.first_failing_row(fails, task.n_rows)
 
 
 def compute(task: RowTask) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from fastfeat_kernels.grouped.tables import side_by_side
+from fastfeat_kernels.grouped import tables as group_tables
 from fastfeat_kernels.rows import (
     BLOCK,
     CODES,
@@ -31,7 +31,7 @@ from fastfeat.engine.storage import (
     table_array,
 )
 from fastfeat.ir.node import Node
-from fastfeat.scalars.table import OF_GROUPS
+from fastfeat.scalars import table as search_tables
 from fastfeat.scalars.value import TableKey
 
 Words = NDArray[np.int64]
@@ -55,7 +55,7 @@ def tables_of_groups(constants: Constants) -> Tables:
 def _interleaved(constants: Constants) -> Tables:
     together: dict[tuple[Node, int], Tables] = {}
     for key in constants.tables:
-        if key.layout in OF_GROUPS:
+        if key.layout in search_tables.OF_GROUPS:
             words = table_array(key, constants).view(np.int64)
             groups = key.node.args[1]
             together.setdefault((groups, len(words)), {})[key] = words
@@ -70,7 +70,7 @@ def _side_by_side(columns: list[Words]) -> Words:
     if len(columns) == 1:
         return columns[0][:, np.newaxis]
     n_groups = len(columns[0])
-    return side_by_side(columns, runner("grouped"), n_parts(n_groups))
+    return group_tables.side_by_side(columns, runner("grouped"), n_parts(n_groups))
 
 
 class TablePlan(NamedTuple):

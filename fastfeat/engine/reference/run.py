@@ -25,12 +25,12 @@ from fastfeat.engine.program import (
     with_own_operations,
 )
 from fastfeat.engine.tasks import LearnTask, RowTask
-from fastfeat.io.columns.keys import key_array, stored_array
+from fastfeat.io.columns import keys as column_keys
 from fastfeat.io.sinks.write import array_from_buffers, memory_type
 from fastfeat.progress import is_telling, tell
+from fastfeat.scalars import table as search_tables
 from fastfeat.scalars.interpret import evaluate, run_steps_over, steps_of
 from fastfeat.scalars.op import Op
-from fastfeat.scalars.table import LAYOUTS
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot, TableKey
 
 NAN = float("nan")
@@ -164,7 +164,8 @@ def leaf_reader(
 def tables_of(program: Program, constants: Constants) -> dict[TableKey, list[Any]]:
     """Return the searched tables of a program as lists, laid out as a kernel has them."""
     laid_out: dict[TableKey, Any] = {
-        key: LAYOUTS[key.layout](constants.tables[key], key.length) for key in program.tables
+        key: search_tables.LAYOUTS[key.layout](constants.tables[key], key.length)
+        for key in program.tables
     }
     return {
         key: elements.tolist() if isinstance(elements, np.ndarray) else elements
@@ -261,8 +262,8 @@ def _bfloat16_bits(x: float) -> int:
 
 def column_of_values(values: list[Any], dtype: DType) -> Any:
     if dtype.is_temporal:
-        return stored_array(values, dtype)
-    return key_array(values, dtype) if dtype.holds_bytes else array_of(values, dtype)
+        return column_keys.stored_array(values, dtype)
+    return column_keys.key_array(values, dtype) if dtype.holds_bytes else array_of(values, dtype)
 
 
 def stored_values(values: Any, dtype: DType) -> list[Any]:

@@ -5,18 +5,21 @@ Text may have been meant to be numbers: one "unknown" makes text of a whole colu
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
+from fastfeat.io.columns import conversions
 from fastfeat.io.columns.bits import array_of_values, present_rows
 from fastfeat.io.columns.column import combined
-from fastfeat.io.columns.conversions import ConvertedPiece, conversion, read_values
 from fastfeat.io.columns.decode import decoded, is_binary, is_text
 from fastfeat.io.columns.types import arrow_type, column_text, known_type, storage_type
+
+if TYPE_CHECKING:
+    from fastfeat.io.columns.conversions import ConvertedPiece
 
 
 def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -> ChunkedArray:
@@ -111,7 +114,7 @@ def _converted(column: ChunkedArray, name: str, dtype: DType, first_row: int) ->
     """Return a column of another type in the storage of `dtype`, if every value is exact."""
     storage = storage_type(dtype)
     given = known_type(column.type)
-    convert = None if given is None else conversion(given, dtype)
+    convert = None if given is None else conversions.conversion(given, dtype)
     if given is None or convert is None:
         if all_missing(column):
             return pa.chunked_array([pa.nulls(len(column), storage)])
@@ -156,7 +159,7 @@ def _array(piece: ConvertedPiece, storage: DataType) -> Array:
 def _holds_only_nan(piece: Array, dtype: DType) -> bool:
     """Whether each value of an array of floats is null or NaN."""
     present = present_rows(piece)
-    values = read_values(piece, dtype)
+    values = conversions.read_values(piece, dtype)
     return bool(np.isnan(values if present is None else values[present]).all())
 
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from fastfeat.io import host_memory
 from fastfeat.io.arrow import Schema, Table, pa
-from fastfeat.io.host_memory import free_memory
-from fastfeat.io.sources.files import file_schema, read_file
+from fastfeat.io.sources import files
 from fastfeat.io.sources.strided import Run, in_turn
 from fastfeat.io.sources.tables import select, table_in_memory
 from fastfeat.progress import doing
@@ -47,7 +47,7 @@ def read_table(data: Any, columns: Sequence[str] | None = None, run: Run = in_tu
         case str() | os.PathLike() if is_one_file(cast("str", data)):
             path = Path(cast("str", data))
             with doing(f"reading {path}"):
-                return read_file(path, columns)
+                return files.read_file(path, columns)
         case _:
             return _read_whole(data, columns)
 
@@ -81,7 +81,7 @@ def may_be_large(data: Any) -> bool:
         from fastfeat.io.sources.dataset import bytes_on_disk  # seldom needed
 
         n_bytes = bytes_on_disk(data)
-    free = free_memory()
+    free = host_memory.free_memory()
     return free is not None and n_bytes * _MOST_GROWTH > free
 
 
@@ -104,7 +104,7 @@ def schema_in_parts(data: Any) -> Schema:
     from fastfeat.io.sources.dataset import dataset_of  # seldom needed
 
     if isinstance(data, str | os.PathLike) and is_one_file(cast("str", data)):
-        return file_schema(Path(cast("str", data)))
+        return files.file_schema(Path(cast("str", data)))
     return dataset_of(data).schema
 
 

@@ -13,14 +13,12 @@ from typing import Any, TypeGuard, cast
 from fastfeat.dtypes import FLOAT_FORMATS
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, Then, When
-from fastfeat.io.sources.schema import as_dtype
+from fastfeat.io.sources import schema
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Column, Literal, Node, TableColumn, postorder
 from fastfeat.ir.show import show
-from fastfeat.operators.calendar import DatetimeParts
+from fastfeat.operators import calendar, lookup, windows
 from fastfeat.operators.durations import resolve_duration
-from fastfeat.operators.lookup import Lookup
-from fastfeat.operators.windows import Window
 from fastfeat.plan.declare.late_columns import DelayText, GivenDelay, check_label
 
 Features = Mapping[str, Expr] | Sequence[Expr]
@@ -207,7 +205,7 @@ def float_name(dtype: Any) -> str | None:
     if str(dtype) in ("bfloat16", "torch.bfloat16"):  # which Arrow and NumPy have not
         return "bfloat16"
     try:
-        name = as_dtype(dtype).name
+        name = schema.as_dtype(dtype).name
     except TypeMismatch:
         name = ""
     if name not in FLOAT_FORMATS:
@@ -243,11 +241,11 @@ def no_expression(subject: str, given: Any) -> TypeMismatch:
             got, hint = "a when() without then", "End it with .then(...).otherwise(...)"
         case Then():
             got, hint = "a when() without otherwise", "End it with .otherwise(...)"
-        case Lookup():
+        case lookup.Lookup():
             got, hint = "a row of a lookup table", "Take a column of it: .col('name')"
-        case Window():
+        case windows.Window():
             got, hint = "a window", "Write what of its rows: col('x').mean(over=...)"
-        case DatetimeParts(expr):
+        case calendar.DatetimeParts(expr):
             got, hint = f"{expr!r}.dt", f"Take a part: {expr!r}.dt.hour()"
         case _ if callable(given):
             return _of_function(subject, given)
@@ -268,7 +266,7 @@ def _of_function(subject: str, given: Any) -> TypeMismatch:
     """Return the error of a method that was not called, or of a Python function."""
     name = getattr(given, "__name__", type(given).__name__)
     owner = getattr(given, "__self__", None)
-    if isinstance(owner, (Expr, DatetimeParts)):
+    if isinstance(owner, (Expr, calendar.DatetimeParts)):
         shown = repr(owner) if isinstance(owner, Expr) else f"{owner.expr!r}.dt"
         return TypeMismatch(f"{subject} the method {name}. Add () to call it: {shown}.{name}()")
     return TypeMismatch(

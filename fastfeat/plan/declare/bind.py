@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any, TypeVar, assert_never
 
 from fastfeat import dtypes
-from fastfeat.aggregates import AGGREGATES, result_per_key
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates import function as aggregate_rows
 from fastfeat.dtypes import DType
 from fastfeat.errors import NaiveTimes, TypeMismatch, UnknownColumn, counted, did_you_mean, warn
 from fastfeat.io.columns.types import UnsupportedType, supported
@@ -25,10 +26,9 @@ from fastfeat.ir.node import (
     params_of,
 )
 from fastfeat.ir.show import show
-from fastfeat.scalars import SCALARS
-from fastfeat.scalars.calendar import has_two_readings
+from fastfeat.scalars import SCALARS, calendar
 from fastfeat.steps.registry import OF_CONTENT, STEPS, step_function
-from fastfeat.steps.windows.rows import ORDERS
+from fastfeat.steps.windows import rows as window_rows
 
 Schema = Mapping[str, DType | UnsupportedType]
 Schemas = Mapping[str, Schema]
@@ -95,7 +95,9 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
                 return dtype
             case Aggregate(function, _, params, GroupFrame()):
                 learnt = AGGREGATES[function]
-                return _explained(node, lambda: result_per_key(learnt, types[0], params))
+                return _explained(
+                    node, lambda: aggregate_rows.result_per_key(learnt, types[0], params)
+                )
             case Aggregate(function, _, params, _):
                 learnt = AGGREGATES[function]
                 of = types if function == "vocabulary" else types[:1]
@@ -148,7 +150,7 @@ def _naive_times(types: Mapping[Node, DType]) -> Iterator[str]:
         if not isinstance(node, Call) or "tz" not in (params := dict(node.params)):
             continue
         given = types[node.args[0]]
-        if has_two_readings(given, params):
+        if calendar.has_two_readings(given, params):
             tz = params.pop("tz")
             aware = Call("dt.replace_time_zone", node.args, params_of(zone=tz, **_IF_SKIPPED))
             local = Call(node.function, (aware,), params_of(**params))
@@ -217,7 +219,7 @@ def _explained(node: Node, rule: Callable[[], R]) -> R:
 
 def _as_written(node: Node) -> Node:
     """Return the window of an order, which no user writes by itself; any other node as it is."""
-    if not isinstance(node, Call) or node.function not in ORDERS:
+    if not isinstance(node, Call) or node.function not in window_rows.ORDERS:
         return node
     return Call("window", (node,), tuple(_WHOLE_WINDOW.items()))
 

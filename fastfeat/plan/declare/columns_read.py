@@ -22,7 +22,7 @@ from fastfeat.ir.scope import (
     table_of,
     window_nodes,
 )
-from fastfeat.steps.windows.rows import function_over
+from fastfeat.steps.windows import rows as window_rows
 
 
 def columns_of(roots: Iterable[Node]) -> list[str]:
@@ -76,7 +76,7 @@ def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
 
 def reads_own(over: Call) -> bool:
     """Return whether a function over a window reads the value of the row itself too."""
-    return function_over(over).reads_own
+    return window_rows.function_over(over).reads_own
 
 
 def table_columns_of(roots: Iterable[Node]) -> tuple[TableColumn, ...]:

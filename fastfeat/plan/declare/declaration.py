@@ -14,9 +14,10 @@ from typing import Any
 from fastfeat.checks import choice
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
 from fastfeat.expr import Expr
-from fastfeat.ir.node import Column, Node, TableColumn, postorder
+from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn, postorder
 from fastfeat.named_values import plain_value
 from fastfeat.operators.durations import Duration
+from fastfeat.plan.declare import leakage, rows_ahead
 from fastfeat.plan.declare.arguments import (
     Features,
     check_row_id,
@@ -44,9 +45,8 @@ from fastfeat.plan.declare.late_columns import (
     over_ahead,
     without_targets,
 )
-from fastfeat.plan.declare.leakage import check_leakage, folded_by_id, learnt_from, with_label
-from fastfeat.plan.declare.rows_ahead import clocks_read
 from fastfeat.recording import Recipe, hold_params, made_by_recipes, params_of, recipe_of, value_of
+from fastfeat.steps.registry import STEPS
 
 Label = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
@@ -130,9 +130,9 @@ class Declaration:
         written = self.written
         if not self.known_late.columns:
             return written
-        of_label = with_label(list(written.values()), self.label_nodes, self.known_late)
-        targets = learnt_from(of_label, self.label_nodes, self.label_column)
-        return dict(zip(written, folded_by_id(targets, self.fold_id), strict=True))
+        of_label = leakage.with_label(list(written.values()), self.label_nodes, self.known_late)
+        targets = leakage.learnt_from(of_label, self.label_nodes, self.label_column)
+        return dict(zip(written, leakage.folded_by_id(targets, self.fold_id), strict=True))
 
     @property
     def label_nodes(self) -> dict[str, Node]:
@@ -277,8 +277,25 @@ def declare(
     _check_tables(declared)
     _check_known_clocks(declared)
     check_features(declared.nodes, list(declared.label_nodes.values()))
-    check_leakage(declared.nodes, declared.known_late)
+    if _sees_more_than_rows(declared):
+        leakage.check_leakage(declared.nodes, declared.known_late)
     return declared
+
+
+def _sees_more_than_rows(declared: Declaration) -> bool:
+    """Return whether a feature reads more of a row than its columns that are known in time."""
+    late = declared.known_late
+
+    def sees_more(node: Node) -> bool:
+        match node:
+            case Column() | TableColumn():
+                return late.holds(node)
+            case Call(function):
+                return function in STEPS
+            case _:
+                return isinstance(node, Aggregate)
+
+    return late.ahead is not None or any(map(sees_more, postorder([*declared.nodes.values()])))
 
 
 def _recipe(declared: Declaration, given: Mapping[str, Any]) -> Recipe:
@@ -328,7 +345,9 @@ def _check_tables(declared: Declaration) -> None:
 
 
 def _check_known_clocks(declared: Declaration) -> None:
-    clocks = clocks_read(declared.nodes.values())
+    if not declared.known_clocks:
+        return
+    clocks = rows_ahead.clocks_read(declared.nodes.values())
     for name in declared.known_clocks:
         if name not in clocks:
             raise InvalidPlan(

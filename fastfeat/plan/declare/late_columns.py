@@ -24,7 +24,7 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show
 from fastfeat.operators.durations import resolve_duration
 from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.steps.windows.rows import OVER_FUNCTIONS
+from fastfeat.steps.windows import rows as window_rows
 
 
 def over_ahead(roots: Iterable[Node]) -> list[Call]:
@@ -310,7 +310,7 @@ def ahead_of(label: Iterable[Node]) -> Ahead | None:
     keys = [frozenset(_entity_of(call)) for call in calls]
     together = keys[0].intersection(*keys[1:])  # rows of one of these share no window with others
     arguments = frozenset(columns_of(call.args[0] for call in calls))
-    functions = [OVER_FUNCTIONS[call.function.removeprefix(OVER)] for call in calls]
+    functions = [window_rows.OVER_FUNCTIONS[call.function.removeprefix(OVER)] for call in calls]
     counts = any(function.tells_number for function in functions)
     orders = [order_of(call) for call in calls]
     times = tuple(dict.fromkeys(query_of(order)[0] for order in orders))

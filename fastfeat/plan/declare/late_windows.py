@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import Leakage
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns import conversions
 from fastfeat.ir.durations import duration_text, length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
 from fastfeat.ir.scope import (
@@ -22,10 +22,13 @@ from fastfeat.ir.scope import (
     window_of,
 )
 from fastfeat.ir.show import show
+from fastfeat.plan.declare import clocks as window_clocks
 from fastfeat.plan.declare.bind import bind
-from fastfeat.plan.declare.clocks import Clock, clock_of, offset_for, youngest
 from fastfeat.plan.declare.columns_read import reads_own
 from fastfeat.plan.declare.late_columns import NO_NAMES, Delay, Late, Length
+
+if TYPE_CHECKING:
+    from fastfeat.plan.declare.clocks import Clock
 
 
 class Way(IntFlag):
@@ -215,8 +218,8 @@ def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | 
     if is_over_table(over):
         _check_clock_of_table(over, types)
     holds_end = window["closed"] in ("right", "both")
-    if clock.turns and youngest(clock, window["offset"], holds_end=holds_end) < 0:
-        needed = length_text(offset_for(clock, 0, holds_end=holds_end), clock.unit)
+    if clock.turns and window_clocks.youngest(clock, window["offset"], holds_end=holds_end) < 0:
+        needed = length_text(window_clocks.offset_for(clock, 0, holds_end=holds_end), clock.unit)
         raise Leakage(
             f"{show(over)}: its time, {show(time)}, turns back where clocks are set back across "
             "the start of an interval, so that the window may see rows later than its own. "
@@ -225,9 +228,9 @@ def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | 
     for known in known_after(over, time, clock, columns, late, types):
         if window["unit"] not in (None, known.unit):
             raise _other_kind(over, known, "the lengths of the window")
-        age = youngest(clock, window["offset"], holds_end=holds_end)
+        age = window_clocks.youngest(clock, window["offset"], holds_end=holds_end)
         if age < known.length:
-            needed = offset_for(clock, known.length, holds_end=holds_end)
+            needed = window_clocks.offset_for(clock, known.length, holds_end=holds_end)
             rounded = f", whose time is {show(time)}," if clock.slack else ""
             seen = f"up to {length_text(age, known.unit)} before" if age > 0 else "up to"
             raise Leakage(
@@ -248,7 +251,7 @@ def trusted_clock(told_of: Node, time: Node, types: Types | None) -> Clock:
     Raises:
         Leakage: the time may run ahead of the row, or back.
     """
-    clock = clock_of(time, types)
+    clock = window_clocks.clock_of(time, types)
     if clock is None:
         raise Leakage(
             f"{show(told_of)}: its time, {show(time)}, decides which late values are seen, and an "
@@ -272,7 +275,7 @@ def _check_clock_of_table(over: Call, types: Types | None) -> None:
         )
     if types is not None and types[left].is_temporal and types[right].is_temporal:
         data, other = types[left], types[right]
-        if tick_ns(other) > tick_ns(data):
+        if conversions.tick_ns(other) > conversions.tick_ns(data):
             raise Leakage(
                 f"{show(over)}: reads a late column of the table {table!r}, whose {right.name!r} "
                 f"is {other} and so earlier than the {data} of the data at the same moment. Give "
@@ -347,10 +350,10 @@ def _length_ahead(
     """
     assert delay.time is not None
     assert delay.everywhere is not None
-    seen = clock_of(delay.time)
+    seen = window_clocks.clock_of(delay.time)
     if seen is not None and seen.column == clock.column and types is not None:
         column_type = {seen.column: types[Column(seen.column)]}
-        seen = clock_of(delay.time, bind([delay.time], column_type))
+        seen = window_clocks.clock_of(delay.time, bind([delay.time], column_type))
     if seen is None or seen.column != clock.column:
         raise Leakage(
             f"{show(told_of)}: {column!r} looks ahead by {show(delay.time)}, which does not say "
@@ -397,7 +400,7 @@ def age_text(seeing: Call, types: Types | None = None) -> str:
         wait, holds_end = params["offset"], params["closed"] in ("right", "both")
         is_of_table = is_over_table(seeing)
     by = f"by {show(time)}"
-    clock = clock_of(time, types)
+    clock = window_clocks.clock_of(time, types)
     unit: Any = "steps" if clock is not None and clock.step else params["unit"]
     lead = 0
     if clock is not None and is_of_table:
@@ -410,7 +413,7 @@ def age_text(seeing: Call, types: Types | None = None) -> str:
         return f"{by}, up to the row's own moment"
     assert clock is not None
     # rows of a table stand on no grid of the data's clock
-    age = -lead if is_of_table else youngest(clock, wait, holds_end=holds_end)
+    age = -lead if is_of_table else window_clocks.youngest(clock, wait, holds_end=holds_end)
     if age > 0:
         return f"{by}, at least {length_text(age, unit)} old"
     return f"{by}, before the row's own moment"

@@ -9,6 +9,7 @@ row itself only, and passes through functions of the row and aggregates over all
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from fastfeat.aggregates import is_fold_by_number, is_target
 from fastfeat.errors import Leakage, did_you_mean
@@ -32,27 +33,14 @@ from fastfeat.ir.scope import (
     window_nodes,
 )
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.clocks import Clock, clock_of, offset_for
+from fastfeat.plan.declare import clocks, late_windows, rows_ahead
 from fastfeat.plan.declare.columns_read import columns_of, own_columns
 from fastfeat.plan.declare.late_columns import Late
-from fastfeat.plan.declare.late_windows import (
-    NOTHING,
-    KnownAfter,
-    Sight,
-    Types,
-    Way,
-    known_after,
-    sight_over,
-    together,
-    trusted_clock,
-)
-from fastfeat.plan.declare.rows_ahead import (
-    check_clocks_ahead,
-    clock_in,
-    refuse_ranks,
-    refuse_rows_ahead,
-)
 from fastfeat.steps.registry import STEPS
+
+if TYPE_CHECKING:
+    from fastfeat.plan.declare.clocks import Clock
+    from fastfeat.plan.declare.late_windows import KnownAfter, Sight, Types
 
 
 def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None = None) -> None:
@@ -72,42 +60,48 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
     def visit(node: Node, args: list[Sight]) -> Sight:
         match node:
             case Column() | TableColumn():
-                return Sight(Way.LATE, frozenset({node.name})) if late.holds(node) else NOTHING
+                return (
+                    late_windows.Sight(late_windows.Way.LATE, frozenset({node.name}))
+                    if late.holds(node)
+                    else late_windows.NOTHING
+                )
             case Aggregate() if is_target(node):
                 _check_target_of(node, args, late)
                 _check_folds_of(node, late, types)
-                return Sight(Way.ENCODED)
+                return late_windows.Sight(late_windows.Way.ENCODED)
             case Aggregate(function, _, _, frame) if function == "vocabulary" or isinstance(
                 frame, GroupFrame
             ):
                 _refuse_keys(node, args)
-                refuse_rows_ahead(node, late)
+                rows_ahead.refuse_rows_ahead(node, late)
             case Call() if is_over_ahead(node):
-                return Sight(Way.LATE)
+                return late_windows.Sight(late_windows.Way.LATE)
             case Call() if is_over_table(node) or is_over_window(node):
-                return sight_over(node, args, late, types)
+                return late_windows.sight_over(node, args, late, types)
             case Call("lookup_value" | "lookup_row" | "asof_row"):
                 _refuse_late_of_tables(node, args, late)
                 _refuse_keys(node, args)
             case Call("category_count" | "category_share"):
-                refuse_rows_ahead(node, late)
+                rows_ahead.refuse_rows_ahead(node, late)
             case Call(function) if function in STEPS and STEPS[function].of_keys:
                 _refuse_keys(node, args)
             case _:
                 pass
-        sight = together(args)
-        if isinstance(node, Aggregate) and sight.ways & Way.LATE:
-            return Sight(sight.ways ^ Way.LATE | Way.LEARNT, clocks=sight.clocks)
+        sight = late_windows.together(args)
+        if isinstance(node, Aggregate) and sight.ways & late_windows.Way.LATE:
+            return late_windows.Sight(
+                sight.ways ^ late_windows.Way.LATE | late_windows.Way.LEARNT, clocks=sight.clocks
+            )
         return sight
 
     if late.ahead is not None and late.ahead.counts:
-        refuse_ranks(features, late.ahead)
+        rows_ahead.refuse_ranks(features, late.ahead)
     seen = fold(list(features.values()), visit)
     for name, root in features.items():
-        if seen[root].ways & (Way.LATE | Way.LEARNT):
+        if seen[root].ways & (late_windows.Way.LATE | late_windows.Way.LEARNT):
             raise _late(name, root, late)
     if late.ahead is not None:
-        check_clocks_ahead(features, late, late.ahead, types)
+        rows_ahead.check_clocks_ahead(features, late, late.ahead, types)
 
 
 def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> list[Node]:
@@ -154,7 +148,7 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None
         raise Leakage(
             f"{show(node)}: its target reads a window. Take the label, or a column of outcomes="
         )
-    if learnt and target.ways & (Way.LATE | Way.LEARNT):
+    if learnt and target.ways & (late_windows.Way.LATE | late_windows.Way.LEARNT):
         raise Leakage(
             f"{show(node)}: its target holds {show(learnt[0])}, which is learnt from all rows, so "
             "that each training row would see its own value. Write the number itself"
@@ -182,8 +176,8 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
         columns = _late_of_target(node.args[0], late)
         is_delayed = any(column in late.delays for column in columns)
         if is_delayed or tells_ahead:
-            clock = trusted_clock(node, time, types)
-            known = known_after(node, time, clock, columns, late, types)
+            clock = late_windows.trusted_clock(node, time, types)
+            known = late_windows.known_after(node, time, clock, columns, late, types)
             _check_delay_of_folds(node, clock, known)
         return
     ahead = late.ahead
@@ -208,7 +202,7 @@ def _tells_rows_ahead(node: Aggregate, late: Late) -> bool:
     return not (
         (late.of_label | ahead.arguments).isdisjoint(columns_of([target]))
         and ahead.entity_columns.isdisjoint(columns_of([codes]))
-        and clock_in([codes], ahead, counts=False) is None
+        and rows_ahead.clock_in([codes], ahead, counts=False) is None
     )
 
 
@@ -233,7 +227,7 @@ def _call(node: Node) -> Call:
 
 
 def _length_of_folds(clock: Clock, known: Sequence[KnownAfter]) -> int:
-    lengths = (offset_for(clock, one.length, holds_end=False) for one in known)
+    lengths = (clocks.offset_for(clock, one.length, holds_end=False) for one in known)
     return max(lengths, default=0)
 
 
@@ -244,10 +238,10 @@ def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
         return []
     (time,) = folds.args
     columns = _late_of_target(target, late)
-    clock = clock_of(time)
+    clock = clocks.clock_of(time)
     if clock is None or not any(column in late.delays for column in columns):
         return []  # a clock that cannot be trusted is refused by `_check_folds_of`
-    known = known_after(node, time, clock, columns, late, None)
+    known = late_windows.known_after(node, time, clock, columns, late, None)
     length = _length_of_folds(clock, known)
     if not length:
         return []
@@ -271,14 +265,14 @@ def _late_of_target(target: Node, late: Late) -> frozenset[str]:
 
 def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:
     """Raise where late columns or encodings come into a key, or an aggregate per key."""
-    ways = together(args).ways
-    if ways & Way.PAST:
+    ways = late_windows.together(args).ways
+    if ways & late_windows.Way.PAST:
         raise Leakage(
             f"{show(node)}: reads late columns of earlier rows through a window. That may pass "
             "through functions of the row and aggregates of all rows, but not into a key, an "
             "aggregate with by=, or an encoder"
         )
-    if ways & Way.ENCODED:
+    if ways & late_windows.Way.ENCODED:
         raise Leakage(
             f"{show(node)}: an encoding of the target is out of fold for its own row only. It may "
             "pass through functions of the row and aggregates of all rows, but not into a key, an "
@@ -295,7 +289,9 @@ def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:
 def _refuse_late_of_tables(node: Call, args: Sequence[Sight], late: Late) -> None:
     """Raise where a lookup or an as-of join reads a column of a table that is late in the data."""
     pairs = [*zip(node.args, args, strict=True)]
-    if any(seen.ways & Way.LATE for arg, seen in pairs if not isinstance(arg, TableColumn)):
+    if any(
+        seen.ways & late_windows.Way.LATE for arg, seen in pairs if not isinstance(arg, TableColumn)
+    ):
         return  # the row's own late columns are what the feature is refused for
     for column, _ in pairs:
         if isinstance(column, TableColumn) and late.holds(column):

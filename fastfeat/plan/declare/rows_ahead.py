@@ -8,6 +8,7 @@ rows, so that its key must not tell the entity or the moment.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import Leakage
@@ -24,18 +25,13 @@ from fastfeat.ir.scope import (
     window_of,
 )
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.clocks import (
-    clock_of,
-    lead_over,
-    offset_for,
-    rises_with,
-    tells,
-    youngest,
-)
+from fastfeat.plan.declare import clocks, late_windows
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.late_columns import Ahead, Late, without_targets
-from fastfeat.plan.declare.late_windows import Types, takes_rows_in_order
 from fastfeat.scalars import SCALARS
+
+if TYPE_CHECKING:
+    from fastfeat.plan.declare.late_windows import Types
 
 MAY_TURN = "an expression may run ahead of the row or back"
 
@@ -108,19 +104,19 @@ def _has_clock(node: Node, time: Node, late: Late, ahead: Ahead, types: Types | 
     if is_known(time, late, types):
         return False
     for other in ahead.times:
-        if not rises_with(time, other, types):
+        if not clocks.rises_with(time, other, types):
             raise _other_clock(node, time, other, types)
     return True
 
 
 def is_known(time: Node, late: Late, types: Types | None) -> bool:
     """Return whether a user says of a time that rows are known by it."""
-    clock = clock_of(time, types)
+    clock = clocks.clock_of(time, types)
     return clock is not None and clock.column in late.known_clocks
 
 
 def _other_clock(node: Node, time: Node, other: Node, types: Types | None) -> Leakage:
-    clock = clock_of(time, types)
+    clock = clocks.clock_of(time, types)
     if clock is None:
         why, known = f", and {MAY_TURN}", ""
     else:
@@ -144,11 +140,13 @@ def _check_same_moment(over: Call, ahead: Ahead, types: Types | None) -> None:
     """Raise where a window takes rows of its row's interval, in which some come later."""
     order = order_of(over)
     time = order.args[0]
-    if not takes_rows_in_order(over):
+    if not late_windows.takes_rows_in_order(over):
         return
     ties = order.args[len(query_of(order)) :]
     for other in ahead.times:
-        if not tells(time, other, types) and not any(tells(tie, other, types) for tie in ties):
+        if not clocks.tells(time, other, types) and not any(
+            clocks.tells(tie, other, types) for tie in ties
+        ):
             raise Leakage(
                 f"{show(over)}: its time, {show(time)}, is the same for rows that the label, which "
                 f"looks ahead by {show(other)}, tells apart, and the window takes those of its "
@@ -159,12 +157,12 @@ def _check_same_moment(over: Call, ahead: Ahead, types: Types | None) -> None:
 
 def _check_turning(over: Call, time: Node, types: Types | None) -> None:
     """Raise where clocks that are set back let a window see later rows of the data."""
-    clock, window = clock_of(time, types), dict(window_of(over).params)
+    clock, window = clocks.clock_of(time, types), dict(window_of(over).params)
     holds_end = window["closed"] in ("right", "both")
     if clock is None or not clock.turns:
         return
-    if youngest(clock, window["offset"], holds_end=holds_end) < 0:
-        needed = length_text(offset_for(clock, 0, holds_end=holds_end), clock.unit)
+    if clocks.youngest(clock, window["offset"], holds_end=holds_end) < 0:
+        needed = length_text(clocks.offset_for(clock, 0, holds_end=holds_end), clock.unit)
         raise Leakage(
             f"{show(over)}: its time, {show(time)}, turns back where clocks are set back across "
             "the start of an interval, so that the window may see later rows, which the label "
@@ -203,8 +201,8 @@ def _check_table(
         )
     known = is_known(time, late, types)
     for other in ahead.times:
-        clock = clock_of(time, types, other) or clock_of(time, types)
-        lead = clock.lead if known and clock is not None else lead_over(time, other, types)
+        clock = clocks.clock_of(time, types, other) or clocks.clock_of(time, types)
+        lead = clock.lead if known and clock is not None else clocks.lead_over(time, other, types)
         if clock is None or lead is None:
             raise _other_clock(node, time, other, types)
         if lead > length * (clock.step or 1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,18 +13,10 @@ from fastfeat.errors import GivenWarnings, InvalidData
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.fit.ahead_warnings import warn_ahead
-from fastfeat.plan.fit.fold_warnings import (
-    Folded,
-    FoldSizes,
-    folded_encodings,
-    sizes_of_folds,
-    warn_of_folds,
-)
+from fastfeat.plan.fit import ahead_warnings, fold_warnings, labels
 from fastfeat.plan.fit.key_warnings import warn_rounded_keys
-from fastfeat.plan.fit.labels import known_among
 from fastfeat.plan.fit.scans import learn, warn_missing
-from fastfeat.plan.fit.training_data import TrainingData, prepare, share
+from fastfeat.plan.fit.training_data import TrainingData, has_windows, prepare, share
 from fastfeat.plan.fit.training_features import for_later_rows, has_folds, training_features
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
@@ -41,17 +33,21 @@ from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.lower.outputs import check_result
 from fastfeat.plan.lower.task_graph import orders_of
 from fastfeat.plan.lower.typed import TypedPlan
+from fastfeat.plan.run import encoded_rows as rows_encoded
+from fastfeat.plan.run import order_warnings
 from fastfeat.plan.run.batch import TrainingRows, as_unlearnt, chosen_rows
-from fastfeat.plan.run.encoded_rows import EncodedRows, encoded_rows
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.lookup_tables import Tables, columns_of_tables
-from fastfeat.plan.run.order_warnings import ordered_windows, warn_ties
 from fastfeat.plan.run.row_selection import Numbers, rows_to_learn_from
 from fastfeat.plan.run.steps import columns_of_chosen
 from fastfeat.plan.run.transform import transform
 from fastfeat.scalars.zones import using
+
+if TYPE_CHECKING:
+    from fastfeat.plan.fit.fold_warnings import Folded, FoldSizes
+    from fastfeat.plan.run.encoded_rows import EncodedRows
 
 
 @in_ieee
@@ -149,14 +145,21 @@ def fit_on(
         batch = training.learnt_from
         learn(batch, typed, transforms=transforms, held=prepared.held)
         _check_repeated(training, encoders)
-        sizes = sizes_of_folds(batch, typed.once(folded_encodings_of))
+        folded = typed.once(folded_encodings_of)
+        sizes: FoldSizes = fold_warnings.sizes_of_folds(batch, folded) if folded else {}
         known = known_of(prepared, batch.learnt, training.n_rows, sizes, prepared.told)
         coming = orders_of(typed.schedule("apply")) if transforms else ()
-        warn_ties(training.rows, typed.once(_windows_by_learnt), told, coming)
+        windows = typed.once(_windows_by_learnt)
+        if windows:
+            order_warnings.warn_ties(training.rows, windows, told, coming)
         if prepared.labels is not None:
             numbers = None if batch.source is None else batch.source.numbers
-            warn_ahead(plan, prepared.table, numbers)
-        encoded = encoded_rows(training, plan, encoders, prepared.table)
+            ahead_warnings.warn_ahead(plan, prepared.table, numbers)
+        encoded = (
+            rows_encoded.encoded_rows(training, plan, encoders, prepared.table)
+            if encoders
+            else None
+        )
     n_rows = batch.n_rows
     n_without = training.n_rows - n_rows
     return fitted_of(prepared, known, told, n_rows, n_without, encoded=encoded), training
@@ -183,7 +186,8 @@ def known_of(
     known = evaluated(typed.once(_constants), later)
     warn_missing(later)
     warn_rounded_keys(later, _copied(prepared.told))
-    warn_of_folds(sizes, typed.once(folded_encodings_of), told)
+    if sizes:
+        fold_warnings.warn_of_folds(sizes, typed.once(folded_encodings_of), told)
     warn_empty(plan.nodes, later, typed.types)
     warn_constants(typed.once(_constant_warnings), known)
     return known
@@ -200,7 +204,7 @@ def _constants(typed: TypedPlan) -> ConstantCalls:
 
 def folded_encodings_of(typed: TypedPlan) -> dict[Node, Folded]:
     """Return the encodings of each column of folds of a plan, but those by time."""
-    return folded_encodings(typed.nodes)
+    return fold_warnings.folded_encodings(typed.nodes) if typed.once(encoders_of) else {}
 
 
 def _constant_warnings(typed: TypedPlan) -> ConstantWarnings:
@@ -208,7 +212,9 @@ def _constant_warnings(typed: TypedPlan) -> ConstantWarnings:
 
 
 def _windows_by_learnt(typed: TypedPlan) -> dict[Call, Node]:
-    return ordered_windows(typed.nodes.values(), by_learnt=True)
+    if not typed.once(has_windows):
+        return {}
+    return order_warnings.ordered_windows(typed.nodes.values(), by_learnt=True)
 
 
 def fitted_of(
@@ -255,7 +261,7 @@ def _copied(told: GivenWarnings) -> GivenWarnings:
 def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRows:
     """Return the rows that are given to fit, those to learn from among them; nothing is learnt."""
     n_wanted = prepared.table.num_rows if wanted is None else len(wanted)
-    is_known = None if prepared.labels is None else known_among(prepared.labels, wanted)
+    is_known = None if prepared.labels is None else labels.known_among(prepared.labels, wanted)
     numbers = wanted
     if is_known is not None:
         numbers = np.flatnonzero(is_known) if wanted is None else wanted[is_known]

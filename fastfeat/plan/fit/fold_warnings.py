@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,17 +30,20 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.ir.node import Aggregate, Call, Column, Node, fold, params_of
 from fastfeat.ir.scope import order_of, query_of, row_order, window_nodes, window_of
 from fastfeat.ir.show import show
-from fastfeat.operators.windows import Window
+from fastfeat.operators import windows as window_operators
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.late_columns import Late
-from fastfeat.plan.fit.folds import Split
 from fastfeat.plan.lower.codes import n_codes
+from fastfeat.plan.run import values
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.inputs import used_schema
 from fastfeat.plan.run.steps import make
-from fastfeat.plan.run.values import times_in_ticks, values_of
-from fastfeat.steps.keys.tasks import GroupsTask
+from fastfeat.steps.keys import tasks as key_tasks
+
+if TYPE_CHECKING:
+    from fastfeat.operators.windows import Window
+    from fastfeat.plan.fit.folds import Split
 
 
 def warn_split(
@@ -85,7 +88,7 @@ def _ticks(table: Any, time: Node, backend: Backend) -> tuple[NDArray[np.int64],
         backend: computes it.
     """
     batch = _made(table, time, backend)
-    return times_in_ticks(batch, *values_of(batch, time))[:2]
+    return values.times_in_ticks(batch, *values.values_of(batch, time))[:2]
 
 
 def _made(table: Any, node: Node, backend: Backend) -> Batch:
@@ -120,7 +123,7 @@ def _rows_seeing(
         seeing[call] = _either(parts).any(over=_window_read_by(call)).fill_null(False)
     (wanted,) = _either(seeing.values()).nodes
     batch = _made(table.append_column(name, pa.array(is_tested)), wanted, backend)
-    return values_of(batch, wanted)[1].to_numpy(zero_copy_only=False)
+    return values.values_of(batch, wanted)[1].to_numpy(zero_copy_only=False)
 
 
 def _either(parts: Iterable[Expr]) -> Expr:
@@ -137,7 +140,7 @@ def _window_read_by(over: Call) -> Window:
     params = dict(window.params)
     if n_rows is not None and params["rows"] is None:
         params["rows"] = n_rows
-    return Window(Call(window.function, window.args, params_of(**params)))
+    return window_operators.Window(Call(window.function, window.args, params_of(**params)))
 
 
 def _message(features: dict[str, Node], windows: Sequence[Call], told: str) -> str:
@@ -243,7 +246,7 @@ def _sizes(batch: Batch, folds: Node) -> NDArray[np.int64]:
         return sizes_in(column)
     assert isinstance(folds, Call)
     n_folds = dict(folds.params).get("n_folds") or n_codes(folds, batch.learnt)
-    task = GroupsTask([("count", ())], column, INT32, column, n_folds)
+    task = key_tasks.GroupsTask([("count", ())], column, INT32, column, n_folds)
     (counts,) = run_task(batch.backend, task)
     return counts.values
 

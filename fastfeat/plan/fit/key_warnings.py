@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.aggregates import keys as learnt_keys
 from fastfeat.dtypes import FLOAT64
 from fastfeat.errors import GivenWarnings, KeysRounded, warn
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
-from fastfeat.io.columns.conversions import read_values
+from fastfeat.io.columns import conversions
 from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import tells_apart
@@ -65,7 +65,7 @@ def warn_rounded_keys(learnt: Mapping[Node, Constant], told: GivenWarnings) -> N
         told: the warnings that came.
     """
     for node, keys in learnt.items():
-        if isinstance(node, Aggregate) and isinstance(keys, Vocabulary):
+        if isinstance(node, Aggregate) and isinstance(keys, learnt_keys.Vocabulary):
             for arg, part in zip(node.args, keys.parts, strict=True):
                 _warn_rounded(arg, part, told)
 
@@ -113,5 +113,5 @@ def _are_small(values: ChunkedArray | Array) -> bool:
     Whatever is in memory where a value is missing counts too: then Arrow looks.
     """
     pieces = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
-    floats = [read_values(piece, FLOAT64) for piece in pieces if len(piece)]
+    floats = [conversions.read_values(piece, FLOAT64) for piece in pieces if len(piece)]
     return all(one.min() > -_ROUNDED and one.max() < _ROUNDED for one in floats)

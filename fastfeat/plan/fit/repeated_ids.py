@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastfeat.backends import Backend
 from fastfeat.errors import GivenWarnings, RowsRepeated, counted, warn
-from fastfeat.io.budget import Budget
-from fastfeat.io.sources.dataset import Dataset
-from fastfeat.io.sources.scan import scan
+from fastfeat.io.sources import scan as scanning
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.run.encoded_rows import id_hashes
-from fastfeat.plan.run.row_identity import check_alike, check_present
-from fastfeat.plan.run.shares import ShareWriter, share_in
+from fastfeat.plan.run import encoded_rows as rows_encoded
+from fastfeat.plan.run import row_identity, shares
+
+if TYPE_CHECKING:
+    from fastfeat.io.budget import Budget
+    from fastfeat.io.sources.dataset import Dataset
 
 _MOST_SHARES = 256
 
@@ -41,7 +42,7 @@ def warn_of_ids(plan: Declaration, table: Any, backend: Backend, told: GivenWarn
         return
     read = dict.fromkeys((*plan.columns, *plan.label_sources))
     columns = [name for name in read if name in table.column_names]
-    n_repeats, row = check_alike(row_id, table, columns, backend=backend)
+    n_repeats, row = row_identity.check_alike(row_id, table, columns, backend=backend)
     if n_repeats:
         warn_of_repeats(row_id, n_repeats, table.num_rows, row, told)
 
@@ -69,19 +70,23 @@ def warn_of_ids_in_passes(
     n_bytes, n_rows, n_repeats, first = dataset.bytes_of(columns), 0, 0, -1
     n_shares = min(_MOST_SHARES, 1 + 8 * n_bytes // max(1, budget.spare()))
     with ExitStack() as stack:
-        writer = ShareWriter(n_shares, folder, stack)
-        with closing(scan(dataset, columns, budget.table_bytes)) as pieces:
+        writer = shares.ShareWriter(n_shares, folder, stack)
+        with closing(scanning.scan(dataset, columns, budget.table_bytes)) as pieces:
             for piece in pieces:
                 table, begin, n = piece.table, piece.first_row, int(piece.table.num_rows)
-                check_present(row_id, table, begin)
+                row_identity.check_present(row_id, table, begin)
                 numbers = np.arange(begin, begin + n)
-                writer.add(table, id_hashes(table, row_id).astype(np.int64) % n_shares, numbers)
+                writer.add(
+                    table,
+                    rows_encoded.id_hashes(table, row_id).astype(np.int64) % n_shares,
+                    numbers,
+                )
                 n_rows += n
         if not n_rows:
             return
         for file in writer.ended():
-            table, numbers = share_in(file)
-            found, row = check_alike(row_id, table, columns, numbers)
+            table, numbers = shares.share_in(file)
+            found, row = row_identity.check_alike(row_id, table, columns, numbers)
             if row is not None and found:
                 first = row if first < 0 else min(first, row)
             n_repeats += found

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastfeat.aggregates import is_fold_by_number
 from fastfeat.errors import FastfeatError, InvalidData, RowsRepeated, counted, warn
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
 from fastfeat.io.columns.decode import decoded, plain
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.sources.read import column_names, read_table
-from fastfeat.ir.node import postorder
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.plan.run.batch import take_rows
-from fastfeat.plan.run.encoded_rows import Hashes
-from fastfeat.plan.run.row_identity import Rows
+
+if TYPE_CHECKING:
+    from fastfeat.plan.run.encoded_rows import Hashes
+    from fastfeat.plan.run.row_identity import Rows
 
 MOST_ROWS = 100_000
 """Rows of a sample, at most."""
@@ -66,11 +66,6 @@ _MASKS = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
 """By the number of bytes that belong to a text, the bits of a word that do."""
 
 
-def has_default_folds(typed: TypedPlan) -> bool:
-    """Return whether an encoder divides rows by their number."""
-    return any(map(is_fold_by_number, postorder(typed.nodes.values())))
-
-
 def warn_of_twins(typed: TypedPlan, table: Any, data: Any) -> None:
     """Warn of rows that equal earlier ones in all columns, where folds divide them by their number.
 
@@ -84,7 +79,7 @@ def warn_of_twins(typed: TypedPlan, table: Any, data: Any) -> None:
         data: what they were read from, whose other columns are looked at where these do not tell.
     """
     n_rows = table.num_rows
-    if n_rows <= _FEWEST or isinstance(table, DeviceTable) or not typed.once(has_default_folds):
+    if n_rows <= _FEWEST or isinstance(table, DeviceTable):
         return
     try:
         share = _share_of_twins(table, data)

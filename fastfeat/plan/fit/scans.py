@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import groupby
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastfeat.aggregates.keys import Groups
+from fastfeat.aggregates import keys as learnt_keys
 from fastfeat.backends import run_task
-from fastfeat.engine.program import Constants, Program, RowFailed, program_of
+from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.errors import (
     BackendUnavailable,
@@ -29,15 +29,8 @@ from fastfeat.errors import (
 )
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.show import show
-from fastfeat.plan.fit.infinite import first_infinite
-from fastfeat.plan.fit.keys import (
-    NOTHING_HELD,
-    HeldCodes,
-    learn_groups,
-    learn_keys,
-    learn_target,
-    learn_times,
-)
+from fastfeat.plan.fit import infinite
+from fastfeat.plan.fit import keys as fit_keys
 from fastfeat.plan.lower.codes import in_any_order
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
@@ -51,12 +44,16 @@ from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.lower.schedule import Purpose, Task
 from fastfeat.plan.lower.scheduling import scans_of
 from fastfeat.plan.lower.typed import TypedPlan
+from fastfeat.plan.run import failures
+from fastfeat.plan.run import values as row_values
 from fastfeat.plan.run.batch import Batch
-from fastfeat.plan.run.failures import failed_row, first_readers, infinite_value, is_infinite
 from fastfeat.plan.run.inputs import Columns, slot_columns
 from fastfeat.plan.run.steps import Running, begun, run_columns
-from fastfeat.plan.run.values import argument_output
 from fastfeat.progress import doing, tell
+
+if TYPE_CHECKING:
+    from fastfeat.plan.fit.keys import HeldCodes
+    from fastfeat.scalars.value import Value
 
 
 class Scan(NamedTuple):
@@ -75,8 +72,9 @@ class Scan(NamedTuple):
     known: ConstantCalls
 
 
-_OF_SCANS = partial(argument_output)
-"""By which the programs of scans are known among those that are kept from part to part."""
+def _of_scans(name: str, value: Value) -> Output:
+    """Return the output of an argument; by this, programs of scans are kept from part to part."""
+    return row_values.argument_output(name, value)
 
 
 class Read(NamedTuple):
@@ -107,7 +105,11 @@ def _planned(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]
 
 
 def learn(
-    batch: Batch, typed: TypedPlan, *, transforms: bool = False, held: HeldCodes = NOTHING_HELD
+    batch: Batch,
+    typed: TypedPlan,
+    *,
+    transforms: bool = False,
+    held: HeldCodes = MappingProxyType({}),
 ) -> None:
     """Learn the value of every aggregate below the features.
 
@@ -149,15 +151,15 @@ def _learn_task(running: Running, task: Task, typed: TypedPlan, held: HeldCodes)
     match task.kind:
         case "keys":
             codes = [running.schedule.columns[place].origin for place in task.free]
-            learn_keys(running.batch, aggregates, codes, typed.once(_in_any_order), held)
+            fit_keys.learn_keys(running.batch, aggregates, codes, typed.once(_in_any_order), held)
         case "times":
             (folds,) = origins
             assert isinstance(folds, Call)
-            learn_times(running.batch, folds, task.nodes)
+            fit_keys.learn_times(running.batch, folds, task.nodes)
         case "target":
-            learn_target(running.batch, aggregates[0])
+            fit_keys.learn_target(running.batch, aggregates[0])
         case "groups":
-            learn_groups(running.batch, aggregates)
+            fit_keys.learn_groups(running.batch, aggregates)
         case "statistics":
             scan = typed.once(planned_scans)[task.nodes]
             _learn_statistics(running.batch, scan, typed.nodes)
@@ -177,11 +179,11 @@ def _learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) ->
 
 def read_of(batch: Batch, scan: Scan) -> Read:
     """Return the columns and constants that a scan reads of some rows."""
-    kept = None if batch.programs is None else batch.programs.get((scan.arguments, _OF_SCANS))
+    kept = None if batch.programs is None else batch.programs.get((scan.arguments, _of_scans))
     if kept is None:
         kept = scan.program, bind(scan.program, evaluated(scan.known, batch.learnt))
         if batch.programs is not None:
-            batch.programs[scan.arguments, _OF_SCANS] = kept
+            batch.programs[scan.arguments, _of_scans] = kept
     given = batch.table, batch.made, batch.first_number
     columns = slot_columns(scan.program, *given, batch.backend.literal_codes)
     return Read(kept[1], columns)
@@ -200,7 +202,7 @@ def warn_missing(learnt: Mapping[Node, Constant]) -> None:
     """Warn of what could not be learnt, because the training rows have too few values of it."""
     missing: dict[Node, list[Aggregate]] = {}
     for node, value in learnt.items():
-        nowhere = isinstance(value, Groups) and not value.present.any()
+        nowhere = isinstance(value, learnt_keys.Groups) and not value.present.any()
         if isinstance(node, Aggregate) and (nowhere or value is None or value == ()):
             missing.setdefault(node.args[0], []).append(node)
     for argument, aggregates in missing.items():
@@ -219,7 +221,7 @@ def _scan(aggregates: Sequence[Node], types: Types) -> Scan:
         assert isinstance(aggregate, Aggregate)
         grouped.setdefault(aggregate.args[0], []).append(aggregate)
     named = [("", argument) for argument in grouped]
-    outputs = outputs_of(named, types, argument_output, hoist=True, training=True)
+    outputs = outputs_of(named, types, row_values.argument_output, hoist=True, training=True)
     return Scan(
         tuple(grouped),
         tuple(map(tuple, grouped.values())),
@@ -248,7 +250,7 @@ def failed_scan(
 ) -> FastfeatError:
     """Return the error of a row of which a scan cannot compute an argument."""
     program, row = _named(scan, features), failure.args[0]
-    return failed_row(
+    return failures.failed_row(
         *(program, row, read.columns, read.constants, batch.table, batch.backend),
         batch.number_of(row),
     )
@@ -256,7 +258,7 @@ def failed_scan(
 
 def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
     """Return the features that a scan learns for, as a message names them."""
-    first = first_readers(features)
+    first = failures.first_readers(features)
     return shortened(dict.fromkeys(first[one] for group in scan.aggregates for one in group))
 
 
@@ -276,7 +278,7 @@ def _task(
 
 def _named(scan: Scan, features: Mapping[str, Node]) -> Program:
     """Return the program of a scan with each output named after the first feature that reads it."""
-    first = first_readers(features)
+    first = failures.first_readers(features)
     outputs = [
         replace(output, name=first[argument])
         for output, argument in zip(scan.program.outputs, scan.arguments, strict=True)
@@ -288,7 +290,7 @@ def named_failure(
     aggregate: Aggregate, features: Mapping[str, Node], error: FastfeatError
 ) -> FastfeatError:
     """Return the error of an aggregate, with the first feature that reads it."""
-    name = first_readers(features)[aggregate]
+    name = failures.first_readers(features)[aggregate]
     return type(error)(f"feature {name!r}, {show(aggregate)}: {error}")
 
 
@@ -310,10 +312,10 @@ def _check_finite(batch: Batch, scan: Scan, read: Read) -> None:
     """Raise where an infinite value of an argument reached what was learnt from it."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
-            if is_infinite(batch.learnt[aggregate]):
-                first = first_infinite(argument_values(batch, scan, read, k))
+            if failures.is_infinite(batch.learnt[aggregate]):
+                first = infinite.first_infinite(argument_values(batch, scan, read, k))
                 row = None if first.row is None else batch.number_of(first.row)
-                raise infinite_value(aggregate, first.value, row)
+                raise failures.infinite_value(aggregate, first.value, row)
 
 
 def argument_values(batch: Batch, scan: Scan, read: Read, place: int) -> Any:

@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.aggregates import is_fold_by_number
 from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, GivenWarnings, TypeMismatch
 from fastfeat.io.columns.conform import almost_numbers
@@ -29,17 +29,16 @@ from fastfeat.io.sinks.results import frame_index
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node, fold, postorder
 from fastfeat.ir.scope import is_over_window, row_order
 from fastfeat.ir.show import show
+from fastfeat.plan.declare import leakage
 from fastfeat.plan.declare.bind import Schemas, bind, check_new_plan
 from fastfeat.plan.declare.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.late_columns import Late
-from fastfeat.plan.declare.leakage import check_leakage
-from fastfeat.plan.fit.held_codes import held_codes
+from fastfeat.plan.fit import held_codes as codes_held
+from fastfeat.plan.fit import keys as fit_keys
+from fastfeat.plan.fit import labels as label_values
+from fastfeat.plan.fit import repeated_ids, repeated_rows
 from fastfeat.plan.fit.key_warnings import warn_rounded_columns
-from fastfeat.plan.fit.keys import HeldCodes, number_keys
-from fastfeat.plan.fit.labels import Labels, labels_of
-from fastfeat.plan.fit.repeated_ids import warn_of_ids
-from fastfeat.plan.fit.repeated_rows import warn_of_twins
 from fastfeat.plan.lower.codes import check_given_vocabularies
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types
@@ -47,6 +46,7 @@ from fastfeat.plan.lower.outputs import output_schema, output_types
 from fastfeat.plan.lower.scheduling import is_of_keys
 from fastfeat.plan.lower.task_graph import orders_of
 from fastfeat.plan.lower.typed import TypedPlan, typed_plan
+from fastfeat.plan.run import order_warnings
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.fitted import Fitted, InputSchema, fitted_label
 from fastfeat.plan.run.history import BATCH, given_ids, history_table, id_columns, with_past
@@ -58,10 +58,13 @@ from fastfeat.plan.run.lookup_tables import (
     table_schemas,
     table_values,
 )
-from fastfeat.plan.run.order_warnings import ordered_windows, warn_repeated, warn_ties
 from fastfeat.plan.run.steps import make
 from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps.registry import STEPS, is_step
+
+if TYPE_CHECKING:
+    from fastfeat.plan.fit.keys import HeldCodes
+    from fastfeat.plan.fit.labels import Labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +102,7 @@ class TrainingData:
     labels: Labels | None
     told: GivenWarnings
     index: Any = None
-    held: HeldCodes = field(default_factory=dict[Aggregate, Vocabulary])
+    held: HeldCodes = field(default_factory=dict[Aggregate, Any])
 
 
 def prepare(
@@ -150,16 +153,20 @@ def prepare(
         rows = with_past(rows, earlier, plan.training_past_columns, plan.row_id)
         windows = typed.once(_windows)
         coming = _coming(typed, every=transforms or plan.looks_ahead) if windows else ()
-        warn_ties(rows, windows, told, coming)
-        warn_repeated(rows, data, history, roots, told)
-        warn_of_ids(plan, table, engine, told)
-        warn_of_twins(typed, table, data)
+        if windows:
+            order_warnings.warn_ties(rows, windows, told, coming)
+        if rows.first_place:  # of a history
+            order_warnings.warn_repeated(rows, data, history, roots, told)
+        if plan.row_id is not None:
+            repeated_ids.warn_of_ids(plan, table, engine, told)
+        if typed.once(has_default_folds):
+            repeated_rows.warn_of_twins(typed, table, data)
         label, labels = _bound_label(plan, table, schemas, zones), None
         if label is not None and plan.looks_ahead and table.num_rows:
             past = BATCH if earlier is None else earlier
-            labels = labels_of(replace(label, told=told), table, past, read, backend)
+            labels = label_values.labels_of(replace(label, told=told), table, past, read, backend)
     index = frame_index(data)
-    held = {} if stable is None else held_codes(plan, typed.types, stable)
+    held = {} if stable is None else codes_held.held_codes(plan, typed.types, stable)
     return TrainingData(
         *(plan, typed, table, rows, earlier, read, schema, schemas, zones, label, labels, told),
         index,
@@ -168,7 +175,17 @@ def prepare(
 
 
 def _windows(typed: TypedPlan) -> dict[Call, Node]:
-    return ordered_windows(typed.nodes.values())
+    return order_warnings.ordered_windows(typed.nodes.values()) if typed.once(has_windows) else {}
+
+
+def has_windows(typed: TypedPlan) -> bool:
+    """Return whether a feature is of a window over the data."""
+    return any(map(is_over_window, postorder(typed.nodes.values())))
+
+
+def has_default_folds(typed: TypedPlan) -> bool:
+    """Return whether an encoder divides rows by their number."""
+    return any(map(is_fold_by_number, postorder(typed.nodes.values())))
 
 
 def _coming(typed: TypedPlan, *, every: bool) -> list[Call]:
@@ -244,7 +261,7 @@ def share_keys(prepared: TrainingData) -> None:
     needs = fold([arg for aggregate in counted for arg in aggregate.args], _needs_more)
     ready = [a for a in counted if is_of_keys(a) and not any(needs[arg] for arg in a.args)]
     with using(prepared.zones):
-        number_keys(prepared.rows, ready)
+        fit_keys.number_keys(prepared.rows, ready)
 
 
 def _make_if_possible(rows: Batch, node: Node) -> None:
@@ -277,7 +294,7 @@ def check_clocks(plan: Declaration, types: Types) -> None:
     """
     late = plan.known_late
     if late.columns:
-        check_leakage(plan.nodes, late, {**_of_times_ahead(late, types), **types})
+        leakage.check_leakage(plan.nodes, late, {**_of_times_ahead(late, types), **types})
 
 
 def _of_times_ahead(late: Late, types: Types) -> Types:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.aggregates import target
 from fastfeat.engine.program import Program
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.sinks.results import rows_of_index
@@ -38,20 +38,20 @@ from fastfeat.plan.run.results import computed_form, given_out
 from fastfeat.plan.run.steps import columns_of_chosen, run
 from fastfeat.plan.run.transform import computed
 from fastfeat.scalars.zones import using
-from fastfeat.steps.targets.time_folds import TimeFolds
+from fastfeat.steps.targets import time_folds
 
 
 def has_folds(batch: Batch) -> bool:
     """Return whether training rows have other features than later rows of the same values."""
-    return any(isinstance(value, FoldedGroups) for value in batch.learnt.values())
+    return any(isinstance(value, target.FoldedGroups) for value in batch.learnt.values())
 
 
 def for_later_rows(learnt: Mapping[Node, Constant]) -> Learnt:
     """Return the constants that are kept for later rows: nothing of folds."""
     return {
-        node: value.without_folds if isinstance(value, FoldedGroups) else value
+        node: value.without_folds if isinstance(value, target.FoldedGroups) else value
         for node, value in learnt.items()
-        if not isinstance(value, TimeFolds)
+        if not isinstance(value, time_folds.TimeFolds)
     }
 
 

@@ -31,11 +31,10 @@ from fastfeat.ir.node import (
     postorder,
 )
 from fastfeat.ir.parameters import LITERAL, are_valid, is_of_type
-from fastfeat.ir.scope import is_over
+from fastfeat.ir.scope import is_exploded, is_over
 from fastfeat.plan.declare.columns_read import check_rows
 from fastfeat.scalars import SCALARS
 from fastfeat.scalars.categories import leaves_out_few
-from fastfeat.steps.lists.rows import is_exploded
 from fastfeat.steps.registry import PARTS_OF_WINDOWS, STEPS
 
 

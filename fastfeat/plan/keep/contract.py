@@ -12,10 +12,10 @@ from typing import Any, cast
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.expr import Expr
+from fastfeat.ir.scope import is_exploded
 from fastfeat.plan.declare.columns_read import tables_of
 from fastfeat.plan.declare.contract import ContractDeclaration, Rule, declare_contract, says
 from fastfeat.plan.keep import canonical
-from fastfeat.steps.lists.rows import is_exploded
 
 FORMAT = 1
 PARTS = frozenset({"contract", "clock", "types", "rules", "nodes"})

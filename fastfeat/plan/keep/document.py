@@ -10,6 +10,7 @@ from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Node
+from fastfeat.ir.scope import is_exploded
 from fastfeat.plan.declare.columns_read import tables_of
 from fastfeat.plan.declare.declaration import Declaration, declare
 from fastfeat.plan.declare.external_label import with_label_column
@@ -20,7 +21,6 @@ from fastfeat.plan.keep.parameters import (
     recipe_of_document,
     with_recipes,
 )
-from fastfeat.steps.lists.rows import is_exploded
 
 FORMAT = 1
 PARTS = frozenset(

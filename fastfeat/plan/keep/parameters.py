@@ -18,12 +18,12 @@ from fastfeat.named_values import MAX_DEPTH, PLAIN, Members, Pairs, Param
 from fastfeat.plan.declare.declaration import PLAN
 from fastfeat.plan.keep import canonical
 from fastfeat.recording import (
-    RECORDED,
     Recipe,
     named_arguments,
     params_of,
     parts_of,
     recipe_of,
+    recorded_function,
 )
 
 ALTERED = (
@@ -141,8 +141,12 @@ def _step(
         case {"call": str(function), "args": args, "named": named, **rest} if (
             not rest and canonical.is_list(args) and isinstance(named, dict)
         ):
-            if function not in RECORDED:
-                raise ArtifactError(f"this version has no function {function!r}. Update fastfeat")
+            try:
+                recorded_function(function)
+            except KeyError:
+                raise ArtifactError(
+                    f"this version has no function {function!r}. Update fastfeat"
+                ) from None
             given = tuple(_argument(value, nodes, recipes, values) for value in args)
             options = {n: _argument(v, nodes, recipes, values) for n, v in _entries(named)}
             recipe = recipe_of(function, given, options)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from fastfeat.aggregates import AGGREGATES, AggregateFunction
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.function import AggregateFunction
 from fastfeat.arguments import explaining
 from fastfeat.dtypes import FLOAT_FORMATS, PLAIN_TYPES, UNITS
 from fastfeat.ir.parameters import (

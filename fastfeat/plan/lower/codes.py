@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import Groups, Vocabulary, in_order_of
+from fastfeat.aggregates import keys as learnt_keys
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.io.arrow import Array, call, index_in, pa
-from fastfeat.io.columns.keys import key_array
-from fastfeat.io.columns.row_values import stored_literal
+from fastfeat.io.columns import keys as column_keys
+from fastfeat.io.columns import row_values
 from fastfeat.ir.node import Aggregate, Call, GroupFrame, Literal, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.scalars import SCALARS
-from fastfeat.steps.keys.rows import category_texts
+from fastfeat.steps.keys import rows as key_rows
+
+if TYPE_CHECKING:
+    from fastfeat.aggregates.keys import Vocabulary
 
 
 def in_any_order(roots: Iterable[Node]) -> frozenset[Node]:
@@ -96,17 +100,17 @@ def in_order_of_codes(learnt: Mapping[Node, Constant]) -> Mapping[Node, Constant
     orders = {
         node: value.order()
         for node, value in learnt.items()
-        if isinstance(value, Vocabulary) and value.order is not None
+        if isinstance(value, learnt_keys.Vocabulary) and value.order is not None
     }
     if not orders:
         return learnt
     found = dict(learnt)
     for node, value in learnt.items():
-        if isinstance(value, Vocabulary) and node in orders:
-            found[node] = in_order_of(orders[node], value)
-        elif isinstance(value, Groups):
+        if isinstance(value, learnt_keys.Vocabulary) and node in orders:
+            found[node] = learnt_keys.in_order_of(orders[node], value)
+        elif isinstance(value, learnt_keys.Groups):
             places = orders.get(node.args[1].args[-1])
-            found[node] = value if places is None else in_order_of(places, value)
+            found[node] = value if places is None else learnt_keys.in_order_of(places, value)
     return found
 
 
@@ -119,7 +123,7 @@ def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
 
 
 def _n_keys(found: Constant) -> int:
-    assert isinstance(found, Vocabulary)
+    assert isinstance(found, learnt_keys.Vocabulary)
     return len(found)
 
 
@@ -130,7 +134,7 @@ def vocabulary_of_codes(codes: Node, learnt: Mapping[Node, Constant], types: Typ
     if isinstance(known, Literal):
         return given_vocabulary(known, types[codes.args[0]])
     found = learnt[known]
-    assert isinstance(found, Vocabulary)
+    assert isinstance(found, learnt_keys.Vocabulary)
     return found
 
 
@@ -160,7 +164,7 @@ def _texts(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> list[s
     others = [f"__other_{k}" for k in range(1, n_unseen + 1)] if n_unseen > 1 else ["__other"]
     vocabulary = vocabulary_of_codes(codes, learnt, types)
     texts = dict.fromkeys(others)
-    for text in category_texts(vocabulary, [types[key] for key in codes.args[:-1]]):
+    for text in key_rows.category_texts(vocabulary, [types[key] for key in codes.args[:-1]]):
         while text in texts:
             text += "_"
         texts[text] = None
@@ -179,14 +183,14 @@ def given_vocabulary(listed: Literal, dtype: DType) -> Vocabulary:
         TypeMismatch: a category that is no value of that type.
         InvalidPlan: one that is listed twice, or is none.
     """
-    values = [stored_literal(value, dtype) for value in listed.value]
-    keys = key_array(values, dtype)
+    values = [row_values.stored_literal(value, dtype) for value in listed.value]
+    keys = column_keys.key_array(values, dtype)
     if not are_keys([keys], "key"):
         raise InvalidPlan(
             f"ordinal_encode(vocabulary={list(listed.value)!r}): as {dtype}, two categories are "
             "the same, or one is missing. List each once"
         )
-    return Vocabulary((keys,), np.zeros(len(values), np.int64), 0)
+    return learnt_keys.Vocabulary((keys,), np.zeros(len(values), np.int64), 0)
 
 
 def check_given_vocabularies(roots: Sequence[Node], types: Types) -> None:

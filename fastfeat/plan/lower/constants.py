@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard, cast
 
 from fastfeat.dtypes import NEVER_COLUMNS
-from fastfeat.engine.failure import error_of_status
+from fastfeat.engine import failure
 from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.reference import run as reference
 from fastfeat.errors import FastfeatWarning, InvalidData, warn
@@ -61,10 +61,12 @@ def evaluated(constants: ConstantCalls, learnt: Mapping[Node, Constant]) -> Lear
     """
     values: Learnt = dict(learnt)
     program = constants.program
+    if not constants.calls:
+        return values
     results = reference.evaluate_constants(program, bind(program, values))
     for node, (result, ok, status) in zip(constants.calls, results, strict=True):
         if status & ~LARGE_ARGUMENT:
-            raise error_of_status(status, f"the constant {show(node)}")
+            raise failure.error_of_status(status, f"the constant {show(node)}")
         values[node] = result if ok and result == result else None
     return values
 

@@ -21,6 +21,7 @@ from fastfeat.ir.node import (
 )
 from fastfeat.ir.node import Column as InputColumn
 from fastfeat.ir.scope import (
+    is_exploded,
     is_of_table,
     is_over,
     is_over_window,
@@ -40,7 +41,6 @@ from fastfeat.plan.lower.schedule import (
     Task,
     ValueOf,
 )
-from fastfeat.steps.lists.rows import is_exploded
 from fastfeat.steps.registry import is_step, step_function
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.aggregates import keys as learnt_keys
 from fastfeat.errors import InvalidData, InvalidPlan, NoCategories, warn
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.codes import vocabulary_of_codes
 from fastfeat.plan.lower.lower import Constant, Types
-from fastfeat.steps.keys.rows import category_texts
+from fastfeat.steps.keys import rows as key_rows
 
 
 def is_one_hot(node: Node) -> bool:
@@ -87,7 +87,7 @@ def _indicators(
     of_lists = codes.function == "list.encode"
     column = _has_code if of_lists else _is_code
     keys = codes.args[-1].args
-    texts = category_texts(vocabulary, [types[key] for key in keys])
+    texts = key_rows.category_texts(vocabulary, [types[key] for key in keys])
     first = 1 + int(dict(codes.params)["n_unseen"])
     n_columns = vocabulary.n_columns_at_first
     n_dropped = int(params["drop"] == "first" or (params["drop"] == "if_binary" and n_columns == 2))
@@ -143,7 +143,7 @@ def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types
                 NoCategories,
             )
     for node, value in learnt.items():
-        if isinstance(value, Vocabulary) and not len(value) and node not in told:
+        if isinstance(value, learnt_keys.Vocabulary) and not len(value) and node not in told:
             least = dict(node.params).get("min_frequency") if isinstance(node, Aggregate) else None
             if least is not None:
                 keys = ", ".join(map(show, node.args))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 
-from fastfeat.aggregates.keys import Groups, Vocabulary
+from fastfeat.aggregates import keys as learnt_keys
 from fastfeat.dtypes import (
     BFLOAT16,
     BOOL,
@@ -22,8 +22,7 @@ from fastfeat.dtypes import (
 from fastfeat.engine.program import Output
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn, fold
 from fastfeat.ir.scope import row_fold
-from fastfeat.scalars import SCALARS, op, temporal
-from fastfeat.scalars.bounds import magnitude_bound
+from fastfeat.scalars import SCALARS, bounds, op, temporal
 from fastfeat.scalars.integers import INT64_MIN
 from fastfeat.scalars.op import TRUE, Op
 from fastfeat.scalars.value import (
@@ -40,10 +39,15 @@ from fastfeat.scalars.value import (
     raise_where,
 )
 from fastfeat.steps.registry import is_constant_step, is_step, step_function
-from fastfeat.steps.targets.time_folds import TimeFolds
+
+if TYPE_CHECKING:
+    from fastfeat.aggregates.keys import Groups, Vocabulary
+    from fastfeat.steps.targets.time_folds import TimeFolds
 
 Types = Mapping[Node, DType]
-Constant = float | int | bool | str | None | tuple[Any, ...] | Vocabulary | Groups | TimeFolds
+Constant: TypeAlias = (
+    "float | int | bool | str | tuple[Any, ...] | Vocabulary | Groups | TimeFolds | None"
+)
 _NOTHING = op.literal(0, "i64")
 _TWO_63, _TWO_64 = 2.0**63, 2.0**64
 
@@ -159,7 +163,7 @@ def parameter_value(
     part, node = key
     if part == "n_groups":
         learnt = constants[node]
-        assert isinstance(learnt, Groups)
+        assert isinstance(learnt, learnt_keys.Groups)
         return len(learnt.values)
     value = node.value if isinstance(node, Literal) else constants[node]
     if part == "ok":
@@ -197,7 +201,7 @@ def output_of(name: str, value: Value, dtype: DType | None) -> Output:
 
 def _within(value: Value, dtype: DType) -> Value:
     """Return a float, with a status where it is finite and beyond a float type."""
-    if dtype == FLOAT64 or magnitude_bound(value.op) <= FLOAT_FORMATS[dtype.name].largest:
+    if dtype == FLOAT64 or bounds.magnitude_bound(value.op) <= FLOAT_FORMATS[dtype.name].largest:
         return value
     return raise_where(value, beyond(value.op, dtype), FLOAT_RANGE)
 

@@ -30,7 +30,7 @@ from fastfeat.ir.node import Node
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.code_types import code_types
+from fastfeat.plan.lower import code_types as types_of_codes
 from fastfeat.plan.lower.lower import (
     Types,
     array_output,
@@ -266,6 +266,6 @@ def schema_before_fit(
     Raises:
         InvalidPlan: columns, or types of codes, are known once the plan is fitted.
     """
-    codes = None if plan.codes is None else code_types(plan.nodes, None)
+    codes = None if plan.codes is None else types_of_codes.code_types(plan.nodes, None)
     typed = TypedPlan(plan.nodes, plan.dtype, inputs, tables, types, {}, codes)
     return output_schema(typed, plan.nodes, types)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import KeyCounts, Vocabulary
+from fastfeat.aggregates import keys as learnt_keys
 from fastfeat.backends import Backend, run_task
 from fastfeat.dtypes import COUNTS
-from fastfeat.engine.learner import Rows, number_of
+from fastfeat.engine import learner
 from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.engine.tasks import RowTask
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
@@ -27,9 +27,13 @@ from fastfeat.plan.lower.constants import Learnt, bind, constant_roots, evaluate
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.passes import KeyOf, key_of
 from fastfeat.plan.lower.patterns import outputs_of
-from fastfeat.plan.run.failures import failed_row
+from fastfeat.plan.run import failures
 from fastfeat.plan.run.inputs import Columns, column_in_host, slot_columns
 from fastfeat.scalars.value import Value
+
+if TYPE_CHECKING:
+    from fastfeat.aggregates.keys import KeyCounts, Vocabulary
+    from fastfeat.engine.learner import Rows
 
 Runs = tuple[tuple[int, int], ...]
 """The first row of each run, and how many rows it has."""
@@ -179,7 +183,7 @@ class Batch:
                 return HistoryRow(place)
             row = place - self.stands.n_history
         if self.numbers is not None:
-            return number_of(self.numbers, row)
+            return learner.number_of(self.numbers, row)
         return self.first_number + (row if self.source is None else int(self.source.numbers[row]))
 
     def numbers_in_data(self, rows: Iterable[int]) -> tuple[int, ...]:
@@ -392,7 +396,7 @@ def run_program(
         return run(columns)
     except RowFailed as failure:
         row = failure.args[0]
-        error = failed_row(
+        error = failures.failed_row(
             *(program, row, columns, constants, batch.table, batch.backend),
             batch.number_of(row),
         )
@@ -495,7 +499,9 @@ def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
         by_key[order] = codes
         return by_key[of_rows]
 
-    return ChosenKeys(KeyCounts(parts, counts[order], int(counts[n_keys]), numbers_of), order)
+    return ChosenKeys(
+        learnt_keys.KeyCounts(parts, counts[order], int(counts[n_keys]), numbers_of), order
+    )
 
 
 def _at(of_rows: NDArray[np.intp], source: Source) -> NDArray[np.intp]:
@@ -522,7 +528,7 @@ def encoded(batch: Batch, step: Call) -> Any:
         return None
     *parts, aggregate = step.args
     params, vocabulary = dict(step.params), batch.learnt.get(aggregate)
-    if not isinstance(aggregate, Aggregate) or not isinstance(vocabulary, Vocabulary):
+    if not isinstance(aggregate, Aggregate) or not isinstance(vocabulary, learnt_keys.Vocabulary):
         return None
     key = key_of(aggregate)
     keys, codes = batch.source.rows.keys.get(key), vocabulary.cache.get(_CODES)

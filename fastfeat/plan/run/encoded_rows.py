@@ -26,10 +26,10 @@ from fastfeat.errors import (
     warn,
 )
 from fastfeat.io.arrow import pa
+from fastfeat.io.columns import keys as column_keys
+from fastfeat.io.columns import times
 from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import has_value
-from fastfeat.io.columns.keys import key_column
-from fastfeat.io.columns.times import ticks_of
 from fastfeat.io.columns.types import UnsupportedType, schema_of
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.sources.read import is_in_parts
@@ -38,10 +38,10 @@ from fastfeat.ir.show import show
 from fastfeat.plan.declare.columns_read import own_columns
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.run import values as row_values
 from fastfeat.plan.run.batch import Batch, TrainingRows, take_rows
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.row_selection import Numbers
-from fastfeat.plan.run.values import values_of
 
 Hashes = NDArray[np.uint64]
 Columns = tuple[tuple[str, DType], ...]
@@ -195,7 +195,7 @@ def _digests_of_sets(
 
 def _is_present(batch: Batch, target: Node) -> Flags:
     """Return flags of the rows that have a target."""
-    return has_value(column_in_host(values_of(batch, target)[1], batch.backend))
+    return has_value(column_in_host(row_values.values_of(batch, target)[1], batch.backend))
 
 
 def _known_column(
@@ -368,7 +368,7 @@ def column_hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
     """Return the hash of each value of a column, 0 where it is missing."""
     from fastfeat.steps.keys.cpu_hashing import key_hashes  # the kernel that numbers folds, too
 
-    keys = key_column(table.column(name), name, dtype, narrow=True)
+    keys = column_keys.key_column(table.column(name), name, dtype, narrow=True)
     return key_hashes([keys], [dtype], is_cross=False, seed=seed)
 
 
@@ -392,7 +392,7 @@ def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:
         if not chunk.null_count:  # one row in 2 us, not in 15
             return chunk.to_numpy().view(np.uint64), None
     if dtype.is_integer or dtype.is_temporal:
-        ids, present = ticks_of(key_column(column, name, dtype))
+        ids, present = times.ticks_of(column_keys.key_column(column, name, dtype))
         return ids.view(np.uint64), present
     hashes = column_hashes(table, name, dtype, seed=0)
     return hashes, hashes != 0

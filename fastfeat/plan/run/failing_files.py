@@ -7,9 +7,9 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch
-from fastfeat.io.sources.dataset import dataset_of
+from fastfeat.io.sources import dataset as datasets
+from fastfeat.io.sources import scan as scanning
 from fastfeat.io.sources.read import is_in_parts
-from fastfeat.io.sources.scan import is_of_history, numbers_of_rows, scan, with_place
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,14 +37,19 @@ def naming_files(method: F) -> F:
 
 def _placed(error: FastfeatError, data: Any, history: Any) -> FastfeatError:
     """Return an error with the file of the first row that it names, if there is one."""
-    given, rows = history if is_of_history(error) else data, numbers_of_rows(error)
+    given, rows = (
+        history if scanning.is_of_history(error) else data,
+        scanning.numbers_of_rows(error),
+    )
     if not rows or not is_in_parts(given) or callable(given):
         return error
     try:
-        dataset = dataset_of(given)
-        pieces = list(scan(dataset, [], stop=rows[0] + 1)) if len(dataset.parts) > 1 else []
+        dataset = datasets.dataset_of(given)
+        pieces = (
+            list(scanning.scan(dataset, [], stop=rows[0] + 1)) if len(dataset.parts) > 1 else []
+        )
     except FastfeatError:  # the files are at fault, and that is told
         return error
     if not pieces or pieces[-1].first_row + pieces[-1].table.num_rows <= rows[0]:
         return error
-    return with_place(error, pieces[-1], rows[0])
+    return scanning.with_place(error, pieces[-1], rows[0])

@@ -16,9 +16,8 @@ from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.node import Call, Literal, Node, TableColumn
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.bind import bind as bind_types
-from fastfeat.plan.declare.contract import ContractDeclaration
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.code_types import code_types
+from fastfeat.plan.lower import code_types as types_of_codes
 from fastfeat.plan.lower.codes import categories_of, in_order_of_codes, n_codes
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.indicators import expanded
@@ -34,11 +33,13 @@ from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.lower.scheduling import laid_out
 from fastfeat.plan.lower.typed import TypedPlan, as_held, typed_of
 from fastfeat.plan.run.batch import Programs
-from fastfeat.plan.run.encoded_rows import EncodedRows
 from fastfeat.scalars.zones import ZoneTable, using
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
+
+    from fastfeat.plan.declare.contract import ContractDeclaration
+    from fastfeat.plan.run.encoded_rows import EncodedRows
 
     Face = TypeVar("Face", default=Any)
 else:
@@ -192,7 +193,7 @@ class Fitted:
         """The types of the features that are codes, where the plan wants the smallest."""
         if self.declaration.codes is None:
             return None
-        return code_types(self.nodes, self.constants)
+        return types_of_codes.code_types(self.nodes, self.constants)
 
     def _once(self, make: Callable[[TypedPlan], R]) -> R:
         """Return the result of a function of the output columns and their types."""

@@ -24,22 +24,20 @@ from fastfeat.errors import (
     warn,
 )
 from fastfeat.io.arrow import ChunkedArray, cast, pa
+from fastfeat.io.columns import conversions, lists
+from fastfeat.io.columns import keys as column_keys
+from fastfeat.io.columns import times as column_times
 from fastfeat.io.columns.conform import conform
-from fastfeat.io.columns.conversions import tick_of
 from fastfeat.io.columns.decode import decoded
-from fastfeat.io.columns.keys import key_column
-from fastfeat.io.columns.lists import list_column
-from fastfeat.io.columns.times import ticks_column, ticks_of
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.ir.scope import window_nodes, window_of
 from fastfeat.ir.show import show
+from fastfeat.plan.run import row_identity, values
 from fastfeat.plan.run.batch import Batch, Stands
 from fastfeat.plan.run.inputs import check_place, check_still_missing, read_columns
-from fastfeat.plan.run.row_identity import check_ids, identified
 from fastfeat.plan.run.steps import make
-from fastfeat.plan.run.values import computed_values, values_of
 from fastfeat.scalars import op
 from fastfeat.scalars.value import NO_STATUS, column_slot
 
@@ -140,7 +138,7 @@ def with_past(
     there = set(batch.table.column_names)
     on_device = isinstance(batch.table, DeviceTable)
     if row_id is not None and row_id in there and columns and earlier is None:
-        check_ids(row_id, batch.table, batch.backend)
+        row_identity.check_ids(row_id, batch.table, batch.backend)
     if not columns or (earlier is None and there.issuperset(columns)):
         return batch
     if on_device and earlier is not None:
@@ -155,7 +153,7 @@ def with_past(
     if earlier is not None:
         stands = Stands(earlier.num_rows, None)
     if earlier is not None and row_id is not None:
-        found = identified(row_id, earlier, batch.table)
+        found = row_identity.identified(row_id, earlier, batch.table)
         rows = pa.table({n: found.column(c, is_in_data=n in there) for n, c in joined.items()})
         places, stands = found.places, Stands(earlier.num_rows, found.rows)
     past = replace(batch, table=rows, made=of_tables, stands=stands)
@@ -211,9 +209,9 @@ def as_type(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
         first_row: the number that a user knows its first row by.
     """
     if dtype.holds_bytes:
-        return decoded(key_column(column, name, dtype))
+        return decoded(column_keys.key_column(column, name, dtype))
     if dtype.is_list:
-        return cast(list_column(column, name, dtype), arrow_type(dtype))
+        return cast(lists.list_column(column, name, dtype), arrow_type(dtype))
     if dtype == NULL:
         check_still_missing(pa.table({name: column}), [name])
         return pa.chunked_array([pa.nulls(len(column))])
@@ -257,22 +255,22 @@ def _ages(batch: Batch, time: Node) -> Ages:
     """Return the times of a batch, beside the earliest that it sees."""
     past = batch.seen
     make(past, [time])
-    dtype, times = values_of(past, time)
+    dtype, times = values.values_of(past, time)
     if isinstance(times, DeviceArray):
         if batch.places is None:
             return _ages_on_device(past, times, dtype)
-        dtype, times = computed_values(past, time)
-    column = ticks_column(times, dtype)
+        dtype, times = values.computed_values(past, time)
+    column = column_times.ticks_column(times, dtype)
     placed = [piece.drop_null().to_numpy() for piece in column.chunks]
     earliest = min((int(piece.min()) for piece in placed if len(piece)), default=None)
     if batch.places is not None:
-        ticks, present = ticks_of(column)
+        ticks, present = column_times.ticks_of(column)
         placed = [ticks[batch.places[present[batch.places]]]]
 
     def n_before(end: int) -> int:
         return sum(int(np.count_nonzero(piece < end)) for piece in placed)
 
-    return Ages(sum(map(len, placed)), earliest, tick_of(dtype), n_before)
+    return Ages(sum(map(len, placed)), earliest, conversions.tick_of(dtype), n_before)
 
 
 def _ages_on_device(past: Batch, times: DeviceArray, dtype: DType) -> Ages:
@@ -294,7 +292,9 @@ def _ages_on_device(past: Batch, times: DeviceArray, dtype: DType) -> Ages:
         return int(learnt(output, ["sum"], end)[0] or 0)
 
     n_rows, earliest = learnt(Output("", dtype, value, has_value, NO_STATUS), ["count", "min"])
-    return Ages(n_rows, None if earliest is None else int(earliest), tick_of(dtype), n_before)
+    return Ages(
+        n_rows, None if earliest is None else int(earliest), conversions.tick_of(dtype), n_before
+    )
 
 
 _END = "end"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import DEVICE_NAMES, Backend
+from fastfeat.backends import DEVICE_NAMES, Backend, string_codes
 from fastfeat.dtypes import BINARY, UTF8, DType
 from fastfeat.engine.columns import WideColumns
 from fastfeat.engine.program import Program
@@ -28,6 +28,8 @@ from fastfeat.errors import (
     warn,
 )
 from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.columns import conversions, strings
+from fastfeat.io.columns import wide as wide_columns
 from fastfeat.io.columns.conform import (
     all_missing,
     conform,
@@ -35,13 +37,10 @@ from fastfeat.io.columns.conform import (
     mismatch,
     stands_as_stored,
 )
-from fastfeat.io.columns.conversions import conversion
-from fastfeat.io.columns.strings import string_codes, string_equal, string_validity
 from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of, storage_type
-from fastfeat.io.columns.wide import columns_in_place
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
+from fastfeat.io.sources import locations
 from fastfeat.io.sources.frames import columns_table
-from fastfeat.io.sources.locations import hint_of_folders, paths_of
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.show import names_of
@@ -184,7 +183,7 @@ def _wide(program: Program, table: Any) -> WideColumns | None:
     if known is None or len(batches) != 1:
         return None
     numbers, bits, places = known
-    found = columns_in_place(batches[0], numbers, bits)
+    found = wide_columns.columns_in_place(batches[0], numbers, bits)
     return None if found is None else WideColumns(program, table, places, found)
 
 
@@ -251,10 +250,12 @@ def slot_column(
         case "codes":
             return literal_codes(columns[0], names_of(slot.sources)[0], slot.literals)
         case "valid" | "valid_bytes":
-            return string_validity(columns[0], names_of(slot.sources)[0], _content_type(slot))
+            return strings.string_validity(
+                columns[0], names_of(slot.sources)[0], _content_type(slot)
+            )
         case _:
             left, right = names_of(slot.sources)
-            return string_equal(columns[0], columns[1], left, right, _content_type(slot))
+            return strings.string_equal(columns[0], columns[1], left, right, _content_type(slot))
 
 
 def _content_type(slot: InputSlot) -> DType:
@@ -266,7 +267,7 @@ def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
     """Return a column on a device, of a type whose values may be values of the one that fit saw."""
     column = columns[0]
     if slot.kind == "column" and (
-        column.dtype == slot.dtype or conversion(column.dtype, slot.dtype) is not None
+        column.dtype == slot.dtype or conversions.conversion(column.dtype, slot.dtype) is not None
     ):
         return column
     wanted = str(slot.dtype) if slot.kind == "column" else "text"
@@ -363,7 +364,7 @@ def absence_hint(
         label: the plan's label, by name, where that is an expression.
     """
     names = column_names(data) or []
-    of_folders = hint_of_folders(name, paths_of(data))
+    of_folders = locations.hint_of_folders(name, locations.paths_of(data))
     return (of_folders and f"{of_folders}.") + (
         _pandas_hint(name, data)
         or _separator_hint(names)

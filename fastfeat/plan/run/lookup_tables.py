@@ -9,29 +9,32 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import is_
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from fastfeat.dtypes import UTF8, DType
 from fastfeat.errors import FastfeatError, TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.columns import keys as column_keys
+from fastfeat.io.columns import lists
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.decode import decoded
-from fastfeat.io.columns.keys import key_column
-from fastfeat.io.columns.lists import list_column
 from fastfeat.io.columns.types import schema_of
+from fastfeat.io.sources import schema
 from fastfeat.io.sources.read import read_table
-from fastfeat.io.sources.schema import read_schema
 from fastfeat.ir.node import Node, TableColumn
 from fastfeat.plan.declare.bind import Schemas, lacking_table, listed
-from fastfeat.steps.tables.rows import TableValues
+from fastfeat.steps.tables import rows as table_rows
+
+if TYPE_CHECKING:
+    from fastfeat.steps.tables.rows import TableValues
 
 Tables = Mapping[str, Any] | None
 """What a user passes: tables of any kind, by name."""
 
-TableReader = Callable[[Tables], dict[Node, TableValues]]
+TableReader: TypeAlias = "Callable[[Tables], dict[Node, TableValues]]"
 """Gives the columns of lookup tables, of the tables that a user passes."""
 
-KeptTables = dict[tuple[str, DType], TableValues]
+KeptTables: TypeAlias = "dict[tuple[str, DType], TableValues]"
 _KEPT: dict[int, tuple[weakref.ref[Any], KeptTables]] = {}
 
 
@@ -60,7 +63,7 @@ def table_schemas(tables: Mapping[str, Any]) -> Schemas:
 
 def resolve_schemas(tables: Tables) -> Schemas:
     """Return the types of the columns of tables, of which a user gives types or data."""
-    return {name: read_schema(given) for name, given in resolve_tables(tables).items()}
+    return {name: schema.read_schema(given) for name, given in resolve_tables(tables).items()}
 
 
 def columns_of_tables(columns: Iterable[TableColumn], schemas: Schemas) -> Schemas:
@@ -106,7 +109,7 @@ def table_reader(columns: Mapping[TableColumn, DType]) -> TableReader:
         columns: as of `table_values`.
     """
     names = list(dict.fromkeys(column.table for column in columns))
-    last = list[tuple[list[weakref.ref[Any]], dict[Node, weakref.ref[TableValues]]]]()
+    last = list[tuple[list[weakref.ref[Any]], dict[Node, weakref.ref[table_rows.TableValues]]]]()
 
     def read(tables: Any) -> dict[Node, TableValues]:
         is_dict = type(tables) is dict
@@ -191,14 +194,14 @@ def _values(node: TableColumn, column: ChunkedArray, dtype: DType) -> TableValue
     """Return a column as it is stored, in one piece."""
     try:
         if dtype == UTF8:
-            stored = decoded(key_column(column, node.name, dtype))
+            stored = decoded(column_keys.key_column(column, node.name, dtype))
         elif dtype.is_list:
-            stored = list_column(column, node.name, dtype)
+            stored = lists.list_column(column, node.name, dtype)
         else:
             stored = conform(column, node.name, dtype)
     except FastfeatError as error:
         raise type(error)(f"the table {node.table!r}: {error}") from None
-    return TableValues(node.table, node.name, _whole(stored))
+    return table_rows.TableValues(node.table, node.name, _whole(stored))
 
 
 def _whole(column: ChunkedArray) -> Array:

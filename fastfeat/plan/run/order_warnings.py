@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +17,23 @@ from fastfeat.backends import run_task
 from fastfeat.dtypes import INT64
 from fastfeat.errors import FastfeatError, GivenWarnings, RowsRepeated, TiesInOrder, counted, warn
 from fastfeat.io.arrow import ChunkedArray, call, cast, index_in, pa
+from fastfeat.io.columns import times as column_times
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.decode import decoded, plain
-from fastfeat.io.columns.times import ticks_column, ticks_of
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.node import Aggregate, Call, Column, Node, postorder
 from fastfeat.ir.scope import is_over_window, order_of, window_of
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.late_windows import takes_rows_in_order
+from fastfeat.plan.declare import late_windows
+from fastfeat.plan.run import values as row_values
+from fastfeat.plan.run import windows as window_values
 from fastfeat.plan.run.batch import Batch, take_rows
 from fastfeat.plan.run.steps import make
-from fastfeat.plan.run.values import compute_columns
-from fastfeat.plan.run.windows import past_of
-from fastfeat.steps.windows.rows import RowOrder
-from fastfeat.steps.windows.tasks import TiesTask
+from fastfeat.steps.windows import tasks as window_tasks
+
+if TYPE_CHECKING:
+    from fastfeat.steps.windows.rows import RowOrder
 
 Rows = NDArray[np.int64]
 
@@ -238,7 +240,7 @@ def _is_learnt(order: Node) -> bool:
 
 def _takes_ties(over: Call) -> bool:
     """Return whether what a row sees in a window depends on the order in which rows came."""
-    return takes_rows_in_order(over) and not dict(order_of(over).params)["has_tie"]
+    return late_windows.takes_rows_in_order(over) and not dict(order_of(over).params)["has_tie"]
 
 
 def n_tied(seen: Batch, order: Call, first: int = 0, *, is_coming: bool = False) -> int:
@@ -254,23 +256,23 @@ def n_tied(seen: Batch, order: Call, first: int = 0, *, is_coming: bool = False)
     computed = [node for node in order.args if not isinstance(node, Column)]
     if computed:
         make(seen, computed)
-        compute_columns(seen, computed)
+        row_values.compute_columns(seen, computed)
     if is_coming:
-        past = past_of(seen, order, kept=seen.orders.setdefault(order, {}))
-        return run_task(seen.backend, TiesTask(past, first))
-    past = past_of(seen, order)
+        past = window_values.past_of(seen, order, kept=seen.orders.setdefault(order, {}))
+        return run_task(seen.backend, window_tasks.TiesTask(past, first))
+    past = window_values.past_of(seen, order)
     if not isinstance(past.times, DeviceArray):
         rows = _of_shared_times(past)
         if len(rows) < 2:
             return 0
         if 2 * len(rows) < seen.n_rows:
             past, first = _order_of(past, rows), int(np.searchsorted(rows, first))
-    return run_task(seen.backend, TiesTask(past, first))
+    return run_task(seen.backend, window_tasks.TiesTask(past, first))
 
 
 def _of_shared_times(past: RowOrder) -> Rows:
     """Return the rows, ascending, that have the time of another row, of any entity."""
-    ticks, present = ticks_of(ticks_column(past.times, past.dtype))
+    ticks, present = column_times.ticks_of(column_times.ticks_column(past.times, past.dtype))
     rows = None if present.all() else np.flatnonzero(present)
     own = ticks if rows is None else ticks[rows]
     is_same = own[1:] == own[:-1]
@@ -288,7 +290,7 @@ def _of_shared_times(past: RowOrder) -> Rows:
 
 def _order_of(past: RowOrder, rows: Rows) -> RowOrder:
     """Return the order of some rows alone."""
-    times = take_rows(ticks_column(past.times, past.dtype), rows)
+    times = take_rows(column_times.ticks_column(past.times, past.dtype), rows)
     keys = [take_rows(_chunked(key), rows) for key in past.keys]
     return replace(past, times=times, dtype=INT64, keys=keys)
 

@@ -21,8 +21,8 @@ from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.sinks.write import LARGE, empty_matrix, memory_type, overlaps
 from fastfeat.ir.node import Column, Node
 from fastfeat.plan.lower.schedule import Schedule
+from fastfeat.plan.run import encoded_rows as rows_encoded
 from fastfeat.plan.run.batch import Batch, Made
-from fastfeat.plan.run.encoded_rows import warn_encoded
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.inputs import slot_column
 from fastfeat.plan.run.lookup_tables import Tables, table_values
@@ -193,7 +193,8 @@ def _maker(fitted: Fitted, schedule: Schedule) -> Make:
         engine, rows = backend_named("cpu"), table.select(names)
         batch = Batch(rows, types, engine, learnt, made, programs=programs)
         run(batch, schedule, frees=True)
-        warn_encoded(encoded, table, None, told)
+        if encoded is not None:
+            rows_encoded.warn_encoded(encoded, table, None, told)
         return made
 
     return make

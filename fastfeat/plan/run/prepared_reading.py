@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastfeat.engine.cpu.step_calls import Sources, StepOfBatch
+from fastfeat.engine.cpu import step_calls
 from fastfeat.engine.program import Program
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.columns.conform import stands_as_stored
@@ -17,6 +17,9 @@ from fastfeat.ir.node import Column, Node
 from fastfeat.plan.run.inputs import slot_column
 from fastfeat.plan.run.prepared_steps import OfColumns, StepsOfSchema, of_slot
 from fastfeat.scalars.value import InputSlot
+
+if TYPE_CHECKING:
+    from fastfeat.engine.cpu.step_calls import Sources
 
 _UNREAD = 6  # columns: to export so many more costs as much as to select those that are read
 
@@ -72,13 +75,13 @@ def reading_of(
     children = {slot: child_of[place] for slot, place in places.items()}
     children.update((slot, len(read) + k) for k, slot in enumerate(others))
     batch_steps = [
-        StepOfBatch(one.calls, tuple(child_of[place] for place in of_one))
+        step_calls.StepOfBatch(one.calls, tuple(child_of[place] for place in of_one))
         for one, of_one in zip(own, by_name, strict=True)
     ]
     step_of = {slot: (numbers[id(one.calls.calls)], one.calls.part) for slot, one in made.items()}
     sources = dict.fromkeys(source for slot in others for source in slot.sources)
     columns = tuple(source for source in sources if isinstance(source, Column))
-    where = Sources(children, batch_steps, step_of)
+    where = step_calls.Sources(children, batch_steps, step_of)
     return Reading(where, None if is_all else read, others, columns)
 
 

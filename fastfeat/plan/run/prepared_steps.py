@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastfeat.backends import step_calls
 from fastfeat.dtypes import BINARY, COUNTS, TABLE, UTF8, VOCABULARY
-from fastfeat.engine.cpu.step_calls import StepCalls
 from fastfeat.io.arrow import Schema
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.plan.lower.schedule import ROWS, Schedule, Task
 from fastfeat.plan.lower.task_graph import without_made
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.scalars.value import InputSlot
-from fastfeat.steps.keys.cpu_vocabulary import literal_calls
+from fastfeat.steps import step as step_records
+from fastfeat.steps.keys import cpu_vocabulary
 from fastfeat.steps.registry import step_function
-from fastfeat.steps.step import Argument
+
+if TYPE_CHECKING:
+    from fastfeat.engine.cpu.step_calls import StepCalls
 
 Made = Node | InputSlot
 """What is made of a batch: the column of a step, or what a program reads of text."""
@@ -85,17 +87,17 @@ def _of_columns(
         return None
     if step_function(step).host is not None:
         return None
-    args, names = list[Argument](), list[str]()
+    args, names = list[step_records.Argument](), list[str]()
     for arg in step.args:
         dtype = fitted.types[arg]
         match arg:
             case _ if dtype == VOCABULARY and arg in fitted.constants:
-                args.append(Argument(fitted.constants[arg], dtype))
+                args.append(step_records.Argument(fitted.constants[arg], dtype))
             case Call() if dtype == COUNTS and arg in found:
-                args.append(Argument(found[arg].calls, dtype))
+                args.append(step_records.Argument(found[arg].calls, dtype))
                 names += found[arg].columns
             case Column() if dtype != TABLE:
-                args.append(Argument(None, dtype))
+                args.append(step_records.Argument(None, dtype))
                 names.append(arg.name)
             case _:
                 return None
@@ -127,7 +129,7 @@ def of_slot(slot: InputSlot, steps: StepsOfSchema, schema: Schema) -> OfColumns 
     content = BINARY if slot.kind.endswith("_bytes") else UTF8
     match slot.kind:
         case "codes":
-            calls = literal_calls(slot.literals, types[0])
+            calls = cpu_vocabulary.literal_calls(slot.literals, types[0])
         case "valid" | "valid_bytes":
             calls = presence_calls(types[0], content)
         case _:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,9 +17,9 @@ from fastfeat.aggregates import is_fold_by_number
 from fastfeat.backends import run_task
 from fastfeat.dtypes import COUNTS, TABLE, VOCABULARY, DType
 from fastfeat.errors import InvalidData, counted
+from fastfeat.io import host_memory as memory_of_host
 from fastfeat.io.arrow import pa
-from fastfeat.io.columns.keys import repeated
-from fastfeat.io.host_memory import host_memory
+from fastfeat.io.columns import keys as column_keys
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import table_of
 from fastfeat.ir.show import show
@@ -29,6 +29,8 @@ from fastfeat.plan.lower.schedule import ROWS, SEEN, Schedule, SpaceOf, Task
 from fastfeat.plan.lower.schedule import Column as Made
 from fastfeat.plan.lower.scheduling import schedule_of_columns
 from fastfeat.plan.lower.task_graph import orders_of, without_made
+from fastfeat.plan.run import values as row_values
+from fastfeat.plan.run import windows
 from fastfeat.plan.run.batch import (
     Batch,
     Orders,
@@ -40,18 +42,12 @@ from fastfeat.plan.run.batch import (
 )
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.step_costs import step_measured
-from fastfeat.plan.run.values import compute_columns, key_values
-from fastfeat.plan.run.windows import (
-    check_history,
-    naming_table,
-    run_ahead,
-    run_over,
-    run_over_table,
-    table_rows,
-)
 from fastfeat.progress import is_telling, tell
+from fastfeat.steps import step as step_records
 from fastfeat.steps.registry import step_function
-from fastfeat.steps.step import Argument, StepFailed, StepTask
+
+if TYPE_CHECKING:
+    from fastfeat.steps.step import Argument
 
 _COUNT_BYTES = 4
 _NOTHING = nullcontext()
@@ -185,14 +181,14 @@ def _rows_of(running: Running, space: SpaceOf) -> Batch:
         names = [node.name for node in read if isinstance(node, Column)]
         assert isinstance(wanted.of, str)
         columns = [TableColumn(wanted.of, name) for name in names]
-        rows = running.spaces[space] = table_rows(running.batch, columns, wanted.types)
+        rows = running.spaces[space] = windows.table_rows(running.batch, columns, wanted.types)
     return rows
 
 
 def _naming(running: Running, space: SpaceOf) -> AbstractContextManager[object]:
     """Return a context that puts the name of a table in front of errors about its rows."""
     name = running.schedule.spaces[space].of
-    return naming_table(name) if isinstance(name, str) else _NOTHING
+    return windows.naming_table(name) if isinstance(name, str) else _NOTHING
 
 
 def _free(running: Running, task: Task) -> None:
@@ -205,7 +201,7 @@ def _free(running: Running, task: Task) -> None:
 
 
 def _program(running: Running, rows: Batch, task: Task) -> None:
-    compute_columns(rows, task.nodes)
+    row_values.compute_columns(rows, task.nodes)
 
 
 def _step(running: Running, rows: Batch, task: Task) -> None:
@@ -227,11 +223,11 @@ def _windows(running: Running, rows: Batch, task: Task) -> None:
     lacking = [node for node in task.nodes if node not in past.made and node not in rows.made]
     kept = running.orders.pop(order, {}) if past is running.batch.seen else {}
     if rows.n_earlier:
-        check_history(rows, order, kept)
+        windows.check_history(rows, order, kept)
     if lacking or has_history:  # without functions it is checked that it comes before the data
         if is_telling():
             tell(f"windows, {counted(past.n_rows, 'row')} with what came before")
-        arrays = run_over(rows, order, lacking, kept)
+        arrays = windows.run_over(rows, order, lacking, kept)
         rows.made.update(zip(lacking, map(_as_column, arrays), strict=True))
     if task.keeps_order:
         running.orders[order] = kept
@@ -267,7 +263,7 @@ def _over_table(running: Running, rows: Batch, task: Task) -> None:
             schedule.kept[order, task.nodes] = renamed
         space = _space_of_table(schedule, order)
         values = [renamed[node.args[0]] for node in lacking]
-        arrays = run_over_table(rows, order, lacking, _rows_of(running, space), values)
+        arrays = windows.run_over_table(rows, order, lacking, _rows_of(running, space), values)
         rows.made.update(zip(lacking, map(_as_column, arrays), strict=True))
 
 
@@ -282,7 +278,7 @@ def _ahead(running: Running, rows: Batch, task: Task) -> None:
     assert isinstance(task.order, Call)
     lacking = [node for node in task.nodes if node not in rows.made]
     if lacking:
-        arrays = run_ahead(rows, task.order, lacking)
+        arrays = windows.run_ahead(rows, task.order, lacking)
         rows.made.update(zip(lacking, map(_as_column, arrays), strict=True))
 
 
@@ -307,8 +303,11 @@ def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch,
     renamed = of_table(order, [call.args[0] for call in calls])
     types = {new: type_in_table(old, batch.types[old]) for old, new in renamed.items()}
     columns = [node for node in renamed if isinstance(node, TableColumn)]
-    table, values = table_rows(batch, columns, types), [renamed[call.args[0]] for call in calls]
-    with naming_table(table_of(order)):
+    table, values = (
+        windows.table_rows(batch, columns, types),
+        [renamed[call.args[0]] for call in calls],
+    )
+    with windows.naming_table(table_of(order)):
         make(table, values)
     return table, values
 
@@ -317,7 +316,9 @@ def _run(batch: Batch, step: Node) -> Any:
     """Return the column that a step makes."""
     types = batch.types
     if isinstance(step, Aggregate):
-        return pa.chunked_array([repeated(batch.learnt[step], types[step], batch.n_rows)])
+        return pa.chunked_array(
+            [column_keys.repeated(batch.learnt[step], types[step], batch.n_rows)]
+        )
     assert isinstance(step, Call)
     codes = encoded(batch, step)
     if codes is not None:
@@ -328,13 +329,13 @@ def _run(batch: Batch, step: Node) -> Any:
     args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]
     learning = step_function(step).learning
     if learning is not None:
-        args.append(Argument(batch.learnt[learning.origin(step)], TABLE))
+        args.append(step_records.Argument(batch.learnt[learning.origin(step)], TABLE))
     if types[step] == COUNTS:
         _check_counts(step, batch.n_rows)
     try:
-        task = StepTask(step, args, types[step], batch.n_rows)
+        task = step_records.StepTask(step, args, types[step], batch.n_rows)
         array = run_task(batch.backend, task)
-    except StepFailed as failure:
+    except step_records.StepFailed as failure:
         row, text, kind = failure.args
         where = "" if row is None else f", row {batch.number_of(row)}"
         error = kind(f"{show(step)}{where}: {text}")
@@ -348,7 +349,7 @@ def _folds_by_number(batch: Batch, source: Batch, step: Call) -> Any:
     folds = source.shared.get(step)
     if folds is None or len(folds) < batch.n_rows:
         n_rows = max(batch.n_rows, source.n_rows)  # a row may be chosen several times
-        array = run_task(batch.backend, StepTask(step, [], batch.types[step], n_rows))
+        array = run_task(batch.backend, step_records.StepTask(step, [], batch.types[step], n_rows))
         folds = column_in_host(_as_column(array), batch.backend)
         source.shared[step] = folds
     return folds.slice(0, batch.n_rows)
@@ -356,7 +357,7 @@ def _folds_by_number(batch: Batch, source: Batch, step: Call) -> Any:
 
 def _check_counts(step: Call, n_rows: int) -> None:
     """Raise where counts in buckets take more memory than there is, before it is asked for."""
-    n_buckets, room = dict(step.params)["n_buckets"], host_memory()
+    n_buckets, room = dict(step.params)["n_buckets"], memory_of_host.host_memory()
     n_bytes = 2 * n_buckets * n_rows * _COUNT_BYTES  # the counts, and the columns of them
     if room is not None and n_bytes > room:
         raise InvalidData(
@@ -369,12 +370,12 @@ def _argument(batch: Batch, node: Node, key_dtype: DType, *, narrow: bool) -> Ar
     dtype = batch.types[node]
     match node:
         case _ if dtype == VOCABULARY:
-            return Argument(batch.learnt[node], dtype)
+            return step_records.Argument(batch.learnt[node], dtype)
         case TableColumn():
-            return Argument(batch.made[node], dtype)
+            return step_records.Argument(batch.made[node], dtype)
         case Literal() if dtype == TABLE:
-            return Argument(given_vocabulary(node, key_dtype), dtype)
+            return step_records.Argument(given_vocabulary(node, key_dtype), dtype)
         case _ if dtype == COUNTS:
-            return Argument(batch.made[node], dtype)
+            return step_records.Argument(batch.made[node], dtype)
         case _:
-            return Argument(key_values(batch, node, narrow=narrow), dtype)
+            return step_records.Argument(row_values.key_values(batch, node, narrow=narrow), dtype)

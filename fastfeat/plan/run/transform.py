@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named, run_task
 from fastfeat.dtypes import BFLOAT16
-from fastfeat.engine.cpu.step_calls import form_of
+from fastfeat.engine.cpu import step_calls
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.tasks import MatrixTask
@@ -24,6 +24,8 @@ from fastfeat.io.sinks.write import empty_matrix, memory_type
 from fastfeat.ir.node import Node
 from fastfeat.plan.lower.constants import bind
 from fastfeat.plan.lower.outputs import MATRIX_ORDERS, TABLES, check_result
+from fastfeat.plan.run import encoded_rows as rows_encoded
+from fastfeat.plan.run import order_warnings
 from fastfeat.plan.run.batch import (
     Batch,
     Made,
@@ -33,7 +35,6 @@ from fastfeat.plan.run.batch import (
     run_program,
     take_rows_of_type,
 )
-from fastfeat.plan.run.encoded_rows import warn_encoded, warn_encoded_paths
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import (
     given_ids,
@@ -51,7 +52,6 @@ from fastfeat.plan.run.inputs import (
     read_columns,
 )
 from fastfeat.plan.run.lookup_tables import Tables, table_values
-from fastfeat.plan.run.order_warnings import warn_repeated
 from fastfeat.plan.run.prepared import finished_features, prepare, prepared_features
 from fastfeat.plan.run.results import check_memory, computed_form, given_out, memory_given
 from fastfeat.plan.run.row_selection import row_numbers
@@ -120,7 +120,8 @@ def transform(
         if_there.append(fitted.encoded.row_id[0])
     table = read_columns(data, [*plan.row_columns, *kept, *ids], if_there)
     read = None
-    warn_encoded_paths(fitted.encoded, data, fitted.told)
+    if fitted.encoded is not None:
+        rows_encoded.warn_encoded_paths(fitted.encoded, data, fitted.told)
     if not isinstance(data, (pa.Table, pa.RecordBatch)):
         read = table = _without_views(table, kept)
     if is_plain and (features := prepared_features(fitted, read, tables, to, out)) is not None:
@@ -149,8 +150,12 @@ def transform(
             first_row=first_row,
         )
         every = batch if batch.source is None else batch.source.rows
-        warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
-        warn_encoded(fitted.encoded, table, wanted, fitted.told)
+        if every.first_place:  # of a history
+            order_warnings.warn_repeated(
+                every, data, history, list(fitted.nodes.values()), fitted.told
+            )
+        if fitted.encoded is not None:
+            rows_encoded.warn_encoded(fitted.encoded, table, wanted, fitted.told)
         features = None
         if is_plain:
             features = finished_features(fitted, table, batch.made, to, memory)
@@ -204,7 +209,7 @@ def _prepared_of_rows(
     """Return features of some rows of a table, as `_prepared` does; None where rows see others."""
     if fitted.declaration.past_columns or fitted.encoded is not None or len(wanted) >= SHORT:
         return None
-    if not isinstance(table, pa.Table) or None in map(form_of, table.schema.types):
+    if not isinstance(table, pa.Table) or None in map(step_calls.form_of, table.schema.types):
         return None  # of rows in other forms not all are taken in one call
     return _prepared(fitted, table.take(pa.array(wanted)), tables, form)
 

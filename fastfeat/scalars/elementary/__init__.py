@@ -92,9 +92,6 @@ BODIES: dict[str, Elementary] = dict(
     ]
 )
 
-EXACT: dict[str, str] = {name: f"{name}_exact" for name in ("sin", "cos", "tan", "fewer_periods")}
-"""The form for every argument, of the functions that hold for moderate ones only."""
-
 
 @cache
 def body_of(name: str) -> tuple[tuple[Op, ...], Op]:

@@ -15,6 +15,7 @@ from fastfeat.scalars.elementary.floats import (
     sum_ordered,
 )
 from fastfeat.scalars.op import (
+    LARGE,
     NAN,
     Op,
     bits_of,
@@ -27,7 +28,6 @@ from fastfeat.scalars.op import (
     to_f64,
 )
 
-LARGE = 2.0**45
 _PI_2, _PI_2_LOW = 1.5707963267948966, 6.123233995736766e-17
 _N_WORDS = 19  # 969 bits above those that matter for the largest float, 192 that do, 55 more
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastfeat.scalars.elementary.exact_reduction import LARGE, reduce_large
+from fastfeat.scalars.elementary.exact_reduction import reduce_large
 from fastfeat.scalars.elementary.floats import (
     SIGN_BIT,
     nearest_integer,
@@ -18,7 +18,7 @@ from fastfeat.scalars.elementary.floats import (
     sum_exact,
     sum_ordered,
 )
-from fastfeat.scalars.op import Op, bits_of, fma, from_bits, magnitude, select
+from fastfeat.scalars.op import LARGE, Op, bits_of, fma, from_bits, magnitude, select
 
 Angle = tuple[Op, Op, Op]  # high, low, quadrant
 Reduction = Callable[[Op], Angle]

@@ -26,7 +26,7 @@ from fastfeat_kernels.grouped.tables import Partitions
 from fastfeat_kernels.moments.state import Level
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.aggregates import level_of as level_of_functions
+from fastfeat.aggregates.function import level_of as level_of_functions
 from fastfeat.aggregates.keys import Groups
 from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, n_tables, runner

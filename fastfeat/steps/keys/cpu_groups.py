@@ -29,7 +29,8 @@ from fastfeat_kernels.powers.state import shapes_of
 from fastfeat_kernels.words import Interpolation
 from numpy.typing import NDArray
 
-from fastfeat.aggregates import AGGREGATES, Summary, needs_order
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.function import Summary, needs_order
 from fastfeat.aggregates.keys import Groups, groups_of
 from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner

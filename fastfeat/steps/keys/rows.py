@@ -59,20 +59,6 @@ def _hash_cross_text(node: Call, texts: Texts) -> str:
     return f"ff.cross({parts}).hash({how})"
 
 
-STEPS: dict[str, StepFunction] = {
-    "hash_cross": StepFunction(
-        _type,
-        _hash_cross,
-        always_present=True,
-        n_args=None,
-        least_args=2,
-        parameters=PARAMETERS,
-        written=_hash_cross_text,
-        largest=largest_bucket,
-        tells_apart=True,
-    )
-}
-
 OF_CONTENT: dict[str, StepFunction] = {
     "hash": StepFunction(
         _type,
@@ -261,3 +247,18 @@ ENCODE = StepFunction(
         Parameter("missing", MISSING_PARTS, written_as=None),
     ),
 )
+
+STEPS: dict[str, StepFunction] = {
+    "encode": ENCODE,
+    "hash_cross": StepFunction(
+        _type,
+        _hash_cross,
+        always_present=True,
+        n_args=None,
+        least_args=2,
+        parameters=PARAMETERS,
+        written=_hash_cross_text,
+        largest=largest_bucket,
+        tells_apart=True,
+    ),
+}

@@ -15,7 +15,7 @@ from fastfeat.dtypes import BOOL, INT32, INT64, UINT8, UTF8, DType, list_of
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.columns.conversions import conversion
 from fastfeat.io.columns.keys import comparable
-from fastfeat.ir.node import TRAINING, Aggregate, Call, Node
+from fastfeat.ir.node import TRAINING, Aggregate, Call
 from fastfeat.ir.parameters import (
     FARTHEST_ELEMENT,
     Flag,
@@ -179,11 +179,6 @@ def _encode_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 def _has_code_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     assert types[0] == list_of(INT32)
     return UINT8
-
-
-def is_exploded(node: Node) -> bool:
-    """Return whether a node has a row an element of the lists, as only a vocabulary takes it."""
-    return isinstance(node, Call) and node.function == "list.explode"
 
 
 def _is_list_encode(call: Call) -> bool:

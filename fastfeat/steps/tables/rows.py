@@ -381,3 +381,8 @@ ASOF_ROW = StepFunction(
     ),
     written=_text,
 )
+STEPS: dict[str, StepFunction] = {
+    "asof_row": ASOF_ROW,
+    "lookup_row": LOOKUP_ROW,
+    "lookup_value": LOOKUP_VALUE,
+}

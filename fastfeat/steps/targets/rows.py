@@ -65,3 +65,4 @@ FOLD = StepFunction(
     written=_fold_text,
     parameters=(N_FOLDS,),
 )
+STEPS: dict[str, StepFunction] = {"fold": FOLD}

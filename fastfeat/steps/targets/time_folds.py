@@ -184,3 +184,4 @@ TIME_FOLD_KNOWN = StepFunction(
         Parameter("unit", UNIT, written_as=None),
     ),
 )
+STEPS: dict[str, StepFunction] = {"time_fold": TIME_FOLD, "time_fold_known": TIME_FOLD_KNOWN}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import cycle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,7 @@ def test_what_the_process_has_already_is_no_part_of_what_is_free(
     free = max(resident, 100 << 20)
     monkeypatch.setattr(out_of_core, "free_memory", lambda: free)
     monkeypatch.setattr(fit_to_files, "free_memory", lambda: free)
-    monkeypatch.setattr(read, "free_memory", lambda: 1)
+    monkeypatch.setattr(read, "host_memory", SimpleNamespace(free_memory=lambda: 1))
     monkeypatch.setattr(Dataset, "bytes_of", lambda self, columns: free)
     with pytest.warns(LargerThanMemory):
         fitted = SCALED.fit(folder)

@@ -479,7 +479,7 @@ def test_fits_of_one_preparation_are_as_fits_of_the_data() -> None:
 
 
 def test_what_one_fit_needs_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastfeat.plan.run import steps as made
+    from fastfeat.plan.run import windows as made
 
     table, n_runs = events(80, 12), []
 

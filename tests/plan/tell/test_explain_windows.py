@@ -10,7 +10,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.ir.show import show
-from fastfeat.plan.run import steps as made
+from fastfeat.plan.run import windows as made
 
 CARD: Any = {"by": "card", "time": "t"}
 WEEK, MONTH = ff.window(7, **CARD), ff.window(30, **CARD, offset=1, closed="right")

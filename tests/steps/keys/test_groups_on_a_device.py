@@ -164,7 +164,7 @@ def test_folds_are_those_of_the_host(n_bytes: int, monkeypatch: pytest.MonkeyPat
     expected = plan.fit_transform(rows)[1]
     assert "fold" in step_kernels("gpu")
     monkeypatch.delitem(step_kernels("cpu"), "fold")
-    monkeypatch.setattr(host_steps, "run_by_definition", refused)
+    monkeypatch.setattr(host_steps.reference, "run_step", refused)
     with emulated.running_on(EmulatedRuntime("random", n_bytes=n_bytes)):
         found = plan.fit_transform(rows, backend="emulated")[1]
     assert found.equals(expected)

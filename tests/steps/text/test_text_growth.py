@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -118,7 +119,7 @@ def test_chosen_text_beyond_the_machine_is_refused(
 
 def test_buckets_beyond_the_machine_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted = ff.Plan({"g": S.hash_ngrams(3, 20_000).alias("g")}).fit({"s": ["abc"]})
-    monkeypatch.setattr(made, "host_memory", lambda: 10**6)
+    monkeypatch.setattr(made, "memory_of_host", SimpleNamespace(host_memory=lambda: 10**6))
     told = r"hash_ngrams\(.*: 20,000 buckets of 3,000 rows take about 480,000,000 bytes"
     with pytest.raises(InvalidData, match=told):
         fitted.transform(ROWS)

@@ -20,8 +20,8 @@ from collections.abc import Iterator, Sequence
 from fastfeat.engine.layout import Loop, Shape, Step, Store
 from fastfeat.engine.storage import has_flags, output_storage, storage
 from fastfeat.ir.node import postorder
-from fastfeat.scalars.elementary import EXACT, body_of
-from fastfeat.scalars.op import Op
+from fastfeat.scalars.elementary import body_of
+from fastfeat.scalars.op import EXACT, Op
 from fastfeat.scalars.primitives import PRIMITIVES
 
 _COMPARISONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}

@@ -9,7 +9,8 @@ from fastfeat_kernels.grouped import cuda
 from fastfeat_kernels.grouped.order import Ordered, order
 from fastfeat_kernels.grouped.state import GroupedMoments, counts_of
 
-from fastfeat.aggregates import AGGREGATES, level_of
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.function import level_of
 from fastfeat.aggregates.keys import Groups
 from fastfeat.dtypes import INT32
 from fastfeat.engine.cpu.kernels import n_parts, runner

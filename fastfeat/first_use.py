@@ -1,0 +1,327 @@
+"""Imports on first use: modules on a list, and the rows of tables.
+
+A fresh process pays for each line that it imports, most of all where no `.pyc` file may be written.
+A module of `DEFERRED` is imported as any other, `from fastfeat.plan.run import windows`, and its
+file is read and run once something is taken from it: `windows.run_over`. So import a module of the
+list as a module, and take names from it inside functions. A table of `Rows` knows the names of its
+rows, and the module of each, which it imports for the first row that is asked for.
+
+No lock is held while a module is imported but that of the module, as in any import.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from importlib import import_module
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec, PathFinder
+from threading import RLock, get_ident
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+V = TypeVar("V")
+
+DEFERRED = frozenset(
+    (
+        "fastfeat.aggregates.function",
+        "fastfeat.aggregates.keys",
+        "fastfeat.aggregates.target",
+        "fastfeat.backends.reference",
+        "fastfeat.engine.cpu.learn",
+        "fastfeat.engine.cpu.step_calls",
+        "fastfeat.engine.failure",
+        "fastfeat.engine.learner",
+        "fastfeat.engine.reference.run",
+        "fastfeat.io.budget",
+        "fastfeat.io.columns.conversions",
+        "fastfeat.io.columns.keys",
+        "fastfeat.io.columns.lists",
+        "fastfeat.io.columns.row_values",
+        "fastfeat.io.columns.strings",
+        "fastfeat.io.columns.times",
+        "fastfeat.io.columns.wide",
+        "fastfeat.io.host_memory",
+        "fastfeat.io.sources.dataset",
+        "fastfeat.io.sources.files",
+        "fastfeat.io.sources.locations",
+        "fastfeat.io.sources.scan",
+        "fastfeat.io.sources.schema",
+        "fastfeat.online.row.one_row",
+        "fastfeat.operators.calendar",
+        "fastfeat.operators.hints",
+        "fastfeat.operators.lookup",
+        "fastfeat.operators.missing",
+        "fastfeat.operators.windows",
+        "fastfeat.plan.declare.clocks",
+        "fastfeat.plan.declare.contract",
+        "fastfeat.plan.declare.late_windows",
+        "fastfeat.plan.declare.leakage",
+        "fastfeat.plan.declare.rows_ahead",
+        "fastfeat.plan.declare.window_reach",
+        "fastfeat.plan.fit.ahead_warnings",
+        "fastfeat.plan.fit.fold_warnings",
+        "fastfeat.plan.fit.folds",
+        "fastfeat.plan.fit.held_codes",
+        "fastfeat.plan.fit.infinite",
+        "fastfeat.plan.fit.keys",
+        "fastfeat.plan.fit.labels",
+        "fastfeat.plan.fit.repeated_ids",
+        "fastfeat.plan.fit.repeated_rows",
+        "fastfeat.plan.lower.code_types",
+        "fastfeat.plan.run.encoded_rows",
+        "fastfeat.plan.run.failures",
+        "fastfeat.plan.run.order_warnings",
+        "fastfeat.plan.run.row_identity",
+        "fastfeat.plan.run.shares",
+        "fastfeat.plan.run.values",
+        "fastfeat.plan.run.windows",
+        "fastfeat.plan.tell.explain",
+        "fastfeat.plan.tell.fitted_tables",
+        "fastfeat.plan.tell.summary",
+        "fastfeat.quality.profile",
+        "fastfeat.quality.table_profiles",
+        "fastfeat.scalars.bounds",
+        "fastfeat.scalars.calendar",
+        "fastfeat.scalars.table",
+        "fastfeat.scalars.temporal",
+        "fastfeat.scalars.temporal_arithmetic",
+        "fastfeat.steps.keys.cpu_group_states",
+        "fastfeat.steps.keys.cpu_learner",
+        "fastfeat.steps.keys.cpu_vocabulary",
+        "fastfeat.steps.keys.rows",
+        "fastfeat.steps.keys.tasks",
+        "fastfeat.steps.lists.rows",
+        "fastfeat.steps.step",
+        "fastfeat.steps.tables.rows",
+        "fastfeat.steps.targets.cpu_states",
+        "fastfeat.steps.targets.cpu_time_folds",
+        "fastfeat.steps.targets.tasks",
+        "fastfeat.steps.targets.time_folds",
+        "fastfeat.steps.windows.cpu",
+        "fastfeat.steps.windows.cpu_tables",
+        "fastfeat.steps.windows.rows",
+        "fastfeat.steps.windows.tasks",
+        "fastfeat_kernels.grouped.tables",
+    )
+)
+"""The modules whose files are read on first use; none of them is a package."""
+_KNOWN = frozenset(
+    ("__class__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__")
+)
+"""Names that the import of another module asks for, which do not count as a use."""
+
+
+def at(address: str) -> Any:
+    """Return the value at an address, such as "fastfeat.plan.fit.scans:learn"."""
+    module, _, name = address.partition(":")
+    return getattr(import_module(module), name)
+
+
+def calling(address: str) -> Callable[..., Any]:
+    """Return a function that calls the one at an address, found at the first call."""
+    found: list[Callable[..., Any]] = []
+
+    def call(*args: Any, **options: Any) -> Any:
+        if not found:
+            found.append(at(address))
+        return found[0](*args, **options)
+
+    return call
+
+
+class Rows(MutableMapping[str, V], Generic[V]):
+    """The rows of a table by name, from tables of modules that are imported on first use.
+
+    Args:
+        address: of the tables, with braces for what differs: "fastfeat.scalars.{}:FUNCTIONS".
+        names: for what stands in the braces, the names of the rows of the table, with spaces.
+        taken: makes of such a table the rows by name; without it, it has them.
+
+    Example:
+        >>> rows = Rows("fastfeat.scalars.{}:FUNCTIONS", {"boolean": "and or xor not"})
+        >>> list(rows), rows["and"].n_args
+        (['and', 'or', 'xor', 'not'], 2)
+    """
+
+    __slots__ = ("_found", "_taken", "addresses")
+
+    def __init__(
+        self,
+        address: str,
+        names: Mapping[str, str],
+        taken: Callable[[Any], Mapping[str, V]] = lambda table: table,
+    ) -> None:
+        self.addresses = {
+            name: address.format(part) for part, of in names.items() for name in of.split()
+        }
+        self._found: dict[str, V] = {}
+        self._taken = taken
+
+    def __getitem__(self, name: str) -> V:
+        """Return a row; imports its module for the first row of it."""
+        found = self._found
+        if name not in found:
+            rows = self._taken(at(self.addresses[name]))
+            found.setdefault(name, rows[name])
+        return found[name]
+
+    def __setitem__(self, name: str, row: V) -> None:
+        """Put a row in place of one, or a new one."""
+        self.addresses.setdefault(name, "")
+        self._found[name] = row
+
+    def __delitem__(self, name: str) -> None:
+        """Take a row out."""
+        del self.addresses[name]
+        self._found.pop(name, None)
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is such a row; imports nothing."""
+        return name in self.addresses
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the rows; imports nothing."""
+        return iter(self.addresses)
+
+    def __len__(self) -> int:
+        """Return the number of rows; imports nothing."""
+        return len(self.addresses)
+
+
+class Kinds(MutableMapping[type[Any], V], Generic[V]):
+    """A table from the type of a record, both found on first use.
+
+    The module of a record that is there has been imported: its type is found by its address.
+
+    Args:
+        addresses: from the address of a type to the address of its value.
+    """
+
+    __slots__ = ("_found", "addresses")
+
+    def __init__(self, addresses: Mapping[str, str]) -> None:
+        self.addresses = dict(addresses)
+        self._found: dict[type[Any], V] = {}
+
+    def __getitem__(self, kind: type[Any]) -> V:
+        """Return the value of a type; imports its module for the first use."""
+        found = self._found
+        if kind not in found:
+            found.setdefault(kind, at(self.addresses[_address_of(kind)]))
+        return found[kind]
+
+    def __setitem__(self, kind: type[Any], value: V) -> None:
+        """Put a value in place of one, or a new one."""
+        self.addresses.setdefault(_address_of(kind), "")
+        self._found[kind] = value
+
+    def __delitem__(self, kind: type[Any]) -> None:
+        """Take a type out."""
+        del self.addresses[_address_of(kind)]
+        self._found.pop(kind, None)
+
+    def __contains__(self, kind: object) -> bool:
+        """Return whether the table has a type; imports nothing."""
+        return isinstance(kind, type) and _address_of(kind) in self.addresses
+
+    def __iter__(self) -> Iterator[type[Any]]:
+        """Yield the types; imports their modules."""
+        return map(at, list(self.addresses))
+
+    def __len__(self) -> int:
+        """Return the number of types; imports nothing."""
+        return len(self.addresses)
+
+
+def _address_of(kind: type[Any]) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+class _Deferred(ModuleType):
+    """A module of the list that is not used yet."""
+
+    def __getattribute__(self, name: str) -> Any:
+        """Run the file of the module, and return what it has by that name."""
+        if name not in _KNOWN:
+            _run(self)
+        return ModuleType.__getattribute__(self, name)
+
+
+class _FirstUse(Loader):
+    """Leaves a module empty, to be filled by the loader of its file on first use.
+
+    Args:
+        loader: of the file.
+    """
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+        self.lock = RLock()
+        self.thread: int | None = None
+        """The thread that runs the file now."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the loader of the file, such as the function for its source."""
+        return getattr(self.loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return an empty module."""
+        return _Deferred(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Leave a new module as it is; a reload runs its file."""
+        if type(module) is not _Deferred:
+            self.loader.exec_module(module)
+
+
+def _run(module: ModuleType) -> None:
+    """Run the file of a module that is not used yet; other threads that use it wait for it."""
+    first: Any = ModuleType.__getattribute__(module, "__loader__")
+    if not isinstance(first, _FirstUse):  # another thread has just run it
+        return
+    with first.lock:
+        if type(module) is not _Deferred or first.thread is not None:  # it uses itself
+            return
+        first.thread = get_ident()
+        try:
+            spec: ModuleSpec = ModuleType.__getattribute__(module, "__spec__")
+            module.__file__ = spec.origin
+            first.loader.exec_module(module)
+            module.__loader__ = spec.loader = first.loader
+            setattr(module, "__class__", ModuleType)  # noqa: B010  # checkers take it for a mistake
+        finally:
+            first.thread = None
+
+
+class Finder:
+    """Finds the modules of the list; the first on the path."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of a module of the list; None of any other."""
+        if name not in DEFERRED:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _FirstUse(spec.loader)
+            spec.has_location = False  # no `__file__` before the file is run
+        return spec
+
+
+def _forget_threads() -> None:
+    """In a child process, let the files be run that threads of the parent were running."""
+    for name in DEFERRED:
+        module = sys.modules.get(name)
+        first = None if module is None else module.__loader__
+        if isinstance(first, _FirstUse) and first.thread not in (None, get_ident()):
+            first.lock, first.thread = RLock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
+if Finder not in sys.meta_path:
+    sys.meta_path.insert(0, Finder)
