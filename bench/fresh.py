@@ -1,0 +1,66 @@
+"""CPU of a fresh process up to a first result, beside Polars: `python -m bench.fresh [N_RUNS]`.
+
+Once with the `.pyc` files that earlier runs have written, and once without any, as where
+`PYTHONDONTWRITEBYTECODE` is set: then each imported line is compiled again. The cache of kernels is
+warm. Sides take turns, and the median counts.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from statistics import median
+
+_DATA = "import numpy as np; x = np.arange(1000.0); data = {'x': x, 'y': x}; "
+_PLAN = (
+    "import fastfeat as ff; from fastfeat import col; "
+    "plan = ff.Plan({'a': col('x').log1p(), 'b': col('x') * 2 + col('y')})"
+)
+SIDES = {
+    "Python, NumPy, pyarrow": "import numpy, pyarrow",
+    "import fastfeat": "import fastfeat",
+    "a first plan": _PLAN,
+    "a first result": f"{_DATA}{_PLAN}; plan.fit(data).transform(data)",
+    "the first result of Polars": (
+        f"{_DATA}import polars as pl; pl.DataFrame(data).lazy().select("
+        "pl.col('x').log1p().alias('a'), (pl.col('x') * 2 + pl.col('y')).alias('b')).collect()"
+    ),
+}
+
+
+def cpu_ms(code: str, environment: Mapping[str, str]) -> float:
+    """Return the CPU time of a process that runs some code, in milliseconds."""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, env={**os.environ, **environment})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return 1e3 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def measured(n_runs: int, environment: Mapping[str, str]) -> dict[str, float]:
+    """Return the median CPU time of each side, in milliseconds, after a run that is not counted."""
+    times: dict[str, list[float]] = {side: [] for side in SIDES}
+    for number in range(n_runs + 1):
+        for side, code in SIDES.items():
+            time = cpu_ms(code, environment)
+            if number:
+                times[side].append(time)
+    return {side: median(of_side) for side, of_side in times.items()}
+
+
+def main(n_runs: int) -> None:
+    """Print a table of all sides, with and without `.pyc` files."""
+    with tempfile.TemporaryDirectory() as empty:
+        without = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": empty}
+        columns = measured(n_runs, {}), measured(n_runs, without)
+    print(f"{'CPU, ms':28}{'with .pyc':>12}{'without':>12}")
+    for side in SIDES:
+        print(f"{side:28}{columns[0][side]:12.0f}{columns[1][side]:12.0f}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
