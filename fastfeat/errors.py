@@ -206,8 +206,9 @@ class RowsRepeated(FastfeatWarning):
 
     It is silent though rows repeat where one column alone tells rows apart, such as in tables of a
     key and a label, or of an id beside a few flags; of fewer than 50 different rows; where columns
-    that the plan does not read cannot be read again; of data in the memory of a device; and where
-    data is read in passes, `memory=`. Give `row_id=`: by it, repeats are found, not guessed.
+    that the plan does not read cannot be read again; where a column holds lists, structs or maps;
+    of data in the memory of a device; and where data is read in passes, `memory=`. Give `row_id=`:
+    by it, repeats are found, not guessed.
     """
 
 

@@ -206,18 +206,21 @@ def test_an_object_that_the_loader_does_not_know_is_compiled(
     assert [path.suffix for path in sorted((tmp_path / "kernels").iterdir())] == [".kernel", ".py"]
 
 
-def test_kernels_of_former_sources_are_compiled_again(
-    copy: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["sources", "compiler"])
+def test_kernels_of_former_sources_or_compilers_are_compiled_again(
+    name: str, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ship, "_entries", lambda: SMALL[:1])
-    monkeypatch.setattr(ship, "sources_of_written", lambda folder, entry: "other sources")
-    before = path_of(copy).read_bytes()
+    path = copy / objects.MANIFEST
+    manifest = json.loads(path.read_bytes())
+    manifest["kernels"][ONE][name] = "former"
+    path.write_text(json.dumps(manifest))
     objects.manifest_of.cache_clear()
+    assert (find() is None) is (name == "sources")  # who runs it does not ask for the compiler
     assert ship.ship(copy) == 1
-    assert objects.found(ONE, "other sources") is not None
-    assert find() is None
-    assert path_of(copy).read_bytes() == before  # of what is in truth the same sources
+    assert find() is not None
     assert not path_of(copy, OTHER).exists()
+    assert ship.ship(copy) == 0
 
 
 def test_pages_of_code_are_never_writable_too(shipped: Path) -> None:

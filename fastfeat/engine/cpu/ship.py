@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +46,14 @@ def ship(folder: Path) -> int:
     else:
         told = "kernels are compiled when they are first used: this is not x86-64 Linux"
         print(told, file=sys.stderr)
-    listed: dict[str, Any] = {
-        name: {"sources": sources, "targets": {}} for name, sources in wanted.items()
-    }
-    n_compiled = 0
-    for target in TARGETS:
-        missing = {n: s for n, s in wanted.items() if not _is_there(n, s, target, folder)}
-        known = objects.manifest_of(folder)
-        for name in wanted.keys() - missing.keys():
-            listed[name]["targets"][target] = known[name]["targets"][target]
-        if missing:
-            for name, found in _compiled_by_another(sorted(missing), target, folder).items():
-                listed[name]["targets"][target] = found
-        n_compiled += len(missing)
+    known = objects.manifest_of(folder)
+    listed = {name: known[name] for name, s in wanted.items() if _is_there(name, s, folder)}
+    missing = sorted(wanted.keys() - listed.keys())
+    for target in TARGETS if missing else ():
+        for name, found in _compiled_by_another(missing, target, folder).items():
+            made_by = {key: found[key] for key in ("sources", "compiler")}
+            entry = listed.setdefault(name, {**made_by, "targets": {}})
+            entry["targets"][target] = {key: found[key] for key in ("symbol", "digest")}
     folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps({"format": objects.FORMAT, "kernels": listed}, indent=1, sort_keys=True)
     write_bytes(folder / objects.MANIFEST, content.encode() + b"\n")
@@ -65,7 +61,7 @@ def ship(folder: Path) -> int:
     kept = {objects.file_of(name, target, folder) for name in wanted for target in TARGETS}
     for path in set(folder.glob("*/*.o")) - kept:
         path.unlink()
-    return n_compiled
+    return len(missing)
 
 
 def _entries() -> list[tuple[str, str]]:
@@ -78,16 +74,27 @@ def _entries() -> list[tuple[str, str]]:
     return [(name, entry) for name, module in modules.items() for entry in module.ENTRIES]
 
 
-def _is_there(name: str, sources: str, target: str, folder: Path) -> bool:
-    """Return whether a kernel is compiled for a target, from these sources."""
-    listed = objects.manifest_of(folder).get(name, {"sources": "", "targets": {}})
-    if listed["sources"] != sources or target not in listed["targets"]:
+def _is_there(name: str, sources: str, folder: Path) -> bool:
+    """Return whether a kernel is compiled for all targets, from these sources, by this compiler."""
+    listed = objects.manifest_of(folder).get(name)
+    if listed is None or (listed["sources"], listed.get("compiler")) != (sources, _compiler()):
         return False
-    return objects.read(name, target, listed["targets"][target], folder) is not None
+    of = listed["targets"]
+    return all(t in of and objects.read(name, t, of[t], folder) is not None for t in TARGETS)
+
+
+def _compiler() -> str:
+    """Return the versions that compile: an object says by which it was made, for those who build.
+
+    Who runs it does not ask: machine code needs no compiler.
+    """
+    return ", ".join(f"{name} {version(name)}" for name in ("numba", "llvmlite"))
 
 
 def _compiled_by_another(names: Sequence[str], target: str, folder: Path) -> dict[str, Any]:
-    """Return the symbols and digests of kernels, which a process compiles for a target.
+    """Return what a process says of kernels that it compiles for a target.
+
+    The digest of the sources is that process's own: they may change while it begins.
 
     Numba reads its target once, from the environment. Other settings of Numba that are there are
     the user's own: code that is kept for everybody has none of them.
@@ -114,9 +121,11 @@ def _compile(names: Sequence[str], target: str, folder: Path) -> dict[str, Any]:
     listed: dict[str, Any] = {}
     told = time.monotonic()
     for k, name in enumerate(names, 1):
+        sources = sources_of_written(*name.split("."))
         code, symbol = written_object(*name.split("."))
         write_bytes(objects.file_of(name, target, folder), code)
-        listed[name] = objects.entry_of(code, symbol)
+        made_by = {"sources": sources, "compiler": _compiler()}
+        listed[name] = {**objects.entry_of(code, symbol), **made_by}
         if time.monotonic() - told > _EVERY_S or k == len(names):
             told = time.monotonic()
             print(f"compiling kernels for {target}: {k} of {len(names)}", file=sys.stderr)

@@ -168,11 +168,15 @@ def _converted(values: Any, kind: Any = None) -> Any:
 def _in_utc(value: Any) -> Any:
     """Return a datetime with a zone as the same moment in UTC, also inside lists and dicts."""
     if isinstance(value, list | tuple | np.ndarray):
-        return [_in_utc(one) for one in value]
+        return [_in_utc(one) for one in cast("Any", value)]
     if isinstance(value, dict):
-        return {name: _in_utc(one) for name, one in value.items()}
-    is_zoned = isinstance(value, datetime) and value.tzinfo is not None
-    return value.astimezone(UTC) if is_zoned else value
+        return {name: _in_utc(one) for name, one in cast("Any", value).items()}
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        return value
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:  # a day before the first year, or after the last one
+        raise ValueError(f"the time {value} is none in UTC") from None
 
 
 def _without_loss(array: Any, values: Any, name: str) -> Any:

@@ -313,22 +313,25 @@ def _sampled(n_rows: int, most: int) -> Rows:
 
 
 def _words(column: ChunkedArray, rows: Rows) -> Hashes | None:
-    """Return a number for each value, by its bits: twins are copies. None where none can tell.
+    """Return a number for each value, by its bits: twins are copies. None where all are missing.
 
     Args:
         column: has the values.
         rows: the numbers of those looked at, ascending.
+
+    Raises:
+        FastfeatError: its values cannot be compared, such as lists: rows may differ in them alone.
     """
     words = _words_in_place(column, rows)
     if words is not None:
         return words
     values = plain(decoded(take_rows(column, rows)))
-    if pa.types.is_nested(values.type) or pa.types.is_null(values.type):
+    if pa.types.is_null(values.type):
         return None
     try:
         codes = call("dictionary_encode", values).combine_chunks().indices
-    except pa.ArrowNotImplementedError:
-        return None
+    except pa.ArrowNotImplementedError as error:
+        raise InvalidData(f"values of {values.type} cannot be compared") from error
     return call("coalesce", codes, pa.scalar(-1, codes.type)).to_numpy().astype(np.uint64)
 
 

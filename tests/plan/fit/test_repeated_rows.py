@@ -282,3 +282,17 @@ def test_it_is_silent_where_it_cannot_look() -> None:
         assert told_by(lambda plan=plan, rows=rows: plan.fit(pa.concat_tables([rows] * 2))) == []
     few = table.slice(0, 30)
     assert told_by(lambda: wine.fit(pa.concat_tables([few, few]))) == []
+
+
+def test_rows_that_differ_in_a_list_alone_are_not_told() -> None:
+    rng = np.random.default_rng(0)
+    x, other = np.repeat(rng.normal(size=(2, 500)), 2, axis=1)
+    vectors = pa.array(rng.normal(size=(1000, 3)).tolist())
+    data = pa.table({"k": rng.integers(0, 9, 500).repeat(2), "x": x, "other": other})
+    data = data.append_column("y", pa.array((rng.random(500) < 0.5).repeat(2)))
+    plan = ff.Plan({"k": col("k").target_encode("y")}, label="y")
+    with pytest.warns(RowsRepeated):
+        plan.fit(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RowsRepeated)
+        plan.fit(data.append_column("vector", vectors))
