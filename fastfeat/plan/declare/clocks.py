@@ -123,7 +123,8 @@ def _after(clock: Clock, call: Call, types: Mapping[Node, DType] | None) -> Cloc
     match call.function:
         case "add" | "sub":
             constant = next(arg for arg in call.args if isinstance(arg, Literal))
-            return _moved(clock, constant.value, -1 if call.function == "sub" else 1)
+            sign = -1 if call.function == "sub" else 1
+            return _moved(clock, constant.value, sign, is_date=_is_date(inside, dtype))
         case "str.to_datetime":
             return replace(clock, base=call, unit="time")
         case "dt.truncate":
@@ -141,8 +142,15 @@ def _after(clock: Clock, call: Call, types: Mapping[Node, DType] | None) -> Cloc
             return None
 
 
-def _moved(clock: Clock, constant: Any, sign: int) -> Clock | None:
-    """Return a clock that is a constant more."""
+def _is_date(node: Node, dtype: DType | None) -> bool:
+    """Return whether a time is a date: by its type, or by the function that makes it."""
+    if dtype is not None:
+        return dtype.name in ("date32", "date64")
+    return isinstance(node, Call) and node.function == "dt.date"
+
+
+def _moved(clock: Clock, constant: Any, sign: int, *, is_date: bool) -> Clock | None:
+    """Return a clock that is a constant more; a date moves by whole days, rounded down."""
     match constant:
         case bool():
             return None
@@ -153,6 +161,8 @@ def _moved(clock: Clock, constant: Any, sign: int) -> Clock | None:
         case _:
             return None
     moved *= sign
+    if is_date and unit == "time":
+        moved = moved // _DAY * _DAY
     return replace(clock, unit=unit, phase=clock.phase + moved, lead=clock.lead + moved)
 
 
@@ -169,10 +179,13 @@ def _truncated(
     """
     table = _table_of(zone)
     least, most = min(table.offsets) * 10**9, max(table.offsets) * 10**9
-    if is_date:  # it stands for its midnight in UTC, which comes later than that east of it
-        clock = replace(clock, lead=clock.lead + max(most, 0))
     if turns_back(table, interval, is_date=is_date):
         clock = replace(clock, turns=True)
+    if is_date and least == most:  # local time is the instant, moved
+        clock = replace(clock, phase=clock.phase + most, lead=clock.lead + most)
+        least = most = 0
+    elif is_date:  # it stands for its midnight in UTC, which comes later than that east of it
+        clock = replace(clock, lead=clock.lead + max(most, 0))
     if interval.months:
         n_months = interval.months
         years, rest = divmod(n_months, _YEAR)
@@ -291,7 +304,9 @@ def lead_over(time: Node, other: Node, types: Mapping[Node, DType] | None) -> in
     if clock is None or seen is None or clock.base is not seen.base:
         return None
     lead = clock.lead - seen.lead
-    return lead if lead <= 0 and _holds(clock, seen) else lead + seen.slack
+    if lead <= 0 and _holds(clock, seen):  # by whole intervals of the other one
+        return -(-lead // seen.grid * seen.grid)
+    return lead + seen.slack
 
 
 def rises_with(time: Node, other: Node, types: Mapping[Node, DType] | None) -> bool:
@@ -324,7 +339,11 @@ def tells(time: Node, other: Node, types: Mapping[Node, DType] | None) -> bool:
     clock, seen = clock_of(time, types), clock_of(other, types)
     if clock is None or seen is None or clock.base is not seen.base:
         return False
-    return not clock.slack or _holds(seen, clock)
+    if not clock.slack:
+        return True
+    if seen.slack != seen.grid or not _holds(seen, clock):
+        return False
+    return (seen.lead - clock.lead) % clock.grid == 0  # both begin at the same moments
 
 
 def _holds(coarse: Clock, fine: Clock) -> bool:

@@ -346,7 +346,11 @@ STEPS: list[Callable[[Expr], Expr]] = [
     lambda t: t.cast(pa.timestamp("s")),
     lambda t: t + datetime.timedelta(hours=7),
     lambda t: t - datetime.timedelta(days=2),
+    lambda t: t - datetime.timedelta(hours=31),
     lambda t: t.dt.date(),
+    lambda t: t.dt.date(tz="+04:00", naive="UTC"),
+    lambda t: t.dt.date(tz="-05:00", naive="UTC"),
+    lambda t: t.dt.truncate("1d", tz="+04:00", naive="UTC"),
 ]
 PATHS = st.lists(st.sampled_from(STEPS), max_size=3)
 
@@ -354,6 +358,10 @@ PATHS = st.lists(st.sampled_from(STEPS), max_size=3)
 @given(PATHS, PATHS, PATHS, st.integers(0, 2**32))
 @example([], [STEPS[0]], [STEPS[3], STEPS[0]], 0)  # few of the hours of one are those of months
 @example([], [STEPS[3], STEPS[0]], [STEPS[0]], 0)
+@example([], [STEPS[6]], [STEPS[9], STEPS[6]], 0)  # a date and 7 hours are that date
+@example([], [STEPS[8], STEPS[1]], [STEPS[1]], 0)
+@example([], [STEPS[6], STEPS[1]], [STEPS[9], STEPS[1]], 0)
+@example([], [STEPS[1]], [STEPS[12], STEPS[1]], 0)
 def test_clocks_lie_and_rise_as_it_is_said_of_them(
     common: list[Any], one: list[Any], two: list[Any], seed: int
 ) -> None:
