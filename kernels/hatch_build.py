@@ -12,16 +12,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hatchling.builders.hooks.plugin.interface import (  # pyright: ignore[reportMissingImports]
-    BuildHookInterface,  # pyright: ignore[reportUnknownVariableType]
-)
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 def _is_left_to_make() -> bool:
     return os.environ.get("FASTFEAT_SHIP") == "0"
 
 
-class CustomBuildHook(BuildHookInterface):  # pyright: ignore[reportUntypedBaseClass]
+class CustomBuildHook(BuildHookInterface[Any]):
     """The hook that hatchling looks for."""
 
     def dependencies(self) -> list[str]:
