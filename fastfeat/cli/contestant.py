@@ -101,10 +101,11 @@ def _contestant(request: Request) -> tuple[Callable[[Any], Any], Callable[[Any],
     history = None if request["history"] is None else _read(request["history"])
     tables = {name: _read(path) for name, path in request["tables"].items()}
     if request["peer"] == "fastfeat":
-        import fastfeat as ff
+        from fastfeat.api.plan import load
+        from fastfeat.engine.cpu.threads import set_num_threads
 
-        ff.set_num_threads(request["threads"])
-        fitted = ff.load(request["code"])
+        set_num_threads(request["threads"])
+        fitted = load(request["code"])
         more: dict[str, Any] = {"history": history, "tables": tables or None}
         return lambda rows: fitted.transform(rows, **more), lambda table: table
     features = runpy.run_path(request["code"])["features"]

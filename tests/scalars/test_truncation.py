@@ -189,7 +189,9 @@ def test_starts_equal_polars_outside_of_gaps(name: str, data: st.DataObject) -> 
         local = local_of(start // 10**6, zone)
         before = local_of(start // 10**6 - 1, zone)
         if local - before == SECOND:  # else the clocks skip to the start, and Polars may go beyond
-            assert start == polars_start(second * 10**6, "us", name, every)
+            theirs = polars_start(second * 10**6, "us", name, every)
+            is_twice = local_of(theirs // 10**6, zone) == local  # Polars may take the first of both
+            assert start == theirs or is_twice
 
 
 @pytest.mark.parametrize("unit", ["ms", "us", "ns"])

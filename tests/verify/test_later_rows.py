@@ -16,7 +16,7 @@ from random_plans import DEVICE, OF_NUMBERS, SHOPS, TABLES, X, events
 import fastfeat as ff
 from fastfeat import Expr, col
 from fastfeat.errors import InvalidPlan, Leakage
-from fastfeat.plan.declare import leakage
+from fastfeat.plan.declare import rows_ahead
 from fastfeat.verify.later_rows import LaterRows, later_rows_of
 
 pytestmark = [pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")]
@@ -61,7 +61,7 @@ def found(features: Mapping[str, Expr], data: pa.Table, **options: Any) -> Later
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let plans build that see later rows."""
     for rule in ("check_clocks_ahead", "refuse_rows_ahead"):
-        monkeypatch.setattr(leakage, rule, lambda *_: None)
+        monkeypatch.setattr(rows_ahead, rule, lambda *_: None)
 
 
 MONTH = TS.dt.truncate("1mo")

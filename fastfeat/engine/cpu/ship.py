@@ -92,7 +92,7 @@ def _compiler() -> str:
 
 
 def _compiled_by_another(names: Sequence[str], target: str, folder: Path) -> dict[str, Any]:
-    """Return what a process says of kernels that it compiles for a target.
+    """Return the objects of kernels that a process compiles, as the manifest lists them.
 
     The digest of the sources is that process's own: they may change while it begins.
 

@@ -12,7 +12,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData
 from fastfeat.ir.node import Node
-from fastfeat.plan.run import steps as made
+from fastfeat.plan.run import windows as made
 
 WEEK = ff.window(7, by="card", time="t")
 DAY = ff.window(1, by="card", time="t", closed="right")
