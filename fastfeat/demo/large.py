@@ -23,7 +23,7 @@ from fastfeat.demo.large_digest import digest_of_features
 from fastfeat.demo.large_rows import rows_of, write_rows
 from fastfeat.demo.large_work import FEATURES, FITTED, Measured
 from fastfeat.demo.memory_limit import MemoryLimit, memory_limit
-from fastfeat.demo.services import end, last_lines, started
+from fastfeat.demo.services import end, end_tied, last_lines, started
 from fastfeat.errors import FastfeatError, LibraryUnavailable
 from fastfeat.io.host_memory import as_bytes, bytes_of, free_memory
 
@@ -230,5 +230,6 @@ def _folder_of_its_own(folder: Path) -> Generator[None]:
         try:
             yield
         finally:
+            end_tied()  # else it may write there while this is removed
             shutil.rmtree(folder / "work", ignore_errors=True)
             (folder / ".lock").unlink(missing_ok=True)

@@ -104,6 +104,10 @@ class Service:
             self.process = None
 
 
+_tied: list[subprocess.Popen[bytes]] = []
+"""The tied processes that were started and not ended."""
+
+
 def started(
     command: Sequence[str], log: Path | None, environment: dict[str, str], is_tied: bool
 ) -> subprocess.Popen[bytes]:
@@ -118,7 +122,7 @@ def started(
     setpriv = shutil.which("setpriv") if is_tied else None  # of util-linux
     tied = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
     with open(os.devnull if log is None else log, "ab") as output:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*tied, *command],
             env=os.environ | environment,
             stdin=subprocess.DEVNULL,
@@ -126,6 +130,18 @@ def started(
             stderr=output,
             start_new_session=True,
         )
+    if is_tied:
+        _tied.append(process)
+    return process
+
+
+def end_tied() -> None:
+    """End the tied processes that are left.
+
+    An interrupt may come when `started` has returned one, before its caller has it.
+    """
+    while _tied:
+        end(_tied[-1])
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -137,6 +153,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
     process.wait()
+    _tied[:] = [other for other in _tied if other is not process]
 
 
 def last_lines(log: Path | None) -> str:
