@@ -30,6 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The hand-written kernels, compiled once: a demo compiles the few that it uses, as they are used.
 OBJECTS := kernels/fastfeat_kernels/objects/manifest.json
 export FASTFEAT_SHIP := 0
+
 # Tests start hundreds of processes: each would compile all sources that it imports, of libraries
 # too. Installing compiles none of them, for most are never imported.
 unexport PYTHONDONTWRITEBYTECODE

@@ -23,7 +23,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
     """The hook that hatchling looks for."""
 
     def dependencies(self) -> list[str]:
-        """Return what compiles the kernels, of the versions that run them."""
+        """Return the packages that compile the kernels."""
         return [] if _is_left_to_make() else ["numba>=0.62", "numpy>=2.0"]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

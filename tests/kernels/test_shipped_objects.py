@@ -117,7 +117,7 @@ def test_settings_of_numba_do_not_change_what_is_shipped(
 def test_a_processor_that_lacks_an_instruction_gets_no_object(
     flag: str, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processor, "flags", lambda: processor.V4 - {flag})
+    monkeypatch.setattr(processor, "flags", lambda: processor.V3 - {flag})
     assert find() is None
     monkeypatch.setattr(processor, "flags", lambda: processor.V3)
     assert find() is not None

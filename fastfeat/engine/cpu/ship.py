@@ -25,7 +25,7 @@ from fastfeat_kernels import objects
 from fastfeat.engine.cpu.kernels import sources_of_written, written_object
 from fastfeat.io.sinks.atomic import write_bytes
 
-TARGETS = ("x86-64-v3",)
+TARGETS = tuple(objects.TARGETS)
 """The targets that all kernels are compiled for."""
 _EVERY_S = 2.0
 """Seconds between two lines that tell how far it is."""
