@@ -706,7 +706,8 @@ class Live(Generic[Face]):
     def compact(self) -> None:
         """Write the state as a whole in the place of its changes, which are no longer in the file.
 
-        It is done when they take more room than the state; `ff.replay` begins from there.
+        It is done when they take more room than the state; `ff.replay` begins from there. Without
+        changes since the last time nothing is written.
 
         Raises:
             StateError: the state is closed, or cannot be written.

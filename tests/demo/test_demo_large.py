@@ -70,8 +70,8 @@ def test_a_demo_that_is_interrupted_leaves_nothing_that_is_half(tmp_path: Path) 
 
 
 def test_too_little_memory_is_told_with_what_would_do(tmp_path: Path) -> None:
-    with pytest.raises(FastfeatError, match=r"has ended with 1: memory=150 MiB .*Give memory="):
-        large.run(tmp_path, ignored, "1MiB", "150MiB")
+    with pytest.raises(FastfeatError, match=r"has ended with 1: memory=120 MiB .*Give memory="):
+        large.run(tmp_path, ignored, "1MiB", "120MiB")
 
 
 ALLOCATES = [sys.executable, "-c", "held = b'x' * (300 << 20)"]

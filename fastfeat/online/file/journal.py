@@ -260,6 +260,8 @@ class Journal:
     ) -> bool:
         """Put a base in the place of all entries, whole or not at all; their links stay.
 
+        Without entries since the last base none is written.
+
         Args:
             base: the state after the last entry that was written.
             links: what the audit says of it, where `linking_base` does not.
@@ -276,7 +278,10 @@ class Journal:
         """
         with self._using():
             self._flush_whole()
-            is_gone = self._put(base, links)
+            if self._seq == self._file.head.base:
+                is_gone = self.replaced.remove_others()
+            else:
+                is_gone = self._put(base, links)
             return self._file.erase_remains() and is_gone if erases else True
 
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
@@ -321,7 +326,9 @@ class Journal:
             before = self.key, self.linking, self.linking_base, past.sealing
             self.key, self.linking, self.linking_base, past.sealing = b"", None, None, None
             try:
-                is_erased = self.compact(base, erases=True)
+                self._flush_whole()
+                is_gone = self._put(base, _NO_LINKS)
+                is_erased = self._file.erase_remains() and is_gone
             except StateError:
                 self.key, self.linking, self.linking_base, past.sealing = before
                 raise

@@ -233,6 +233,18 @@ def test_what_cannot_be_kept_is_told() -> None:
         FITTED.online(path="x.state", keep_audit=5)  # pyright: ignore[reportArgumentType]
 
 
+def test_a_state_that_nothing_changed_is_not_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "s.state"
+    with FITTED.online(path=path, archive=tmp_path / "archive") as live:
+        live.compact()
+        live.process(rows(0, 2))
+        live.compact()
+        head = live.head
+        live.compact()
+        assert live.head == head
+    assert ff.replay(path, head=head).noted == "known and verified"
+
+
 POINTS = ["a segment written", "segments written", "segments named"]
 
 
@@ -279,8 +291,13 @@ STEPS = st.sampled_from(
 
 
 @pytest.mark.filterwarnings("ignore::fastfeat.errors.HistoryMissing")
-@settings(deadline=None, max_examples=8)
-@given(st.lists(STEPS, min_size=3, max_size=14), st.booleans(), st.data())
+@settings(deadline=None, max_examples=12)
+@given(
+    st.lists(STEPS, min_size=3, max_size=14)
+    | st.lists(st.sampled_from(["row", "compact", "swap"]), min_size=3, max_size=6),
+    st.booleans(),
+    st.data(),
+)
 def test_every_change_is_covered_or_told(
     steps: list[str], has_archive: bool, data: st.DataObject
 ) -> None:
