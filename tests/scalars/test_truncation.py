@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from temporal_rows import LARGEST, SMALLEST, UNITS, computed, fitted
 
 from fastfeat import col
 from fastfeat.errors import FastfeatError, TypeMismatch
 from fastfeat.scalars.zones import table_for
+from fastfeat_tests.scalars.temporal_rows import LARGEST, SMALLEST, UNITS, computed, fitted
 
 EVERY = (
     "7us",
