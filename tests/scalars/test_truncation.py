@@ -190,6 +190,7 @@ def test_starts_equal_polars_outside_of_gaps(name: str, data: st.DataObject) -> 
         before = local_of(start // 10**6 - 1, zone)
         if local - before == SECOND:  # else the clocks skip to the start, and Polars may go beyond
             theirs = polars_start(second * 10**6, "us", name, every)
+            assert theirs is not None
             # of a local time that comes twice Polars may take the first
             is_twice = theirs < start and local_of(theirs // 10**6, zone) == local
             assert start == theirs or is_twice
