@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from small_plan import Run
 
 from fastfeat.cli import bench
 from fastfeat.cli.contestant import STAGES
 from fastfeat.plan.tell.peers.agreement import Agreement
+from fastfeat_tests.cli.small_plan import Run
 
 HASHED = """
 import fastfeat as ff

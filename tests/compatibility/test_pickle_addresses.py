@@ -12,10 +12,10 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from pickled_values import VALUES, plain
 
 import fastfeat as ff
 from fastfeat import pickles
+from fastfeat_tests.compatibility.pickled_values import VALUES, plain
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 ADDRESSES: dict[str, tuple[str, Callable[[Any], object]]] = {

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compatible_plans import PLANS
-from compatible_results import (
+
+import fastfeat as ff
+from fastfeat.plan.keep.artifact import FORMAT, MAGIC
+from fastfeat_tests.compatibility.compatible_plans import PLANS
+from fastfeat_tests.compatibility.compatible_results import (
     bits,
     digests,
     fitted_plan,
@@ -22,10 +25,7 @@ from compatible_results import (
     saved,
     told,
 )
-from compatible_rows import FIXTURES, read
-
-import fastfeat as ff
-from fastfeat.plan.keep.artifact import FORMAT, MAGIC
+from fastfeat_tests.compatibility.compatible_rows import FIXTURES, read
 
 
 @cache

@@ -18,14 +18,34 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from calls_to_record import WRITTEN, calls, calls_of_data
-from compatible_calls import alterations, altered_outcome, grouped, is_ours, outcome
-from compatible_plans import PLANS
-from compatible_results import digests, fitted_plan, later_features, printed, told
-from compatible_rows import FIXTURES, write
-from compatible_states import answers, begin, fitted_plans, opened, states, told_of, work
 
 import fastfeat as ff
+from fastfeat_tests.compatibility.calls_to_record import WRITTEN, calls, calls_of_data
+from fastfeat_tests.compatibility.compatible_calls import (
+    alterations,
+    altered_outcome,
+    grouped,
+    is_ours,
+    outcome,
+)
+from fastfeat_tests.compatibility.compatible_plans import PLANS
+from fastfeat_tests.compatibility.compatible_results import (
+    digests,
+    fitted_plan,
+    later_features,
+    printed,
+    told,
+)
+from fastfeat_tests.compatibility.compatible_rows import FIXTURES, write
+from fastfeat_tests.compatibility.compatible_states import (
+    answers,
+    begin,
+    fitted_plans,
+    opened,
+    states,
+    told_of,
+    work,
+)
 
 N_TRAINING, N_LATER = 160, 60
 _START = datetime.datetime(2024, 2, 20, tzinfo=datetime.UTC)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from pages import PAGES, README, ROOT, anchors, blocks, name_of, run_blocks, text_of
 from typer.testing import CliRunner
 
 import fastfeat as ff
@@ -20,6 +19,16 @@ from fastfeat.engine.gpu.compile.gcc import find_compiler
 from fastfeat.errors import BackendUnavailable, Leakage
 from fastfeat.operators import OPERATORS
 from fastfeat.operators.operator import Operator
+from fastfeat_tests.docs.pages import (
+    PAGES,
+    README,
+    ROOT,
+    anchors,
+    blocks,
+    name_of,
+    run_blocks,
+    text_of,
+)
 
 PRINTED = {"README.md": "air_time", "docs/live.md": "card", "docs/training.md": "late_7d"}
 """What the code of a page prints, among other things: what a leak, or a late row, says."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import inspect
 import runpy
 
-from pages import ROOT, text_of
-
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.ir.parameters import REQUIRED, is_valid
 from fastfeat.operators import OPERATORS
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import OF_CONTENT, STEPS
+from fastfeat_tests.docs.pages import ROOT, text_of
 
 ROWS = {**AGGREGATES, **STEPS, **OF_CONTENT, **SCALARS}
 
