@@ -43,13 +43,10 @@ types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from fastfeat import errors, operators, pickles, recording
+from fastfeat import errors, operators, recording
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
@@ -158,6 +155,7 @@ _LAZY = {
     "mean_horizontal": "fastfeat.operators.horizontal",
     "min_horizontal": "fastfeat.operators.horizontal",
     "num_threads": "fastfeat.engine.cpu.threads",
+    "online": "fastfeat.api.online",
     "plan_schema": "fastfeat.plan.keep.schema",
     "polynomial_features": "fastfeat.operators.polynomial",
     "replay": "fastfeat.api.online",
@@ -215,26 +213,10 @@ def _row_of_aggregate(function: str) -> Row | None:
 ROWS.update({Call: _row_of_call, Aggregate: _row_of_aggregate})
 recording.WHOLE.append(operators.record_all)
 
-
-class _Package(ModuleType):
-    """The package, in which `online` is a function: the folder of that name would hide it."""
-
-    @property
-    def online(self) -> Callable[..., Any]:
-        """The function that gives several plans one state."""
-        return import_module("fastfeat.api.online").online
-
-    @online.setter
-    def online(self, folder: object) -> None:
-        """Leave the function where the import of the folder would put this."""
-
-    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
-        """Return the import by name, by which another process gets the package."""
-        return import_module, (self.__name__,)
-
-
-sys.modules[__name__].__class__ = _Package
-sys.meta_path.append(pickles.OldAddresses)
+# The folder `online` is imported now, once, and its name is taken out: later imports of what
+# stands in it leave `ff.online` alone, which is the function.
+import_module("fastfeat.online")
+del globals()["online"]
 
 
 def __dir__() -> list[str]:

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.smoke import SMOKE
+from fastfeat_tests.smoke import SMOKE
 
 # Threads of OpenMP, as of boosted trees, wait for each other by spinning: beside other processes
 # of tests that takes minutes.

@@ -172,6 +172,7 @@ def copy_of_tree() -> Iterator[Path]:
                 shutil.copytree(source, target, ignore=ignored)
             else:
                 shutil.copy(source, target)
+        (Path(folder) / "fastfeat_tests").symlink_to("tests")
         yield Path(folder)
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tests.patience import PATIENCE_S
+from fastfeat_tests.patience import PATIENCE_S
 
 
 class Seen(NamedTuple):

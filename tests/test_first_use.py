@@ -23,8 +23,8 @@ from fastfeat.first_use import DEFERRED, Kinds, Rows, at
 from fastfeat.operators import FAMILIES, NAMESPACES, OPERATORS, OTHERS
 from fastfeat.scalars import LAYOUTS, SCALARS
 from fastfeat.steps import registry
-from tests.patience import PATIENCE_S
-from tests.test_imports import circles, imported, modules
+from fastfeat_tests.patience import PATIENCE_S
+from fastfeat_tests.test_imports import circles, imported, modules
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLES: dict[str, Rows[Any]] = {

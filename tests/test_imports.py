@@ -1,4 +1,7 @@
-"""Imports run one way: no circle of modules, with what is imported in functions and for types."""
+"""Imports run one way, with no circle of modules; tests import one another by one name.
+
+Imports in functions and for type checkers count as all others do.
+"""
 
 from __future__ import annotations
 
@@ -111,6 +114,21 @@ def test_one_import_upwards_makes_a_circle(
     """Args: a module, and one that it imports, through others or not."""
     closed = {**edges, below: edges[below] | {above}}
     assert any({above, below} <= set(circle) for circle in circles(closed))
+
+
+def test_modules_of_tests_import_one_another_by_the_name_of_their_link() -> None:
+    """`tests` may be a package of an installed library, and a bare name depends on the path."""
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    link = ROOT / "fastfeat_tests"
+    assert link.resolve() == ROOT / "tests"
+    bare = {"tests": link, **{path.stem: path for path in files}}
+    found = {path.relative_to(ROOT).as_posix(): imported("", path, bare) for path in files}
+    assert {name: targets for name, targets in found.items() if targets} == {}
+    dotted = {
+        ".".join(["fastfeat_tests", *path.relative_to(ROOT / "tests").with_suffix("").parts]): path
+        for path in files
+    }
+    assert len(set().union(*(imported("", path, dotted) for path in files))) > 50
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests import patience
-from tests.patience import halted, passed, until
+from fastfeat_tests import patience
+from fastfeat_tests.patience import halted, passed, until
 
 HERE = Path(__file__).parent
 CLOCKS = {"sleep", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
@@ -42,7 +42,7 @@ ALLOWED = {
     ),
     "stream/test_stream_sides.py": ("sleep: a kill at a random moment; any is right",),
 }
-"""What each file may wait for, other than by `tests.patience`, and why no outcome rests on it."""
+"""What each file may wait for, other than by `patience.py`, and why no outcome rests on it."""
 
 
 def waits_of(source: str) -> Iterator[str]:

@@ -16,8 +16,8 @@ import pytest
 
 from fastfeat import progress
 from fastfeat.progress import PATIENCE
-from tests.patience import PATIENCE_S
-from tests.terminal import Seen, environment_of, on_a_terminal
+from fastfeat_tests.patience import PATIENCE_S
+from fastfeat_tests.terminal import Seen, environment_of, on_a_terminal
 
 LONG = """
 import sys, threading

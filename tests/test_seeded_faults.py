@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from seed_faults import FAULTS, ROOT, outcome
+
+from fastfeat_tests.seed_faults import FAULTS, ROOT, outcome
 
 
 @pytest.mark.parametrize("name", FAULTS)

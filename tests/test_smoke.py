@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.smoke import NOT_IN_SMOKE, SMOKE
+from fastfeat_tests.smoke import NOT_IN_SMOKE, SMOKE
 
 HERE = Path(__file__).parent
 

@@ -9,7 +9,6 @@ from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
 
-from fastfeat import pickles
 from fastfeat.arguments import Hints, explaining_methods
 from fastfeat.dtypes import DType
 from fastfeat.errors import (
@@ -80,9 +79,6 @@ from fastfeat.quality.thresholds import Given
 
 Broken = dict[str, int]
 """Numbers of rows that break rules, by the name of the rule."""
-
-if not TYPE_CHECKING:
-    __getattr__ = pickles.moved_from(__name__)
 
 _HINTS: dict[str, Hints] = {
     "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),

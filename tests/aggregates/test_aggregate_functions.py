@@ -20,11 +20,6 @@ from fastfeat_kernels.selection import reference as selection_reference
 from fastfeat_kernels.selection.state import select
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import (  # pyright: ignore[reportMissingImports]  # see conftest
-    columns,
-    make_chunk,
-    reference,
-)
 from scipy import stats
 
 from fastfeat import dtypes
@@ -44,6 +39,11 @@ from fastfeat.engine.cpu.part import Asked
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch
 from fastfeat.io.columns.types import storage_type
 from fastfeat.ir.node import Params, params_of
+from fastfeat_tests.kernels.kernel_columns import (
+    columns,
+    make_chunk,
+    reference,
+)
 
 INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
 NUMBERS = [dtypes.FLOAT64, dtypes.FLOAT32, dtypes.BOOL, dtypes.INT8, dtypes.INT64, dtypes.UINT64]

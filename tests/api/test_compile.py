@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fastfeat_kernels import objects
-from operator_tables import TYPES, missing_table, small_table
 
 import fastfeat as ff
 from fastfeat import col
@@ -24,7 +23,8 @@ from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, observing
 from fastfeat.errors import BackendUnavailable, FastfeatError, TypeMismatch, UnknownColumn
 from fastfeat.quality.counting import LEAST_ROWS
 from fastfeat.selfcheck.plans import contract_plans
-from tests.patience import PATIENCE_S
+from fastfeat_tests.operators.operator_tables import TYPES, missing_table, small_table
+from fastfeat_tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
 

@@ -14,7 +14,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from plan_tables import differing
 
 import fastfeat as ff
 from fastfeat import col, lit
@@ -27,6 +26,7 @@ from fastfeat.errors import (
 )
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.scalars import zones
+from fastfeat_tests.plan.plan_tables import differing
 
 ROWS = pa.table(
     {

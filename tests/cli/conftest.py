@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from small_plan import PLAN, TABLE, Run
 from typer.testing import CliRunner
 
 from fastfeat.cli.commands import app
+from fastfeat_tests.cli.small_plan import PLAN, TABLE, Run
 
 
 @pytest.fixture

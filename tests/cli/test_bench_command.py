@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from small_plan import TABLE, Run
 
 from fastfeat.cli import bench
 from fastfeat.cli.contestant import STAGES
 from fastfeat.plan.tell.peers.agreement import Agreement
+from fastfeat_tests.cli.small_plan import TABLE, Run
 
 HASHED = """
 import fastfeat as ff

@@ -12,13 +12,13 @@ import pyarrow.csv as pa_csv
 import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
-from small_plan import TABLE, Run
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.gpu.compile import cache as modules
 from fastfeat.plan.tell.explain import TYPED, UNTYPED
 from fastfeat.verify.comparison import Check, Report
+from fastfeat_tests.cli.small_plan import TABLE, Run
 
 
 def read(path: Path) -> pa.Table:

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.ipc
 import pyarrow.parquet as pq
-from small_plan import TABLE, Run
 
 import fastfeat as ff
 from fastfeat.engine.kernel_cache import cache_folder
+from fastfeat_tests.cli.small_plan import TABLE, Run
 
 
 def test_a_plan_is_compiled_for_the_types_of_a_file(run: Run, folder: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small_plan import TABLE, Run
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat_tests.cli.small_plan import TABLE, Run
 
 
 @pytest.fixture

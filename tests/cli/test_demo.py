@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small_plan import Run
 
 import fastfeat as ff
 from fastfeat.cli.summary import program_run
 from fastfeat.demo import flights
 from fastfeat.demo import run as demo
 from fastfeat.errors import FastfeatError
+from fastfeat_tests.cli.small_plan import Run
 
 
 @pytest.mark.parametrize("program", ["/bin/fastfeat", "/fastfeat/__main__.py"])

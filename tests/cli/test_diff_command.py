@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from small_plan import Run
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat_tests.cli.small_plan import Run
 
 
 @pytest.fixture

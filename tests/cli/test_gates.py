@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped, TestSuite
-from small_plan import TABLE, Run
 
 import fastfeat as ff
 from fastfeat import col
@@ -19,6 +18,7 @@ from fastfeat.cli.commands import GATES
 from fastfeat.cli.judged import FOUND, USAGE, Case, Judged
 from fastfeat.cli.junit import junit_of
 from fastfeat.verify.comparison import Check, Report
+from fastfeat_tests.cli.small_plan import TABLE, Run
 
 ENDS: dict[str, dict[int, str]] = {
     "check": {

@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from small_plan import Run
 
 from fastfeat.backends import emulated
 from fastfeat.engine.gpu.compile.gcc import find_compiler
@@ -20,6 +19,7 @@ from fastfeat.errors import BackendUnavailable, KernelFailed
 from fastfeat.selfcheck import bandwidth, check
 from fastfeat.selfcheck.digests import golden_digests
 from fastfeat.selfcheck.plans import contract_plans
+from fastfeat_tests.cli.small_plan import Run
 
 CHOSEN = ("calendar", "scaling")
 COMMAND = ("gpu", "check", "--backend", "emulated", "--rows", "0")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small_plan import Run
 
 import fastfeat as ff
+from fastfeat_tests.cli.small_plan import Run
 
 PLAN = """
 import fastfeat as ff

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small_plan import Run
 
 import fastfeat as ff
 from fastfeat import col
-from tests.patience import PATIENCE_S
+from fastfeat_tests.cli.small_plan import Run
+from fastfeat_tests.patience import PATIENCE_S
 
 DAY = ff.window("1d", by="card", time="t")
 PLAN = ff.Plan({"n": ff.count(over=DAY), "sum": col("x").sum(over=DAY)}, row_id="id")

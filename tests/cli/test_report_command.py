@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_plan import Run
+
+from fastfeat_tests.cli.small_plan import Run
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_plan import Run
 
 from fastfeat.errors import BackendUnavailable
-from tests.terminal import on_a_terminal
+from fastfeat_tests.cli.small_plan import Run
+from fastfeat_tests.terminal import on_a_terminal
 
 BROKEN_PLANS = {
     "1 / 0": "plan.py, line 2: ZeroDivisionError: division by zero",

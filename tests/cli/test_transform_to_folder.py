@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from small_plan import TABLE, Run
 
 import fastfeat as ff
+from fastfeat_tests.cli.small_plan import TABLE, Run
 
 
 @pytest.fixture

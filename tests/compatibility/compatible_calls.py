@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import compatible_plans
-from compatible_rows import table, tables
-from compatible_states import begin, fitted_plans
-
 import fastfeat as ff
 from fastfeat import col
+from fastfeat_tests.compatibility import compatible_plans
+from fastfeat_tests.compatibility.compatible_rows import table, tables
+from fastfeat_tests.compatibility.compatible_states import begin, fitted_plans
 
 Outcome = tuple[str, str]
 """The name of an error and its text; of a result no name, and what it is shown as."""

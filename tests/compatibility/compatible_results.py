@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from compatible_rows import table, tables
 
 import fastfeat as ff
+from fastfeat_tests.compatibility.compatible_rows import table, tables
 
 STAGES = ("plan", "leakage", "live", "bound", "optimized", "physical")
 GENERATED = ("cpu", "cuda")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from compatible_plans import live
-from compatible_rows import table, tables
 
 import fastfeat as ff
+from fastfeat_tests.compatibility.compatible_plans import live
+from fastfeat_tests.compatibility.compatible_rows import table, tables
 
 KEPT = 20
 LABELS = ("delay", "grade")

@@ -1,4 +1,4 @@
-"""What pickles of users may hold, by name: made anew, to compare with what was pickled long ago."""
+"""Values that users may pickle, by name, and what two equal ones of them have in common."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "plan class": lambda: ff.Plan,
     "fitted plan class": lambda: ff.FittedPlan,
     "fold": _fold,
+    "contract": lambda: ff.Contract({"positive": col("x") > 0}, types={"x": "float64"}),
     "expression": lambda: (col("x") + 1.5).clip(0, 9).fill_null(0.0).alias("z"),
     "statistic": lambda: (col("x") - col("x").mean(by="s")) / col("x").std(),
     "windowed": _window,
@@ -81,12 +82,7 @@ VALUES: dict[str, Callable[[], Any]] = {
 }
 if find_spec("sklearn") is not None:
     VALUES["scikit-learn's"] = lambda: _features()
-OF_THIS_PROCESS = ("num_threads", "set_num_threads")  # which nobody keeps in a file
-FUNCTIONS = [
-    name
-    for name in ff.__all__
-    if inspect.isfunction(getattr(ff, name)) and name not in OF_THIS_PROCESS
-]
+FUNCTIONS = [name for name in ff.__all__ if inspect.isfunction(getattr(ff, name))]
 ERRORS = [
     name
     for name, kind in vars(ff.errors).items()
@@ -104,7 +100,7 @@ def plain(value: Any) -> Any:
             return type(value), value.args
         case ff.Fold():
             return plain(value.fitted), repr(value)
-        case ff.Plan():
+        case ff.Plan() | ff.Contract():
             return value.to_json()
         case Held():
             return value.data

@@ -1,30 +1,29 @@
-"""Pickles: those of version 0.1 load, by whatever they name; new ones name an address that stays.
-
-`pickles_0_1.json` was written by that version: for each value of `pickled_values` its pickle, of
-protocol 4, and the addresses in it. It is never written anew.
-"""
+"""Pickles: those of plans name addresses that stay, and every protocol keeps what it was given."""
 
 from __future__ import annotations
 
-import base64
-import json
 import pickle
 import pickletools
 import subprocess
 import sys
-import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-from pickled_values import VALUES, plain
 
+import fastfeat as ff
 from fastfeat import pickles
+from fastfeat_tests.compatibility.pickled_values import VALUES, plain
 
-KEPT: dict[str, Any] = json.loads(Path(__file__).with_name("pickles_0_1.json").read_text())
-ADDRESSES = sorted({address for kept in KEPT.values() for address in kept["addresses"]})
+PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
+ADDRESSES: dict[str, tuple[str, Callable[[Any], object]]] = {
+    "plan": ("plan_of", ff.Plan.to_json),
+    "fitted plan": ("fitted_of", lambda fitted: fitted),
+    "contract": ("contract_of", ff.Contract.to_json),
+}
+"""For each value that is pickled by an address that stays: the function, and what it keeps."""
 
 
 def addresses_in(content: bytes) -> set[str]:
@@ -33,75 +32,64 @@ def addresses_in(content: bytes) -> set[str]:
     return {address for address in named if address.startswith("fastfeat")}
 
 
-@pytest.mark.parametrize("name", KEPT)
-def test_a_pickle_of_version_0_1_loads(name: str) -> None:
-    if name not in VALUES:
-        pytest.skip("scikit-learn is not installed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-learn tells that another of its versions wrote it
-        found = pickle.loads(base64.b64decode(KEPT[name]["pickle"]))
-    assert plain(found) == plain(VALUES[name]())
+@pytest.mark.parametrize("name", VALUES)
+def test_every_protocol_keeps_a_value(name: str) -> None:
+    value = VALUES[name]()
+    for protocol in PROTOCOLS:
+        assert plain(pickle.loads(pickle.dumps(value, protocol))) == plain(value)
 
 
-def test_every_value_has_a_pickle_of_version_0_1() -> None:
-    assert {*KEPT} - {*VALUES} <= {"scikit-learn's"}  # what came later has none
-    assert len(ADDRESSES) > 60
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_plans_are_pickled_by_addresses_that_stay(name: str) -> None:
+    function, kept = ADDRESSES[name]
+    value = VALUES[name]()
+    for protocol in PROTOCOLS:
+        content = pickle.dumps(value, protocol)
+        assert kept(pickle.loads(content)) == kept(value)
+        assert b"fastfeat.pickles" in content
+    assert addresses_in(pickle.dumps(value, 0)) == {f"fastfeat.pickles {function}"}
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
-def test_an_address_of_version_0_1_is_found(address: str) -> None:
-    module, _, names = address.partition(" ")
-    if "sklearn" in module:
-        pytest.importorskip("sklearn")
-    found: Any = import_module(module)
-    for name in names.split("."):
-        found = getattr(found, name)
-    assert callable(found)
+@pytest.mark.parametrize("name", ["online", "replay", "lookup", "leak_test", "load"])
+def test_a_function_is_pickled_by_an_address_that_imports(name: str) -> None:
+    (address,) = addresses_in(pickle.dumps(getattr(ff, name), 0))
+    module, _, function = address.partition(" ")
+    assert getattr(import_module(module), function) is getattr(ff, name)
 
 
-def test_plans_are_pickled_by_addresses_that_stay() -> None:
-    for name, address in (("plan", "plan_of"), ("fitted plan", "fitted_of")):
-        value = VALUES[name]()
-        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-            content = pickle.dumps(value, protocol)
-            assert pickle.loads(content) == value
-            assert b"fastfeat.pickles" in content
-        assert addresses_in(pickle.dumps(value, 0)) == {f"fastfeat.pickles {address}"}
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A record of a later version, with fields that an earlier one lacked."""
+
+    first: int
+    second: str = "none"
+    __setstate__ = pickles.set_fields
 
 
-@pytest.mark.parametrize("old", pickles.OLD)
-def test_a_moved_module_has_the_names_of_its_row_and_no_other(old: str) -> None:
-    name = f"fastfeat.{old}"
-    spec = pickles.OldAddresses.find_spec(name)
-    assert spec is not None
-    module = ModuleType(name)
-    pickles.OldAddresses.exec_module(module)
-    assert {*vars(module)} - {*vars(ModuleType(name))} == {*pickles.OLD[old]}
-    for part in pickles.OLD[old]:
-        assert getattr(module, part) is getattr(import_module(name), part)
+def test_newer_fields_of_a_pickled_record_take_their_defaults() -> None:
+    assert pickle.loads(pickle.dumps(Later(3, "b"))) == Later(3, "b")
+    earlier = Later(0)
+    earlier.__setstate__([7])
+    assert earlier == Later(7, "none")
 
 
-def test_no_other_module_is_found_as_moved() -> None:
-    for name in ("plan.plan", "other.plan.plan", "fastfeat.plan.pla", "fastfeat", "fastfeat.x"):
-        assert pickles.OldAddresses.find_spec(name) is None
-    with pytest.raises(ModuleNotFoundError, match=r"fastfeat\.plan\.artefact"):
-        import_module("fastfeat.plan.artefact")
-
-
-def test_a_pickle_loads_where_its_modules_are_gone(tmp_path: Path) -> None:
-    """In a process of its own: a folder and a module of the table have no file any more."""
-    script = """
-import sys, pickle, fastfeat
-from fastfeat import pickles
-home = "fastfeat.api.plan.Plan"
-pickles.OLD = {"gone.since": {"Plan": home}, "plan.since": {"Plan": home}}
-for module in (b"fastfeat.gone.since", b"fastfeat.plan.since"):
-    assert pickle.loads(b"c" + module + b"\\nPlan\\n.") is fastfeat.Plan
-try:
-    from fastfeat.plan.since import FittedPlan
-except ImportError as error:
-    print(error)
+@pytest.mark.parametrize(
+    "first", ["import fastfeat", "import fastfeat.online.live", "from fastfeat.online import log"]
+)
+def test_the_function_online_is_not_hidden_by_the_folder_of_its_name(first: str) -> None:
+    """Args: what a process of its own imports first."""
+    script = f"""
+{first}
+import importlib, pickle, sys
+import fastfeat as ff
+import fastfeat.online.state.state
+assert ff.online.__module__ == "fastfeat.api.online"
+assert pickle.loads(pickle.dumps(ff.online)) is ff.online
+assert importlib.import_module("fastfeat.online") is sys.modules["fastfeat.online"]
+from fastfeat import online
+assert online is ff.online
+print(type(ff).__name__, [finder for finder in sys.meta_path if "pickles" in finder.__module__])
 """
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "cannot import name 'FittedPlan' from 'fastfeat.plan.since'" in done.stdout
+    assert done.stdout == "module []\n"

@@ -10,8 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from compatible_calls import ACCEPTED, Outcome, altered_outcome, each_call, outcome
-from compatible_rows import FIXTURES
+
+from fastfeat_tests.compatibility.compatible_calls import (
+    ACCEPTED,
+    Outcome,
+    altered_outcome,
+    each_call,
+    outcome,
+)
+from fastfeat_tests.compatibility.compatible_rows import FIXTURES
 
 MOST_SHOWN = 20
 

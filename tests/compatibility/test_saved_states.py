@@ -7,11 +7,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-from compatible_results import bits
-from compatible_rows import FIXTURES, read
-from compatible_states import answers, arriving, opened, states, told_of
 
 import fastfeat as ff
+from fastfeat_tests.compatibility.compatible_results import bits
+from fastfeat_tests.compatibility.compatible_rows import FIXTURES, read
+from fastfeat_tests.compatibility.compatible_states import (
+    answers,
+    arriving,
+    opened,
+    states,
+    told_of,
+)
 
 PLANS = {name: FIXTURES / "states" / f"{name}.fastfeat" for name in ("first", "second")}
 STATES = ("one", "several")

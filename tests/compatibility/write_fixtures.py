@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import pickle
 import random
 import sys
 import tempfile
@@ -19,18 +18,34 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from calls_to_record import WRITTEN, calls, calls_of_data
-from compatible_calls import alterations, altered_outcome, grouped, is_ours, outcome
-from compatible_plans import PLANS
-from compatible_results import digests, fitted_plan, later_features, printed, told
-from compatible_rows import FIXTURES, write
-from compatible_states import answers, begin, fitted_plans, opened, states, told_of, work
 
 import fastfeat as ff
-
-PROTOCOL = 4
-PICKLED = ("encoders", "tables", "late", "parameters")
-"""Plans that are pickled: as the JSON of a plan, and as the content of an artifact."""
+from fastfeat_tests.compatibility.calls_to_record import WRITTEN, calls, calls_of_data
+from fastfeat_tests.compatibility.compatible_calls import (
+    alterations,
+    altered_outcome,
+    grouped,
+    is_ours,
+    outcome,
+)
+from fastfeat_tests.compatibility.compatible_plans import PLANS
+from fastfeat_tests.compatibility.compatible_results import (
+    digests,
+    fitted_plan,
+    later_features,
+    printed,
+    told,
+)
+from fastfeat_tests.compatibility.compatible_rows import FIXTURES, write
+from fastfeat_tests.compatibility.compatible_states import (
+    answers,
+    begin,
+    fitted_plans,
+    opened,
+    states,
+    told_of,
+    work,
+)
 
 N_TRAINING, N_LATER = 160, 60
 _START = datetime.datetime(2024, 2, 20, tzinfo=datetime.UTC)
@@ -66,9 +81,6 @@ def write_plan(name: str, plan: ff.Plan) -> None:
     path = FIXTURES / "artifacts" / f"{name}.fastfeat"
     path.parent.mkdir(exist_ok=True)
     fitted.save(path)
-    if name in PICKLED:
-        write_bytes(f"pickles/{name}.plan.pickle", pickle.dumps(plan, PROTOCOL))
-        write_bytes(f"pickles/{name}.fitted.pickle", pickle.dumps(fitted, PROTOCOL))
     write(FIXTURES / "features" / f"{name}.arrow", later_features(fitted))
     write_json(f"features/{name}.training.json", digests(training))
     for stage, shown in printed(ff.load(path)).items():

@@ -23,7 +23,7 @@ from fastfeat.demo import large, memory_limit
 from fastfeat.demo.large_digest import digest_of_features
 from fastfeat.demo.large_rows import payments, write_rows
 from fastfeat.errors import FastfeatError
-from tests.patience import PATIENCE_S, halted
+from fastfeat_tests.patience import PATIENCE_S, halted
 
 MAIN = "from fastfeat.cli import main; main()"
 MADE = {"rows", "plan.py", "payments.fastfeat"}

@@ -15,7 +15,7 @@ from fastfeat.demo import live, live_answers, live_feed, services
 from fastfeat.demo.flights import read_flights, read_weather
 from fastfeat.demo.live_plan import plan
 from fastfeat.errors import FastfeatError
-from tests.patience import PATIENCE_S, until
+from fastfeat_tests.patience import PATIENCE_S, until
 
 N_FLIGHTS = 4_000
 

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from pages import ROOT
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.cli.commands import GATES
 from fastfeat.quality.thresholds import SECTIONS, thresholds
-from tests.patience import PATIENCE_S
+from fastfeat_tests.docs.pages import ROOT
+from fastfeat_tests.patience import PATIENCE_S
 
 FOLDER = ROOT / "docs" / "gates"
 GIT = shutil.which("git")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from pages import ROOT, blocks, run_blocks
 
-from tests.patience import PATIENCE_S
+from fastfeat_tests.docs.pages import ROOT, blocks, run_blocks
+from fastfeat_tests.patience import PATIENCE_S
 
 PAGE = ROOT / "docs" / "live.md"
 FEAST = Path(os.environ.get("FEAST_PYTHON") or ROOT / ".venv-feast" / "bin" / "python")

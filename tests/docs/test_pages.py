@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import runpy
 import shlex
 import subprocess
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from pages import PAGES, README, ROOT, anchors, blocks, name_of, run_blocks, text_of
 from typer.testing import CliRunner
 
 import fastfeat as ff
@@ -20,6 +18,17 @@ from fastfeat.engine.gpu.compile.gcc import find_compiler
 from fastfeat.errors import BackendUnavailable, Leakage
 from fastfeat.operators import OPERATORS
 from fastfeat.operators.operator import Operator
+from fastfeat_tests.docs import folders, thresholds
+from fastfeat_tests.docs.pages import (
+    PAGES,
+    README,
+    ROOT,
+    anchors,
+    blocks,
+    name_of,
+    run_blocks,
+    text_of,
+)
 
 PRINTED = {"README.md": "air_time", "docs/live.md": "card", "docs/training.md": "late_7d"}
 """What the code of a page prints, among other things: what a leak, or a late row, says."""
@@ -82,19 +91,15 @@ def test_the_operator_of_the_recipe_agrees_with_its_reference() -> None:
 
 
 def test_the_table_of_folders_is_what_they_say() -> None:
-    script = runpy.run_path(str(ROOT / "docs" / "folders.py"))
     page = text_of("docs/contributing/layout.md")
-    assert page == script["refreshed"](page), "run python docs/folders.py"
-    assert [
-        folder for folder, sentence in script["sentences"]() if not sentence.endswith(".")
-    ] == []
+    assert page == folders.refreshed(page), "run python tests/docs/folders.py"
+    assert [folder for folder, sentence in folders.sentences() if not sentence.endswith(".")] == []
 
 
 def test_the_table_of_thresholds_is_what_their_rows_say() -> None:
-    script = runpy.run_path(str(ROOT / "docs" / "thresholds.py"))
     page = text_of("docs/trust.md")
-    assert page == script["refreshed"](page), "run python docs/thresholds.py"
-    assert sum(page.count(row) for row in script["rows"]()) >= 10
+    assert page == thresholds.refreshed(page), "run python tests/docs/thresholds.py"
+    assert sum(page.count(row) for row in thresholds.rows()) >= 10
 
 
 def test_every_file_that_a_page_of_contributing_names_exists() -> None:

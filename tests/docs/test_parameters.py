@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import inspect
-import runpy
-
-from pages import ROOT, text_of
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.ir.parameters import REQUIRED, is_valid
 from fastfeat.operators import OPERATORS
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import OF_CONTENT, STEPS
+from fastfeat_tests.docs import parameters
+from fastfeat_tests.docs.pages import text_of
 
 ROWS = {**AGGREGATES, **STEPS, **OF_CONTENT, **SCALARS}
 
 
 def test_the_page_is_up_to_date() -> None:
-    script = runpy.run_path(str(ROOT / "docs" / "parameters.py"))
-    assert text_of("docs/parameters.md") == script["page"](), "run python docs/parameters.py"
+    assert text_of("docs/parameters.md") == parameters.page(), "run python tests/docs/parameters.py"
 
 
 def test_every_parameter_is_told_of() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
-from learner_cases import TYPES, Case, columns, exactly
 
 from fastfeat.dtypes import DType
 from fastfeat.engine.storage import storage
@@ -15,6 +14,7 @@ from fastfeat.io.columns.types import dtype_of, storage_type
 from fastfeat.ir.node import Params, params_of
 from fastfeat.steps.keys.cpu_group_states import CODES, VALUES, Spec
 from fastfeat.steps.targets import cpu_states, cpu_time_folds
+from fastfeat_tests.engine.learner_cases import TYPES, Case, columns, exactly
 
 NUMBERS = ("float64", "tame", "far", "float32", "bool", "int8", "int64", "uint64")
 KINDS = (*NUMBERS, "date32", "timestamp", "duration")

@@ -16,20 +16,8 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 import pytest
-from group_cases import groups, shown, shown_folds, shown_target, targets, times
 from hypothesis import given
 from hypothesis import strategies as st
-from learner_cases import (
-    Kind,
-    exactly,
-    keys_shown,
-    learnt_at_once,
-    learnt_in_parts,
-    of_keys,
-    of_rows,
-    taken,
-    task_of,
-)
 
 from fastfeat import col
 from fastfeat.engine.cpu import learn
@@ -49,6 +37,25 @@ from fastfeat.expr import Expr
 from fastfeat.io.unnamed import UnnamedFile
 from fastfeat.steps.keys import cpu_group_states, cpu_learner, cpu_ordered, cpu_sorted_runs
 from fastfeat.steps.targets import cpu_states, cpu_time_folds
+from fastfeat_tests.engine.group_cases import (
+    groups,
+    shown,
+    shown_folds,
+    shown_target,
+    targets,
+    times,
+)
+from fastfeat_tests.engine.learner_cases import (
+    Kind,
+    exactly,
+    keys_shown,
+    learnt_at_once,
+    learnt_in_parts,
+    of_keys,
+    of_rows,
+    taken,
+    task_of,
+)
 
 
 def moments(kind: str) -> Sequence[Expr]:

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from training_rows import CODED, PLAN, TEST, TRAIN, label_of
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat_tests.integrations.training_rows import CODED, PLAN, TEST, TRAIN, label_of
 
 pytestmark = pytest.mark.large
 catboost: Any = pytest.importorskip("catboost")

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from training_rows import CODED, N_ROWS, PLAN, TEST, TRAIN, label_of
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
+from fastfeat_tests.integrations.training_rows import CODED, N_ROWS, PLAN, TEST, TRAIN, label_of
 
 pytestmark = pytest.mark.large
 lightgbm: Any = pytest.importorskip("lightgbm")

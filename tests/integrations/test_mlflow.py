@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from training_rows import CODED, PLAN, TEST, TRAIN, label_of
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import ArtifactError, InvalidPlan, TypeMismatch
+from fastfeat_tests.integrations.training_rows import CODED, PLAN, TEST, TRAIN, label_of
 
 pytestmark = pytest.mark.large
 mlflow: Any = pytest.importorskip("mlflow")

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from training_rows import CODED, N_ROWS, PLAN, TEST, TRAIN, label_of
 
 import fastfeat as ff
 from fastfeat import col
@@ -26,6 +25,7 @@ from fastfeat.errors import (
     TypeMismatch,
     UnknownColumn,
 )
+from fastfeat_tests.integrations.training_rows import CODED, N_ROWS, PLAN, TEST, TRAIN, label_of
 
 pytestmark = pytest.mark.large
 xgboost: Any = pytest.importorskip("xgboost")

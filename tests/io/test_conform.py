@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from arrow_columns import DAY_MS, INTEGERS, UNSIGNED, array_of, decimals, same_values
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +21,14 @@ from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.types import arrow_type, dtype_of, storage_type
+from fastfeat_tests.io.arrow_columns import (
+    DAY_MS,
+    INTEGERS,
+    UNSIGNED,
+    array_of,
+    decimals,
+    same_values,
+)
 
 RANGES = INTEGERS | UNSIGNED | {"bool": (0, 1)}
 EDGES = [0, 1, 127, 128, 255, 256, 2**11, 2**11 + 1, 65504, 2**24, 2**24 + 1, 2**31, 2**53]

@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from arrow_columns import plain_types, read_memory, same_values
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.types import arrow_type, dtype_of, storage_type
 from fastfeat.io.sinks.write import array_from_buffers, memory_type, overlaps, staggered_columns
 from fastfeat.io.sources.read import read_table
+from fastfeat_tests.io.arrow_columns import plain_types, read_memory, same_values
 
 DTYPES = [(dtype_of(given_type), values) for given_type, values in plain_types()]
 

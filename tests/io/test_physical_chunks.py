@@ -7,7 +7,6 @@ import ctypes
 import numpy as np
 import pyarrow as pa
 import pytest
-from arrow_columns import chunked, plain_types, read_memory, same_values
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from fastfeat.dtypes import BOOL, INT32
 from fastfeat.io.columns.bits import validity_of
 from fastfeat.io.columns.column import combined, physical_chunks
 from fastfeat.io.sinks.write import array_from_buffers
+from fastfeat_tests.io.arrow_columns import chunked, plain_types, read_memory, same_values
 
 TYPES = plain_types()
 

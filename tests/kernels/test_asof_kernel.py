@@ -16,7 +16,8 @@ from fastfeat_kernels.compile import compile_entry
 from fastfeat_kernels.load import load_object
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from kernel_columns import chunked, compiled, make_chunk, numpy_chunk
+
+from fastfeat_tests.kernels.kernel_columns import chunked, compiled, make_chunk, numpy_chunk
 
 RUN, RUN_WINDOWS = compiled("asof"), compiled("windows")
 LEAST, MOST = -(2**63), 2**63 - 1

@@ -12,8 +12,17 @@ from fastfeat_kernels.binned.state import Binnable, Bins, count_in_bins
 from fastfeat_kernels.column import BLOCK, ELEMENTS, Columns
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import chunked, columns, compiled, make_chunk, numpy_chunk, reference, values_of
 from numpy.typing import NDArray
+
+from fastfeat_tests.kernels.kernel_columns import (
+    chunked,
+    columns,
+    compiled,
+    make_chunk,
+    numpy_chunk,
+    reference,
+    values_of,
+)
 
 NUMBERS = [element for element in ELEMENTS if element != "bool"]
 EDGES = {

@@ -12,7 +12,15 @@ from fastfeat_kernels.gather.state import gather
 from fastfeat_kernels.load import load_object
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import Value, chunked, columns, compiled, make_chunk, numpy_chunk
+
+from fastfeat_tests.kernels.kernel_columns import (
+    Value,
+    chunked,
+    columns,
+    compiled,
+    make_chunk,
+    numpy_chunk,
+)
 
 ELEMENTS = ["int8", "int16", "int32", "int64", "uint8", "uint64", "float32", "float64"]
 

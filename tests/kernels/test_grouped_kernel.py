@@ -55,9 +55,17 @@ from fastfeat_kernels.moments.state import merge as merge_moments
 from fastfeat_kernels.moments.state import summarize as summarize_column
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import Value, chunked, columns, compiled, make_chunk, numpy_chunk, reference
 
 from fastfeat.aggregates.order import float_quantile
+from fastfeat_tests.kernels.kernel_columns import (
+    Value,
+    chunked,
+    columns,
+    compiled,
+    make_chunk,
+    numpy_chunk,
+    reference,
+)
 
 LEVELS: st.SearchStrategy[Level] = st.sampled_from([0, 1, 2])
 FLOATS = ("float64", "float32")

@@ -22,7 +22,6 @@ from fastfeat_kernels.moments.state import Level, Moments
 from fastfeat_kernels.moments.state import summarize as summarize_column
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import Value, columns, compiled, cuts, make_chunk, numpy_chunk, reference
 
 from fastfeat.dtypes import INT32, DType
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
@@ -33,6 +32,15 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.steps.keys.gpu import grouped_ranks, grouped_scan
 from fastfeat.steps.keys.gpu.grouped_ranks import ExcludedRows, Search, find_keys, find_quantile
 from fastfeat.steps.keys.gpu.groups import group_moments
+from fastfeat_tests.kernels.kernel_columns import (
+    Value,
+    columns,
+    compiled,
+    cuts,
+    make_chunk,
+    numpy_chunk,
+    reference,
+)
 
 pytestmark = pytest.mark.emulator
 ORDERS: tuple[Order, ...] = ("forward", "reverse", "random")

@@ -17,8 +17,9 @@ from fastfeat_kernels.grouped.state import moments_of
 from fastfeat_kernels.grouped.summarize import add, moments_in, summarize
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import columns, compiled, make_chunk, numpy_chunk
-from test_grouped_kernel import LEVELS, all_of, group_numbers
+
+from fastfeat_tests.kernels.kernel_columns import columns, compiled, make_chunk, numpy_chunk
+from fastfeat_tests.kernels.test_grouped_kernel import LEVELS, all_of, group_numbers
 
 RUN = compiled("grouped")
 

@@ -13,7 +13,8 @@ from fastfeat_kernels.hashing.reference import ENTRIES, canonical_bytes, canonic
 from fastfeat_kernels.hashing.state import HashedColumn, hash_column, hash_rows
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import (
+
+from fastfeat_tests.kernels.kernel_columns import (
     chunked,
     chunked_text,
     columns,

@@ -8,14 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 import xxhash
-from device_chunks import ORDERS, Placed, downloaded, launch, place, runtime_of
 from fastfeat_kernels import hashing
 from fastfeat_kernels.column import ELEMENTS, TEXT
 from fastfeat_kernels.hashing import cuda
 from fastfeat_kernels.hashing.reference import ENTRIES
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import columns, make_chunk, text_chunk, text_columns
+
+from fastfeat_tests.kernels.device_chunks import (
+    ORDERS,
+    Placed,
+    downloaded,
+    launch,
+    place,
+    runtime_of,
+)
+from fastfeat_tests.kernels.kernel_columns import columns, make_chunk, text_chunk, text_columns
 
 pytestmark = pytest.mark.emulator
 SEEDS = st.sampled_from([0, 1, 2**63, 2**64 - 1])

@@ -28,11 +28,11 @@ from fastfeat_kernels.moments.state import make_table, new_state, read_state, su
 from fastfeat_kernels.selection.state import select
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import compiled, kernel_of, numpy_chunk
 from llvmlite import binding
 from numba import types
 
-from tests.patience import PATIENCE_S
+from fastfeat_tests.kernels.kernel_columns import compiled, kernel_of, numpy_chunk
+from fastfeat_tests.patience import PATIENCE_S
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 ARM = platform.machine().lower() in ("aarch64", "arm64")

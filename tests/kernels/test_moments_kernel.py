@@ -34,7 +34,9 @@ from fastfeat_kernels.moments.state import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import (
+
+from fastfeat.io.columns.column import Chunk
+from fastfeat_tests.kernels.kernel_columns import (
     chunked,
     columns,
     compiled,
@@ -43,8 +45,6 @@ from kernel_columns import (
     numpy_chunk,
     reference,
 )
-
-from fastfeat.io.columns.column import Chunk
 
 LEVELS: st.SearchStrategy[Level] = st.sampled_from([0, 1, 2])
 

@@ -23,7 +23,16 @@ from fastfeat_kernels.powers.state import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import Value, chunked, columns, compiled, make_chunk, numpy_chunk, reference
+
+from fastfeat_tests.kernels.kernel_columns import (
+    Value,
+    chunked,
+    columns,
+    compiled,
+    make_chunk,
+    numpy_chunk,
+    reference,
+)
 
 SHAPES = st.sampled_from([*layout.SHAPES])
 

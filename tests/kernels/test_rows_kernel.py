@@ -25,7 +25,8 @@ from fastfeat_kernels.rows import (
 from fastfeat_kernels.rows.reference import ENTRIES
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from kernel_columns import kernel_of, make_chunk
+
+from fastfeat_tests.kernels.kernel_columns import kernel_of, make_chunk
 
 LOOPS = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 ELEMENTS = ("bool", "int16", "int64", "float16", "float32", "float64")

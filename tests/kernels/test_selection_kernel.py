@@ -17,7 +17,15 @@ from fastfeat_kernels.selection.rounds import bucket_of, learn_map
 from fastfeat_kernels.selection.state import OrderStatistics, select
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import chunked, columns, compiled, make_chunk, numpy_chunk, reference
+
+from fastfeat_tests.kernels.kernel_columns import (
+    chunked,
+    columns,
+    compiled,
+    make_chunk,
+    numpy_chunk,
+    reference,
+)
 
 N_MANY = 150_000
 QUANTILES = [0.0, 0.001, 0.1, 0.25, 0.5, 0.75, 0.9, 0.999, 1.0]

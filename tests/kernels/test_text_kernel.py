@@ -26,8 +26,9 @@ from fastfeat_kernels.text.requests import REQUESTS, Request
 from fastfeat_kernels.text.state import InvalidUtf8
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import compiled
-from text_columns import (
+
+from fastfeat_tests.kernels.kernel_columns import compiled
+from fastfeat_tests.kernels.text_columns import (
     CHARACTERS,
     INVALID,
     Text,

@@ -7,22 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from device_chunks import ORDERS, runtime_of
 from fastfeat_kernels.hashing.reference import xxh64
 from fastfeat_kernels.text import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_columns import cuts
-from test_text_kernel import (
-    ARGUMENTS,
-    DECIMALS,
-    FIXED_ARGUMENTS,
-    OF_BYTES,
-    OF_CHARACTERS,
-    decimals,
-    integers,
-)
-from text_columns import FILLER, INVALID, Text, text_columns, texts_bytes, texts_utf8
 
 from fastfeat.backends import step_kernels
 from fastfeat.dtypes import BINARY
@@ -35,6 +23,25 @@ from fastfeat.steps.on_device import column_in_host
 from fastfeat.steps.step import Argument, StepFailed
 from fastfeat.steps.text.gpu.hashes import DeviceCounts
 from fastfeat.steps.text.rows import NOT_UTF8
+from fastfeat_tests.kernels.device_chunks import ORDERS, runtime_of
+from fastfeat_tests.kernels.kernel_columns import cuts
+from fastfeat_tests.kernels.test_text_kernel import (
+    ARGUMENTS,
+    DECIMALS,
+    FIXED_ARGUMENTS,
+    OF_BYTES,
+    OF_CHARACTERS,
+    decimals,
+    integers,
+)
+from fastfeat_tests.kernels.text_columns import (
+    FILLER,
+    INVALID,
+    Text,
+    text_columns,
+    texts_bytes,
+    texts_utf8,
+)
 
 pytestmark = pytest.mark.emulator
 

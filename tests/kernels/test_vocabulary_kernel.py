@@ -46,7 +46,8 @@ from fastfeat_kernels.vocabulary.state import (
 from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import (
+
+from fastfeat_tests.kernels.kernel_columns import (
     TextPiece,
     chunked,
     chunked_text,

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import xxhash
-from device_chunks import ORDERS, Placed, downloaded, launch, place, runtime_of, uploaded
 from fastfeat_kernels import hashing
 from fastfeat_kernels.column import ELEMENTS, TEXT
 from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row
@@ -19,9 +18,18 @@ from fastfeat_kernels.vocabulary import cuda
 from fastfeat_kernels.vocabulary.cuda import MISSING_IS_A_PART, MISSING_IS_NO_KEY, KeyTable
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import columns, make_chunk, text_chunk, text_columns
 
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
+from fastfeat_tests.kernels.device_chunks import (
+    ORDERS,
+    Placed,
+    downloaded,
+    launch,
+    place,
+    runtime_of,
+    uploaded,
+)
+from fastfeat_tests.kernels.kernel_columns import columns, make_chunk, text_chunk, text_columns
 
 pytestmark = pytest.mark.emulator
 Part = tuple[str, list[Any]]

@@ -16,8 +16,27 @@ from fastfeat_kernels.windows.requests import NO_BOUND, Column, Wanted, Window
 from fastfeat_kernels.windows.state import ordered, over
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import Value, chunked, columns, compiled, make_chunk, numpy_chunk, values_of
-from window_rows import BOUNDS, NAMES, RUN, check, everything, instants, requests, same, table
+
+from fastfeat_tests.kernels.kernel_columns import (
+    Value,
+    chunked,
+    columns,
+    compiled,
+    make_chunk,
+    numpy_chunk,
+    values_of,
+)
+from fastfeat_tests.kernels.window_rows import (
+    BOUNDS,
+    NAMES,
+    RUN,
+    check,
+    everything,
+    instants,
+    requests,
+    same,
+    table,
+)
 
 CARRIED: list[str] = [
     "n_rows", "count", "sum", "mean", "var", "std", "min", "max", "first", "last", "lag",

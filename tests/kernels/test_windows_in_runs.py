@@ -13,8 +13,9 @@ from fastfeat_kernels.windows.requests import NO_BOUND, Column, Wanted, Window
 from fastfeat_kernels.windows.state import ordered, over
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import Value, chunked, make_chunk, numpy_chunk
-from window_rows import RUN, check
+
+from fastfeat_tests.kernels.kernel_columns import Value, chunked, make_chunk, numpy_chunk
+from fastfeat_tests.kernels.window_rows import RUN, check
 
 SUMS: list[str] = ["sum", "mean", "var", "std"]
 

@@ -16,8 +16,17 @@ from fastfeat_kernels.windows.requests import NO_BOUND, Column, Wanted, Window
 from fastfeat_kernels.windows.state import Ordered, ordered, over, partition_shift
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import Value, chunked, columns, compiled, make_chunk, numpy_chunk, values_of
-from window_rows import NAMES, RUN, check, entities, instants, requests
+
+from fastfeat_tests.kernels.kernel_columns import (
+    Value,
+    chunked,
+    columns,
+    compiled,
+    make_chunk,
+    numpy_chunk,
+    values_of,
+)
+from fastfeat_tests.kernels.window_rows import NAMES, RUN, check, entities, instants, requests
 
 
 @pytest.mark.parametrize("element", ELEMENTS)

@@ -13,8 +13,17 @@ from fastfeat_kernels.windows.requests import Column, Found, Wanted, Window
 from fastfeat_kernels.windows.state import late_row, ordered, over, permutation
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import chunked, compiled, numpy_chunk
-from window_rows import RUN, entities, everything, instants, same, same_flags, table
+
+from fastfeat_tests.kernels.kernel_columns import chunked, compiled, numpy_chunk
+from fastfeat_tests.kernels.window_rows import (
+    RUN,
+    entities,
+    everything,
+    instants,
+    same,
+    same_flags,
+    table,
+)
 
 
 @given(seed=st.integers(0, 2**32), n_rows=st.sampled_from([0, 1, 3000]), is_sorted=st.booleans())

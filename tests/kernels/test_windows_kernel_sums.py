@@ -14,8 +14,9 @@ from fastfeat_kernels.windows.state import ordered, over
 from fastfeat_kernels.words import Interpolation
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import Value, chunked, make_chunk, numpy_chunk
-from window_rows import RUN, check, requests
+
+from fastfeat_tests.kernels.kernel_columns import Value, chunked, make_chunk, numpy_chunk
+from fastfeat_tests.kernels.window_rows import RUN, check, requests
 
 WILD = [1e300, -1e300, 1.7e308, -1.7e308, 5e-324, -5e-324, 2.0**-1040, 1e-300, 1.0, 3.0, 0.1, 1e17]
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
-from kernel_columns import cuts
+
+from fastfeat_tests.kernels.kernel_columns import cuts
 
 Text = bytes | None
 FAR = 3 << 31  # bytes: offsets of 32 bits end before

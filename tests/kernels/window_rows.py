@@ -11,7 +11,8 @@ from fastfeat_kernels.windows.requests import NO_BOUND, Found, Wanted, Window
 from fastfeat_kernels.windows.statistics import STATISTICS
 from fastfeat_kernels.words import Interpolation, RankMethod
 from hypothesis import strategies as st
-from kernel_columns import Value, compiled
+
+from fastfeat_tests.kernels.kernel_columns import Value, compiled
 
 RUN = compiled("windows")
 EXTREME_TIMES = [-(2**63), -(2**63) + 1, -1, 0, 1, 2**63 - 2, 2**63 - 1]

@@ -12,7 +12,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import StateError
-from tests.patience import joined
+from fastfeat_tests.patience import joined
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 OVER = ff.window(100, time="t")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.patience import PATIENCE_S
+from fastfeat_tests.patience import PATIENCE_S
 
 _KILLING = Path(__file__).parent / "killing.py"
 

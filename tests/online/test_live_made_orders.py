@@ -12,8 +12,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_plans import OF_NUMBERS, OF_ROWS, TABLES, events
-from test_live_random import check_equal, check_row
 
 import fastfeat as ff
 from fastfeat import col
@@ -23,6 +21,8 @@ from fastfeat.io.arrow import call
 from fastfeat.online.lower.live_plan import lower
 from fastfeat.online.state import memory as memory_module
 from fastfeat.online.state import state as state_module
+from fastfeat_tests.online.random_plans import OF_NUMBERS, OF_ROWS, TABLES, events
+from fastfeat_tests.online.test_live_random import check_equal, check_row
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
 FEW = settings(max_examples=max(4, settings().max_examples // 6))

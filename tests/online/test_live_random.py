@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live_model import Model, Row
-from random_plans import TABLES, events, features, fitted
 
 import fastfeat as ff
 from fastfeat.errors import InvalidPlan, LateRow
 from fastfeat.verify.comparison import compare
+from fastfeat_tests.online.live_model import Model, Row
+from fastfeat_tests.online.random_plans import TABLES, events, features, fitted
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
 FEW = settings(max_examples=max(8, settings().max_examples // 2))

@@ -10,7 +10,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from tests.patience import joined, until
+from fastfeat_tests.patience import joined, until
 
 OVER = ff.window(10**6, time="t")
 PLAN = ff.Plan({"n": ff.count(over=OVER), "sum": col("x").sum(over=OVER)}, row_id="id").fit(

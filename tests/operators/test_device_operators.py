@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from operator_features import families, plan_of
-from operator_tables import bits_of, empty_table, extreme_table, missing_table, small_table
-from sampling import first_always
 
 from fastfeat.backends import emulated
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.runtime import Geometry
+from fastfeat_tests.operators.operator_features import families, plan_of
+from fastfeat_tests.operators.operator_tables import (
+    bits_of,
+    empty_table,
+    extreme_table,
+    missing_table,
+    small_table,
+)
+from fastfeat_tests.operators.sampling import first_always
 
 pytestmark = [
     pytest.mark.emulator,

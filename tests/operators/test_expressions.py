@@ -16,8 +16,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from operator_tables import as_stored, bits_of, chunked, ulps_apart, values_of
-from test_operators import examples, families, features_of
 
 import fastfeat as ff
 from fastfeat import col, lit
@@ -26,6 +24,14 @@ from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, postorder
 from fastfeat.ir.show import CALLS, COLUMNS, show
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import STEPS
+from fastfeat_tests.operators.operator_tables import (
+    as_stored,
+    bits_of,
+    chunked,
+    ulps_apart,
+    values_of,
+)
+from fastfeat_tests.operators.test_operators import examples, families, features_of
 
 Definition = Callable[..., Any]
 

@@ -11,8 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
-from operator_features import Feature, families, features_of, plan_of
-from operator_tables import (
+
+import fastfeat as ff
+from fastfeat.operators.hashing import xxh64
+from fastfeat_tests.operators.operator_features import Feature, families, features_of, plan_of
+from fastfeat_tests.operators.operator_tables import (
     as_stored,
     bits_of,
     empty_table,
@@ -23,9 +26,6 @@ from operator_tables import (
     ulps_apart,
     values_of,
 )
-
-import fastfeat as ff
-from fastfeat.operators.hashing import xxh64
 
 # Random floats are keys of these tests.
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.KeysRounded")

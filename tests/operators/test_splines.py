@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sampling import first_always
 from sklearn.preprocessing import SplineTransformer
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData
+from fastfeat_tests.operators.sampling import first_always
 
 X = col("x")
 EXTRAPOLATIONS = "constant", "linear", "continue", "periodic"

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
-from plan_tables import TEXTS, hours_apart
 
 import fastfeat as ff
 from fastfeat import col, lit
+from fastfeat_tests.plan.plan_tables import TEXTS, hours_apart
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 KINDS = ("float", "integer", "bool", "instant")

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plan_tables import cut_differently, cuts, differing, row_of, table_of
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.io.columns import column
 from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat_tests.plan.plan_tables import cut_differently, cuts, differing, row_of, table_of
 
 # One example runs a plan of 25 features on thousands of rows, each of which is a search of its own.
 EXAMPLES = 7 + settings().max_examples // 20

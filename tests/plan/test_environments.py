@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from plan_tables import differing, row_of, table_of
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine import float_environment as environment
 from fastfeat.plan.keep.artifact import artifact_bytes
-from tests.patience import PATIENCE_S
+from fastfeat_tests.patience import PATIENCE_S
+from fastfeat_tests.plan.plan_tables import differing, row_of, table_of
 
 FLUSHING = {"x86_64": 0x9FC0, "aarch64": 1 << 24}  # MXCSR: FTZ and DAZ; FPCR: FZ
 TINY = 2.0**-1060
@@ -115,9 +115,9 @@ def test_flush_to_zero_changes_no_literal():
 
 PROGRAM = """
 import sys
-sys.path.insert(0, {tests!r})
+sys.path.insert(0, {root!r})
 import pyarrow as pa
-import test_environments as environments
+from fastfeat_tests.plan import test_environments as environments
 train, rows = (pa.ipc.open_file(path).read_all() for path in sys.argv[1:3])
 with environments.{environment}():
     fitted = environments.PLAN.fit(train)
@@ -144,7 +144,7 @@ def assert_same_elsewhere(folder: Path, environment: str, variables: dict[str, s
     for path, table in zip(paths, (train, rows), strict=False):
         with pa.ipc.new_file(str(path), table.schema) as writer:
             writer.write_table(table)
-    program = PROGRAM.format(tests=str(Path(__file__).parent), environment=environment)
+    program = PROGRAM.format(root=str(Path(__file__).parents[2]), environment=environment)
     run = subprocess.run(
         [sys.executable, "-c", program, *map(str, paths)],
         env={**os.environ, "FASTFEAT_CACHE_DIR": str(folder / "cache"), **variables},

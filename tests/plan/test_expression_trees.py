@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from expression_trees import KINDS, expressions
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plan_tables import differing, table_of
 
 import fastfeat as ff
 from fastfeat.api.plan import fitted_of
 from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat_tests.plan.expression_trees import KINDS, expressions
+from fastfeat_tests.plan.plan_tables import differing, table_of
 
 # One example compiles about twenty features of up to a hundred operations, which takes seconds.
 EXAMPLES = 3 + settings().max_examples // 20

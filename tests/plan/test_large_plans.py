@@ -7,7 +7,6 @@ import gc
 import numpy as np
 import pyarrow as pa
 import pytest
-from plan_tables import differing
 
 import fastfeat as ff
 from fastfeat import col
@@ -15,6 +14,7 @@ from fastfeat.api.plan import fitted_of
 from fastfeat.engine.layout import lay_out
 from fastfeat.ir.node import _POOL
 from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat_tests.plan.plan_tables import differing
 
 N_OPERATORS = 5000
 N_COLUMNS = 10_000

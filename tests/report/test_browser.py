@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.patience import PATIENCE_S
-from tests.report.reported import CONTRACT, EVIL, PLAN, profiled, rows
+from fastfeat_tests.patience import PATIENCE_S
+from fastfeat_tests.report.reported import CONTRACT, EVIL, PLAN, profiled, rows
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

@@ -16,7 +16,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import FittedPlan, col
 from fastfeat.errors import InvalidConfig, InvalidPlan, Overflow, UnknownColumn
-from tests.report.reported import ATTRIBUTE, CONTRACT, EVIL, PLAN, profiled, rows
+from fastfeat_tests.report.reported import ATTRIBUTE, CONTRACT, EVIL, PLAN, profiled, rows
 
 ALLOWED = {
     *("html", "head", "meta", "link", "title", "style", "body", "h1", "h2", "p", "div", "b", "a"),

@@ -16,12 +16,19 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from temporal_rows import LARGEST, SMALLEST, UNITS, computed, computed_rows, fitted
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.scalars.zones import CYCLE, HORIZON, table_for
+from fastfeat_tests.scalars.temporal_rows import (
+    LARGEST,
+    SMALLEST,
+    UNITS,
+    computed,
+    computed_rows,
+    fitted,
+)
 
 DATE_PARTS = (
     *("year", "quarter", "month", "week", "weekday", "day", "ordinal_day", "date"),

@@ -8,11 +8,11 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from elementary_arguments import ranges
-from elementary_kernels import run, same_bits, value
 from mpmath import mpf
 
 from fastfeat.scalars.elementary import BODIES
+from fastfeat_tests.scalars.elementary_arguments import ranges
+from fastfeat_tests.scalars.elementary_kernels import run, same_bits, value
 
 N = 3000
 mp: Any = mpmath.mp  # its functions are made at run time

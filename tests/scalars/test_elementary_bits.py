@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from elementary_arguments import anything
-from elementary_kernels import FORMS, entry_of_all, llvm_text, run, same_bits
 from fastfeat_kernels.compile import compile_entry
 
 from fastfeat.engine.cpu.emit import native_lanes
@@ -13,6 +11,8 @@ from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import BODIES, body_of
 from fastfeat.scalars.interpret import elementary_function
 from fastfeat.scalars.primitives import PRIMITIVES
+from fastfeat_tests.scalars.elementary_arguments import anything
+from fastfeat_tests.scalars.elementary_kernels import FORMS, entry_of_all, llvm_text, run, same_bits
 
 N = 1500
 

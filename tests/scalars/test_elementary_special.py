@@ -7,9 +7,9 @@ import struct
 
 import numpy as np
 import pytest
-from elementary_kernels import run, value
 
 from fastfeat.scalars.elementary import BODIES
+from fastfeat_tests.scalars.elementary_kernels import run, value
 
 INF, NAN = math.inf, math.nan
 TINY, HUGE = 5e-324, 1.7976931348623157e308

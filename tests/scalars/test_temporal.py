@@ -11,12 +11,20 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from temporal_rows import LARGEST, SMALLEST, UNITS, computed, computed_rows, fitted, table
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.scalars.temporal import literal_to_i64
+from fastfeat_tests.scalars.temporal_rows import (
+    LARGEST,
+    SMALLEST,
+    UNITS,
+    computed,
+    computed_rows,
+    fitted,
+    table,
+)
 
 DAY = datetime.timedelta(days=1)
 UTC = datetime.UTC

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from temporal_rows import LARGEST, SMALLEST, UNITS, computed, fitted
 
 from fastfeat import col
 from fastfeat.errors import FastfeatError, TypeMismatch
 from fastfeat.scalars.zones import table_for
+from fastfeat_tests.scalars.temporal_rows import LARGEST, SMALLEST, UNITS, computed, fitted
 
 EVERY = (
     "7us",
@@ -190,6 +190,7 @@ def test_starts_equal_polars_outside_of_gaps(name: str, data: st.DataObject) -> 
         before = local_of(start // 10**6 - 1, zone)
         if local - before == SECOND:  # else the clocks skip to the start, and Polars may go beyond
             theirs = polars_start(second * 10**6, "us", name, every)
+            assert theirs is not None
             # of a local time that comes twice Polars may take the first
             is_twice = theirs < start and local_of(theirs // 10**6, zone) == local
             assert start == theirs or is_twice

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from temporal_rows import LARGEST, SMALLEST, UNITS, column, computed, fitted
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, Leakage, NaiveTimes, Overflow, TypeMismatch
 from fastfeat.scalars.zones import CYCLE, table_for
+from fastfeat_tests.scalars.temporal_rows import LARGEST, SMALLEST, UNITS, column, computed, fitted
 
 ZONES = ("America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia", "+05:30")
 EPOCH = datetime.datetime(1970, 1, 1)

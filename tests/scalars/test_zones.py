@@ -13,7 +13,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from temporal_rows import LARGEST, SMALLEST, UNITS, computed, fitted
 
 from fastfeat import col
 from fastfeat.errors import InvalidData, TypeMismatch
@@ -21,6 +20,7 @@ from fastfeat.scalars import zones
 from fastfeat.scalars.local_time import bucket_length
 from fastfeat.scalars.tzif import read_changes
 from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for, using
+from fastfeat_tests.scalars.temporal_rows import LARGEST, SMALLEST, UNITS, computed, fitted
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 DAY = 86_400

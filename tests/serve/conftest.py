@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pyarrow.parquet as pq
 import pytest
-from served_plan import HISTORY, SHOPS, Files, Server, fitted, server
+
+from fastfeat_tests.serve.served_plan import HISTORY, SHOPS, Files, Server, fitted, server
 
 
 @pytest.fixture(scope="session")

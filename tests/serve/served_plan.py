@@ -21,7 +21,7 @@ import pyarrow as pa
 
 import fastfeat as ff
 from fastfeat import col
-from tests.patience import PATIENCE_S, joined
+from fastfeat_tests.patience import PATIENCE_S, joined
 
 DAY = ff.window("1d", by="card", time="t")
 FEATURES = {

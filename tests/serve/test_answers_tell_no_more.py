@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served_plan import HISTORY, Server, json_rows, server
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, KernelFailed, StateError
 from fastfeat.serve.app import Answer, App, Limits, Load, Request, Route
 from fastfeat.serve.refusals import refusal_of, without_others
+from fastfeat_tests.serve.served_plan import HISTORY, Server, json_rows, server
 
 MINE = {"id": "mine", "card": 4, "x": 1.0, "country": "at", "shop": 1}
 LIMITS = Limits(1000, 10, 8000)

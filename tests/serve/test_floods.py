@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from served_plan import Files, Server, server
 
-from tests.patience import PATIENCE_S, until
+from fastfeat_tests.patience import PATIENCE_S, until
+from fastfeat_tests.serve.served_plan import Files, Server, server
 
 MAX_BODY = 1 << 20
 MOST_WAITING = 8 * MAX_BODY

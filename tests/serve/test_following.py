@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from served_plan import (
+
+import fastfeat as ff
+from fastfeat_tests.patience import PATIENCE_S, until
+from fastfeat_tests.serve.served_plan import (
     FEATURES,
     HISTORY,
     OPTIONS,
@@ -18,9 +21,6 @@ from served_plan import (
     rows,
     server,
 )
-
-import fastfeat as ff
-from tests.patience import PATIENCE_S, until
 
 LATER = rows(20, 260, 1).drop_columns(["y"])
 

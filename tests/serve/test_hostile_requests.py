@@ -16,10 +16,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.flight as flight
 import pytest
-from served_plan import ARROW, ASKED, Answered, Server, json_rows, stream, table_of
 
 from fastfeat.io.sources.unpacked import unpacked_bytes
-from tests.patience import PATIENCE_S, until
+from fastfeat_tests.patience import PATIENCE_S, until
+from fastfeat_tests.serve.served_plan import (
+    ARROW,
+    ASKED,
+    Answered,
+    Server,
+    json_rows,
+    stream,
+    table_of,
+)
 
 ROW = json_rows(ASKED)[0]
 HEAD = b"POST /v1/features HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"

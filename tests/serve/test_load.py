@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from served_plan import SHOPS, START, Files, Server, fitted, json_rows, server
 
-from tests.patience import PATIENCE_S
+from fastfeat_tests.patience import PATIENCE_S
+from fastfeat_tests.serve.served_plan import SHOPS, START, Files, Server, fitted, json_rows, server
 
 N_CALLERS = 8
 

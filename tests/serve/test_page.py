@@ -16,11 +16,11 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from served_plan import Server, server
 
 import fastfeat as ff
 from fastfeat import col
-from tests.patience import PATIENCE_S
+from fastfeat_tests.patience import PATIENCE_S
+from fastfeat_tests.serve.served_plan import Server, server
 
 PAGE = files("fastfeat.serve").joinpath("page.html").read_text("utf-8")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

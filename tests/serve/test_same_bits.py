@@ -9,7 +9,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.flight as flight
 import pytest
-from served_plan import ARROW, ASKED, HISTORY, Server, alone, fitted, json_rows, stream, table_of
+
+from fastfeat_tests.serve.served_plan import (
+    ARROW,
+    ASKED,
+    HISTORY,
+    Server,
+    alone,
+    fitted,
+    json_rows,
+    stream,
+    table_of,
+)
 
 NAMES = ["spent", "n", "mean", "log", "country", "bad", "big", "odd"]
 

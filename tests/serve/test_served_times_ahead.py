@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from served_plan import ASKED, Files, Server, json_rows, server
+from fastfeat_tests.serve.served_plan import ASKED, Files, Server, json_rows, server
 
 ROW = json_rows(ASKED)[0]
 

@@ -20,7 +20,16 @@ import pyarrow as pa
 import pyarrow.flight as flight
 import pyarrow.parquet as pq
 import pytest
-from served_plan import (
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.api.plan import fitted_of
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.quality.golden.golden_rows import GoldenRows
+from fastfeat.serve import run
+from fastfeat_tests.patience import PATIENCE_S, until
+from fastfeat_tests.serve.served_plan import (
     ARROW,
     ASKED,
     DAY,
@@ -38,15 +47,6 @@ from served_plan import (
     stream,
     table_of,
 )
-
-import fastfeat as ff
-from fastfeat import col
-from fastfeat.api.plan import fitted_of
-from fastfeat.errors import InvalidPlan, TypeMismatch
-from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.quality.golden.golden_rows import GoldenRows
-from fastfeat.serve import run
-from tests.patience import PATIENCE_S, until
 
 TOKEN = "correct-horse"
 

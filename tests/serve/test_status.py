@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from served_plan import ARROW, ASKED, Server, json_rows, stream
 
 import fastfeat as ff
 from fastfeat import col
@@ -24,6 +23,7 @@ from fastfeat.serve.server import run
 from fastfeat.serve.service import Metrics, Service
 from fastfeat.serve.state_opening import Opening
 from fastfeat.serve.status import metrics_of, metrics_text
+from fastfeat_tests.serve.served_plan import ARROW, ASKED, Server, json_rows, stream
 
 SAMPLE = re.compile(
     r'(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>(?:[a-z_]+="(?:[^"\\\n]|\\[\\n"])*",?)*)\})?'

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served_plan import server
 
 import fastfeat as ff
 from fastfeat import col
@@ -27,6 +26,7 @@ from fastfeat.serve.state_opening import Opening
 from fastfeat.serve.warming import warm
 from fastfeat.stream.config import Config, Kafka, Topic
 from fastfeat.stream.job import job_of
+from fastfeat_tests.serve.served_plan import server
 
 FAMILIES = operator_features()
 TRAINING = training_table()

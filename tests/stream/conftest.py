@@ -7,9 +7,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from topics import Topics
 
 from fastfeat.demo.services import Service, ServiceUnavailable, running_broker, running_valkey
+from fastfeat_tests.stream.topics import Topics
 
 
 @pytest.fixture(scope="session")

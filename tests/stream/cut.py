@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Self
 
 from fastfeat.demo.services import HOST
-from tests.patience import PATIENCE_S, joined
+from fastfeat_tests.patience import PATIENCE_S, joined
 
 
 class Cut:

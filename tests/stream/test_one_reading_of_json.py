@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from topics import Topics, as_json, events_of, plan_of, running
 
 from fastfeat.dtypes import DType, duration, list_of, timestamp
 from fastfeat.dtypes import time as time_of_day
@@ -23,7 +22,8 @@ from fastfeat.serve.json_text import read_json
 from fastfeat.serve.refusals import Refusal
 from fastfeat.stream.config import Topic
 from fastfeat.stream.messages import decoded, decoder
-from tests.serve.served_plan import server
+from fastfeat_tests.serve.served_plan import server
+from fastfeat_tests.stream.topics import Topics, as_json, events_of, plan_of, running
 
 MOMENT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 TYPES: dict[str, DType] = {

@@ -13,14 +13,14 @@ import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_stream_config import MINIMAL
-from topics import Topics, events_of, place_of, plan_of, running, summary_of
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidConfig
 from fastfeat.stream.config import Topic
 from fastfeat.stream.config_file import config_of
 from fastfeat.stream.messages import decoded, decoder
+from fastfeat_tests.stream.test_stream_config import MINIMAL
+from fastfeat_tests.stream.topics import Topics, events_of, place_of, plan_of, running, summary_of
 
 TYPES = {"id": DType("int64"), "amount": DType("float64"), "fee": DType("float64")}
 FIRST, SECOND = ("id", "amount", "fee"), ("id", "fee", "amount")

@@ -13,7 +13,7 @@ import pytest
 from fastfeat.errors import InvalidConfig
 from fastfeat.stream import config as documented
 from fastfeat.stream.config_file import config_of, read_config
-from tests.patience import PATIENCE_S
+from fastfeat_tests.patience import PATIENCE_S
 
 MINIMAL = """
 artifact = "plan.fastfeat"

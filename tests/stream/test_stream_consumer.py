@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from topics import QUICK, Topics
 
 from fastfeat.stream.config import Kafka
 from fastfeat.stream.kafka import Consumer, Place
-from tests.patience import until
+from fastfeat_tests.patience import until
+from fastfeat_tests.stream.topics import QUICK, Topics
 
 N_EACH = 10
 Offsets = dict[Place, list[int]]

@@ -17,7 +17,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from topics import (
+
+from fastfeat.errors import StateError, StreamError
+from fastfeat.stream import read_features
+from fastfeat_tests.patience import PATIENCE_S, joined, until
+from fastfeat_tests.stream.cut import Cut
+from fastfeat_tests.stream.topics import (
     BEGIN,
     Topics,
     bits,
@@ -32,11 +37,6 @@ from topics import (
     send_events,
     summary_of,
 )
-
-from fastfeat.errors import StateError, StreamError
-from fastfeat.stream import read_features
-from tests.patience import PATIENCE_S, joined, until
-from tests.stream.cut import Cut
 
 
 def check(topics: Topics, fitted: Any, rows: dict[Any, Any], schema: pa.Schema) -> list[Any]:

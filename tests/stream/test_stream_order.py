@@ -17,7 +17,7 @@ from fastfeat.stream.job import Job
 from fastfeat.stream.partition_opening import Openings
 from fastfeat.stream.place_lock import PlaceLock
 from fastfeat.stream.source_order import Order
-from tests.patience import PATIENCE_S
+from fastfeat_tests.patience import PATIENCE_S
 
 
 def test_steps_come_again_in_order_after_a_crash(tmp_path: Path) -> None:

@@ -14,7 +14,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from topics import (
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.demo.services import free_port
+from fastfeat.errors import InvalidConfig, LateRow, StreamError
+from fastfeat.stream import drop_repeated_rows, run
+from fastfeat_tests.patience import PATIENCE_S, until
+from fastfeat_tests.stream.topics import (
     WEEK,
     Topics,
     as_json,
@@ -30,13 +37,6 @@ from topics import (
     send_events,
     summary_of,
 )
-
-import fastfeat as ff
-from fastfeat import col
-from fastfeat.demo.services import free_port
-from fastfeat.errors import InvalidConfig, LateRow, StreamError
-from fastfeat.stream import drop_repeated_rows, run
-from tests.patience import PATIENCE_S, until
 
 
 def metrics_once(port: int, *wanted: str) -> str:

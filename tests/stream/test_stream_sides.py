@@ -12,7 +12,13 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pytest
-from topics import (
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.demo.services import Service
+from fastfeat.stream import drop_repeats
+from fastfeat_tests.patience import PATIENCE_S, until
+from fastfeat_tests.stream.topics import (
     BEGIN,
     Topics,
     as_json,
@@ -27,12 +33,6 @@ from topics import (
     running,
     summary_of,
 )
-
-import fastfeat as ff
-from fastfeat import col
-from fastfeat.demo.services import Service
-from fastfeat.stream import drop_repeats
-from tests.patience import PATIENCE_S, until
 
 DELAY = timedelta(hours=1)
 

@@ -9,14 +9,23 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import redis
-from topics import Topics, bits, events_of, expected, plan_of, running, send_events, summary_of
 
 from fastfeat.demo.services import Service, ServiceUnavailable, new_valkey
 from fastfeat.stream import entity_key, read_packed
 from fastfeat.stream.config import ValkeyOut
 from fastfeat.stream.outputs import Outputs
 from fastfeat.stream.to_valkey import ToValkey
-from tests.patience import until
+from fastfeat_tests.patience import until
+from fastfeat_tests.stream.topics import (
+    Topics,
+    bits,
+    events_of,
+    expected,
+    plan_of,
+    running,
+    send_events,
+    summary_of,
+)
 
 SCHEMA = pa.schema([("x", pa.float64())])
 

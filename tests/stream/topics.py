@@ -24,7 +24,7 @@ from confluent_kafka.cimpl import NewTopic  # pyright: ignore[reportMissingModul
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.stream import Summary, drop_repeats, run
-from tests.patience import PATIENCE_S, joined, until
+from fastfeat_tests.patience import PATIENCE_S, joined, until
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 WEEK = ff.window("7d", by="card", time="at")

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_plans import DEVICE, OF_NUMBERS, SHOPS, TABLES, X, events
 
 import fastfeat as ff
 from fastfeat import Expr, col
 from fastfeat.errors import InvalidPlan, Leakage
 from fastfeat.plan.declare import rows_ahead
 from fastfeat.verify.later_rows import LaterRows, later_rows_of
+from fastfeat_tests.online.random_plans import DEVICE, OF_NUMBERS, SHOPS, TABLES, X, events
 
 pytestmark = [pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")]
 TS = col("ts")

@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from plan_tables import cut, table_of
 
 import fastfeat as ff
 from fastfeat import col
@@ -17,6 +16,7 @@ from fastfeat.backends import cpu, reference
 from fastfeat.engine.tasks import RowTask
 from fastfeat.errors import BackendUnavailable, InvalidData, InvalidPlan
 from fastfeat.verify import comparison, paths
+from fastfeat_tests.plan.plan_tables import cut, table_of
 
 BIG = table_of(500, 0, finite=True)
 VERIFIED = ff.Plan(

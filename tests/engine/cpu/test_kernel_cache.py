@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 from fastfeat_kernels import objects
-from sampling import first_always
-from swapped_kernels import PLANS
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu import cache, compiled
 from fastfeat.engine.cpu.kernels import generated_kernel
-from tests.patience import PATIENCE_S, halted
+from fastfeat_tests.engine.cpu.swapped_kernels import PLANS
+from fastfeat_tests.operators.sampling import first_always
+from fastfeat_tests.patience import PATIENCE_S, halted
 
 ROWS = {"x": [1.0, None, 3.0]}
 EXPECTED = [2.25, None, 4.25]

@@ -18,9 +18,6 @@ import fastfeat_kernels.selection.cuda as selection
 import fastfeat_kernels.text.cuda as text_of_rows
 import fastfeat_kernels.vocabulary.cuda as vocabulary
 import fastfeat_kernels.windows.cuda as windows
-from device_kernels import primitive_kernels
-from operator_features import families, plan_of
-from operator_tables import small_table
 
 import fastfeat as ff
 from bench import features
@@ -31,6 +28,9 @@ from fastfeat.engine.gpu.compile.nvrtc import CompiledModule
 from fastfeat.engine.gpu.programs.program import text_of
 from fastfeat.engine.gpu.runtime import PRELUDE
 from fastfeat.engine.program import Program
+from fastfeat_tests.engine.gpu.device_kernels import primitive_kernels
+from fastfeat_tests.operators.operator_features import families, plan_of
+from fastfeat_tests.operators.operator_tables import small_table
 
 ARCHITECTURES = (90, 75, 80, 100, 120)
 """Those of the cards that fastfeat runs on; the first is compiled for in each run of the tests."""

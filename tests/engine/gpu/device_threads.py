@@ -8,7 +8,7 @@ from typing import Any
 
 from fastfeat.engine.gpu.computations import Computations
 from fastfeat.errors import OutOfDeviceMemory
-from tests.patience import joined, passed, until
+from fastfeat_tests.patience import joined, passed, until
 
 
 class Worker(threading.Thread):

@@ -11,20 +11,22 @@ import hashlib
 import sys
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "operators"))
-
 import pyarrow as pa
-from operator_features import plan_of
-from operator_tables import bits_of, extreme_table, missing_table, small_table
 
 import fastfeat as ff
 from fastfeat.backends import emulated
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
 from fastfeat.engine.gpu.runtime import SHARED_LIMIT, Geometry, Module
 from fastfeat.steps.keys.gpu import grouped_ranks, grouped_scan
+from fastfeat_tests.operators.operator_features import plan_of
+from fastfeat_tests.operators.operator_tables import (
+    bits_of,
+    extreme_table,
+    missing_table,
+    small_table,
+)
 
 FAULTS = {
     "none": ("", ""),

@@ -12,9 +12,9 @@ import sys
 import warnings
 
 import numpy as np
-from device_kernels import ARGUMENTS, KERNEL, run_kernel
 
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
+from fastfeat_tests.engine.gpu.device_kernels import ARGUMENTS, KERNEL, run_kernel
 
 N_ROWS = 500
 N_SLOTS = 256

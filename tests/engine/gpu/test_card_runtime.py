@@ -8,10 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from device_kernels import ARGUMENTS, KERNEL
-from operator_features import families, plan_of
-from operator_tables import bits_of, extreme_table, small_table
-from simulated_card import Fault, SimulatedCard
 
 import fastfeat as ff
 from fastfeat import col
@@ -21,6 +17,10 @@ from fastfeat.engine.gpu.device.card_runtime import CardRuntime
 from fastfeat.engine.gpu.device.staging import copy_bytes
 from fastfeat.engine.gpu.runtime import Buffer
 from fastfeat.errors import BackendUnavailable, KernelFailed, OutOfDeviceMemory
+from fastfeat_tests.engine.gpu.device_kernels import ARGUMENTS, KERNEL
+from fastfeat_tests.engine.gpu.simulated_card import Fault, SimulatedCard
+from fastfeat_tests.operators.operator_features import families, plan_of
+from fastfeat_tests.operators.operator_tables import bits_of, extreme_table, small_table
 
 pytestmark = [
     pytest.mark.emulator,

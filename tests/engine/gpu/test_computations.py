@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from device_threads import Held, Worker, lacking, passed, waiting
 
 from fastfeat.engine.gpu import computations
 from fastfeat.engine.gpu.computations import SMALLER, Computations
 from fastfeat.errors import OutOfDeviceMemory
+from fastfeat_tests.engine.gpu.device_threads import Held, Worker, lacking, passed, waiting
 
 
 def test_an_interrupt_ends_waiting_and_nobody_waits_for_who_is_gone() -> None:

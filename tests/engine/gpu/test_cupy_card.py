@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stand_in_cupy
-from device_kernels import ARGUMENTS, KERNEL, run_kernel
 
 import fastfeat as ff
 from fastfeat import col
@@ -23,6 +21,8 @@ from fastfeat.engine.gpu.device import cupy_card
 from fastfeat.engine.gpu.device import current as device
 from fastfeat.engine.gpu.device.availability import missing
 from fastfeat.errors import InvalidData, KernelFailed, OutOfDeviceMemory
+from fastfeat_tests.engine.gpu import stand_in_cupy
+from fastfeat_tests.engine.gpu.device_kernels import ARGUMENTS, KERNEL, run_kernel
 
 PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 ROWS = {"x": [1.0, None, 4.0, -3.0, 9.5], "k": [1, 2, None, 4, 5]}

@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from device_numbers import FEATURES, N_ROWS, NUMBERS, PLAN, RANDOM
-from device_producers import ArrowDeviceData, CudaArray, DlpackTensor, put
-from operator_tables import bits_of
 
 import fastfeat as ff
 from fastfeat import col
@@ -21,6 +18,9 @@ from fastfeat.errors import InvalidData, Overflow
 from fastfeat.io.columns.types import known_type
 from fastfeat.io.device.arrow import ArrowArray, import_arrow
 from fastfeat.io.device.capsule import pointer_in
+from fastfeat_tests.engine.gpu.device_numbers import FEATURES, N_ROWS, NUMBERS, PLAN, RANDOM
+from fastfeat_tests.engine.gpu.device_producers import ArrowDeviceData, CudaArray, DlpackTensor, put
+from fastfeat_tests.operators.operator_tables import bits_of
 
 pytestmark = pytest.mark.emulator
 

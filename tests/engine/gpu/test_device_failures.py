@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulated_card import SimulatedCard
 
 import fastfeat as ff
 from fastfeat import col
@@ -28,7 +27,8 @@ from fastfeat.engine.gpu.programs import launch
 from fastfeat.engine.gpu.programs.program import MOST_OUTPUTS
 from fastfeat.engine.gpu.runtime import Mark
 from fastfeat.errors import KernelFailed
-from tests.patience import PATIENCE_S, joined
+from fastfeat_tests.engine.gpu.simulated_card import SimulatedCard
+from fastfeat_tests.patience import PATIENCE_S, joined
 
 pytestmark = pytest.mark.emulator
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from device_producers import CudaArray, put
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.errors import InvalidData, InvalidPlan, OutOfDeviceMemory, Overflow, TypeMismatch
+from fastfeat_tests.engine.gpu.device_producers import CudaArray, put
 
 pytestmark = [
     pytest.mark.emulator,

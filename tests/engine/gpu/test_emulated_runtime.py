@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from device_kernels import ARGUMENTS, KERNEL, run_kernel
 
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.errors import KernelFailed, OutOfDeviceMemory
+from fastfeat_tests.engine.gpu.device_kernels import ARGUMENTS, KERNEL, run_kernel
 
 pytestmark = pytest.mark.emulator
 

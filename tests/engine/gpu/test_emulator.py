@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from device_kernels import ARGUMENTS, KERNEL, run_kernel
 from numpy.typing import NDArray
 
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
 from fastfeat.engine.gpu.runtime import grid_of
 from fastfeat.errors import KernelFailed
+from fastfeat_tests.engine.gpu.device_kernels import ARGUMENTS, KERNEL, run_kernel
 
 pytestmark = pytest.mark.emulator
 

@@ -18,7 +18,6 @@ from fastfeat_kernels.grouped import layout as grouped_layout
 from fastfeat_kernels.grouped.cuda import ranks
 from fastfeat_kernels.moments import cuda as moments_cuda
 from fastfeat_kernels.selection import cuda as selection_cuda
-from operator_tables import bits_of
 
 import fastfeat as ff
 from fastfeat import col
@@ -43,6 +42,7 @@ from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import storage
 from fastfeat.plan.lower.constants import bind as constants_of
 from fastfeat.plan.run.inputs import slot_columns
+from fastfeat_tests.operators.operator_tables import bits_of
 
 pytestmark = pytest.mark.emulator
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from device_kernels import ARGUMENTS, KERNEL
-from device_modules import (
+
+from fastfeat.engine.gpu.compile.cuda import FLAGS
+from fastfeat.engine.gpu.compile.nvrtc import CompiledModule, compile_text, resources_of
+from fastfeat.engine.gpu.runtime import PRELUDE
+from fastfeat_tests.engine.gpu.device_kernels import ARGUMENTS, KERNEL
+from fastfeat_tests.engine.gpu.device_modules import (
     ARCHITECTURES,
     GENERATED,
     HAND_WRITTEN,
@@ -17,11 +21,7 @@ from device_modules import (
     module_text,
     texts_of,
 )
-from ptx_lint import findings, spelled_fma
-
-from fastfeat.engine.gpu.compile.cuda import FLAGS
-from fastfeat.engine.gpu.compile.nvrtc import CompiledModule, compile_text, resources_of
-from fastfeat.engine.gpu.runtime import PRELUDE
+from fastfeat_tests.engine.gpu.ptx_lint import findings, spelled_fma
 
 pytestmark = pytest.mark.cuda_compile
 

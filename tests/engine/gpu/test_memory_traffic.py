@@ -15,13 +15,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from device_modules import ARCHITECTURES, compiled, module_text, program_of_plan
-from sampling import first_always
 
 from fastfeat.engine.gpu.columns.memory import element_bytes
 from fastfeat.engine.gpu.programs.program import device_program
 from fastfeat.engine.gpu.programs.render import kernel_name
 from fastfeat.engine.program import Program
+from fastfeat_tests.engine.gpu.device_modules import (
+    ARCHITECTURES,
+    compiled,
+    module_text,
+    program_of_plan,
+)
+from fastfeat_tests.operators.sampling import first_always
 
 pytestmark = pytest.mark.cuda_compile
 

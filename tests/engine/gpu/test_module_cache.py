@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from device_kernels import ARGUMENTS, KERNEL, run_kernel
 
 from fastfeat.engine.gpu.compile.cache import cached_file, key_of
 from fastfeat.engine.gpu.compile.cuda import cubin_file
 from fastfeat.engine.gpu.compile.gcc import shared_object
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
+from fastfeat_tests.engine.gpu.device_kernels import ARGUMENTS, KERNEL, run_kernel
 
 Mix = Callable[[Path, Path], None]
 

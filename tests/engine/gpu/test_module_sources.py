@@ -6,10 +6,10 @@ from pathlib import Path
 
 import fastfeat_kernels
 import pytest
-from device_modules import HAND_WRITTEN, PRELUDE_TEXT, module_text
 
 from fastfeat.engine.gpu.compile import cuda as compiling
 from fastfeat.engine.gpu.compile import gcc, nvrtc
+from fastfeat_tests.engine.gpu.device_modules import HAND_WRITTEN, PRELUDE_TEXT, module_text
 
 FILES = [
     path

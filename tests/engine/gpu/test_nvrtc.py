@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from device_kernels import ARGUMENTS, KERNEL
 
 from fastfeat.engine.gpu.compile import nvrtc
 from fastfeat.engine.gpu.compile.cuda import LEAST_ARCHITECTURE, cubin_file, target_for
 from fastfeat.engine.gpu.device.driver import version_of
 from fastfeat.errors import BackendUnavailable, KernelFailed
+from fastfeat_tests.engine.gpu.device_kernels import ARGUMENTS, KERNEL
 
 TEXT = f"{KERNEL} kernel{ARGUMENTS} {{\n    ((i64*)table[0])[0] = n;\n}}"
 OF_13, OF_12 = "nvidia/cu13/lib/libnvrtc.so.13", "nvidia/cuda_nvrtc/lib/libnvrtc.so.12"

@@ -8,15 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from device_kernels import ARGUMENTS, KERNEL, run_kernel
-from operator_features import families, plan_of
-from operator_tables import bits_of, empty_table, extreme_table, missing_table, small_table
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.gpu.device.current import current_runtime
 from fastfeat.errors import KernelFailed, OutOfDeviceMemory
 from fastfeat.selfcheck.check import check
+from fastfeat_tests.engine.gpu.device_kernels import ARGUMENTS, KERNEL, run_kernel
+from fastfeat_tests.operators.operator_features import families, plan_of
+from fastfeat_tests.operators.operator_tables import (
+    bits_of,
+    empty_table,
+    extreme_table,
+    missing_table,
+    small_table,
+)
 
 pytestmark = [
     pytest.mark.gpu,

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from device_producers import CudaArray, put
-from simulated_card import Request, SimulatedCard
 
 import fastfeat as ff
 from fastfeat import col
@@ -26,6 +24,8 @@ from fastfeat.engine.gpu.programs.program import device_program
 from fastfeat.engine.gpu.programs.table import Launch
 from fastfeat.engine.gpu.runtime import Mark, Runtime
 from fastfeat.errors import FastfeatError, OutOfDeviceMemory, Overflow
+from fastfeat_tests.engine.gpu.device_producers import CudaArray, put
+from fastfeat_tests.engine.gpu.simulated_card import Request, SimulatedCard
 
 pytestmark = pytest.mark.emulator
 

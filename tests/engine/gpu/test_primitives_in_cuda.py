@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from device_kernels import primitive_kernels, run_kernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from fastfeat.dtypes import Physical
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.programs.render import CUDA
 from fastfeat.scalars.primitives import PRIMITIVES
+from fastfeat_tests.engine.gpu.device_kernels import primitive_kernels, run_kernel
 
 pytestmark = pytest.mark.emulator
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from device_numbers import N_ROWS, NUMBERS, PLAN
-from device_producers import ArrowDeviceData, CudaArray, DlpackTensor, put
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat_tests.engine.gpu.device_numbers import N_ROWS, NUMBERS, PLAN
+from fastfeat_tests.engine.gpu.device_producers import ArrowDeviceData, CudaArray, DlpackTensor, put
 
 pytestmark = pytest.mark.emulator
 

@@ -9,12 +9,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from operator_features import families
-from sanitized_families import CROSSES, FAULTS, KEYED, PER_KEY, RAGGED, WINDOWED, digest_of
 
 from fastfeat.engine.gpu.compile.gcc import Sanitizer, sanitizer_environment
 from fastfeat.errors import BackendUnavailable
-from tests.patience import PATIENCE_S
+from fastfeat_tests.engine.gpu.sanitized_families import (
+    CROSSES,
+    FAULTS,
+    KEYED,
+    PER_KEY,
+    RAGGED,
+    WINDOWED,
+    digest_of,
+)
+from fastfeat_tests.operators.operator_features import families
+from fastfeat_tests.patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.sanitizer,

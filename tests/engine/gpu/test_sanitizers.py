@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from seeded_faults import BAD_ACCESSES, RACES, SOUND
 
 from fastfeat.engine.gpu.compile.gcc import Sanitizer, sanitizer_environment
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.errors import BackendUnavailable
-from tests.patience import PATIENCE_S
+from fastfeat_tests.engine.gpu.seeded_faults import BAD_ACCESSES, RACES, SOUND
+from fastfeat_tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.sanitizer
 of_threads, of_addresses = pytest.mark.sampled("threads"), pytest.mark.sampled("addresses")

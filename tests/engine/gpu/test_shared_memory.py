@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from device_threads import Held, Worker, lacking, passed
-from simulated_card import SimulatedCard
 
 import fastfeat as ff
 from fastfeat import col
@@ -19,7 +17,9 @@ from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.pieces.pieces import SHARE_OF_MEMORY, SMALL_SHARE, pieces_of
 from fastfeat.engine.gpu.runtime import Mark
 from fastfeat.errors import OutOfDeviceMemory, Overflow
-from tests.patience import PATIENCE_S
+from fastfeat_tests.engine.gpu.device_threads import Held, Worker, lacking, passed
+from fastfeat_tests.engine.gpu.simulated_card import SimulatedCard
+from fastfeat_tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.emulator
 

@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from training_rows import rows
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat_tests.integrations.training_rows import rows
 
 N_ROWS = 3_000
 STREETS = pa.table(

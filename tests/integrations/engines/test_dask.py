@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pages import ROOT, blocks, run_blocks
 
 from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat_tests.docs.pages import ROOT, blocks, run_blocks
 
 pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]  # Dask's own
 pytest.importorskip("dask.dataframe")

@@ -11,7 +11,22 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from engine_rows import (
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.api.learning import Learning
+from fastfeat.errors import (
+    ContractBroken,
+    FastfeatError,
+    HistoryMissing,
+    InvalidData,
+    InvalidPlan,
+    RowsRepeated,
+    TypeMismatch,
+    UnknownColumn,
+)
+from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat_tests.integrations.engines.engine_rows import (
     BROKEN_IDS,
     BY_ID,
     BY_NUMBER,
@@ -31,21 +46,6 @@ from engine_rows import (
     twice,
 )
 
-import fastfeat as ff
-from fastfeat import col
-from fastfeat.api.learning import Learning
-from fastfeat.errors import (
-    ContractBroken,
-    FastfeatError,
-    HistoryMissing,
-    InvalidData,
-    InvalidPlan,
-    RowsRepeated,
-    TypeMismatch,
-    UnknownColumn,
-)
-from fastfeat.plan.keep.artifact import artifact_bytes
-
 pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]  # Ray's own
 ray: Any = pytest.importorskip("ray")
 ours: Any = pytest.importorskip("fastfeat.integrations.ray")
@@ -55,7 +55,8 @@ ROWS = engine_rows()
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """Run Ray with two workers, whose modules are those of this process."""
-    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    folders = Path(__file__).parent, Path(__file__).parents[3]  # of this module, and of others
+    here = os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
     ray.init(
         num_cpus=2,
         include_dashboard=False,

@@ -13,7 +13,23 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from engine_rows import (
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.api.learning import Learning
+from fastfeat.errors import (
+    BackendUnavailable,
+    ContractBroken,
+    FastfeatError,
+    HistoryMissing,
+    InvalidData,
+    InvalidPlan,
+    RowsRepeated,
+    TypeMismatch,
+    UnknownColumn,
+)
+from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat_tests.integrations.engines.engine_rows import (
     BROKEN_IDS,
     BY_ID,
     BY_NUMBER,
@@ -33,22 +49,6 @@ from engine_rows import (
     twice,
 )
 
-import fastfeat as ff
-from fastfeat import col
-from fastfeat.api.learning import Learning
-from fastfeat.errors import (
-    BackendUnavailable,
-    ContractBroken,
-    FastfeatError,
-    HistoryMissing,
-    InvalidData,
-    InvalidPlan,
-    RowsRepeated,
-    TypeMismatch,
-    UnknownColumn,
-)
-from fastfeat.plan.keep.artifact import artifact_bytes
-
 pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]  # Spark's own
 sql: Any = pytest.importorskip("pyspark.sql")
 ours: Any = pytest.importorskip("fastfeat.integrations.spark")
@@ -61,7 +61,8 @@ ROWS = engine_rows()
 def session() -> Iterator[Any]:
     """Give a session of two workers, with the Python of this process."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    folders = Path(__file__).parent, Path(__file__).parents[3]  # of this module, and of others
+    here = os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
     options = {
         "spark.executorEnv.PYTHONPATH": here,
         "spark.python.daemon.module": "spark_daemon",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from plain_log import PlainLog
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.verify.comparison import first_difference
+from fastfeat_tests.online.plain_log import PlainLog
 
 pytestmark = [  # rows of few values, at few moments
     pytest.mark.filterwarnings("ignore::fastfeat.errors.RowsRepeated"),

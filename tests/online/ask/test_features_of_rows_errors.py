@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from plain_log import PlainLog
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import FastfeatError, Overflow, TypeMismatch, UnknownColumn
+from fastfeat_tests.online.plain_log import PlainLog
 
 WEEK = ff.window(7, by="card", time="t", closed="right")
 BIG = 2**62

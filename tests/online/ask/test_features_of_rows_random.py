@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plain_log import PlainLog
-from random_plans import TABLES, events, features, fitted
 
 import fastfeat as ff
 from fastfeat.verify.comparison import first_difference
+from fastfeat_tests.online.plain_log import PlainLog
+from fastfeat_tests.online.random_plans import TABLES, events, features, fitted
 
 pytestmark = [  # rows of few values, at few moments
     pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),

@@ -7,9 +7,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plain_log import kept_of_history
-from random_plans import TABLES, events, features, fitted
-from test_features_of_rows_random import assert_same_bits, pieces_of
 
 from fastfeat.api.plan import records_of
 from fastfeat.io.columns.conversions import tick_ns
@@ -19,6 +16,9 @@ from fastfeat.online.log.log import Log
 from fastfeat.online.log.retention import retention
 from fastfeat.online.lower.live_plan import LivePlan, lower
 from fastfeat.online.lower.row_orders import OrderValues, log_rows, place
+from fastfeat_tests.online.ask.test_features_of_rows_random import assert_same_bits, pieces_of
+from fastfeat_tests.online.plain_log import kept_of_history
+from fastfeat_tests.online.random_plans import TABLES, events, features, fitted
 
 pytestmark = [  # rows of few values, at few moments
     pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from random_plans import TABLES, events, features, fitted
 
 import fastfeat as ff
 from fastfeat.errors import FastfeatError, InvalidPlan, LateRow
 from fastfeat.online.file.entries import table_bytes, table_of
 from fastfeat.verify.comparison import compare
+from fastfeat_tests.online.random_plans import TABLES, events, features, fitted
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
 EXAMPLES = max(4, settings().max_examples // 6)

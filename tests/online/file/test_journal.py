@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from journal_entries import (
+
+from fastfeat.errors import StateError
+from fastfeat.online.file import entries as entries_module
+from fastfeat.online.file import journal as journal_module
+from fastfeat.online.file.entries import Links
+from fastfeat.online.file.journal import Journal
+from fastfeat.online.state.changes import Base, Change, ChangeResults, Entry, Settings
+from fastfeat_tests.online.file.journal_entries import (
     PLANS,
     base_of,
     base_rows,
@@ -28,14 +35,7 @@ from journal_entries import (
     told_base,
     write_plainly,
 )
-
-from fastfeat.errors import StateError
-from fastfeat.online.file import entries as entries_module
-from fastfeat.online.file import journal as journal_module
-from fastfeat.online.file.entries import Links
-from fastfeat.online.file.journal import Journal
-from fastfeat.online.state.changes import Base, Change, ChangeResults, Entry, Settings
-from tests.patience import PATIENCE_S, passed, until
+from fastfeat_tests.patience import PATIENCE_S, passed, until
 
 
 @pytest.fixture
@@ -496,7 +496,7 @@ def test_a_follower_of_a_killed_writer_leaves_its_log(tmp_path):
     code = f"""
         import os
         from pathlib import Path
-        from journal_entries import entry_of, new_journal
+        from fastfeat_tests.online.file.journal_entries import entry_of, new_journal
         journal = new_journal(Path({str(path)!r}))
         journal.write([entry_of(0)])
         os.kill(os.getpid(), 9)
@@ -578,7 +578,7 @@ def test_a_closed_journal_says_so(tmp_path):
 
 def _python(code: str, expected: int = 0) -> str:
     """Return what another process prints, which runs code."""
-    paths = [os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         capture_output=True,

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from journal_entries import bits_of, write_plainly
 
 import fastfeat as ff
 from fastfeat import col
@@ -20,6 +19,7 @@ from fastfeat.errors import HistoryMissing, StateError, TypeMismatch, UnknownCol
 from fastfeat.online.file import journal as journal_module
 from fastfeat.online.file.journal import Journal
 from fastfeat.online.live import Live
+from fastfeat_tests.online.file.journal_entries import bits_of, write_plainly
 
 N_EVENTS = 240
 _DAY = ff.window("1d", time="t", by="card")

@@ -17,12 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from journal_entries import base_of, entry_of, new_journal, told, told_base
 
 from fastfeat.errors import StateError
 from fastfeat.online.file.journal import Journal
 from fastfeat.online.file.state_file import FORMAT
-from tests.patience import PATIENCE_S
+from fastfeat_tests.online.file.journal_entries import (
+    base_of,
+    entry_of,
+    new_journal,
+    told,
+    told_base,
+)
+from fastfeat_tests.patience import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +49,13 @@ def killed(tmp_path_factory) -> Path:
     code = f"""
 import os
 from pathlib import Path
-from journal_entries import base_of, entry_of, new_journal
+from fastfeat_tests.online.file.journal_entries import base_of, entry_of, new_journal
 journal = new_journal(Path({str(path)!r}), base=base_of(0, 200))
 for n in range(8):
     journal.write([entry_of(200 + 50 * n, 50)])
 os.kill(os.getpid(), 9)
 """
-    paths = [os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, timeout=PATIENCE_S)
     assert done.returncode == -signal.SIGKILL

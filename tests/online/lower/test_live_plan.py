@@ -8,9 +8,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plain_log import PlainLog, kept_of_history
-from random_plans import TABLES, events, features, fitted
-from test_features_of_rows_random import assert_same_bits, pieces_of
 
 import fastfeat as ff
 from fastfeat import col
@@ -19,6 +16,9 @@ from fastfeat.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.show import show
 from fastfeat.online.lower.live_plan import Reach, lower
+from fastfeat_tests.online.ask.test_features_of_rows_random import assert_same_bits, pieces_of
+from fastfeat_tests.online.plain_log import PlainLog, kept_of_history
+from fastfeat_tests.online.random_plans import TABLES, events, features, fitted
 
 pytestmark = [  # rows of few values, at few moments
     pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),

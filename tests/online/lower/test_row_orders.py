@@ -6,14 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from plain_log import PlainLog
-from test_features_of_rows_random import assert_same_bits
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.plan import records_of
 from fastfeat.online.lower.live_plan import lower
 from fastfeat.online.lower.row_orders import place
+from fastfeat_tests.online.ask.test_features_of_rows_random import assert_same_bits
+from fastfeat_tests.online.plain_log import PlainLog
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
 HOUR = 3_600_000_000

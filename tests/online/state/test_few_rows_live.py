@@ -13,12 +13,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_prepared_arrivals import SCHEMA, begun, drawn, told
 
 import fastfeat as ff
 from fastfeat.errors import FastfeatError
 from fastfeat.online import opening
 from fastfeat.online.state.state import FEW, State
+from fastfeat_tests.online.state.test_prepared_arrivals import SCHEMA, begun, drawn, told
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 FORMS = {

@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from live_states import stored
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import LateRow
+from fastfeat_tests.online.live_states import stored
 
 ROWS = pa.table({"id": [0, 1], "t": [0, 1], "card": ["a", "b"], "x": [1.0, 2.0]})
 TIMES = [90, 95, 96, 100, 105, 110, 118]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from live_states import stored
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.online.state import memory
+from fastfeat_tests.online.live_states import stored
 
 WINDOW = ff.window(1000, time="t", by="card")
 

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from live_states import stored
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, LateOutcome, UnknownColumn
 from fastfeat.verify.comparison import compare
+from fastfeat_tests.online.live_states import stored
 
 SCHEMA = pa.schema(
     [("id", pa.int64()), ("t", pa.int64()), ("card", pa.string()), ("y", pa.float64())]

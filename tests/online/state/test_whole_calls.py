@@ -10,11 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from live_states import stored
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import Overflow, StateError, TypeMismatch, UnknownColumn
+from fastfeat_tests.online.live_states import stored
 
 ROWS = pa.table(
     {

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from device_producers import ArrowDeviceData, put
 
 import fastfeat as ff
 from fastfeat import col
@@ -17,6 +16,7 @@ from fastfeat.dtypes import INT64, UTF8
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.errors import FoldsLeak, HistoryMissing, InvalidData, RowsRepeated, TiesInOrder
 from fastfeat.steps.keys.tasks import DistinctTask
+from fastfeat_tests.engine.gpu.device_producers import ArrowDeviceData, put
 
 pytestmark = pytest.mark.emulator
 

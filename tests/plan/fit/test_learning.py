@@ -14,8 +14,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learner_cases import Split, exactly, splits  # pyright: ignore[reportMissingImports]
-from scheduled_plans import CASES, rows, tables  # pyright: ignore[reportMissingImports]
 
 import fastfeat as ff
 from fastfeat import col
@@ -27,6 +25,8 @@ from fastfeat.plan.lower import scheduling, typed
 from fastfeat.plan.lower.passes import PASSES, learn_together
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.selfcheck.tables import training_table
+from fastfeat_tests.engine.learner_cases import Split, exactly, splits
+from fastfeat_tests.plan.scheduled_plans import CASES, rows, tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 

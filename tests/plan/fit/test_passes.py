@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scheduled_plans import CASES, rows, tables  # pyright: ignore[reportMissingImports]
 
 import fastfeat as ff
 from fastfeat import col
@@ -41,6 +40,7 @@ from fastfeat.plan.fit import passes
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.selfcheck.tables import training_table
+from fastfeat_tests.plan.scheduled_plans import CASES, rows, tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 

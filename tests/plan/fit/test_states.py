@@ -9,7 +9,6 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learner_cases import Case, learnt_in_parts  # pyright: ignore[reportMissingImports]
 
 import fastfeat as ff
 from fastfeat import col
@@ -20,6 +19,7 @@ from fastfeat.errors import FastfeatError
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.selfcheck.tables import training_table
+from fastfeat_tests.engine.learner_cases import Case, learnt_in_parts
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learner_cases import Case, learnt_in_parts  # pyright: ignore[reportMissingImports]
 
 import fastfeat as ff
 from fastfeat import col
@@ -23,6 +22,7 @@ from fastfeat.steps.keys.tasks import GroupsTask
 from fastfeat.steps.targets import cpu_states, cpu_time_folds
 from fastfeat.steps.targets.tasks import TargetTask
 from fastfeat.steps.targets.time_folds import TimeFolds, TimesTask
+from fastfeat_tests.engine.learner_cases import Case, learnt_in_parts
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 

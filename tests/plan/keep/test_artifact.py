@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from plan_tables import differing, table_of
 
 import fastfeat as ff
 from fastfeat import col
@@ -22,6 +21,7 @@ from fastfeat.errors import ArtifactError, TypeMismatch
 from fastfeat.io.sinks import atomic
 from fastfeat.plan.keep import artifact
 from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat_tests.plan.plan_tables import differing, table_of
 
 TRAIN = table_of(200, 0, finite=True)
 ROWS = table_of(50, 1)

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plan_tables import differing
 
 import fastfeat as ff
 from fastfeat import col
@@ -24,6 +23,7 @@ from fastfeat.errors import ArtifactError, FastfeatError, InvalidPlan, TypeMisma
 from fastfeat.named_values import MAX_DEPTH, param_value, plain_value
 from fastfeat.operators import OPERATORS
 from fastfeat.recording import RECORDED
+from fastfeat_tests.plan.plan_tables import differing
 
 API: Any = ff
 

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from test_parameters_in_json import documents
 
 import fastfeat as ff
 from fastfeat import col, dtypes
@@ -46,6 +45,7 @@ from fastfeat.plan.keep.float_patterns import floats_between
 from fastfeat.scalars import SCALARS
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.steps.registry import STEPS
+from fastfeat_tests.plan.keep.test_parameters_in_json import documents
 
 TESTS = Path(__file__).parents[2]
 ROWS = {**AGGREGATES, **STEPS, **SCALARS}

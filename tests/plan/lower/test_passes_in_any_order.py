@@ -10,8 +10,6 @@ from unittest.mock import patch
 import pytest
 from hypothesis import event, given, reject
 from hypothesis import strategies as st
-from plan_tables import differing
-from scheduled_plans import rows, tables
 
 import fastfeat as ff
 from fastfeat import col
@@ -24,6 +22,8 @@ from fastfeat.plan.lower.passes import (
     leave_features,
     mark_last_readers,
 )
+from fastfeat_tests.plan.plan_tables import differing
+from fastfeat_tests.plan.scheduled_plans import rows, tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from plan_tables import differing
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.program import with_own_operations
 from fastfeat.plan.lower.outputs import arrow_program
+from fastfeat_tests.plan.plan_tables import differing
 
 N_COLUMNS = 16
 N_ROWS = 150

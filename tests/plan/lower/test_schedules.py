@@ -1,6 +1,6 @@
 """Schedules: a dozen plans, as they are drafted and after each pass, as text in files.
 
-`PYTHONPATH=.:tests/plan python tests/plan/lower/test_schedules.py` writes the files, on purpose.
+`PYTHONPATH=. python tests/plan/lower/test_schedules.py` writes the files, on purpose.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scheduled_plans import CASES, rows, tables
 
 from fastfeat import col
 from fastfeat.api.plan import Plan
@@ -22,6 +21,7 @@ from fastfeat.plan.lower.passes import PASSES
 from fastfeat.plan.lower.schedule import Purpose, Schedule, digest_of
 from fastfeat.plan.lower.scheduling import drafted, schedule_of
 from fastfeat.plan.tell.explain_schedule import describe_schedule
+from fastfeat_tests.plan.scheduled_plans import CASES, rows, tables
 
 FOLDER = Path(__file__).parent / "schedules"
 LEARNING = ("keys", "times", "target", "groups", "statistics")

@@ -12,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from plan_tables import differing
 
 import fastfeat as ff
 from fastfeat import col
@@ -22,6 +21,7 @@ from fastfeat.io.columns.row_values import convert
 from fastfeat.io.columns.types import dtype_of
 from fastfeat.io.sources.read import read_table
 from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat_tests.plan.plan_tables import differing
 
 # the column `nothing` has no greatest value
 pytestmark = pytest.mark.filterwarnings("ignore:col\\('nothing'\\) has too few values")

@@ -23,7 +23,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.io.sinks import output_folder
 from fastfeat.io.sinks.manifest import NAME, read_manifest
-from tests.patience import halted
+from fastfeat_tests.patience import halted
 
 N_ROWS, PART_ROWS = 60_000, 2_000
 WRITE = """

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch, UnknownColumn
-from tests.plan.plan_tables import cut, cut_differently, table_of
+from fastfeat_tests.plan.plan_tables import cut, cut_differently, table_of
 
 N_CALLS = 60
 OPTIONS: list[dict[str, Any]] = [{}, {"to": "numpy"}]

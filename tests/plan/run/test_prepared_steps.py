@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, Overflow
-from tests.plan.run.test_prepared import (
+from fastfeat_tests.plan.run.test_prepared import (
     N_CALLS,
     OPTIONS,
     assert_same,

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from scheduled_plans import CASES, Case, rows, tables
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.plan.lower import scheduling
 from fastfeat.plan.run import steps
 from fastfeat.steps.windows import cpu as windows
+from fastfeat_tests.plan.scheduled_plans import CASES, Case, rows, tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 

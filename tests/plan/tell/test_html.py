@@ -15,7 +15,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from tests.patience import PATIENCE_S
+from fastfeat_tests.patience import PATIENCE_S
 
 EVIL = "<script>document.title='run'</script>"
 ATTRIBUTE = '"><img src=x onerror="document.title=\'run\'">'

@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from operator_features import families, features_of
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat_tests.operators.operator_features import families, features_of
 
 DAY = ff.window("7d", by="card", time="t")
 PAST = ff.window(by="card", time="t")

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from device_producers import ArrowDeviceData, put
 from hypothesis import given
 from hypothesis import strategies as st
-from operator_tables import bits_of
 
 import fastfeat as ff
 from fastfeat import col
@@ -26,6 +24,8 @@ from fastfeat.steps.keys import cpu_learner
 from fastfeat.steps.keys import cpu_vocabulary as vocabulary
 from fastfeat.steps.keys.gpu import distinct_keys
 from fastfeat.steps.step import StepTask
+from fastfeat_tests.engine.gpu.device_producers import ArrowDeviceData, put
+from fastfeat_tests.operators.operator_tables import bits_of
 
 pytestmark = [
     pytest.mark.emulator,

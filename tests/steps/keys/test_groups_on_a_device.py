@@ -9,11 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import test_keys
-import test_targets
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from key_tables import key_tables
 
 import fastfeat as ff
 from fastfeat import col
@@ -27,6 +24,9 @@ from fastfeat.steps.keys import cpu_group_states as host_groups
 from fastfeat.steps.keys import cpu_ordered as host_ordered
 from fastfeat.steps.keys.gpu import groups as device_groups
 from fastfeat.steps.targets import cpu_states as host_targets
+from fastfeat_tests.steps.keys import test_keys
+from fastfeat_tests.steps.keys.key_tables import key_tables
+from fastfeat_tests.steps.targets import test_targets
 
 EXAMPLES = settings(max_examples=5 + settings().max_examples // 20)
 pytestmark = [

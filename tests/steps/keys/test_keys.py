@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
-from key_tables import KEYS, key_tables, one_chunk
 
 import fastfeat as ff
 from fastfeat import col
@@ -21,6 +20,7 @@ from fastfeat.api.plan import fitted_of
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.verify.comparison import first_difference
+from fastfeat_tests.steps.keys.key_tables import KEYS, key_tables, one_chunk
 
 EXAMPLES = settings(max_examples=10 + settings().max_examples // 10)
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")

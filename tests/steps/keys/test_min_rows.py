@@ -13,7 +13,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from key_tables import key_tables
 
 import fastfeat as ff
 from fastfeat import col
@@ -21,6 +20,7 @@ from fastfeat.errors import ArtifactError, InvalidPlan
 from fastfeat.operators.targets import OPERATORS
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.verify.comparison import first_difference
+from fastfeat_tests.steps.keys.key_tables import key_tables
 
 EXAMPLES = settings(max_examples=8 + settings().max_examples // 20)
 FEW = settings(max_examples=3 + settings().max_examples // 100)

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from operator_tables import bits_of
 
 import fastfeat as ff
 from fastfeat import col
@@ -26,6 +25,7 @@ from fastfeat.ir.node import Call
 from fastfeat.steps.lists import cpu as cpu_lists
 from fastfeat.steps.on_device import column_in_host
 from fastfeat.steps.step import Argument, StepFailed, StepTask
+from fastfeat_tests.operators.operator_tables import bits_of
 
 pytestmark = pytest.mark.emulator
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from device_producers import put
 
 import fastfeat as ff
 from fastfeat.backends import device, emulated
@@ -16,6 +15,7 @@ from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.steps.step import StepTask
+from fastfeat_tests.engine.gpu.device_producers import put
 
 pytestmark = pytest.mark.emulator
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from key_tables import key_tables
 from sklearn.preprocessing import TargetEncoder
 
 import fastfeat as ff
@@ -21,6 +20,7 @@ from fastfeat.errors import InvalidData, InvalidPlan, Leakage, TypeMismatch
 from fastfeat.io.host_memory import host_memory
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.verify.comparison import first_difference
+from fastfeat_tests.steps.keys.key_tables import key_tables
 
 EXAMPLES = settings(max_examples=8 + settings().max_examples // 20)
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")

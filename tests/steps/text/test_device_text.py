@@ -6,13 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from operator_tables import bits_of
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated, step_kernels
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.errors import FastfeatError
+from fastfeat_tests.operators.operator_tables import bits_of
 
 pytestmark = pytest.mark.emulator
 

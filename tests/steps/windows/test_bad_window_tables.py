@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from payments_table import ASKING, PAYMENTS, payments, seen
 
 import fastfeat as ff
 from fastfeat import col
@@ -21,6 +20,7 @@ from fastfeat.errors import (
     TypeMismatch,
     UnknownColumn,
 )
+from fastfeat_tests.steps.windows.payments_table import ASKING, PAYMENTS, payments, seen
 
 
 def altered(change: Callable[[list[Any]], None], *, own_first: bool = False) -> str:

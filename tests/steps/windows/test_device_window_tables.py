@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from device_producers import put
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
+from fastfeat_tests.engine.gpu.device_producers import put
 
 pytestmark = pytest.mark.emulator
 

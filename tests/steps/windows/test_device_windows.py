@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from device_producers import put
-from operator_tables import bits_of
 
 import fastfeat as ff
 from fastfeat import col
@@ -22,6 +20,8 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.operators.windows import Window
 from fastfeat.steps.windows.gpu import functions as device_windows
 from fastfeat.steps.windows.tasks import WindowTask
+from fastfeat_tests.engine.gpu.device_producers import put
+from fastfeat_tests.operators.operator_tables import bits_of
 
 pytestmark = [
     pytest.mark.emulator,

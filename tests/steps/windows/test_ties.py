@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from device_producers import put
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +24,7 @@ from fastfeat.steps.windows import cpu
 from fastfeat.steps.windows.gpu import order as device_order
 from fastfeat.steps.windows.rows import RowOrder
 from fastfeat.steps.windows.tasks import TiesTask
+from fastfeat_tests.engine.gpu.device_producers import put
 
 pytestmark = pytest.mark.emulator
 Moment = tuple[Any, ...]

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from payments_table import ASKING, PAYMENTS, payments, seen
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat_tests.steps.windows.payments_table import ASKING, PAYMENTS, payments, seen
 
 BACKENDS = ("cpu", "reference")
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from between_ticks import TICKS, is_between_ticks
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from payments_table import payments, seen
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.operators.windows import Window
 from fastfeat.verify.comparison import first_difference
+from fastfeat_tests.steps.windows.between_ticks import TICKS, is_between_ticks
+from fastfeat_tests.steps.windows.payments_table import payments, seen
 
 EXAMPLES = 10 + settings().max_examples // 4
 TYPES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {

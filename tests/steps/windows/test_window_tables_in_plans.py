@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from payments_table import ASKING, PAYMENTS, payments
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidPlan, Leakage, TypeMismatch, UnknownColumn
+from fastfeat_tests.steps.windows.payments_table import ASKING, PAYMENTS, payments
 
 BACKENDS = ("cpu", "reference")
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from between_ticks import TICKS, is_between_ticks
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.ir.node import Call, params_of
 from fastfeat.operators.windows import Window
 from fastfeat.verify.comparison import first_difference
+from fastfeat_tests.steps.windows.between_ticks import TICKS, is_between_ticks
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::fastfeat.errors.TiesInOrder"

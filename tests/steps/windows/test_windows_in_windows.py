@@ -6,13 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from payments_table import PAYMENTS, payments
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData
 from fastfeat.ir.node import Node
 from fastfeat.plan.run import windows as made
+from fastfeat_tests.steps.windows.payments_table import PAYMENTS, payments
 
 WEEK = ff.window(7, by="card", time="t")
 DAY = ff.window(1, by="card", time="t", closed="right")

@@ -1,4 +1,4 @@
-"""`python docs/thresholds.py`: write the table of thresholds of docs/trust.md anew."""
+"""`python tests/docs/thresholds.py`: write the table of thresholds of docs/trust.md anew."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import assert_never
 
 from fastfeat.quality.thresholds import SECTIONS, Flag, Number, Word, Words
 
-PAGE = Path(__file__).with_name("trust.md")
-BEGIN, END = "<!-- written by: python docs/thresholds.py -->\n\n", "\n<!-- end -->\n"
+PAGE = Path(__file__).parents[2] / "docs" / "trust.md"
+BEGIN, END = "<!-- written by: python tests/docs/thresholds.py -->\n\n", "\n<!-- end -->\n"
 HEAD = ["| in | word | is | takes | unless said |", "|---|---|---|---|---|"]
 
 

@@ -1,4 +1,4 @@
-"""`python docs/parameters.py`: write docs/parameters.md from what rows say of their parameters."""
+"""`python tests/docs/parameters.py`: write `docs/parameters.md` from the rows of parameters."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from fastfeat.operators import OPERATORS
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import STEPS
 
-PAGE = Path(__file__).with_suffix(".md")
+PAGE = Path(__file__).parents[2] / "docs" / "parameters.md"
 HEAD = """# Parameters
 
 What the parameters of functions may be: an operator refuses anything else where it is called, and
 so does a plan that is read from JSON (`ff.plan_schema()` says the same as a JSON schema). What a
 parameter means there says the help of an operator: `help(ff.Expr.qcut)`. Durations are nanoseconds.
 
-Written by `python docs/parameters.py`.
+Written by `python tests/docs/parameters.py`.
 """
 OF_PLANS = """
 ## Functions of a plan

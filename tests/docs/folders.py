@@ -1,4 +1,4 @@
-"""`python docs/folders.py`: write the table of folders of docs/contributing/layout.md anew."""
+"""`python tests/docs/folders.py`: write the table of folders of `contributing/layout.md` anew."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "contributing" / "layout.md"
-BEGIN, END = "<!-- written by: python docs/folders.py -->\n\n", "\n<!-- end -->\n"
+BEGIN, END = "<!-- written by: python tests/docs/folders.py -->\n\n", "\n<!-- end -->\n"
 
 
 def main() -> None:
