@@ -54,7 +54,7 @@ def test_a_label_is_named_by_the_plan_and_later_rows_need_none(run: Run, folder:
         (peer,) = json.loads(result.stdout)["peers"]
         assert peer["timed"] == ["code", "n"]
     without = run("bench", "plan.py", "later.parquet")
-    assert without.exit_code == 1
+    assert without.exit_code == 2
     assert "lacks the column 'x'" in without.stderr
 
 
