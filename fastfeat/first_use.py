@@ -25,11 +25,18 @@ V = TypeVar("V")
 
 DEFERRED = frozenset(
     (
+        "fastfeat.aggregates.definition",
         "fastfeat.aggregates.function",
         "fastfeat.aggregates.keys",
+        "fastfeat.aggregates.power",
         "fastfeat.aggregates.target",
         "fastfeat.backends.reference",
+        "fastfeat.engine.cpu.alike",
+        "fastfeat.engine.cpu.compiled",
         "fastfeat.engine.cpu.learn",
+        "fastfeat.engine.cpu.likelihood",
+        "fastfeat.engine.cpu.ranks",
+        "fastfeat.engine.cpu.run",
         "fastfeat.engine.cpu.step_calls",
         "fastfeat.engine.failure",
         "fastfeat.engine.learner",
@@ -43,14 +50,19 @@ DEFERRED = frozenset(
         "fastfeat.io.columns.times",
         "fastfeat.io.columns.wide",
         "fastfeat.io.host_memory",
+        "fastfeat.io.sinks.atomic",
         "fastfeat.io.sources.dataset",
         "fastfeat.io.sources.files",
+        "fastfeat.io.sources.formats",
         "fastfeat.io.sources.locations",
         "fastfeat.io.sources.scan",
         "fastfeat.io.sources.schema",
+        "fastfeat.io.unnamed",
         "fastfeat.online.row.one_row",
         "fastfeat.operators.calendar",
         "fastfeat.operators.hints",
+        "fastfeat.operators.horizontal",
+        "fastfeat.operators.keys",
         "fastfeat.operators.lookup",
         "fastfeat.operators.missing",
         "fastfeat.operators.windows",
@@ -84,11 +96,23 @@ DEFERRED = frozenset(
         "fastfeat.quality.table_profiles",
         "fastfeat.scalars.bounds",
         "fastfeat.scalars.calendar",
+        "fastfeat.scalars.categories",
+        "fastfeat.scalars.choice",
         "fastfeat.scalars.table",
         "fastfeat.scalars.temporal",
         "fastfeat.scalars.temporal_arithmetic",
+        "fastfeat.scalars.tzif",
+        "fastfeat.steps.keys.cpu_compact_index",
+        "fastfeat.steps.keys.cpu_counting",
         "fastfeat.steps.keys.cpu_group_states",
+        "fastfeat.steps.keys.cpu_groups",
+        "fastfeat.steps.keys.cpu_hashing",
         "fastfeat.steps.keys.cpu_learner",
+        "fastfeat.steps.keys.cpu_open_keys",
+        "fastfeat.steps.keys.cpu_ordered",
+        "fastfeat.steps.keys.cpu_packed",
+        "fastfeat.steps.keys.cpu_sorted_runs",
+        "fastfeat.steps.keys.cpu_spilled",
         "fastfeat.steps.keys.cpu_vocabulary",
         "fastfeat.steps.keys.rows",
         "fastfeat.steps.keys.tasks",
@@ -102,8 +126,24 @@ DEFERRED = frozenset(
         "fastfeat.steps.windows.cpu",
         "fastfeat.steps.windows.cpu_tables",
         "fastfeat.steps.windows.rows",
+        "fastfeat.steps.windows.table_rows",
         "fastfeat.steps.windows.tasks",
+        "fastfeat_kernels.grouped.joining",
+        "fastfeat_kernels.grouped.order",
+        "fastfeat_kernels.grouped.statistics",
         "fastfeat_kernels.grouped.tables",
+        "fastfeat_kernels.hashing.reference",
+        "fastfeat_kernels.moments.exact",
+        "fastfeat_kernels.moments.many",
+        "fastfeat_kernels.powers.reference",
+        "fastfeat_kernels.powers.state",
+        "fastfeat_kernels.vocabulary.growing",
+        "fastfeat_kernels.vocabulary.ordering",
+        "fastfeat_kernels.vocabulary.spans",
+        "fastfeat_kernels.vocabulary.state",
+        "fastfeat_kernels.vocabulary.tables",
+        "fastfeat_kernels.windows.last_row",
+        "fastfeat_kernels.windows.reference",
     )
 )
 """The modules whose files are read on first use; none of them is a package."""
@@ -233,6 +273,11 @@ class Kinds(MutableMapping[type[Any], V], Generic[V]):
     def __len__(self) -> int:
         """Return the number of types; imports nothing."""
         return len(self.addresses)
+
+
+def is_a(value: object, *addresses: str) -> bool:
+    """Return whether a value is of the type at one of some addresses, itself; imports nothing."""
+    return _address_of(type(value)) in addresses
 
 
 def _address_of(kind: type[Any]) -> str:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeat_kernels.column import value_of_key
-from fastfeat_kernels.moments.many import ManyMoments
 from fastfeat_kernels.moments.state import Level, Moments
 from fastfeat_kernels.powers.state import NO_POWERS, PowerSums
 
@@ -21,6 +20,9 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Aggregate, Params
 from fastfeat.ir.parameters import Parameters
 from fastfeat.ir.writing import Form
+
+if TYPE_CHECKING:
+    from fastfeat_kernels.moments.many import ManyMoments
 
 Primitive = Literal[
     "count",

@@ -16,8 +16,8 @@ from fastfeat.aggregates.function import AggregateFunction, Learnt, Number, Summ
 from fastfeat.dtypes import FLOAT64, UTF8, VOCABULARY, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array, call, pa
+from fastfeat.io.columns import keys as columns
 from fastfeat.io.columns.bits import array_of_values
-from fastfeat.io.columns.keys import first_keys, places_in
 from fastfeat.ir.node import Params
 from fastfeat.ir.parameters import (
     MAX_MEMORY,
@@ -145,7 +145,7 @@ def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
     if found.order is not None:
         return Vocabulary(found.parts, found.counts, found.n_missing, order=found.order)
     n_kept = _n_kept(found, dict(params))
-    parts = tuple(first_keys(part, n_kept) for part in found.parts)
+    parts = tuple(columns.first_keys(part, n_kept) for part in found.parts)
     n_rare = int(found.counts[n_kept:].sum())
     return Vocabulary(parts, found.counts[:n_kept], found.n_missing, n_rare)
 
@@ -162,7 +162,7 @@ def with_codes_of(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabula
         old: keys of the same types, with codes.
     """
     assert found.order is None
-    places = places_in(found.parts, old.parts)
+    places = columns.places_in(found.parts, old.parts)
     new, known = np.flatnonzero(places < 0), np.flatnonzero(places >= 0)
     kept = new[: _n_kept_of(found, dict(params), len(old), new)]
     n_least = math.ceil(_least(found, dict(params)))

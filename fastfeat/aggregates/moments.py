@@ -5,32 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
-from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
-from fastfeat_kernels.moments.many import (
-    ManyMoments,
-    counts_of,
-    deviations_of,
-    greatest_of,
-    least_of,
-    means_of,
-    null_counts_of,
-    variances_of,
-)
+from fastfeat_kernels.moments import exact as exactly
+from fastfeat_kernels.moments import many as columns
 from fastfeat_kernels.powers import reference as shapes
-from fastfeat_kernels.powers.state import kurtosis_of, skew_of
+from fastfeat_kernels.powers import state as powers
 
-from fastfeat.aggregates.definition import (
-    Values,
-    infinite_total,
-    ordered,
-    present,
-    root_of,
-    spread_of,
-    to_53_bits,
-    to_float,
-    total,
-)
+from fastfeat.aggregates import definition
 from fastfeat.aggregates.function import (
     AggregateFunction,
     Learnt,
@@ -53,17 +35,22 @@ from fastfeat.ir.parameters import (
     Whole,
 )
 
+if TYPE_CHECKING:
+    from fastfeat_kernels.moments.many import ManyMoments
+
+    from fastfeat.aggregates.definition import Values
+
 
 def _count_finalize(summary: Summary, params: Params) -> int:
     return summary.moments.count
 
 
 def _counts(many: ManyMoments, dtype: DType, params: Params) -> Sequence[Learnt]:
-    return counts_of(many)
+    return columns.counts_of(many)
 
 
 def _count_reference(values: Values, params: Params, dtype: DType) -> int:
-    return len(present(values, dtype))
+    return len(definition.present(values, dtype))
 
 
 def _null_count_finalize(summary: Summary, params: Params) -> int:
@@ -71,16 +58,16 @@ def _null_count_finalize(summary: Summary, params: Params) -> int:
 
 
 def _null_counts(many: ManyMoments, dtype: DType, params: Params) -> Sequence[Learnt]:
-    return null_counts_of(many)
+    return columns.null_counts_of(many)
 
 
 def _null_count_reference(values: Values, params: Params, dtype: DType) -> int:
-    return len(values) - len(present(values, dtype))
+    return len(values) - len(definition.present(values, dtype))
 
 
 def _sum_finalize(summary: Summary, params: Params) -> float | int:
     if summary.dtype.physical == "f64":
-        return sum_of(summary.moments)
+        return exactly.sum_of(summary.moments)
     return _checked(summary.moments.sum)
 
 
@@ -92,13 +79,13 @@ def _checked(exact: int) -> int:
 
 
 def _sum_reference(values: Values, params: Params, dtype: DType) -> float | int:
-    known = present(values, dtype)
-    infinite = infinite_total(known)
+    known = definition.present(values, dtype)
+    infinite = definition.infinite_total(known)
     if infinite is not None:
         return infinite
-    exact = total(known)
+    exact = definition.total(known)
     if dtype.physical == "f64":
-        return to_float(exact)
+        return definition.to_float(exact)
     return _checked(int(exact))
 
 
@@ -106,72 +93,76 @@ def _mean_finalize(summary: Summary, params: Params) -> float | int | None:
     moments = summary.moments
     if summary.dtype.name == "duration":
         return math.trunc(Fraction(moments.sum, moments.count)) if moments.count else None
-    return mean_of(moments)
+    return exactly.mean_of(moments)
 
 
 def _means(many: ManyMoments, dtype: DType, params: Params) -> Sequence[Learnt]:
     if dtype.name == "duration":
         return [_mean_finalize(Summary(dtype, many[k], {}), params) for k in range(len(many))]
-    return means_of(many)
+    return columns.means_of(many)
 
 
 def _mean_reference(values: Values, params: Params, dtype: DType) -> float | int | None:
-    known = present(values, dtype)
+    known = definition.present(values, dtype)
     if not known:
         return None
-    infinite = infinite_total(known)
+    infinite = definition.infinite_total(known)
     if infinite is not None:
         return infinite
     if dtype.name == "duration":
         quotient = abs(sum(known)) // len(known)
         return quotient if sum(known) > 0 else -quotient
-    return to_float(to_53_bits(total(known)) / len(known))
+    return definition.to_float(definition.to_53_bits(definition.total(known)) / len(known))
 
 
 def _var_finalize(summary: Summary, params: Params) -> float | None:
-    return variance_of(summary.moments, parameter(params, "ddof"))
+    return exactly.variance_of(summary.moments, parameter(params, "ddof"))
 
 
 def _variances(many: ManyMoments, dtype: DType, params: Params) -> Sequence[Learnt]:
-    return variances_of(many, parameter(params, "ddof"))
+    return columns.variances_of(many, parameter(params, "ddof"))
 
 
 def _var_reference(values: Values, params: Params, dtype: DType) -> float | None:
-    spread = spread_of(values, dtype, parameter(params, "ddof"))
-    return to_float(spread) if isinstance(spread, Fraction) else spread
+    spread = definition.spread_of(values, dtype, parameter(params, "ddof"))
+    return definition.to_float(spread) if isinstance(spread, Fraction) else spread
 
 
 DDOF = Parameter("ddof", Whole(0), "what is taken from the number of values in the divisor", 1)
 
 
 def _std_finalize(summary: Summary, params: Params) -> float | None:
-    return deviation_of(summary.moments, parameter(params, "ddof"))
+    return exactly.deviation_of(summary.moments, parameter(params, "ddof"))
 
 
 def _deviations(many: ManyMoments, dtype: DType, params: Params) -> Sequence[Learnt]:
-    return deviations_of(many, parameter(params, "ddof"))
+    return columns.deviations_of(many, parameter(params, "ddof"))
 
 
 def _std_reference(values: Values, params: Params, dtype: DType) -> float | None:
-    spread = spread_of(values, dtype, parameter(params, "ddof"))
-    return root_of(to_53_bits(spread)) if isinstance(spread, Fraction) else spread
+    spread = definition.spread_of(values, dtype, parameter(params, "ddof"))
+    return (
+        definition.root_of(definition.to_53_bits(spread))
+        if isinstance(spread, Fraction)
+        else spread
+    )
 
 
 def _skew_finalize(summary: Summary, params: Params) -> float | None:
-    return skew_of(summary.powers, parameter(params, "bias"))
+    return powers.skew_of(summary.powers, parameter(params, "bias"))
 
 
 def _kurtosis_finalize(summary: Summary, params: Params) -> float | None:
     bias, fisher = parameter(params, "bias"), parameter(params, "fisher")
-    return kurtosis_of(summary.powers, bias, fisher)
+    return powers.kurtosis_of(summary.powers, bias, fisher)
 
 
 def _skew_reference(values: Values, params: Params, dtype: DType) -> float | None:
-    return shapes.skew_of(present(values, dtype), **dict(params))
+    return shapes.skew_of(definition.present(values, dtype), **dict(params))
 
 
 def _kurtosis_reference(values: Values, params: Params, dtype: DType) -> float | None:
-    return shapes.kurtosis_of(present(values, dtype), **dict(params))
+    return shapes.kurtosis_of(definition.present(values, dtype), **dict(params))
 
 
 BIAS = Parameter("bias", Flag(), "whether it is that of the values, not of a sample", True)
@@ -183,11 +174,11 @@ def _min_finalize(summary: Summary, params: Params) -> Number | None:
 
 
 def _least(many: ManyMoments, dtype: DType, params: Params) -> Sequence[Learnt]:
-    return least_of(many)
+    return columns.least_of(many)
 
 
 def _min_reference(values: Values, params: Params, dtype: DType) -> Number | None:
-    return next(iter(ordered(values, dtype)), None)
+    return next(iter(definition.ordered(values, dtype)), None)
 
 
 def _max_finalize(summary: Summary, params: Params) -> Number | None:
@@ -195,11 +186,11 @@ def _max_finalize(summary: Summary, params: Params) -> Number | None:
 
 
 def _greatest(many: ManyMoments, dtype: DType, params: Params) -> Sequence[Learnt]:
-    return greatest_of(many)
+    return columns.greatest_of(many)
 
 
 def _max_reference(values: Values, params: Params, dtype: DType) -> Number | None:
-    return next(reversed(ordered(values, dtype)), None)
+    return next(reversed(definition.ordered(values, dtype)), None)
 
 
 FUNCTIONS = (

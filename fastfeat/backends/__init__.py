@@ -11,12 +11,11 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
-from fastfeat import steps
 from fastfeat.engine.tasks import Result, Task
 from fastfeat.errors import BackendUnavailable
+from fastfeat.first_use import Rows
 from fastfeat.io.columns import strings
 
 if TYPE_CHECKING:
@@ -111,30 +110,64 @@ def device_of(backend: Backend) -> Runtime:
     return backend.runtime()
 
 
-@cache
-def step_kernels(side: str) -> dict[str, Any]:
+_OF_TEXT = (
+    "bucket_count str.contains_literal str.count_matches_literal str.ends_with str.find_literal "
+    "str.hash_ngrams str.hash_tokens str.len_bytes str.len_chars str.slice str.starts_with "
+    "str.strip_chars str.strip_chars_end str.strip_chars_start str.to_float str.to_integer "
+    "str.to_lowercase str.to_uppercase str.token_count"
+)
+_OF_LISTS = "list.sum list.mean list.min list.max list.contains list.get list.len list.slice"
+_KERNELS = {
+    "cpu": Rows[Any](
+        "fastfeat.steps.{}:KERNELS",
+        {
+            "keys.cpu": "encode",
+            "keys.cpu_hashing": "hash hash_cross",
+            "lists.cpu": f"{_OF_LISTS} list.encode list.explode list.has_code list.var list.std",
+            "tables.cpu": "asof_row lookup_row lookup_value",
+            "targets.cpu": "fold time_fold time_fold_known",
+            "text.cpu": _OF_TEXT,
+        },
+    ),
+    "gpu": Rows[Any](
+        "fastfeat.steps.{}.gpu:KERNELS",
+        {
+            "keys": "encode hash_cross",
+            "lists": _OF_LISTS,
+            "tables": "asof_row lookup_value",
+            "targets": "fold",
+            "text": f"hash {_OF_TEXT}",
+        },
+    ),
+}
+_CALLS = Rows[Any](
+    "fastfeat.steps.{}:CALLS",
+    {
+        "keys.cpu": "encode",
+        "keys.cpu_hashing": "hash hash_cross",
+        "lists.cpu_calls": _OF_LISTS,
+        "text.cpu": (
+            "bucket_count str.contains_literal str.count_matches_literal str.ends_with "
+            "str.find_literal str.hash_ngrams str.hash_tokens str.len_bytes str.len_chars "
+            "str.starts_with str.token_count"
+        ),
+    },
+)
+
+
+def step_kernels(side: str) -> Rows[Any]:
     """Return the kernels of steps by name: those that each folder of steps names.
 
     Args:
-        side: "cpu" or "gpu", the module in each folder that is asked.
+        side: "cpu" or "gpu", the module in each folder that has them.
     """
-    return _named_by_folders(side, "KERNELS")  # windows are asked for by other tasks
+    return _KERNELS[side]  # windows are asked for by other tasks
 
 
-@cache
-def step_calls() -> dict[str, Any]:
+def step_calls() -> Rows[Any]:
     """Return, by name, the functions that give steps as calls of kernels of the CPU.
 
     Each takes the arguments of the step, of which those of the row have no values; the Arrow type
     of each of these; and the parameters. It gives `engine.cpu.step_calls.StepCalls`, or None.
     """
-    return _named_by_folders("cpu", "CALLS")
-
-
-def _named_by_folders(side: str, table: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for folder in iter_modules(steps.__path__):
-        if folder.ispkg:
-            module = import_module(f"fastfeat.steps.{folder.name}.{side}")
-            found.update(getattr(module, table, {}))
-    return found
+    return _CALLS

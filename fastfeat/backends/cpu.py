@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fastfeat.backends import Backend, reference, step_kernels
+from fastfeat.engine.cpu import compiled as programs
 from fastfeat.engine.cpu import run
-from fastfeat.engine.cpu.compiled import compiled
 from fastfeat.engine.kernel_cache import is_observed
 from fastfeat.engine.program import Output, Program, program_of
 from fastfeat.engine.storage import column_of
@@ -36,7 +36,7 @@ def compute(task: RowTask) -> list[Any]:
     program, columns = task.program, task.columns
     made, rest = parts_of(program)
     if is_observed():  # where columns of steps come in pieces, or in no form that holds them
-        compiled(program).loops_address()
+        programs.compiled(program).loops_address()
     found = {k: as_made(columns[slot], program.outputs[k]) for k, slot in made.items()}
     if not found or any(array is None for array in found.values()):
         return run.compute(task)

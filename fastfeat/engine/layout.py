@@ -58,7 +58,7 @@ class Shape(NamedTuple):
         stores: what it writes.
         inputs: the type of each column that it reads.
         parameters: the physical type of each parameter.
-        tables: the layout of each table; see `scalars.table.LAYOUTS`.
+        tables: the layout of each table; see `scalars.LAYOUTS`.
     """
 
     steps: tuple[Step, ...]

@@ -15,8 +15,7 @@ from fastfeat.engine.layout import Shape, Step, Store
 from fastfeat.engine.program import Constants, Output, leaves_of
 from fastfeat.io.sinks.write import memory_type
 from fastfeat.ir.node import Literal
-from fastfeat.scalars import op
-from fastfeat.scalars import table as search_tables
+from fastfeat.scalars import LAYOUTS, op
 from fastfeat.scalars.value import InputSlot, TableKey
 
 _TRUE = Step("literal", (), True, "b1")
@@ -65,7 +64,7 @@ def _literal_array(key: TableKey, literal: Literal) -> NDArray[Any]:
 
 
 def _array(key: TableKey, elements: Sequence[Any]) -> NDArray[Any]:
-    laid_out = search_tables.LAYOUTS[key.layout](elements, key.length)
+    laid_out = LAYOUTS[key.layout](elements, key.length)
     if isinstance(laid_out, np.ndarray):  # of 8-byte elements
         return np.ascontiguousarray(laid_out)
     is_float = any(isinstance(element, float) for element in laid_out)

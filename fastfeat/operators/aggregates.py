@@ -6,7 +6,7 @@ They may stand anywhere in an expression: `col("x") - col("x").mean()`. Missing 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from fastfeat_kernels.words import Interpolation
 
@@ -14,7 +14,7 @@ from fastfeat.dtypes import FLOAT64, INT64, INTEGER_RANGE, UINT64, UTF8, DType
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate, group_aggregate
 from fastfeat.ir.node import params_of
-from fastfeat.operators.keys import Keys, group_of, keys_of, min_rows_of
+from fastfeat.operators import keys, windows
 from fastfeat.operators.operator import (
     Case,
     Operator,
@@ -24,7 +24,10 @@ from fastfeat.operators.operator import (
     parameters_of,
     present,
 )
-from fastfeat.operators.windows import Window, over_window
+
+if TYPE_CHECKING:
+    from fastfeat.operators.keys import Keys
+    from fastfeat.operators.windows import Window
 
 
 def count(
@@ -440,7 +443,7 @@ def _learnt(
                 f"{told}(min_rows={min_rows!r}, over=...): min_rows= is for by=. How many values a "
                 "window needs is said by the window: ff.window(..., min_samples=5)"
             )
-        return over_window(function, x, over, **params)
+        return windows.over_window(function, x, over, **params)
     if by is None:
         if min_rows is not None:
             raise InvalidPlan(
@@ -448,7 +451,7 @@ def _learnt(
                 f"key: {function}(by='key', min_rows={min_rows!r})"
             )
         return aggregate(function, x, **params)
-    group = group_of(keys_of(function, by), min_rows_of(function, min_rows))
+    group = keys.group_of(keys.keys_of(function, by), keys.min_rows_of(function, min_rows))
     return group_aggregate(function, x, group, **params)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
@@ -24,7 +24,9 @@ from fastfeat.operators.keys import (
 )
 from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
 from fastfeat.recording import recording
-from fastfeat.scalars.categories import Drop, Missing
+
+if TYPE_CHECKING:
+    from fastfeat.scalars.categories import Drop, Missing
 
 NORMALIZE = Parameter(
     "normalize", Flag(), "whether to give the share of the training rows instead", False

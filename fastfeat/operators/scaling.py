@@ -15,9 +15,9 @@ from fastfeat.ir.parameters import Flag, Parameter, Parameters, Real, Several
 from fastfeat.ir.show import frame_options
 from fastfeat.ir.writing import Texts, Writer, number_text
 from fastfeat.operators import aggregates as learnt
+from fastfeat.operators import horizontal
 from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.cast import as_float
-from fastfeat.operators.horizontal import max_horizontal
 from fastfeat.operators.keys import Keys
 from fastfeat.operators.operator import Case, Operator, Values, checked
 
@@ -158,7 +158,7 @@ def max_abs_scale(
             learnt.max(x, by=by, min_rows=min_rows),
         )
     ]
-    scaled = x / scale(max_horizontal(*ends), lit(0.0))
+    scaled = x / scale(horizontal.max_horizontal(*ends), lit(0.0))
     return call("clip", scaled, -1.0, 1.0) if given["clip"] else scaled
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastfeat.arguments import explaining
 from fastfeat.completion import offering
@@ -16,18 +16,14 @@ from fastfeat.ir.parameters import LONGEST, Closed
 from fastfeat.ir.scope import OVER, table_columns_of
 from fastfeat.ir.show import show
 from fastfeat.ir.writing import Texts, Writer
+from fastfeat.operators import lookup
 from fastfeat.operators.durations import Duration, resolve_duration, too_long
 from fastfeat.operators.keys import Keys, keys_of
-from fastfeat.operators.lookup import (
-    By,
-    in_table,
-    refuse_own_value,
-    sees_table,
-    table_order,
-    time_of_table,
-)
 from fastfeat.operators.operator import checked, parameters_of
 from fastfeat.recording import Recipe, carrier, recording
+
+if TYPE_CHECKING:
+    from fastfeat.operators.lookup import By
 
 
 @offering()
@@ -163,7 +159,7 @@ def resolve_order(
     """
     moment = _part(told, "time", time)
     if table is not None:
-        return Expr((table_order(told, table, time, right_time, by, tie),))
+        return Expr((lookup.table_order(told, table, time, right_time, by, tie),))
     if right_time is not None:
         raise InvalidPlan(
             f"{told}(right_time={right_time!r}): is the time of a table: give its name too, table="
@@ -195,8 +191,8 @@ def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
     told = f"{x!r}.{function}"
     chosen = resolve_window(told, over)
     refuse_ahead(function, chosen)
-    if sees_table(chosen.node):
-        x = in_table(told, x, chosen.node)
+    if lookup.sees_table(chosen.node):
+        x = lookup.in_table(told, x, chosen.node)
     return call(f"over.{function}", x, Expr((chosen.node,)), **params)
 
 
@@ -330,7 +326,7 @@ def _refuse_change(function: str, over: Any, ahead: str) -> None:
     refuse_ahead(function, over, f"Write the change itself: {ahead}")
     if isinstance(over, Window):
         instead = "Compare a column of the data with the table's: col('x') - col('y').lag(1, over=)"
-        refuse_own_value(function, over.node, instead)
+        lookup.refuse_own_value(function, over.node, instead)
 
 
 def any(x: Expr, *, over: Window) -> Expr:  # the name of Polars
@@ -380,8 +376,8 @@ def count(*, over: Window) -> Expr:
 
 
 def _time_of(over: Window) -> Expr:
-    if sees_table(over.node):
-        return time_of_table(over.node)
+    if lookup.sees_table(over.node):
+        return lookup.time_of_table(over.node)
     (order,) = over.node.args
     return Expr((order.args[0],))
 
@@ -440,7 +436,7 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
     """
     chosen = resolve_window("session_id", over)
     refuse_ahead("session_id", chosen, "Count the rows in it: ff.count(over=...)")
-    refuse_own_value(
+    lookup.refuse_own_value(
         "session_id", chosen.node, "Number the sessions in the table, and take the .last(over=)"
     )
     given = dict(chosen.node.params)

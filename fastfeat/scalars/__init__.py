@@ -6,7 +6,8 @@ stands above import the table.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from fastfeat.first_use import Rows
 
@@ -40,7 +41,8 @@ SCALARS: Rows[ScalarFunction] = Rows(
             "normal_quantile sin cos tan sqrt log"
         ),
         "hashing": "hash",
-        "learnt": "scale_or_one interpolate_rank",
+        "learnt": "scale_or_one",
+        "learnt_rank": "interpolate_rank",
         "membership": "is_in is_between replace_strict",
         "power": "yeo_johnson box_cox",
         "rounding": "floor ceil round clip is_finite is_infinite fill_infinite",
@@ -49,3 +51,22 @@ SCALARS: Rows[ScalarFunction] = Rows(
         "zone_replacement": "dt.replace_time_zone",
     },
 )
+LAYOUTS: Rows[Callable[[Any, int], list[Any]]] = Rows(
+    "fastfeat.scalars.{}:LAYOUTS",
+    {
+        "local_time": "zone_changes zone_offsets",
+        "spline_knots": (
+            "spline_starts spline_knots_0 spline_knots_1 spline_knots_2 spline_knots_3 "
+            "spline_knots_4 spline_knots_5 spline_knots_6 spline_knots_7 spline_knots_8 "
+            "spline_knots_9 spline_knots_10 periodic_knots_0 periodic_knots_1 "
+            "periodic_knots_2 periodic_knots_3 periodic_knots_4 periodic_knots_5 "
+            "periodic_knots_6 periodic_knots_7 periodic_knots_8 periodic_knots_9 "
+            "periodic_knots_10"
+        ),
+        "table": (
+            "edges inner_edges knots first_of_ties padded category_counts category_rows groups "
+            "groups_of_folds groups_present"
+        ),
+    },
+)
+"""How tables in kernels are laid out: from the elements, or what is learnt, and the length."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
-from fastfeat.scalars import local_time, op, spline_knots
+from fastfeat.scalars import op
 from fastfeat.scalars.op import Op
 
 COMPARED_WHOLE = 15
@@ -133,6 +133,4 @@ LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "groups": groups,
     "groups_of_folds": groups_of_folds,
     "groups_present": groups_present,
-    **spline_knots.LAYOUTS,
-    **local_time.LAYOUTS,
 }

@@ -17,7 +17,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from fastfeat.errors import InvalidData, TypeMismatch
-from fastfeat.scalars.tzif import read_changes
+from fastfeat.scalars import tzif
 
 CYCLE = 146_097 * 86_400
 """Seconds in 400 years, after which every calendar rule repeats."""
@@ -108,7 +108,7 @@ def _machine_table(name: str) -> ZoneTable:
     if content is None:
         raise TypeMismatch(f"there is no time zone {name!r}.{_suggestion(name)}")
     try:
-        first, changes = read_changes(content, LAST_YEAR)
+        first, changes = tzif.read_changes(content, LAST_YEAR)
         return checked((t for t, _ in changes), (first, *(offset for _, offset in changes)))
     except InvalidData as error:
         raise InvalidData(f"time zone {name!r}: {error}") from error

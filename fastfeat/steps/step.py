@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from fastfeat_kernels.lists.requests import Request as ListRequest
-from fastfeat_kernels.text.requests import Request as TextRequest
+from typing import TYPE_CHECKING, Any
 
 from fastfeat.dtypes import DType
 from fastfeat.engine.tasks import Task
@@ -16,6 +13,10 @@ from fastfeat.ir.node import Call, Node
 from fastfeat.ir.parameters import Belongs, Parameters, always
 from fastfeat.ir.writing import Form
 from fastfeat.scalars.value import LargestCode, TypeRule
+
+if TYPE_CHECKING:
+    from fastfeat_kernels.lists.requests import Request as ListRequest
+    from fastfeat_kernels.text.requests import Request as TextRequest
 
 Values = Sequence[Any]
 """A column in a reference: Python values as they are stored, None where missing, never NaN."""

@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from fastfeat.cli import bench
 from fastfeat.cli.contestant import STAGES
 from fastfeat.plan.tell.peers.agreement import Agreement
-from fastfeat_tests.cli.small_plan import Run
+from fastfeat_tests.cli.small_plan import TABLE, Run
 
 HASHED = """
 import fastfeat as ff
 from fastfeat import col
 
 plan = ff.Plan({"a": col("x").log1p(), "b": col("k").hash(n_buckets=9)})
+"""
+
+LABELLED = """
+import fastfeat as ff
+from fastfeat import col
+
+plan = ff.Plan({"code": col("k").target_encode(target="x"), "n": col("id") + 1}, label="x")
 """
 
 
@@ -34,6 +42,20 @@ def test_a_plan_is_timed_beside_both_peers(run: Run, folder: Path) -> None:
         assert peer["refused"] == []
     picture = (folder / "all.svg").read_text("utf-8")
     assert all(f"{stage}, {name}" in picture for stage in STAGES for name in ("pandas", "polars"))
+
+
+def test_a_label_is_named_by_the_plan_and_later_rows_need_none(run: Run, folder: Path) -> None:
+    (folder / "plan.py").write_text(LABELLED)
+    pq.write_table(TABLE.drop_columns(["x"]), folder / "later.parquet")
+    assert run("fit", "plan.py", "data.parquet", "-o", "fitted.fastfeat").exit_code == 0
+    for of in (("plan.py", "data.parquet"), ("fitted.fastfeat", "later.parquet")):
+        result = run("bench", *of, "--against", "pandas", "--runs", "1", "--json")
+        assert result.exit_code == 0, result.stderr
+        (peer,) = json.loads(result.stdout)["peers"]
+        assert peer["timed"] == ["code", "n"]
+    without = run("bench", "plan.py", "later.parquet")
+    assert without.exit_code == 2
+    assert "lacks the column 'x'" in without.stderr
 
 
 def test_what_a_peer_cannot_write_is_said_and_the_rest_is_timed(run: Run, folder: Path) -> None:

@@ -32,7 +32,7 @@ from fastfeat.plan.lower.constants import bind
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.run.inputs import slot_columns
 from fastfeat.plan.run.values import argument_output
-from fastfeat.steps.keys.cpu_open_keys import KeysSpec
+from fastfeat.steps.keys.cpu_counting import KeysSpec
 from fastfeat.steps.targets import cpu_time_folds
 
 

@@ -17,12 +17,10 @@ from fastfeat.aggregates.function import level_of
 from fastfeat.dtypes import DType
 from fastfeat.engine.columns import in_place
 from fastfeat.engine.cpu.kernels import n_parts, runner
+from fastfeat.engine.cpu.part import MANY
 from fastfeat.engine.program import Functions, Program
 from fastfeat.engine.storage import column_of, storage
 from fastfeat.engine.tasks import LearnTask
-
-MANY = 32
-"""Columns of one type, of which the same is learnt, from which on they are learnt together."""
 
 
 class Alike(NamedTuple):

@@ -12,10 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from fastfeat_kernels.column import Call, Run
-from fastfeat_kernels.grouped import layout as grouped
 from fastfeat_kernels.load import Kernel
-from fastfeat_kernels.vocabulary import layout as vocabulary
-from fastfeat_kernels.windows import layout as windows
 
 from fastfeat.engine.cpu.cache import (
     cached_kernel,
@@ -26,6 +23,7 @@ from fastfeat.engine.cpu.cache import (
     warn_once,
 )
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
+from fastfeat.first_use import at
 from fastfeat.progress import doing
 
 import_module("concurrent.futures.thread")  # Numba needs it, and at exit it is too late for it
@@ -128,11 +126,8 @@ def n_tables(n_rows: int) -> int:
     return max(n_parts(n_rows) // PARTS_PER_THREAD, 1)
 
 
-_BY_ROWS = {
-    "grouped": grouped.BY_ROWS,
-    "vocabulary": vocabulary.BY_ROWS,
-    "windows": windows.BY_ROWS,
-}
+_BY_ROWS = ("grouped", "vocabulary", "windows")
+"""The folders whose layout names the kernels that more rows may ask for."""
 
 
 def by_rows(names: Iterable[str]) -> list[tuple[str, str]]:
@@ -142,7 +137,12 @@ def by_rows(names: Iterable[str]) -> list[tuple[str, str]]:
         names: of those that were run, such as "windows.compute".
     """
     folders = dict.fromkeys(name.partition(".")[0] for name in names)
-    return [(folder, entry) for folder in folders for entry in _BY_ROWS.get(folder, ())]
+    return [
+        (folder, entry)
+        for folder in folders
+        if folder in _BY_ROWS
+        for entry in at(f"fastfeat_kernels.{folder}.layout:BY_ROWS")
+    ]
 
 
 def make_ready(wanted: Sequence[tuple[str, str]]) -> None:

@@ -10,25 +10,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastfeat_kernels.moments.state import moments_of_count
 from fastfeat_kernels.powers.state import NO_POWERS
 
-from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates import AGGREGATES, power
 from fastfeat.aggregates.function import (
+    AggregateFunction,
     Number,
     Summary,
     needs_moments,
     needs_order,
     needs_powers,
 )
-from fastfeat.aggregates.power import METHODS, Method
-from fastfeat.engine.cpu.alike import learn_together
+from fastfeat.engine.cpu import alike, likelihood, ranks
 from fastfeat.engine.cpu.kernels import PARTS_PER_THREAD, n_parts
-from fastfeat.engine.cpu.likelihood import LIKELIHOODS
-from fastfeat.engine.cpu.part import MOMENTS, POWERS, Asked, Found, Part
-from fastfeat.engine.cpu.ranks import RANKS
+from fastfeat.engine.cpu.part import (
+    MANY,
+    MOMENTS,
+    OF_LIKELIHOOD,
+    OF_RANKS,
+    POWERS,
+    Asked,
+    Found,
+    Part,
+)
 from fastfeat.engine.cpu.run import compute
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.learner import (
@@ -47,6 +54,9 @@ from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import ChunkedArray, Table, pa
 from fastfeat.io.columns.types import storage_type
 from fastfeat.scalars.value import InputSlot
+
+if TYPE_CHECKING:
+    from fastfeat.aggregates.power import Method
 
 ROWS_PER_PIECE = 1 << 20
 
@@ -100,7 +110,7 @@ class Statistics:
 
 def learn(task: LearnTask) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output; None is missing."""
-    together = learn_together(task)
+    together = alike.learn_together(task) if len(task.wanted) >= MANY else {}
     others = [k for k in range(len(task.wanted)) if k not in together]
     program = task.program if not together else _part(task.program, tuple(others))
     wanted = [task.wanted[k] for k in others]
@@ -137,13 +147,17 @@ def _start(spec: Spec, hint: Any) -> Statistics:
 def _parts(names: tuple[str, ...]) -> tuple[Part[Any], ...]:
     """Return the parts that find what some aggregates need."""
     rows = [AGGREGATES[name] for name in names]
-    methods: list[Method] = [METHODS[row.name] for row in rows if row.name in METHODS]
     return (
         *([MOMENTS] if needs_moments(rows) else ()),
         *([POWERS] if needs_powers(rows) else ()),
-        *([RANKS] if needs_order(rows) else ()),
-        *(LIKELIHOODS[method] for method in methods),
+        *([ranks.RANKS] if needs_order(rows) else ()),
+        *(likelihood.LIKELIHOODS[method] for method in _methods(rows)),
     )
+
+
+def _methods(rows: Sequence[AggregateFunction]) -> list[Method]:
+    """Return the methods whose likeliest power some aggregates need."""
+    return [power.METHODS[row.name] for row in rows if "likelihood" in row.primitives]
 
 
 def _add(state: Statistics, columns: Mapping[InputSlot, Any], rows: Rows) -> None:
@@ -274,9 +288,9 @@ def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> Summary:
         n_rows: how many rows there are.
     """
     order, powers, count = dict[int, Number](), NO_POWERS, 0
-    if RANKS.name in found:
-        count, ranks, values = found[RANKS.name]
-        order = dict(zip(ranks, values, strict=True))
+    if OF_RANKS in found:
+        count, places, values = found[OF_RANKS]
+        order = dict(zip(places, values, strict=True))
     if POWERS.name in found:
         powers = found[POWERS.name]
         count = powers.count
@@ -285,7 +299,8 @@ def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> Summary:
     else:
         moments = moments_of_count(storage(asked.dtype), n_rows, count)
     likeliest = {
-        method: found[part.name] for method, part in LIKELIHOODS.items() if part.name in found
+        method: found[OF_LIKELIHOOD.format(method)]
+        for method in _methods([AGGREGATES[name] for name in asked.names])
     }
     return Summary(asked.dtype, moments, order, powers, likeliest)
 

@@ -36,7 +36,14 @@ from fastfeat.aggregates.power import (
 )
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
-from fastfeat.engine.cpu.part import N_BYTES_OF_MOMENTS, Asked, Found, Part, plain_moments
+from fastfeat.engine.cpu.part import (
+    N_BYTES_OF_MOMENTS,
+    OF_LIKELIHOOD,
+    Asked,
+    Found,
+    Part,
+    plain_moments,
+)
 from fastfeat.engine.cpu.run import ROWS_PER_TASK, compute
 from fastfeat.engine.cpu.threads import num_threads
 from fastfeat.engine.learner import Again, Packed, Rows
@@ -288,7 +295,7 @@ def _at_once(method: Method, asked: Asked, column: ChunkedArray, n_parts: int) -
 
 def _part(method: Method) -> Part[State]:
     return Part(
-        f"likelihood of {method}",
+        OF_LIKELIHOOD.format(method),
         start=partial(_start, method),
         add=_add,
         merge=_merge,

@@ -117,6 +117,13 @@ class Part(Generic[State]):
 plain_moments: Callable[[Moments], tuple[int, ...]] = attrgetter(*[f.name for f in fields(Moments)])
 """Gives moments as a tuple of integers; `dataclasses.astuple` took a fifth of a small column."""
 
+MANY = 32
+"""Columns of one type, of which the same is learnt, from which on they are learnt together."""
+
+OF_RANKS = "ranks"
+OF_LIKELIHOOD = "likelihood of {}"
+"""The names of parts of other modules, the latter with a method."""
+
 N_BYTES_OF_MOMENTS, N_BYTES_OF_POWERS = 1 << 10, 3 << 10  # of the widest floats
 
 

@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 
 from fastfeat.engine.cpu import step_calls
 from fastfeat.engine.cpu.compiled import address_of, call_kernel, compiled, driver
-from fastfeat.engine.cpu.kernels import is_written_kernel_compiled
 from fastfeat.engine.cpu.table import TablePlan, Words, bind_constants
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import storage
@@ -40,11 +39,6 @@ from fastfeat.scalars.value import InputSlot
 
 if TYPE_CHECKING:
     from fastfeat.engine.cpu.step_calls import Of, Sources, StepOfBatch
-
-
-def is_compiled(entry: str) -> bool:
-    """Return whether the kernel of a form is there, and need not be compiled."""
-    return is_written_kernel_compiled("rows", entry)
 
 
 _PROTOTYPE = ctypes.PYFUNCTYPE(*[ctypes.c_int64] * 4)

@@ -31,7 +31,7 @@ from fastfeat_kernels.selection.state import select
 
 from fastfeat.aggregates.function import ranks_of
 from fastfeat.engine.cpu.kernels import runner
-from fastfeat.engine.cpu.part import Asked, Found, Part
+from fastfeat.engine.cpu.part import OF_RANKS, Asked, Found, Part
 from fastfeat.engine.learner import Again, Packed, Rows
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.columns.column import physical_chunks
@@ -387,7 +387,7 @@ def _at_once(asked: Asked, column: ChunkedArray, n_parts: int) -> Any:
 
 
 RANKS = Part(
-    "ranks",
+    OF_RANKS,
     start=_start,
     add=_add,
     merge=_merge,

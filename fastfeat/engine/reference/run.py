@@ -28,7 +28,7 @@ from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.io.columns import keys as column_keys
 from fastfeat.io.sinks.write import array_from_buffers, memory_type
 from fastfeat.progress import is_telling, tell
-from fastfeat.scalars import table as search_tables
+from fastfeat.scalars import LAYOUTS
 from fastfeat.scalars.interpret import evaluate, run_steps_over, steps_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot, TableKey
@@ -164,8 +164,7 @@ def leaf_reader(
 def tables_of(program: Program, constants: Constants) -> dict[TableKey, list[Any]]:
     """Return the searched tables of a program as lists, laid out as a kernel has them."""
     laid_out: dict[TableKey, Any] = {
-        key: search_tables.LAYOUTS[key.layout](constants.tables[key], key.length)
-        for key in program.tables
+        key: LAYOUTS[key.layout](constants.tables[key], key.length) for key in program.tables
     }
     return {
         key: elements.tolist() if isinstance(elements, np.ndarray) else elements

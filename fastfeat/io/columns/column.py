@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.column import Chunk as ChunkOfKernel
 
+from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.columns.types import storage_type
 
 
 class Chunk(NamedTuple):
@@ -69,3 +72,15 @@ def combined(column: ChunkedArray) -> ChunkedArray:
 
 
 _TINY_ROWS = 4096
+
+
+def plain_chunks(values: Any, dtype: DType) -> list[ChunkOfKernel]:
+    """Return the pieces of numbers or times in the storage that kernels read.
+
+    Args:
+        values: an array or a column of Arrow.
+        dtype: its type.
+    """
+    pieces = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+    plain = [piece.view(storage_type(dtype)) for piece in pieces]
+    return list(physical_chunks(pa.chunked_array(plain, storage_type(dtype))))

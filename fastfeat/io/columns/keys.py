@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import FLOAT64, UTF8, DType
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, cast, index_in, pa
+from fastfeat.io.columns import conversions, strings
 from fastfeat.io.columns.bits import array_of_values, present_rows, unpack
 from fastfeat.io.columns.conform import all_missing, conform, holds, mismatch
-from fastfeat.io.columns.conversions import conversion
 from fastfeat.io.columns.decode import decoded
-from fastfeat.io.columns.strings import bytes_array, content_of
 from fastfeat.io.columns.types import arrow_type, storage_type
 
 _TEXT = "Text or bytes are needed here: cast the column yourself"
@@ -168,7 +167,7 @@ def keys_as(values: Array, given: DType, wanted: DType) -> Array:
     if wanted.holds_bytes:
         return values
     if given != wanted:
-        convert = conversion(given, wanted)
+        convert = conversions.conversion(given, wanted)
         assert convert is not None, "binding checks that keys can be compared"
         found = convert(values, given, wanted)
         exact = found.exact if found.present is None else found.exact & found.present
@@ -207,7 +206,9 @@ def key_array(values: Sequence[Any], dtype: DType) -> Array:
     wanted = key_type(dtype)
     present = np.array([value is not None for value in values], dtype=bool)
     if dtype.holds_bytes:
-        content = bytes_array([content_of(value or b"") for value in values], wanted)
+        content = strings.bytes_array(
+            [strings.content_of(value or b"") for value in values], wanted
+        )
         validity = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
         return pa.Array.from_buffers(wanted, len(values), [validity, *content.buffers()[1:]])
     storage = wanted.to_pandas_dtype()  # the type of NumPy; pandas is not imported

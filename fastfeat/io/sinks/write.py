@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
@@ -16,8 +16,11 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa, parquet_module
 from fastfeat.io.columns.types import arrow_type
-from fastfeat.io.sinks.atomic import replacing
-from fastfeat.io.sources.formats import SUFFIXES, Format
+from fastfeat.io.sinks import atomic
+from fastfeat.io.sources import formats
+
+if TYPE_CHECKING:
+    from fastfeat.io.sources.formats import Format
 
 LARGE = 1 << 20
 """Bytes, below which malloc itself keeps what is freed."""
@@ -155,13 +158,14 @@ def write_table(table: Table, path: str | os.PathLike[str]) -> None:
             missing or cannot be written, a full disk. The message names the path.
     """
     target = Path(path)
-    file_format = SUFFIXES.get(target.suffix.lower())
+    file_format = formats.SUFFIXES.get(target.suffix.lower())
     if file_format is None:
         raise FastfeatError(
-            f"cannot write {target}: unknown suffix {target.suffix!r}. Known: {', '.join(SUFFIXES)}"
+            f"cannot write {target}: unknown suffix {target.suffix!r}. "
+            f"Known: {', '.join(formats.SUFFIXES)}"
         )
     try:
-        with replacing(target) as partial:
+        with atomic.replacing(target) as partial:
             _WRITERS[file_format](table, partial)
     except (OSError, pa.ArrowException) as error:
         raise FastfeatError(f"cannot write {target}: {_reason(error)}") from error

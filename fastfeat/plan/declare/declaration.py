@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from fastfeat.aggregates import is_target
 from fastfeat.checks import choice
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
 from fastfeat.expr import Expr
@@ -283,17 +284,21 @@ def declare(
 
 
 def _sees_more_than_rows(declared: Declaration) -> bool:
-    """Return whether a feature reads more of a row than its columns that are known in time."""
+    """Return whether a feature reads more of a row than its columns that are known in time.
+
+    Where nothing is declared as late, targets and rows ahead alone are refused.
+    """
     late = declared.known_late
+    is_any = bool(late.columns)
 
     def sees_more(node: Node) -> bool:
         match node:
             case Column() | TableColumn():
                 return late.holds(node)
             case Call(function):
-                return function in STEPS
+                return function == "ahead" or (is_any and function in STEPS)
             case _:
-                return isinstance(node, Aggregate)
+                return isinstance(node, Aggregate) and (is_any or is_target(node))
 
     return late.ahead is not None or any(map(sees_more, postorder([*declared.nodes.values()])))
 

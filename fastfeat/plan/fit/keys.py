@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastfeat.aggregates import target as targets
 from fastfeat.aggregates.keys import (
     Groups,
     KeyCounts,
@@ -16,15 +17,14 @@ from fastfeat.aggregates.keys import (
     with_codes_of,
     without_rare,
 )
-from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
 from fastfeat.backends import run_task
 from fastfeat.dtypes import BOOL, DType
 from fastfeat.errors import FastfeatError, InvalidData
+from fastfeat.io import host_memory
 from fastfeat.io.arrow import pa
+from fastfeat.io.columns import strings
 from fastfeat.io.columns.bits import array_of_values
-from fastfeat.io.columns.strings import contents_of
 from fastfeat.io.device import DeviceArray
-from fastfeat.io.host_memory import host_memory
 from fastfeat.ir.node import (
     GROUPS_AND_MISSING,
     Aggregate,
@@ -34,7 +34,7 @@ from fastfeat.ir.node import (
 )
 from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.show import show
-from fastfeat.plan.fit.infinite import first_infinite
+from fastfeat.plan.fit import infinite
 from fastfeat.plan.lower.codes import n_codes
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.lower.passes import key_of
@@ -44,8 +44,12 @@ from fastfeat.plan.run.values import compute_columns, computed_values, key_value
 from fastfeat.progress import tell
 from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.step import Argument
-from fastfeat.steps.targets.tasks import TargetTask
-from fastfeat.steps.targets.time_folds import TimesTask
+from fastfeat.steps.targets import tasks, time_folds
+
+if TYPE_CHECKING:
+    from fastfeat.aggregates.target import FoldedGroups
+    from fastfeat.steps.targets.tasks import TargetTask
+    from fastfeat.steps.targets.time_folds import TimesTask
 
 HeldCodes = Mapping[Aggregate, Vocabulary]
 """Vocabularies of an earlier fit, whose codes stay, by what learns them anew."""
@@ -180,7 +184,7 @@ def times_task(batch: Batch, origin: Call, steps: Iterable[Node]) -> TimesTask:
     (time,) = origin.args
     times = Argument(key_values(batch, time, narrow=False), batch.types[time])
     with_begins = any(isinstance(s, Call) and s.function == "time_fold_known" for s in steps)
-    return TimesTask(times, dict(origin.params)["n_folds"], with_begins)
+    return time_folds.TimesTask(times, dict(origin.params)["n_folds"], with_begins)
 
 
 def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:
@@ -208,7 +212,7 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     """Return the statistic of a target per category, and outside of each fold."""
     task = target_task(batch, aggregate)
     found = run_task(batch.backend, task)
-    prior = float(found.values[UNSEEN])
+    prior = float(found.values[targets.UNSEEN])
     if aggregate.function == "target_odds" or not math.isfinite(prior):
         is_away = isinstance(task.values, DeviceArray)
         values = computed_values(batch, aggregate.args[0])[1] if is_away else task.values
@@ -228,9 +232,9 @@ def target_task(batch: Batch, aggregate: Aggregate) -> TargetTask:
     dtype, values = read(batch, target)
     n_categories, n_folds = n_codes(codes, batch.learnt), _n_folds(batch, aggregate)
     shown = show(aggregate)
-    cell_bytes = bytes_per_cell(aggregate.function, aggregate.params)
+    cell_bytes = targets.bytes_per_cell(aggregate.function, aggregate.params)
     _check_cells(shown, n_folds, n_categories, cell_bytes)
-    return TargetTask(
+    return tasks.TargetTask(
         aggregate.function,
         aggregate.params,
         values,
@@ -259,7 +263,7 @@ def _check_target(shown: str, function: str, values: Any, prior: float, batch: B
     if function == "target_odds":
         check_classes(shown, values)
     elif is_in_doubt(function, prior):
-        first = first_infinite(values)
+        first = infinite.first_infinite(values)
         if first.row is not None:
             raise infinite_target(shown, first.value, batch.number_of(first.row))
 
@@ -310,7 +314,7 @@ def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -
             f"{shown}: {told} are more than the {_MOST_CELLS:,} numbers that are learnt. Take "
             "fewer folds, or make fewer categories"
         )
-    room = host_memory()
+    room = host_memory.host_memory()
     if room is not None and n_cells * cell_bytes > room:
         raise InvalidData(
             f"{shown}: {told} take about {n_cells * cell_bytes:,} bytes, and this machine has "
@@ -375,7 +379,7 @@ def of_counts(
         case "n_unique":
             return len(found.counts)
         case _:
-            first: Any = next(iter(contents_of(found.parts[0].slice(0, 1))), None)
+            first: Any = next(iter(strings.contents_of(found.parts[0].slice(0, 1))), None)
             if isinstance(first, str) and not _is_utf8(first):
                 raise InvalidData(
                     f"{show(aggregate)}: the most frequent text is not UTF-8. Decode the column "

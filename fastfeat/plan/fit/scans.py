@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from fastfeat.aggregates import keys as learnt_keys
 from fastfeat.backends import run_task
 from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.engine.tasks import LearnTask, RowTask
@@ -27,6 +26,7 @@ from fastfeat.errors import (
     shortened,
     warn,
 )
+from fastfeat.first_use import is_a
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.fit import infinite
@@ -52,8 +52,11 @@ from fastfeat.plan.run.steps import Running, begun, run_columns
 from fastfeat.progress import doing, tell
 
 if TYPE_CHECKING:
+    from fastfeat.aggregates.keys import Groups
     from fastfeat.plan.fit.keys import HeldCodes
     from fastfeat.scalars.value import Value
+
+_GROUPS = "fastfeat.aggregates.keys:Groups", "fastfeat.aggregates.target:FoldedGroups"
 
 
 class Scan(NamedTuple):
@@ -202,7 +205,7 @@ def warn_missing(learnt: Mapping[Node, Constant]) -> None:
     """Warn of what could not be learnt, because the training rows have too few values of it."""
     missing: dict[Node, list[Aggregate]] = {}
     for node, value in learnt.items():
-        nowhere = isinstance(value, learnt_keys.Groups) and not value.present.any()
+        nowhere = is_a(value, *_GROUPS) and not cast("Groups", value).present.any()
         if isinstance(node, Aggregate) and (nowhere or value is None or value == ()):
             missing.setdefault(node.args[0], []).append(node)
     for argument, aggregates in missing.items():

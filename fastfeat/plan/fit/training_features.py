@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates import target
 from fastfeat.engine.program import Program
+from fastfeat.first_use import is_a
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.sinks.results import rows_of_index
 from fastfeat.ir.node import Node
@@ -38,20 +38,25 @@ from fastfeat.plan.run.results import computed_form, given_out
 from fastfeat.plan.run.steps import columns_of_chosen, run
 from fastfeat.plan.run.transform import computed
 from fastfeat.scalars.zones import using
-from fastfeat.steps.targets import time_folds
+
+if TYPE_CHECKING:
+    from fastfeat.aggregates.target import FoldedGroups
+
+_FOLDED = "fastfeat.aggregates.target:FoldedGroups"
+_OF_TIMES = "fastfeat.steps.targets.time_folds:TimeFolds"
 
 
 def has_folds(batch: Batch) -> bool:
     """Return whether training rows have other features than later rows of the same values."""
-    return any(isinstance(value, target.FoldedGroups) for value in batch.learnt.values())
+    return any(is_a(value, _FOLDED) for value in batch.learnt.values())
 
 
 def for_later_rows(learnt: Mapping[Node, Constant]) -> Learnt:
     """Return the constants that are kept for later rows: nothing of folds."""
     return {
-        node: value.without_folds if isinstance(value, target.FoldedGroups) else value
+        node: cast("FoldedGroups", value).without_folds if is_a(value, _FOLDED) else value
         for node, value in learnt.items()
-        if not isinstance(value, time_folds.TimeFolds)
+        if not is_a(value, _OF_TIMES)
     }
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastfeat.backends import Backend
-from fastfeat.engine.failure import failure_of, outputs_that_may_fail, search_failed
+from fastfeat.engine import failure
 from fastfeat.engine.program import Constants, Program
-from fastfeat.engine.reference.run import leaf_reader
+from fastfeat.engine.reference import run as reference
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.device import DeviceTable
 from fastfeat.ir.node import Aggregate, Column, Node, postorder
@@ -51,7 +51,9 @@ def failed_row(
     except FastfeatError:  # what the border says of the row
         raise
     except Exception as fault:
-        return search_failed([o.name for o in outputs_that_may_fail(program)], number, fault)
+        return failure.search_failed(
+            [o.name for o in failure.outputs_that_may_fail(program)], number, fault
+        )
 
 
 def _failure_in_row(
@@ -78,7 +80,9 @@ def _failure_in_row(
         of_data = isinstance(slot.sources[0], Column)
         return shown_value(slot, given, at) if of_data else inputs[slot]
 
-    return failure_of(program, number, leaf_reader(program, inputs, constants), shown)
+    return failure.failure_of(
+        program, number, reference.leaf_reader(program, inputs, constants), shown
+    )
 
 
 def _of_row(slot: InputSlot, column: Any, row: int, backend: Backend | None) -> Any:

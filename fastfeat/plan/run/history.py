@@ -27,6 +27,7 @@ from fastfeat.io.arrow import ChunkedArray, cast, pa
 from fastfeat.io.columns import conversions, lists
 from fastfeat.io.columns import keys as column_keys
 from fastfeat.io.columns import times as column_times
+from fastfeat.io.columns.bits import values_in
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.decode import decoded
 from fastfeat.io.columns.types import arrow_type
@@ -261,7 +262,7 @@ def _ages(batch: Batch, time: Node) -> Ages:
             return _ages_on_device(past, times, dtype)
         dtype, times = values.computed_values(past, time)
     column = column_times.ticks_column(times, dtype)
-    placed = [piece.drop_null().to_numpy() for piece in column.chunks]
+    placed = [values_in(piece.drop_null()) for piece in column.chunks]
     earliest = min((int(piece.min()) for piece in placed if len(piece)), default=None)
     if batch.places is not None:
         ticks, present = column_times.ticks_of(column)

@@ -157,9 +157,9 @@ def prepare(fitted: Fitted, data: Any, to: str) -> None:
 
 
 def _is_compiled(to: str) -> bool:
-    from fastfeat.engine.cpu.prepared import is_compiled  # imports the CPU backend
+    from fastfeat.engine.cpu.kernels import is_written_kernel_compiled  # imports the CPU backend
 
-    return is_compiled(_FORMS[to].entry)
+    return is_written_kernel_compiled("rows", _FORMS[to].entry)
 
 
 def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:

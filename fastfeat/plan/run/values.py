@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_fold_by_number
 from fastfeat.dtypes import BOOL, FLOAT64, NEVER_COLUMNS, DType
-from fastfeat.engine.learner import Rows
 from fastfeat.engine.program import Output
 from fastfeat.io.arrow import pa
+from fastfeat.io.columns import keys, lists, row_values, times
 from fastfeat.io.columns.bits import Flags, array_of_values
 from fastfeat.io.columns.conform import conform
-from fastfeat.io.columns.keys import key_column, repeated
-from fastfeat.io.columns.lists import list_column
-from fastfeat.io.columns.row_values import stored_literal
-from fastfeat.io.columns.times import ticks_column, ticks_of
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.node import Call, Column, Literal, Node, TableColumn
@@ -28,9 +24,12 @@ from fastfeat.ir.show import show
 from fastfeat.plan.lower.lower import output_of
 from fastfeat.plan.run.batch import Batch, compute_nodes, take_columns_of_source
 from fastfeat.plan.run.inputs import column_in_host, unlike_on_device
-from fastfeat.scalars.choice import presence_of_text
+from fastfeat.scalars import choice
 from fastfeat.scalars.value import Value
 from fastfeat.steps.registry import is_step
+
+if TYPE_CHECKING:
+    from fastfeat.engine.learner import Rows
 
 _COMPUTED = partial(output_of, dtype=FLOAT64)
 
@@ -93,7 +92,7 @@ def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
     """
     dtype = batch.types[node]
     if isinstance(node, Literal):
-        stored = repeated(stored_literal(node.value, dtype), dtype, batch.n_rows)
+        stored = keys.repeated(row_values.stored_literal(node.value, dtype), dtype, batch.n_rows)
         return pa.chunked_array([stored])
     is_column = isinstance(node, Column)
     column = batch.table.column(node.name) if is_column else batch.made[node]
@@ -101,8 +100,8 @@ def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
     if isinstance(column, DeviceArray):
         return _device_keys(batch, node, column, name)
     if dtype.is_list:
-        return list_column(column, name, dtype) if is_column else column
-    return key_column(column, name, dtype, narrow=narrow)
+        return lists.list_column(column, name, dtype) if is_column else column
+    return keys.key_column(column, name, dtype, narrow=narrow)
 
 
 def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> Any:
@@ -113,7 +112,7 @@ def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> An
     if dtype.holds_bytes or dtype.is_list:
         raise unlike_on_device(name, "text" if dtype.holds_bytes else str(dtype), column)
     _, (array,) = compute_nodes(batch, [node], _COMPUTED, name)
-    return key_column(pa.chunked_array([array]), name, dtype)
+    return keys.key_column(pa.chunked_array([array]), name, dtype)
 
 
 def values_of(batch: Batch, node: Node) -> tuple[DType, Any]:
@@ -151,18 +150,18 @@ def _counted(value: Value) -> Value:
     """Return the value that an aggregate of text counts: a bool, missing where the text is."""
     if not value.dtype.holds_bytes:
         return value
-    present = presence_of_text(value)
+    present = choice.presence_of_text(value)
     return Value(BOOL, present, present)
 
 
 def times_in_ticks(
-    batch: Batch, dtype: DType, times: Any
+    batch: Batch, dtype: DType, moments: Any
 ) -> tuple[NDArray[np.int64], Flags, DType]:
     """Return times in ticks, 0 where they are missing, where there is one, and their type.
 
     Args:
         batch: the rows; times in the memory of its device are brought to the host.
         dtype: of the times.
-        times: a column, as `values_of` gives it.
+        moments: a column, as `values_of` gives it.
     """
-    return *ticks_of(ticks_column(column_in_host(times, batch.backend), dtype)), dtype
+    return *times.ticks_of(times.ticks_column(column_in_host(moments, batch.backend), dtype)), dtype

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch
 from fastfeat.io.arrow import call as arrow_call
 from fastfeat.io.arrow import pa
+from fastfeat.io.columns.bits import array_of_values, values_in
 from fastfeat.io.columns.decode import decoded
 from fastfeat.io.columns.keys import comparable, key_column, keys_as
 from fastfeat.io.columns.types import arrow_type
@@ -27,7 +28,7 @@ from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.run.batch import Batch, HistoryRow, rows_at
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.values import key_values, values_of
-from fastfeat.steps.tables.rows import TableValues
+from fastfeat.steps.windows import tasks
 from fastfeat.steps.windows.rows import (
     HistoryOverlaps,
     OverFailed,
@@ -36,7 +37,9 @@ from fastfeat.steps.windows.rows import (
     function_over,
     window_params,
 )
-from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask
+
+if TYPE_CHECKING:
+    from fastfeat.steps.tables.rows import TableValues
 
 
 def past_of(
@@ -134,7 +137,7 @@ def check_history(batch: Batch, order: Node, kept: dict[Any, Any]) -> None:
     """
     try:
         past = past_of(batch.seen, order, kept=kept)
-        run_task(batch.backend, WindowTask(past, [], batch.n_earlier))
+        run_task(batch.backend, tasks.WindowTask(past, [], batch.n_earlier))
     except HistoryOverlaps as failure:
         raise _overlap(batch.seen, order, failure.args[0]) from None
 
@@ -144,12 +147,12 @@ def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowReque
     places, first_row = batch.places, batch.first_place
     if places is None:
         with numbered_by(batch):
-            return run_task(batch.backend, WindowTask(ordering, asked, first_row))
+            return run_task(batch.backend, tasks.WindowTask(ordering, asked, first_row))
     left, found = dict(enumerate(asked)), dict[int, Any]()
     while len(found) < len(asked):
         names = list(left)
         try:
-            task = WindowTask(ordering, list(left.values()), first_row)
+            task = tasks.WindowTask(ordering, list(left.values()), first_row)
             arrays = run_task(batch.backend, task)
         except OverFailed as failure:
             (which, row), (text, kind) = map(int, failure.args[:2]), failure.args[2:]
@@ -286,8 +289,8 @@ def text_codes(batch: Batch, node: Node) -> Any:
     coded = decoded(key_values(batch, node, narrow=False)).dictionary_encode().combine_chunks()
     order = arrow_call("sort_indices", coded.dictionary)
     places = np.empty(len(order), np.int64)
-    places[order.to_numpy()] = np.arange(len(order))
-    codes = pa.array(places).take(coded.indices)
+    places[values_in(order)] = np.arange(len(order))
+    codes = array_of_values(places, None, pa.int64()).take(coded.indices)
     return pa.DictionaryArray.from_arrays(codes, coded.dictionary.take(order))
 
 
@@ -342,7 +345,7 @@ def run_over_table(
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
         with numbered_by(batch):
-            return run_task(batch.backend, TableWindowTask(past, asked, query))
+            return run_task(batch.backend, tasks.TableWindowTask(past, asked, query))
 
     with naming_table(table_of(order)):
         asked, texts = window_requests(table, calls, values)
@@ -366,7 +369,7 @@ def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
         with numbered_by(batch):
-            return run_task(batch.backend, TableWindowTask(past, asked, query))
+            return run_task(batch.backend, tasks.TableWindowTask(past, asked, query))
 
     asked, texts = window_requests(seen, calls, [call.args[0] for call in calls])
     return arrays_of(calls, asked, texts, batch.types, compute)

@@ -1,4 +1,4 @@
-"""The steps of keys on the CPU: codes in a vocabulary, and hashes."""
+"""Codes in a vocabulary on the CPU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from fastfeat.engine.cpu.step_calls import StepCalls
 from fastfeat.io.arrow import DataType
-from fastfeat.steps.keys import cpu_hashing as hashing
 from fastfeat.steps.keys.cpu_vocabulary import encode, encode_calls
 from fastfeat.steps.step import Argument
 
@@ -23,7 +22,7 @@ def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     )
 
 
-KERNELS = {"encode": _encode, **hashing.KERNELS}
+KERNELS = {"encode": _encode}
 
 
 def _encode_calls(
@@ -34,5 +33,5 @@ def _encode_calls(
     return encode_calls(learnt.values, given, dtypes, params["missing"], params["n_unseen"])
 
 
-CALLS = {"encode": _encode_calls, **hashing.CALLS}
+CALLS = {"encode": _encode_calls}
 """Steps as calls of kernels, of columns of some Arrow types; None where they are not."""

@@ -16,7 +16,7 @@ from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
 from fastfeat.io.columns.bits import present_rows
 from fastfeat.io.columns.keys import key_type
-from fastfeat.steps.keys.cpu_hashing import key_hashes
+from fastfeat.steps.keys import cpu_hashing
 
 KEYS_AT_ONCE = 1 << 18  # that are hashed or found together
 _ID = np.uint64(0xFFFFFFFF)
@@ -54,7 +54,7 @@ def compact_index(
     for first in range(0, n_keys, KEYS_AT_ONCE):
         some = slice(first, min(first + KEYS_AT_ONCE, n_keys))
         columns = [pa.chunked_array([part[some]]) for part in parts]
-        hashes = key_hashes(columns, dtypes, is_cross=is_cross)
+        hashes = cpu_hashing.key_hashes(columns, dtypes, is_cross=is_cross)
         places = np.arange(some.start, some.stop, dtype=np.uint64)
         entries[some] = hashes >> _TAG << _TAG | places
     entries.sort()
@@ -100,7 +100,7 @@ def _places(index: CompactIndex, parts: Sequence[Array]) -> NDArray[np.int32]:
     if not len(entries) or not n_rows:
         return found
     columns = [pa.chunked_array([part]) for part in parts]
-    tags = key_hashes(columns, index.dtypes, is_cross=index.is_cross) >> _TAG
+    tags = cpu_hashing.key_hashes(columns, index.dtypes, is_cross=index.is_cross) >> _TAG
     rows = np.argsort(tags, kind="stable")
     tags = tags[rows]
     at = np.searchsorted(entries, tags << _TAG)

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.column import TEXT, Run
+from fastfeat_kernels.vocabulary import ordering, spans, tables
+from fastfeat_kernels.vocabulary import state as vocabularies
 from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, numbers_of
-from fastfeat_kernels.vocabulary.ordering import final_order
-from fastfeat_kernels.vocabulary.spans import counts_of, numbers_of_codes
-from fastfeat_kernels.vocabulary.state import (
-    DistinctKeys,
-    OrderedKeys,
-    RowIds,
-    learn,
-    ordered,
-    row_values,
-)
-from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge, check_keys, kind_of
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Counts, KeyCounts
@@ -28,10 +19,14 @@ from fastfeat.dtypes import INT64, DType
 from fastfeat.engine.cpu.kernels import n_parts, n_tables, runner
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
-from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns import strings
+from fastfeat.io.columns.bits import array_of_values, values_in
 from fastfeat.io.columns.column import Chunk, physical_chunks
 from fastfeat.io.columns.keys import first_keys, key_type
-from fastfeat.io.columns.strings import text_chunks
+
+if TYPE_CHECKING:
+    from fastfeat_kernels.vocabulary.state import DistinctKeys, OrderedKeys
+    from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
 
 _RUN = "vocabulary"
 _FEW = 1 << 11
@@ -40,6 +35,33 @@ _EXACT = (pa.int64(), pa.string(), pa.large_string(), pa.binary(), pa.large_bina
 """Types of keys that are equal where their bytes are."""
 WIDEST = 1 << 62
 Places = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class KeysSpec:
+    """The task of learning the keys of rows, as its learner is told it.
+
+    Args:
+        dtypes: the types of the parts of the key; `add` takes their columns by number, as
+            `io.columns.keys` stores them.
+        missing: "key" where one missing part makes the key missing, "value" where it is a value.
+        max_memory: bytes that the keys may take.
+        at_once: whether all rows are expected in one call, which then divides the work.
+        with_rows: whether rows that come at once get the number of their key.
+        in_order: whether keys of rows that come at once have to be in order.
+    """
+
+    dtypes: tuple[DType, ...]
+    missing: str
+    max_memory: int
+    at_once: bool = False
+    with_rows: bool = False
+    in_order: bool = True
+
+    @property
+    def is_column(self) -> bool:
+        """Whether a key is a value of one column."""
+        return len(self.dtypes) == 1 and self.missing == "key"
 
 
 class Counted(NamedTuple):
@@ -61,7 +83,7 @@ class Counted(NamedTuple):
         """The memory that it takes, the columns not counted."""
         keys, rows = self.found.keys, self.found.rows
         text = keys.data.nbytes + keys.offsets.nbytes if isinstance(keys, TextKeys) else keys.nbytes
-        ids = rows.ids.nbytes if isinstance(rows, RowIds) else 0
+        ids = rows.ids.nbytes if isinstance(rows, vocabularies.RowIds) else 0
         return text + self.found.counts.nbytes + ids
 
 
@@ -95,13 +117,15 @@ def counted(
         if pa.types.is_dictionary(columns[0].type):
             return _count_entries(columns[0], dtypes[0], max_memory)
         return _count(columns[0], dtypes[0], max_memory, with_rows, are_all)
-    except VocabularyTooLarge as error:
+    except tables.VocabularyTooLarge as error:
         raise refused(error, max_memory) from None
 
 
 def counted_before(keys: Array, dtype: DType, counts: Counts, n_missing: int) -> Counted:
     """Return the distinct values of one column that were counted before."""
-    found = DistinctKeys(element_of(dtype), keys_of(keys, dtype), counts, n_missing, None)
+    found = vocabularies.DistinctKeys(
+        element_of(dtype), keys_of(keys, dtype), counts, n_missing, None
+    )
     return Counted(found, partial(_one_part, dtype), None)
 
 
@@ -153,7 +177,7 @@ def _one_part(dtype: DType, keys: Keys) -> tuple[Array, ...]:
 
 
 def _values_of_rows(found: DistinctKeys, values: Places, missing: int) -> Places:
-    return row_values(found, values, runner(_RUN), missing=missing)
+    return vocabularies.row_values(found, values, runner(_RUN), missing=missing)
 
 
 def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> Counted:
@@ -164,7 +188,9 @@ def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> Count
     found = learn_column(TEXT, chunks_of(entries, dtype), len(entries), max_memory, with_rows=True)
     # which key each entry is: several may be equal, some are missing or never used
     n_keys = len(found.counts)
-    keys = row_values(found, np.arange(n_keys, dtype=np.int32), runner(_RUN), missing=n_keys)
+    keys = vocabularies.row_values(
+        found, np.arange(n_keys, dtype=np.int32), runner(_RUN), missing=n_keys
+    )
     totals = np.zeros(n_keys + 1, np.int64)
     np.add.at(totals, keys, uses)
 
@@ -232,8 +258,8 @@ def check_room(values: Array, dtype: DType, max_memory: int) -> None:
     keys = keys_of(values, dtype)
     n_bytes = len(keys.data) if isinstance(keys, TextKeys) else 0
     try:
-        check_keys(kind_of(element_of(dtype)), len(keys), n_bytes, max_memory)
-    except VocabularyTooLarge as error:
+        tables.check_keys(tables.kind_of(element_of(dtype)), len(keys), n_bytes, max_memory)
+    except tables.VocabularyTooLarge as error:
         raise refused(error, max_memory) from None
 
 
@@ -261,16 +287,16 @@ def in_order(
             keys = keys_of(parts[0], dtypes[0])
             n_bytes = len(keys.data) if isinstance(keys, TextKeys) else 0
             element = element_of(dtypes[0])
-            check_keys(kind_of(element), len(counts), n_bytes, max_memory)
-            return final_order(keys, counts, *_how(len(counts))).ids.astype(np.int64)
+            tables.check_keys(tables.kind_of(element), len(counts), n_bytes, max_memory)
+            return ordering.final_order(keys, counts, *_how(len(counts))).ids.astype(np.int64)
         ranks = [
             ranks_of(pa.chunked_array([part]), dtype, max_memory)
             for part, dtype in zip(parts, dtypes, strict=True)
         ]
         combined, _ = combined_of([r.rows for r in ranks], [len(r.values) for r in ranks])
-        check_keys(kind_of("int64"), len(counts), 0, max_memory)
-        return final_order(combined, counts, *_how(len(counts))).ids.astype(np.int64)
-    except VocabularyTooLarge as error:
+        tables.check_keys(tables.kind_of("int64"), len(counts), 0, max_memory)
+        return ordering.final_order(combined, counts, *_how(len(counts))).ids.astype(np.int64)
+    except tables.VocabularyTooLarge as error:
         raise refused(error, max_memory) from None
 
 
@@ -278,11 +304,13 @@ def learn_column(
     element: str, chunks: Sequence[Any], n_rows: int, max_memory: int, with_rows: bool = False
 ) -> DistinctKeys:
     run, parts = runner(_RUN), n_tables(n_rows)
-    return learn(element, chunks, run, parts, limit_bytes=max_memory, with_rows=with_rows)
+    return vocabularies.learn(
+        element, chunks, run, parts, limit_bytes=max_memory, with_rows=with_rows
+    )
 
 
 def in_final_order(found: DistinctKeys) -> OrderedKeys:
-    return ordered(found, *_how(len(found.counts)))
+    return vocabularies.ordered(found, *_how(len(found.counts)))
 
 
 def _how(n_rows: int) -> tuple[Run, int]:
@@ -294,7 +322,7 @@ def uses_of(chunk: Array) -> NDArray[np.int64]:
     """Return how many rows have each entry of a dictionary."""
     element, codes = codes_of(chunk)
     parts = n_parts(len(chunk))
-    return counts_of(element, codes, len(chunk.dictionary), runner(_RUN), parts)
+    return spans.counts_of(element, codes, len(chunk.dictionary), runner(_RUN), parts)
 
 
 def codes_of(chunk: Array) -> tuple[str, list[Chunk]]:
@@ -307,7 +335,7 @@ def of_codes(chunk: Array, numbers: Places, missing: int) -> Places:
     """Return the number of each row, of those of the entries of a dictionary."""
     element, codes = codes_of(chunk)
     parts = n_parts(len(chunk))
-    return numbers_of_codes(element, codes, numbers, runner(_RUN), parts, missing=missing)
+    return spans.numbers_of_codes(element, codes, numbers, runner(_RUN), parts, missing=missing)
 
 
 def numbered(columns: Sequence[ChunkedArray], dtypes: Sequence[DType]) -> tuple[Places, int]:
@@ -355,7 +383,7 @@ def codes_as_array(column: Array) -> Places:
 
 def _numbers(found: DistinctKeys) -> Places:
     numbers = np.arange(len(found.counts), dtype=np.int32)
-    return row_values(found, numbers, runner(_RUN), missing=-1)
+    return vocabularies.row_values(found, numbers, runner(_RUN), missing=-1)
 
 
 class Ranks(NamedTuple):
@@ -448,7 +476,7 @@ def chunks_of(column: ChunkedArray, dtype: DType) -> list[Any]:
         wanted = key_type(dtype)
         pieces = [call("array_take", cast(c.dictionary, wanted), c.indices) for c in column.chunks]
         column = pa.chunked_array(pieces, wanted)
-    return list(text_chunks(column))
+    return list(strings.text_chunks(column))
 
 
 def array_of(keys: Keys, dtype: DType) -> Array:
@@ -463,7 +491,7 @@ def array_of(keys: Keys, dtype: DType) -> Array:
 def keys_of(array: Array, dtype: DType) -> Keys:
     """Return an Arrow array of distinct keys as a kernel takes them."""
     if not dtype.holds_bytes:
-        return number_keys(element_of(dtype), array.to_numpy(zero_copy_only=False))
+        return number_keys(element_of(dtype), values_in(array))
     _, offsets, data = array.buffers()
     ends = np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8)
     content = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)

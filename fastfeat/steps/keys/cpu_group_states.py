@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from fastfeat_kernels.column import split_rows
+from fastfeat_kernels.grouped import joining
 from fastfeat_kernels.grouped.calls import Task
 from fastfeat_kernels.grouped.growing import Table, most_bytes, n_bytes_of, new_table
-from fastfeat_kernels.grouped.joining import join_tables
-from fastfeat_kernels.grouped.order import Ordered
 from fastfeat_kernels.grouped.state import GroupedMoments
 from fastfeat_kernels.grouped.statistics import Statistic, level_of, statistics_in
 from fastfeat_kernels.grouped.summarize import (
@@ -33,8 +32,10 @@ from fastfeat.engine.cpu.kernels import n_parts, n_tables, runner
 from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
 from fastfeat.engine.storage import storage
 from fastfeat.io.budget import has_room
+from fastfeat.io.columns.column import plain_chunks
 from fastfeat.ir.node import Params
 from fastfeat.steps.keys import cpu_group_rows as keeping
+from fastfeat.steps.keys import cpu_ordered, cpu_packed
 from fastfeat.steps.keys import cpu_ordered as ordering
 from fastfeat.steps.keys.cpu_group_rows import ORDER_BYTES, GroupRows, bytes_of_moments
 from fastfeat.steps.keys.cpu_groups import (
@@ -44,14 +45,16 @@ from fastfeat.steps.keys.cpu_groups import (
     codes_of,
     learnt,
     needs_extremes,
-    plain_chunks,
     quantile_of,
     reads_order,
     statistic_of,
 )
-from fastfeat.steps.keys.cpu_ordered import OrderedRows
-from fastfeat.steps.keys.cpu_packed import packed_table, unpacked_table
 from fastfeat.steps.keys.tasks import GroupsTask
+
+if TYPE_CHECKING:
+    from fastfeat_kernels.grouped.order import Ordered
+
+    from fastfeat.steps.keys.cpu_ordered import OrderedRows
 
 VALUES, CODES = "values", "codes"
 """The columns that the task reads: the argument, and the group of each row, int32."""
@@ -159,7 +162,7 @@ def _start(spec: Spec, hint: None) -> GroupsState:
     if needs.level is not None:
         table = new_table(element, spec.n_groups, needs.level, needs.extremes)
     if needs.order:
-        rows = OrderedRows(element, spec.n_groups)
+        rows = cpu_ordered.OrderedRows(element, spec.n_groups)
     return GroupsState(spec, needs, 0, None, table, None, rows)
 
 
@@ -229,7 +232,7 @@ def _unkept(state: GroupsState) -> None:
     if needs.level is not None:
         state.table = keeping.table_of(kept, needs.level, needs.extremes)
     if needs.order:
-        state.rows = OrderedRows(kept.element, kept.n_groups)
+        state.rows = cpu_ordered.OrderedRows(kept.element, kept.n_groups)
         for some in keeping.ranges(kept):
             keys, groups = keeping.keys_of(kept, some)
             ordering.append(state.rows, ordering.Piece(keys, groups + np.int32(some.first)))
@@ -241,7 +244,7 @@ def _joined_tables(a: GroupsState, b: GroupsState) -> Table:
     run, are_alike = runner(_RUN), a.spec.n_groups == b.spec.n_groups
     kept, other = (a, b) if b.first is None else (b, a)
     if kept.first is None or not are_alike:
-        return join_tables(_summed(a), _summed(b), run, n_parts(a.spec.n_groups))
+        return joining.join_tables(_summed(a), _summed(b), run, n_parts(a.spec.n_groups))
     table, (task, partitions) = _summed(other), kept.first
     add_partitions(table, task, partitions, run, n_parts(len(partitions.values)))
     kept.first = None
@@ -343,7 +346,7 @@ def _pack(state: GroupsState) -> Packed:
     numbers: dict[str, Any] = {"n_rows": state.n_rows}
     tables: dict[str, Any] = {}
     if state.table is not None:
-        packed = packed_table(_summed(state))
+        packed = cpu_packed.packed_table(_summed(state))
         numbers |= packed.numbers
         tables |= packed.tables
     if state.rows is not None:
@@ -356,7 +359,7 @@ def _unpack(spec: Spec, hint: None, packed: Packed) -> GroupsState:
     _unkept(state)
     state.n_rows = packed.numbers["n_rows"]
     if state.table is not None:
-        state.table = unpacked_table(packed)
+        state.table = cpu_packed.unpacked_table(packed)
     if state.rows is not None:
         ordering.keep_table(state.rows, packed.tables[_ROWS])
     return state

@@ -5,27 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fastfeat_kernels.column import Chunk
-from fastfeat_kernels.grouped import finalize
-from fastfeat_kernels.grouped.order import (
-    Ordered,
-    modes_of,
-    n_unique_of,
-    quantiles_of,
-    whole_quantiles_of,
-)
+from fastfeat_kernels.grouped import finalize, order, statistics
 from fastfeat_kernels.grouped.state import (
     GroupedMoments,
     counts_of,
     moments_of,
     n_rows_of,
 )
-from fastfeat_kernels.grouped.statistics import Statistic
 from fastfeat_kernels.powers import SHAPES, options_of
-from fastfeat_kernels.powers.state import shapes_of
+from fastfeat_kernels.powers import state as powers
 from fastfeat_kernels.words import Interpolation
 from numpy.typing import NDArray
 
@@ -35,10 +26,12 @@ from fastfeat.aggregates.keys import Groups, groups_of
 from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.errors import Overflow
-from fastfeat.io.arrow import Array, pa
-from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.columns.types import storage_type
+from fastfeat.io.arrow import Array
 from fastfeat.ir.node import Params
+
+if TYPE_CHECKING:
+    from fastfeat_kernels.grouped.order import Ordered
+    from fastfeat_kernels.grouped.statistics import Statistic
 
 _RUN = "grouped"
 
@@ -89,13 +82,6 @@ def needs_extremes(wanted: Sequence[tuple[str, Params]]) -> bool:
     return any({"min", "max"} & AGGREGATES[name].primitives for name, _ in wanted)
 
 
-def plain_chunks(values: Any, dtype: DType) -> list[Chunk]:
-    """Return the pieces of an argument in the storage that kernels read."""
-    pieces = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
-    plain = [piece.view(storage_type(dtype)) for piece in pieces]
-    return list(physical_chunks(pa.chunked_array(plain, storage_type(dtype))))
-
-
 def codes_of(column: Any) -> NDArray[np.int32]:
     """Return codes that are never missing as one array."""
     pieces = [_codes(chunk) for chunk in column.chunks]
@@ -114,8 +100,8 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
 def quantile_of(ordered: Ordered, dtype: DType, q: float, interpolation: Interpolation) -> Groups:
     """Return a quantile of each group: an integer of times, which have no floats between them."""
     if dtype.is_temporal:
-        return Groups(whole_quantiles_of(ordered, q, interpolation), ordered.counts > 0)
-    found = quantiles_of(ordered, [q], interpolation)[:, 0]
+        return Groups(order.whole_quantiles_of(ordered, q, interpolation), ordered.counts > 0)
+    found = order.quantiles_of(ordered, [q], interpolation)[:, 0]
     return Groups(found, found == found)
 
 
@@ -209,15 +195,15 @@ def _quantiles(rows: Rows, params: ParameterValues) -> Groups:
 
 
 def _modes(rows: Rows, params: ParameterValues) -> Groups:
-    return _of_ordered(modes_of(rows.ordered(), runner(_RUN), rows.n_parts), rows)
+    return _of_ordered(order.modes_of(rows.ordered(), runner(_RUN), rows.n_parts), rows)
 
 
 def _n_unique(rows: Rows, params: ParameterValues) -> Groups:
-    return _whole(n_unique_of(rows.ordered(), runner(_RUN), rows.n_parts))
+    return _whole(order.n_unique_of(rows.ordered(), runner(_RUN), rows.n_parts))
 
 
 def _shapes(name: str, rows: Rows, params: ParameterValues) -> Groups:
-    read = partial(shapes_of, rows.ordered(), name, options_of(**params))
+    read = partial(powers.shapes_of, rows.ordered(), name, options_of(**params))
     return _floats(read, rows, "powers")
 
 
@@ -227,11 +213,11 @@ def _no_statistic(dtype: DType, params: ParameterValues) -> Statistic | None:
 
 
 def _sum_of_floats(dtype: DType, params: ParameterValues) -> Statistic | None:
-    return Statistic("sum") if dtype.physical == "f64" else None
+    return statistics.Statistic("sum") if dtype.physical == "f64" else None
 
 
 def _mean_of_numbers(dtype: DType, params: ParameterValues) -> Statistic | None:
-    return Statistic("mean") if dtype.name != "duration" else None
+    return statistics.Statistic("mean") if dtype.name != "duration" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +240,8 @@ _READINGS = {
     "null_count": _Reading(_null_counts),
     "sum": _Reading(_sums, _sum_of_floats),
     "mean": _Reading(_means, _mean_of_numbers),
-    "var": _Reading(_variances, lambda dtype, params: Statistic("var", params["ddof"])),
-    "std": _Reading(_deviations, lambda dtype, params: Statistic("std", params["ddof"])),
+    "var": _Reading(_variances, lambda dtype, params: statistics.Statistic("var", params["ddof"])),
+    "std": _Reading(_deviations, lambda dtype, params: statistics.Statistic("std", params["ddof"])),
     "min": _Reading(_minima),
     "max": _Reading(_maxima),
     "quantile": _Reading(_quantiles, of_order=True),

@@ -17,7 +17,7 @@ from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
 from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of, scratch_of
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
-from fastfeat.io.columns.bits import array_of_values, validity_of
+from fastfeat.io.columns.bits import array_of_values, validity_of, values_in
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.conform import holds, stands_as_stored
 from fastfeat.io.columns.keys import key_type
@@ -74,7 +74,7 @@ def _hash(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> A
         found = hash_column(TEXT, chunks, run, n_parts(len(column)), seed=params["seed"])
         if not column.null_count:
             return _array(found, params, None)
-        return _array(found, params, validity_of(column).to_numpy())
+        return _array(found, params, values_in(validity_of(column)))
 
     return over_entries(content_column(args[0]), work)
 

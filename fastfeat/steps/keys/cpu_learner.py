@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fastfeat_kernels.column import TEXT
-from fastfeat_kernels.vocabulary.growing import bound_of, drop_slots, joined_by_hash, make_room
+from fastfeat_kernels.vocabulary import growing
 from fastfeat_kernels.vocabulary.state import DistinctKeys
 from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
 from numpy.typing import NDArray
@@ -25,11 +25,13 @@ from fastfeat.aggregates.keys import Counts, KeyCounts
 from fastfeat.dtypes import INT64
 from fastfeat.engine.cpu.kernels import runner
 from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
+from fastfeat.io import unnamed
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
-from fastfeat.io.unnamed import unnamed_file
+from fastfeat.steps.keys import cpu_open_keys, cpu_sorted_runs
 from fastfeat.steps.keys import cpu_spilled as spilled
 from fastfeat.steps.keys.cpu_counting import (
     Counted,
+    KeysSpec,
     array_of,
     check_room,
     counted,
@@ -41,18 +43,11 @@ from fastfeat.steps.keys.cpu_counting import (
     keys_of,
     refused,
 )
-from fastfeat.steps.keys.cpu_open_keys import (
-    KeysSpec,
-    Open,
-    count_rows,
-    count_tables,
-    opened,
-    weighted_of,
-    weighted_pieces,
-)
-from fastfeat.steps.keys.cpu_sorted_runs import in_order_on_disk
-from fastfeat.steps.keys.cpu_spilled import Weighted
 from fastfeat.steps.keys.tasks import DistinctTask, KeysTask
+
+if TYPE_CHECKING:
+    from fastfeat.steps.keys.cpu_open_keys import Open
+    from fastfeat.steps.keys.cpu_spilled import Weighted
 
 _RUN = "vocabulary"
 _MOST_WAITING = 4
@@ -131,8 +126,8 @@ def add(state: KeysState, columns: Mapping[Any, Any], rows: Rows) -> None:
         )
     elif n_rows:
         _close_first(state)
-        state.open = state.open or opened(spec, 0)
-        state.n_missing += count_rows(spec, state.open, parts, None)
+        state.open = state.open or cpu_open_keys.opened(spec, 0)
+        state.n_missing += cpu_open_keys.count_rows(spec, state.open, parts, None)
 
 
 def merge(a: KeysState, b: KeysState) -> KeysState:
@@ -145,7 +140,7 @@ def merge(a: KeysState, b: KeysState) -> KeysState:
         a, b = b, a
     if b.open is not None:
         for table in b.open.all:
-            drop_slots(table)
+            growing.drop_slots(table)
         b.waiting.append(b.open)
     a.waiting += b.waiting
     a.files += b.files
@@ -203,7 +198,7 @@ def spill(state: KeysState, folder: Path) -> None:
     """Write the keys so far to a file, and begin anew."""
     _close_first(state)
     dtypes, is_cross = state.spec.dtypes, not state.spec.is_column
-    file = state.files[0].file if state.files else unnamed_file(folder)
+    file = state.files[0].file if state.files else unnamed.unnamed_file(folder)
     state.files.append(spilled.write(file, _pieces(state), dtypes, is_cross=is_cross))
     state.open, state.waiting = None, []
 
@@ -211,21 +206,21 @@ def spill(state: KeysState, folder: Path) -> None:
 def _pieces(state: KeysState) -> Iterator[Weighted]:
     """Yield all keys, some at a time, as they are: one may be in several."""
     for keys in state.waiting:
-        if isinstance(keys, Open):
-            yield from weighted_pieces(state.spec, keys, _WRITTEN_AT_ONCE)
+        if isinstance(keys, cpu_open_keys.Open):
+            yield from cpu_open_keys.weighted_pieces(state.spec, keys, _WRITTEN_AT_ONCE)
             continue
         for first in range(0, len(keys.counts), _WRITTEN_AT_ONCE):
             parts = tuple(part.slice(first, _WRITTEN_AT_ONCE) for part in keys.parts)
-            yield Weighted(parts, keys.counts[first : first + _WRITTEN_AT_ONCE])
+            yield spilled.Weighted(parts, keys.counts[first : first + _WRITTEN_AT_ONCE])
     if state.open is not None:
-        yield from weighted_pieces(state.spec, state.open, _WRITTEN_AT_ONCE)
+        yield from cpu_open_keys.weighted_pieces(state.spec, state.open, _WRITTEN_AT_ONCE)
 
 
 def size(state: KeysState) -> int:
     """Return the bytes that a state takes."""
     n_bytes = 0 if state.first is None else state.first.n_bytes
     for keys in (*state.waiting, *([] if state.open is None else [state.open])):
-        if isinstance(keys, Open):
+        if isinstance(keys, cpu_open_keys.Open):
             n_bytes += sum(table.n_bytes for table in keys.all)
         else:
             n_bytes += keys.counts.nbytes + sum(part.nbytes for part in keys.parts)
@@ -237,7 +232,7 @@ def bound(spec: KeysSpec, n_rows: int) -> int:
     tables = [element_of(spec.dtypes[0])]
     if not spec.is_column:
         tables = [element_of(dtype) for dtype in spec.dtypes] + ["int64"] * len(spec.dtypes)
-    in_tables = sum(bound_of(element, n_rows) for element in tables)
+    in_tables = sum(growing.bound_of(element, n_rows) for element in tables)
     waiting = 24 * len(tables) * ((_MOST_WAITING + 1) * n_rows + _FEW_WAITING)
     text = (2 + _MOST_WAITING) * spec.max_memory if TEXT in tables else 0
     return in_tables + waiting + text
@@ -295,7 +290,7 @@ def _weighted(spec: KeysSpec, of: Counted) -> Weighted:
         places = pa.array(used)
         parts, counts = tuple(call("array_take", part, places) for part in parts), counts[used]
         ends = None
-    return Weighted(parts, counts, ends if spec.is_column else None)
+    return spilled.Weighted(parts, counts, ends if spec.is_column else None)
 
 
 def _all(state: KeysState) -> Weighted:
@@ -322,7 +317,7 @@ def _ordered_on_disk(state: KeysState) -> Weighted:
         return in_order(parts, spec.dtypes, counts, spec.missing, spec.max_memory)
 
     folder = Path(gettempdir())
-    found = in_order_on_disk(_counted_in_files(state), spec.dtypes, order, folder)
+    found = cpu_sorted_runs.in_order_on_disk(_counted_in_files(state), spec.dtypes, order, folder)
     if spec.is_column:
         check_room(found.parts[0], spec.dtypes[0], spec.max_memory)
     else:
@@ -339,18 +334,22 @@ def _of_files(state: KeysState) -> Weighted:
     counts = np.concatenate([one.counts for one in found])
     if spec.is_column:  # of several parts, they are looked at when they are put in order
         check_room(parts[0], spec.dtypes[0], spec.max_memory)
-    return Weighted(parts, counts)
+    return spilled.Weighted(parts, counts)
 
 
 def _in_memory(state: KeysState) -> Weighted:
     """Return the keys that are in memory."""
-    if state.open is None and len(state.waiting) == 1 and isinstance(state.waiting[0], Weighted):
+    if (
+        state.open is None
+        and len(state.waiting) == 1
+        and isinstance(state.waiting[0], spilled.Weighted)
+    ):
         return state.waiting[0]
     if _are_by_hash(state):
         keys = _joined(state)
         state.waiting = [keys]
         return keys
-    return weighted_of(state.spec, _take_waiting(state))
+    return cpu_open_keys.weighted_of(state.spec, _take_waiting(state))
 
 
 def _is_plain(spec: KeysSpec, column: ChunkedArray) -> bool:
@@ -362,7 +361,9 @@ def _are_by_hash(state: KeysState) -> bool:
     """Return whether all keys in memory are in the order of their hashes."""
     waiting = state.waiting
     are_there = state.open is None and len(waiting) > 0
-    return are_there and all(isinstance(k, Weighted) and k.ends is not None for k in waiting)
+    return are_there and all(
+        isinstance(k, spilled.Weighted) and k.ends is not None for k in waiting
+    )
 
 
 def _joined(state: KeysState) -> Weighted:
@@ -372,13 +373,13 @@ def _joined(state: KeysState) -> Weighted:
     found = [
         DistinctKeys(element, keys_of(keys.parts[0], dtype), keys.counts, 0, None, keys.ends)
         for keys in state.waiting
-        if isinstance(keys, Weighted)
+        if isinstance(keys, spilled.Weighted)
     ]
     try:
-        joined = joined_by_hash(found, runner(_RUN), limit_bytes=spec.max_memory)
+        joined = growing.joined_by_hash(found, runner(_RUN), limit_bytes=spec.max_memory)
     except VocabularyTooLarge as error:
         raise refused(error, spec.max_memory) from None
-    return Weighted((array_of(joined.keys, dtype),), joined.counts, joined.ends)
+    return spilled.Weighted((array_of(joined.keys, dtype),), joined.counts, joined.ends)
 
 
 def _n_open(state: KeysState) -> int:
@@ -386,24 +387,24 @@ def _n_open(state: KeysState) -> int:
 
 
 def _n_keys(keys: Weighted | Open) -> int:
-    return len(keys.keys) if isinstance(keys, Open) else len(keys.counts)
+    return len(keys.keys) if isinstance(keys, cpu_open_keys.Open) else len(keys.counts)
 
 
 def _take_waiting(state: KeysState) -> Open:
     """Return the table of all keys, into which those are counted that wait."""
     spec, waiting = state.spec, sorted(state.waiting, key=_n_keys, reverse=True)
     n_left = sum(map(_n_keys, waiting))
-    tables = state.open or opened(spec, _n_keys(waiting[0]) if waiting else 0)
+    tables = state.open or cpu_open_keys.opened(spec, _n_keys(waiting[0]) if waiting else 0)
     state.open, state.waiting = tables, []
     for keys in waiting:
         n_before, n = len(tables.keys), _n_keys(keys)
-        if isinstance(keys, Open):
-            count_tables(spec, tables, keys)
+        if isinstance(keys, cpu_open_keys.Open):
+            cpu_open_keys.count_tables(spec, tables, keys)
         else:
             columns = [pa.chunked_array([part]) for part in keys.parts]
-            count_rows(spec, tables, columns, keys.counts)
+            cpu_open_keys.count_rows(spec, tables, columns, keys.counts)
         n_left -= n
         if n_before and n:  # as many of the others will be new
             n_new = n_left * (len(tables.keys) - n_before) // n
-            make_room(tables.keys, len(tables.keys) + n_new, runner(_RUN))
+            growing.make_room(tables.keys, len(tables.keys) + n_new, runner(_RUN))
     return tables

@@ -23,6 +23,7 @@ from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.steps.keys.cpu_counting import (
+    KeysSpec,
     Places,
     array_of,
     chunks_of,
@@ -36,33 +37,6 @@ from fastfeat.steps.keys.cpu_spilled import Weighted
 
 _RUN = "vocabulary"
 _LOW = 0xFFFFFFFF
-
-
-@dataclass(frozen=True, slots=True)
-class KeysSpec:
-    """The task of learning the keys of rows, as its learner is told it.
-
-    Args:
-        dtypes: the types of the parts of the key; `add` takes their columns by number, as
-            `io.columns.keys` stores them.
-        missing: "key" where one missing part makes the key missing, "value" where it is a value.
-        max_memory: bytes that the keys may take.
-        at_once: whether all rows are expected in one call, which then divides the work.
-        with_rows: whether rows that come at once get the number of their key.
-        in_order: whether keys of rows that come at once have to be in order.
-    """
-
-    dtypes: tuple[DType, ...]
-    missing: str
-    max_memory: int
-    at_once: bool = False
-    with_rows: bool = False
-    in_order: bool = True
-
-    @property
-    def is_column(self) -> bool:
-        """Whether a key is a value of one column."""
-        return len(self.dtypes) == 1 and self.missing == "key"
 
 
 @dataclass(slots=True)

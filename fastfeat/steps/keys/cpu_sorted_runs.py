@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
+from fastfeat.io import budget
 from fastfeat.io.arrow import Array, call, pa
-from fastfeat.io.budget import free_unused
 from fastfeat.io.columns.bits import pack, present_rows
 from fastfeat.io.columns.keys import key_type
 from fastfeat.io.unnamed import UnnamedFile, unnamed_file
@@ -43,7 +43,7 @@ def in_order_on_disk(
         order: puts some of them in order.
         folder: where files without a name are.
     """
-    free_unused()
+    budget.free_unused()
     file, runs = unnamed_file(folder), list[_Run]()
     filled = _Filled([_Column(dtype) for dtype in dtypes])
     for keys in found:
@@ -52,7 +52,7 @@ def in_order_on_disk(
             for column, part in zip(filled.columns, keys.parts, strict=True):
                 column.expect(part)
             filled.n += len(keys.counts)
-    free_unused()
+    budget.free_unused()
     filled.open()
     for some in _ranges(file, runs, dtypes):
         filled.append(_taken(some, order(some.parts, some.counts)))

@@ -14,7 +14,7 @@ from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.keys import key_type
 from fastfeat.io.unnamed import UnnamedFile
-from fastfeat.steps.keys.cpu_hashing import buckets, key_hashes
+from fastfeat.steps.keys import cpu_hashing
 
 N_PARTITIONS = 64
 _COUNTS = "counts"
@@ -79,7 +79,9 @@ def write(
     written = Written(file, [[] for _ in range(N_PARTITIONS)])
     for keys in pieces:
         columns = [pa.chunked_array([part]) for part in keys.parts]
-        numbers = buckets(key_hashes(columns, dtypes, is_cross=is_cross), N_PARTITIONS)
+        numbers = cpu_hashing.buckets(
+            cpu_hashing.key_hashes(columns, dtypes, is_cross=is_cross), N_PARTITIONS
+        )
         order = np.argsort(numbers, kind="stable")
         ends = np.cumsum(np.bincount(numbers, minlength=N_PARTITIONS))
         batch = batch_of(keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.column import ELEMENTS, TEXT
@@ -34,12 +34,12 @@ from fastfeat.engine.cpu.step_calls import (
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, pa
 from fastfeat.io.budget import has_room, is_bounded
-from fastfeat.io.columns.bits import array_of_values, unpack, validity_of
+from fastfeat.io.columns import strings
+from fastfeat.io.columns.bits import array_of_values, unpack, validity_of, values_in
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.conform import holds, stands_as_stored
-from fastfeat.io.columns.strings import string_codes, text_chunks
 from fastfeat.steps.entries import without_dictionary
-from fastfeat.steps.keys.cpu_compact_index import CompactIndex, compact_index, found_in
+from fastfeat.steps.keys import cpu_compact_index, cpu_hashing
 from fastfeat.steps.keys.cpu_counting import (
     WIDEST,
     Places,
@@ -50,7 +50,9 @@ from fastfeat.steps.keys.cpu_counting import (
     of_codes,
     ranks_of,
 )
-from fastfeat.steps.keys.cpu_hashing import buckets, key_hashes
+
+if TYPE_CHECKING:
+    from fastfeat.steps.keys.cpu_compact_index import CompactIndex
 
 _RUN = "vocabulary"
 _COMPACT = "compact index"
@@ -85,10 +87,10 @@ def encode(
     compact = _compact(vocabulary, dtypes, is_cross=True)
     if compact is not None:
         columns = list(map(without_dictionary, columns))
-        found = found_in(compact, columns, start=first, none=1, missing=0)
+        found = cpu_compact_index.found_in(compact, columns, start=first, none=1, missing=0)
         if missing == "key":
             for column in columns:
-                found[~validity_of(column).to_numpy()] = 0
+                found[~values_in(validity_of(column))] = 0
         _spread_unseen(found, columns, dtypes, n_unseen, is_cross=True)
         return array_of_values(found, None, pa.int32())
     known = _cached(vocabulary, "lookup", lambda: _lookup(vocabulary, dtypes))
@@ -127,7 +129,7 @@ def _compact(
         vocabulary.cache.pop(table, None)
 
     def make() -> CompactIndex:
-        return compact_index(vocabulary.parts, dtypes, is_cross=is_cross)
+        return cpu_compact_index.compact_index(vocabulary.parts, dtypes, is_cross=is_cross)
 
     return _cached(vocabulary, _COMPACT, make)
 
@@ -168,8 +170,8 @@ def _spread_unseen(
     if len(rows):
         places = array_of_values(rows, None, pa.int64())
         unseen = [call("take", column, places) for column in columns]
-        hashes = key_hashes(unseen, dtypes, is_cross=is_cross)
-        codes[rows] = 1 + buckets(hashes, n_unseen)
+        hashes = cpu_hashing.key_hashes(unseen, dtypes, is_cross=is_cross)
+        codes[rows] = 1 + cpu_hashing.buckets(hashes, n_unseen)
 
 
 def _looked_up(
@@ -179,8 +181,8 @@ def _looked_up(
     run = runner(_RUN)
     if not pa.types.is_dictionary(column.type):
         first = 1 + n_unseen
-        if isinstance(index, CompactIndex):
-            found = found_in(index, [column], start=first, none=1, missing=0)
+        if isinstance(index, cpu_compact_index.CompactIndex):
+            found = cpu_compact_index.found_in(index, [column], start=first, none=1, missing=0)
         else:
             parts, chunks = n_parts(len(column)), chunks_of(column, dtype)
             found = lookup(index, chunks, run, parts, start=first, none=1, missing=0)
@@ -346,9 +348,11 @@ def literal_codes(column: ChunkedArray, name: str, literals: tuple[str, ...]) ->
         or len(set(literals)) < len(literals)
         or not literals[1:]
     ):
-        return string_codes(column, name, literals)
+        return strings.string_codes(column, name, literals)
     index, parts = _index_of_literals(literals), n_parts(len(column))
-    codes = lookup(index, text_chunks(column), runner(_RUN), parts, start=0, none=-1, missing=0)
+    codes = lookup(
+        index, strings.text_chunks(column), runner(_RUN), parts, start=0, none=-1, missing=0
+    )
     present = validity_of(column).combine_chunks() if column.null_count else None
     flags = None if present is None else unpack(present.buffers()[1], present.offset, len(present))
     return pa.chunked_array([array_of_values(codes, flags, pa.int32())])

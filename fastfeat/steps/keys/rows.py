@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, xxh64
+from fastfeat_kernels.hashing import reference
 
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.dtypes import CROSS, INT32, UTF8, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.io.columns.strings import content_of, contents_of
-from fastfeat.io.columns.times import time_text
+from fastfeat.io.columns import strings, times
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node
 from fastfeat.ir.parameters import (
     MISSING_PARTS,
@@ -31,7 +30,7 @@ Params = Mapping[str, Any]
 
 def bytes_of(value: Any) -> Any:
     """Return a value as it is hashed: text as its bytes, anything else as it is."""
-    return content_of(value) if isinstance(value, str | bytes) else value
+    return strings.content_of(value) if isinstance(value, str | bytes) else value
 
 
 def _type(types: Sequence[DType], params: Params) -> DType:
@@ -43,14 +42,18 @@ def _type(types: Sequence[DType], params: Params) -> DType:
 
 def _hash(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
     seed, n_buckets = params["seed"], params["n_buckets"]
-    hashes = (None if v is None else xxh64(content_of(v), seed) for v in args[0].values)
+    hashes = (
+        None if v is None else reference.xxh64(strings.content_of(v), seed) for v in args[0].values
+    )
     return [None if found is None else bucket_of(found, n_buckets) for found in hashes]
 
 
 def _hash_cross(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
     seed, n_buckets = params["seed"], params["n_buckets"]
     rows = zip(*(map(bytes_of, argument.values) for argument in args), strict=True)
-    return [bucket_of(xxh64(canonical_row(row), seed), n_buckets) for row in rows]
+    return [
+        bucket_of(reference.xxh64(reference.canonical_row(row), seed), n_buckets) for row in rows
+    ]
 
 
 def _hash_cross_text(node: Call, texts: Texts) -> str:
@@ -89,7 +92,7 @@ def places_of(vocabulary: Vocabulary) -> Mapping[Key, int]:
     """Return the place of each key of a vocabulary, which keeps it."""
     places: Mapping[Key, int] | None = vocabulary.cache.get("places")
     if places is None:
-        columns = [contents_of(part) for part in vocabulary.parts]
+        columns = [strings.contents_of(part) for part in vocabulary.parts]
         places = {key: place for place, key in enumerate(zip(*columns, strict=True))}
         vocabulary.cache["places"] = places
     return places
@@ -103,7 +106,7 @@ def category_texts(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> list[str]
         dtypes: the types of their parts.
     """
     columns = [
-        [_text(value, dtype) for value in contents_of(part)]
+        [_text(value, dtype) for value in strings.contents_of(part)]
         for part, dtype in zip(vocabulary.parts, dtypes, strict=True)
     ]
     return [" ".join(parts) for parts in zip(*columns, strict=True)]
@@ -115,8 +118,10 @@ def _text(value: Any, dtype: DType) -> str:
     if dtype.name == "bool":
         return "true" if value else "false"
     if dtype.is_temporal:
-        return time_text(value, dtype)
-    return content_of(value).decode(errors="backslashreplace") if dtype == UTF8 else str(value)
+        return times.time_text(value, dtype)
+    return (
+        strings.content_of(value).decode(errors="backslashreplace") if dtype == UTF8 else str(value)
+    )
 
 
 def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -153,7 +158,7 @@ def codes_by_key(vocabulary: Vocabulary, params: Params) -> dict[Any, int]:
     kept = f"codes from {1 + n_unseen}, missing is a {missing}"
     codes: dict[Any, int] | None = vocabulary.cache.get(kept)
     if codes is None:
-        columns = [contents_of(part) for part in vocabulary.parts]
+        columns = [strings.contents_of(part) for part in vocabulary.parts]
         keys = columns[0] if len(columns) == 1 else zip(*columns, strict=True)
         codes = dict(zip(keys, count(1 + n_unseen)))
         if len(columns) == 1 and missing == "key":
@@ -191,7 +196,9 @@ def _encode_of_row(args: Sequence[Argument], params: Params) -> Callable[..., in
 def _key_hash(key: Key, is_cross: bool) -> int:
     """Return the hash of a key, as `hash` gives it."""
     parts = [bytes_of(part) for part in key]
-    return xxh64(canonical_row(parts) if is_cross else canonical_bytes(parts[0]))
+    return reference.xxh64(
+        reference.canonical_row(parts) if is_cross else reference.canonical_bytes(parts[0])
+    )
 
 
 def _is_encode(call: Call) -> bool:

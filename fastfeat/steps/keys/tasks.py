@@ -17,10 +17,10 @@ from fastfeat.aggregates.keys import Groups, KeyCounts, groups_of
 from fastfeat.dtypes import DType
 from fastfeat.engine.reference.run import stored_values
 from fastfeat.engine.tasks import Task
+from fastfeat.io.columns import strings
 from fastfeat.io.columns.keys import key_array
-from fastfeat.io.columns.strings import content_of, contents_of
 from fastfeat.ir.node import Params
-from fastfeat.steps.keys.rows import rows_of_keys
+from fastfeat.steps.keys import rows as of_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,9 @@ def count_keys(task: KeysTask) -> KeyCounts:
 
     It takes the memory that it needs: the reference is for few rows.
     """
-    counts = Counter(rows_of_keys([contents_of(column) for column in task.columns], task.missing))
+    counts = Counter(
+        of_keys.rows_of_keys([strings.contents_of(column) for column in task.columns], task.missing)
+    )
     n_missing = counts.pop(None, 0)
     found = [(key, n) for key, n in counts.items() if key is not None]
     found.sort(key=lambda pair: (-pair[1], *map(_order, pair[0])))
@@ -99,13 +101,17 @@ def count_keys(task: KeysTask) -> KeyCounts:
 
 def count_distinct(task: DistinctTask) -> int:
     """Return how many distinct keys some rows have."""
-    rows = rows_of_keys([contents_of(column) for column in task.columns], task.missing)
+    rows = of_keys.rows_of_keys(
+        [strings.contents_of(column) for column in task.columns], task.missing
+    )
     return len({key for key in rows if key is not None})
 
 
 def _order(part: Any) -> tuple[bool, Any]:
     """Return the sort key of a part of keys: a missing one first, text by its bytes."""
-    return part is not None, content_of(part) if isinstance(part, str | bytes) else part or 0
+    return part is not None, strings.content_of(part) if isinstance(
+        part, str | bytes
+    ) else part or 0
 
 
 def learn_groups(task: GroupsTask) -> list[Groups]:

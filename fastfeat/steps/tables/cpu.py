@@ -15,13 +15,13 @@ from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, pa
-from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.bits import array_of_values, values_in
 from fastfeat.io.columns.column import Chunk, physical_chunks
 from fastfeat.io.columns.keys import comparable, table_keys_as
 from fastfeat.io.columns.times import ticks_column
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.write import empty_bytes
-from fastfeat.steps.keys.cpu_learner import count_keys
+from fastfeat.steps.keys import cpu_learner
 from fastfeat.steps.keys.cpu_vocabulary import encode
 from fastfeat.steps.keys.tasks import KeysTask
 from fastfeat.steps.step import Argument
@@ -49,7 +49,7 @@ def lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
     dtypes = [comparable(argument.dtype) for argument in left]
     index = _index(right, dtypes)
     encoded = encode(index.keys, [arg.values for arg in left], dtypes, "key", 1)
-    codes = encoded.to_numpy(zero_copy_only=False)
+    codes = values_in(encoded)
     return array_of_values(index.rows[codes], codes > 1, pa.int64())
 
 
@@ -107,15 +107,15 @@ def _index(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:
 def _indexed(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:
     own = [comparable(key.dtype) for key in keys]
     parts = _parts(keys, own)
-    counted = count_keys(KeysTask(parts, own, "key", _ANY_SIZE))
+    counted = cpu_learner.count_keys(KeysTask(parts, own, "key", _ANY_SIZE))
     if len(counted.counts) and counted.counts[0] > 1:  # they are ordered by their counts
         rows_by_key(keys)
         raise AssertionError("a key is there twice, and the definition does not see it")
     if own != list(dtypes):  # what is a value of both types stays distinct
         parts = _parts(keys, dtypes)
-        counted = count_keys(KeysTask(parts, dtypes, "key", _ANY_SIZE))
+        counted = cpu_learner.count_keys(KeysTask(parts, dtypes, "key", _ANY_SIZE))
     distinct = Vocabulary(counted.parts, counted.counts, counted.n_missing)
-    codes = encode(distinct, parts, dtypes, "key", 1).to_numpy(zero_copy_only=False)
+    codes = values_in(encode(distinct, parts, dtypes, "key", 1))
     rows = np.zeros(2 + len(distinct), np.int64)
     rows[codes] = np.arange(len(codes), dtype=np.int64)
     return _Index(distinct, rows)
@@ -151,7 +151,7 @@ def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
     codes = None
     if table.keys is not None:
         encoded = encode(table.keys, [key.values for key in keys], dtypes, "key", 1)
-        codes = encoded.to_numpy(zero_copy_only=False)
+        codes = values_in(encoded)
     times = physical_chunks(ticks_column(time.values, time.dtype))
     rule = rule_of(time.dtype, right.dtype, params)
     memory = empty_bytes(8 * n_rows).view(np.int64)
@@ -187,7 +187,7 @@ def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]
     else:
         own = [key.dtype for key in keys]
         parts = table_keys_as([key.values.array for key in keys], own, dtypes)
-        counted = count_keys(KeysTask(parts, dtypes, "key", _ANY_SIZE, with_rows=True))
+        counted = cpu_learner.count_keys(KeysTask(parts, dtypes, "key", _ANY_SIZE, with_rows=True))
         known = Vocabulary(counted.parts, counted.counts, counted.n_missing)
         n_keys = len(known)
         assert counted.of_rows is not None, "it was asked for"

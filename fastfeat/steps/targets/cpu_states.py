@@ -25,12 +25,13 @@ from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
 from fastfeat.engine.storage import storage
 from fastfeat.io.budget import has_room
+from fastfeat.io.columns.column import plain_chunks
 from fastfeat.io.unnamed import mapped, unnamed_file
 from fastfeat.ir.node import Params
 from fastfeat.steps.keys import cpu_group_rows as keeping
 from fastfeat.steps.keys import cpu_ordered as ordering
 from fastfeat.steps.keys.cpu_group_rows import ORDER_BYTES, GroupRows, Range, bytes_of_moments
-from fastfeat.steps.keys.cpu_groups import codes_of, plain_chunks
+from fastfeat.steps.keys.cpu_groups import codes_of
 from fastfeat.steps.keys.cpu_ordered import OrderedRows
 from fastfeat.steps.keys.cpu_packed import packed_table, unpacked_table
 from fastfeat.steps.targets.cpu import (

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.windows.last_row import last_row
+from fastfeat_kernels.windows import last_row
 from fastfeat_kernels.windows.requests import Column, Found, Wanted, Wanteds
 from fastfeat_kernels.windows.state import Ordered, late_row, ordered
 from fastfeat_kernels.windows.state import n_tied as n_tied_in_order
@@ -21,11 +21,10 @@ from fastfeat.engine.storage import storage
 from fastfeat.errors import Overflow
 from fastfeat.io.arrow import Array, ChunkedArray, DataType
 from fastfeat.io.columns.bits import array_with_bits
-from fastfeat.io.columns.column import physical_chunks
+from fastfeat.io.columns.column import physical_chunks, plain_chunks
 from fastfeat.io.columns.times import ticks_column
 from fastfeat.io.columns.types import arrow_type, storage_type
-from fastfeat.steps.keys.cpu_counting import numbered
-from fastfeat.steps.keys.cpu_groups import plain_chunks
+from fastfeat.steps.keys import cpu_counting
 from fastfeat.steps.windows.function import ticks_window
 from fastfeat.steps.windows.rows import (
     OVER_FUNCTIONS,
@@ -166,7 +165,7 @@ def last_row_over(
     """
     requests = _requests(asked, places, time)
     elements = [storage(dtype) for dtype in dtypes]
-    prepared = last_row(requests.wanted, elements, are_times, most, runner(RUN))
+    prepared = last_row.last_row(requests.wanted, elements, are_times, most, runner(RUN))
     columns = [
         words.view(np.float64) if words is not None and element.startswith("float") else words
         for words, element in zip(prepared.columns, elements, strict=True)
@@ -306,7 +305,7 @@ def _entities(past: RowOrder, n_rows: int) -> tuple[NDArray[np.int32], int]:
         return past.codes, int(past.codes.max(initial=-1)) + 1
     if not past.keys:
         return np.zeros(n_rows, np.int32), 1
-    return numbered(past.keys, past.key_dtypes)
+    return cpu_counting.numbered(past.keys, past.key_dtypes)
 
 
 def in_order(

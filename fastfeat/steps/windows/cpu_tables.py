@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, ChunkedArray, pa
-from fastfeat.io.columns.bits import Flags, array_of_values
+from fastfeat.io.columns.bits import Flags, array_of_values, values_in
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.keys import comparable, table_keys_as
 from fastfeat.io.columns.times import ticks_column, ticks_of
@@ -167,7 +167,7 @@ def _entities_asked(table: _Table, query: RowOrder, n_rows: int) -> Codes:
     if table.keys is None:
         return np.zeros(n_rows, np.int32)
     dtypes = [comparable(dtype) for dtype in query.key_dtypes]
-    encoded = encode(table.keys, query.keys, dtypes, "key", 1).to_numpy(zero_copy_only=False)
+    encoded = values_in(encode(table.keys, query.keys, dtypes, "key", 1))
     return np.where(encoded == 1, table.n_entities - 1, np.maximum(encoded - 2, -1)).astype(
         np.int32
     )

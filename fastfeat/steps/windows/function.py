@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fastfeat_kernels.windows.reference import value_in_window
+from fastfeat_kernels.windows import reference as definitions
 from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
 from fastfeat_kernels.windows.statistic import Statistic, WindowView
 from fastfeat_kernels.windows.statistics import STATISTICS
@@ -111,7 +111,9 @@ class WindowFunction:
             return self.reference(view, params, dtype)
         ((name, given),) = self.requests(params, dtype, time)
         wanted = Wanted(_WINDOW, 0, name, **given)
-        value = value_in_window(wanted, "", view)  # of the values as they are, not by keys
+        value = definitions.value_in_window(
+            wanted, "", view
+        )  # of the values as they are, not by keys
         if self.of_times and type(value) is int and value >> 63:
             raise Overflow(self.too_large or "")
         return value

@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from fastfeat.engine.reference.run import column_of_values, stored_values
+from fastfeat.engine.reference import run
 from fastfeat.engine.tasks import Task
-from fastfeat.io.columns.strings import contents_of
+from fastfeat.io.columns import strings
 from fastfeat.progress import tell
+from fastfeat.steps.windows import table_rows
 from fastfeat.steps.windows.rows import RowOrder, WindowRequest, check_order, ordered, result_over
 from fastfeat.steps.windows.rows import over as values_over
 from fastfeat.steps.windows.rows import over_rows as values_over_rows
-from fastfeat.steps.windows.table_rows import moments_of, rows_of_table
-from fastfeat.steps.windows.table_rows import over_table as values_over_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,9 @@ def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list
     for which, one in enumerate(asked):
         tell(f"window function {which + 1} of {len(asked)}")
         found.append(
-            column_of_values(values_over(order, listed(one), which, first_row), result_over(one))
+            run.column_of_values(
+                values_over(order, listed(one), which, first_row), result_over(one)
+            )
         )
     return found
 
@@ -116,7 +117,9 @@ def over_at(past: RowOrder, asked: WindowRequest, which: int, rows: Sequence[int
     """
     times, keys, tie = ordering(past)
     order = ordered(times, past.dtype, keys, tie, len(times))
-    return column_of_values(values_over_rows(order, listed(asked), which, rows), result_over(asked))
+    return run.column_of_values(
+        values_over_rows(order, listed(asked), which, rows), result_over(asked)
+    )
 
 
 def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) -> list[Any]:
@@ -128,12 +131,12 @@ def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) 
         query: the times and the keys of the rows that ask.
     """
     times, keys, tie = ordering(past)
-    table = rows_of_table(times, past.dtype, keys, past.key_dtypes, tie)
+    table = table_rows.rows_of_table(times, past.dtype, keys, past.key_dtypes, tie)
     own, own_keys, _ = ordering(query)
-    moments = moments_of(own, query.dtype, own_keys, query.key_dtypes)
+    moments = table_rows.moments_of(own, query.dtype, own_keys, query.key_dtypes)
     return [
-        column_of_values(
-            values_over_table(table, past.dtype, listed(one), which, moments), result_over(one)
+        run.column_of_values(
+            table_rows.over_table(table, past.dtype, listed(one), which, moments), result_over(one)
         )
         for which, one in enumerate(asked)
     ]
@@ -141,12 +144,12 @@ def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) 
 
 def ordering(past: RowOrder) -> tuple[list[Any], list[Any], list[Any] | None]:
     """Return the times, the keys and the tie of some rows, as lists."""
-    keys = [[None if k != k else k for k in contents_of(key)] for key in past.keys]
-    tie = None if past.tie is None else contents_of(past.tie)
-    return stored_values(past.times, past.dtype), keys, tie
+    keys = [[None if k != k else k for k in strings.contents_of(key)] for key in past.keys]
+    tie = None if past.tie is None else strings.contents_of(past.tie)
+    return run.stored_values(past.times, past.dtype), keys, tie
 
 
 def listed(asked: WindowRequest) -> WindowRequest:
     """Return the request with its column as a list, in which NaN is missing."""
-    values = stored_values(asked.values, asked.dtype)
+    values = run.stored_values(asked.values, asked.dtype)
     return replace(asked, values=[None if value != value else value for value in values])

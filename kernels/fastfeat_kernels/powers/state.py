@@ -8,16 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels import powers as layout
 from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run, split_rows
-from fastfeat_kernels.grouped.order import Ordered
 from fastfeat_kernels.moments.exact import nearest_float, rounded
 from fastfeat_kernels.moments.state import integer_of
+
+if TYPE_CHECKING:
+    from fastfeat_kernels.grouped.order import Ordered
 
 Words = npt.NDArray[np.int64]
 

@@ -211,7 +211,7 @@ def test_features_are_named_where_the_failed_row_cannot_be_read(monkeypatch):
     def broken(*_: object) -> None:
         raise ValueError("year 30000000 is out of range")
 
-    monkeypatch.setattr("fastfeat.plan.run.failures.leaf_reader", broken)
+    monkeypatch.setattr("fastfeat.engine.reference.run.leaf_reader", broken)
     with pytest.raises(
         InvalidData, match=r"features 'half', 'double', 'byte', row 1.*ValueError: year 30000000"
     ):

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 import pytest
-from fastfeat_kernels.vocabulary import partitions, spans, tables
+from fastfeat_kernels.vocabulary import growing, partitions, spans, tables
 from fastfeat_kernels.vocabulary.growing import joined_by_hash
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,8 +27,8 @@ from fastfeat.errors import InvalidData
 from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.steps.entries import without_dictionary
 from fastfeat.steps.keys import cpu_learner
+from fastfeat.steps.keys.cpu_counting import KeysSpec
 from fastfeat.steps.keys.cpu_learner import LEARNER, KeysState
-from fastfeat.steps.keys.cpu_open_keys import KeysSpec
 
 N_ROWS = 4000
 
@@ -202,7 +202,7 @@ def test_states_of_rows_that_were_dealt_out_join_by_hash(dtype: DType, trip: boo
         joins.append(len(found))
         return joined_by_hash(found, *args, **options)
 
-    with small_states(are_dealt=True), patch.object(cpu_learner, "joined_by_hash", join):
+    with small_states(are_dealt=True), patch.object(growing, "joined_by_hash", join):
         sizes = [9_000, 6_000, 9_000]
         cuts = np.cumsum([0, *sizes]).tolist()
         states = [state_of(spec, {0: keys.slice(a, b - a)}, 1) for a, b in pairwise(cuts)]

@@ -18,8 +18,9 @@ from fastfeat.engine.gpu.learn.scan import EachPiece
 from fastfeat.engine.gpu.pieces.column_groups import Columns, over_rows
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.storage import storage
+from fastfeat.io.columns.column import plain_chunks
 from fastfeat.ir.node import Params
-from fastfeat.steps.keys.cpu_groups import Rows, codes_of, learnt, needs_extremes, plain_chunks
+from fastfeat.steps.keys.cpu_groups import Rows, codes_of, learnt, needs_extremes
 from fastfeat.steps.keys.gpu import grouped_ranks
 from fastfeat.steps.keys.gpu.grouped_ranks import Quantile
 from fastfeat.steps.keys.gpu.grouped_scan import Round, Words, find_groups, scratch_bytes
