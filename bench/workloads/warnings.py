@@ -72,7 +72,7 @@ def fit(plan: Callable[[], Any], warning: str | None) -> Prepare:
     def prepare(table: pa.Table) -> Callable[[], Any]:
         import warnings
 
-        from fastfeat.plan.fit import training_data
+        from fastfeat.learn import training_data
 
         made = plan()
 

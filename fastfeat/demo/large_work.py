@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from fastfeat.demo.large_plan import plan
 from fastfeat.errors import FastfeatError
 from fastfeat.io.host_memory import peak_memory
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.apps.stream.kafka import library
 from fastfeat.demo.flights import read_flights, read_weather, split
 from fastfeat.demo.live_answers import Answers, Compared, answers_of, compared
 from fastfeat.demo.live_asking import Asking, Latency, Row, asked, client_of, differing_bits
@@ -40,7 +41,6 @@ from fastfeat.demo.live_store import Stored, stored
 from fastfeat.demo.services import PATIENCE_S, running_broker, running_valkey
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, call, pa
-from fastfeat.stream.kafka import library
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan

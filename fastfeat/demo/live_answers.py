@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.apps.stream.config import Kafka
+from fastfeat.apps.stream.kafka import Consumer
+from fastfeat.apps.stream.to_kafka import OFFSET, ROW
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, pa
-from fastfeat.stream.config import Kafka
-from fastfeat.stream.kafka import Consumer
-from fastfeat.stream.to_kafka import OFFSET, ROW
 
 _POLLED = 1_000
 _PERIOD_S = 0.05

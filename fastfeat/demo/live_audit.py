@@ -15,8 +15,8 @@ import numpy as np
 from fastfeat.api.online import replay
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import pa
-from fastfeat.online.audit.replay_report import Replay
-from fastfeat.online.file.entries import table_bytes
+from fastfeat.live.audit.replay_report import Replay
+from fastfeat.live.file.entries import table_bytes
 
 COPY = "changed.state"
 _COLUMN = "dep_delay"

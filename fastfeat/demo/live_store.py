@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from fastfeat.apps.stream.packed import PackedRow, entity_key, read_packed
 from fastfeat.demo.live_answers import bits_apart
 from fastfeat.demo.services import HOST, Service
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, pa
-from fastfeat.stream.packed import PackedRow, entity_key, read_packed
 
 PREFIX, KEY = "plane:", "tailnum"
 

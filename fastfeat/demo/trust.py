@@ -20,15 +20,15 @@ from fastfeat.demo.trust_faults import FAULTS, KEY, Fault
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.io.arrow import Table, call, options_of, pa
 from fastfeat.io.sinks.write import write_table
-from fastfeat.quality.infer import infer_contract
+from fastfeat.trust.quality.infer import infer_contract
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan
-    from fastfeat.quality.changes.record import Diff
-    from fastfeat.quality.contract import Contract
-    from fastfeat.quality.drift import Drift
-    from fastfeat.quality.report import CheckReport, RuleResult
-    from fastfeat.report.report import FeatureReport
+    from fastfeat.trust.quality.changes.record import Diff
+    from fastfeat.trust.quality.contract import Contract
+    from fastfeat.trust.quality.drift import Drift
+    from fastfeat.trust.quality.report import CheckReport, RuleResult
+    from fastfeat.trust.report.report import FeatureReport
 
 LEARNT, QUIET, CHANGED = range(1, 10), 10, 12
 """Months: those that are learnt from, one in which all is well, and one that is made to drift."""

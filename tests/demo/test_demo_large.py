@@ -18,14 +18,14 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from fastfeat.cli.commands import app
+from fastfeat.apps.cli.commands import app
 from fastfeat.demo import large, memory_limit
 from fastfeat.demo.large_digest import digest_of_features
 from fastfeat.demo.large_rows import payments, write_rows
 from fastfeat.errors import FastfeatError
 from fastfeat_tests.patience import PATIENCE_S, halted
 
-MAIN = "from fastfeat.cli import main; main()"
+MAIN = "from fastfeat.apps.cli import main; main()"
 MADE = {"rows", "plan.py", "payments.fastfeat"}
 
 

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 import fastfeat as ff
-from fastfeat.cli.commands import app
-from fastfeat.cli.trust_demo import print_trust
+from fastfeat.apps.cli.commands import app
+from fastfeat.apps.cli.trust_demo import print_trust
 from fastfeat.demo import trust
 from fastfeat.demo.trust import ARTIFACT, REPORT, RULES, Outcome
 from fastfeat.demo.trust_faults import FAULTS

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from fastfeat.cli.commands import app
+from fastfeat.apps.cli.commands import app
 from fastfeat.demo import train
 from fastfeat.demo.flights import read_flights
 
