@@ -125,7 +125,7 @@ class Fitted:
     prepared: dict[str, tuple[Any, ...]] = field(
         default_factory=dict[str, tuple[Any, ...]], init=False, repr=False
     )
-    """What was made for small batches, by the form of the result; see `plan.run.prepared`."""
+    """What was made for small batches, by the form of the result; see `execute.prepared`."""
 
     @cached_property
     def learnt(self) -> Mapping[Node, Constant]:

@@ -1,4 +1,4 @@
 """Keeping: plans as JSON documents, and artifacts of what fit has learnt.
 
-Imports the floors below `fit`; `tell`, `api`, `online` and `serve` import it.
+Imports `learn` and the floors below; `tell`, `api`, `live` and `serve` import it.
 """

@@ -1,4 +1,4 @@
 """Fitting: training rows prepared, scanned and learnt from; folds, purging, cross-fitting.
 
-Imports `run` and the floors below it; `tell`, `api`, `verify` and integrations import it.
+Imports `execute` and the floors below; `keep`, `tell`, `trust`, `api` and integrations import it.
 """

@@ -1,4 +1,4 @@
 """Telling: `explain`, summaries, tables and pages of plans.
 
-Imports any floor of `plan`; none imports it, but `api`, `serve` and the command line.
+Imports `keep` and the floors below; `api`, `apps.serve` and the command line import it.
 """

@@ -1,7 +1,7 @@
 """Features of a stream: Kafka in, and out to Kafka, Valkey or Redis, and Parquet.
 
 `run` is the command `fastfeat stream CONFIG.toml`; the module `config` lists every key. The command
-line and the demos import this folder; it imports the API, `online` and what is below.
+line and the demos import this folder; it imports the API, `live` and what is below.
 
 Names are loaded when they are used: the libraries of streams are extras.
 """

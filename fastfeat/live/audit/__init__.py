@@ -1,4 +1,4 @@
 """Audit: the chain of links of changes, their digests, and replay.
 
-Imports `online.file` and below; `online.opening`, the API and the demos import it.
+Imports `live.file` and below; `live.opening`, the API and the demos import it.
 """

@@ -1,4 +1,4 @@
 """One row without a state: a dict in, an array out.
 
-Imports `plan`, nothing else of `online`; `online.ask`, the API and `verify` import it.
+Imports `execute` and below, nothing else of `live`; `live.ask`, the API and `verify` import it.
 """

@@ -17,5 +17,5 @@ Drift: `distances` are functions of counts alone, `column_brackets` gives them t
 `changes` compares fitted plans, `golden` makes rows up for artifacts, `inspection` tells what these
 hold, `rounding` what smaller floats cost, `html` shows drift, checks and changes.
 
-`online`, `report`, `api` and what stands above import this folder; it imports `plan` and below.
+`live`, `report`, `api` and what stands above import this folder; it imports `plan` and below.
 """
