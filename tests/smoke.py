@@ -13,7 +13,7 @@ SMOKE = (
     "bench/test_bench_units.py",
     "apps/cli/test_reporting.py",
     "compatibility/test_pickle_addresses.py",
-    "demo/test_demo_live.py",
+    "docs/demos/test_demo_live.py",
     "docs/test_parameters.py",
     "engine/test_learners.py",
     "engine/cpu/test_few_rows.py",

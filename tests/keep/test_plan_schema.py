@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import fastfeat as ff
+from docs.demos import live_plan
 from fastfeat import col
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.demo import live_plan
 from fastfeat.demo import plan as flights_plan
 from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.io.columns.types import UnsupportedType

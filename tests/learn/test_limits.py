@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fastfeat.demo.memory_limit import memory_limit
+from docs.demos.memory_limit import memory_limit
 from fastfeat.io.host_memory import peak_memory
 
 WARM, COLD = 150 << 20, 320 << 20

@@ -13,7 +13,7 @@ import typer
 from fastfeat.apps.cli import (
     bench,
     contracts,
-    demos,
+    demo,
     diff,
     drift,
     gpu,
@@ -62,8 +62,7 @@ def options(
     """Declare what every command takes; `Commands` acts on it."""
 
 
-for run in demos.DEMOS:
-    app.command()(run)
+app.command()(demo.demo)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from fastfeat.demo.services import Service, ServiceUnavailable, running_broker, running_valkey
+from docs.demos.services import Service, ServiceUnavailable, running_broker, running_valkey
 from fastfeat_tests.apps.stream.topics import Topics
 
 

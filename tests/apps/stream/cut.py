@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from typing import Self
 
-from fastfeat.demo.services import HOST
+from docs.demos.services import HOST
 from fastfeat_tests.patience import PATIENCE_S, joined
 
 

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import fastfeat as ff
+from docs.demos.services import free_port
 from fastfeat import col
 from fastfeat.apps.stream import drop_repeated_rows, run
-from fastfeat.demo.services import free_port
 from fastfeat.errors import InvalidConfig, LateRow, StreamError
 from fastfeat_tests.apps.stream.topics import (
     WEEK,

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pytest
 
 import fastfeat as ff
+from docs.demos.services import Service
 from fastfeat import col
 from fastfeat.apps.stream import drop_repeats
-from fastfeat.demo.services import Service
 from fastfeat_tests.apps.stream.topics import (
     BEGIN,
     Topics,

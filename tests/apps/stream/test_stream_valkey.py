@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 import redis
 
+from docs.demos.services import Service, ServiceUnavailable, new_valkey
 from fastfeat.apps.stream import entity_key, read_packed
 from fastfeat.apps.stream.config import ValkeyOut
 from fastfeat.apps.stream.outputs import Outputs
 from fastfeat.apps.stream.to_valkey import ToValkey
-from fastfeat.demo.services import Service, ServiceUnavailable, new_valkey
 from fastfeat_tests.apps.stream.topics import (
     Topics,
     bits,

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastfeat as ff
+from docs.demos.trust_faults import FAULTS, KEY
 from fastfeat.demo.flights import read_flights, split
-from fastfeat.demo.trust_faults import FAULTS, KEY
 from fastfeat.errors import KeyRepeats
 from fastfeat.trust.quality import infer
 

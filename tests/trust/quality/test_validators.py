@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 import fastfeat as ff
+from docs.demos.trust_faults import FAULTS
 from fastfeat import col
 from fastfeat.demo.flights import read_flights
-from fastfeat.demo.trust_faults import FAULTS
 
 pandera: Any = pytest.importorskip("pandera.polars")
 dataframely: Any = pytest.importorskip("dataframely")

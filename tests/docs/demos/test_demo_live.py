@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fastfeat.demo import live, live_answers, live_feed, services
+from docs.demos import live, live_answers, live_feed, services
+from docs.demos.live_plan import plan
 from fastfeat.demo.flights import read_flights, read_weather
-from fastfeat.demo.live_plan import plan
 from fastfeat.errors import FastfeatError
 from fastfeat_tests.patience import PATIENCE_S, until
 
@@ -34,7 +34,7 @@ def has_services() -> str:
 def test_the_demo_on_a_part_of_the_flights(tmp_path: Path) -> None:
     if reason := has_services():
         pytest.skip(reason)
-    command = [sys.executable, "-m", "fastfeat", "demo-live", "--flights", str(N_FLIGHTS)]
+    command = [sys.executable, "-m", "docs.demos", "live", "--flights", str(N_FLIGHTS)]
     done = subprocess.run(
         [*command, "--dir", str(tmp_path)],
         capture_output=True,
@@ -53,7 +53,7 @@ def test_the_demo_on_a_part_of_the_flights(tmp_path: Path) -> None:
 def test_an_interrupted_demo_leaves_no_process(tmp_path: Path) -> None:
     if reason := has_services():
         pytest.skip(reason)
-    command = [sys.executable, "-m", "fastfeat", "demo-live", "--flights", str(N_FLIGHTS)]
+    command = [sys.executable, "-m", "docs.demos", "live", "--flights", str(N_FLIGHTS)]
     with subprocess.Popen([*command, "--dir", str(tmp_path)], stdout=subprocess.DEVNULL) as demo:
         until(lambda: running_in(tmp_path, "worker.log"), demo)
         demo.kill()  # not even an error ends them

@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 import fastfeat as ff
-from fastfeat.apps.cli.commands import app
-from fastfeat.apps.cli.trust_demo import print_trust
-from fastfeat.demo import trust
-from fastfeat.demo.trust import ARTIFACT, REPORT, RULES, Outcome
-from fastfeat.demo.trust_faults import FAULTS
+from docs.demos import trust
+from docs.demos.commands import app
+from docs.demos.trust import ARTIFACT, REPORT, RULES, Outcome
+from docs.demos.trust_faults import FAULTS
+from docs.demos.trust_summary import print_trust
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,6 @@ def test_the_command_ends_with_1_where_something_is_amiss(
     for caught, code in ((outcome.caught, 0), ((first, *outcome.caught[1:]), 1)):
         made = replace(outcome, caught=caught)
         monkeypatch.setattr(trust, "run", lambda *given, made=made, **options: made)
-        result = CliRunner().invoke(app, ["demo-trust", "--dir", str(tmp_path)])
+        result = CliRunner().invoke(app, ["trust", "--dir", str(tmp_path)])
         assert result.exit_code == code, result.output
         assert ("nothing found it" in result.stdout) == (code == 1)

@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.apps.stream.kafka import library
-from fastfeat.demo.flights import read_flights, read_weather, split
-from fastfeat.demo.live_answers import Answers, Compared, answers_of, compared
-from fastfeat.demo.live_asking import Asking, Latency, Row, asked, client_of, differing_bits
-from fastfeat.demo.live_audit import Audited, audited
-from fastfeat.demo.live_feed import DEAD, FEATURES, FLIGHTS, LANDINGS, WEATHER, feeds_of, send
-from fastfeat.demo.live_plan import plan
-from fastfeat.demo.live_processes import (
+from docs.demos.live_answers import Answers, Compared, answers_of, compared
+from docs.demos.live_asking import Asking, Latency, Row, asked, client_of, differing_bits
+from docs.demos.live_audit import Audited, audited
+from docs.demos.live_feed import DEAD, FEATURES, FLIGHTS, LANDINGS, WEATHER, feeds_of, send
+from docs.demos.live_plan import plan
+from docs.demos.live_processes import (
     ARTIFACT,
     STATE,
     Worker,
@@ -37,8 +35,10 @@ from fastfeat.demo.live_processes import (
     worker_in,
     write_config,
 )
-from fastfeat.demo.live_store import Stored, stored
-from fastfeat.demo.services import PATIENCE_S, running_broker, running_valkey
+from docs.demos.live_store import Stored, stored
+from docs.demos.services import PATIENCE_S, running_broker, running_valkey
+from fastfeat.apps.stream.kafka import library
+from fastfeat.demo.flights import read_flights, read_weather, split
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, call, pa
 

@@ -117,7 +117,7 @@ def run(folder: Path, step: Callable[[str], None]) -> Trained:
         FastfeatError: the flights are not installed.
         ImportError: a library that is trained is not.
     """
-    from fastfeat.demo.models import MODELS
+    from docs.demos.models import MODELS
 
     flights, tables = read_flights(), {"weather": read_weather()}
     compared = tuple(Compared(model.name, Side(), Side()) for model in MODELS)
@@ -147,7 +147,7 @@ def _folds(
     """Yield the folds, with the features of both, and the seconds that these took."""
     import polars as pl
 
-    from fastfeat.demo import in_polars
+    from docs.demos import in_polars
 
     step("Making features by the plan")
     started = time.perf_counter()
@@ -234,8 +234,8 @@ def _through_mlflow(flights: Table, tables: dict[str, Table], folder: Path) -> t
     """Return whether predictions of another process, by MLflow, are those of this one."""
     import shutil
 
+    from docs.demos.models import XGBOOST
     from fastfeat.demo.flights import split
-    from fastfeat.demo.models import XGBOOST
     from fastfeat.integrations import mlflow as ff_mlflow
     from fastfeat.io.sinks.write import write_table
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastfeat.demo.large_plan import plan
+from docs.demos.large_plan import plan
 from fastfeat.errors import FastfeatError
 from fastfeat.integrations.library import library
 

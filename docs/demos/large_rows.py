@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.demo.large_plan import signals
+from docs.demos.large_plan import signals
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, pa
 

@@ -12,8 +12,8 @@ from rich.table import Table
 from fastfeat.errors import counted
 
 if TYPE_CHECKING:
-    from fastfeat.demo.live import Outcome
-    from fastfeat.demo.live_asking import Latency
+    from docs.demos.live import Outcome
+    from docs.demos.live_asking import Latency
 
 
 def print_live(outcome: Outcome) -> None:

@@ -7,8 +7,8 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from fastfeat.demo.large import ENGINES, Outcome, Run
-from fastfeat.demo.large_work import FITTED
+from docs.demos.large import ENGINES, Outcome, Run
+from docs.demos.large_work import FITTED
 from fastfeat.io.host_memory import as_bytes
 
 

@@ -7,27 +7,31 @@ from typing import Annotated
 
 import typer
 
+from fastfeat.apps.cli.reporting import DEBUG, Commands
 from fastfeat.progress import doing
 
 Folder = Annotated[Path, typer.Option("--dir", help="Where the files go.")]
+app = typer.Typer(
+    cls=Commands,
+    help="The demos that live beside the package.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 
-def demo(folder: Folder = Path("demo")) -> None:
-    """Make features of 336,776 real flights, beside the same in pandas."""
-    from fastfeat.apps.cli.summary import print_summary
-    from fastfeat.demo.run import run
-
-    with doing("Starting", at_once=True, is_event=True) as step:
-        outcome = run(folder, step)
-    print_summary(outcome)
-    if not outcome.report.ok:
-        raise typer.Exit(1)
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show where an error happened.")] = False,
+) -> None:
+    """Declare what every command takes; `Commands` acts on it."""
 
 
-def demo_train(folder: Folder = Path("demo")) -> None:
+@app.command()
+def train(folder: Folder = Path("demo")) -> None:
     """Train five models on features of the flights, beside Polars and scikit-learn."""
-    from fastfeat.apps.cli.summary import print_trained
-    from fastfeat.demo.train import run
+    from docs.demos.train import run
+    from docs.demos.train_summary import print_trained
 
     with doing("Starting", at_once=True, is_event=True) as step:
         trained = run(folder, step)
@@ -36,15 +40,16 @@ def demo_train(folder: Folder = Path("demo")) -> None:
         raise typer.Exit(1)
 
 
-def demo_live(
+@app.command()
+def live(
     folder: Folder = Path("demo"),
     flights: Annotated[
         int | None, typer.Option(min=1_000, help="So many, the first ones; all without it.")
     ] = None,
 ) -> None:
     """Stream the flights through a worker that is killed three times, with a server beside it."""
-    from fastfeat.apps.cli.live_demo import print_live
-    from fastfeat.demo.live import run
+    from docs.demos.live import run
+    from docs.demos.live_summary import print_live
 
     with doing("Starting", at_once=True, is_event=True) as step:
         outcome = run(folder / "live", step, flights)
@@ -53,7 +58,8 @@ def demo_live(
         raise typer.Exit(1)
 
 
-def demo_large(
+@app.command()
+def large(
     folder: Folder = Path("demo"),
     size: Annotated[
         str, typer.Option(metavar="BYTES", help="Of the rows that are made, in memory.")
@@ -66,8 +72,8 @@ def demo_large(
     ] = None,
 ) -> None:
     """Fit and write features of data larger than the memory that the process may have."""
-    from fastfeat.apps.cli.large_demo import print_large
-    from fastfeat.demo.large import ENGINES, run
+    from docs.demos.large import ENGINES, run
+    from docs.demos.large_summary import print_large
 
     if engine is not None and engine not in ENGINES:
         raise typer.BadParameter(f"got {engine!r}: ray or spark", param_hint="'--engine'")
@@ -78,22 +84,19 @@ def demo_large(
         raise typer.Exit(1)
 
 
-def demo_trust(
+@app.command()
+def trust(
     folder: Folder = Path("demo"),
     every: Annotated[
         int, typer.Option(min=1, max=20, help="Takes each so many-th flight: a short run.")
     ] = 1,
 ) -> None:
     """Break flights in eleven ways, let a month drift, refit, and write a report of it."""
-    from fastfeat.apps.cli.trust_demo import print_trust
-    from fastfeat.demo.trust import run
+    from docs.demos.trust import run
+    from docs.demos.trust_summary import print_trust
 
     with doing("Starting", at_once=True, is_event=True) as step:
         outcome = run(folder / "trust", step, every=every)
     print_trust(outcome)
     if not outcome.ok:
         raise typer.Exit(1)
-
-
-DEMOS = (demo, demo_train, demo_live, demo_large, demo_trust)
-"""In the order in which help lists them."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import fastfeat.demo.trust_plan as plan_module
+import docs.demos.trust_plan as plan_module
+from docs.demos.trust_faults import FAULTS, KEY, Fault
 from fastfeat.api.diff import diff
 from fastfeat.demo.flights import read_flights
-from fastfeat.demo.trust_faults import FAULTS, KEY, Fault
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.io.arrow import Table, call, options_of, pa
 from fastfeat.io.sinks.write import write_table

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastfeat.demo.live_feed import DEAD, FEATURES, FLIGHTS, LANDINGS, WEATHER
-from fastfeat.demo.live_store import KEY, PREFIX
-from fastfeat.demo.services import HOST, PATIENCE_S, Service, end, free_port, last_lines, started
+from docs.demos.live_feed import DEAD, FEATURES, FLIGHTS, LANDINGS, WEATHER
+from docs.demos.live_store import KEY, PREFIX
+from docs.demos.services import HOST, PATIENCE_S, Service, end, free_port, last_lines, started
 from fastfeat.errors import FastfeatError
 
 ARTIFACT, CONFIG, STATE = "flights.fastfeat", "stream.toml", "state"

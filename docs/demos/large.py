@@ -18,12 +18,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import fastfeat.demo.large_plan as plan_module
-from fastfeat.demo.large_digest import digest_of_features
-from fastfeat.demo.large_rows import rows_of, write_rows
-from fastfeat.demo.large_work import FEATURES, FITTED, Measured
-from fastfeat.demo.memory_limit import MemoryLimit, memory_limit
-from fastfeat.demo.services import end, end_tied, last_lines, started
+import docs.demos.large_plan as plan_module
+from docs.demos.large_digest import digest_of_features
+from docs.demos.large_rows import rows_of, write_rows
+from docs.demos.large_work import FEATURES, FITTED, Measured
+from docs.demos.memory_limit import MemoryLimit, memory_limit
+from docs.demos.services import end, end_tied, last_lines, started
 from fastfeat.errors import FastfeatError, LibraryUnavailable
 from fastfeat.io.host_memory import as_bytes, bytes_of, free_memory
 
@@ -172,7 +172,7 @@ def _measured(work: Path, how: str, rows: Path, memory: str, limit: MemoryLimit)
     work.mkdir(parents=True)
     log, report = work / "log", work / "report"
     arguments = [how, str(rows), str(work), memory, str(report)]
-    command = [sys.executable, "-m", "fastfeat.demo.large_work", *arguments]
+    command = [sys.executable, "-m", "docs.demos.large_work", *arguments]
     # beside the rows, where there is room; the sockets of an engine need a short path
     parent = None if how in ENGINES else work
     with TemporaryDirectory(

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from docs.demos.live_answers import bits_apart
+from docs.demos.services import HOST, Service
 from fastfeat.apps.stream.packed import PackedRow, entity_key, read_packed
-from fastfeat.demo.live_answers import bits_apart
-from fastfeat.demo.services import HOST, Service
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, pa
 

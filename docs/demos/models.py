@@ -18,8 +18,8 @@ import xgboost
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch.utils.data import DataLoader, TensorDataset
 
+from docs.demos import in_polars
 from fastfeat.api.plan import FittedPlan
-from fastfeat.demo import in_polars
 from fastfeat.integrations import catboost as ff_catboost
 from fastfeat.integrations import lightgbm as ff_lightgbm
 from fastfeat.integrations import xgboost as ff_xgboost

@@ -18,14 +18,14 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from fastfeat.apps.cli.commands import app
-from fastfeat.demo import large, memory_limit
-from fastfeat.demo.large_digest import digest_of_features
-from fastfeat.demo.large_rows import payments, write_rows
+from docs.demos import large, memory_limit
+from docs.demos.commands import app
+from docs.demos.large_digest import digest_of_features
+from docs.demos.large_rows import payments, write_rows
 from fastfeat.errors import FastfeatError
 from fastfeat_tests.patience import PATIENCE_S, halted
 
-MAIN = "from fastfeat.apps.cli import main; main()"
+MAIN = "from docs.demos.commands import app; app()"
 MADE = {"rows", "plan.py", "payments.fastfeat"}
 
 
@@ -39,7 +39,7 @@ def ignored(_text: str) -> None:
 
 def test_the_demo_on_few_rows(tmp_path: Path) -> None:
     options = ["--dir", str(tmp_path), "--size", "2MiB", "--memory", "600MiB"]
-    result = CliRunner().invoke(app, ["demo-large", *options])
+    result = CliRunner().invoke(app, ["large", *options])
     assert result.exit_code == 0, result.output
     assert "the same bits" in result.stdout
     assert "enforced by" in result.stdout or sys.platform != "linux"
@@ -49,7 +49,7 @@ def test_the_demo_on_few_rows(tmp_path: Path) -> None:
 
 def interrupted(folder: Path, place: str, nth: int, when: str, begun: str) -> None:
     """Interrupt a demo at a call, as Ctrl-C does, when there is a file of what was begun."""
-    command = ["demo-large", "--dir", str(folder), "--size", "2MiB"]
+    command = ["large", "--dir", str(folder), "--size", "2MiB"]
     pipe: Any = {"stderr": subprocess.PIPE}
     with halted(place, MAIN, *command, nth=nth, when=when, **pipe) as demo:
         assert (folder / "large" / begun).is_file()
@@ -60,7 +60,7 @@ def interrupted(folder: Path, place: str, nth: int, when: str, begun: str) -> No
 
 def test_a_demo_that_is_interrupted_leaves_nothing_that_is_half(tmp_path: Path) -> None:
     folder = tmp_path / "large"
-    payments, started = "fastfeat.demo.large_rows.payments", "fastfeat.demo.large.started"
+    payments, started = "docs.demos.large_rows.payments", "docs.demos.large.started"
     interrupted(tmp_path, payments, 3, "before", ".rows.unfinished/part-000.parquet")
     assert names(folder) == set()
     interrupted(tmp_path, started, 1, "after", "work/log")
@@ -199,6 +199,6 @@ def test_an_engine_that_is_not_installed_is_told_at_once(
     ],
 )
 def test_wrong_options_are_told(option: list[str], told: str, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["demo-large", "--dir", str(tmp_path), *option])
+    result = CliRunner().invoke(app, ["large", "--dir", str(tmp_path), *option])
     assert result.exit_code == 2
     assert told in result.stderr

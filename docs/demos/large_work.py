@@ -1,6 +1,6 @@
 """A process of the large demo, which fits and writes features, and measures itself.
 
-`python -m fastfeat.demo.large_work HOW ROWS OUT MEMORY REPORT` writes what it took to REPORT.
+`python -m docs.demos.large_work HOW ROWS OUT MEMORY REPORT` writes what it took to REPORT.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastfeat.demo.large_plan import plan
+from docs.demos.large_plan import plan
 from fastfeat.errors import FastfeatError
 from fastfeat.io.host_memory import peak_memory
 from fastfeat.keep.artifact import artifact_bytes
@@ -62,7 +62,7 @@ def main(how: str, rows: str, folder: str, memory: str, report: str) -> None:
         case "in memory":
             fitted, seconds, peak = _timed(lambda: in_memory(rows, out))
         case engine:
-            from fastfeat.demo import large_engines
+            from docs.demos import large_engines
 
             run = large_engines.on_ray if engine == "ray" else large_engines.on_spark
             fitted, seconds, peak = run(rows, out)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.demo.services import HOST, PATIENCE_S, Service, last_lines
+from docs.demos.services import HOST, PATIENCE_S, Service, last_lines
 from fastfeat.errors import FastfeatError
 
 Row = Mapping[str, Any]

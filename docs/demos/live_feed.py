@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from docs.demos.services import PATIENCE_S
 from fastfeat.apps.stream.kafka import library
-from fastfeat.demo.services import PATIENCE_S
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.libraries import orjson_module

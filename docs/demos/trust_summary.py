@@ -11,13 +11,13 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 
+from docs.demos.trust import ARTIFACT, REPORT, RULES
 from fastfeat.apps.cli.summary import program_run
-from fastfeat.demo.trust import ARTIFACT, REPORT, RULES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fastfeat.demo.trust import Caught, Month, Outcome
+    from docs.demos.trust import Caught, Month, Outcome
     from fastfeat.trust.quality.changes.record import Diff
 
 _COLOURS = {"ok": "green", "warn": "yellow", "bad": "red", "none": "dim"}
