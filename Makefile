@@ -47,16 +47,16 @@ demo: $(VENV)/demo.installed  ## features of 336,776 real flights, beside pandas
 	@$(RUN)/fastfeat demo --dir $(DEMO)
 
 demo-train: $(TRAIN)/train.installed $(TRAIN)/demo.installed  ## models of these flights in five libraries; fetches them
-	@$(TRAIN)/bin/fastfeat demo-train --dir $(DEMO)
+	@$(TRAIN)/bin/python -m docs.demos train --dir $(DEMO)
 
 demo-live: $(VENV)/demo-live.installed  ## the flights as a stream: served, killed, audited; starts a broker and Valkey
-	@$(RUN)/fastfeat demo-live --dir $(DEMO)
+	@$(RUN)/python -m docs.demos live --dir $(DEMO)
 
 demo-large: $(if $(ENGINE),$(ENGINES)/engines.installed,$(VENV)/cli.installed)  ## 2 GiB of rows within 600 MiB of memory; ENGINE=ray or spark too
-	@$(if $(ENGINE),$(ENGINES),$(VENV))/bin/fastfeat demo-large --dir $(DEMO) $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
+	@$(if $(ENGINE),$(ENGINES),$(VENV))/bin/python -m docs.demos large --dir $(DEMO) $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
 
 demo-trust: $(VENV)/demo.installed  ## flights broken in eleven ways, a month that drifts, a refit, a report
-	@$(RUN)/fastfeat demo-trust --dir $(DEMO) $(ARGS)
+	@$(RUN)/python -m docs.demos trust --dir $(DEMO) $(ARGS)
 
 test: $(TEST_NEEDS) $(OBJECTS)  ## every test that needs no GPU; PROFILE=smoke in two minutes, full with large libraries, engines with Ray, Spark, Dask
 	HYPOTHESIS_PROFILE=$(PROFILE) $(TESTED)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fastfeat.dtypes import FLOAT64, INT64, UTF8, DType
-from fastfeat.plan.fit.row_sample import numbers_of_sample
-from fastfeat.quality.column_drift import ColumnDrift, Compared, compared_columns
-from fastfeat.quality.counting import counted
-from fastfeat.quality.layout import SAMPLED, kind_of, layout_of
-from fastfeat.quality.thresholds import SECTIONS, thresholds
+from fastfeat.ir.dtypes import FLOAT64, INT64, UTF8, DType
+from fastfeat.learn.row_sample import numbers_of_sample
+from fastfeat.trust.quality.column_drift import ColumnDrift, Compared, compared_columns
+from fastfeat.trust.quality.counting import counted
+from fastfeat.trust.quality.layout import SAMPLED, kind_of, layout_of
+from fastfeat.trust.quality.thresholds import SECTIONS, thresholds
 
 N_THEN = 20_000
 SIZES = (100, 1_000, 5_000)

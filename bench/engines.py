@@ -23,7 +23,7 @@ import pyarrow as pa
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 
 N_WORKERS = 2
 N_WARM = 100_000

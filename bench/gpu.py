@@ -24,7 +24,7 @@ from bench.workloads.row_features import SINGLE
 from fastfeat.backends import DEVICE_NAMES, backend_named, device_of
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.errors import BackendUnavailable
-from fastfeat.selfcheck.bandwidth import copy_bytes_per_second
+from fastfeat.trust.selfcheck.bandwidth import copy_bytes_per_second
 
 N_ROWS = 1 << 25
 N_OUTPUTS = 12

@@ -154,7 +154,7 @@ def _sqlite(past: Past) -> Answer:
 
 def _valkey(past: Past, group: str, n_calls: int, folder: Path) -> list[Figure]:
     """Return the figure of reading a row that was computed before, or why there is none."""
-    from fastfeat.demo.services import ServiceUnavailable, running_valkey
+    from docs.demos.services import ServiceUnavailable, running_valkey
 
     name = "Valkey, GET of a ready row (of its last event, not of now)"
     ready = past.fitted.transform(past.asking, history=past.rows, to="numpy").astype("float64")

@@ -37,7 +37,7 @@ def measure(sizes: Any, folder: Path) -> list[Figure]:
 @contextmanager
 def running_server(past: Past, folder: Path) -> Iterator[tuple[int, int]]:
     """Give the process and the port of a server over a past, which is ready; end it afterwards."""
-    from fastfeat.demo.services import HOST, Service, end, free_port
+    from docs.demos.services import HOST, Service, end, free_port
 
     state = folder / f"{free_port()}.state"
     past.fitted.save(folder / "wire.fastfeat")

@@ -46,13 +46,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastfeat import errors, operators, recording
-from fastfeat.dtypes import DType
+from fastfeat import errors, operators
+from fastfeat.calls import recording
+from fastfeat.calls.named_values import param
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call
 from fastfeat.ir.show import ROWS, Row
-from fastfeat.named_values import param
 from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan, Plan, load
     from fastfeat.engine.cpu.threads import num_threads, set_num_threads
     from fastfeat.integrations.leak_test import leak_test
-    from fastfeat.online.live import Live
+    from fastfeat.keep.schema import plan_schema
+    from fastfeat.learn.cross_fit import Fold
+    from fastfeat.live.live import Live
     from fastfeat.operators.ahead import ahead
     from fastfeat.operators.categories import cross
     from fastfeat.operators.columns import columns
@@ -78,11 +81,9 @@ if TYPE_CHECKING:
     from fastfeat.operators.polynomial import polynomial_features
     from fastfeat.operators.windows import count, session_id, time_since, time_since_last, window
     from fastfeat.plan.declare.contract import Rule
-    from fastfeat.plan.fit.cross_fit import Fold
-    from fastfeat.plan.keep.schema import plan_schema
-    from fastfeat.quality.contract import Contract
-    from fastfeat.quality.infer import infer_contract
-    from fastfeat.quality.inspection import inspect
+    from fastfeat.trust.quality.contract import Contract
+    from fastfeat.trust.quality.infer import infer_contract
+    from fastfeat.trust.quality.inspection import inspect
 
 __all__ = [
     "Contract",
@@ -131,11 +132,11 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Contract": "fastfeat.quality.contract",
+    "Contract": "fastfeat.trust.quality.contract",
     "FittedPlan": "fastfeat.api.plan",
-    "Fold": "fastfeat.plan.fit.cross_fit",
+    "Fold": "fastfeat.learn.cross_fit",
     "Learning": "fastfeat.api.learning",
-    "Live": "fastfeat.online.live",
+    "Live": "fastfeat.live.live",
     "Plan": "fastfeat.api.plan",
     "Rule": "fastfeat.plan.declare.contract",
     "ahead": "fastfeat.operators.ahead",
@@ -146,8 +147,8 @@ _LAZY = {
     "cross": "fastfeat.operators.categories",
     "diff": "fastfeat.api.diff",
     "haversine": "fastfeat.operators.geo",
-    "infer_contract": "fastfeat.quality.infer",
-    "inspect": "fastfeat.quality.inspection",
+    "infer_contract": "fastfeat.trust.quality.infer",
+    "inspect": "fastfeat.trust.quality.inspection",
     "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.api.plan",
     "lookup": "fastfeat.operators.lookup",
@@ -156,7 +157,7 @@ _LAZY = {
     "min_horizontal": "fastfeat.operators.horizontal",
     "num_threads": "fastfeat.engine.cpu.threads",
     "online": "fastfeat.api.online",
-    "plan_schema": "fastfeat.plan.keep.schema",
+    "plan_schema": "fastfeat.keep.schema",
     "polynomial_features": "fastfeat.operators.polynomial",
     "replay": "fastfeat.api.online",
     "session_id": "fastfeat.operators.windows",
@@ -212,11 +213,6 @@ def _row_of_aggregate(function: str) -> Row | None:
 
 ROWS.update({Call: _row_of_call, Aggregate: _row_of_aggregate})
 recording.WHOLE.append(operators.record_all)
-
-# The folder `online` is imported now, once, and its name is taken out: later imports of what
-# stands in it leave `ff.online` alone, which is the function.
-import_module("fastfeat.online")
-del globals()["online"]
 
 
 def __dir__() -> list[str]:

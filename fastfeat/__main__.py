@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastfeat.cli import main
+from fastfeat.apps.cli import main
 
 if __name__ == "__main__":
     main()

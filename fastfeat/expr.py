@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from fastfeat.arguments import TOO_MANY, explaining, explaining_as, explaining_methods
-from fastfeat.completion import offering
+from fastfeat.calls.arguments import TOO_MANY, explaining, explaining_as, explaining_methods
+from fastfeat.calls.completion import offering
+from fastfeat.calls.recording import Recipe, recording, recording_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.ir.literals import Scalar, literal_value
 from fastfeat.ir.node import (
     GROUPS,
     TRAINING,
@@ -25,8 +27,6 @@ from fastfeat.ir.node import (
     params_of,
 )
 from fastfeat.ir.show import show_columns
-from fastfeat.literals import Scalar, literal_value
-from fastfeat.recording import Recipe, recording, recording_methods
 
 if TYPE_CHECKING:
     from fastfeat.operators import (

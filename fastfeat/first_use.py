@@ -1,7 +1,7 @@
 """Imports on first use: modules on a list, and the rows of tables.
 
 A fresh process pays for each line that it imports, most of all where no `.pyc` file may be written.
-A module of `DEFERRED` is imported as any other, `from fastfeat.plan.run import windows`, and its
+A module of `DEFERRED` is imported as any other, `from fastfeat.execute import windows`, and its
 file is read and run once something is taken from it: `windows.run_over`. So import a module of the
 list as a module, and take names from it inside functions. A table of `Rows` knows the names of its
 rows, and the module of each, which it imports for the first row that is asked for.
@@ -58,7 +58,7 @@ DEFERRED = frozenset(
         "fastfeat.io.sources.scan",
         "fastfeat.io.sources.schema",
         "fastfeat.io.unnamed",
-        "fastfeat.online.row.one_row",
+        "fastfeat.live.row.one_row",
         "fastfeat.operators.calendar",
         "fastfeat.operators.hints",
         "fastfeat.operators.horizontal",
@@ -72,28 +72,28 @@ DEFERRED = frozenset(
         "fastfeat.plan.declare.leakage",
         "fastfeat.plan.declare.rows_ahead",
         "fastfeat.plan.declare.window_reach",
-        "fastfeat.plan.fit.ahead_warnings",
-        "fastfeat.plan.fit.fold_warnings",
-        "fastfeat.plan.fit.folds",
-        "fastfeat.plan.fit.held_codes",
-        "fastfeat.plan.fit.infinite",
-        "fastfeat.plan.fit.keys",
-        "fastfeat.plan.fit.labels",
-        "fastfeat.plan.fit.repeated_ids",
-        "fastfeat.plan.fit.repeated_rows",
+        "fastfeat.learn.ahead_warnings",
+        "fastfeat.learn.fold_warnings",
+        "fastfeat.learn.folds",
+        "fastfeat.learn.held_codes",
+        "fastfeat.learn.infinite",
+        "fastfeat.learn.keys",
+        "fastfeat.learn.labels",
+        "fastfeat.learn.repeated_ids",
+        "fastfeat.learn.repeated_rows",
         "fastfeat.plan.lower.code_types",
-        "fastfeat.plan.run.encoded_rows",
-        "fastfeat.plan.run.failures",
-        "fastfeat.plan.run.order_warnings",
-        "fastfeat.plan.run.row_identity",
-        "fastfeat.plan.run.shares",
-        "fastfeat.plan.run.values",
-        "fastfeat.plan.run.windows",
-        "fastfeat.plan.tell.explain",
-        "fastfeat.plan.tell.fitted_tables",
-        "fastfeat.plan.tell.summary",
-        "fastfeat.quality.profile",
-        "fastfeat.quality.table_profiles",
+        "fastfeat.execute.encoded_rows",
+        "fastfeat.execute.failures",
+        "fastfeat.execute.order_warnings",
+        "fastfeat.execute.row_identity",
+        "fastfeat.execute.shares",
+        "fastfeat.execute.values",
+        "fastfeat.execute.windows",
+        "fastfeat.tell.explain",
+        "fastfeat.tell.fitted_tables",
+        "fastfeat.tell.summary",
+        "fastfeat.trust.quality.profile",
+        "fastfeat.trust.quality.table_profiles",
         "fastfeat.scalars.bounds",
         "fastfeat.scalars.calendar",
         "fastfeat.scalars.categories",
@@ -154,7 +154,7 @@ _KNOWN = frozenset(
 
 
 def at(address: str) -> Any:
-    """Return the value at an address, such as "fastfeat.plan.fit.scans:learn"."""
+    """Return the value at an address, such as "fastfeat.learn.scans:learn"."""
     module, _, name = address.partition(":")
     return getattr(import_module(module), name)
 

@@ -24,7 +24,7 @@ def fitted_of(content: bytes) -> Any:
 
 def contract_of(text: str) -> Any:
     """Return the `Contract` of its JSON."""
-    return import_module("fastfeat.quality.contract").Contract.from_json(text)
+    return import_module("fastfeat.trust.quality.contract").Contract.from_json(text)
 
 
 def set_fields(value: Any, state: Sequence[Any]) -> None:

@@ -59,7 +59,7 @@ OF_LIBRARIES = {"full": "integrations", "engines": "engines"}
 """The folder whose tests skip nothing in a profile, which has the libraries of all of them."""
 SHARE = 10
 """Of the sampled tests of a file, one in so many runs; all in `nightly`, or if named by `::`."""
-FIRST = "serve", "stream", "test_progress.py", "test_seeded_faults.py"
+FIRST = "apps", "test_progress.py", "test_seeded_faults.py"
 """Folders and files whose tests wait, or take long: at the end all others would wait for them."""
 
 

@@ -85,7 +85,7 @@ def halted(
     The program tells by a pipe that it has come there, and waits for the end of its standard input.
 
     Args:
-        place: the function, by the module in which its caller finds it: "fastfeat.demo.large.end".
+        place: the function, by the module in which its caller finds it: "docs.demos.large.end".
         code: the program; `sys.argv[1:]` are the arguments.
         args: the arguments.
         nth: which call of the function.

@@ -102,7 +102,7 @@ FAULTS = {
         "fastfeat/scalars/integers.py",
         "return op.magnitude(error) > TWO_63",
         "return op.magnitude(error) > TWO_63 * 2.0**66",
-        ("tests/plan/run/test_overflow.py", "tests/scalars/test_rules.py"),
+        ("tests/execute/test_overflow.py", "tests/scalars/test_rules.py"),
     ),
     "a_fold_sees_itself": Fault(
         f"{KERNELS}/grouped/state.py",
@@ -138,25 +138,25 @@ FAULTS = {
         "fastfeat/steps/windows/function.py",
         "else 1 + (-reach // tick)",
         "else (-reach // tick)",
-        ("tests/selfcheck/test_selfcheck.py", "-k", "past and cpu"),
+        ("tests/trust/selfcheck/test_selfcheck.py", "-k", "past and cpu"),
     ),
     "an_error_is_told_otherwise": Fault(
-        "fastfeat/checks.py",
+        "fastfeat/calls/checks.py",
         'f"takes a whole number {allowed}"',
         'f"takes a whole number, {allowed}"',
         ("tests/compatibility/test_recorded_errors.py", "-k", "calls"),
     ),
     "a_finding_ends_with_0": Fault(
-        "fastfeat/cli/gates.py",
+        "fastfeat/apps/cli/gates.py",
         "(FOUND if judged.findings else OK) if",
         "OK if",
-        ("tests/cli/test_gates.py",),
+        ("tests/apps/cli/test_gates.py",),
     ),
     "rows_that_warn_are_not_counted": Fault(
-        "fastfeat/plan/run/guard.py",
+        "fastfeat/execute/guard.py",
         "            _tell(text, rule, on_violation, broken)\n    return broken",
         "            _tell(text, rule, on_violation, broken)\n    return {}",
-        ("tests/online/test_live_contract.py",),
+        ("tests/live/test_live_contract.py",),
     ),
 }
 

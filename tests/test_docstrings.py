@@ -54,7 +54,7 @@ def _imported(name: str) -> ModuleType | None:
         return import_module(name)
     except ModuleNotFoundError as error:
         of_library = not (error.name or "fastfeat").startswith("fastfeat")
-        if name.startswith(("fastfeat.integrations.", "fastfeat.demo.")) and of_library:
+        if name.startswith("fastfeat.integrations.") and of_library:
             return None
         raise
 

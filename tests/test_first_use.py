@@ -319,9 +319,7 @@ def test_a_plan_of_rows_imports_what_it_needs(form: str) -> None:
     folders = tuple(f"fastfeat.steps.{subject}." for subject in subjects)
     assert not [name for name in found["used"] if name.startswith(folders)]
     assert not [
-        name
-        for name in found["used"]
-        if name.startswith(("fastfeat.plan.tell", "fastfeat.io.sources"))
+        name for name in found["used"] if name.startswith(("fastfeat.tell", "fastfeat.io.sources"))
     ]
 
 

@@ -19,28 +19,28 @@ CLOCKS = {"sleep", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns
 LIMITED = {"wait", "join", "result", "settimeout", "create_connection"}
 """Functions that give up after a number of seconds: `PATIENCE_S` is the one to give them."""
 ALLOWED = {
-    "online/file/test_journal.py": ("wait: how often a reader looks while others write",),
-    "online/killing.py": ("sleep: a kill at a random moment; any is right",),
+    "live/file/test_journal.py": ("wait: how often a reader looks while others write",),
+    "live/killing.py": ("sleep: a kill at a random moment; any is right",),
     "patience.py": (
         "monotonic: ends a wait in vain",
         "sleep: between two looks for what stays once it is there",
     ),
-    "plan/run/test_killed.py": (
+    "execute/test_killed.py": (
         "monotonic: how long a call takes that is killed within that time",
         "sleep: a kill at a random moment; any is right",
     ),
     "plan/test_processes.py": ("sleep: so that what must not run any more could; nothing tells",),
     "seed_faults.py": ("monotonic: printed",),
-    "serve/test_answers_tell_no_more.py": ("sleep: the pace of a sender that is too slow",),
-    "serve/test_load.py": (
+    "apps/serve/test_answers_tell_no_more.py": ("sleep: the pace of a sender that is too slow",),
+    "apps/serve/test_load.py": (
         "perf_counter: printed",
         "sleep: the pace of callers for a minute, after which memory is compared",
     ),
-    "stream/test_stream_faults.py": (
+    "apps/stream/test_stream_faults.py": (
         "sleep: a kill at a random moment, or for how long a broker is away; any is right",
         "wait: the pace of a sender",
     ),
-    "stream/test_stream_sides.py": ("sleep: a kill at a random moment; any is right",),
+    "apps/stream/test_stream_sides.py": ("sleep: a kill at a random moment; any is right",),
 }
 """What each file may wait for, other than by `patience.py`, and why no outcome rests on it."""
 

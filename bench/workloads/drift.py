@@ -37,7 +37,7 @@ def fastfeat(table: pa.Table) -> Callable[[], Any]:
     """Return a call that compares profiles: every figure of each feature, without the rows."""
     import fastfeat as ff
     from fastfeat import col
-    from fastfeat.quality.drift import compared
+    from fastfeat.trust.quality.drift import compared
 
     then, now = _halves(table)
     plan = ff.Plan({name: col(name) * 2 for name in table.column_names})

@@ -44,7 +44,7 @@ def _learnt(learner: Any, spec: Any, columns: Columns, n_rows: int, n_states: in
 
 def keys(n_states: int, table: pa.Table) -> Callable[[], Any]:
     """Return a call that counts keys and puts them in order."""
-    from fastfeat.dtypes import INT64
+    from fastfeat.ir.dtypes import INT64
     from fastfeat.ir.parameters import MAX_MEMORY
     from fastfeat.steps.keys.cpu_learner import LEARNER
     from fastfeat.steps.keys.cpu_open_keys import KeysSpec
@@ -59,7 +59,7 @@ def _of_keys(learnt: Any) -> pa.Table:
 
 def groups(n_states: int, table: pa.Table) -> Callable[[], Any]:
     """Return a call that sums values and their squares per group, and keeps the sums."""
-    from fastfeat.dtypes import FLOAT64
+    from fastfeat.ir.dtypes import FLOAT64
     from fastfeat.steps.keys.cpu_group_states import CODES, LEARNER, VALUES, Spec
 
     n_groups = 1 + int(table["group"].to_numpy().max())

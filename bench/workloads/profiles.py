@@ -56,7 +56,7 @@ def fit(table: pa.Table) -> Callable[[], Any]:
 
 def profile(table: pa.Table) -> Callable[[], Any]:
     """Return a call that counts the inputs of a fitted plan, edges and all."""
-    from fastfeat.quality.table_profiles import profile_of_tables
+    from fastfeat.trust.quality.table_profiles import profile_of_tables
 
     fitted = _plan().fit(table, profile=False).record
     return lambda: profile_of_tables(fitted, table, None).n_rows

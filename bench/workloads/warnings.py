@@ -66,13 +66,13 @@ def fit(plan: Callable[[], Any], warning: str | None) -> Prepare:
 
     Args:
         plan: makes what is fitted.
-        warning: the function of `training_data` that is left out; None to leave nothing out.
+        warning: "module:function" that is left out, such as "execute.order_warnings:warn_ties";
+            None to leave nothing out.
     """
 
     def prepare(table: pa.Table) -> Callable[[], Any]:
         import warnings
-
-        from fastfeat.plan.fit import training_data
+        from importlib import import_module
 
         made = plan()
 
@@ -83,12 +83,14 @@ def fit(plan: Callable[[], Any], warning: str | None) -> Prepare:
 
         def run_without() -> int:
             assert warning is not None
-            original = getattr(training_data, warning)
-            setattr(training_data, warning, lambda *_: None)
+            module, _, name = warning.partition(":")
+            home = import_module(f"fastfeat.{module}")
+            original = getattr(home, name)
+            setattr(home, name, lambda *_: None)
             try:
                 return run()
             finally:
-                setattr(training_data, warning, original)
+                setattr(home, name, original)
 
         return run if warning is None else run_without
 
@@ -130,8 +132,9 @@ def _beside(
     )
 
 
+_TIES, _TWINS = "execute.order_warnings:warn_ties", "learn.repeated_rows:warn_of_twins"
 WARNINGS = (
-    _beside("ties", "windows with ties", events, windows_plan, "warn_ties", 1_000_000),
-    _beside("codes", "encodings of codes", codes, targets_plan, "warn_of_twins", 100_000),
-    _beside("copies", "encodings of copies", copies, targets_plan, "warn_of_twins", 100_000),
+    _beside("ties", "windows with ties", events, windows_plan, _TIES, 1_000_000),
+    _beside("codes", "encodings of codes", codes, targets_plan, _TWINS, 100_000),
+    _beside("copies", "encodings of copies", copies, targets_plan, _TWINS, 100_000),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from fastfeat.dtypes import DType
+from fastfeat.ir.dtypes import DType
 
 Values = Sequence[Any]
 

@@ -15,8 +15,8 @@ from fastfeat_kernels.column import value_of_key
 from fastfeat_kernels.moments.state import Level, Moments
 from fastfeat_kernels.powers.state import NO_POWERS, PowerSums
 
-from fastfeat.dtypes import FLOAT64, INT64, TABLE, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import FLOAT64, INT64, TABLE, DType
 from fastfeat.ir.node import Aggregate, Params
 from fastfeat.ir.parameters import Parameters
 from fastfeat.ir.writing import Form
@@ -170,7 +170,7 @@ def ranks_of(
 def key_element(dtype: DType) -> str:
     """Return the element type whose keys order the values of a type.
 
-    >>> from fastfeat import dtypes
+    >>> from fastfeat.ir import dtypes
     >>> key_element(dtypes.DATE32), key_element(dtypes.FLOAT32), key_element(dtypes.UINT64)
     ('int64', 'float64', 'uint64')
     """

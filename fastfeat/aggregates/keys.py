@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates.definition import Values, present
 from fastfeat.aggregates.function import AggregateFunction, Learnt, Number, Summary, any_to_integer
-from fastfeat.dtypes import FLOAT64, UTF8, VOCABULARY, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array, call, pa
 from fastfeat.io.columns import keys as columns
 from fastfeat.io.columns.bits import array_of_values
+from fastfeat.ir.dtypes import FLOAT64, UTF8, VOCABULARY, DType
 from fastfeat.ir.node import Params
 from fastfeat.ir.parameters import (
     MAX_MEMORY,

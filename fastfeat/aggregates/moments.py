@@ -26,8 +26,8 @@ from fastfeat.aggregates.function import (
     to_sum,
     value_of,
 )
-from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.errors import Overflow
+from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 from fastfeat.ir.node import Params
 from fastfeat.ir.parameters import (
     Flag,

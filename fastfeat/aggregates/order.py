@@ -20,8 +20,8 @@ from fastfeat.aggregates.function import (
     to_table,
     value_of,
 )
-from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
 from fastfeat.ir.parameters import (
     Parameter,

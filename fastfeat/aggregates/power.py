@@ -28,8 +28,8 @@ from fastfeat_kernels.moments.exact import nearest_float, rounded
 
 from fastfeat.aggregates.definition import Values, ordered
 from fastfeat.aggregates.function import AggregateFunction, Primitive, Summary, to_float64
-from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
 from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars.interpret import elementary_function

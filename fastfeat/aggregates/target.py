@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from fastfeat.aggregates.function import AggregateFunction, Learnt, Summary
 from fastfeat.aggregates.keys import Groups
 from fastfeat.aggregates.order import Q
-from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import FLOAT64, DType
 from fastfeat.ir.node import Aggregate, Call, Params
 from fastfeat.ir.parameters import (
     Either,

@@ -1,4 +1,4 @@
 """The faces: `Plan`, `FittedPlan`, and what runs both of them.
 
-Imports `plan` and `online`; only what stands above the API imports it.
+Imports `plan` and `live`; only what stands above the API imports it.
 """

@@ -16,7 +16,6 @@ from typing import Any
 
 from fastfeat.api.example_rows import made_up
 from fastfeat.backends import DEVICE_NAMES, backend_named
-from fastfeat.dtypes import INT64, DType
 from fastfeat.engine.kernel_cache import UsedKernel, observing
 from fastfeat.errors import (
     FastfeatError,
@@ -26,27 +25,28 @@ from fastfeat.errors import (
     TypeMismatch,
     counted,
 )
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.guard import guard_of, row_inputs
+from fastfeat.execute.history import BATCH, given_ids
+from fastfeat.execute.lookup_tables import Tables, resolve_schemas
+from fastfeat.execute.prepared import prepare
+from fastfeat.execute.transform import transform
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.io.sources.schema import read_schema
+from fastfeat.ir.dtypes import INT64, DType
 from fastfeat.ir.node import postorder
 from fastfeat.ir.scope import is_over, order_of
-from fastfeat.online.row.one_row import transform_row
+from fastfeat.learn.fit import fit, fit_transform
+from fastfeat.learn.labels import label_of
+from fastfeat.learn.training_data import check_clocks
+from fastfeat.live.row.one_row import transform_row
 from fastfeat.plan.declare.bind import bind, check_new_plan
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.fit.fit import fit, fit_transform
-from fastfeat.plan.fit.labels import label_of
-from fastfeat.plan.fit.training_data import check_clocks
 from fastfeat.plan.lower.indicators import is_one_hot
-from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.run.guard import guard_of, row_inputs
-from fastfeat.plan.run.history import BATCH, given_ids
-from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
-from fastfeat.plan.run.prepared import prepare
-from fastfeat.plan.run.transform import transform
 from fastfeat.progress import doing
-from fastfeat.quality.profiling import Profiled, checked_choice
-from fastfeat.quality.table_profiles import kernels_of_profiles
+from fastfeat.trust.quality.profiling import Profiled, checked_choice
+from fastfeat.trust.quality.table_profiles import kernels_of_profiles
 
 Types = Mapping[str, DType | UnsupportedType]
 N_ROWS = 600

@@ -6,11 +6,11 @@ import os
 from typing import Any, cast
 
 from fastfeat.api.plan import FittedPlan, load
-from fastfeat.arguments import explaining
+from fastfeat.calls.arguments import explaining
 from fastfeat.errors import TypeMismatch
-from fastfeat.plan.run.lookup_tables import Tables
-from fastfeat.quality.changes.compare import compared
-from fastfeat.quality.changes.record import Diff
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.trust.quality.changes.compare import compared
+from fastfeat.trust.quality.changes.record import Diff
 
 Path = str | os.PathLike[str]
 

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.columns.types import UnsupportedType, arrow_type
+from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 
 Schema = Mapping[str, DType | UnsupportedType]
 _SOME = 3

@@ -7,23 +7,23 @@ from dataclasses import replace
 from typing import Any
 
 from fastfeat.api.out_of_core import begun, needs_of_fit, with_encoded
+from fastfeat.execute.fitted import Fitted, FittedContract
+from fastfeat.execute.layout import Layout, check_beside
+from fastfeat.execute.lookup_tables import Tables, read_tables
+from fastfeat.execute.pieces import MOST_BYTES, pieces_of
+from fastfeat.execute.to_files import digest_of_tables, write_features
+from fastfeat.execute.window_columns import history_of
 from fastfeat.io.budget import budget_of, budget_of_free, within
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sinks.manifest import Manifest
 from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.io.sources.scan import Scanned
+from fastfeat.keep.artifact import fitted_digest
+from fastfeat.learn.learning import finished
+from fastfeat.learn.passes import learned_within, with_scratch
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.fit.learning import finished
-from fastfeat.plan.fit.passes import learned_within, with_scratch
-from fastfeat.plan.keep.artifact import fitted_digest
-from fastfeat.plan.run.fitted import Fitted, FittedContract
-from fastfeat.plan.run.layout import Layout, check_beside
-from fastfeat.plan.run.lookup_tables import Tables, read_tables
-from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
-from fastfeat.plan.run.to_files import digest_of_tables, write_features
-from fastfeat.plan.run.window_columns import history_of
-from fastfeat.quality.profiling import Profiled, checked_choice
-from fastfeat.quality.profiling_in_passes import N_PASSES, profiled_in_passes
+from fastfeat.trust.quality.profiling import Profiled, checked_choice
+from fastfeat.trust.quality.profiling_in_passes import N_PASSES, profiled_in_passes
 
 
 def fit_and_write(

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from fastfeat import pickles
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
+from fastfeat.execute.fitted import Face, Fitted
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.keep.learning import learning_bytes, learning_record, resumed, written_in
+from fastfeat.learn import learning as rounds
+from fastfeat.learn import part_state
+from fastfeat.learn.part_rows import shares_of_rows
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.fit import learning as rounds
-from fastfeat.plan.fit import part_state
-from fastfeat.plan.fit.part_rows import shares_of_rows
-from fastfeat.plan.keep.learning import learning_bytes, learning_record, resumed, written_in
-from fastfeat.plan.run.fitted import Face, Fitted
-from fastfeat.plan.run.lookup_tables import Tables
-from fastfeat.quality import profiling_in_rounds as profiling
-from fastfeat.quality.profile_state import MAGIC, ProfileState, profile_state_of
-from fastfeat.quality.profiling import Profiled, checked_choice
+from fastfeat.trust.quality import profiling_in_rounds as profiling
+from fastfeat.trust.quality.profile_state import MAGIC, ProfileState, profile_state_of
+from fastfeat.trust.quality.profiling import Profiled, checked_choice
 
 
 @dataclass(slots=True, eq=False)

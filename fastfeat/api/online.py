@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from fastfeat.api.plan import FittedPlan, records_of
-from fastfeat.arguments import explaining
+from fastfeat.calls.arguments import explaining
 from fastfeat.errors import InvalidPlan, StateError, TypeMismatch
-from fastfeat.online.audit.replay import replay_state
-from fastfeat.online.audit.replay_report import Replay
-from fastfeat.online.live import Live, begin_live
-from fastfeat.online.state.changes import Durability, Late
-from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.live.audit.replay import replay_state
+from fastfeat.live.audit.replay_report import Replay
+from fastfeat.live.live import Live, begin_live
+from fastfeat.live.state.changes import Durability, Late
 
 
 @explaining

@@ -8,30 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
+from fastfeat.execute.encoded_rows import encoded_in_files
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.execute.memory_needs import needs_of_call
+from fastfeat.execute.row_selection import flags_of_rows
+from fastfeat.execute.window_columns import check_shared, history_of, is_shared
 from fastfeat.io.arrow import pa
 from fastfeat.io.budget import Budget, Need, budget_of, budget_of_free, within
 from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import n_rows_of, scan
+from fastfeat.keep.learning import learning_record
+from fastfeat.learn.ahead_warnings import MOST_ROWS, warn_ahead
+from fastfeat.learn.chosen_rows import chosen_of
+from fastfeat.learn.learning import finished
+from fastfeat.learn.passes import learned_within, with_scratch
+from fastfeat.learn.repeated_ids import warn_of_ids_in_passes
+from fastfeat.learn.room import needs_of_quantiles
+from fastfeat.learn.round import Learning
+from fastfeat.learn.rows_in_passes import RowsInPasses, rows_in_passes
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.fit.ahead_warnings import MOST_ROWS, warn_ahead
-from fastfeat.plan.fit.chosen_rows import chosen_of
-from fastfeat.plan.fit.learning import finished
-from fastfeat.plan.fit.passes import learned_within, with_scratch
-from fastfeat.plan.fit.repeated_ids import warn_of_ids_in_passes
-from fastfeat.plan.fit.room import needs_of_quantiles
-from fastfeat.plan.fit.round import Learning
-from fastfeat.plan.fit.rows_in_passes import RowsInPasses, rows_in_passes
-from fastfeat.plan.keep.learning import learning_record
-from fastfeat.plan.run.encoded_rows import encoded_in_files
-from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.run.lookup_tables import Tables
-from fastfeat.plan.run.memory_needs import needs_of_call
-from fastfeat.plan.run.row_selection import flags_of_rows
-from fastfeat.plan.run.window_columns import check_shared, history_of, is_shared
-from fastfeat.plan.tell.explain_passes import describe_passes
-from fastfeat.quality.profiling import Profiled, checked_choice
-from fastfeat.quality.profiling_in_passes import N_PASSES, profiled_in_passes
+from fastfeat.tell.explain_passes import describe_passes
+from fastfeat.trust.quality.profiling import Profiled, checked_choice
+from fastfeat.trust.quality.profiling_in_passes import N_PASSES, profiled_in_passes
 
 
 def fit_within(

@@ -16,49 +16,49 @@ from typing import TYPE_CHECKING, Any, cast
 from numpy.typing import NDArray
 
 from fastfeat import pickles
-from fastfeat.arguments import TOO_MANY, Hints, explaining, explaining_methods
-from fastfeat.completion import offering
+from fastfeat.calls.arguments import TOO_MANY, Hints, explaining, explaining_methods
+from fastfeat.calls.completion import offering
+from fastfeat.calls.recording import Recipe
 from fastfeat.errors import InvalidPlan, NotFitted, TypeMismatch
+from fastfeat.execute.failing_files import naming_files
+from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema
+from fastfeat.execute.lookup_tables import Tables, resolve_schemas
+from fastfeat.execute.transform import transform
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Array, ChunkedArray, Table
 from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.sources import schema as schemas
 from fastfeat.io.sources.read import may_be_large
-from fastfeat.online.row import one_row
+from fastfeat.learn import labels
+from fastfeat.learn.training_data import check_clocks
+from fastfeat.live.row import one_row
 from fastfeat.plan.declare import window_reach
 from fastfeat.plan.declare.arguments import Features
 from fastfeat.plan.declare.bind import bind, check_new_plan
 from fastfeat.plan.declare.declaration import Declaration, Label, UserDelay, declare
 from fastfeat.plan.declare.late_columns import GivenDelay
-from fastfeat.plan.fit import labels
-from fastfeat.plan.fit.training_data import check_clocks
 from fastfeat.plan.lower.outputs import schema_before_fit
-from fastfeat.plan.run.failing_files import naming_files
-from fastfeat.plan.run.fitted import Fitted, FittedContract, InputSchema
-from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
-from fastfeat.plan.run.transform import transform
-from fastfeat.plan.tell import explain as explanations
-from fastfeat.plan.tell import fitted_tables, summary
-from fastfeat.recording import Recipe
 from fastfeat.scalars.zones import using
+from fastfeat.tell import explain as explanations
+from fastfeat.tell import fitted_tables, summary
 
 if TYPE_CHECKING:
     from fastfeat.api.compile import Compiled
     from fastfeat.api.learning import Learning
     from fastfeat.io.sinks.manifest import Manifest
-    from fastfeat.online.live import Live
-    from fastfeat.online.state.changes import Durability, Late
+    from fastfeat.learn.cross_fit import Fold
+    from fastfeat.live.live import Live
+    from fastfeat.live.state.changes import Durability, Late
     from fastfeat.plan.declare.window_reach import Reach
-    from fastfeat.plan.fit.cross_fit import Fold
     from fastfeat.plan.lower.code_types import CodeTypes
-    from fastfeat.quality.contract import Contract
-    from fastfeat.quality.drift import Drift
-    from fastfeat.quality.profile import Profile
-    from fastfeat.quality.profiling import Profiled
-    from fastfeat.quality.report import CheckReport
-    from fastfeat.quality.rounding import Rounding
-    from fastfeat.report.report import FeatureReport
-    from fastfeat.verify.comparison import Report
+    from fastfeat.trust.quality.contract import Contract
+    from fastfeat.trust.quality.drift import Drift
+    from fastfeat.trust.quality.profile import Profile
+    from fastfeat.trust.quality.profiling import Profiled
+    from fastfeat.trust.quality.report import CheckReport
+    from fastfeat.trust.quality.rounding import Rounding
+    from fastfeat.trust.report.report import FeatureReport
+    from fastfeat.trust.verify.comparison import Report
 
 _READ_OF_PLAN = (
     *("features", "label", "outcomes", "dtype", "keep", "label_delay", "known", "known_tables"),
@@ -302,7 +302,7 @@ class Plan:
             >>> plan.with_params(n_bins=2).fit_transform({"x": [1, 2, 3]})[1]["bin"].to_pylist()
             [0, 1, 1]
         """
-        from fastfeat.plan.keep.with_parameters import check_known, with_params  # seldom needed
+        from fastfeat.keep.with_parameters import check_known, with_params  # seldom needed
 
         check_known(self.declaration, values)
         if self._checked_recipe is None:
@@ -312,7 +312,7 @@ class Plan:
     @cached_property
     def _checked_recipe(self) -> Recipe | None:
         """The recipe of the plan, known to give this plan; None without parameters."""
-        from fastfeat.plan.keep.with_parameters import checked_recipe  # seldom needed
+        from fastfeat.keep.with_parameters import checked_recipe  # seldom needed
 
         return checked_recipe(self.declaration)
 
@@ -438,7 +438,7 @@ class Plan:
             record = fit_if_large(self.declaration, data, tables, old, profile)
         if record is not None:
             return FittedPlan(self, record)
-        from fastfeat.quality.profiling import fit_profiled  # imports the rest of it
+        from fastfeat.trust.quality.profiling import fit_profiled  # imports the rest of it
 
         of_rows: Any = {"rows": rows, "history": history, "tables": tables, "backend": backend}
         record = fit_profiled(self.declaration, data, **of_rows, profile=profile, stable=old)
@@ -485,7 +485,9 @@ class Plan:
         if contract is not None:
             options: Any = {"history": history, "tables": tables, "backend": backend}
             data, kept = _held(contract, data, in_passes=False, **options)
-        from fastfeat.quality.profiling import fit_transform_profiled  # imports the rest of it
+        from fastfeat.trust.quality.profiling import (
+            fit_transform_profiled,  # imports the rest of it
+        )
 
         record, features = fit_transform_profiled(
             self.declaration,
@@ -556,7 +558,7 @@ class Plan:
             (16, 16)
         """
         from fastfeat.api.fit_to_files import fit_and_write  # seldom needed
-        from fastfeat.plan.run.layout import layout_of
+        from fastfeat.execute.layout import layout_of
 
         layout = layout_of(out, format, partition_by, part_rows)
         kept = None
@@ -641,7 +643,7 @@ class Plan:
             Fold(8 to learn from, 8 test) [0, 1, 0]
             Fold(8 to learn from, 8 test) [0, 1, 0]
         """
-        from fastfeat.plan.fit.cross_fit import cross_fit  # seldom needed
+        from fastfeat.learn.cross_fit import cross_fit  # seldom needed
 
         return cross_fit(
             self.declaration,
@@ -819,7 +821,7 @@ class Plan:
 
     def _repr_html_(self) -> str:
         """Return a table of the features, for notebooks."""
-        from fastfeat.plan.tell.html import plan_html
+        from fastfeat.tell.html import plan_html
 
         return plan_html(self.declaration)
 
@@ -851,7 +853,7 @@ class Plan:
 
     def to_json(self) -> str:
         """Return the plan as canonical JSON: equal plans give equal text."""
-        from fastfeat.plan.keep.document import plan_text  # seldom needed
+        from fastfeat.keep.document import plan_text  # seldom needed
 
         return plan_text(self.declaration)
 
@@ -863,7 +865,7 @@ class Plan:
             ArtifactError: it is no plan, or has what this version does not know.
             Leakage, InvalidPlan, TypeMismatch: as of a plan that is written in Python.
         """
-        from fastfeat.plan.keep.document import plan_of_text  # seldom needed
+        from fastfeat.keep.document import plan_of_text  # seldom needed
 
         return plan_of(plan_of_text(text))
 
@@ -911,8 +913,8 @@ def _held(
         InvalidData: the rows can be read once.
         FastfeatError: as `fitted_contract`.
     """
-    from fastfeat.plan.run.guard import read_again  # seldom needed
-    from fastfeat.quality.fitting import fitted_contract
+    from fastfeat.execute.guard import read_again  # seldom needed
+    from fastfeat.trust.quality.fitting import fitted_contract
 
     if in_passes:
         from fastfeat.io.sources.dataset import dataset_of
@@ -1059,7 +1061,7 @@ class FittedPlan:
             RowsBreakRule: rows break a rule that only warns.
         """
         if self.record.contract is not None or on_violation is not None:
-            from fastfeat.quality.transforming import transform_judged  # seldom needed
+            from fastfeat.trust.quality.transforming import transform_judged  # seldom needed
 
             forms: Any = {"to": to, "out": out, "categories": categories, "backend": backend}
             of_rows: Any = {"rows": rows, "history": history, "tables": tables}
@@ -1125,14 +1127,14 @@ class FittedPlan:
             >>> [features.num_rows for features in fitted.transform_batches({"x": [1, 2, 3]})]
             [3]
         """
-        from fastfeat.io.budget import bounded  # seldom needed
-        from fastfeat.io.sources.dataset import dataset_of
-        from fastfeat.plan.run.pieces import (
+        from fastfeat.execute.pieces import (
             budget_of_features,
             bytes_within,
             pieces_of_later_rows,
             pieces_within,
         )
+        from fastfeat.io.budget import bounded  # seldom needed
+        from fastfeat.io.sources.dataset import dataset_of
 
         dataset = dataset_of(data)
         budget = budget_of_features(self.record, dataset, tables, memory)
@@ -1225,8 +1227,8 @@ class FittedPlan:
             >>> [(file.name, file.n_rows) for file in manifest.files]
             [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
         """
-        from fastfeat.plan.run.layout import layout_of  # imports the engine
-        from fastfeat.quality.transforming import write_judged
+        from fastfeat.execute.layout import layout_of  # imports the engine
+        from fastfeat.trust.quality.transforming import write_judged
 
         layout = layout_of(out, format, partition_by, part_rows)
         apart = None if quarantined is None else layout_of(quarantined)
@@ -1251,7 +1253,7 @@ class FittedPlan:
             RowsBreakRule: it breaks a rule that only warns.
         """
         if self.record.contract is not None:
-            from fastfeat.online.row.judged_row import judge_one_row  # seldom needed
+            from fastfeat.live.row.judged_row import judge_one_row  # seldom needed
 
             judge_one_row(self.record, row, tables)
         return one_row.transform_row(self.record, row, tables=tables)
@@ -1315,7 +1317,7 @@ class FittedPlan:
             >>> live.features({"t": 2, "card": "a", "x": 4.0})
             array([2.5])
         """
-        from fastfeat.online.live import ALONE, begin_live  # seldom needed
+        from fastfeat.live.live import ALONE, begin_live  # seldom needed
 
         return begin_live(
             {ALONE: self.record},
@@ -1444,7 +1446,7 @@ class FittedPlan:
 
         None unless `fit` was called with `profile=`. A selection of features keeps their profiles.
         """
-        from fastfeat.quality.profiling import profile_face  # seldom needed
+        from fastfeat.trust.quality.profiling import profile_face  # seldom needed
 
         return profile_face(self.record)
 
@@ -1479,7 +1481,7 @@ class FittedPlan:
             >>> later.n_missing, later.greatest, later.counts.tolist()
             (1, 18.0, [0, 0, 0, 1, 0, 0, 1])
         """
-        from fastfeat.quality.later_rows import profile_of  # seldom needed
+        from fastfeat.trust.quality.later_rows import profile_of  # seldom needed
 
         options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
         return profile_of(self.record, data, **options)
@@ -1487,7 +1489,7 @@ class FittedPlan:
     @property
     def contract(self) -> Contract | None:
         """The rules that rows must hold, as `fit` was given them; None without."""
-        from fastfeat.quality.contract import contract_face  # seldom needed
+        from fastfeat.trust.quality.contract import contract_face  # seldom needed
 
         kept = self.record.contract
         return None if kept is None else contract_face(kept.declaration)
@@ -1524,7 +1526,7 @@ class FittedPlan:
             >>> fitted.check({"x": [3.0, -1.0, None]}).counts
             {'x': 2}
         """
-        from fastfeat.quality.checking import check  # seldom needed
+        from fastfeat.trust.quality.checking import check  # seldom needed
 
         if self.record.contract is None:
             raise InvalidPlan(
@@ -1585,7 +1587,7 @@ class FittedPlan:
             >>> fitted.drift({"x": list(range(500, 1_500))}).drifted
             ['x']
         """
-        from fastfeat.quality.drifting import drift  # seldom needed
+        from fastfeat.trust.quality.drifting import drift  # seldom needed
 
         options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
         options |= {"reference": reference, "reference_history": reference_history}
@@ -1636,7 +1638,7 @@ class FittedPlan:
             >>> report.level, report.verdict, report.html[:15]
             ('ok', 'No drift', '<!doctype html>')
         """
-        from fastfeat.report.report import report  # seldom needed
+        from fastfeat.trust.report.report import report  # seldom needed
 
         options: Any = {"history": history, "tables": tables, "clock": clock}
         options |= {"title": title, "thresholds": thresholds, "memory": memory}
@@ -1660,7 +1662,7 @@ class FittedPlan:
         Raises:
             InvalidPlan: a name that is neither.
         """
-        from fastfeat.plan.run.feature_subset import selected  # seldom needed
+        from fastfeat.execute.feature_subset import selected  # seldom needed
 
         return face_of(selected(self.record, [names] if isinstance(names, str) else list(names)))
 
@@ -1678,7 +1680,7 @@ class FittedPlan:
             [{'column': 'hour_cos', 'feature': 'hour', 'sources': ['t']}, \
 {'column': 'x', 'feature': 'x', 'sources': ['x', 'z']}]
         """
-        from fastfeat.plan.tell.fitted_tables import feature_map  # seldom needed
+        from fastfeat.tell.fitted_tables import feature_map  # seldom needed
 
         return feature_map(self.record)
 
@@ -1729,7 +1731,7 @@ class FittedPlan:
         # an expression, given by mistake, has no truth value
         is_text = isinstance(stage, str)  # pyright: ignore[reportUnnecessaryIsInstance]
         if is_text and stage in explanations.OF_PEERS:
-            from fastfeat.plan.tell.peers.code import code_of  # seldom needed
+            from fastfeat.tell.peers.code import code_of  # seldom needed
 
             return code_of(record, stage)
         with using(record.zones):
@@ -1769,7 +1771,7 @@ class FittedPlan:
             >>> found["bfloat16"].fits, round(found["bfloat16"].largest_relative, 4)
             (True, 0.0032)
         """
-        from fastfeat.quality.rounding import roundings  # seldom needed
+        from fastfeat.trust.quality.rounding import roundings  # seldom needed
 
         given: dict[str, Any] = {"history": history, "tables": tables, "backend": backend}
         return roundings(self.record, data, dtypes=dtypes, **given)
@@ -1812,8 +1814,8 @@ class FittedPlan:
                 that were learnt, which the reference looks up in Python.
             BackendUnavailable: a backend that does not exist, or cannot run here.
         """
-        from fastfeat.online.live import begin_alone  # seldom needed
-        from fastfeat.verify.paths import verify
+        from fastfeat.live.live import begin_alone  # seldom needed
+        from fastfeat.trust.verify.paths import verify
 
         bare = replace(self.record, contract=None)  # of rows that break a rule, too
         return verify(bare, data, history, tables, n_rows, backends, begin_alone, memory)
@@ -1824,7 +1826,7 @@ class FittedPlan:
 
     def _repr_html_(self) -> str:
         """Return a table of the features, and of what was learnt for each, for notebooks."""
-        from fastfeat.plan.tell.html import fitted_html  # seldom needed
+        from fastfeat.tell.html import fitted_html  # seldom needed
 
         return fitted_html(self.record)
 
@@ -1856,13 +1858,13 @@ class FittedPlan:
 
     @cached_property
     def _digest(self) -> bytes:
-        from fastfeat.plan.keep.artifact import fitted_digest  # seldom needed
+        from fastfeat.keep.artifact import fitted_digest  # seldom needed
 
         return fitted_digest(self.record)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return the call by which pickle and copy make the plan again: from its artifact."""
-        from fastfeat.plan.keep.artifact import artifact_bytes  # seldom needed
+        from fastfeat.keep.artifact import artifact_bytes  # seldom needed
 
         return pickles.fitted_of, (artifact_bytes(self.record),)
 
@@ -1882,8 +1884,8 @@ class FittedPlan:
         Warns:
             NoGoldenRows: the features of no row that was made up can be computed.
         """
-        from fastfeat.plan.keep.artifact import save  # seldom needed
-        from fastfeat.quality.golden.golden_rows import with_golden
+        from fastfeat.keep.artifact import save  # seldom needed
+        from fastfeat.trust.quality.golden.golden_rows import with_golden
 
         save(with_golden(self.record, golden), path)
 
@@ -1906,7 +1908,7 @@ class FittedPlan:
             >>> ff.load(path, check="golden").check_golden()
             64
         """
-        from fastfeat.quality.golden.golden_rows import check_golden
+        from fastfeat.trust.quality.golden.golden_rows import check_golden
 
         return check_golden(self.record, backend)
 
@@ -1937,11 +1939,11 @@ def load(path: str | os.PathLike[str], *, check: str | None = None) -> FittedPla
         InvalidPlan: another word for `check`.
         Leakage, InvalidPlan: its plan is one that this version does not build.
     """
-    from fastfeat.plan.keep.artifact import read_artifact  # seldom needed
+    from fastfeat.keep.artifact import read_artifact  # seldom needed
 
     if check is None:
         return face_of(read_artifact(path))
-    from fastfeat.quality.golden.golden_rows import check_option, checked_artifact
+    from fastfeat.trust.quality.golden.golden_rows import check_option, checked_artifact
 
     check_option(check)
     return face_of(checked_artifact(path))
@@ -1954,6 +1956,6 @@ def fitted_of(content: bytes) -> FittedPlan:
         ArtifactError: it is truncated, altered, too new, or no artifact.
         FastfeatError: as `Plan`, of the plan in it.
     """
-    from fastfeat.plan.keep.artifact import fitted_of_bytes  # seldom needed
+    from fastfeat.keep.artifact import fitted_of_bytes  # seldom needed
 
     return face_of(fitted_of_bytes(content))

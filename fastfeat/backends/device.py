@@ -14,11 +14,11 @@ from typing import Any
 
 from fastfeat.backends import Backend, step_kernels
 from fastfeat.backends import cpu as host
-from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.learn.learn import learn
 from fastfeat.engine.gpu.pieces.run import compute, on_host
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.tasks import LearnTask, RowTask, Task
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call
 from fastfeat.ir.scope import OVER, is_over_window
 from fastfeat.steps.keys.gpu.groups import learn_groups

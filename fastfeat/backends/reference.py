@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastfeat.backends import Backend
-from fastfeat.dtypes import COUNTS
 from fastfeat.engine.reference.run import column_of_values, compute, learn
 from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.io.columns.lists import list_array_of
 from fastfeat.io.columns.strings import contents_of
+from fastfeat.ir.dtypes import COUNTS
 from fastfeat.steps.keys.tasks import (
     DistinctTask,
     GroupsTask,

@@ -1,4 +1,4 @@
-"""The demos: features of real flights, fitted and timed beside pandas, trained on, and live.
+"""The demo: features of real flights, fitted, checked and timed beside pandas.
 
-The command line alone imports them; they import the API, as a user does, and whatever they show.
+It imports the API, as a user does. The other demos are in `docs/demos/`.
 """

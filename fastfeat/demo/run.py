@@ -22,7 +22,7 @@ from fastfeat.io.sinks.write import write_table
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan
-    from fastfeat.verify.comparison import Report
+    from fastfeat.trust.verify.comparison import Report
 
 N_VERIFIED = 1000
 N_REPEATS, N_REPEATS_IN_PANDAS = 9, 3

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fastfeat.dtypes import FLOAT_FORMATS
 from fastfeat.engine.program import Output, Program, with_own_operations
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, shortened
+from fastfeat.ir.dtypes import FLOAT_FORMATS
 from fastfeat.ir.node import postorder
 from fastfeat.ir.show import names_of
 from fastfeat.scalars.interpret import evaluate

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.program import Leaf, Output, Program, leaf_of, leaves_of, with_own_operations
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import postorder
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import InputSlot, TableKey

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from fastfeat.dtypes import DType
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params, fold, postorder
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import InputSlot, TableKey

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import FLOAT_FORMATS, DType
 from fastfeat.engine.layout import Shape, Step, Store
 from fastfeat.engine.program import Constants, Output, leaves_of
 from fastfeat.io.sinks.write import memory_type
+from fastfeat.ir.dtypes import FLOAT_FORMATS, DType
 from fastfeat.ir.node import Literal
 from fastfeat.scalars import LAYOUTS, op
 from fastfeat.scalars.value import InputSlot, TableKey

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.arguments import explaining_as
+from fastfeat.calls.arguments import explaining_as
 from fastfeat.integrations.handover import Label, hand_over
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table, pa

@@ -8,16 +8,16 @@ from typing import Any
 
 from fastfeat.api.plan import FittedPlan, Plan, face_of, plan_of
 from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.execute.fitted import Fitted, FittedContract
+from fastfeat.execute.lookup_tables import Tables, read_tables
 from fastfeat.io.arrow import Schema, Table, schema_within
 from fastfeat.io.columns.types import schema_of
 from fastfeat.plan.declare.contract import ContractDeclaration
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.run.fitted import Fitted, FittedContract
-from fastfeat.plan.run.lookup_tables import Tables, read_tables
-from fastfeat.quality.checking import check_read, columns_checked
-from fastfeat.quality.contract import Contract
-from fastfeat.quality.fitting import declared, raise_broken, with_types
-from fastfeat.quality.rows import CheckedRows, RowsElsewhere
+from fastfeat.trust.quality.checking import check_read, columns_checked
+from fastfeat.trust.quality.contract import Contract
+from fastfeat.trust.quality.fitting import declared, raise_broken, with_types
+from fastfeat.trust.quality.rows import CheckedRows, RowsElsewhere
 
 RowsOf = Callable[[ContractDeclaration], CheckedRows]
 """Gives the rows of an engine, with what rules read of them."""

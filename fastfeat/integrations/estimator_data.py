@@ -10,8 +10,9 @@ import numpy as np
 import sklearn.utils.validation  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
 from fastfeat.api.plan import Plan, plan_of
-from fastfeat.dtypes import BOOL, NULL, DType
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, shortened
+from fastfeat.execute.history import is_batch
+from fastfeat.execute.inputs import read_columns, used_schema
 from fastfeat.integrations.held import is_arrow
 from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import Table, pa
@@ -19,12 +20,11 @@ from fastfeat.io.sources.arrays import column_array
 from fastfeat.io.sources.frames import class_names
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.io.sources.schema import read_schema
+from fastfeat.ir.dtypes import BOOL, NULL, DType
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.declare.external_label import reads_label, with_given_label
-from fastfeat.plan.run.history import is_batch
-from fastfeat.plan.run.inputs import read_columns, used_schema
 
 validation: Any = sklearn.utils.validation
 _FRAMES = frozenset({"pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"})

@@ -17,16 +17,16 @@ from fastfeat.errors import (
     counted,
     warn,
 )
+from fastfeat.execute.history import is_batch
+from fastfeat.execute.inputs import read_columns
+from fastfeat.execute.row_identity import identified
 from fastfeat.integrations.held import Held, content_of
 from fastfeat.io.columns.decode import has_value
 from fastfeat.ir.node import Node, postorder
 from fastfeat.ir.scope import is_over_window
 from fastfeat.ir.show import show
-from fastfeat.plan.fit.folds import Split
-from fastfeat.plan.fit.purge import left_after_purging, moments_of, resolve_purging
-from fastfeat.plan.run.history import is_batch
-from fastfeat.plan.run.inputs import read_columns
-from fastfeat.plan.run.row_identity import identified
+from fastfeat.learn.folds import Split
+from fastfeat.learn.purge import left_after_purging, moments_of, resolve_purging
 
 
 def resolve_history(plan: Plan, given: Any) -> Any:

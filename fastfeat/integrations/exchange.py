@@ -20,18 +20,18 @@ from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.engine.cpu.threads import using_threads
 from fastfeat.errors import HistoryMissing, InvalidPlan, warn
+from fastfeat.execute.entities import SHARE, keys_in_common, share_plan
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.history import is_batch, naming_history
+from fastfeat.execute.inputs import read_columns
+from fastfeat.execute.lookup_tables import Tables, read_tables
+from fastfeat.execute.row_identity import type_of_id
 from fastfeat.io.arrow import Schema, Table, call, pa, schema_with
 from fastfeat.io.columns.foreign import in_types
 from fastfeat.io.columns.types import schema_of
 from fastfeat.ir.node import Column, postorder
 from fastfeat.ir.scope import is_over_window, window_nodes
-from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.plan.run.entities import SHARE, keys_in_common, share_plan
-from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.run.history import is_batch, naming_history
-from fastfeat.plan.run.inputs import read_columns
-from fastfeat.plan.run.lookup_tables import Tables, read_tables
-from fastfeat.plan.run.row_identity import type_of_id
+from fastfeat.keep.artifact import artifact_bytes
 
 _ROW_BITS = 40
 """Of a number: below them stands the row in its part, above them the part."""

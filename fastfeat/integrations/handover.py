@@ -23,12 +23,12 @@ from fastfeat.errors import (
     did_you_mean,
     shortened,
 )
+from fastfeat.execute.feature_subset import selected
 from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.decode import has_value
 from fastfeat.io.sources.read import read_table
 from fastfeat.plan.declare.arguments import resolve_names
-from fastfeat.plan.run.feature_subset import selected
 
 Label = Any | Literal[False] | None
 """One value a row; None for the label of the plan, where it has one; False for none."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.arguments import explaining_methods
+from fastfeat.calls.arguments import explaining_methods
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, ipc_stream, pa
 from fastfeat.io.sources.read import read_table

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from fastfeat.api.plan import Plan
 from fastfeat.engine.cpu.threads import using_threads
 from fastfeat.errors import FastfeatError, GivenWarnings
+from fastfeat.execute.row_identity import check_alike, check_ids
 from fastfeat.integrations.exchange import Exchange, Rows, exchange_of_ids
 from fastfeat.integrations.on_workers import error_of_text, text_of_error
 from fastfeat.io.arrow import Schema, Table, pa, schema_with
-from fastfeat.plan.fit.repeated_ids import warn_of_repeats
-from fastfeat.plan.run.row_identity import check_alike, check_ids
+from fastfeat.learn.repeated_ids import warn_of_repeats
 
 COUNTS: Schema = pa.schema(
     [("n_rows", pa.int64()), ("n_repeats", pa.int64()), ("error", pa.string())]

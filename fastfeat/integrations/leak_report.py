@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from fastfeat import pickles
 from fastfeat.errors import counted, shortened
-from fastfeat.verify.comparison import left_out
-from fastfeat.verify.later_rows import LaterRows
+from fastfeat.trust.verify.comparison import left_out
+from fastfeat.trust.verify.later_rows import LaterRows
 
 LEAST = 0.03
 """Of an AUC, what counts as a leak: k folds of an encoding alone show about that much."""

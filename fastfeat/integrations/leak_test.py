@@ -19,23 +19,23 @@ from threadpoolctl import (  # pyright: ignore[reportMissingTypeStubs]  # nor ha
 )
 
 from fastfeat.api.plan import FittedPlan, plan_of
-from fastfeat.arguments import explaining
+from fastfeat.calls.arguments import explaining
 from fastfeat.errors import FastfeatWarning, InvalidPlan, TypeMismatch, shortened
+from fastfeat.execute.inputs import read_columns
 from fastfeat.integrations.leak_report import ALMOST, LEAST, N_ERRORS, LeakReport, Score
 from fastfeat.integrations.leak_scores import Kind, Labels, kind_of, labels_of, scores, scores_apart
 from fastfeat.integrations.null_world import NullWorld, null_world, permuted_of_label, seeing
 from fastfeat.io.arrow import ChunkedArray, Table
 from fastfeat.io.columns.decode import plain_table
+from fastfeat.learn.folds import columns_named
+from fastfeat.learn.purge import resolve_purging
 from fastfeat.plan.declare.external_label import with_label_column
-from fastfeat.plan.fit.folds import columns_named
-from fastfeat.plan.fit.purge import resolve_purging
-from fastfeat.plan.run.inputs import read_columns
 from fastfeat.progress import Step, doing, tell
-from fastfeat.verify.later_rows import LaterRows, later_rows_of
+from fastfeat.trust.verify.later_rows import LaterRows, later_rows_of
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import Plan
-    from fastfeat.plan.run.lookup_tables import Tables
+    from fastfeat.execute.lookup_tables import Tables
 
 base: Any = sklearn.base
 ensemble: Any = sklearn.ensemble

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.arguments import explaining_as
+from fastfeat.calls.arguments import explaining_as
 from fastfeat.errors import InvalidData
 from fastfeat.integrations.handover import Label, check_names, hand_over
 from fastfeat.integrations.library import library

@@ -26,8 +26,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan, load
-from fastfeat.arguments import explaining_as, explaining_methods
+from fastfeat.calls.arguments import explaining_as, explaining_methods
 from fastfeat.errors import ArtifactError, InvalidPlan
+from fastfeat.execute.history import is_batch
+from fastfeat.execute.lookup_tables import resolve_tables
 from fastfeat.integrations.handover import check_fitted, without_kept
 from fastfeat.integrations.library import library
 from fastfeat.integrations.mlflow_models import (
@@ -40,8 +42,6 @@ from fastfeat.integrations.mlflow_models import (
 from fastfeat.integrations.mlflow_signature import signature_of
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.sources.read import read_table
-from fastfeat.plan.run.history import is_batch
-from fastfeat.plan.run.lookup_tables import resolve_tables
 from fastfeat.version import __version__
 
 __all__ = ["PlanModel", "load_model", "log_model", "save_model"]

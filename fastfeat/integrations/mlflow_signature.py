@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, did_you_mean
+from fastfeat.execute.guard import columns_judged, row_inputs
 from fastfeat.integrations.library import library
 from fastfeat.io.columns.types import UnsupportedType
+from fastfeat.ir.dtypes import DType
 from fastfeat.plan.declare.arguments import resolve_names
-from fastfeat.plan.run.guard import columns_judged, row_inputs
 
 _FIXED = {
     "binary": "binary",

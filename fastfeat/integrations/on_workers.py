@@ -18,15 +18,15 @@ from fastfeat.api.learning import Learning, State
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.engine.cpu.threads import using_threads
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan
+from fastfeat.execute.guard import check_option, table_columns_judged
+from fastfeat.execute.inputs import read_columns
+from fastfeat.execute.lookup_tables import Tables, read_tables
 from fastfeat.integrations.exchange import Rows, has_windows
 from fastfeat.io.arrow import Schema, Table, pa
 from fastfeat.ir.node import postorder
-from fastfeat.plan.fit.learning import window_learnt_from
-from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.plan.run.guard import check_option, table_columns_judged
-from fastfeat.plan.run.inputs import read_columns
-from fastfeat.plan.run.lookup_tables import Tables, read_tables
-from fastfeat.quality.profiling import Profiled
+from fastfeat.keep.artifact import artifact_bytes
+from fastfeat.learn.learning import window_learnt_from
+from fastfeat.trust.quality.profiling import Profiled
 
 STATES: Schema = pa.schema([("state", pa.large_binary()), ("error", pa.string())])
 """Of a table of states: the bytes of each, or what was wrong, as JSON."""

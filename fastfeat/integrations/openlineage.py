@@ -24,14 +24,14 @@ from typing import Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.arguments import explaining_as
+from fastfeat.calls.arguments import explaining_as
 from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
+from fastfeat.execute.guard import row_inputs
 from fastfeat.integrations.handover import check_fitted
 from fastfeat.integrations.library import library
 from fastfeat.ir.show import show_columns
-from fastfeat.plan.run.guard import row_inputs
-from fastfeat.plan.tell.lineage import ColumnSource, Way, lineage
-from fastfeat.quality.report import CheckReport, RuleResult
+from fastfeat.tell.lineage import ColumnSource, Way, lineage
+from fastfeat.trust.quality.report import CheckReport, RuleResult
 from fastfeat.version import __version__
 
 __all__ = ["run", "run_event"]

@@ -8,12 +8,12 @@ from typing import Any
 
 from fastfeat.api.plan import Plan
 from fastfeat.errors import GivenWarnings, HistoryMissing, warn
+from fastfeat.execute.history import is_batch
+from fastfeat.execute.inputs import read_columns
 from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.columns.decode import plain_table
 from fastfeat.ir.scope import order_of, query_of, window_nodes
 from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.plan.run.history import is_batch
-from fastfeat.plan.run.inputs import read_columns
 
 _FIRST = "first of fit"
 

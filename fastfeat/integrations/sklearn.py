@@ -8,7 +8,7 @@ import numpy as np
 import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
 from fastfeat.api.plan import FittedPlan, Plan
-from fastfeat.arguments import explaining_methods
+from fastfeat.calls.arguments import explaining_methods
 from fastfeat.errors import (
     EncodedInFold,
     InvalidData,
@@ -17,6 +17,9 @@ from fastfeat.errors import (
     counted,
     did_you_mean,
 )
+from fastfeat.execute.encoded_rows import EncodedRows, n_split
+from fastfeat.execute.history import is_batch
+from fastfeat.execute.inputs import read_columns
 from fastfeat.expr import col
 from fastfeat.integrations.estimator_data import (
     numbers_of,
@@ -31,9 +34,6 @@ from fastfeat.integrations.past_in_batch import beginnings, warn_after_fit
 from fastfeat.io.arrow import Table
 from fastfeat.io.sources.frames import class_names
 from fastfeat.io.sources.read import column_names
-from fastfeat.plan.run.encoded_rows import EncodedRows, n_split
-from fastfeat.plan.run.history import is_batch
-from fastfeat.plan.run.inputs import read_columns
 
 __all__ = ["Features", "Held"]
 

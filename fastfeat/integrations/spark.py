@@ -26,8 +26,11 @@ from typing import Any, NamedTuple
 
 from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
-from fastfeat.arguments import explaining_as
+from fastfeat.calls.arguments import explaining_as
 from fastfeat.errors import BackendUnavailable, TypeMismatch
+from fastfeat.execute.guard import columns_judged
+from fastfeat.execute.history import is_batch
+from fastfeat.execute.lookup_tables import Tables
 from fastfeat.integrations.checks_on_workers import (
     held,
     rows_of_workers,
@@ -70,14 +73,11 @@ from fastfeat.integrations.spark_tasks import (
 from fastfeat.io.arrow import Schema, Table, pa, schema_with
 from fastfeat.io.sources.read import read_table
 from fastfeat.plan.declare.contract import ContractDeclaration
-from fastfeat.plan.run.guard import columns_judged
-from fastfeat.plan.run.history import is_batch
-from fastfeat.plan.run.lookup_tables import Tables
-from fastfeat.quality.checking import check_read
-from fastfeat.quality.contract import Contract
-from fastfeat.quality.profiling import Profiled
-from fastfeat.quality.report import CheckReport
-from fastfeat.quality.rows import CheckedRows
+from fastfeat.trust.quality.checking import check_read
+from fastfeat.trust.quality.contract import Contract
+from fastfeat.trust.quality.profiling import Profiled
+from fastfeat.trust.quality.report import CheckReport
+from fastfeat.trust.quality.rows import CheckedRows
 
 __all__ = ["check", "fit", "fit_transform", "transform"]
 

@@ -20,9 +20,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.arguments import explaining_as
-from fastfeat.checks import whole_number
+from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.checks import whole_number
 from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn, counted
+from fastfeat.execute.guard import columns_judged
 from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, pieces_of
 from fastfeat.integrations.handover import (
     Label,
@@ -35,7 +36,6 @@ from fastfeat.integrations.handover import (
 )
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import DataType, Table, pa
-from fastfeat.plan.run.guard import columns_judged
 
 __all__ = ["dmatrix", "dmatrix_by_pieces", "feature_types"]
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, assert_never, cast
 
-from fastfeat.dtypes import DType
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call, Params
 
 

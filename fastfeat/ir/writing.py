@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from fastfeat.dtypes import DType
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, Params, TableColumn
 from fastfeat.ir.parameters import Pair, Parameter, Parameters, Several
 

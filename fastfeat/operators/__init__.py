@@ -14,14 +14,14 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastfeat.arguments import explaining
+from fastfeat.calls.arguments import explaining
+from fastfeat.calls.recording import recorded, recorded_property
 from fastfeat.expr import Expr
 from fastfeat.first_use import Rows, at
 from fastfeat.ir.node import Aggregate, GroupFrame
 from fastfeat.ir.show import CALLS, COLUMNS, FRAMES
 from fastfeat.ir.writing import SeveralWriter, Texts, Writer
 from fastfeat.operators import foreign
-from fastfeat.recording import recorded, recorded_property
 
 if TYPE_CHECKING:
     from fastfeat.operators.operator import Operator

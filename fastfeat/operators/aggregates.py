@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from fastfeat_kernels.words import Interpolation
 
-from fastfeat.dtypes import FLOAT64, INT64, INTEGER_RANGE, UINT64, UTF8, DType
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate, group_aggregate
+from fastfeat.ir.dtypes import FLOAT64, INT64, INTEGER_RANGE, UINT64, UTF8, DType
 from fastfeat.ir.node import params_of
 from fastfeat.operators import keys, windows
 from fastfeat.operators.operator import (

@@ -6,12 +6,13 @@ import datetime
 import re
 from typing import Any
 
-from fastfeat.arguments import explaining
+from fastfeat.calls.arguments import explaining
+from fastfeat.calls.recording import recording
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call
+from fastfeat.ir.literals import python_value
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import LONGEST
-from fastfeat.literals import python_value
 from fastfeat.operators.durations import Duration, resolve_duration, too_long
 from fastfeat.operators.keys import Keys
 from fastfeat.operators.lookup import By
@@ -19,7 +20,6 @@ from fastfeat.operators.windows import (
     Window,
     resolve_order,
 )
-from fastfeat.recording import recording
 
 Moment = datetime.datetime | datetime.date | str | int
 

@@ -10,9 +10,9 @@ from typing import Any, Literal, cast, get_args
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate, call, table_of
 from fastfeat.ir import node as ir
+from fastfeat.ir.literals import python_value
 from fastfeat.ir.parameters import Parameter, Real, Several, Whole, Words
 from fastfeat.ir.writing import Texts, Writer, numbers_text
-from fastfeat.literals import python_value
 from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.operator import Case, Operator, Values, checked
 from fastfeat.scalars.binning import CLOSED, EDGE, Closed, is_right

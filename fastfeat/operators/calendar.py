@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fastfeat.arguments import explaining_methods
+from fastfeat.calls.arguments import explaining_methods
+from fastfeat.calls.recording import Recipe, recording_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call
 from fastfeat.operators.operator import checked
-from fastfeat.recording import Recipe, recording_methods
 from fastfeat.scalars.calendar import EPOCH_UNITS, NAIVE
 from fastfeat.scalars.truncation import interval_of
 from fastfeat.scalars.zone_replacement import AMBIGUOUS, NON_EXISTENT

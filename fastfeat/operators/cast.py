@@ -6,9 +6,9 @@ import math
 import struct
 from typing import Any
 
-from fastfeat import dtypes
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, call
+from fastfeat.ir import dtypes
 from fastfeat.operators.operator import Case, Operator, checked, each, parameters_of
 
 

@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from fastfeat.arguments import explaining
+from fastfeat.calls.arguments import explaining
+from fastfeat.calls.recording import recording
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, several, table_of
 from fastfeat.ir import node as ir
+from fastfeat.ir.literals import Scalar, in_order, literal_value
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import MAX_MEMORY, Flag, Parameter, Whole
 from fastfeat.ir.writing import Texts, Writer
-from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.keys import (
     code_of,
     codes_options,
@@ -23,7 +24,6 @@ from fastfeat.operators.keys import (
     parts_of,
 )
 from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
-from fastfeat.recording import recording
 
 if TYPE_CHECKING:
     from fastfeat.scalars.categories import Drop, Missing

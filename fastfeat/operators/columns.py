@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Literal
 
-from fastfeat.arguments import explaining
-from fastfeat.dtypes import DType
+from fastfeat.calls.arguments import explaining
 from fastfeat.errors import InvalidPlan, UnknownColumn
+from fastfeat.ir.dtypes import DType
 
 Kind = Literal["all", "numeric", "temporal", "text", "boolean"]
 

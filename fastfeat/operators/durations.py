@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.ir.literals import python_value
 from fastfeat.ir.parameters import LONGEST
-from fastfeat.literals import python_value
 
 Duration = str | datetime.timedelta | int
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from fastfeat.checks import number
+from fastfeat.calls.checks import number
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call
 from fastfeat.ir.parameters import is_of_type

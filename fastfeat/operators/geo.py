@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from fastfeat.arguments import explaining
+from fastfeat.calls.arguments import explaining
+from fastfeat.calls.recording import recording
 from fastfeat.expr import Expr, call, when
-from fastfeat.literals import Scalar
+from fastfeat.ir.literals import Scalar
 from fastfeat.operators.cast import as_float
 from fastfeat.operators.horizontal import expression
 from fastfeat.operators.operator import Case, Operator, each
-from fastfeat.recording import recording
 
 EARTH_RADIUS_KM = 6371.0088
 """The radius of the sphere: the mean radius (2 a + b) / 3 of the WGS84 ellipsoid, in kilometres."""

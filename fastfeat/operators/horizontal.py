@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
-from fastfeat.arguments import explaining
+from fastfeat.calls.arguments import explaining
+from fastfeat.calls.recording import recording
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, as_expr, call, col
-from fastfeat.literals import Scalar, in_order
+from fastfeat.ir.literals import Scalar, in_order
 from fastfeat.operators.operator import Case, Operator, each_seen, present
-from fastfeat.recording import recording
 
 Operand = Expr | Scalar
 """An expression, the name of a column, or a constant that is no text."""

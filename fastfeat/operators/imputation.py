@@ -7,11 +7,11 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several
+from fastfeat.ir.literals import Scalar
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.parameters import Flag, Parameter
 from fastfeat.ir.show import frame_options
 from fastfeat.ir.writing import SeveralWriter, Texts, Writer
-from fastfeat.literals import Scalar
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.keys import Keys

@@ -7,10 +7,10 @@ from typing import Any, cast
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, vocabulary
+from fastfeat.ir.literals import in_order, python_value
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole, is_of_type
 from fastfeat.ir.writing import Texts, Writer
-from fastfeat.literals import in_order, python_value
 from fastfeat.operators.operator import checked, parameters_of, written_parameter
 
 Keys = str | Expr | Iterable["str | Expr"]

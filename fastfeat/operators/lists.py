@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from fastfeat.arguments import explaining_methods
+from fastfeat.calls.arguments import explaining_methods
+from fastfeat.calls.recording import Recipe, recording_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, lit, several, when
+from fastfeat.ir.literals import Scalar, literal_value
 from fastfeat.ir.node import Aggregate, Call
 from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole
 from fastfeat.ir.writing import Texts, Writer
-from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.categories import OPERATORS as ENCODERS
 from fastfeat.operators.categories import ordinal_encode
@@ -24,7 +25,6 @@ from fastfeat.operators.hashing import OPERATORS as HASHES
 from fastfeat.operators.hashing import hash, hash_params
 from fastfeat.operators.keys import code_of, vocabulary_options
 from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
-from fastfeat.recording import Recipe, recording_methods
 from fastfeat.scalars.categories import MISSING, Missing
 
 WIDTH = Parameter("width", Whole(1, 10_000), "how many columns")

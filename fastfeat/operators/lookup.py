@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from fastfeat.arguments import explaining, explaining_methods
-from fastfeat.completion import offering
+from fastfeat.calls.arguments import explaining, explaining_methods
+from fastfeat.calls.completion import offering
+from fastfeat.calls.recording import Recipe, recording, recording_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import (
@@ -28,7 +29,6 @@ from fastfeat.ir.scope import is_of_table, is_over, table_columns_of, table_of
 from fastfeat.ir.show import show
 from fastfeat.operators.durations import Duration, resolve_duration
 from fastfeat.operators.operator import checked, parameters_of
-from fastfeat.recording import Recipe, recording, recording_methods
 
 By = str | Sequence[str] | Mapping[str, str] | Mapping[Expr, str] | Mapping[str | Expr, str]
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, when
-from fastfeat.literals import Scalar, in_order, literal_value
+from fastfeat.ir.literals import Scalar, in_order, literal_value
 from fastfeat.operators.operator import Case, Operator, each, each_seen
 from fastfeat.scalars.membership import Closed
 

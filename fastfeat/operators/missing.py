@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, as_expr, call
+from fastfeat.ir.literals import Scalar
 from fastfeat.ir.node import Call, Literal
 from fastfeat.ir.writing import Texts, Writer, method_text
-from fastfeat.literals import Scalar
 from fastfeat.operators.operator import Case, Operator, each, each_seen
 
 

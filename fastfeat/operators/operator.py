@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastfeat.checks import choice, number, number_pair, refused, rising, switch, text, whole_number
+from fastfeat.calls.checks import (
+    choice,
+    number,
+    number_pair,
+    refused,
+    rising,
+    switch,
+    text,
+    whole_number,
+)
 from fastfeat.ir.parameters import (
     Flag,
     Parameter,

@@ -8,14 +8,14 @@ from dataclasses import replace
 from itertools import combinations, combinations_with_replacement
 from typing import Any
 
-from fastfeat.arguments import explaining
+from fastfeat.calls.arguments import explaining
+from fastfeat.calls.recording import recording
 from fastfeat.errors import InvalidPlan, shortened
 from fastfeat.expr import Expr, lit, several
 from fastfeat.ir.node import Column
 from fastfeat.ir.parameters import Flag, Parameter, Parameters, Whole
 from fastfeat.operators.horizontal import Operand, operands
 from fastfeat.operators.operator import Case, Operator, Values, checked
-from fastfeat.recording import recording
 
 POLYNOMIAL_FEATURES: Parameters = (
     Parameter("degree", Whole(1), "the largest number of factors", 2),

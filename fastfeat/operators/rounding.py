@@ -8,7 +8,7 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, as_expr, call
-from fastfeat.literals import Scalar, python_value
+from fastfeat.ir.literals import Scalar, python_value
 from fastfeat.operators.operator import Case, Operator, checked, each, parameters_of
 
 

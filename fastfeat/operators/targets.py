@@ -13,10 +13,10 @@ from typing import Any, Literal, get_args
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, group_aggregate, several
+from fastfeat.ir.literals import Scalar, in_order, literal_value
 from fastfeat.ir.node import GROUPS_AND_MISSING, Aggregate, Call, Node, Params
 from fastfeat.ir.parameters import Parameter, Words
 from fastfeat.ir.writing import Texts, Writer
-from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.elementary import log
 from fastfeat.operators.keys import Keys, code_of, group_text, keys_of, min_rows_of, parts_of_cross

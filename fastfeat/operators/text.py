@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from fastfeat.arguments import explaining_methods
-from fastfeat.checks import switch, text, whole_number
+from fastfeat.calls.arguments import explaining_methods
+from fastfeat.calls.checks import switch, text, whole_number
+from fastfeat.calls.recording import Recipe, recording_methods
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several
 from fastfeat.ir.node import Call, Literal, Node
@@ -32,7 +33,6 @@ from fastfeat.operators.operator import (
     each,
     parameters_of,
 )
-from fastfeat.recording import Recipe, recording_methods
 
 _SPECIAL = frozenset("\\.^$*+?{}[]|()")
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastfeat.arguments import explaining
-from fastfeat.completion import offering
+from fastfeat.calls.arguments import explaining
+from fastfeat.calls.completion import offering
+from fastfeat.calls.recording import Recipe, carrier, recording
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.durations import length_text
@@ -20,7 +21,6 @@ from fastfeat.operators import lookup
 from fastfeat.operators.durations import Duration, resolve_duration, too_long
 from fastfeat.operators.keys import Keys, keys_of
 from fastfeat.operators.operator import checked, parameters_of
-from fastfeat.recording import Recipe, carrier, recording
 
 if TYPE_CHECKING:
     from fastfeat.operators.lookup import By

@@ -1,5 +1,4 @@
-"""A plan as data, from what a user declares to rows of features, one folder a floor.
+"""A plan as data: what a user declares, and the schedule that it is lowered to.
 
-From the bottom: `declare`, `lower`, `run`; on these `fit` and `keep`, and on all of them `tell`.
-`api`, `verify` and `online` import them; nothing below `plan` does.
+`execute` runs schedules, `learn` fits plans, `keep` saves them and `tell` explains them.
 """

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.dtypes import FLOAT64, INT64, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import FLOAT64, INT64, DType
 from fastfeat.ir.node import Literal, Node
 from fastfeat.ir.writing import Infix, Prefix
 from fastfeat.scalars import op, temporal_arithmetic

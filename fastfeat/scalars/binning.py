@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
-from fastfeat.dtypes import INT32, INTEGER_RANGE, DType
 from fastfeat.errors import BinsMerged, FastfeatWarning, counted
 from fastfeat.ir import node as ir
+from fastfeat.ir.dtypes import INT32, INTEGER_RANGE, DType
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Node
 from fastfeat.ir.parameters import Parameter, Real, Several, Words, is_of_type
 from fastfeat.ir.writing import PLAIN

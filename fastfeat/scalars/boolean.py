@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.dtypes import BOOL, INT64, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import BOOL, INT64, DType
 from fastfeat.ir.writing import Infix, Prefix
 from fastfeat.scalars import op
 from fastfeat.scalars.value import ScalarFunction, Value, as_i64, join_status, missing

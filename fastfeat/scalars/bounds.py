@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fastfeat.dtypes import FLOAT_FORMATS
+from fastfeat.ir.dtypes import FLOAT_FORMATS
 from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import BODIES
 from fastfeat.scalars.op import Op

@@ -10,8 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from fastfeat.dtypes import BOOL, DATE32, INT32, INT64, NULL, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import BOOL, DATE32, INT32, INT64, NULL, DType
 from fastfeat.ir.parameters import Parameter, Text, Words
 from fastfeat.scalars import op
 from fastfeat.scalars.civil_calendar import (

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.dtypes import BOOL, INTEGER_RANGE, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import BOOL, INTEGER_RANGE, DType
 from fastfeat.ir.parameters import Flag, Parameter, TypeName
 from fastfeat.scalars import op, temporal_cast
 from fastfeat.scalars.integers import TWO_63

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from fastfeat.dtypes import CROSS, FLOAT64, INT64, ONE_HOT, UINT8, VOCABULARY, DType
+from fastfeat.ir.dtypes import CROSS, FLOAT64, INT64, ONE_HOT, UINT8, VOCABULARY, DType
 from fastfeat.ir.node import Aggregate, Call, Node, Params
 from fastfeat.ir.node import Literal as Constant
 from fastfeat.ir.parameters import Parameter, Words

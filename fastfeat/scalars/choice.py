@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.dtypes import BOOL, FLOAT64, INT64, NULL, UTF8, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, NULL, UTF8, DType
 from fastfeat.ir.node import Call, Literal
 from fastfeat.ir.writing import PUBLIC, Texts
 from fastfeat.scalars import op, temporal

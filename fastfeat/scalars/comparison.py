@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.dtypes import BOOL, INT32, INTEGER_RANGE, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import BOOL, INT32, INTEGER_RANGE, DType
 from fastfeat.ir.node import Literal
 from fastfeat.ir.writing import Infix
 from fastfeat.scalars import op, temporal

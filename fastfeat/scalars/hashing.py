@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastfeat.dtypes import CROSS, INT32, NULL, UINT64, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import CROSS, INT32, NULL, UINT64, DType
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import (
     Parameter,

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastfeat.dtypes import FLOAT64
 from fastfeat.errors import ColumnConstant, FastfeatWarning, InvalidData
+from fastfeat.ir.dtypes import FLOAT64
 from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type

@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from fastfeat.dtypes import PER_SECOND, DType, Unit
+from fastfeat.ir.dtypes import PER_SECOND, DType, Unit
 from fastfeat.ir.node import Literal
 from fastfeat.scalars import op
 from fastfeat.scalars.integers import INT64_MIN

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
-from fastfeat.dtypes import BOOL, FLOAT64, INT64, INTEGER_RANGE, NULL, UTF8, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, INTEGER_RANGE, NULL, UTF8, DType
 from fastfeat.ir.node import Literal
 from fastfeat.ir.parameters import Constant, Pair, Parameter, Several, Words
 from fastfeat.scalars import boolean, comparison, op

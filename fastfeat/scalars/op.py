@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from fastfeat.dtypes import FLOAT_FORMATS, DType, Physical
+from fastfeat.ir.dtypes import FLOAT_FORMATS, DType, Physical
 from fastfeat.ir.node import Interned
 from fastfeat.scalars.primitives import PRIMITIVES
 

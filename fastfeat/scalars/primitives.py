@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastfeat.dtypes import Physical
+from fastfeat.ir.dtypes import Physical
 
 
 @dataclass(frozen=True, slots=True)

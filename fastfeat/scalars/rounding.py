@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fastfeat.dtypes import BOOL, FLOAT64, INT64, NULL, DType
+from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, NULL, DType
 from fastfeat.ir.parameters import Parameter, Whole
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type, number_type, require_numbers

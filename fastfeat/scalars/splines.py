@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
-from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import BinsMerged, ColumnConstant, FastfeatWarning
+from fastfeat.ir.dtypes import FLOAT64, DType
 from fastfeat.ir.parameters import Parameter, Whole, Words
 from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op

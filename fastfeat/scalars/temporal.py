@@ -10,9 +10,9 @@ import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from fastfeat import dtypes
-from fastfeat.dtypes import PER_SECOND, UNITS, DType, Unit
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir import dtypes
+from fastfeat.ir.dtypes import PER_SECOND, UNITS, DType, Unit
 from fastfeat.ir.node import Literal
 from fastfeat.scalars import op
 from fastfeat.scalars.integers import INT64_MIN

@@ -20,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from fastfeat.dtypes import FLOAT64, INT64, INTEGER_RANGE, DType, duration, timestamp
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import FLOAT64, INT64, INTEGER_RANGE, DType, duration, timestamp
 from fastfeat.scalars import op
 from fastfeat.scalars.integers import (
     INT64_MIN,

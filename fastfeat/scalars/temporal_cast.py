@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 from fastfeat.scalars import op
 from fastfeat.scalars.local_time import local_time, zone_of
 from fastfeat.scalars.op import Op

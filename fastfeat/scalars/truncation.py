@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from fastfeat.dtypes import NULL, DType, Unit
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import NULL, DType, Unit
 from fastfeat.ir.parameters import Parameter, Text
 from fastfeat.scalars import op
 from fastfeat.scalars.calendar import NAIVE, PER_DAY, ZONE, require_kind, require_zone

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastfeat.dtypes import FLOAT_FORMATS, INT64, DType
 from fastfeat.errors import FastfeatWarning
+from fastfeat.ir.dtypes import FLOAT_FORMATS, INT64, DType
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.parameters import Belongs, Parameters, always
 from fastfeat.ir.writing import Form

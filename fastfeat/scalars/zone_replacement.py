@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastfeat import dtypes
-from fastfeat.dtypes import NULL, DType, Unit
+from fastfeat.ir import dtypes
+from fastfeat.ir.dtypes import NULL, DType, Unit
 from fastfeat.ir.parameters import Parameter, Text, Words
 from fastfeat.scalars import op
 from fastfeat.scalars.calendar import require_kind

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastfeat.dtypes import NULL
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
+from fastfeat.ir.dtypes import NULL
 from fastfeat.steps.step import Argument, StepFailed
 
 Work = Callable[[ChunkedArray], Any]

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.pieces.run import on_host
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.keys import key_column
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import DType
 from fastfeat.steps.step import Argument
 
 Params = Mapping[str, Any]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from fastfeat.dtypes import DType
 from fastfeat.first_use import Rows
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.tasks import Task
 from fastfeat.errors import FastfeatError, InvalidData
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call, Node
 from fastfeat.ir.parameters import Belongs, Parameters, always
 from fastfeat.ir.writing import Form

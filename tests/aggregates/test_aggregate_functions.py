@@ -22,7 +22,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import (
     Summary,
@@ -33,11 +32,12 @@ from fastfeat.aggregates.function import (
     ranks_of,
 )
 from fastfeat.aggregates.power import METHODS
-from fastfeat.dtypes import TABLE, DType
 from fastfeat.engine.cpu.likelihood import LIKELIHOODS
 from fastfeat.engine.cpu.part import Asked
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch
 from fastfeat.io.columns.types import storage_type
+from fastfeat.ir import dtypes
+from fastfeat.ir.dtypes import TABLE, DType
 from fastfeat.ir.node import Params, params_of
 from fastfeat_tests.kernels.kernel_columns import (
     columns,

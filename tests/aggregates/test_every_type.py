@@ -17,24 +17,24 @@ import pytest
 from fastfeat_kernels.words import Interpolation, RankMethod
 
 import fastfeat as ff
-from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import result_per_key
-from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, aggregate, call, col, group_aggregate, lit
 from fastfeat.io.columns.types import _OUTPUT as NAMES
 from fastfeat.io.columns.types import arrow_type
+from fastfeat.ir import dtypes
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import GROUPS_AND_MISSING, Params, params_of
 from fastfeat.ir.parameters import MAX_MEMORY, Parameters, are_valid
+from fastfeat.keep.artifact import artifact_bytes
 from fastfeat.operators.aggregates import OPERATORS
 from fastfeat.operators.keys import code_of, group_of
 from fastfeat.operators.windows import over_window
-from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.plan.lower.lower import stored_type
 from fastfeat.steps.registry import STEPS
 from fastfeat.steps.windows.rows import OVER_FUNCTIONS
-from fastfeat.verify.comparison import first_difference
+from fastfeat.trust.verify.comparison import first_difference
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 

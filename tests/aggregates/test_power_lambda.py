@@ -19,8 +19,8 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.power import Field, bounds, likeliest
-from fastfeat.dtypes import FLOAT64
 from fastfeat.engine.cpu.likelihood import MOST_POWERS
+from fastfeat.ir.dtypes import FLOAT64
 
 FIELD = Field("yeo-johnson", 0.5, 20.0)
 CONVEX: list[tuple[Callable[[float], float], float]] = [

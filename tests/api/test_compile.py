@@ -21,8 +21,8 @@ from fastfeat.engine.cpu import compiled, kernels
 from fastfeat.engine.cpu.kernels import sources_of_written
 from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, observing
 from fastfeat.errors import BackendUnavailable, FastfeatError, TypeMismatch, UnknownColumn
-from fastfeat.quality.counting import LEAST_ROWS
-from fastfeat.selfcheck.plans import contract_plans
+from fastfeat.trust.quality.counting import LEAST_ROWS
+from fastfeat.trust.selfcheck.plans import contract_plans
 from fastfeat_tests.operators.operator_tables import TYPES, missing_table, small_table
 from fastfeat_tests.patience import PATIENCE_S
 

@@ -24,7 +24,7 @@ from fastfeat.errors import (
     TypeMismatch,
     UnknownColumn,
 )
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 from fastfeat.scalars import zones
 from fastfeat_tests.plan.plan_tables import differing
 

@@ -21,8 +21,8 @@ from fastfeat.errors import FastfeatWarning, NoCategories
 from fastfeat.io.budget import Budget
 from fastfeat.io.sinks.write import write_table
 from fastfeat.io.sources import read
-from fastfeat.plan.fit import passes, training_data
-from fastfeat.quality.golden import golden_rows
+from fastfeat.learn import passes, training_data
+from fastfeat.trust.quality.golden import golden_rows
 
 PAGE = (Path(__file__).parents[2] / "docs" / "warnings.md").read_text("utf-8")
 KINDS = FastfeatWarning.__subclasses__()

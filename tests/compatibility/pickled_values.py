@@ -14,7 +14,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.integrations.held import Held
 from fastfeat.integrations.leak_report import LeakReport, Score
-from fastfeat.online.audit.replay_report import Replay
+from fastfeat.live.audit.replay_report import Replay
 
 ROWS = {"x": [1.0, None, 4.0, 2.0] * 3, "s": ["a", "b", None, "a"] * 3, "y": [0, 1, 1, 0] * 3}
 PLAN = ff.Plan(

@@ -74,7 +74,7 @@ def test_newer_fields_of_a_pickled_record_take_their_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    "first", ["import fastfeat", "import fastfeat.online.live", "from fastfeat.online import log"]
+    "first", ["import fastfeat", "import fastfeat.live.live", "from fastfeat.live import log"]
 )
 def test_the_function_online_is_not_hidden_by_the_folder_of_its_name(first: str) -> None:
     """Args: what a process of its own imports first."""
@@ -82,11 +82,11 @@ def test_the_function_online_is_not_hidden_by_the_folder_of_its_name(first: str)
 {first}
 import importlib, pickle, sys
 import fastfeat as ff
-import fastfeat.online.state.state
+import fastfeat.live.state.state
 assert ff.online.__module__ == "fastfeat.api.online"
 assert pickle.loads(pickle.dumps(ff.online)) is ff.online
-assert importlib.import_module("fastfeat.online") is sys.modules["fastfeat.online"]
-from fastfeat import online
+assert importlib.import_module("fastfeat.live") is sys.modules["fastfeat.live"]
+from fastfeat import live as online
 assert online is ff.online
 print(type(ff).__name__, [finder for finder in sys.meta_path if "pickles" in finder.__module__])
 """

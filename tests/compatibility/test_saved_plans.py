@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import fastfeat as ff
-from fastfeat.plan.keep.artifact import FORMAT, MAGIC
+from fastfeat.keep.artifact import FORMAT, MAGIC
 from fastfeat_tests.compatibility.compatible_plans import PLANS
 from fastfeat_tests.compatibility.compatible_results import (
     bits,

@@ -17,8 +17,8 @@ import yaml
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.cli.commands import GATES
-from fastfeat.quality.thresholds import SECTIONS, thresholds
+from fastfeat.apps.cli.commands import GATES
+from fastfeat.trust.quality.thresholds import SECTIONS, thresholds
 from fastfeat_tests.docs.pages import ROOT
 from fastfeat_tests.patience import PATIENCE_S
 

@@ -19,7 +19,7 @@ FEAST = Path(os.environ.get("FEAST_PYTHON") or ROOT / ".venv-feast" / "bin" / "p
 
 
 def test_the_deployed_configuration_is_one() -> None:
-    from fastfeat.stream import read_config
+    from fastfeat.apps.stream import read_config
 
     config = read_config(ROOT / "docs" / "deploy" / "stream.toml")
     assert config.events.topic == "flights"

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import fastfeat as ff
-from fastfeat.cli.commands import app
+from fastfeat.apps.cli.commands import app
 from fastfeat.engine.gpu.compile.gcc import find_compiler
 from fastfeat.errors import BackendUnavailable, Leakage
 from fastfeat.operators import OPERATORS

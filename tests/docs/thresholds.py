@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import assert_never
 
-from fastfeat.quality.thresholds import SECTIONS, Flag, Number, Word, Words
+from fastfeat.trust.quality.thresholds import SECTIONS, Flag, Number, Word, Words
 
 PAGE = Path(__file__).parents[2] / "docs" / "trust.md"
 BEGIN, END = "<!-- written by: python tests/docs/thresholds.py -->\n\n", "\n<!-- end -->\n"

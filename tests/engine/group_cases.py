@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.storage import storage
 from fastfeat.io.columns.types import dtype_of, storage_type
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params, params_of
 from fastfeat.steps.keys.cpu_group_states import CODES, VALUES, Spec
 from fastfeat.steps.targets import cpu_states, cpu_time_folds

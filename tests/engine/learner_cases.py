@@ -23,15 +23,15 @@ from fastfeat.engine.learner import (
     to_bytes,
 )
 from fastfeat.engine.program import RowFailed, program_of
+from fastfeat.execute.inputs import slot_columns
+from fastfeat.execute.values import argument_output
 from fastfeat.expr import Expr
 from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.types import dtype_of
 from fastfeat.ir.node import Aggregate, Node, postorder
-from fastfeat.plan.fit.training_data import prepare
+from fastfeat.learn.training_data import prepare
 from fastfeat.plan.lower.constants import bind
 from fastfeat.plan.lower.patterns import outputs_of
-from fastfeat.plan.run.inputs import slot_columns
-from fastfeat.plan.run.values import argument_output
 from fastfeat.steps.keys.cpu_counting import KeysSpec
 from fastfeat.steps.targets import cpu_time_folds
 

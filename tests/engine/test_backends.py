@@ -12,8 +12,8 @@ import fastfeat as ff
 from fastfeat import steps
 from fastfeat.backends import Backend, cpu, emulated, gpu, reference, step_kernels
 from fastfeat.backends.device import place_of
-from fastfeat.dtypes import UTF8
 from fastfeat.engine.tasks import LearnTask, MatrixTask, RowTask, Task
+from fastfeat.ir.dtypes import UTF8
 from fastfeat.ir.node import Call
 from fastfeat.steps.keys.tasks import DistinctTask, GroupsTask, KeysTask
 from fastfeat.steps.registry import OF_CONTENT, STEPS

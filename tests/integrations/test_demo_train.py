@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from fastfeat.cli.commands import app
-from fastfeat.demo import train
+from docs.demos import train
+from docs.demos.commands import app
 from fastfeat.demo.flights import read_flights
 
 pytestmark = [pytest.mark.large, pytest.mark.filterwarnings("ignore")]
@@ -18,14 +18,14 @@ for library in ("torch", "xgboost", "lightgbm", "catboost", "mlflow"):
 
 
 def test_five_models_learn_and_are_served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from fastfeat.demo import models
+    from docs.demos import models
 
     flights = read_flights()
     some = flights.take(pa.array(range(0, flights.num_rows, 20)))
     monkeypatch.setattr(train, "read_flights", lambda: some)
     monkeypatch.setattr(train, "N_PERMUTATIONS", 2)
     monkeypatch.setattr(models, "N_TREES", 5)
-    result = CliRunner().invoke(app, ["demo-train", "--dir", str(tmp_path)])
+    result = CliRunner().invoke(app, ["train", "--dir", str(tmp_path)])
     assert result.exit_code == 0, result.output
     for told in (*(model.name for model in models.MODELS), "no leak found", "the same bits for"):
         assert told in result.output

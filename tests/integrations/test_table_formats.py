@@ -55,7 +55,7 @@ def interrupted(fitted: ff.FittedPlan, monkeypatch: pytest.MonkeyPatch, **option
         return made
 
     with monkeypatch.context() as patched:
-        patched.setattr("fastfeat.plan.run.to_files.add_part", failing)
+        patched.setattr("fastfeat.execute.to_files.add_part", failing)
         with pytest.raises(KeyboardInterrupt):
             fitted.transform_to("data.parquet", **options)
 
@@ -92,7 +92,7 @@ def test_a_table_that_was_not_moved_is_moved(
 ) -> None:
     pytest.importorskip(library)
     options: Any = {"format": form, "part_rows": 2_000}
-    name = "os.rename" if at == "rename" else "fastfeat.plan.run.to_files.publish"
+    name = "os.rename" if at == "rename" else "fastfeat.execute.to_files.publish"
     with monkeypatch.context() as patched:
         patched.setattr(name, lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):

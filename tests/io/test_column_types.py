@@ -5,8 +5,6 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from fastfeat import dtypes
-from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.columns.types import (
     UnsupportedType,
@@ -16,6 +14,8 @@ from fastfeat.io.columns.types import (
     storage_type,
     supported,
 )
+from fastfeat.ir import dtypes
+from fastfeat.ir.dtypes import DType
 
 READ_AS = {
     pa.bool_(): dtypes.BOOL,

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastfeat import dtypes
-from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.types import arrow_type, dtype_of, storage_type
+from fastfeat.ir import dtypes
+from fastfeat.ir.dtypes import DType
 from fastfeat_tests.io.arrow_columns import (
     DAY_MS,
     INTEGERS,

@@ -21,7 +21,7 @@ from fastfeat.io.sources import delimited
 from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.io.sources.read import read_table
 from fastfeat.io.sources.scan import scan
-from fastfeat.plan.fit import passes
+from fastfeat.learn import passes
 
 N_ROWS = 3_000
 RNG = np.random.default_rng(0)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastfeat import dtypes
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.types import arrow_type, dtype_of, storage_type
 from fastfeat.io.sinks.write import array_from_buffers, memory_type, overlaps, staggered_columns
 from fastfeat.io.sources.read import read_table
+from fastfeat.ir import dtypes
 from fastfeat_tests.io.arrow_columns import plain_types, read_memory, same_values
 
 DTYPES = [(dtype_of(given_type), values) for given_type, values in plain_types()]

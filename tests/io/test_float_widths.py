@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastfeat import dtypes
 from fastfeat.errors import InvalidData
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.conversions import is_half, narrow, widen
+from fastfeat.ir import dtypes
 
 FLUSH_AND_DENORMALS_ARE_ZERO = 0x8040
 LOAD_MXCSR = b"\x0f\xae\x17\xc3"  # ldmxcsr [rdi]; ret

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastfeat.dtypes import BOOL, INT32
 from fastfeat.io.columns.bits import validity_of
 from fastfeat.io.columns.column import combined, physical_chunks
 from fastfeat.io.sinks.write import array_from_buffers
+from fastfeat.ir.dtypes import BOOL, INT32
 from fastfeat_tests.io.arrow_columns import chunked, plain_types, read_memory, same_values
 
 TYPES = plain_types()

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pytest
 
-from fastfeat import dtypes
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.columns.types import schema_of
 from fastfeat.io.sources.read import read_table
+from fastfeat.ir import dtypes
 
 TABLE = pa.table({"a": [1, 2, None], "b": [0.5, None, 2.5], "s": ["x", None, "z"]})
 
@@ -453,7 +453,7 @@ PROGRAM = """
 import sys
 import numpy as np
 import pyarrow as pa
-from fastfeat.dtypes import INT64
+from fastfeat.ir.dtypes import INT64
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.sources.read import read_table

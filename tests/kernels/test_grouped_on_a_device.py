@@ -23,12 +23,12 @@ from fastfeat_kernels.moments.state import summarize as summarize_column
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastfeat.dtypes import INT32, DType
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
 from fastfeat.engine.gpu.pieces.column_groups import over_rows
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import INT32, DType
 from fastfeat.steps.keys.gpu import grouped_ranks, grouped_scan
 from fastfeat.steps.keys.gpu.grouped_ranks import ExcludedRows, Search, find_keys, find_quantile
 from fastfeat.steps.keys.gpu.groups import group_moments

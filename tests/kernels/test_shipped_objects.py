@@ -306,10 +306,10 @@ from fastfeat_kernels import objects
 objects.FOLDER = Path("none")
 from fastfeat.errors import FastfeatWarning
 from fastfeat.engine.kernel_cache import observing
-from fastfeat.selfcheck.digests import FILE_OF_PAST, digests_of_live, digests_of_past
-from fastfeat.selfcheck.digests import golden_digests
-from fastfeat.selfcheck.past_plans import live_plan, past_plans
-from fastfeat.selfcheck.tables import past_tables
+from fastfeat.trust.selfcheck.digests import FILE_OF_PAST, digests_of_live, digests_of_past
+from fastfeat.trust.selfcheck.digests import golden_digests
+from fastfeat.trust.selfcheck.past_plans import live_plan, past_plans
+from fastfeat.trust.selfcheck.tables import past_tables
 warnings.simplefilter("ignore", FastfeatWarning)
 past, golden = past_tables(), golden_digests(FILE_OF_PAST)
 with observing() as used:

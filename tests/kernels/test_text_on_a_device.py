@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastfeat.backends import step_kernels
-from fastfeat.dtypes import BINARY
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.pieces.run import on_host
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import BINARY
 from fastfeat.steps.on_device import column_in_host
 from fastfeat.steps.step import Argument, StepFailed
 from fastfeat.steps.text.gpu.hashes import DeviceCounts

@@ -6,8 +6,8 @@ from functools import cache
 
 import fastfeat as ff
 from fastfeat.ir.node import Aggregate, postorder
-from fastfeat.selfcheck import plans
-from fastfeat.selfcheck.plans import Feature, operator_features
+from fastfeat.trust.selfcheck import plans
+from fastfeat.trust.selfcheck.plans import Feature, operator_features
 
 
 @cache

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from fastfeat.selfcheck.tables import KINDS
+from fastfeat.trust.selfcheck.tables import KINDS
 
 LARGEST = 2**63 - 2  # one below the largest, so that adding a bool cannot overflow
 

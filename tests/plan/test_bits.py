@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.io.columns import column
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 from fastfeat_tests.plan.plan_tables import cut_differently, cuts, differing, row_of, table_of
 
 # One example runs a plan of 25 features on thousands of rows, each of which is a search of its own.

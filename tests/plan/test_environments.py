@@ -17,7 +17,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine import float_environment as environment
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 from fastfeat_tests.patience import PATIENCE_S
 from fastfeat_tests.plan.plan_tables import differing, row_of, table_of
 

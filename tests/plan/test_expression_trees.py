@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat.api.plan import fitted_of
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 from fastfeat_tests.plan.expression_trees import KINDS, expressions
 from fastfeat_tests.plan.plan_tables import differing, table_of
 

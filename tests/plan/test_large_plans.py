@@ -13,7 +13,7 @@ from fastfeat import col
 from fastfeat.api.plan import fitted_of
 from fastfeat.engine.layout import lay_out
 from fastfeat.ir.node import _POOL
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 from fastfeat_tests.plan.plan_tables import differing
 
 N_OPERATORS = 5000

@@ -29,7 +29,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.plan import FittedPlan
 from fastfeat.engine.cpu.threads import run_tasks
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 from fastfeat_tests.patience import PATIENCE_S, until
 from fastfeat_tests.plan.plan_tables import differing, feature_bytes, row_of, table_of
 

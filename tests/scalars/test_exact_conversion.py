@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fastfeat.dtypes import BOOL, DECIMAL, INTEGER_RANGE, UNITS, DType, duration, time, timestamp
 from fastfeat.io.columns.conversions import conversion
 from fastfeat.io.columns.types import storage_type
+from fastfeat.ir.dtypes import BOOL, DECIMAL, INTEGER_RANGE, UNITS, DType, duration, time, timestamp
 from fastfeat.scalars import op
 from fastfeat.scalars.exact_conversion import exactly
 from fastfeat.scalars.interpret import evaluate

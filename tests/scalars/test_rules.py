@@ -13,7 +13,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col, lit, when
 from fastfeat.errors import Overflow, TypeMismatch
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 
 TABLE = pa.table(
     {

@@ -259,7 +259,7 @@ def test_the_word_for_utc_is_the_earlier_reading() -> None:
 def test_a_saved_plan_that_has_one_loads_and_warns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastfeat.plan.fit.training_data.check_new_plan", lambda types: None)
+    monkeypatch.setattr("fastfeat.learn.training_data.check_new_plan", lambda types: None)
     path, rows = tmp_path / "old.fastfeat", naive_rows()
     ff.Plan({"f": T.hour(**IN_ZONE), "g": T.date(**IN_ZONE)}).fit(rows).save(path)
     with pytest.warns(NaiveTimes, match=r"can mean two things.* reads them as UTC \(and 1 more"):

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import level_of
-from fastfeat.dtypes import DType
 from fastfeat.engine.columns import in_place
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.cpu.part import MANY
 from fastfeat.engine.program import Functions, Program
 from fastfeat.engine.storage import column_of, storage
 from fastfeat.engine.tasks import LearnTask
+from fastfeat.ir.dtypes import DType
 
 
 class Alike(NamedTuple):

@@ -14,7 +14,7 @@ from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastfeat.dtypes import FLOAT_FORMATS, FloatFormat
+from fastfeat.ir.dtypes import FLOAT_FORMATS, FloatFormat
 from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import BODIES, body_of
 from fastfeat.scalars.primitives import PRIMITIVES, constant

@@ -34,7 +34,6 @@ from fastfeat.aggregates.power import (
     next_grid,
     settled_lambda,
 )
-from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.cpu.part import (
     N_BYTES_OF_MOMENTS,
@@ -51,6 +50,7 @@ from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.tasks import RowTask
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.columns.column import physical_chunks
+from fastfeat.ir.dtypes import FLOAT64, DType
 from fastfeat.ir.node import Column
 from fastfeat.scalars import op
 from fastfeat.scalars.op import TRUE, Op

@@ -27,13 +27,13 @@ from fastfeat_kernels.powers.state import summarize as summarize_powers
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import AggregateFunction, level_of
-from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import runner
 from fastfeat.engine.learner import Again, Packed, Rows, number_of
 from fastfeat.engine.program import Functions
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import ChunkedArray
 from fastfeat.io.columns.column import physical_chunks
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
 
 State = TypeVar("State")

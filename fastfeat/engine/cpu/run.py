@@ -15,7 +15,6 @@ import numpy as np
 from fastfeat_kernels.rows import BLOCK_WORD, CODES, TILE_WORDS, tile_column_bytes, tile_rows
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import BOOL
 from fastfeat.engine import failure
 from fastfeat.engine.cpu.compiled import CompiledProgram, compiled, driver
 from fastfeat.engine.cpu.table import BoundTable, Words, bind_constants
@@ -26,6 +25,7 @@ from fastfeat.engine.tasks import MatrixTask, RowTask
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.column import Chunk, physical_chunks
 from fastfeat.io.sinks.write import array_from_buffers, staggered_addresses, staggered_columns
+from fastfeat.ir.dtypes import BOOL
 from fastfeat.progress import is_telling, tell
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 

@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from fastfeat.arguments import explaining
-from fastfeat.checks import whole_number
+from fastfeat.calls.arguments import explaining
+from fastfeat.calls.checks import whole_number
 from fastfeat.errors import InvalidPlan
 
 _WHOLE = re.compile("0*[1-9][0-9]{0,8}")  # str.isdigit takes "\u00b2" too, which int does not

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.dtypes import BFLOAT16, FLOAT_FORMATS, DType
 from fastfeat.engine.program import (
     Constants,
     Leaf,
@@ -27,6 +26,7 @@ from fastfeat.engine.program import (
 from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.io.columns import keys as column_keys
 from fastfeat.io.sinks.write import array_from_buffers, memory_type
+from fastfeat.ir.dtypes import BFLOAT16, FLOAT_FORMATS, DType
 from fastfeat.progress import is_telling, tell
 from fastfeat.scalars import LAYOUTS
 from fastfeat.scalars.interpret import evaluate, run_steps_over, steps_of

@@ -23,11 +23,11 @@ from fastfeat.errors import (
     did_you_mean,
     shortened,
 )
+from fastfeat.execute.feature_subset import selected
+from fastfeat.execute.guard import columns_judged
+from fastfeat.execute.inputs import read_columns
 from fastfeat.integrations.batches.columns import LABEL, Block, kept_array, label_array
 from fastfeat.io.arrow import ChunkedArray, Table, cast, pa
-from fastfeat.plan.run.feature_subset import selected
-from fastfeat.plan.run.guard import columns_judged
-from fastfeat.plan.run.inputs import read_columns
 
 DENSE, CODES = ("dense", ""), ("codes", "")
 Float = Literal["float32", "float64"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.checks import choice, switch, whole_number
+from fastfeat.calls.checks import choice, switch, whole_number
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.integrations.batches.blocks import Contents, Float, contents_of
 from fastfeat.integrations.batches.epochs import Division, Even

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan
+from fastfeat.execute.encoded_rows import warn_encoded
+from fastfeat.execute.history import BATCH
 from fastfeat.integrations.batches.blocks import (
     DENSE,
     Contents,
@@ -39,9 +41,7 @@ from fastfeat.integrations.batches.epochs import (
 )
 from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, ReadPiece
 from fastfeat.io.arrow import pa
-from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.plan.run.encoded_rows import warn_encoded
-from fastfeat.plan.run.history import BATCH
+from fastfeat.keep.artifact import artifact_bytes
 
 PIECE = "piece"
 """Says that each piece holds the past of its rows."""

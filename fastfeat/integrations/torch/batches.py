@@ -15,10 +15,12 @@ from functools import cached_property
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.arguments import explaining_methods
-from fastfeat.checks import choice, switch, whole_number
+from fastfeat.calls.arguments import explaining_methods
+from fastfeat.calls.checks import choice, switch, whole_number
 from fastfeat.engine.cpu.threads import set_num_threads
 from fastfeat.errors import InvalidPlan, TypeMismatch, counted
+from fastfeat.execute.inputs import read_columns
+from fastfeat.execute.lookup_tables import Tables, resolve_tables
 from fastfeat.integrations.batches.blocks import (
     Contents,
     Float,
@@ -46,8 +48,6 @@ from fastfeat.integrations.torch.tensors import (
     torch_data,
 )
 from fastfeat.io.sources.read import read_table
-from fastfeat.plan.run.inputs import read_columns
-from fastfeat.plan.run.lookup_tables import Tables, resolve_tables
 
 _LOST = (EOFError, ConnectionError, FileNotFoundError)
 """What it looks like where a worker dies as the tensors of a batch are fetched from it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.arguments import explaining_as
-from fastfeat.checks import whole_number
+from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.checks import whole_number
 from fastfeat.errors import TypeMismatch
 from fastfeat.integrations.torch.batches import FeatureBatches
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from fastfeat_kernels.column import Chunk as ChunkOfKernel
 
-from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.types import storage_type
+from fastfeat.ir.dtypes import DType
 
 
 class Chunk(NamedTuple):

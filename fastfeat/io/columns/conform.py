@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
 from fastfeat.io.columns import conversions
@@ -17,6 +16,7 @@ from fastfeat.io.columns.bits import array_of_values, present_rows
 from fastfeat.io.columns.column import combined
 from fastfeat.io.columns.decode import decoded, is_binary, is_text
 from fastfeat.io.columns.types import arrow_type, column_text, known_type, storage_type
+from fastfeat.ir.dtypes import INT64, DType
 
 if TYPE_CHECKING:
     from fastfeat.io.columns.conversions import ConvertedPiece
@@ -42,7 +42,7 @@ def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
 
     Example:
         >>> import pyarrow as pa
-        >>> from fastfeat.dtypes import INT64
+        >>> from fastfeat.ir.dtypes import INT64
         >>> conform(pa.chunked_array([[1.0, float("nan")]]), "age", INT64).to_pylist()
         [1, None]
     """

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import FLOAT_FORMATS, INTEGER_RANGE, PER_SECOND, DType
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.bits import Flags, present_rows, unpack
+from fastfeat.ir.dtypes import FLOAT_FORMATS, INTEGER_RANGE, PER_SECOND, DType
 
 _SMALLEST = 2.0**-149  # the smallest float32 above zero
 _NORMAL = 2.0**-126  # the smallest normal float32

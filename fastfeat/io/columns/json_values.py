@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastfeat.dtypes import INT64, INTEGER_RANGE, DType
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.types import arrow_type
+from fastfeat.ir.dtypes import INT64, INTEGER_RANGE, DType
 
 Times = Literal["iso", "s", "ms", "us", "ns"]
 """How JSON has timestamps: as ISO 8601 text, or as counts of a unit since 1970."""

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import FLOAT64, UTF8, DType
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, cast, index_in, pa
 from fastfeat.io.columns import conversions, strings
 from fastfeat.io.columns.bits import array_of_values, present_rows, unpack
 from fastfeat.io.columns.conform import all_missing, conform, holds, mismatch
 from fastfeat.io.columns.decode import decoded
 from fastfeat.io.columns.types import arrow_type, storage_type
+from fastfeat.ir.dtypes import FLOAT64, UTF8, DType
 
 _TEXT = "Text or bytes are needed here: cast the column yourself"
 

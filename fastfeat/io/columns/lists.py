@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import UTF8, DType
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import Flags, pack, present_rows
@@ -20,6 +19,7 @@ from fastfeat.io.columns.conform import all_missing, conform, mismatch
 from fastfeat.io.columns.decode import decoded
 from fastfeat.io.columns.keys import key_column, stored_array
 from fastfeat.io.columns.types import is_list_type, storage_type
+from fastfeat.ir.dtypes import UTF8, DType
 
 Offsets = NDArray[np.int64]
 

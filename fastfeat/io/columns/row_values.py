@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from fastfeat.dtypes import FLOAT64, INTEGER_RANGE, NULL, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.strings import content_of
+from fastfeat.ir.dtypes import FLOAT64, INTEGER_RANGE, NULL, UTF8, DType
 
 _NARROW = {"float16": "<e", "float32": "<f"}
 _NUMPY_TIMES = (np.datetime64, np.timedelta64)

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfeat.dtypes import UTF8, DType
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, cast, index_in, pa
 from fastfeat.io.columns.bits import array_of_values, present_rows, unpack, validity_of
 from fastfeat.io.columns.column import combined
 from fastfeat.io.columns.conform import all_missing, holds, mismatch
 from fastfeat.io.columns.decode import decoded, is_text, plain
+from fastfeat.ir.dtypes import UTF8, DType
 
 
 def string_codes(column: ChunkedArray, name: str, literals: tuple[str, ...]) -> ChunkedArray:

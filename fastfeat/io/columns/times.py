@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import PER_SECOND, DType
 from fastfeat.io.arrow import ChunkedArray, cast, pa
 from fastfeat.io.columns.bits import Flags, present_rows
 from fastfeat.io.columns.types import arrow_type, storage_type
+from fastfeat.ir.dtypes import PER_SECOND, DType
 
 
 def ticks_column(times: Any, dtype: DType) -> ChunkedArray:

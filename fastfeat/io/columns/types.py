@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 
-from fastfeat import dtypes
-from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import DataType, Schema, Table, pa
+from fastfeat.ir import dtypes
+from fastfeat.ir.dtypes import DType
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple, TypeGuard
 
 import numpy as np
 
-from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.columns.types import arrow_type
+from fastfeat.ir.dtypes import DType
 
 
 class Ready(NamedTuple):

@@ -11,12 +11,12 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.types import column_text, known_type, storage_type
 from fastfeat.io.device.array import DeviceArray, Ready
 from fastfeat.io.device.capsule import pointer_in
+from fastfeat.ir.dtypes import DType
 
 
 class ArrowArray(ctypes.Structure):

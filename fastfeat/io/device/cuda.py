@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.columns.types import column_text
 from fastfeat.io.device.array import DeviceArray, Ready
+from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 
 DEVICE_TYPES = ("bool", *INTEGER_RANGE, "float32", "float64")
 

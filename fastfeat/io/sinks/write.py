@@ -12,12 +12,12 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa, parquet_module
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks import atomic
 from fastfeat.io.sources import formats
+from fastfeat.ir.dtypes import DType
 
 if TYPE_CHECKING:
     from fastfeat.io.sources.formats import Format

@@ -13,11 +13,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import INTEGER_RANGE
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import Flags, array_of_values
 from fastfeat.io.columns.types import column_text
+from fastfeat.ir.dtypes import INTEGER_RANGE
 
 
 def column_array(values: Any, name: str) -> Array | ChunkedArray:

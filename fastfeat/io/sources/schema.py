@@ -9,13 +9,13 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from fastfeat import dtypes
-from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.types import UnsupportedType, dtype_of, known_type, schema_of
 from fastfeat.io.sources.frames import class_names, polars_unreadable
 from fastfeat.io.sources.read import is_in_parts, read_table, schema_in_parts
+from fastfeat.ir import dtypes
+from fastfeat.ir.dtypes import DType
 
 
 def read_schema(given: Any) -> dict[str, DType | UnsupportedType]:

@@ -10,10 +10,10 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard, cast
 
-from fastfeat.dtypes import FLOAT_FORMATS
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, Then, When
 from fastfeat.io.sources import schema
+from fastfeat.ir.dtypes import FLOAT_FORMATS
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Column, Literal, Node, TableColumn, postorder
 from fastfeat.ir.show import show

@@ -8,12 +8,12 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, assert_never
 
-from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates import function as aggregate_rows
-from fastfeat.dtypes import DType
 from fastfeat.errors import NaiveTimes, TypeMismatch, UnknownColumn, counted, did_you_mean, warn
 from fastfeat.io.columns.types import UnsupportedType, supported
+from fastfeat.ir import dtypes
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import (
     Aggregate,
     Call,

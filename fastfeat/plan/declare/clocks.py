@@ -14,9 +14,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
-from fastfeat.dtypes import PER_SECOND, DType
 from fastfeat.errors import FastfeatError
 from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.ir.dtypes import PER_SECOND, DType
 from fastfeat.ir.node import Call, Column, Literal, Node
 from fastfeat.scalars.truncation import Interval, interval_of
 from fastfeat.scalars.zones import ZoneTable, table_for

@@ -12,11 +12,11 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any, Final, TypeGuard
 
-from fastfeat.arguments import explaining_methods
-from fastfeat.dtypes import DType
+from fastfeat.calls.arguments import explaining_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.sources.schema import as_dtype
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Column, Node, TableColumn, postorder
 from fastfeat.ir.scope import is_over, row_order
 from fastfeat.ir.show import show

@@ -12,11 +12,19 @@ from functools import cached_property
 from typing import Any
 
 from fastfeat.aggregates import is_target
-from fastfeat.checks import choice
+from fastfeat.calls.checks import choice
+from fastfeat.calls.named_values import plain_value
+from fastfeat.calls.recording import (
+    Recipe,
+    hold_params,
+    made_by_recipes,
+    params_of,
+    recipe_of,
+    value_of,
+)
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn, postorder
-from fastfeat.named_values import plain_value
 from fastfeat.operators.durations import Duration
 from fastfeat.plan.declare import leakage, rows_ahead
 from fastfeat.plan.declare.arguments import (
@@ -46,7 +54,6 @@ from fastfeat.plan.declare.late_columns import (
     over_ahead,
     without_targets,
 )
-from fastfeat.recording import Recipe, hold_params, made_by_recipes, params_of, recipe_of, value_of
 from fastfeat.steps.registry import STEPS
 
 Label = str | Mapping[str, Expr] | None

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastfeat.dtypes import DType
 from fastfeat.errors import Leakage
 from fastfeat.io.columns import conversions
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.durations import duration_text, length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
 from fastfeat.ir.scope import (

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal as Word
 
 from fastfeat.aggregates.keys import Vocabulary
-from fastfeat.dtypes import INT16, INT32, UINT8, DType
 from fastfeat.errors import InvalidPlan
+from fastfeat.ir.dtypes import INT16, INT32, UINT8, DType
 from fastfeat.ir.node import Aggregate, Call, Literal, Node, fold
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.lower import Constant

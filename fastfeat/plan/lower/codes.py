@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import keys as learnt_keys
-from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.io.arrow import Array, call, index_in, pa
 from fastfeat.io.columns import keys as column_keys
 from fastfeat.io.columns import row_values
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, GroupFrame, Literal, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.lower import Constant, Types

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard, cast
 
-from fastfeat.dtypes import NEVER_COLUMNS
 from fastfeat.engine import failure
 from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.reference import run as reference
 from fastfeat.errors import FastfeatWarning, InvalidData, warn
+from fastfeat.ir.dtypes import NEVER_COLUMNS
 from fastfeat.ir.node import Aggregate, Call, Literal, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.lower import Constant, Types, constant_nodes, parameter_value

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeGuard
 
-from fastfeat.dtypes import FLOAT64, NEVER_COLUMNS, DType
+from fastfeat.ir.dtypes import FLOAT64, NEVER_COLUMNS, DType
 from fastfeat.ir.node import (
     Aggregate,
     Call,

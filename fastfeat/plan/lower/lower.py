@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 
 from fastfeat.aggregates import keys as learnt_keys
-from fastfeat.dtypes import (
+from fastfeat.engine.program import Output
+from fastfeat.ir.dtypes import (
     BFLOAT16,
     BOOL,
     FLOAT32,
@@ -19,7 +20,6 @@ from fastfeat.dtypes import (
     UINT8,
     DType,
 )
-from fastfeat.engine.program import Output
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn, fold
 from fastfeat.ir.scope import row_fold
 from fastfeat.scalars import SCALARS, bounds, op, temporal

@@ -8,7 +8,12 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from fastfeat.backends import DEVICE_NAMES
-from fastfeat.dtypes import (
+from fastfeat.engine.program import Output, Program, program_of
+from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
+from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.columns.types import UnsupportedType, arrow_type
+from fastfeat.io.sinks.results import library
+from fastfeat.ir.dtypes import (
     BOOL,
     CROSS,
     FLOAT64,
@@ -21,11 +26,6 @@ from fastfeat.dtypes import (
     UINT8,
     DType,
 )
-from fastfeat.engine.program import Output, Program, program_of
-from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
-from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.columns.types import UnsupportedType, arrow_type
-from fastfeat.io.sinks.results import library
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import Schemas

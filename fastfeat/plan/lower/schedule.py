@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from fastfeat.dtypes import DType
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Node, fold
 from fastfeat.ir.show import show
 

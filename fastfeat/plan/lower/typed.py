@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any, TypeVar, get_args
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from fastfeat.dtypes import DType
 from fastfeat.io.columns.types import UnsupportedType
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Node
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.declaration import Declaration

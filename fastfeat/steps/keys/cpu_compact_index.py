@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
 from fastfeat.io.columns.bits import present_rows
 from fastfeat.io.columns.keys import key_type
+from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys import cpu_hashing
 
 KEYS_AT_ONCE = 1 << 18  # that are hashed or found together

@@ -15,7 +15,6 @@ from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, number
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Counts, KeyCounts
-from fastfeat.dtypes import INT64, DType
 from fastfeat.engine.cpu.kernels import n_parts, n_tables, runner
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
@@ -23,6 +22,7 @@ from fastfeat.io.columns import strings
 from fastfeat.io.columns.bits import array_of_values, values_in
 from fastfeat.io.columns.column import Chunk, physical_chunks
 from fastfeat.io.columns.keys import first_keys, key_type
+from fastfeat.ir.dtypes import INT64, DType
 
 if TYPE_CHECKING:
     from fastfeat_kernels.vocabulary.state import DistinctKeys, OrderedKeys

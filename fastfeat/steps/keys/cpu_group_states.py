@@ -27,12 +27,12 @@ from fastfeat_kernels.moments.state import Level
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import level_of as level_of_functions
 from fastfeat.aggregates.keys import Groups
-from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, n_tables, runner
 from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
 from fastfeat.engine.storage import storage
 from fastfeat.io.budget import has_room
 from fastfeat.io.columns.column import plain_chunks
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
 from fastfeat.steps.keys import cpu_group_rows as keeping
 from fastfeat.steps.keys import cpu_ordered, cpu_packed

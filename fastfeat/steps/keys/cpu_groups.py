@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import Summary, needs_order
 from fastfeat.aggregates.keys import Groups, groups_of
-from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.errors import Overflow
 from fastfeat.io.arrow import Array
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from fastfeat_kernels.column import ELEMENTS, TEXT
 from fastfeat_kernels.hashing.state import HashedColumn, hash_column, hash_rows
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
 from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of, scratch_of
 from fastfeat.engine.storage import storage
@@ -22,6 +21,7 @@ from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.conform import holds, stands_as_stored
 from fastfeat.io.columns.keys import key_type
 from fastfeat.io.columns.strings import text_chunks
+from fastfeat.ir.dtypes import DType
 from fastfeat.steps.entries import content_column, over_entries, without_dictionary
 from fastfeat.steps.step import Argument
 

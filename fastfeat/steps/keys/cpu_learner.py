@@ -22,11 +22,11 @@ from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Counts, KeyCounts
-from fastfeat.dtypes import INT64
 from fastfeat.engine.cpu.kernels import runner
 from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
 from fastfeat.io import unnamed
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
+from fastfeat.ir.dtypes import INT64
 from fastfeat.steps.keys import cpu_open_keys, cpu_sorted_runs
 from fastfeat.steps.keys import cpu_spilled as spilled
 from fastfeat.steps.keys.cpu_counting import (

@@ -17,11 +17,11 @@ from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Counts
-from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import runner
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import physical_chunks
+from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys.cpu_counting import (
     KeysSpec,
     Places,

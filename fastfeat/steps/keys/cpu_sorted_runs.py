@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import DType
 from fastfeat.io import budget
 from fastfeat.io.arrow import Array, call, pa
 from fastfeat.io.columns.bits import pack, present_rows
 from fastfeat.io.columns.keys import key_type
 from fastfeat.io.unnamed import UnnamedFile, unnamed_file
+from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys.cpu_spilled import Weighted, batch_of, read
 
 BLOCK_KEYS = 1 << 12  # of a run, that are read at a time

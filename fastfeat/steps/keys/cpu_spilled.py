@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Counts
-from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.keys import key_type
 from fastfeat.io.unnamed import UnnamedFile
+from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys import cpu_hashing
 
 N_PARTITIONS = 64

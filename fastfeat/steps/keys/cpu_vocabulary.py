@@ -20,7 +20,6 @@ from fastfeat_kernels.vocabulary.state import (
 from fastfeat_kernels.vocabulary.tables import bytes_of_slots, kind_of
 
 from fastfeat.aggregates.keys import CODES_OF_ROWS, Vocabulary
-from fastfeat.dtypes import UTF8, DType
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
 from fastfeat.engine.cpu.step_calls import (
     NOWHERE,
@@ -38,6 +37,7 @@ from fastfeat.io.columns import strings
 from fastfeat.io.columns.bits import array_of_values, unpack, validity_of, values_in
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.conform import holds, stands_as_stored
+from fastfeat.ir.dtypes import UTF8, DType
 from fastfeat.steps.entries import without_dictionary
 from fastfeat.steps.keys import cpu_compact_index, cpu_hashing
 from fastfeat.steps.keys.cpu_counting import (

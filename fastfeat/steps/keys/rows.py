@@ -12,9 +12,9 @@ from typing import Any
 from fastfeat_kernels.hashing import reference
 
 from fastfeat.aggregates.keys import Vocabulary
-from fastfeat.dtypes import CROSS, INT32, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.columns import strings, times
+from fastfeat.ir.dtypes import CROSS, INT32, UTF8, DType
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node
 from fastfeat.ir.parameters import (
     MISSING_PARTS,

@@ -14,11 +14,11 @@ import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.keys import Groups, KeyCounts, groups_of
-from fastfeat.dtypes import DType
 from fastfeat.engine.reference.run import stored_values
 from fastfeat.engine.tasks import Task
 from fastfeat.io.columns import strings
 from fastfeat.io.columns.keys import key_array
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
 from fastfeat.steps.keys import rows as of_keys
 

@@ -11,7 +11,6 @@ from fastfeat_kernels.lists.requests import Gives, Request, Words
 from fastfeat_kernels.lists.state import elements_of, extremes_of, integer_sums_of, sums_of
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import UTF8, DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.errors import InvalidData, Overflow
 from fastfeat.io.arrow import Array, call, pa
@@ -21,6 +20,7 @@ from fastfeat.io.columns.decode import decoded
 from fastfeat.io.columns.keys import comparable, key_column, keys_as
 from fastfeat.io.columns.lists import Lists, list_array, lists_of, offsets_of
 from fastfeat.io.columns.types import arrow_type, storage_type
+from fastfeat.ir.dtypes import UTF8, DType
 from fastfeat.steps.keys.cpu_group_states import learn_groups
 from fastfeat.steps.keys.cpu_vocabulary import encode
 from fastfeat.steps.keys.tasks import GroupsTask

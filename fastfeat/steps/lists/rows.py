@@ -11,10 +11,10 @@ from typing import Any
 from fastfeat_kernels.lists.requests import REQUESTS, Request
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.dtypes import BOOL, INT32, INT64, UINT8, UTF8, DType, list_of
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.columns.conversions import conversion
 from fastfeat.io.columns.keys import comparable
+from fastfeat.ir.dtypes import BOOL, INT32, INT64, UINT8, UTF8, DType, list_of
 from fastfeat.ir.node import TRAINING, Aggregate, Call
 from fastfeat.ir.parameters import (
     FARTHEST_ELEMENT,

@@ -11,7 +11,6 @@ from fastfeat_kernels.gather.state import gather
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Vocabulary
-from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, pa
@@ -21,6 +20,7 @@ from fastfeat.io.columns.keys import comparable, table_keys_as
 from fastfeat.io.columns.times import ticks_column
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.write import empty_bytes
+from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys import cpu_learner
 from fastfeat.steps.keys.cpu_vocabulary import encode
 from fastfeat.steps.keys.tasks import KeysTask

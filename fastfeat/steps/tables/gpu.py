@@ -10,7 +10,6 @@ from fastfeat_kernels.asof import cuda as asof_cuda
 from fastfeat_kernels.gather import cuda as gather_cuda
 
 from fastfeat.aggregates.keys import Vocabulary
-from fastfeat.dtypes import INT64, VOCABULARY, DType
 from fastfeat.engine.gpu.columns.kernels import launch_rows, on_device
 from fastfeat.engine.gpu.columns.memory import DeviceColumn, word_bytes
 from fastfeat.engine.gpu.pieces.pieces import pieces_of, room_of_pieces
@@ -23,6 +22,7 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.columns.keys import comparable, table_keys_as
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import INT64, VOCABULARY, DType
 from fastfeat.steps.keys.gpu.columns import KEPT_SHARE
 from fastfeat.steps.keys.gpu.vocabulary import count_keys, encode
 from fastfeat.steps.keys.tasks import KeysTask

@@ -8,12 +8,12 @@ from typing import Any
 
 from fastfeat_kernels.asof.reference import KnownRows, Rule, in_order, latest
 
-from fastfeat.dtypes import INT64, UTF8, DType
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.conversions import conversion, tick_ns, tick_of
 from fastfeat.io.columns.keys import comparable
 from fastfeat.io.columns.times import python_value, time_text
+from fastfeat.ir.dtypes import INT64, UTF8, DType
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.parameters import (

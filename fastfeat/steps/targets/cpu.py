@@ -22,11 +22,11 @@ from fastfeat_kernels.moments.state import Level
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.target import FoldedGroups, Statistics, needs_squares, smoothed
-from fastfeat.dtypes import INT64
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.learner import Rows
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import array_of_values
+from fastfeat.ir.dtypes import INT64
 from fastfeat.ir.node import Params
 from fastfeat.steps.keys.cpu_hashing import buckets, key_hashes
 from fastfeat.steps.keys.cpu_ordered import chunks_of

@@ -20,13 +20,13 @@ from fastfeat_kernels.grouped.summarize import add, moments_in
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.target import FoldedGroups, Statistics, smoothed
-from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
 from fastfeat.engine.storage import storage
 from fastfeat.io.budget import has_room
 from fastfeat.io.columns.column import plain_chunks
 from fastfeat.io.unnamed import mapped, unnamed_file
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
 from fastfeat.steps.keys import cpu_group_rows as keeping
 from fastfeat.steps.keys import cpu_ordered as ordering

@@ -12,13 +12,13 @@ from fastfeat_kernels.grouped.state import counts_of
 from fastfeat_kernels.hashing import cuda as hashing_cuda
 
 from fastfeat.aggregates.target import FoldedGroups, Statistics
-from fastfeat.dtypes import INT32
 from fastfeat.engine.gpu.columns.kernels import launch_rows
 from fastfeat.engine.gpu.learn.scan import EachPiece
 from fastfeat.engine.gpu.pieces.column_groups import Columns, over_rows
 from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.storage import storage
+from fastfeat.ir.dtypes import INT32
 from fastfeat.steps.keys.gpu import grouped_ranks
 from fastfeat.steps.keys.gpu.columns import hash_cross, numbers_by
 from fastfeat.steps.keys.gpu.grouped_ranks import (

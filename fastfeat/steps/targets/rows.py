@@ -13,8 +13,8 @@ from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, x
 from fastfeat.aggregates.target import (
     FOLDS,
 )
-from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import INT32, DType
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import Parameter
 from fastfeat.ir.writing import Texts

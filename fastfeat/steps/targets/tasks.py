@@ -13,9 +13,9 @@ import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.target import FoldedGroups, Statistics, smoothed
-from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.engine.reference.run import stored_values
 from fastfeat.engine.tasks import Task
+from fastfeat.ir.dtypes import FLOAT64, DType
 from fastfeat.ir.node import Params, params_of
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import INT32, DType
 from fastfeat.engine.tasks import Task
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.columns.conversions import tick_of
 from fastfeat.io.columns.strings import contents_of
+from fastfeat.ir.dtypes import INT32, DType
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, params_of
 from fastfeat.ir.parameters import LONGEST, UNIT, Parameter, Whole, never

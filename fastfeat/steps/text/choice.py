@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fastfeat.dtypes import NULL, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.io.columns.bits import array_of_values
+from fastfeat.ir.dtypes import NULL, DType
 from fastfeat.steps.entries import is_content, without_dictionary
 from fastfeat.steps.step import Argument, StepFunction
 from fastfeat.steps.text.growth import check_choice, content_bytes

@@ -39,7 +39,6 @@ from fastfeat_kernels.text.functions import BucketCounts, Flags, Integers, compu
 from fastfeat_kernels.text.requests import Gives, Request
 from fastfeat_kernels.text.state import InvalidUtf8, Texts
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
 from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of, scratch_of
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
@@ -47,6 +46,7 @@ from fastfeat.io.columns.conform import holds
 from fastfeat.io.columns.strings import content_at, text_chunks
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.write import empty_bytes
+from fastfeat.ir.dtypes import DType
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.step import Argument, StepFailed
 from fastfeat.steps.text.rows import (

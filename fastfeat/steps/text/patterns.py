@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.dtypes import BOOL, INT64, UTF8, DType, timestamp
 from fastfeat.io.arrow import Array, ChunkedArray, call, options_of, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.dates import date_format, parsed_dates
 from fastfeat.io.columns.keys import key_array
 from fastfeat.io.columns.regex import grouped_pattern, groups_of_replacement, matches_nothing
 from fastfeat.io.columns.strings import contents_of
+from fastfeat.ir.dtypes import BOOL, INT64, UTF8, DType, timestamp
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import (
     FARTHEST,

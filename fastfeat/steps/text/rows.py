@@ -13,9 +13,9 @@ from fastfeat_kernels.text.reference import NotParseable
 from fastfeat_kernels.text.requests import REQUESTS, Gives, Request
 from fastfeat_kernels.text.unicode_table import WHITE_SPACE
 
-from fastfeat.dtypes import BOOL, COUNTS, FLOAT64, INT32, INT64, UTF8, DType
 from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.io.columns.strings import content_of
+from fastfeat.ir.dtypes import BOOL, COUNTS, FLOAT64, INT32, INT64, UTF8, DType
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import Belongs, Flag, Parameter, Parameters, Text, Whole, always
 from fastfeat.ir.writing import Texts, Writer, method_text

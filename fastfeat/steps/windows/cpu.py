@@ -15,7 +15,6 @@ from fastfeat_kernels.windows.state import n_tied as n_tied_in_order
 from fastfeat_kernels.windows.state import over as statistics_over
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.storage import storage
 from fastfeat.errors import Overflow
@@ -24,6 +23,7 @@ from fastfeat.io.columns.bits import array_with_bits
 from fastfeat.io.columns.column import physical_chunks, plain_chunks
 from fastfeat.io.columns.times import ticks_column
 from fastfeat.io.columns.types import arrow_type, storage_type
+from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys import cpu_counting
 from fastfeat.steps.windows.function import ticks_window
 from fastfeat.steps.windows.rows import (

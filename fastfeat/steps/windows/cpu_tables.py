@@ -17,12 +17,12 @@ from fastfeat_kernels.windows.state import Ordered, partition_shift
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Vocabulary
-from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import Flags, array_of_values, values_in
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.keys import comparable, table_keys_as
 from fastfeat.io.columns.times import ticks_column, ticks_of
+from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys.cpu_learner import count_keys
 from fastfeat.steps.keys.cpu_vocabulary import encode
 from fastfeat.steps.keys.tasks import KeysTask

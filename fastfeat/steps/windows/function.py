@@ -15,9 +15,9 @@ from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
 from fastfeat_kernels.windows.statistic import Statistic, WindowView
 from fastfeat_kernels.windows.statistics import STATISTICS
 
-from fastfeat.dtypes import DType
 from fastfeat.errors import Overflow
 from fastfeat.io.columns.conversions import tick_ns, tick_of
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.parameters import Parameters
 from fastfeat.ir.writing import Writer
 

@@ -16,7 +16,10 @@ from fastfeat_kernels.windows.statistic import WindowView
 from fastfeat_kernels.windows.statistics import STATISTICS
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.dtypes import (
+from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
+from fastfeat.io.columns.conversions import tick_ns, tick_of
+from fastfeat.io.columns.keys import comparable
+from fastfeat.ir.dtypes import (
     BOOL,
     FLOAT64,
     INT64,
@@ -27,9 +30,6 @@ from fastfeat.dtypes import (
     WINDOW,
     DType,
 )
-from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
-from fastfeat.io.columns.conversions import tick_ns, tick_of
-from fastfeat.io.columns.keys import comparable
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Node
 from fastfeat.ir.parameters import LONGEST, UNIT, Closed, Flag, Parameter, Whole, Words

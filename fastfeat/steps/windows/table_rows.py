@@ -14,8 +14,8 @@ from typing import Any
 
 from fastfeat_kernels.windows.statistic import WindowView
 
-from fastfeat.dtypes import DType
 from fastfeat.io.columns.conversions import tick_ns, tick_of
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call
 from fastfeat.ir.scope import table_columns_of
 from fastfeat.steps.step import Argument, StepFunction, Values

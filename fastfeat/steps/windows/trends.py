@@ -8,8 +8,8 @@ from typing import Any, get_args
 from fastfeat_kernels.words import RankMethod
 
 from fastfeat.aggregates.function import to_float64
-from fastfeat.dtypes import BOOL, FLOAT64, INT64, NEVER_COLUMNS, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, NEVER_COLUMNS, DType
 from fastfeat.ir.parameters import (
     LONGEST,
     Flag,

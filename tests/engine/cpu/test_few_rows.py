@@ -12,10 +12,10 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu.few_rows import few_rows
 from fastfeat.engine.program import program_of
+from fastfeat.execute.values import argument_output
 from fastfeat.ir.node import Column
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.patterns import outputs_of
-from fastfeat.plan.run.values import argument_output
 
 MOST = 100
 EXPRESSIONS = {

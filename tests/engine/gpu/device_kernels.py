@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import Physical
 from fastfeat.engine.gpu.programs.render import CUDA
 from fastfeat.engine.gpu.runtime import Runtime
+from fastfeat.ir.dtypes import Physical
 from fastfeat.scalars.primitives import PRIMITIVES
 
 KERNEL = 'extern "C" __global__ void'

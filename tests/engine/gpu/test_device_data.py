@@ -12,12 +12,12 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
-from fastfeat.dtypes import UTF8
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.errors import InvalidData, Overflow
 from fastfeat.io.columns.types import known_type
 from fastfeat.io.device.arrow import ArrowArray, import_arrow
 from fastfeat.io.device.capsule import pointer_in
+from fastfeat.ir.dtypes import UTF8
 from fastfeat_tests.engine.gpu.device_numbers import FEATURES, N_ROWS, NUMBERS, PLAN, RANDOM
 from fastfeat_tests.engine.gpu.device_producers import ArrowDeviceData, CudaArray, DlpackTensor, put
 from fastfeat_tests.operators.operator_tables import bits_of

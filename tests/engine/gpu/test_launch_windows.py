@@ -22,7 +22,6 @@ from fastfeat_kernels.selection import cuda as selection_cuda
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
-from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.columns.kernels import launch_sums
 from fastfeat.engine.gpu.columns.memory import (
     DeviceColumn,
@@ -40,8 +39,9 @@ from fastfeat.engine.gpu.programs.program import bind, device_program, words_of
 from fastfeat.engine.gpu.runtime import MOST_BLOCKS, Geometry, grid_of
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import storage
+from fastfeat.execute.inputs import slot_columns
+from fastfeat.ir.dtypes import DType
 from fastfeat.plan.lower.constants import bind as constants_of
-from fastfeat.plan.run.inputs import slot_columns
 from fastfeat_tests.operators.operator_tables import bits_of
 
 pytestmark = pytest.mark.emulator

@@ -13,7 +13,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.gpu.device.current import current_runtime
 from fastfeat.errors import KernelFailed, OutOfDeviceMemory
-from fastfeat.selfcheck.check import check
+from fastfeat.trust.selfcheck.check import check
 from fastfeat_tests.engine.gpu.device_kernels import ARGUMENTS, KERNEL, run_kernel
 from fastfeat_tests.operators.operator_features import families, plan_of
 from fastfeat_tests.operators.operator_tables import (

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastfeat.dtypes import Physical
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.programs.render import CUDA
+from fastfeat.ir.dtypes import Physical
 from fastfeat.scalars.primitives import PRIMITIVES
 from fastfeat_tests.engine.gpu.device_kernels import primitive_kernels, run_kernel
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 from fastfeat_tests.docs.pages import ROOT, blocks, run_blocks
 
 pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]  # Dask's own

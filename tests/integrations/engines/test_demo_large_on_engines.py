@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastfeat.demo import large
+from docs.demos import large
 
 pytestmark = pytest.mark.engines
 

@@ -25,7 +25,7 @@ from fastfeat.errors import (
     TypeMismatch,
     UnknownColumn,
 )
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 from fastfeat_tests.integrations.engines.engine_rows import (
     BROKEN_IDS,
     BY_ID,

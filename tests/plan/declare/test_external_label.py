@@ -14,8 +14,8 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.plan import fitted_of, plan_of
 from fastfeat.errors import ArtifactError, InvalidPlan, Leakage, UnknownColumn
+from fastfeat.keep.artifact import artifact_bytes
 from fastfeat.plan.declare.external_label import reads_label, with_given_label, with_label_column
-from fastfeat.plan.keep.artifact import artifact_bytes
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::fastfeat.errors.EncodedInFold"  # what is learnt is compared on rows learnt from

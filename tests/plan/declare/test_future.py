@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.dtypes import BOOL, FLOAT64, INT64, DType
 from fastfeat.errors import Leakage, TypeMismatch
+from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, DType
 from fastfeat.ir.node import params_of
 from fastfeat.ir.parameters import are_valid
 from fastfeat.operators.windows import Window, over_window

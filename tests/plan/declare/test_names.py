@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.plan import fitted_of
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 
 NAMES = [
     '"]; import os; os._exit(3); ["',

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 from fastfeat.plan.lower import scheduling
 from fastfeat.plan.lower.passes import (
     PASSES,

@@ -13,14 +13,14 @@ import pytest
 
 from fastfeat import col
 from fastfeat.api.plan import Plan
-from fastfeat.dtypes import FLOAT64
 from fastfeat.io.columns.types import schema_of
+from fastfeat.ir.dtypes import FLOAT64
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.passes import PASSES
 from fastfeat.plan.lower.schedule import Purpose, Schedule, digest_of
 from fastfeat.plan.lower.scheduling import drafted, schedule_of
-from fastfeat.plan.tell.explain_schedule import describe_schedule
+from fastfeat.tell.explain_schedule import describe_schedule
 from fastfeat_tests.plan.scheduled_plans import CASES, rows, tables
 
 FOLDER = Path(__file__).parent / "schedules"

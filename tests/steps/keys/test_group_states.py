@@ -13,8 +13,8 @@ from fastfeat_kernels.grouped import summarize
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastfeat.dtypes import BOOL, FLOAT64, INT64, UINT64
 from fastfeat.engine.learner import Learnt, of_bytes, to_bytes
+from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, UINT64
 from fastfeat.ir.node import params_of
 from fastfeat.steps.keys import cpu_group_rows, cpu_group_states, cpu_ordered
 from fastfeat.steps.keys.cpu_group_states import CODES, LEARNER, VALUES, GroupsState, Spec

@@ -19,7 +19,7 @@ from fastfeat.backends import emulated, step_kernels
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import Overflow
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 from fastfeat.steps.keys import cpu_group_states as host_groups
 from fastfeat.steps.keys import cpu_ordered as host_ordered
 from fastfeat.steps.keys.gpu import groups as device_groups

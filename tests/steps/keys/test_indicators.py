@@ -11,7 +11,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.plan import fitted_of
 from fastfeat.errors import InvalidData, InvalidPlan
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 Table = Any

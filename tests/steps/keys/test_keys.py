@@ -18,8 +18,8 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.plan import fitted_of
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
-from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.verify.comparison import first_difference
+from fastfeat.keep.artifact import artifact_bytes
+from fastfeat.trust.verify.comparison import first_difference
 from fastfeat_tests.steps.keys.key_tables import KEYS, key_tables, one_chunk
 
 EXAMPLES = settings(max_examples=10 + settings().max_examples // 10)

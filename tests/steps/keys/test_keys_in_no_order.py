@@ -16,8 +16,8 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.aggregates import keys as aggregate_keys
 from fastfeat.aggregates.keys import Vocabulary
-from fastfeat.plan.fit import scans
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
+from fastfeat.learn import scans
 from fastfeat.plan.lower import typed
 from fastfeat.steps.keys import cpu_counting, cpu_vocabulary
 

@@ -21,9 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfeat.aggregates.keys import KeyCounts
-from fastfeat.dtypes import INT64, UTF8, DType
 from fastfeat.engine.learner import Learnt, of_bytes, to_bytes
 from fastfeat.errors import InvalidData
+from fastfeat.ir.dtypes import INT64, UTF8, DType
 from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.steps.entries import without_dictionary
 from fastfeat.steps.keys import cpu_learner

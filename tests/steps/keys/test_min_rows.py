@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import ArtifactError, InvalidPlan
+from fastfeat.keep.artifact import artifact_bytes
 from fastfeat.operators.targets import OPERATORS
-from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.verify.comparison import first_difference
+from fastfeat.trust.verify.comparison import first_difference
 from fastfeat_tests.steps.keys.key_tables import key_tables
 
 EXAMPLES = settings(max_examples=8 + settings().max_examples // 20)

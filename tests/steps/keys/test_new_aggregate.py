@@ -9,7 +9,7 @@ import pytest
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.backends import cpu, reference, run_task
-from fastfeat.dtypes import FLOAT64
+from fastfeat.ir.dtypes import FLOAT64
 from fastfeat.steps.keys.tasks import GroupsTask
 
 

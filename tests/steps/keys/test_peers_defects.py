@@ -20,7 +20,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.plan import fitted_of
 from fastfeat.errors import FastfeatError, InvalidPlan
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 K, X = col("k"), col("x")

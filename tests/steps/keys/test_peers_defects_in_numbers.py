@@ -15,7 +15,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import Overflow
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 K, X = col("k"), col("x")

@@ -11,7 +11,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep.artifact import artifact_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 K, T, X = col("k"), col("t"), col("x")

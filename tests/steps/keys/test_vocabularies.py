@@ -15,8 +15,8 @@ from fastfeat import col
 from fastfeat.api.plan import fitted_of
 from fastfeat.backends.cpu import BACKEND
 from fastfeat.errors import ArtifactError, InvalidData, InvalidPlan, TypeMismatch
-from fastfeat.plan.keep import artifact, canonical
-from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.keep import artifact, canonical
+from fastfeat.keep.artifact import artifact_bytes
 from fastfeat.steps.keys.tasks import KeysTask
 from fastfeat.steps.step import StepTask
 

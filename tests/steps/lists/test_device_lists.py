@@ -14,13 +14,13 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated, step_kernels
 from fastfeat.backends.device import run_step
-from fastfeat.dtypes import UTF8, DType
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import FastfeatError
 from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.lists import list_column
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import UTF8, DType
 from fastfeat.ir.node import Call
 from fastfeat.steps.lists import cpu as cpu_lists
 from fastfeat.steps.on_device import column_in_host

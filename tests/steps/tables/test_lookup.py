@@ -25,7 +25,7 @@ from fastfeat.errors import (
     TypeMismatch,
     UnknownColumn,
 )
-from fastfeat.plan.run import lookup_tables as kept_tables
+from fastfeat.execute import lookup_tables as kept_tables
 
 RANDOM_FLOATS = pytest.mark.filterwarnings("ignore::fastfeat.errors.KeysRounded")
 """Floats beyond 2**53 are keys of these tests on purpose, or by chance."""

@@ -18,8 +18,8 @@ from fastfeat import col
 from fastfeat.api.plan import fitted_of
 from fastfeat.errors import InvalidData, InvalidPlan, Leakage, TypeMismatch
 from fastfeat.io.host_memory import host_memory
-from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.verify.comparison import first_difference
+from fastfeat.keep.artifact import artifact_bytes
+from fastfeat.trust.verify.comparison import first_difference
 from fastfeat_tests.steps.keys.key_tables import key_tables
 
 EXAMPLES = settings(max_examples=8 + settings().max_examples // 20)
@@ -392,7 +392,7 @@ def test_a_target_of_one_class_and_missing_targets_are_taken() -> None:
 def test_folds_and_categories_beyond_the_memory_are_refused_before_it_is_asked_for(
     smooth: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fastfeat.plan.fit import keys
+    from fastfeat.learn import keys
 
     rows = {"k": np.arange(1000), "y": np.arange(1000) % 2}
     plan = ff.Plan({"t": K.target_encode("y", folds=10, smooth=smooth)}, label="y")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan
-from fastfeat.plan.run import steps as made
+from fastfeat.execute import steps as made
 from fastfeat.steps.text import growth
 
 S: Any = col("s").str

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 from fastfeat_kernels.windows import cuda
 
-from fastfeat.dtypes import INT64
 from fastfeat.engine.gpu.columns.kernels import downloaded
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.runtime import Buffer, Geometry
+from fastfeat.ir.dtypes import INT64
 from fastfeat.steps.windows.gpu.kernels import room, scan
 from fastfeat.steps.windows.gpu.order import order_of
 from fastfeat.steps.windows.rows import RowOrder

@@ -16,10 +16,10 @@ from fastfeat import col
 from fastfeat.api.plan import FittedPlan
 from fastfeat.backends import backend_named
 from fastfeat.errors import HistoryMissing, Overflow
-from fastfeat.plan.run.batch import Batch
-from fastfeat.plan.run.history import warn_without_history
-from fastfeat.plan.run.steps import make
-from fastfeat.plan.run.transform import computed
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.history import warn_without_history
+from fastfeat.execute.steps import make
+from fastfeat.execute.transform import computed
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::fastfeat.errors.TiesInOrder"

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import backend_named, emulated, run_task
-from fastfeat.dtypes import INT64
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.runtime import Buffer, Geometry
 from fastfeat.errors import TiesInOrder
+from fastfeat.ir.dtypes import INT64
 from fastfeat.steps.windows import cpu
 from fastfeat.steps.windows.gpu import order as device_order
 from fastfeat.steps.windows.rows import RowOrder

@@ -13,7 +13,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.operators.windows import Window
-from fastfeat.verify.comparison import first_difference
+from fastfeat.trust.verify.comparison import first_difference
 from fastfeat_tests.steps.windows.between_ticks import TICKS, is_between_ticks
 from fastfeat_tests.steps.windows.payments_table import payments, seen
 

@@ -14,7 +14,7 @@ from fastfeat import col
 from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.ir.node import Call, params_of
 from fastfeat.operators.windows import Window
-from fastfeat.verify.comparison import first_difference
+from fastfeat.trust.verify.comparison import first_difference
 from fastfeat_tests.steps.windows.between_ticks import TICKS, is_between_ticks
 
 pytestmark = pytest.mark.filterwarnings(

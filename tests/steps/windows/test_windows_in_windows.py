@@ -10,8 +10,8 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData
+from fastfeat.execute import windows as made
 from fastfeat.ir.node import Node
-from fastfeat.plan.run import windows as made
 from fastfeat_tests.steps.windows.payments_table import PAYMENTS, payments
 
 WEEK = ff.window(7, by="card", time="t")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.columns.memory import (
     DeviceColumn,
     DeviceMemory,
@@ -26,6 +25,7 @@ from fastfeat.engine.gpu.programs.program import Target, bind, device_program, w
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.storage import storage
+from fastfeat.ir.dtypes import DType
 from fastfeat.scalars import op
 from fastfeat.scalars.exact_conversion import exactly
 from fastfeat.scalars.value import InputSlot, Value, column_slot

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import BOOL, DType
 from fastfeat.engine.gpu.runtime import Buffer, Mark, Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.column import physical_chunks
+from fastfeat.ir.dtypes import BOOL, DType
 
 WORD_BYTES = 4
 """Kernels read bitmaps by words of 32 bits."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastfeat.dtypes import BOOL, UINT8
 from fastfeat.engine.gpu.columns.inputs import Source, UnlikeColumn
 from fastfeat.engine.gpu.columns.memory import WORD_BYTES, DeviceColumn, allocate_output
 from fastfeat.engine.gpu.programs.launch import PreparedPiece, run_piece
@@ -15,6 +14,7 @@ from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.errors import InvalidData
 from fastfeat.io.columns.types import column_text
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import BOOL, UINT8
 from fastfeat.ir.show import names_of
 from fastfeat.scalars import op
 from fastfeat.scalars.op import TRUE

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.columns.inputs import Source, added_bytes
 from fastfeat.engine.gpu.columns.memory import (
     DeviceColumn,
@@ -40,6 +39,7 @@ from fastfeat.engine.storage import column_of
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.types import storage_type
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import DType
 from fastfeat.scalars.value import InputSlot
 
 Sources = Mapping[InputSlot, Source]

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.failure import WORD_ROWS
 from fastfeat.engine.gpu.pieces.pieces import room_of_pieces
 from fastfeat.engine.gpu.pieces.run import on_host
@@ -19,6 +18,7 @@ from fastfeat.errors import OutOfDeviceMemory, counted
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import DType
 
 KEPT_SHARE = 1 / 16
 """Share of the free memory for a column that stays on the device for those that read it."""

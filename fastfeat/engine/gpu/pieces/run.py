@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from fastfeat.dtypes import BOOL, FLOAT16, FLOAT64, DType
 from fastfeat.engine.gpu.columns.inputs import added_bytes
 from fastfeat.engine.gpu.columns.memory import DeviceMemory, download_output, element_bytes
 from fastfeat.engine.gpu.pieces.adopt import sources_of
@@ -28,6 +27,7 @@ from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.tasks import RowTask
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sinks.write import array_from_buffers, staggered_columns
+from fastfeat.ir.dtypes import BOOL, FLOAT16, FLOAT64, DType
 from fastfeat.scalars import op
 from fastfeat.scalars.op import TRUE
 from fastfeat.scalars.value import NO_STATUS, InputSlot, column_slot

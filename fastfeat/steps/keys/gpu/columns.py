@@ -19,7 +19,6 @@ from fastfeat_kernels.column import ELEMENTS, TEXT
 from fastfeat_kernels.hashing import cuda
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device
 from fastfeat.engine.gpu.pieces.adopt import adopt
 from fastfeat.engine.gpu.pieces.pieces import pieces_of, room_of_pieces
@@ -31,6 +30,7 @@ from fastfeat.io.columns.bits import array_of_values, present_rows
 from fastfeat.io.columns.keys import key_type
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import DType
 from fastfeat.scalars.hashing import hash_type
 from fastfeat.steps.step import Argument
 

@@ -13,7 +13,6 @@ import numpy as np
 from fastfeat_kernels.vocabulary import cuda
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device, zeros_on_device
 from fastfeat.engine.gpu.pieces.pieces import Pieces, pieces_of
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
@@ -21,6 +20,7 @@ from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.arrow import Array, call, cast, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.keys import key_type
+from fastfeat.ir.dtypes import DType
 from fastfeat.steps.entries import without_dictionary
 from fastfeat.steps.keys.gpu.columns import KeyRows, key_rows, row_bytes
 

@@ -12,13 +12,13 @@ from fastfeat_kernels.grouped.state import GroupedMoments, counts_of
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import level_of
 from fastfeat.aggregates.keys import Groups
-from fastfeat.dtypes import INT32
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.gpu.learn.scan import EachPiece
 from fastfeat.engine.gpu.pieces.column_groups import Columns, over_rows
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.io.columns.column import plain_chunks
+from fastfeat.ir.dtypes import INT32
 from fastfeat.ir.node import Params
 from fastfeat.steps.keys.cpu_groups import Rows, codes_of, learnt, needs_extremes
 from fastfeat.steps.keys.gpu import grouped_ranks

@@ -11,12 +11,12 @@ import numpy as np
 from fastfeat_kernels.vocabulary import cuda
 
 from fastfeat.aggregates.keys import KeyCounts, Vocabulary
-from fastfeat.dtypes import INT32, DType
 from fastfeat.engine.gpu.columns.kernels import on_device, zeros_on_device
 from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import INT32, DType
 from fastfeat.steps.keys.cpu_counting import in_order
 from fastfeat.steps.keys.gpu.columns import KeyRows, key_rows, numbers_by
 from fastfeat.steps.keys.gpu.distinct_keys import (

@@ -11,7 +11,6 @@ from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.lists import cuda
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import BOOL, DType
 from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device
 from fastfeat.engine.gpu.columns.memory import (
     DeviceColumn,
@@ -27,6 +26,7 @@ from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.lists import lists_of
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import BOOL, DType
 from fastfeat.steps.lists.rows import element_type
 from fastfeat.steps.on_device import Params
 from fastfeat.steps.step import Argument

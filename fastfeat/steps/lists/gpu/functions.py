@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from fastfeat_kernels.lists.requests import Elements, Gives, Request
 
-from fastfeat.dtypes import BOOL, FLOAT64, INT64, UINT64, DType
 from fastfeat.engine.gpu.columns.kernels import on_device
 from fastfeat.engine.gpu.columns.memory import word_bytes
 from fastfeat.engine.gpu.pieces.ragged import Cost, compute_values, over_spans
@@ -21,6 +20,7 @@ from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.bits import present_rows
 from fastfeat.io.columns.lists import list_array
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, UINT64, DType
 from fastfeat.steps.lists import cpu as host
 from fastfeat.steps.lists.gpu.columns import (
     BIT_BYTES,

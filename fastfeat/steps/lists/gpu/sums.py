@@ -9,13 +9,13 @@ import numpy as np
 from fastfeat_kernels.lists.requests import Request
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import FLOAT64, INT64
 from fastfeat.engine.gpu.columns.memory import word_bytes
 from fastfeat.engine.gpu.pieces.ragged import Cost, compute_values
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.bits import present_rows
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import FLOAT64, INT64
 from fastfeat.steps.lists import cpu as host
 from fastfeat.steps.lists.gpu.columns import (
     BIT_BYTES,

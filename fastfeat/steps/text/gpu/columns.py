@@ -23,7 +23,6 @@ from fastfeat_kernels.text import (
 from fastfeat_kernels.text.requests import Reads, Request
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import BOOL, DType
 from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device
 from fastfeat.engine.gpu.columns.memory import bytes_at, fill_column, laid_out, place_column
 from fastfeat.engine.gpu.pieces.ragged import Cost, Offsets, array_on_host, compute_values
@@ -32,6 +31,7 @@ from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import validity_of
 from fastfeat.io.columns.strings import TextChunk, text_chunks
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import BOOL, DType
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.on_device import DeviceStep, Params
 from fastfeat.steps.step import Argument, StepFailed

@@ -13,7 +13,6 @@ import numpy as np
 from fastfeat_kernels.text import TABLE_OUT, TABLE_OUT_DATA
 from fastfeat_kernels.text.requests import Gives, Request
 
-from fastfeat.dtypes import BOOL, INT64
 from fastfeat.engine.gpu.columns.kernels import on_device
 from fastfeat.engine.gpu.columns.memory import word_bytes
 from fastfeat.engine.gpu.pieces.ragged import Cost, over_spans
@@ -21,6 +20,7 @@ from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import pack, validity_of
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import BOOL, INT64
 from fastfeat.steps.on_device import DeviceKernel, DeviceStep, Params
 from fastfeat.steps.text.gpu.columns import (
     TextPiece,

@@ -20,12 +20,12 @@ from fastfeat_kernels.text import (
 )
 from fastfeat_kernels.text.requests import Request, signed_seed
 
-from fastfeat.dtypes import INT32, UINT64
 from fastfeat.engine.gpu.columns.kernels import launch_rows
 from fastfeat.engine.gpu.pieces.ragged import Cost, array_on_host, compute_column
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import INT32, UINT64
 from fastfeat.steps.on_device import DeviceStep, Params
 from fastfeat.steps.step import Argument
 from fastfeat.steps.text.gpu.columns import (

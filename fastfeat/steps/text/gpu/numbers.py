@@ -12,12 +12,12 @@ from fastfeat_kernels.text import OUT_OF_RANGE, TABLE_OUT, TABLE_STATUS, UNDECID
 from fastfeat_kernels.text.cuda import TABLE_OUT_VALIDITY
 from fastfeat_kernels.text.requests import Request
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.columns.memory import word_bytes
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.arrow import ChunkedArray
 from fastfeat.io.columns.strings import content_at
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import DType
 from fastfeat.steps.on_device import DeviceStep, Params
 from fastfeat.steps.text.gpu.columns import (
     Report,

@@ -10,12 +10,12 @@ import numpy as np
 from fastfeat_kernels.windows import cuda
 from fastfeat_kernels.windows.requests import Window
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.columns.kernels import downloaded, on_device, zeros_on_device
 from fastfeat.engine.gpu.columns.memory import DeviceMemory, allocate_output
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import DType
 from fastfeat.steps.windows.gpu.kernels import Words, column_words, launch, room, scan
 from fastfeat.steps.windows.gpu.order import Order
 

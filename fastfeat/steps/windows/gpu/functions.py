@@ -27,13 +27,13 @@ from fastfeat_kernels.windows.statistics import (
     SUMMING,
 )
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.pieces.pieces import room_of_pieces
 from fastfeat.engine.gpu.pieces.ragged import array_on_host
 from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.errors import OutOfDeviceMemory, Overflow
+from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys.gpu.columns import KEPT_SHARE
 from fastfeat.steps.on_device import argument_in_host, column_in_host
 from fastfeat.steps.step import Argument

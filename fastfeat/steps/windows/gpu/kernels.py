@@ -8,13 +8,13 @@ from typing import Any
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.windows import cuda
 
-from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.columns.kernels import launch_rows
 from fastfeat.engine.gpu.columns.memory import DeviceColumn, fill_column, laid_out, place_column
 from fastfeat.engine.gpu.pieces.adopt import adopt
 from fastfeat.engine.gpu.pieces.column_groups import plain_column
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import DType
 
 Words = Mapping[str, int]
 """Words of the table of a kernel, by name."""

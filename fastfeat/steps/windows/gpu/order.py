@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from fastfeat_kernels.windows import cuda
 
-from fastfeat.dtypes import FLOAT64, INT64, UINT64, DType
 from fastfeat.engine.gpu.columns.kernels import downloaded, on_device, zeros_on_device
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.io.columns.times import ticks_column
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import FLOAT64, INT64, UINT64, DType
 from fastfeat.steps.keys.gpu.distinct_keys import numbers_of_keys
 from fastfeat.steps.windows.gpu.kernels import (
     Words,

@@ -1,0 +1,1 @@
+"""Demos: models trained, a stream, more rows than memory, broken data. `make` runs them."""

@@ -1,0 +1,1 @@
+"""Programs: the command line, the server and the stream."""

@@ -1,0 +1,20 @@
+"""The command line: `fastfeat --help` lists its commands.
+
+It may import every other folder, each when a command needs it; none imports it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; without typer, say in one line how to get it."""
+    try:
+        from fastfeat.apps.cli.commands import app
+    except ModuleNotFoundError as error:
+        if error.name != "typer":
+            raise
+        print("the command line needs typer: pip install 'fastfeat[cli]'", file=sys.stderr)
+        sys.exit(2)
+    app()

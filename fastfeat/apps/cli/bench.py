@@ -1,0 +1,327 @@
+"""The command that times a plan beside the same features as code of pandas and of Polars."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastfeat.apps.cli.contestant import STAGES, Request, Times
+from fastfeat.apps.cli.options import AnyPlanFile, History, JudgedDataFile, LookupTables
+from fastfeat.errors import InvalidPlan, counted
+from fastfeat.progress import doing
+
+if TYPE_CHECKING:
+    from fastfeat.api.plan import FittedPlan
+    from fastfeat.tell.peers.agreement import Agreement
+    from fastfeat.tell.peers.writing import Refusal
+
+_DIFFERS = 1
+"""The exit code where outputs differ."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """The features and times of one peer.
+
+    Args:
+        name: "pandas" or "polars".
+        refused: the features that it cannot compute.
+        agreements: the others, compared.
+        own: the times of the peer, by stage.
+        ours: those of fastfeat, of the same features.
+    """
+
+    name: str
+    refused: Sequence[Refusal] = ()
+    agreements: Sequence[Agreement] = ()
+    own: Mapping[str, Times] = field(default_factory=dict[str, Times])
+    ours: Mapping[str, Times] = field(default_factory=dict[str, Times])
+
+    @property
+    def differing(self) -> list[Agreement]:
+        """The features whose values differ, which are not timed."""
+        return [one for one in self.agreements if not one.ok]
+
+
+def bench(
+    file: AnyPlanFile,
+    data: JudgedDataFile,
+    history: History = None,
+    table: LookupTables = None,
+    against: Annotated[
+        str, typer.Option(help="The libraries to compare with, joined by commas.")
+    ] = "pandas,polars",
+    threads: Annotated[int, typer.Option(min=1, help="The threads of each library.")] = 2,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each, of which the median counts.")] = 7,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON in place of a table.")
+    ] = False,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="SVG", help="Where a picture of the ratios goes.")
+    ] = None,
+) -> None:
+    """Time a plan beside the same features in pandas and Polars, once the outputs are equal."""
+    from fastfeat.tell.peers.code import PEERS
+
+    names = list(dict.fromkeys(name.strip() for name in against.split(",") if name.strip()))
+    if unknown := [name for name in names if name not in PEERS]:
+        raise typer.BadParameter(
+            f"got {unknown[0]!r}: {' or '.join(PEERS)}", param_hint="'--against'"
+        )
+    with doing("Reading the plan", at_once=True) as step, tempfile.TemporaryDirectory() as folder:
+        work = _prepared(Path(folder), file, data, history, table, threads, runs)
+        step("Computing the features")
+        expected = work.features(work.plan_file, "fastfeat", "expected.arrow")
+        peers: list[Peer] = []
+        for name in names:
+            step(f"Comparing with {name}")
+            peers.append(compared(work, name, expected))
+        for peer in peers:
+            step(f"Timing {peer.name}")
+            _time(work, peer)
+    if picture is not None:
+        picture.write_text(_picture(peers, work.n_rows, threads), encoding="utf-8")
+    typer.echo(_json(peers, work) if as_json else _table(peers, work))
+    if any(peer.differing for peer in peers):
+        raise typer.Exit(_DIFFERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The plan and the data that all contestants read.
+
+    Args:
+        folder: where files between processes stand.
+        fitted: the plan.
+        plan_file: where it is saved.
+        request: what is the same in all requests.
+        n_rows: the number of rows.
+        fit: the times of `fit`; None of a plan that was fitted before.
+    """
+
+    folder: Path
+    fitted: FittedPlan
+    plan_file: Path
+    request: Request
+    n_rows: int
+    fit: Times | None
+
+    def ask(self, peer: str, code: Path, out: Path | None) -> dict[str, Any]:
+        """Return the answer of a contestant.
+
+        Raises:
+            InvalidPlan: it failed; the message has the end of what it said.
+        """
+        request = {**self.request, "peer": peer, "code": str(code), "out": out and str(out)}
+        n = str(self.request["threads"])
+        names = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        done = subprocess.run(
+            [sys.executable, "-m", "fastfeat.apps.cli.contestant"],
+            input=json.dumps(request),
+            env={**os.environ, **dict.fromkeys(names, n)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            told = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            raise InvalidPlan(f"{peer} failed: {told[-1]}")
+        return json.loads(done.stdout)
+
+    def features(self, code: Path, peer: str, name: str) -> Any:
+        """Return the features of a contestant."""
+        from fastfeat.io.arrow import pa
+
+        self.ask(peer, code, self.folder / name)
+        with pa.OSFile(str(self.folder / name)) as file:
+            return pa.ipc.open_file(file).read_all()
+
+
+def _prepared(
+    folder: Path,
+    file: Path,
+    data: str,
+    history: str | None,
+    table: list[str] | None,
+    threads: int,
+    runs: int,
+) -> Work:
+    """Read the rows, fit the plan where it is not fitted, and write both for the contestants."""
+    import time
+
+    from fastfeat.api.plan import Plan
+    from fastfeat.apps.cli.plans import read_plan_or_fitted, tables_named
+    from fastfeat.io.sources.read import read_table
+
+    plan = read_plan_or_fitted(file)
+    rows, tables = read_table(data), tables_named(table)
+    given = {"data": rows} | ({} if history is None else {"history": read_table(history)})
+    others = {name: read_table(path) for name, path in (tables or {}).items()}
+    fit: Times | None = None
+    if isinstance(plan, Plan):
+        wall, cpu = time.perf_counter(), time.process_time()
+        fitted = plan.fit(rows, history=given.get("history"), tables=others or None)
+        fit = Times(
+            wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu, peak_bytes=None
+        )
+    else:
+        fitted = plan
+    paths = {name: _written(folder / f"{name}.arrow", one) for name, one in given.items()}
+    of_tables = {
+        name: _written(folder / f"table_{k}.arrow", one)
+        for k, (name, one) in enumerate(others.items())
+    }
+    request = Request(
+        peer="",
+        code="",
+        data=paths["data"],
+        history=paths.get("history"),
+        tables=of_tables,
+        out=None,
+        threads=threads,
+        runs=runs,
+    )
+    fitted.save(folder / "plan.fastfeat")
+    return Work(folder, fitted, folder / "plan.fastfeat", request, rows.num_rows, fit)
+
+
+def _written(path: Path, table: Any) -> str:
+    from fastfeat.io.arrow import pa
+
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    return str(path)
+
+
+def compared(work: Work, name: str, expected: Any) -> Peer:
+    """Return the features of a peer, compared with those of fastfeat."""
+    from fastfeat.tell.peers.agreement import agreements
+    from fastfeat.tell.peers.code import code_as_far
+
+    text, refused = code_as_far(work.fitted.record, name)
+    if len(refused) == len(work.fitted.feature_names):
+        return Peer(name, refused)
+    module = work.folder / f"in_{name}.py"
+    module.write_text(text, encoding="utf-8")
+    found = work.features(module, name, f"{name}.arrow")
+    return Peer(name, refused, agreements(expected.select(found.column_names), found))
+
+
+def _time(work: Work, peer: Peer) -> None:
+    """Time a peer, and fastfeat, by the features that both compute alike."""
+    from fastfeat.tell.peers.code import code_as_far
+
+    alike = [one.feature for one in peer.agreements if one.ok]
+    if not alike:
+        return
+    chosen = work.fitted.select(alike)
+    text, _ = code_as_far(chosen.record, peer.name)
+    module = work.folder / f"timed_in_{peer.name}.py"
+    module.write_text(text, encoding="utf-8")
+    plan = work.folder / f"timed_for_{peer.name}.fastfeat"
+    chosen.save(plan)
+    peer.own = work.ask(peer.name, module, None)
+    peer.ours = work.ask("fastfeat", plan, None)
+
+
+def _table(peers: Sequence[Peer], work: Work) -> str:
+    """Return the times as text, a row a stage and library, then the features that have none."""
+    lines = [
+        f"{counted(work.n_rows, 'row')}, {counted(len(work.fitted.feature_names), 'feature')}, "
+        f"{counted(work.request['threads'], 'thread')}, medians of "
+        f"{counted(work.request['runs'], 'run')}; ratio: how many times faster fastfeat is",
+        "",
+        _row("stage", "library", "wall", "CPU", "peak", "ratio", "by CPU"),
+    ]
+    if work.fit is not None:
+        lines.append(_row("fit", "fastfeat", *_figures(work.fit)))
+    for peer in peers:
+        for stage, own in peer.own.items():
+            ours = peer.ours[stage]
+            lines.append(_row(stage, "fastfeat", *_figures(ours)))
+            lines.append(_row(stage, peer.name, *_figures(own), *_ratios(ours, own)))
+    for peer in peers:
+        alike = [one for one in peer.agreements if one.ok]
+        ulp = max((one.max_ulp for one in alike), default=0.0)
+        lines += [
+            "",
+            f"{peer.name}: {counted(len(alike), 'feature')} timed, equal within {ceil(ulp):,} ulp",
+        ]
+        lines += [f"  differs, not timed: {one}" for one in peer.differing]
+        lines += [f"  not written: {r.feature!r}: {r.function}: {r.reason}" for r in peer.refused]
+    return "\n".join(lines)
+
+
+def _row(*cells: str) -> str:
+    stage, library, *figures = cells
+    return f"{stage:<11} {library:<9}" + "".join(f"{figure:>11}" for figure in figures)
+
+
+def _figures(times: Times) -> tuple[str, str, str]:
+    peak = times["peak_bytes"]
+    shown = "" if peak is None else f"{peak / 2**20:.1f} MiB"
+    return _seconds(times["wall_s"]), _seconds(times["cpu_s"]), shown
+
+
+def _ratios(ours: Times, own: Times) -> tuple[str, str]:
+    return f"{_ratio(ours, own):.2f}x", f"{own['cpu_s'] / max(ours['cpu_s'], 1e-9):.2f}x"
+
+
+def _ratio(ours: Times, own: Times) -> float:
+    return own["wall_s"] / max(ours["wall_s"], 1e-9)
+
+
+def _seconds(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.2f} {unit}"
+    return f"{seconds * 1e6:.1f} us"
+
+
+def _picture(peers: Sequence[Peer], n_rows: int, threads: int) -> str:
+    from fastfeat.markup.bars import Bar, bars_svg
+
+    bars = [
+        Bar(
+            f"{stage}, {peer.name}",
+            _ratio(peer.ours[stage], own),
+            f"{_ratio(peer.ours[stage], own):.2f}x: {_seconds(own['wall_s'])}, "
+            f"{_seconds(peer.ours[stage]['wall_s'])}",
+        )
+        for stage in STAGES
+        for peer in peers
+        if (own := peer.own.get(stage)) is not None
+    ]
+    told = f"same outputs, {counted(n_rows, 'row')}, {counted(threads, 'thread')} each, wall time"
+    return bars_svg("How many times faster fastfeat is", told, bars)
+
+
+def _json(peers: Sequence[Peer], work: Work) -> str:
+    found = {
+        "n_rows": work.n_rows,
+        "threads": work.request["threads"],
+        "runs": work.request["runs"],
+        "fit": work.fit,
+        "peers": [
+            {
+                "name": peer.name,
+                "timed": [one.feature for one in peer.agreements if one.ok],
+                "times": peer.own,
+                "times_of_fastfeat": peer.ours,
+                "compared": [asdict(one) for one in peer.agreements],
+                "refused": [asdict(one) for one in peer.refused],
+            }
+            for peer in peers
+        ],
+    }
+    return json.dumps(found, indent=1, default=str)

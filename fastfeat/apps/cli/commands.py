@@ -1,0 +1,391 @@
+"""The commands of `fastfeat`. What is heavy is imported inside them: `--help` stays quick."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastfeat.apps.cli import (
+    bench,
+    contracts,
+    demo,
+    diff,
+    drift,
+    gpu,
+    inspect,
+    live,
+    report,
+    verify,
+)
+from fastfeat.apps.cli.gates import gated
+from fastfeat.apps.cli.judged import Judged
+from fastfeat.apps.cli.options import (
+    AnyPlanFile,
+    Backend,
+    DataFile,
+    FittedFile,
+    History,
+    LookupTables,
+    Memory,
+    PlanFile,
+)
+from fastfeat.apps.cli.reporting import DEBUG, Commands
+from fastfeat.errors import counted
+from fastfeat.progress import Step, doing
+
+if TYPE_CHECKING:
+    from fastfeat.api.plan import FittedPlan
+
+app = typer.Typer(
+    cls=Commands,
+    help="Feature plans that give the same bits in training, batch and serving.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+cache = typer.Typer(help="Show or clear the folder of compiled kernels.", no_args_is_help=True)
+app.add_typer(cache, name="cache")
+app.add_typer(gpu.app, name="gpu")
+app.add_typer(live.state, name="state")
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show where an error happened.")] = False,
+) -> None:
+    """Declare what every command takes; `Commands` acts on it."""
+
+
+app.command()(demo.demo)
+
+
+@app.command()
+def fit(
+    plan_file: PlanFile,
+    data: DataFile,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where the fitted plan goes.")],
+    history: History = None,
+    table: LookupTables = None,
+    backend: Backend = "cpu",
+    memory: Memory = None,
+    contract: Annotated[
+        Path | None,
+        typer.Option(metavar="JSON", help="Rules that DATA must hold, and later rows."),
+    ] = None,
+    stable: Annotated[
+        Path | None,
+        typer.Option(metavar="FITTED", help="An earlier fit, whose categories keep their codes."),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT",
+            help="Where features of the rows go, out of fold: a file, or a folder.",
+        ),
+    ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile",
+            help="Keep a profile of the rows, for `drift`, `report` and `serve --drift`: it has "
+            "values of single rows.",
+        ),
+    ] = False,
+) -> None:
+    """Learn from training data what a plan must learn."""
+    from fastfeat.apps.cli.plans import read_fitted, read_plan, tables_named
+
+    started = time.perf_counter()
+    if features is not None and backend != "cpu":
+        raise typer.BadParameter(
+            f"features are written by the CPU, got --backend {backend}", param_hint="'--features'"
+        )
+    with doing("Reading the plan", at_once=True) as step:
+        plan = read_plan(plan_file)
+        step(f"Fitting {counted(len(plan.declaration.nodes), 'feature')} on {data}")
+        options: Any = {"tables": tables_named(table), "history": history, "memory": memory}
+        options["profile"] = profile
+        options["contract"] = None if contract is None else contracts.read_contract(contract)
+        options["stable"] = None if stable is None else read_fitted(stable)
+        if features is None:
+            fitted = plan.fit(data, backend=backend, **options)
+        else:
+            fitted, _ = plan.fit_transform_to(data, features, **options)
+        fitted.save(out)
+    typer.echo(
+        f"{out}: {counted(len(plan.declaration.nodes), 'feature')}, "
+        f"fitted on {counted(fitted.n_rows, 'row')} "
+        f"in {time.perf_counter() - started:.2f} s"
+    )
+
+
+@app.command()
+def transform(
+    fitted_file: FittedFile,
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help='A file, a folder, a pattern ("logs/*.parquet") or an address.'
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Parquet, Arrow IPC, Feather, CSV or TSV by its suffix; without one, a folder.",
+        ),
+    ],
+    history: History = None,
+    table: LookupTables = None,
+    backend: Backend = "cpu",
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="BYTES", help="The most memory to take, such as 600MiB."),
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="Of a folder: parquet, ipc, csv, tsv, delta or lance.")
+    ] = None,
+    partition_by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Split the files of a folder by its values."),
+    ] = None,
+    part_rows: Annotated[
+        int | None, typer.Option(min=1, help="Rows of a part of a folder; else about 256 MiB.")
+    ] = None,
+    on_violation: Annotated[
+        str | None,
+        typer.Option(
+            help="Of rows that break the plan's contract: reject, quarantine, warn or ignore."
+        ),
+    ] = None,
+    quarantined: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Where rows go that `--on-violation quarantine` sets apart."
+        ),
+    ] = None,
+) -> None:
+    """Compute the features of data; a folder that was interrupted goes on where it was."""
+    from fastfeat.api.plan import load
+    from fastfeat.apps.cli.plans import tables_named
+    from fastfeat.execute.layout import names_file
+
+    started = time.perf_counter()
+    if on_violation not in (None, "reject", "quarantine", "warn", "ignore"):
+        raise typer.BadParameter(
+            f"got {on_violation!r}: reject, quarantine, warn or ignore",
+            param_hint="'--on-violation'",
+        )
+    if (quarantined is None) != (on_violation != "quarantine"):
+        raise typer.BadParameter(
+            "--on-violation quarantine, and the file for such rows, come together",
+            param_hint="'--quarantined'",
+        )
+    with doing("Reading the fitted plan", at_once=True) as step:
+        fitted, tables = load(fitted_file), tables_named(table)
+        n_columns = len(fitted.feature_names) + len(fitted.plan.keep)
+        folder_options = {"format": format, "partition_by": partition_by, "part_rows": part_rows}
+        is_folder = any(folder_options.values()) or not names_file(out)
+        of_rows: Any = {"history": history, "tables": tables, "backend": backend}
+        of_rows["on_violation"] = on_violation
+        is_whole = not (is_folder or memory or quarantined)
+        if fitted.plan.declaration.past_columns and is_whole:
+            n_rows = _transform_whole(fitted, data, out, of_rows, step)
+        else:
+            step(f"Computing {counted(len(fitted.feature_names), 'feature')} of {data}")
+            options: Any = {**of_rows, **folder_options, "partition_by": partition_by or ()}
+            options["memory"] = memory
+            made = fitted.transform_to(data, out, quarantined=quarantined, **options)
+            n_rows, apart = made.n_rows, made.quarantined
+            if apart is not None:
+                typer.echo(f"{quarantined}: {counted(apart.n_rows, 'row')} set apart")
+    typer.echo(
+        f"{out}: {counted(n_columns, 'column')}, {counted(n_rows, 'row')} "
+        f"in {time.perf_counter() - started:.2f} s"
+    )
+
+
+def _transform_whole(
+    fitted: FittedPlan,
+    data: str,
+    out: Path,
+    of_rows: dict[str, Any],
+    step: Step,
+) -> int:
+    """Write the features of rows that see others of the data, and return how many rows there are.
+
+    Args:
+        fitted: the plan.
+        data: a file.
+        out: the file that is written.
+        of_rows: how `FittedPlan.transform` takes rows, with history and tables as files.
+        step: tells what is done.
+    """
+    from fastfeat.execute.guard import columns_judged
+    from fastfeat.execute.history import id_columns, is_batch
+    from fastfeat.execute.inputs import read_columns
+    from fastfeat.execute.layout import check_beside, layout_of
+    from fastfeat.io.sinks.write import write_table
+
+    history = of_rows["history"]
+    earlier = () if is_batch(history) else (history,)
+    check_beside(layout_of(out), data, *earlier, *of_rows["tables"].values(), read=())
+    step(f"Reading {data}")
+    plan = fitted.plan
+    ids = id_columns(plan.row_id, history, plan.declaration.past_columns)
+    judged = columns_judged(fitted.record)
+    wanted = [*plan.declaration.row_columns, *plan.keep, *judged, *ids]
+    rows = read_columns(data, wanted, plan.declaration.past_columns)
+    n_features = len(fitted.feature_names)
+    step(f"Computing {counted(n_features, 'feature')} of {counted(rows.num_rows, 'row')}")
+    features = fitted.transform(rows, **of_rows)
+    step(f"Writing {out}")
+    write_table(features, out)
+    return features.num_rows
+
+
+@app.command("compile")
+def compile_kernels(
+    file: AnyPlanFile,
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            "--schema",
+            metavar="DATA",
+            help="Data whose types a plan that is not fitted will read; of it the head is read.",
+        ),
+    ] = None,
+    table: LookupTables = None,
+    backend: Backend = "cpu",
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Compile the kernels of `fit --profile`, too.")
+    ] = False,
+) -> None:
+    """Compile the kernels of a plan, without data: once, where an image is built."""
+    from fastfeat.api.plan import Plan
+    from fastfeat.apps.cli.plans import read_plan_or_fitted, tables_named
+    from fastfeat.engine.kernel_cache import cache_folder
+
+    with doing("Reading the plan", at_once=True) as step:
+        plan = read_plan_or_fitted(file)
+        step("Compiling")
+        if isinstance(plan, Plan):
+            if schema is None:
+                raise typer.BadParameter(
+                    "a plan that is not fitted does not know the types of the columns: give "
+                    "--schema FILE",
+                    param_hint="'--schema'",
+                )
+            options: Any = {"tables": tables_named(table), "backend": backend}
+            made = plan.compile(schema, **options, profile=profile)
+        elif schema is not None or table:
+            raise typer.BadParameter("a fitted plan knows its types", param_hint="'--schema'")
+        else:
+            made = plan.compile(backend=backend)
+    typer.echo(f"{cache_folder()}: {made}")
+
+
+@app.command()
+def explain(
+    file: AnyPlanFile,
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            help="plan, leakage, live, bound, optimized, schedule, passes (of fit over DATA), "
+            "physical, cpu or cuda (kernels), pandas or polars (the features as code)."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            "--schema",
+            metavar="DATA",
+            help="Data whose types a plan that is not fitted is shown for; of it the head is read.",
+        ),
+    ] = None,
+    table: LookupTables = None,
+) -> None:
+    """Show what a plan computes, learns and can see."""
+    from fastfeat.api.plan import Plan
+    from fastfeat.apps.cli.plans import read_plan_or_fitted, tables_named
+    from fastfeat.tell.explain import OF_DATA, TYPED
+
+    plan = read_plan_or_fitted(file)
+    chosen: dict[str, Any] = {} if stage is None else {"stage": stage}
+    if data is None and stage in (*TYPED, OF_DATA) and isinstance(plan, Plan):
+        raise typer.BadParameter(
+            f"the stage {stage} of a plan that is not fitted needs the types of the columns: give "
+            "--data FILE",
+            param_hint="'--stage'",
+        )
+    if data is None and not table:
+        typer.echo(plan.explain(**chosen))
+        return
+    if not isinstance(plan, Plan):
+        of_fit = stage == OF_DATA
+        told = "passes are of a fit: give PLAN.py" if of_fit else "a fitted plan knows its types"
+        raise typer.BadParameter(told, param_hint="'--data'")
+    typer.echo(plan.explain(**chosen, schema=data, tables=tables_named(table)))
+
+
+@app.command()
+def version() -> None:
+    """Show the versions that results depend on."""
+    import platform
+    from importlib.metadata import version as version_of
+
+    for name in ("fastfeat", "numba", "llvmlite", "numpy", "pyarrow"):
+        typer.echo(f"{name} {version_of(name)}")
+    typer.echo(f"python {platform.python_version()}, {platform.system()} {platform.machine()}")
+
+
+GATES: Mapping[str, Callable[..., Judged]] = {
+    "check": contracts.check,
+    "diff": diff.diff,
+    "drift": drift.drift,
+    "inspect": inspect.inspect,
+    "verify": verify.verify,
+    "replay": live.replay,
+}
+"""The commands that judge: each returns what it found, which is told as `gates` says."""
+
+for name, gate in GATES.items():
+    app.command(name)(gated(name, gate))
+app.command("infer-contract")(contracts.infer_contract)
+app.command("quarantine")(contracts.quarantine)
+app.command()(bench.bench)
+app.command()(report.report)
+app.command()(live.serve)
+app.command()(live.stream)
+
+
+@cache.command()
+def info() -> None:
+    """Show where compiled kernels are kept, how many, and the size of all that belongs to them."""
+    from fastfeat.engine.kernel_cache import cache_folder, is_code, written_files
+
+    n_kernels, n_bytes = 0, 0
+    for file in written_files():
+        with suppress(FileNotFoundError):  # another process may clear at the same time
+            n_bytes += file.stat().st_size
+            n_kernels += is_code(file)
+    typer.echo(f"{cache_folder()}: {counted(n_kernels, 'kernel')}, {n_bytes / 2**20:.1f} MiB")
+
+
+@cache.command()
+def clear() -> None:
+    """Remove compiled kernels; what is needed again is compiled again."""
+    from fastfeat.engine.kernel_cache import written_files
+
+    files = written_files()
+    for file in files:
+        file.unlink(missing_ok=True)
+    typer.echo(f"removed {counted(len(files), 'file')}")

@@ -1,0 +1,211 @@
+"""Commands of contracts: they judge data by rules, divide it by them, and infer rules from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastfeat.apps.cli.judged import Case, Judged, Result
+from fastfeat.apps.cli.options import JudgedDataFile, Memory, RulesFile, Thresholds
+from fastfeat.errors import InvalidPlan, counted
+from fastfeat.progress import doing
+
+if TYPE_CHECKING:
+    from fastfeat.api.plan import FittedPlan
+    from fastfeat.trust.quality.contract import Contract
+    from fastfeat.trust.quality.report import CheckReport, RuleResult
+    from fastfeat.trust.quality.thresholds import Limits
+
+RuleTables = Annotated[
+    list[str] | None,
+    typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),
+]
+
+
+def check(
+    rules: RulesFile,
+    data: JudgedDataFile,
+    history: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Earlier rows, which windows in rules see.")
+    ] = None,
+    table: RuleTables = None,
+    clock: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help='The time of the check, as ISO 8601, or "now".'),
+    ] = None,
+    memory: Memory = None,
+    thresholds: Thresholds = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="List the rules that hold, too.")
+    ] = False,
+) -> Judged:
+    """Judge data by a contract; exit code 1 where rules are broken, 3 where nothing was judged."""
+    from fastfeat.apps.cli.plans import tables_named
+    from fastfeat.trust.quality.thresholds import thresholds as limits_of
+
+    options: Any = {"history": history, "tables": tables_named(table), "memory": memory}
+    with doing("Reading the rules", at_once=True) as step:
+        limits = limits_of(thresholds, "check")
+        judge = read_rules(rules)
+        step(f"Checking {data}")
+        report = judge.check(data, clock=time_of(clock), **options)
+    limits.check_names(report.counts)
+    return judged_of(report, limits, verbose=verbose)
+
+
+def quarantine(
+    rules: RulesFile,
+    data: JudgedDataFile,
+    accepted: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where rows go that hold the rules; or a folder.")
+    ],
+    quarantined: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Where the others go, with the rules that each breaks."),
+    ],
+    table: RuleTables = None,
+    memory: Memory = None,
+) -> None:
+    """Divide rows into those that hold the rules of a contract, and those that break one."""
+    from fastfeat.apps.cli.plans import tables_named
+    from fastfeat.trust.quality.contract import Contract
+
+    with doing("Reading the rules", at_once=True) as step:
+        judge = read_rules(rules)
+        contract = judge if isinstance(judge, Contract) else judge.contract
+        if contract is None:
+            raise InvalidPlan(f"{rules}: the plan has no contract. Give one as JSON")
+        step(f"Judging {data}")
+        options: Any = {"tables": tables_named(table), "memory": memory}
+        written = contract.quarantine_to(data, accepted, quarantined, **options)
+    for path, rows in zip((accepted, quarantined), written, strict=True):
+        typer.echo(f"{path}: {counted(rows.n_rows, 'row')}")
+
+
+def infer_contract(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="Parquet, Arrow IPC, Feather, CSV or TSV: files or an address."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where the contract goes, as JSON.")],
+    key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Of these no two rows have the same values."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Nothing is said of it.")
+    ] = None,
+    memory: Memory = None,
+) -> None:
+    """Write the rules that hold in data, with room for what later data may bring."""
+    from fastfeat.io.sinks.atomic import write_bytes
+    from fastfeat.trust.quality.infer import infer_contract as infer
+
+    with doing(f"Reading {data}", at_once=True):
+        contract = infer(data, key=key or None, exclude=exclude or (), memory=memory)
+        write_bytes(out, contract.to_json().encode(), durable=False)
+    n_rules, n_columns = len(contract.rules), len(contract.types)
+    of_types = f"the types of {counted(n_columns, 'column')}"
+    typer.echo(f"{out}: {counted(n_rules, 'rule')}, and {of_types}")
+
+
+def read_rules(path: Path) -> FittedPlan | Contract:
+    """Return the contract of a JSON file, or the fitted plan of another one.
+
+    Raises:
+        ArtifactError: it is neither.
+        InvalidPlan: there is no such file.
+    """
+    if path.suffix != ".json":
+        from fastfeat.api.plan import load
+
+        return load(path)
+    return read_contract(path)
+
+
+def read_contract(path: Path) -> Contract:
+    """Return the contract of a JSON file.
+
+    Raises:
+        ArtifactError: it is none.
+        InvalidPlan: there is no such file.
+    """
+    from fastfeat.trust.quality.contract import Contract
+
+    try:
+        return Contract.from_json(path.read_bytes())
+    except FileNotFoundError:
+        raise InvalidPlan(f"no such file: {path}") from None
+
+
+def time_of(text: str | None) -> datetime | None:
+    """Return the time of a check, as an option gives it."""
+    if text is None:
+        return None
+    if text == "now":
+        return datetime.now(UTC)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"got {text!r}: write a time such as 2026-01-31T12:00:00+00:00, or now",
+            param_hint="'--clock'",
+        ) from None
+
+
+def judged_of(report: CheckReport, limits: Limits, *, verbose: bool = True) -> Judged:
+    """Return a report as a gate tells it: a case a rule.
+
+    Args:
+        report: the report.
+        limits: the thresholds.
+        verbose: whether rules that hold are listed too.
+    """
+    cases = [
+        Case(
+            of.name,
+            _result(of, limits),
+            report.told(of) if of.is_finding else of.told(),
+            {
+                "says": of.text,
+                "on_violation": of.on_violation,
+                "outcome": of.outcome,
+                "n_broken": of.n_broken,
+            },
+        )
+        for of in report.results
+    ]
+    text = "\n".join([report.as_text(all_rules=verbose), *_within(cases, report, limits)])
+    return Judged("rules", tuple(cases), text, {"n_rows": report.n_rows})
+
+
+def _result(of: RuleResult, limits: Limits) -> Result:
+    if of.outcome == "skipped":
+        return "skipped"
+    if not of.is_finding:
+        return "ok"
+    if of.on_violation == "warn" and not limits["warnings"]:
+        return "warning"
+    is_counted = of.outcome == "broken" and not of.of_table
+    at_most = limits.of(of.name, "at_most")
+    return "warning" if is_counted and of.n_broken <= at_most * of.n_rows else "finding"
+
+
+def _within(cases: Sequence[Case], report: CheckReport, limits: Limits) -> list[str]:
+    """Return a line for each rule of which thresholds say other than the rule itself."""
+    found: list[str] = []
+    for case, of in zip(cases, report.results, strict=True):
+        if case.result == "warning" and of.on_violation != "warn":
+            share = limits.of(of.name, "at_most")
+            found.append(
+                f"thresholds: {of.name!r} is no finding, a share of {share:g} may break it"
+            )
+        if case.result == "finding" and of.on_violation == "warn":
+            found.append(f"thresholds: {of.name!r} is a finding, though it only warns")
+    return found

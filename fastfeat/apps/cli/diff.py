@@ -1,0 +1,70 @@
+"""The gate of changes: a fitted plan compared with the one that was there before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastfeat.apps.cli.judged import Case, Judged, Result
+from fastfeat.apps.cli.options import History, LookupTables, Thresholds, existing
+from fastfeat.progress import doing
+
+if TYPE_CHECKING:
+    from fastfeat.trust.quality.changes.record import Diff
+
+
+def diff(
+    before: Annotated[
+        Path,
+        typer.Argument(metavar="A", help="What `fit` wrote, as it was before.", callback=existing),
+    ],
+    after: Annotated[
+        Path, typer.Argument(metavar="B", help="What `fit` wrote after it.", callback=existing)
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="A sample, whose features by both are compared."),
+    ] = None,
+    history: History = None,
+    table: LookupTables = None,
+    finding: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VERDICT", help="What is a finding: major (which is, unless said), minor, refit"
+        ),
+    ] = None,
+    thresholds: Thresholds = None,
+) -> Judged:
+    """Compare two fitted plans; exit code 1 where a change is one that may break a model."""
+    from fastfeat.api.diff import diff as changes_of
+    from fastfeat.apps.cli.plans import tables_named
+    from fastfeat.trust.quality.thresholds import thresholds as limits_of
+
+    limits = limits_of({"diff": {"findings": finding}} if finding else thresholds, "diff")
+    options: Any = {"history": history, "tables": tables_named(table)}
+    with doing(f"Comparing {before} and {after}", at_once=True):
+        found = changes_of(before, after, data, **options)
+    facts = {"verdict": found.verdict, "n_rows": found.n_rows, "n_compared": found.n_compared}
+    return Judged("changes", _cases_of(found, limits["findings"]), str(found), facts)
+
+
+def _cases_of(found: Diff, findings: tuple[str, ...]) -> tuple[Case, ...]:
+    """Return the changes as cases; where there are none, the one that nothing has changed."""
+
+    def result(verdict: str) -> Result:
+        return "finding" if verdict in findings else "ok"
+
+    if found.same:
+        return (Case("same", result("same"), "nothing has changed"),)
+    return tuple(
+        Case(
+            f"{one.kind} {one.name}",
+            result(one.verdict),
+            one.told,
+            {"verdict": one.verdict, "kind": one.kind, "of": one.name}
+            | {"before": one.before, "after": one.after},
+        )
+        for one in found.changes
+    )

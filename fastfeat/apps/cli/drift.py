@@ -1,0 +1,104 @@
+"""The gate of drift: data compared with the training rows of a fitted plan, or with other rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastfeat.apps.cli.judged import Case, Judged, Result
+from fastfeat.apps.cli.options import (
+    Backend,
+    History,
+    JudgedDataFile,
+    JudgedPlanFile,
+    LookupTables,
+    Memory,
+    Thresholds,
+)
+from fastfeat.progress import doing
+
+if TYPE_CHECKING:
+    from fastfeat.trust.quality.column_drift import ColumnDrift
+    from fastfeat.trust.quality.drift import Drift
+
+
+def drift(
+    fitted_file: JudgedPlanFile,
+    data: JudgedDataFile,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Rows to compare with, such as last year's, not the training rows."
+        ),
+    ] = None,
+    reference_history: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Earlier rows than --reference; without, itself alone."),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Compare the rows of each of its values, too."),
+    ] = None,
+    history: History = None,
+    table: LookupTables = None,
+    memory: Memory = None,
+    backend: Backend = "cpu",
+    thresholds: Thresholds = None,
+) -> Judged:
+    """Compare data with training rows; exit code 1 where a feature or an input has drifted."""
+    from fastfeat.api.plan import load
+    from fastfeat.apps.cli.plans import tables_named
+
+    options: Any = {"history": history, "tables": tables_named(table), "memory": memory}
+    with doing("Reading the fitted plan", at_once=True) as step:
+        fitted = load(fitted_file)
+        step(f"Comparing {data}")
+        found = fitted.drift(
+            data,
+            by=by or None,
+            reference=reference,
+            reference_history=reference_history,
+            thresholds=thresholds,
+            backend=backend,
+            **options,
+        )
+    facts = {"n_rows": found.n_now, "n_then": found.n_then, "no_features": found.no_features}
+    return Judged("columns", tuple(_cases_of(found)), str(found), facts)
+
+
+def _cases_of(found: Drift, segment: str = "") -> list[Case]:
+    """Return the columns of a comparison as cases, those of segments after those of all rows."""
+    cases: list[Case] = []
+    for prefix, columns in (("", found.features), ("input ", found.inputs)):
+        for name, one in columns.items():
+            result: Result = "ok" if one.is_judged else "skipped"
+            result = "finding" if one.is_drifted else result
+            details = {"column": name, "is_input": bool(prefix), **figures_of(one)}
+            if segment:
+                details["segment"] = segment
+            cases.append(
+                Case(f"{prefix}{name}{segment and f' of {segment}'}", result, one.reason, details)
+            )
+    for value, of_segment in found.segments.items():
+        cases += _cases_of(of_segment, str(value))
+    return cases
+
+
+def figures_of(one: ColumnDrift) -> dict[str, Any]:
+    """Return the figures of a column, for programs."""
+    return {
+        "psi": one.psi,
+        "psi_threshold": one.psi_threshold,
+        "ks": one.ks,
+        "wasserstein": one.wasserstein,
+        "shift": one.shift,
+        "shift_threshold": one.shift_threshold,
+        "smallest_shift": one.smallest_shift,
+        "jensen_shannon": one.jensen_shannon,
+        "chi2": one.chi2._asdict(),
+        "missing": one.missing,
+        "missing_threshold": one.missing_threshold,
+        "unseen": one.unseen,
+        "unseen_threshold": one.unseen_threshold,
+    }

@@ -1,0 +1,152 @@
+"""Gates: commands that judge, and tell what they found to people, programs and CI, all one way.
+
+A gate is a function that returns `Judged`: cases by name, each in order or a finding. `gated` makes
+a command of it, which takes `--json` and `--junit`, and whose exit code says how it ended.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import time
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from fastfeat.apps.cli.judged import FOUND, NOT_RUN, OK, USAGE, Case, Judged, document_of
+from fastfeat.apps.cli.junit import junit_of
+from fastfeat.apps.cli.reporting import EXIT_CODE, is_for_typer, with_options
+from fastfeat.errors import (
+    ContractBroken,
+    FastfeatError,
+    InvalidConfig,
+    InvalidPlan,
+    Leakage,
+    NotFitted,
+    TypeMismatch,
+    UnknownColumn,
+)
+
+CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
+    ((ContractBroken,), FOUND),
+    (
+        (
+            typer.BadParameter,
+            InvalidConfig,
+            InvalidPlan,
+            Leakage,
+            NotFitted,
+            TypeMismatch,
+            UnknownColumn,
+        ),
+        USAGE,
+    ),
+    ((Exception,), NOT_RUN),
+)
+"""The exit code of each kind of error; the first kinds that it is of say it."""
+
+_AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+_JUnit = Annotated[
+    Path | None, typer.Option(metavar="XML", help="Write the report as JUnit's XML, for CI, too.")
+]
+
+
+def gated(name: str, gate: Callable[..., Judged]) -> Callable[..., None]:
+    """Return the command of a gate: it prints the report, and ends with an exit code.
+
+    Args:
+        name: of the command.
+        gate: takes what the command takes, but for `--json` and `--junit`.
+    """
+
+    @wraps(gate)
+    def command(ctx: typer.Context, **given: Any) -> None:
+        as_json, junit = given.pop("as_json"), given.pop("junit")
+        _check_beside(junit, given)
+        started = time.perf_counter()
+        judged, failed = _judged(gate, given)
+        if junit is not None:
+            try:
+                _write_junit(junit, name, judged, failed, time.perf_counter() - started)
+            except OSError as error:
+                failed = failed or error
+        code = (FOUND if judged.findings else OK) if failed is None else code_of(failed)
+        if as_json:
+            document = document_of(name, judged, code, failed)
+            typer.echo(json.dumps(document, ensure_ascii=False))
+        elif judged.text:
+            typer.echo(judged.text)
+        if failed is not None:
+            ctx.meta[EXIT_CODE] = code
+            raise failed
+        if code:
+            raise typer.Exit(code)
+
+    cast(Any, command).__signature__ = _signature(gate)  # PEP 362: what typer reads
+    return command
+
+
+def code_of(error: Exception) -> int:
+    """Return the exit code of a gate that ends by an error."""
+    return next(code for kinds, code in CODES if isinstance(error, kinds))
+
+
+def _signature(gate: Callable[..., Judged]) -> inspect.Signature:
+    """Return the parameters of the command of a gate."""
+    of_gate, kind = inspect.signature(gate, eval_str=True), inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        *(each.replace(kind=kind) for each in of_gate.parameters.values()),
+        inspect.Parameter("ctx", kind, annotation=typer.Context),
+        inspect.Parameter("as_json", kind, default=False, annotation=_AsJson),
+        inspect.Parameter("junit", kind, default=None, annotation=_JUnit),
+    ]
+    return of_gate.replace(parameters=parameters, return_annotation=None)
+
+
+def _judged(
+    gate: Callable[..., Judged], given: Mapping[str, Any]
+) -> tuple[Judged, Exception | None]:
+    """Return the report of a gate, and the error by which it ended.
+
+    That rows break the contract of a plan is a finding beside the error that says so.
+    """
+    try:
+        return gate(**given), None
+    except ContractBroken as error:
+        return Judged("rules", (Case("contract", "finding", str(error)),), ""), error
+    except Exception as error:
+        if is_for_typer(error):
+            raise
+        return Judged("", (), ""), error
+
+
+def _check_beside(junit: Path | None, given: Mapping[str, Any]) -> None:
+    """Raise where a report would be written in the place of a file that is read.
+
+    Raises:
+        BadParameter: an argument or option names that file.
+    """
+    if junit is None or not junit.exists():
+        return
+    for value in given.values():
+        is_file = isinstance(value, str | Path) and Path(value).is_file()
+        if is_file and junit.samefile(value):
+            raise typer.BadParameter(f"{junit} is read", param_hint="'--junit'")
+
+
+def _write_junit(
+    path: Path, name: str, judged: Judged, failed: Exception | None, seconds: float
+) -> None:
+    """Write the report of a gate as XML; one that was not judged has an error in place of cases."""
+    from fastfeat.io.sinks.atomic import write_bytes
+
+    error = None
+    if failed is not None and not judged.cases:
+        is_told = isinstance(failed, FastfeatError)
+        text = with_options(str(failed)) if is_told else f"{type(failed).__name__}: {failed}"
+        error = (type(failed).__name__, text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, junit_of(name, judged, error, seconds), durable=False)

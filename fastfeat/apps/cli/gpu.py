@@ -1,0 +1,79 @@
+"""`fastfeat gpu`: is the card one that gives the bits of the contract, and how fast is it?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastfeat.errors import counted
+from fastfeat.progress import doing
+
+if TYPE_CHECKING:
+    from fastfeat.trust.selfcheck.check import CheckReport
+
+app = typer.Typer(help="Check the GPU of this machine.", no_args_is_help=True)
+
+
+@app.callback()
+def options() -> None:
+    """Declare the group: with one command only, typer would make it the group itself."""
+
+
+@app.command()
+def check(
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Where the report goes, as JSON.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="gpu; any other for comparison.")] = "gpu",
+    rows: Annotated[
+        int, typer.Option(min=0, help="Rows of the measurement of speed; 0 leaves it out.")
+    ] = 1 << 27,
+) -> None:
+    """Compute the contract on the card: every bit must be known; exit code 1 where one is not."""
+    from fastfeat.trust.selfcheck.check import check as check_contract
+
+    if out is not None and not out.parent.is_dir():  # known before the minutes that a check takes
+        raise typer.BadParameter(f"there is no folder {out.parent}", param_hint="--out")
+    with doing("Looking for a card", at_once=True) as step:
+        report = check_contract(backend, step, n_rows=rows)
+    _print(report)
+    if out is not None:
+        out.write_text(report.to_json(), "utf-8")
+        typer.echo(f"{out}: the report")
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _print(report: CheckReport) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from fastfeat.trust.selfcheck.check import MOST_SHOWN
+
+    console = Console(highlight=False)
+    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="dim")
+    for title in ("plan", "features", "seconds", "bits"):
+        table.add_column(title, justify="right" if title in ("features", "seconds") else "left")
+    for plan in report.plans:
+        n = len(plan.differences)
+        result = f"[red]{n} differ[/red]" if n else "[green]as they must be[/green]"
+        table.add_row(plan.name, f"{plan.n_features}", f"{plan.seconds:.2f}", result)
+        for difference in plan.differences[:MOST_SHOWN]:
+            table.add_row("", "", "", escape(difference))
+    console.print(f"{report.device} (backend {report.backend!r}), {counted(report.n_rows, 'row')}")
+    console.print(table)
+    speed = report.bandwidth
+    if speed is not None:
+        console.print(
+            f"12 features of {speed.n_rows:,} rows on the device: "
+            f"{speed.rows_per_second / 1e9:.3g} G rows/s, {speed.share_of_copy:.0%} of a copy "
+            f"({speed.copy_bytes_per_second / 1e9:,.0f} GB/s)"
+        )
+        if speed.difference is not None:
+            console.print(f"[red]differs from the CPU: {escape(speed.difference)}[/red]")
+    n_features = sum(plan.n_features for plan in report.plans)
+    verdict = "[green]ok[/green]" if report.ok else "[red]not the same bits[/red]"
+    console.print(f"{verdict}: {n_features:,} features against the golden digests")

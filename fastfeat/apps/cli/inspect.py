@@ -1,0 +1,61 @@
+"""The command that lists the parts of an artifact, and what they hold of single rows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastfeat.apps.cli.judged import Case, Judged, Result
+from fastfeat.apps.cli.options import JudgedPlanFile
+from fastfeat.progress import doing
+
+if TYPE_CHECKING:
+    from fastfeat.trust.quality.inspection import PartReport
+
+
+def inspect(
+    fitted_file: JudgedPlanFile,
+    few: Annotated[
+        int, typer.Option(min=1, help="Keys of fewer training rows than this are told of.")
+    ] = 10,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 where a part holds values of single rows.")
+    ] = False,
+    golden: Annotated[
+        bool,
+        typer.Option("--golden", help="Compute the golden rows again, too; 3 where bits differ."),
+    ] = False,
+) -> Judged:
+    """List the parts of a fitted plan, their sizes, and the values of single rows in them."""
+    from fastfeat.trust.quality.golden.golden_rows import checked_artifact
+    from fastfeat.trust.quality.inspection import inspect as inspected
+
+    with doing("Reading the fitted plan", at_once=True) as step:
+        found = inspected(fitted_file, few=few)
+        if golden:
+            step("Computing the golden rows")
+            checked_artifact(fitted_file)
+    facts = {
+        "format": found.format,
+        "fastfeat": found.written_by,
+        "n_bytes": found.n_bytes,
+        "n_rows": found.n_rows,
+        "holds_rows": found.holds_rows,
+    }
+    held: Result = "finding" if strict else "warning"
+    return Judged("parts", tuple(_case_of(part, held) for part in found.parts), str(found), facts)
+
+
+def _case_of(part: PartReport, held: Result) -> Case:
+    """Return a part as a gate tells it."""
+    details = {
+        "n_bytes": part.n_bytes,
+        "says": part.says,
+        "holds_rows": part.holds_rows,
+        "held": [asdict(of) for of in part.held],
+        "notes": list(part.notes),
+    }
+    told = "; ".join(f"{of.of}: {of.told}" for of in part.held)
+    return Case(part.name, held if part.holds_rows else "ok", told, details)

@@ -1,0 +1,98 @@
+"""Rows of an Arrow stream that a stranger sent: checked whole before a kernel reads them."""
+
+from __future__ import annotations
+
+from fastfeat.apps.serve.json_rows import RowReader, check_number
+from fastfeat.apps.serve.refusals import Refusal
+from fastfeat.io.arrow import RecordBatch, Schema, Table, pa, schema_with
+from fastfeat.io.sources.unpacked import unpacked_bytes
+
+
+def arrow_rows(body: bytes, reader: RowReader, most_bytes: int) -> Table:
+    """Return the rows of an Arrow stream.
+
+    Args:
+        body: the stream.
+        reader: says which columns are read, and how many rows are taken.
+        most_bytes: of the rows in memory, where they were compressed.
+
+    Raises:
+        Refusal: it is no such stream, or its buffers do not say what its types promise.
+    """
+    try:
+        if unpacked_bytes(body) > most_bytes:
+            raise too_large(most_bytes)
+        with pa.ipc.open_stream(body) as stream:
+            batches: list[RecordBatch] = []
+            taken = CheckedStream(reader, most_bytes)
+            for batch in stream:
+                batches.append(taken.checked(batch))
+            return pa.Table.from_batches(batches, taken.schema(stream.schema))
+    except _REFUSED as error:
+        raise not_arrow(error) from None
+
+
+_REFUSED = (
+    pa.ArrowInvalid,
+    pa.ArrowNotImplementedError,
+    pa.ArrowKeyError,
+    pa.ArrowTypeError,
+    OSError,
+    ValueError,
+)
+
+
+def too_large(most_bytes: int) -> Refusal:
+    """Return the refusal of rows that are too large, unpacked."""
+    return Refusal(413, "BodyTooLarge", f"the rows have more than {most_bytes:,} bytes")
+
+
+def not_arrow(error: Exception) -> Refusal:
+    """Return the refusal of what is no Arrow stream."""
+    return Refusal(400, "NotArrow", f"the body is no Arrow stream: {str(error)[:200]}")
+
+
+class CheckedStream:
+    """A reader that checks a stream, batch by batch.
+
+    Args:
+        reader: says which columns are read, and how many rows are taken.
+        most_bytes: of the rows in memory.
+    """
+
+    def __init__(self, reader: RowReader, most_bytes: int) -> None:
+        self._reader = reader
+        self._most_bytes = most_bytes
+        self._n_rows = 0
+        self._n_bytes = 0
+
+    def checked(self, batch: RecordBatch) -> RecordBatch:
+        """Return the columns of a batch that are read; each of its buffers says what it must.
+
+        Raises:
+            Refusal: there are too many rows, or they are too large.
+            ArrowInvalid: an offset points beyond its buffer, a text is not UTF-8, or the like.
+        """
+        self._n_rows += batch.num_rows
+        check_number(self._n_rows, self._reader.most)
+        read = batch.select(self.schema(batch.schema).names)
+        read.validate(full=True)
+        self._n_bytes += read.nbytes
+        if self._n_bytes > self._most_bytes:
+            raise too_large(self._most_bytes)
+        return read
+
+    def schema(self, given: Schema) -> Schema:
+        """Return the part of a schema that is read.
+
+        Raises:
+            Refusal: a column stands twice in it, or none is read.
+        """
+        known = self._reader.columns
+        names = [name for name in given.names if name in known or name in self._reader.passed]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Refusal(400, "InvalidData", f"the column {twice!r} stands twice", column=twice)
+        if not names and (known or not given.names):
+            raise self._reader.reads_none(given.names)
+        return schema_with(given, names or given.names[:1])  # one at least tells how many rows

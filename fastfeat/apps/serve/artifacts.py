@@ -1,0 +1,197 @@
+"""Another artifact in place of the one that is served: loaded beside it, checked, warmed, swapped.
+
+What is wrong with it is told, and the one that is served stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastfeat.api.plan import FittedPlan, fitted_of
+from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.json_text import write_json
+from fastfeat.apps.serve.refusals import Refusal, refusal_of
+from fastfeat.apps.serve.served_plan import ServedPlan, served_plan
+from fastfeat.apps.serve.service import Service
+from fastfeat.apps.serve.state_opening import Opening, difference, missing_in_memory, without_path
+from fastfeat.apps.serve.warming import warm
+from fastfeat.errors import ArtifactError, FastfeatError
+from fastfeat.keep.artifact import fitted_digest
+from fastfeat.live.live import Live
+from fastfeat.trust.quality.golden.golden_rows import check_if_there
+
+_TYPES = ("application/octet-stream", "application/vnd.fastfeat")
+_WATCH_SECONDS = 1.0
+
+
+Stamp = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedFile:
+    """A file that is watched.
+
+    Args:
+        path: of the file.
+        stamp: what it was, by `stamp_of`, before it was read.
+    """
+
+    path: Path
+    stamp: Stamp | None
+
+
+class Artifacts:
+    """The exchange of the served artifact for another.
+
+    Args:
+        service: the plan that is served, with its work.
+        opening: how its state is opened.
+        said: is told what happened, a line each.
+    """
+
+    def __init__(self, service: Service, opening: Opening, said: Callable[[str], None]) -> None:
+        self._service = service
+        self._opening = opening
+        self._said = said
+        self._turn = asyncio.Lock()
+
+    def handler(self) -> Handler:
+        """Return the handler that takes an artifact, the body of a request."""
+
+        async def answer(request: Request) -> Answer:
+            if request.content_type not in _TYPES:
+                raise Refusal(
+                    415, "UnsupportedMediaType", f"send the artifact as {' or '.join(_TYPES)}"
+                )
+            return Answer(write_json(await self.take(request.body)))
+
+        return answer
+
+    async def take(self, content: bytes) -> dict[str, Any]:
+        """Return a document of the changes once an artifact is served, and of what it lacks.
+
+        Args:
+            content: of its file.
+
+        Raises:
+            Refusal: it is not taken: the reason.
+        """
+        service = self._service
+        async with self._turn:
+            try:
+                told = await self._take(content)
+            except (Refusal, FastfeatError) as error:
+                refusal = refusal_of(self._without_path(error), "artifact")
+                service.refused = str(refusal)
+                service.metrics.swaps["refused"] += 1
+                self._said(f"artifact refused: {refusal}")
+                raise refusal from None
+            service.refused = ""
+            if told["changed"]:
+                service.metrics.swaps["taken"] += 1
+                self._said(f"artifact {told['artifact']} is served")
+            return told
+
+    def _without_path(self, error: Refusal | FastfeatError) -> Refusal | FastfeatError:
+        """Return an error that does not tell where the state stands."""
+        path = self._opening.path
+        if path is None or isinstance(error, Refusal):
+            return error
+        return type(error)(without_path(str(error), path))
+
+    async def _take(self, content: bytes) -> dict[str, Any]:
+        service = self._service
+        old = service.now
+        if service.read_only:
+            raise Refusal(403, "ReadOnly", "the process that writes the state says what is served")
+        new, note = await service.work.apart(lambda: _loaded(content, old))
+        if note:
+            self._said(note)
+        missing = ""
+        if new is not None:
+            missing = await service.work.between(lambda: self._swap(old, new))
+        now = service.now
+        return {
+            "artifact": now.artifact,
+            "was": old.artifact,
+            "changed": new is not None,
+            "reach": now.fitted.history_needed(),
+            "reach_was": old.fitted.history_needed(),
+            "missing": missing,
+            "note": note,
+            "added": [name for name in now.columns if name not in old.columns],
+            "removed": [name for name in old.columns if name not in now.columns],
+        }
+
+    def _swap(self, old: ServedPlan, new: FittedPlan) -> str:
+        """Put a plan in the place of what is served, while no call runs.
+
+        Returns:
+            What the state lacks of what its windows see; empty for nothing.
+        """
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            try:
+                live = self._opening.opened_anew(old.live, new)
+            except FastfeatError:
+                if self._opening.path is not None:
+                    self._serve(self._opening.reopened(old.fitted), old.fitted, old)
+                raise
+        self._serve(live, new, old)
+        if self._opening.path is None:
+            return missing_in_memory(old.fitted, new)
+        return "; ".join(without_path(str(one.message), self._opening.path) for one in told)
+
+    def _serve(self, live: Live, fitted: FittedPlan, old: ServedPlan) -> None:
+        self._service.served = served_plan(live, fitted, old.reader.most)
+
+    async def watch(self, watched: WatchedFile) -> None:
+        """Take what a file holds whenever it has changed, until it is cancelled."""
+        path, seen = watched.path, watched.stamp
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            found = stamp_of(path)
+            if found is None or found == seen:
+                continue
+            await asyncio.sleep(_WATCH_SECONDS / 4)
+            if stamp_of(path) != found:  # it is being written
+                continue
+            seen = found
+            try:
+                await self.take(await self._service.work.apart(path.read_bytes))
+            except Refusal:
+                continue  # it was told
+            except OSError as error:
+                print(f"fastfeat serve: {path}: {error.strerror}", file=sys.stderr, flush=True)
+
+
+def _loaded(content: bytes, old: ServedPlan) -> tuple[FittedPlan | None, str]:
+    """Return the plan of an artifact, and a note where it is not warm; None where it is served.
+
+    Raises:
+        Refusal: it cannot take its place.
+        FastfeatError: it is no artifact, or its golden rows have other features.
+    """
+    new = fitted_of(content)
+    if fitted_digest(new.record).hex() == old.artifact:
+        return None, ""
+    told = difference(old.fitted, new)
+    if told:
+        raise Refusal(400, ArtifactError.__name__, f"the artifact is refused: {told}")
+    check_if_there(new.record)
+    return new, warm(new, old.live.tables)
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """Return a stamp that changes when a file does; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

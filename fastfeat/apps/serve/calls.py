@@ -1,0 +1,202 @@
+"""The server's own calls: features, events, outcomes and tables, in JSON or as an Arrow stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastfeat.apps.serve.answers import ARROW_STREAM, arrow_bytes, rows_of
+from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.arrow_rows import arrow_rows
+from fastfeat.apps.serve.json_rows import ROWS, RowReader, row_reader
+from fastfeat.apps.serve.json_text import as_bool, as_list, as_object, read_json, write_json
+from fastfeat.apps.serve.refusals import Refusal
+from fastfeat.apps.serve.served_plan import ServedPlan
+from fastfeat.apps.serve.service import Service
+from fastfeat.apps.serve.work import CallResult
+from fastfeat.errors import did_you_mean, shortened
+from fastfeat.io.arrow import Table
+
+_BOOLS = {"true": True, "false": False}
+_OF_FEATURES = ("rows", "update", "names")
+
+
+def features_of(service: Service) -> Handler:
+    """Return the handler that answers features of rows, and puts these into the state if asked."""
+
+    async def of_arrow(request: Request) -> Answer:
+        asked = request.parameters
+        check_known(asked, ("update", "names"))
+        update = _BOOLS.get(asked.get("update", "false"))
+        update = as_bool(update, "update is true or false")
+        names = asked["names"].split(",") if "names" in asked else None
+        checked_names(service.now, names)
+        rows = arrow_rows(request.body, service.now.reader, service.limits.body)
+        found = await service.features(rows, update=update)
+        wanted = checked_names(found.by, names)  # of what was served as they were computed
+        return _arrow_answer(found, wanted)
+
+    async def of_json(request: Request) -> Answer:
+        asked = json_object(request, " or, for rows, " + ARROW_STREAM)
+        check_known(asked, _OF_FEATURES)
+        update = as_bool(asked.get("update", False), "update is true or false")
+        names, given = asked.get("names"), asked.get("rows")
+        checked_names(service.now, names)
+        rows = as_list(given, ROWS)
+        few = None if names is not None else await service.few(rows, update=update)
+        if few is not None:
+            return _json_answer(few, few.features, None)
+        table = service.now.reader.table(rows)
+        found = await service.features(table, update=update)
+        wanted = checked_names(found.by, names)
+        return _json_answer(found, rows_of(_chosen(found.features, wanted)), wanted)
+
+    async def answer(request: Request) -> Answer:
+        is_arrow = request.content_type == ARROW_STREAM
+        return await (of_arrow(request) if is_arrow else of_json(request))
+
+    return answer
+
+
+def _chosen(features: Table, wanted: Sequence[str] | None) -> Table:
+    return features if wanted is None else features.select(list(wanted))
+
+
+def _arrow_answer(found: CallResult, wanted: Sequence[str] | None) -> Answer:
+    headers = ((b"fastfeat-artifact", found.by.artifact.encode()),)
+    if found.link:
+        headers += ((b"fastfeat-audit", found.link.hex().encode()),)
+    content = arrow_bytes(_chosen(found.features, wanted))
+    return Answer(content, ARROW_STREAM.encode(), headers)
+
+
+def _json_answer(found: CallResult, features: Any, wanted: Sequence[str] | None) -> Answer:
+    document = {
+        "artifact": found.by.head,
+        "names": found.by.names if wanted is None else list(wanted),
+        "features": features,
+        "audit": _audit(found),
+    }
+    return Answer(write_json(document))
+
+
+def _audit(found: CallResult) -> Any:
+    """Return the link of the audit that holds a change, or a later one, as JSON has it."""
+    return {"link": found.link.hex()} if found.link else None
+
+
+def update_of(service: Service) -> Handler:
+    """Return the handler that puts events into the state, without their features."""
+
+    async def answer(request: Request) -> Answer:
+        rows = _rows(request, service, service.now.reader)
+        return _taken(await service.call("update", rows), rows)
+
+    return answer
+
+
+def outcomes_of(service: Service) -> Handler:
+    """Return the handler that puts late columns of rows into the state, by the id of their row."""
+
+    async def answer(request: Request) -> Answer:
+        served = service.now
+        if served.outcomes is None:
+            raise Refusal(
+                400,
+                "InvalidPlan",
+                "the plan has no row_id= that outcomes could be told by, or no late columns",
+            )
+        rows = _rows(request, service, served.outcomes)
+        found = await service.apart("outcomes", rows.num_rows, lambda live: live.outcomes(rows))
+        return _taken(found, rows)
+
+    return answer
+
+
+def table_of(service: Service) -> Handler:
+    """Return the handler that puts rows into a lookup table."""
+
+    async def answer(request: Request) -> Answer:
+        served = service.now
+        types = served.fitted.record.tables.get(request.name)
+        if types is None:
+            known = served.fitted.record.tables
+            there = f" There are: {shortened(known)}" if known else " It reads none"
+            near = did_you_mean(request.name, known) or there
+            raise Refusal(404, "UnknownTable", f"the plan reads no table of this name.{near}")
+        reader = row_reader(types, (), (), served.reader.most)
+        rows = _rows(request, service, reader)
+        name = request.name
+        found = await service.apart(
+            "table", rows.num_rows, lambda live: live.update_table(name, rows)
+        )
+        return _taken(found, rows)
+
+    return answer
+
+
+def _rows(request: Request, service: Service, reader: RowReader) -> Table:
+    if request.content_type == ARROW_STREAM:
+        check_known(request.parameters, ())
+        return arrow_rows(request.body, reader, service.limits.body)
+    asked = json_object(request, " or, for rows, " + ARROW_STREAM)
+    check_known(asked, ("rows",))
+    return reader.table(asked.get("rows"))
+
+
+def _taken(found: CallResult, rows: Table) -> Answer:
+    told = {"artifact": found.by.head, "rows": rows.num_rows, "audit": _audit(found)}
+    return Answer(write_json(told))
+
+
+def json_object(request: Request, others: str = "") -> Mapping[str, Any]:
+    """Return the object that a request has as its body.
+
+    Args:
+        request: the request.
+        others: the other types that the address takes, for the message.
+
+    Raises:
+        Refusal: it is of another type, or no object.
+    """
+    if request.content_type != "application/json":
+        given = request.content_type[:60] or "missing"
+        raise Refusal(
+            415,
+            "UnsupportedMediaType",
+            f"the content type is {given!r}: send application/json{others}",
+        )
+    return as_object(read_json(request.body), "the body is no JSON object: see /openapi.json")
+
+
+def check_known(given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """Raise where a request has a parameter that is not known.
+
+    Raises:
+        Refusal: it has.
+    """
+    for name in given:
+        if name not in known:
+            there = f" There are: {', '.join(known)}" if known else " There are none"
+            near = did_you_mean(name, known) or there
+            raise Refusal(400, "InvalidRequest", f"there is no parameter {name[:60]!r}.{near}")
+
+
+def checked_names(served: ServedPlan, names: Any) -> Sequence[str] | None:
+    """Return the names of features that a caller asks for; None for all.
+
+    Raises:
+        Refusal: it is no list of them.
+    """
+    if names is None:
+        return None
+    found = as_list(names, "names is a list of names of features")
+    for name in found:
+        if not isinstance(name, str):
+            raise Refusal(400, "InvalidRequest", "names is a list of names of features")
+        if name not in served.columns:
+            near = did_you_mean(name, served.columns)
+            raise Refusal(400, "UnknownFeature", f"there is no feature {name[:200]!r}.{near}")
+    if not found or len(set(found)) < len(found):
+        raise Refusal(400, "InvalidRequest", "names has no name, or one twice")
+    return found

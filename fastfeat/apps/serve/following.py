@@ -1,0 +1,148 @@
+"""A state that another process writes, such as a stream's worker, read beside it again and again.
+
+The file says which plans are served: where its writer takes another artifact, so does the reader.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fastfeat.api.plan import FittedPlan, fitted_of, records_of
+from fastfeat.apps.serve.served_plan import ServedPlan, served_plan
+from fastfeat.apps.serve.warming import warm
+from fastfeat.errors import InvalidPlan, StateError
+from fastfeat.keep.artifact import fitted_digest
+from fastfeat.live.file.follower import Follower, News
+from fastfeat.live.live import Live
+from fastfeat.live.lower.live_plan import lower
+from fastfeat.live.state.state import State
+from fastfeat.trust.quality.golden.golden_rows import check_if_there
+
+_TRIES = 50
+_PAUSE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A state as it was read: the plans, by name, and what changes it further."""
+
+    state: State
+    plans: Mapping[str, FittedPlan]
+
+
+class Following:
+    """A state that another process writes.
+
+    Args:
+        path: of its file.
+        fitted: the plan that is served first: one of those of the state.
+        most_rows: so many rows are taken at once.
+        drift: the window of time in which answered rows are counted; None for none.
+    """
+
+    def __init__(
+        self, path: str, fitted: FittedPlan, most_rows: int, drift: str | None = None
+    ) -> None:
+        self._path = path
+        self._given, self._digest = fitted, fitted_digest(fitted.record)
+        self._given_digest = self._digest
+        self._most_rows, self._drift = most_rows, drift
+        self._is_first = True
+        self.note = ""
+        """Why the plan that is served is not warm; "" where it is."""
+        self.unwatched = ""
+        """Why drift is not told of the plan that is served, in a sentence; "" where it is."""
+        self._follower: Follower | None = None
+        self._read: _Read | None = None
+
+    def opened(self) -> ServedPlan:
+        """Return the plan that is served, over the state as the file stands.
+
+        Raises:
+            StateError: it cannot be read, or has other plans.
+        """
+        self._read = self._begun()
+        return self._served(self._read)
+
+    def renewed(self) -> ServedPlan | None:
+        """Read what has changed since; return what is served from now on where that is another.
+
+        Raises:
+            StateError: the file cannot be read now; the next call opens it anew.
+        """
+        if self._follower is None or self._read is None:
+            return self.opened()
+        try:
+            return self._changed(self._follower, self._read)
+        except StateError:
+            self._read = None  # another file may be there, such as a state that was made again
+            raise
+
+    def _changed(self, follower: Follower, read: _Read) -> ServedPlan | None:
+        news = follower.news()
+        if news.base is not None or _is_of_other_plans(news):  # a base may be of other plans
+            return self.opened()
+        read.state.restore([written.entry for written in news.entries])
+        return None
+
+    def close(self) -> None:
+        """End reading."""
+        if self._follower is not None:
+            self._follower.close()
+
+    def _begun(self) -> _Read:
+        for _ in range(_TRIES):
+            self.close()
+            follower = self._follower = Follower(self._path)
+            plans = {name: self._plan_of(content) for name, content in follower.plans.items()}
+            news = follower.news()
+            if not _is_of_other_plans(news):
+                return _of_news(news, plans, follower)
+            time.sleep(_PAUSE_SECONDS)  # its writer writes the base of the new plans by then
+        raise StateError("the state changes its plans again and again")
+
+    def _plan_of(self, content: bytes) -> FittedPlan:
+        """Return a plan of the state; the given one with its profile, which no state keeps."""
+        found = fitted_of(content)
+        return self._given if fitted_digest(found.record) == self._given_digest else found
+
+    def _served(self, read: _Read) -> ServedPlan:
+        digests = {name: fitted_digest(fitted.record) for name, fitted in read.plans.items()}
+        names = [name for name, digest in digests.items() if digest == self._digest]
+        if not names and len(digests) > 1:
+            raise StateError(
+                f"{self._path}: none of its plans is the artifact that is served. Serve one of them"
+            )
+        name = names[0] if names else next(iter(digests))
+        if not names and self._is_first:
+            raise StateError(
+                f"{self._path}: its plan is another than the artifact. Serve the artifact that its "
+                "writer has"
+            )
+        self._digest = digests[name]
+        fitted = read.plans[name]
+        if not names or self._is_first:
+            check_if_there(fitted.record)
+            self.note = warm(fitted, read.state.tables)
+        self._is_first = False
+        live = Live(read.plans, read.state)
+        self.unwatched = ""
+        if self._drift is not None:
+            try:
+                live.watch(self._drift, plans=[name])
+            except InvalidPlan as error:  # features go on: a monitor does not stop them
+                self.unwatched = f"drift is not told any more: {error}"
+        return served_plan(live, fitted, self._most_rows, name=name)
+
+
+def _of_news(news: News, plans: Mapping[str, FittedPlan], follower: Follower) -> _Read:
+    assert news.base is not None, "the first news are a base"
+    state = State(lower(records_of(plans)), follower.settings, news.base)
+    state.restore([written.entry for written in news.entries])
+    return _Read(state, plans)
+
+
+def _is_of_other_plans(news: News) -> bool:
+    return any(written.plans for written in news.entries)

@@ -1,0 +1,205 @@
+"""Rows of JSON as an Arrow table, of the types that fit saw: exactly, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastfeat.apps.serve.json_text import as_list
+from fastfeat.apps.serve.refusals import Refusal
+from fastfeat.errors import counted, did_you_mean, shortened
+from fastfeat.io.arrow import Array, Table, pa
+from fastfeat.io.columns import json_values
+from fastfeat.io.columns.types import UnsupportedType, arrow_type
+from fastfeat.io.sources.frames import columns_table
+from fastfeat.ir.dtypes import DType
+
+ROWS = "rows is a list of objects, each with a value by column"
+_NO_TYPE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, TypeError)
+Given = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class RowReader:
+    """A reader of the rows of a plan.
+
+    Args:
+        columns: the type of each column that the plan reads.
+        late: those that a row may lack, beside others that have them.
+        passed: columns of any type that are passed through.
+        most: so many rows are taken at once.
+    """
+
+    columns: Mapping[str, DType]
+    late: frozenset[str]
+    passed: tuple[str, ...]
+    most: int
+
+    def table(self, rows: Any) -> Table:
+        """Return rows as a table of the columns that they have; further entries are ignored.
+
+        Args:
+            rows: a list of objects, value by column.
+
+        Raises:
+            Refusal: they are none, or too many, or a value is not one of the type of its column.
+        """
+        check_rows(rows, self.most)
+        if not rows:
+            return self.empty
+        arrays = {
+            name: column_of(values, name, dtype)
+            for name, dtype in self.columns.items()
+            if (values := _values(rows, name, name in self.late)) is not None
+        }
+        if not arrays and self.columns:
+            raise self.reads_none(rows[0])
+        for name in self.passed:
+            if (values := _values(rows, name, False)) is not None:
+                arrays[name] = _passed(values, name)
+        return columns_table(arrays, len(rows))
+
+    @property
+    def empty(self) -> Table:
+        """A table of no rows."""
+        known = {name: arrow_type(dtype) for name, dtype in self.columns.items()}
+        others = dict.fromkeys(self.passed, pa.string())
+        return pa.schema(list({**known, **others}.items())).empty_table()
+
+    def of_columns(self, columns: Mapping[str, Sequence[Any]], n_rows: int) -> Table:
+        """Return a table of columns that are lists of values; those that no one reads are ignored.
+
+        Raises:
+            Refusal: a value is not one of the type of its column, or there are too many rows.
+        """
+        check_number(n_rows, self.most)
+        arrays = {
+            name: column_of(columns[name], name, dtype)
+            for name, dtype in self.columns.items()
+            if name in columns
+        }
+        if not arrays and self.columns:
+            raise self.reads_none(columns)
+        arrays |= {name: _passed(columns[name], name) for name in self.passed if name in columns}
+        return columns_table(arrays, n_rows)
+
+    def reads_none(self, given: Iterable[str]) -> Refusal:
+        """Return the refusal of rows of which no column is read."""
+        hints = ((name, did_you_mean(name, self.columns)) for name in given)
+        near = next((f" There is {name[:60]!r}.{hint}" for name, hint in hints if hint), "")
+        return Refusal(
+            400,
+            "UnknownColumn",
+            f"the rows have none of the columns {shortened(self.columns)}, which the plan reads."
+            + near,
+        )
+
+
+def row_reader(
+    columns: Mapping[str, DType | UnsupportedType],
+    late: Iterable[str],
+    passed: Iterable[str],
+    most: int,
+) -> RowReader:
+    """Return a reader of rows.
+
+    Args:
+        columns: the type of each; one of a type that no expression reads is ignored.
+        late: those that a row may lack, beside others that have them.
+        passed: those that are passed through, of whatever type.
+        most: so many rows are taken at once.
+    """
+    known = {name: dtype for name, dtype in columns.items() if isinstance(dtype, DType)}
+    others = tuple(name for name in dict.fromkeys(passed) if name not in known)
+    return RowReader(known, frozenset(late), others, most)
+
+
+def check_number(n_rows: int, most: int) -> None:
+    """Raise where there are more rows than are taken at once.
+
+    Raises:
+        Refusal: there are.
+    """
+    if n_rows > most:
+        raise Refusal(
+            413, "TooManyRows", f"{counted(n_rows, 'row')}, and {most:,} are taken at once"
+        )
+
+
+def check_rows(rows: Any, most: int) -> None:
+    """Raise where something is not a list of objects, or too long.
+
+    Raises:
+        Refusal: it is not.
+    """
+    found = as_list(rows, ROWS)
+    check_number(len(found), most)
+    for k, row in enumerate(found):
+        if type(row) is not dict:
+            raise Refusal(
+                400, "InvalidRequest", f"row {k} is no object of values by column", row=k, value=row
+            )
+
+
+def column_of(values: Sequence[Any], name: str, dtype: DType) -> Array:
+    """Return values of JSON as an array of the type of a column; see `json_values.RULES`.
+
+    Args:
+        values: one a row; None is missing.
+        name: of the column, for messages.
+        dtype: its type.
+
+    Raises:
+        Refusal: a value is not one of the type; names its row.
+    """
+    try:
+        return json_values.column_of(values, name, dtype)
+    except json_values.WrongValue as error:
+        raise Refusal(
+            400,
+            "TypeMismatch",
+            f"column {name!r}, row {error.row}: {error.told}",
+            row=error.row,
+            column=name,
+            value=error.value,
+        ) from None
+
+
+def _values(rows: Given, name: str, may_lack: bool) -> list[Any] | None:
+    """Return the values of a column; None where no row has it.
+
+    Raises:
+        Refusal: some rows have it and others do not.
+    """
+    try:
+        return [row[name] for row in rows]
+    except KeyError:
+        has = [name in row for row in rows]
+    if not any(has):
+        return None
+    if may_lack:
+        return [row.get(name) for row in rows]
+    k = has.index(False)
+    raise Refusal(
+        400,
+        "UnknownColumn",
+        f"row {k} lacks the column {name!r}, which other rows have. Write null where it is "
+        "missing." + did_you_mean(name, rows[k]),
+        row=k,
+        column=name,
+    )
+
+
+def _passed(values: Sequence[Any], name: str) -> Array:
+    """Return values of JSON as an array of the type that they have.
+
+    Raises:
+        Refusal: they have no type in common.
+    """
+    try:
+        return pa.array(values)
+    except _NO_TYPE:
+        raise Refusal(
+            400, "TypeMismatch", f"column {name!r}: its values have no type in common", column=name
+        ) from None

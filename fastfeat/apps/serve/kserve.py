@@ -1,0 +1,241 @@
+"""The Open Inference Protocol, version 2, as KServe and others speak it: tensors in, one out.
+
+A column is a tensor of shape (n_rows,) or (n_rows, 1) by its name; text is BYTES, a time the INT64
+of its ticks since 1970, or BYTES of ISO 8601. null is missing. The features are one tensor of
+shape (n_rows, n_features), FP32 or FP64 as the plan says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastfeat.apps.serve.answers import matrix_of
+from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.calls import json_object
+from fastfeat.apps.serve.json_rows import check_number, column_of
+from fastfeat.apps.serve.json_text import as_bool, as_list, as_object, write_json
+from fastfeat.apps.serve.refusals import Refusal
+from fastfeat.apps.serve.served_plan import ServedPlan
+from fastfeat.apps.serve.service import Service
+from fastfeat.errors import did_you_mean
+from fastfeat.io.arrow import Array, Table, pa
+from fastfeat.io.columns.types import UnsupportedType, arrow_type
+from fastfeat.ir.dtypes import BINARY, BOOL, FLOAT32, FLOAT64, INT64, INTEGER_RANGE, UTF8, DType
+from fastfeat.version import __version__
+
+OUTPUT = "features"
+_DATATYPES: Mapping[str, DType] = {
+    "BOOL": BOOL,
+    **{name.upper(): DType(name) for name in INTEGER_RANGE},
+    "FP16": DType("float16"),
+    "FP32": FLOAT32,
+    "FP64": FLOAT64,
+    "BYTES": UTF8,
+}
+_TYPES: Mapping[str, str] = {
+    **{dtype.name: datatype for datatype, dtype in _DATATYPES.items()},
+    **dict.fromkeys(("binary", "list"), "BYTES"),
+    **dict.fromkeys(("decimal", "null"), "FP64"),
+}
+"""Datatypes by the name of the type of a column; times are INT64."""
+
+
+def server_metadata() -> Handler:
+    """Return the handler that tells which server this is."""
+
+    async def answer(request: Request) -> Answer:
+        told = {"name": "fastfeat", "version": __version__}
+        return Answer(write_json({**told, "extensions": ()}))
+
+    return answer
+
+
+def model_metadata(service: Service) -> Handler:
+    """Return the handler that tells the tensors of a model."""
+
+    async def answer(request: Request) -> Answer:
+        served = _model(service, request.name)
+        fitted = served.fitted
+        inputs = [
+            {
+                "name": name,
+                "datatype": datatype_of(dtype),
+                "shape": [-1],
+                "parameters": {"type": str(dtype), "late": name in served.reader.late},
+            }
+            for name, dtype in served.reader.columns.items()
+        ]
+        output = {
+            "name": OUTPUT,
+            "datatype": _output_type(served),
+            "shape": [-1, len(fitted.feature_names)],
+            "parameters": {"names": fitted.feature_names},
+        }
+        told = {
+            "name": service.name,
+            "versions": [served.artifact],
+            "platform": "fastfeat",
+            "inputs": inputs,
+            "outputs": [output],
+        }
+        return Answer(write_json(told))
+
+    return answer
+
+
+def model_ready(service: Service) -> Handler:
+    """Return the handler that tells whether a model is ready."""
+
+    async def answer(request: Request) -> Answer:
+        _model(service, request.name)
+        return Answer(write_json({"name": service.name, "ready": True}))
+
+    return answer
+
+
+def infer(service: Service) -> Handler:
+    """Return the handler that answers the features of rows that come as tensors."""
+
+    async def answer(request: Request) -> Answer:
+        served = _model(service, request.name)
+        asked = json_object(request)
+        update = _update(asked)
+        _check_outputs(asked.get("outputs"))
+        rows = _rows(asked.get("inputs"), served)
+        found = await service.features(rows, update=update)
+        served = found.by
+        matrix = matrix_of(found.features.select(served.fitted.feature_names))
+        datatype = _output_type(served)
+        data = matrix.ravel() if datatype == "FP64" else matrix.astype(np.float32).ravel()
+        told = {
+            "model_name": service.name,
+            "model_version": served.artifact,
+            "outputs": [
+                {"name": OUTPUT, "datatype": datatype, "shape": [*matrix.shape], "data": data}
+            ],
+        }
+        if isinstance(asked.get("id"), str):
+            told["id"] = asked["id"]
+        return Answer(write_json(told))
+
+    return answer
+
+
+def datatype_of(dtype: DType) -> str:
+    """Return the datatype of the tensor of a column."""
+    return "INT64" if dtype.is_temporal else _TYPES[dtype.name]
+
+
+def _model(service: Service, name: str) -> ServedPlan:
+    """Return the plan that is served, by the name of a model and perhaps its version.
+
+    Raises:
+        Refusal: there is no such model.
+    """
+    served = service.now
+    model, _, version = name.partition("/versions/")
+    if model != service.name or version not in ("", served.artifact):
+        raise Refusal(404, "UnknownModel", f"there is one model, {service.name!r}, of one version")
+    return served
+
+
+def _output_type(served: ServedPlan) -> str:
+    """Return the datatype of the features; JSON has none of 16 bits, whose values FP32 holds."""
+    dtype = served.fitted.record.matrix_dtype
+    return "FP32" if dtype.is_float and dtype != FLOAT64 else "FP64"
+
+
+def _update(asked: Mapping[str, Any]) -> bool:
+    parameters = as_object(asked.get("parameters", {}), "parameters is an object")
+    return as_bool(parameters.get("update", False), "update is true or false")
+
+
+def _check_outputs(outputs: Any) -> None:
+    if outputs is None:
+        return
+    told = f"outputs is a list of objects, and there is one output, {OUTPUT!r}"
+    for one in as_list(outputs, told):
+        if as_object(one, told).get("name") != OUTPUT:
+            raise Refusal(400, "InvalidRequest", told)
+
+
+def _rows(inputs: Any, served: ServedPlan) -> Table:
+    """Return tensors as a table.
+
+    Raises:
+        Refusal: they are no tensors of columns, or not of one length.
+    """
+    reader = served.reader
+    arrays: dict[str, Array] = {}
+    n_rows: int | None = None
+    for tensor in as_list(inputs, "inputs is a list of tensors"):
+        name, dtype, values = _tensor(tensor)
+        if n_rows is not None and len(values) != n_rows:
+            raise Refusal(
+                400,
+                "InvalidRequest",
+                f"the tensor {name!r} has {len(values)} rows, and those before it {n_rows}",
+                column=name,
+            )
+        n_rows = len(values)
+        check_number(n_rows, reader.most)
+        if name in arrays:
+            raise Refusal(400, "InvalidRequest", f"two tensors are called {name!r}", column=name)
+        arrays[name] = _array(values, name, dtype, reader.columns.get(name))
+    if not arrays or (reader.columns and not any(name in reader.columns for name in arrays)):
+        near = next(filter(None, (did_you_mean(name, reader.columns) for name in arrays)), "")
+        raise Refusal(400, "UnknownColumn", f"no tensor is a column that the plan reads.{near}")
+    return pa.table(arrays)
+
+
+def _tensor(tensor: Any) -> tuple[str, DType, Sequence[Any]]:
+    """Return the name, type and values of a tensor.
+
+    Raises:
+        Refusal: it is none, or its shape is not that of a column.
+    """
+    found = as_object(tensor, "a tensor is an object")
+    name, datatype, data = found.get("name"), found.get("datatype"), found.get("data")
+    if not isinstance(name, str):
+        raise Refusal(400, "InvalidRequest", "a tensor has a name, that of its column")
+    dtype = _DATATYPES.get(datatype) if isinstance(datatype, str) else None
+    if dtype is None:
+        raise Refusal(
+            400,
+            "InvalidRequest",
+            f"the tensor {name!r} has a datatype of {', '.join(_DATATYPES)}",
+            column=name,
+        )
+    values = as_list(data, f"the data of {name!r} is a list")
+    n_rows = len(values)
+    shape = found.get("shape")
+    if shape == [n_rows, 1] and values and all(type(one) is list for one in values):
+        if any(len(one) != 1 for one in values):
+            raise Refusal(400, "InvalidRequest", f"a row of {name!r} has one value", column=name)
+        return name, dtype, [one[0] for one in values]
+    if shape not in ([n_rows], [n_rows, 1]):
+        raise Refusal(
+            400,
+            "InvalidRequest",
+            f"the tensor {name!r} has {n_rows} values: its shape is [{n_rows}], or [{n_rows}, 1]",
+            column=name,
+        )
+    return name, dtype, values
+
+
+def _array(
+    values: Sequence[Any], name: str, dtype: DType, wanted: DType | UnsupportedType | None
+) -> Array:
+    """Return the values of a tensor as an array that stands for a column of a type."""
+    if not isinstance(wanted, DType):
+        return column_of(values, name, dtype)
+    if dtype == UTF8 and (wanted == BINARY or wanted.is_temporal):
+        return column_of(values, name, wanted)
+    array = column_of(values, name, dtype)
+    if dtype == INT64 and wanted.is_temporal:
+        kind = arrow_type(wanted)
+        return (array.cast(pa.int32()) if kind.bit_width == 32 else array).cast(kind)
+    return array

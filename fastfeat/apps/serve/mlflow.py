@@ -1,0 +1,67 @@
+"""Calls of MLflow's scoring server: a frame as JSON, split or as records; records come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastfeat.apps.serve.answers import values_of
+from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.calls import check_known, json_object
+from fastfeat.apps.serve.json_rows import RowReader
+from fastfeat.apps.serve.json_text import as_bool, as_list, as_object, write_json
+from fastfeat.apps.serve.refusals import Refusal
+from fastfeat.apps.serve.service import Service
+from fastfeat.io.arrow import Table
+
+_FORMS = ("dataframe_split", "dataframe_records")
+
+
+def invocations(service: Service) -> Handler:
+    """Return the handler that answers the features of a frame, as one record a row."""
+
+    async def answer(request: Request) -> Answer:
+        asked = json_object(request)
+        check_known(asked, (*_FORMS, "params"))
+        given = [form for form in _FORMS if form in asked]
+        if len(given) != 1:
+            raise Refusal(400, "InvalidRequest", f"the body has one of {' and '.join(_FORMS)}")
+        reader = service.now.reader
+        if given == ["dataframe_split"]:
+            rows = _split(asked["dataframe_split"], reader)
+        else:
+            rows = reader.table(asked["dataframe_records"])
+        found = await service.features(rows, update=_update(asked.get("params", {})))
+        features: Table = found.features
+        lists = [values_of(name, features.column(name)) for name in features.column_names]
+        names = features.column_names
+        records = [dict(zip(names, row, strict=True)) for row in zip(*lists, strict=True)]
+        return Answer(write_json({"predictions": records}))
+
+    return answer
+
+
+def _update(params: Any) -> bool:
+    found = as_object(params, "params is an object")
+    check_known(found, ("update",))
+    return as_bool(found.get("update", False), "update is true or false")
+
+
+def _split(given: Any, reader: RowReader) -> Table:
+    """Return a frame of columns and data, row by row, as a table.
+
+    Raises:
+        Refusal: it is none, or a row has more or fewer values than there are columns.
+    """
+    found = as_object(given, "dataframe_split is an object of columns and data")
+    check_known(found, ("columns", "index", "data"))
+    columns = as_list(found.get("columns"), "columns is a list of names")
+    rows = as_list(found.get("data"), "data is a list of rows")
+    if not all(isinstance(name, str) for name in columns) or len(set(columns)) < len(columns):
+        raise Refusal(400, "InvalidRequest", "columns are names, none of them twice")
+    for k, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != len(columns):  # pyright: ignore[reportUnknownArgumentType]
+            raise Refusal(
+                400, "InvalidRequest", f"row {k} has not one value for each column", row=k
+            )
+    values = {name: [row[k] for row in rows] for k, name in enumerate(columns)}
+    return reader.of_columns(values, len(rows))

@@ -1,0 +1,376 @@
+"""The description of a server's addresses, as OpenAPI 3.1: of what it serves now."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fastfeat.apps.serve.answers import ARROW_STREAM
+from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.json_text import write_json
+from fastfeat.apps.serve.served_plan import ServedPlan
+from fastfeat.apps.serve.service import Service
+from fastfeat.ir.dtypes import INTEGER_RANGE, DType
+from fastfeat.version import __version__
+
+Schema = dict[str, Any]
+_EXPLAIN = "what the features of a row came from"
+_TEXT: Schema = {"type": "string"}
+_WHOLE: Schema = {"type": "integer"}
+_BOOL: Schema = {"type": "boolean"}
+_ANY_OBJECT: Schema = {"type": "object"}
+_HASH: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+
+
+def document_of(service: Service) -> Handler:
+    """Return the handler that describes the addresses of a server."""
+
+    async def answer(request: Request) -> Answer:
+        return Answer(write_json(document(service.now)))
+
+    return answer
+
+
+def document(served: ServedPlan) -> Schema:
+    """Return the description of a server that serves a plan."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "fastfeat",
+            "version": __version__,
+            "description": f"Features of the artifact {served.artifact}. A value that is missing "
+            "is null. JSON has no infinities: rows and features with them go as an Arrow stream.",
+        },
+        "security": [{}, {"token": []}],
+        "paths": {path: _placed(path, operations) for path, operations in _operations().items()},
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": _schemas(served),
+        },
+    }
+
+
+def _operations() -> dict[str, dict[str, Schema]]:
+    """Return the operations of each path, by method."""
+    kserve = {
+        "": ("get", "the tensors of a model", None, "Model"),
+        "/ready": ("get", "whether a model is ready", None, "Ready"),
+        "/infer": ("post", "the features of rows that come as tensors", "Tensors", "Inferred"),
+    }
+    names = {"": "metadata", "/ready": "ready", "/infer": "infer"}
+    models = {
+        f"/v2/models/{{name}}{version}{end}": {
+            method: _operation(
+                f"{names[end]}{'OfVersion' if version else ''}", told, asked, answered
+            )
+        }
+        for version in ("", "/versions/{version}")
+        for end, (method, told, asked, answered) in kserve.items()
+    }
+    features = _operation("features", "the features of rows", "Asked", "Features", arrow=True)
+    features["parameters"] = [
+        _query("update", "whether the rows then stand in the state; of an Arrow stream", _BOOL),
+        _query(
+            "names", "of the features that are answered, with commas; of an Arrow stream", _TEXT
+        ),
+    ]
+    features["responses"]["200"]["content"][ARROW_STREAM] = {"schema": _TEXT}
+    page = _operation("page", "a page that shows the plan", None, None)
+    page["responses"]["200"]["content"] = {"text/html": {"schema": _TEXT}}
+    metrics = _operation("metrics", "what was counted, as Prometheus reads it", None, None)
+    metrics["responses"]["200"]["content"] = {"text/plain": {"schema": _TEXT}}
+    artifact = _operation(
+        "artifact", "put another artifact in the place of this one", None, "Swapped"
+    )
+    artifact["requestBody"] = {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": _TEXT}},
+    }
+    explain = _operation("explain", _EXPLAIN, None, "Explained")
+    row = {**_query("row", "the row, as JSON", _TEXT), "required": True}
+    explain["parameters"] = [row]
+    return {
+        "/": {"get": page},
+        "/openapi.json": {"get": _operation("openapi", "this description", None, "AnyObject")},
+        "/metrics": {"get": metrics},
+        "/v1/features": {"post": features},
+        "/v1/update": {
+            "post": _operation("update", "put events into the state", "Rows", "Taken", arrow=True)
+        },
+        "/v1/outcomes": {
+            "post": _operation(
+                "outcomes",
+                "put late columns of rows into the state",
+                "Outcomes",
+                "Taken",
+                arrow=True,
+            )
+        },
+        "/v1/tables/{name}": {
+            "post": _operation("tables", "put rows into a table", "AnyRows", "Taken", arrow=True)
+        },
+        "/v1/artifact": {"post": artifact},
+        "/v1/plan": {"get": _operation("plan", "the plan that is served", None, "Plan")},
+        "/v1/explain": {
+            "get": explain,
+            "post": _operation("explainGiven", _EXPLAIN, "RowToExplain", "Explained"),
+        },
+        "/v1/status": {"get": _operation("status", "how the server does", None, "Status")},
+        "/v2": {"get": _operation("server", "which server this is", None, "Server")},
+        "/v2/health/live": {"get": _operation("live", "whether it answers", None, "Live")},
+        "/v2/health/ready": {
+            "get": _operation("healthReady", "whether it is ready", None, "IsReady")
+        },
+        **models,
+        "/invocations": {
+            "post": _operation("invocations", "the features of a frame", "Frame", "Predictions")
+        },
+    }
+
+
+def _operation(
+    name: str, told: str, asked: str | None, answered: str | None, *, arrow: bool = False
+) -> Schema:
+    """Return one operation.
+
+    Args:
+        name: of it.
+        told: what it gives.
+        asked: the schema of its body; None where it has none.
+        answered: the schema of its answer; None where that is no JSON.
+        arrow: whether its body may be an Arrow stream.
+    """
+    found: Schema = {
+        "operationId": name,
+        "summary": told,
+        "responses": {
+            "200": {"description": told},
+            "default": {
+                "description": "it is refused",
+                "content": {"application/json": {"schema": _named("Error")}},
+            },
+        },
+    }
+    if answered is not None:
+        found["responses"]["200"]["content"] = {"application/json": {"schema": _named(answered)}}
+    if asked is not None:
+        content: Schema = {"application/json": {"schema": _named(asked)}}
+        if arrow:
+            content[ARROW_STREAM] = {"schema": _TEXT}
+        found["requestBody"] = {"required": True, "content": content}
+    return found
+
+
+def _placed(path: str, operations: Mapping[str, Schema]) -> Schema:
+    """Return the operations of a path, with the names that stand in it as parameters."""
+    given = [
+        {"name": name, "in": "path", "required": True, "schema": _TEXT}
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+    if not given:
+        return dict(operations)
+    return {
+        method: {**operation, "parameters": [*given, *operation.get("parameters", ())]}
+        for method, operation in operations.items()
+    }
+
+
+def _query(name: str, told: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "query", "required": False, "description": told, "schema": schema}
+
+
+def _named(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": {**required, **(optional or {})},
+        "additionalProperties": False,
+    }
+
+
+def _list(of: Schema) -> Schema:
+    return {"type": "array", "items": of}
+
+
+def _schemas(served: ServedPlan) -> dict[str, Schema]:
+    reader = served.reader
+    row: Schema = {
+        "type": "object",
+        "properties": {name: value_of(dtype) for name, dtype in reader.columns.items()},
+        "description": "Late columns may lack; further entries are ignored.",
+    }
+    rows = _list(_named("Row"))
+    columns = _list(_object({"name": _TEXT, "type": _TEXT, "late": _BOOL}))
+    counts: Schema = {"type": "object", "additionalProperties": _WHOLE}
+    texts: Schema = {"type": "object", "additionalProperties": _TEXT}
+    tensor = _object(
+        {"name": _TEXT, "datatype": _TEXT, "shape": _list(_WHOLE)},
+        {"data": {"type": "array"}, "parameters": _ANY_OBJECT},
+    )
+    update = _object({}, {"update": _BOOL})
+    return {
+        "AnyObject": _ANY_OBJECT,
+        "Row": row,
+        "Rows": _object({"rows": rows}),
+        "AnyRows": _object({"rows": _list(_ANY_OBJECT)}),
+        "Outcomes": _object({"rows": _list(_ANY_OBJECT)}),
+        "Asked": _object(
+            {"rows": rows},
+            {"update": _BOOL, "names": _list({"type": "string", "enum": list(served.columns)})},
+        ),
+        "Features": _object(
+            {
+                "artifact": _HASH,
+                "names": _list(_TEXT),
+                "features": _list({"type": "array"}),
+                "audit": {"type": ["object", "null"]},
+            }
+        ),
+        "Taken": _object(
+            {"artifact": _HASH, "rows": _WHOLE, "audit": {"type": ["object", "null"]}}
+        ),
+        "RowToExplain": _object({"row": _named("Row")}),
+        "Explained": _object(
+            {
+                "artifact": _HASH,
+                "features": _list(
+                    _object(
+                        {
+                            "name": _TEXT,
+                            "value": _TEXT,
+                            "formula": _TEXT,
+                            "columns": texts,
+                            "learnt": texts,
+                            "seen": _list(
+                                _object({"what": _TEXT, "n_rows": _WHOLE, "rows": _list(texts)})
+                            ),
+                        }
+                    )
+                ),
+            }
+        ),
+        "Swapped": _object(
+            {
+                "artifact": _HASH,
+                "was": _HASH,
+                "changed": _BOOL,
+                "reach": texts,
+                "reach_was": texts,
+                "missing": _TEXT,
+                "note": _TEXT,
+                "added": _list(_TEXT),
+                "removed": _list(_TEXT),
+            }
+        ),
+        "Plan": _object(
+            {
+                "artifact": _HASH,
+                "model": _TEXT,
+                "summary": _TEXT,
+                "features": _list(
+                    _object({"name": _TEXT, "type": _TEXT, "formula": _TEXT, "told": _TEXT})
+                ),
+                "names": _list(_TEXT),
+                "columns": columns,
+                "tables": {"type": "object", "additionalProperties": columns},
+                "reach": texts,
+                "row_id": {"type": ["string", "null"]},
+            }
+        ),
+        "Status": _object(
+            {
+                "artifact": _HASH,
+                "model": _TEXT,
+                "read_only": _BOOL,
+                "uptime": {"type": "number"},
+                "time": {"type": "number"},
+                "answers": _WHOLE,
+                "errors": _WHOLE,
+                "rows": counts,
+                "waiting": _WHOLE,
+                "events": counts,
+                "seconds": _list(_WHOLE),
+                "refused": _TEXT,
+            }
+        ),
+        "Server": _object({"name": _TEXT, "version": _TEXT, "extensions": _list(_TEXT)}),
+        "Live": _object({"live": _BOOL}),
+        "IsReady": _object({"ready": _BOOL}),
+        "Ready": _object({"name": _TEXT, "ready": _BOOL}),
+        "Model": _object(
+            {
+                "name": _TEXT,
+                "versions": _list(_HASH),
+                "platform": _TEXT,
+                "inputs": _list(tensor),
+                "outputs": _list(tensor),
+            }
+        ),
+        "Tensors": _object(
+            {"inputs": _list(tensor)},
+            {"id": _TEXT, "parameters": update, "outputs": _list(_ANY_OBJECT)},
+        ),
+        "Inferred": _object(
+            {"model_name": _TEXT, "model_version": _HASH, "outputs": _list(tensor)}, {"id": _TEXT}
+        ),
+        "Frame": {
+            "oneOf": [
+                _object(
+                    {
+                        "dataframe_split": _object(
+                            {"columns": _list(_TEXT), "data": _list({"type": "array"})},
+                            {"index": {"type": "array"}},
+                        )
+                    },
+                    {"params": update},
+                ),
+                _object({"dataframe_records": rows}, {"params": update}),
+            ]
+        },
+        "Predictions": _object({"predictions": _list(_ANY_OBJECT)}),
+        "Error": _object(
+            {
+                "error": {
+                    "type": "object",
+                    "required": ["kind", "message", "row", "column", "value"],
+                    "properties": {
+                        "kind": _TEXT,
+                        "message": _TEXT,
+                        "row": {"type": ["integer", "null"]},
+                        "column": {"type": ["string", "null"]},
+                        "value": {"type": ["string", "number", "boolean", "null"]},
+                    },
+                }
+            }
+        ),
+    }
+
+
+def value_of(dtype: DType) -> Schema:
+    """Return the schema of a value of a column."""
+    if dtype.of is not None:
+        return {"type": ["array", "null"], "items": value_of(dtype.of)}
+    told = {"description": str(dtype)}
+    if dtype.name in INTEGER_RANGE:
+        least, most = INTEGER_RANGE[dtype.name]
+        return {"type": ["integer", "null"], "minimum": least, "maximum": most, **told}
+    match dtype.name:
+        case "bool":
+            return {"type": ["boolean", "null"], **told}
+        case "timestamp":
+            return {"type": ["string", "null"], **told}
+        case "date32" | "date64":
+            return {"type": ["string", "null"], "format": "date", **told}
+        case "time" | "utf8" | "binary":
+            return {"type": ["string", "null"], **told}
+        case "duration":
+            return {"type": ["integer", "null"], **told}
+        case "null":
+            return {"type": "null"}
+        case _:
+            return {"type": ["number", "null"], **told}

@@ -1,0 +1,49 @@
+"""Options of a server that contradict each other, or are no numbers that it can work with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastfeat.apps.serve.app import Limits
+from fastfeat.apps.serve.listening import Listening
+from fastfeat.apps.serve.state_opening import Opening
+from fastfeat.errors import InvalidPlan
+
+_PORTS = range(1 << 16)
+
+
+def check_options(
+    where: Listening, opening: Opening, history: Any, *, follow: bool, watch: bool
+) -> None:
+    """Raise where options contradict each other.
+
+    Raises:
+        InvalidPlan: they do.
+    """
+    for option, port in (("port", where.port), ("flight_port", where.flight_port)):
+        if port is not None and (isinstance(port, bool) or port not in _PORTS):
+            raise InvalidPlan(f"{option}={port!r}: a port is a number below {len(_PORTS)}")
+    if follow and opening.path is None:
+        raise InvalidPlan("follow= reads the state that another process writes: give state= too")
+    others = {"history": history, "tables": opening.tables, "watch": watch or None}
+    given = [name for name, value in others.items() if value is not None]
+    if follow and given:
+        raise InvalidPlan(
+            f"with follow= the process that writes the state says what stands in it: leave out "
+            f"{given[0]}="
+        )
+
+
+def check_limits(limits: Limits, rows: int) -> None:
+    """Raise where a limit is no positive whole number.
+
+    Raises:
+        InvalidPlan: one is not.
+    """
+    for option, limit in (
+        ("max_body", limits.body),
+        ("max_waiting", limits.waiting),
+        ("max_rows", rows),
+    ):
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+            raise InvalidPlan(f"{option}={limit!r}: a limit is a whole number from 1 on")

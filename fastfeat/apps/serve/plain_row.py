@@ -1,0 +1,193 @@
+"""A row of JSON on the short way: as the dict that a live plan takes, to the floats it gives.
+
+What is not plain goes the general way, in a table, which tells what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fastfeat.api.plan import FittedPlan
+from fastfeat.apps.serve.answers import infinite
+from fastfeat.apps.serve.json_rows import RowReader
+from fastfeat.ir.dtypes import BFLOAT16, DType
+
+_MOST_OF_FLOAT = 1 << 53
+_INT64 = range(-(1 << 63), 1 << 63)
+_DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 6}
+Converting = Callable[[Any], Any]
+
+
+class NotPlain(Exception):
+    """A row that goes the general way."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainRow:
+    """A reader of one plain row, which also writes its features.
+
+    Args:
+        converting: of each column that a row must have, what makes a value of it.
+        optional: the same of late columns.
+        ids: columns that are passed on, which rows may lack.
+        writing: of each feature, what makes of a float what stands in JSON.
+    """
+
+    converting: tuple[tuple[str, Converting], ...]
+    optional: tuple[tuple[str, Converting], ...]
+    ids: tuple[str, ...]
+    writing: tuple[Converting, ...]
+
+    def read(self, row: Any) -> dict[str, Any]:
+        """Return a row as a live plan takes it.
+
+        Raises:
+            NotPlain: it is none, or holds a value that is not plain.
+        """
+        try:
+            found = {name: convert(row[name]) for name, convert in self.converting}
+            for name in self.ids:
+                if name in row:
+                    found[name] = row[name]
+            for name, convert in self.optional:
+                found[name] = convert(row.get(name))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise NotPlain from None
+        return found
+
+    def read_few(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return rows as a live plan takes them.
+
+        Raises:
+            NotPlain: one is not plain, or lacks a column that another has.
+        """
+        found = [self.read(row) for row in rows]
+        if any(len(one) != len(found[0]) for one in found):
+            raise NotPlain
+        return found
+
+    def written(self, features: Any, names: Sequence[str], row: int = 0) -> list[Any]:
+        """Return features as they stand in JSON.
+
+        Args:
+            features: of a row, as floats.
+            names: of them.
+            row: its number in the request, for messages.
+
+        Raises:
+            Refusal: one is infinite.
+        """
+        values: list[Any] = features.tolist()
+        for k, value in enumerate(values):
+            if value - value != 0.0:  # NaN, or infinite
+                if math.isinf(value):
+                    raise infinite(names[k], row, value)
+                values[k] = None
+        return [write(value) for write, value in zip(self.writing, values, strict=True)]
+
+
+def plain_row_of(fitted: FittedPlan, reader: RowReader) -> PlainRow | None:
+    """Return a reader of one row of a plan; None where its columns or features are not plain."""
+    if fitted.plan.keep or fitted.record.matrix_dtype == BFLOAT16:  # which no array of NumPy has
+        return None
+    converting: dict[str, Converting] = {}
+    for name, dtype in reader.columns.items():
+        convert = _converting(dtype)
+        if convert is None:
+            return None
+        converting[name] = convert
+    writing = [_WRITING.get(_kind(field.type)) for field in fitted.schema]
+    known = [write for write in writing if write is not None]
+    if len(known) < len(writing):
+        return None
+    late = reader.late
+    return PlainRow(
+        tuple((name, convert) for name, convert in converting.items() if name not in late),
+        tuple((name, convert) for name, convert in converting.items() if name in late),
+        reader.passed,
+        tuple(known),
+    )
+
+
+def _kind(arrow: Any) -> str:
+    return (
+        str(arrow)
+        .rstrip("0123456789")
+        .removeprefix("u")
+        .removeprefix("half")
+        .replace("double", "float")
+    )
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _flag(value: Any) -> bool | None:
+    return None if value is None else value != 0.0
+
+
+_WRITING: Mapping[str, Converting] = {"float": _as_it_is, "int": _whole, "bool": _flag}
+
+
+def _converting(dtype: DType) -> Converting | None:
+    """Return a converter of values of a column, which raises where one is not plain, or None."""
+    if dtype.name == "timestamp":
+        return _moments(dtype)
+    if dtype.is_integer:
+        return _integer
+    return {"float64": _float, "utf8": _text, "bool": _bool}.get(dtype.name)
+
+
+def _float(value: Any) -> Any:
+    if type(value) is float or value is None:
+        return value
+    if type(value) is int and -_MOST_OF_FLOAT <= value <= _MOST_OF_FLOAT:
+        return float(value)
+    raise ValueError
+
+
+def _integer(value: Any) -> Any:
+    if value is None or (type(value) is int and value in _INT64):
+        return value
+    raise ValueError
+
+
+def _text(value: Any) -> Any:
+    if type(value) is str or value is None:
+        return value
+    raise ValueError
+
+
+def _bool(value: Any) -> Any:
+    if type(value) is bool or value is None:
+        return value
+    raise ValueError
+
+
+def _moments(dtype: DType) -> Converting:
+    """Return a converter of texts to times, strict as Arrow is, with no more digits than Python."""
+    assert dtype.unit is not None
+    most = _DIGITS[dtype.unit]
+    fraction = rf"(?:\.\d{{1,{most}}})?" if most else ""
+    offset = "" if dtype.tz is None else r"(?:Z|[+-]\d\d:\d\d)"
+    is_written = re.compile(rf"\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d:\d\d{fraction}{offset}", re.ASCII)
+    fullmatch, read = is_written.fullmatch, datetime.fromisoformat
+
+    def convert(value: Any) -> Any:
+        if value is None:
+            return None
+        if fullmatch(value) is None:
+            raise ValueError
+        return read(value)
+
+    return convert

@@ -1,0 +1,135 @@
+"""Refusals: requests that are not answered, with what a caller is told of it.
+
+A caller learns what is wrong with the rows that he sent, and nothing else: no path of the machine,
+no stack, no row of another.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from typing import Any
+
+from fastfeat.errors import (
+    BackendUnavailable,
+    FastfeatError,
+    KernelFailed,
+    OutOfDeviceMemory,
+    StateError,
+)
+from fastfeat.execute.guard import SETS_APART
+
+_OTHERS = (
+    (re.compile(r" here and .* there\.", re.DOTALL), " here, and another there."),
+    (
+        re.compile(r", and (the state has|an earlier outcome says) .*\. What is wrong", re.DOTALL),
+        r", and \1 another. What is wrong",
+    ),
+)
+"""What errors say of a row that came before, by its id, which may be that of another caller."""
+_LONGEST_VALUE = 80
+_LONGEST_MESSAGE = 600
+_OF_SERVER = (StateError, KernelFailed, BackendUnavailable, OutOfDeviceMemory)
+_ROW = re.compile(r"\brow (\d[\d,]*)")
+_COLUMN = re.compile(r"\bcol(?:umn)?s? ?\(?(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\")")
+
+
+class Refusal(Exception):
+    """A request that is refused: the status of its answer, and the error in it.
+
+    Args:
+        status: of HTTP.
+        kind: the name of the error.
+        message: what is wrong, and what to do.
+        row: number of the row in the request that is wrong; None where it is not one.
+        column: name of the column.
+        value: what stands there.
+        retry_after: seconds after which to ask again; None where that does not help.
+        more: further entries of the error.
+        headers: of the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        message: str,
+        *,
+        row: int | None = None,
+        column: str | None = None,
+        value: Any = None,
+        retry_after: int | None = None,
+        more: dict[str, Any] | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.retry_after = retry_after
+        self.headers = headers
+        self.error: dict[str, Any] = {
+            "kind": kind,
+            "message": message[:_LONGEST_MESSAGE],
+            "row": row,
+            "column": column,
+            "value": shown(value),
+            **(more or {}),
+        }
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The body of the answer."""
+        return {"error": self.error}
+
+
+def shown(value: Any) -> Any:
+    """Return a value for an answer: what JSON has as it is, and not too long."""
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 1 << 53 else str(value)
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
+
+
+def without_others(message: str) -> str:
+    """Return a message without the values of rows that came before.
+
+    Example:
+        >>> without_others("row 0: its id came before, and x is 1 here and 2 there. Write")
+        'row 0: its id came before, and x is 1 here, and another there. Write'
+    """
+    for pattern, told in _OTHERS:
+        message = pattern.sub(told, message)
+    return message
+
+
+def refusal_of(error: Exception, route: str) -> Refusal:
+    """Return the refusal of a request that an error ended; the log says more where we failed.
+
+    An error of the data names its row and column in words: these are found there. An error of the
+    server tells its kind alone.
+
+    Args:
+        error: what has ended it.
+        route: the name of what was asked for, for the log.
+    """
+    if isinstance(error, Refusal):
+        return error
+    kind = type(error).__name__
+    if isinstance(error, _OF_SERVER):
+        print(f"fastfeat serve: {route}: {kind}: {error}", file=sys.stderr, flush=True)
+        return Refusal(500, kind, "the server cannot do this now. Its log says why")
+    if not isinstance(error, FastfeatError):
+        traceback.print_exception(error)
+        return Refusal(500, "Internal", "the server failed at this request. Its log says why")
+    message = without_others(str(error)).removesuffix(SETS_APART)  # of Python, not of a request
+    row, column = _ROW.search(message), _COLUMN.search(message)
+    return Refusal(
+        400,
+        kind,
+        message,
+        row=int(row[1].replace(",", "")) if row else None,
+        column=next(filter(None, column.groups()), None) if column else None,
+    )

@@ -1,0 +1,188 @@
+"""The state of a server: what it serves now, its work, and what it has counted."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fastfeat.apps.serve.app import Limits, Load, check_load
+from fastfeat.apps.serve.idle_memory import IdleMemory
+from fastfeat.apps.serve.plain_row import NotPlain
+from fastfeat.apps.serve.refusals import Refusal
+from fastfeat.apps.serve.served_plan import ServedPlan
+from fastfeat.apps.serve.work import CallResult, Kind, NeedsTable, PlainRows, Work
+from fastfeat.errors import ContractBroken, LateRow
+from fastfeat.io.arrow import Table
+from fastfeat.io.prometheus import Durations
+from fastfeat.live.drift_gauges import DriftGauges
+from fastfeat.live.live import Live
+from fastfeat.live.state.prepared_arrival import FEW
+
+
+def _not_told(text: str) -> None:
+    """Tell nobody."""
+
+
+class Metrics:
+    """The counters of a server; of one event loop."""
+
+    def __init__(self) -> None:
+        self.answers: Counter[tuple[str, int]] = Counter()
+        self.errors: Counter[tuple[str, str]] = Counter()
+        self.rows_by_call: Counter[str] = Counter()
+        self.swaps: Counter[str] = Counter()
+        self.seconds: defaultdict[str, Durations] = defaultdict(Durations)
+
+    def observed(self, route: str, status: int, seconds: float, error: str) -> None:
+        """Count an answer."""
+        self.answers[route, status] += 1
+        if error:
+            self.errors[route, error] += 1
+        self.seconds[route].note(seconds)
+
+    def rows(self, call: str, n_rows: int) -> None:
+        """Count rows that were computed, or taken."""
+        self.rows_by_call[call] += n_rows
+
+
+class Service:
+    """The plan that a server serves now, its work, and its counters; of one event loop.
+
+    Args:
+        limits: what is taken at most.
+        name: of the model, for clients that ask for one by its name.
+        durable: whether each update waits for the disk.
+        read_only: whether another process writes the state.
+    """
+
+    def __init__(self, limits: Limits, *, name: str, durable: bool, read_only: bool) -> None:
+        self.metrics = Metrics()
+        self.work = Work(lambda: self.now, durable=durable)
+        self.served: ServedPlan | None = None
+        self.drift: DriftGauges | None = None
+        """Gauges of the rows that are answered; None where they are not compared."""
+        self.load = Load()
+        self.memory = IdleMemory(lambda: not (self.load.requests or self.load.n_bytes))
+        self.limits = limits
+        self.name = name
+        self.read_only = read_only
+        self.started = time.time()
+        self.refused = ""
+        """Why the latest artifact was refused; empty where it was taken."""
+        self.said: Callable[[str], None] = _not_told
+        """Is told of entities that one row holds up."""
+        self.is_lost = False
+        """Whether the state that another process writes cannot be read any more."""
+
+    @property
+    def now(self) -> ServedPlan:
+        """The plan that is served.
+
+        Raises:
+            Refusal: nothing yet, or no more.
+        """
+        if self.is_lost:
+            told = "the state cannot be read any more. The log of the server says why"
+            raise Refusal(503, "StateLost", told, retry_after=5)
+        if self.served is None:
+            raise Refusal(503, "NotReady", "the plan is being loaded", retry_after=1)
+        return self.served
+
+    async def features(self, rows: Table, *, update: bool) -> CallResult:
+        """Return the features of rows, which then stand in the state if asked to."""
+        return await self.call("process" if update else "features", rows)
+
+    async def few(self, rows: Sequence[Any], *, update: bool) -> CallResult | None:
+        """Return the features of few rows as JSON has them; None where a table is needed.
+
+        Args:
+            rows: as they were sent.
+            update: whether they then stand in the state.
+
+        Raises:
+            Refusal: a feature is infinite, or another process writes the state.
+        """
+        plain_row = self.now.plain_row
+        if plain_row is None or not 1 <= len(rows) <= FEW:
+            return None
+        if update:
+            self._check_writes()
+        kind: Kind = "process" if update else "features"
+        try:
+            given = PlainRows(plain_row.read_few(rows))
+            found = await self.work.call(kind, given, alone=True)
+        except (NotPlain, NeedsTable):
+            return None
+        self.metrics.rows(kind, len(rows))
+        assert found.by.plain_row is not None
+        write, names = found.by.plain_row.written, found.by.columns
+        written = [write(one, names, k) for k, one in enumerate(found.features)]
+        return replace(found, features=written)
+
+    async def call(self, kind: Kind, rows: Table) -> CallResult:
+        """Return the features of rows by the plan that is served; see `Work.call`.
+
+        Raises:
+            Refusal: they would change a state that another process writes.
+        """
+        if kind != "features":
+            self._check_writes()
+        try:
+            found = await self.work.call(kind, rows, alone=self.load.requests <= 1)
+        except ContractBroken as error:
+            self.now.live.count_refused(error)
+            raise
+        except LateRow as error:
+            self._count_late(error)
+            raise
+        self.metrics.rows(kind, rows.num_rows)
+        return found
+
+    async def apart(self, kind: str, n_rows: int, function: Callable[[Live], None]) -> CallResult:
+        """Return the plan that was served as the state was changed, in a thread of its own.
+
+        Raises:
+            Refusal: another process writes the state.
+        """
+        self._check_writes()
+
+        def changed() -> CallResult:
+            served = self.now
+            function(served.live)
+            return CallResult(None, served, served.live.head)
+
+        found = await self.work.apart(changed)
+        self.metrics.rows(kind, n_rows)
+        return found
+
+    def _count_late(self, error: LateRow) -> None:
+        """Count a late row, and tell of an entity that one row holds up."""
+        live = self.now.live
+        live.count_late(error)
+        for held in live.held_up(is_due=True, places=False):
+            self.said(str(held))
+
+    def begin(self, n_bytes: int) -> None:
+        """Count a request that does not come by HTTP among those that wait.
+
+        Raises:
+            Refusal: there are too many.
+        """
+        check_load(self.load, self.limits)
+        self.load.requests += 1
+        self.load.n_bytes += n_bytes
+
+    def end(self, n_bytes: int) -> None:
+        """Count it no more."""
+        self.load.requests -= 1
+        self.load.n_bytes -= n_bytes
+        self.memory.note(n_bytes)
+
+    def _check_writes(self) -> None:
+        if self.read_only:
+            raise Refusal(
+                403, "ReadOnly", "another process writes the state that this server reads"
+            )

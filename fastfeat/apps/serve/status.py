@@ -1,0 +1,244 @@
+"""Status of a server: its plan, how it does, and its counters."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastfeat.api.plan import FittedPlan
+from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.json_text import write_json
+from fastfeat.apps.serve.refusals import Refusal
+from fastfeat.apps.serve.served_plan import ServedPlan
+from fastfeat.apps.serve.service import Service
+from fastfeat.execute.guard import row_inputs
+from fastfeat.io.columns.types import UnsupportedType
+from fastfeat.io.prometheus import CONTENT_TYPE, Labels, family, histogram
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.show import show_columns
+from fastfeat.markup.html import capped
+from fastfeat.tell.summary import feature_sources, head_of_fitted, type_of
+
+_LONGEST_FORMULA = 2000
+
+
+def is_live() -> Handler:
+    """Return the handler that tells that the process answers."""
+
+    async def answer(request: Request) -> Answer:
+        return Answer(write_json({"live": True}))
+
+    return answer
+
+
+def is_ready(service: Service) -> Handler:
+    """Return the handler that tells whether features can be asked for."""
+
+    async def answer(request: Request) -> Answer:
+        ready = service.served is not None and not service.is_lost
+        return Answer(write_json({"ready": ready}), status=200 if ready else 503)
+
+    return answer
+
+
+def plan_of(service: Service) -> Handler:
+    """Return the handler that tells the plan: features, columns and tables that it reads, reach."""
+
+    async def answer(request: Request) -> Answer:
+        return Answer(write_json(plan_document(service.now, service.name)))
+
+    return answer
+
+
+def plan_document(served: ServedPlan, name: str) -> dict[str, Any]:
+    """Return a plan, for readers."""
+    fitted = served.fitted
+    return {
+        "artifact": served.artifact,
+        "model": name,
+        "summary": head_of_fitted(fitted.record),
+        "features": [_feature(fitted, feature) for feature in fitted.plan.features],
+        "names": list(served.columns),
+        "columns": [*_ids(fitted), *_columns(row_inputs(fitted.record), fitted.plan.late)],
+        "tables": {table: _columns(types, ()) for table, types in fitted.record.tables.items()},
+        "reach": fitted.history_needed(),
+        "row_id": next(iter(fitted.plan.declaration.row_ids), None),
+    }
+
+
+def _feature(fitted: FittedPlan, name: str) -> dict[str, Any]:
+    expression = fitted.plan.features[name]
+    nodes = [fitted.plan.declaration.nodes[name + suffix] for suffix in expression.suffixes]
+    return {
+        "name": name,
+        "type": type_of(fitted.record, name),
+        "formula": capped(show_columns(expression.nodes), _LONGEST_FORMULA),
+        "told": str(feature_sources(nodes)) or "its own row",
+    }
+
+
+def _ids(fitted: FittedPlan) -> list[dict[str, Any]]:
+    """Return the column of the id of a row, where no feature reads it."""
+    known = row_inputs(fitted.record)
+    names = [name for name in fitted.plan.declaration.row_ids if name not in known]
+    return [{"name": name, "type": "any", "late": False} for name in names]
+
+
+def _columns(
+    types: Mapping[str, DType | UnsupportedType], late: Iterable[str]
+) -> list[dict[str, Any]]:
+    known = frozenset(late)
+    return [
+        {"name": name, "type": str(dtype), "late": name in known} for name, dtype in types.items()
+    ]
+
+
+def status_of(service: Service) -> Handler:
+    """Return the handler that tells how the server does, as the page shows it."""
+
+    async def answer(request: Request) -> Answer:
+        metrics, served = service.metrics, service.now
+        asked = metrics.seconds.get("features")
+        return Answer(
+            write_json(
+                {
+                    "artifact": served.artifact,
+                    "model": service.name,
+                    "read_only": service.read_only,
+                    "uptime": time.time() - service.started,
+                    "time": time.time(),
+                    "answers": sum(metrics.answers.values()),
+                    "errors": sum(metrics.errors.values()),
+                    "rows": dict(metrics.rows_by_call),
+                    "waiting": service.load.requests - 1,
+                    "events": dict(served.live.counts),
+                    "seconds": [] if asked is None else asked.counts,
+                    "refused": service.refused,
+                }
+            )
+        )
+
+    return answer
+
+
+def metrics_of(service: Service) -> Handler:
+    """Return the handler that tells all that was counted, in the text that Prometheus reads."""
+
+    async def answer(request: Request) -> Answer:
+        if request.query:
+            raise Refusal(400, "InvalidRequest", "this address has no parameters")
+        text, gauges, served = metrics_text(service), service.drift, service.served
+        if gauges is not None and served is not None:
+            text += await service.work.apart(lambda: gauges.text([served.live]))
+        return Answer(text.encode(), CONTENT_TYPE.encode())
+
+    return answer
+
+
+def metrics_text(service: Service) -> str:
+    """Return the counters of a server, as text."""
+    metrics, served = service.metrics, service.served
+    answers = [
+        ((("route", route), ("status", str(status))), float(n))
+        for (route, status), n in metrics.answers.items()
+    ]
+    errors = [
+        ((("route", route), ("kind", kind)), float(n))
+        for (route, kind), n in metrics.errors.items()
+    ]
+    texts = [
+        family(
+            "fastfeat_ready",
+            "gauge",
+            "Whether features can be asked for.",
+            [((), served is not None)],
+        ),
+        family("fastfeat_requests_total", "counter", "Answers, by route and status.", answers),
+        family("fastfeat_errors_total", "counter", "Requests that were refused, by kind.", errors),
+        histogram(
+            "fastfeat_request_seconds",
+            "Seconds from a request to its answer, by route.",
+            [((("route", route),), durations) for route, durations in metrics.seconds.items()],
+        ),
+        family(
+            "fastfeat_rows_total",
+            "counter",
+            "Rows computed or taken, by call.",
+            _by("call", metrics.rows_by_call),
+        ),
+        family(
+            "fastfeat_waiting_requests",
+            "gauge",
+            "Requests that wait for an answer.",
+            [((), service.load.requests)],
+        ),
+        family(
+            "fastfeat_waiting_bytes",
+            "gauge",
+            "Bytes of their bodies.",
+            [((), service.load.n_bytes)],
+        ),
+        family(
+            "fastfeat_artifact_swaps_total",
+            "counter",
+            "Artifacts that were taken or refused.",
+            _by("result", metrics.swaps),
+        ),
+        family(
+            "fastfeat_start_time_seconds",
+            "gauge",
+            "When the server began, since 1970.",
+            [((), service.started)],
+        ),
+    ]
+    if served is not None:
+        texts.append(
+            family(
+                "fastfeat_artifact_info",
+                "gauge",
+                "The artifact that is served.",
+                [((("artifact", served.artifact), ("model", service.name)), 1)],
+            )
+        )
+        sizes = served.live.sizes
+        entities = _by("by", sizes.entities)
+        texts.append(family("fastfeat_state_rows", "gauge", "Rows in memory.", [((), sizes.rows)]))
+        texts.append(
+            family("fastfeat_state_entities", "gauge", "Entities in memory, by key.", entities)
+        )
+        texts.append(
+            family(
+                "fastfeat_events_total",
+                "counter",
+                "What has happened to events of the state, such as late ones.",
+                _by("event", served.live.counts),
+            )
+        )
+        held = Counter[str]()
+        for one in served.live.held_up(places=False):
+            held[one.order] += one.n_late
+        if held:
+            texts.append(
+                family(
+                    "fastfeat_held_up_rows",
+                    "gauge",
+                    "Rows that were late behind one event, of entities that it holds up, by key.",
+                    _by("by", held),
+                )
+            )
+        if violations := served.live.violations:
+            texts.append(
+                family(
+                    "fastfeat_contract_violations_total",
+                    "counter",
+                    "Rows that broke a rule of the contract, those that were refused among them.",
+                    _by("rule", violations),
+                )
+            )
+    return "".join(texts)
+
+
+def _by(label: str, counts: Mapping[str, int]) -> list[tuple[Labels, float]]:
+    return [(((label, name),), float(n)) for name, n in counts.items()]

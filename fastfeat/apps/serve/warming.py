@@ -1,0 +1,102 @@
+"""Warming: a plan computes some rows before it is served, so that callers wait for no compiler.
+
+The rows are the golden rows of the artifact, else rows that are made up for the plan. A plan that
+none of these rows suits is served all the same, and the server says so.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from fastfeat.api.example_rows import made_up
+from fastfeat.api.online import online
+from fastfeat.api.plan import FittedPlan, face_of
+from fastfeat.errors import FastfeatWarning, GivenWarnings, InvalidData
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.guard import row_inputs, warm_guard
+from fastfeat.io.arrow import Table, pa
+from fastfeat.trust.quality.golden.golden_rows import GoldenRows, golden_rows
+from fastfeat.trust.quality.golden.made_up import MadeUp
+
+_ALONE = ""
+_N_ROWS = 20
+
+
+def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> str:
+    """Compute some rows of a plan, so that its kernels are compiled or loaded.
+
+    Args:
+        fitted: the plan.
+        tables: the lookup tables of the state.
+
+    Returns:
+        A note that the plan is not warm, with the first reason; "" where it is.
+    """
+    reason = ""
+    for make in _sources(fitted.record, tables):
+        try:
+            _compute(fitted.record, make(), tables)
+        except Exception as error:  # whatever it is, rows of callers may be other ones
+            reason = reason or f"{type(error).__name__}: {error}".partition("\n")[0]
+        else:
+            return ""
+    return f"the first answers may wait for a compiler: rows made to warm the plan fail ({reason})"
+
+
+def _sources(fitted: Fitted, tables: Mapping[str, Table]) -> Iterator[Callable[[], MadeUp]]:
+    """Yield functions that make rows to try, those that fit the plan best first."""
+    golden = fitted.golden
+    if golden is not None:
+        yield lambda: GoldenRows.from_bytes(golden).made_up
+    else:
+        yield lambda: _made_for(fitted)
+    yield lambda: _of_types(fitted, tables)
+
+
+def _made_for(fitted: Fitted) -> MadeUp:
+    """Return rows as golden ones are made.
+
+    Raises:
+        InvalidData: of none the features can be computed.
+    """
+    found = golden_rows(fitted, _N_ROWS, "cpu")
+    if found is None:
+        raise InvalidData("its features cannot be computed of any row that was made up")
+    return found.made_up
+
+
+def _of_types(fitted: Fitted, tables: Mapping[str, Table]) -> MadeUp:
+    """Return rows of the types that the plan reads, beside the tables of the state."""
+    ids = fitted.declaration.row_ids
+    rows = made_up(row_inputs(fitted), _N_ROWS, distinct=[*ids])
+    for name in ids:
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.array(range(rows.num_rows)))
+    return MadeUp(rows, None, dict(tables))
+
+
+def _compute(fitted: Fitted, made: MadeUp, tables: Mapping[str, Table]) -> None:
+    """Judge rows by the contract, and have a state of their own take them and answer one.
+
+    Args:
+        fitted: the plan.
+        made: the rows, with their history and tables.
+        tables: those of the state, of which a contract may read others.
+
+    Raises:
+        FastfeatError: it cannot.
+    """
+    bare = replace(fitted, contract=None, told=GivenWarnings())  # made-up rows may break it
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FastfeatWarning)
+        warm_guard(fitted, made.rows, {**tables, **made.tables})
+        options: Any = {"tables": made.tables, "late": "insert", "keep": "everything"}
+        live = online({_ALONE: face_of(bare)}, made.history, **options)
+        try:
+            live.process(made.rows)
+            live.features(made.rows.slice(made.rows.num_rows - 1))
+        finally:
+            live.close()

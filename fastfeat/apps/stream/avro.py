@@ -1,0 +1,199 @@
+"""Avro records, each read by the schema of its writer; the one module that imports fastavro.
+
+A schema registry puts 5 bytes before a record: 0, and the number of the schema of its writer. A
+record has no names of fields: read by another schema than that of its writer, fields change places
+and nothing tells. So the number decides, and a number that nobody vouches for is an error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fastfeat.apps.stream.config import Topic
+from fastfeat.errors import InvalidConfig, LibraryUnavailable
+from fastfeat.io.sinks.atomic import new_file
+
+_FRAME = 5
+"""Bytes before a record of a registry: 0, and the number of its schema."""
+
+
+class UnknownSchema(ValueError):
+    """A message whose number of a schema is not among the known ones."""
+
+
+def record_reader(topic: Topic, folder: Path | None) -> Callable[[bytes], Mapping[str, Any]]:
+    """Return a reader of one record, which raises ValueError where it cannot.
+
+    Args:
+        topic: the schemas: of the reader, and of writers by number.
+        folder: of the state, which remembers the first number of a topic; None to remember it as
+            long as the reader lives.
+
+    Raises:
+        InvalidConfig: a schema cannot be read, or is none of a record; or a writer's schema lacks a
+            field that the reader's has without a default.
+        LibraryUnavailable: fastavro is not installed.
+    """
+    try:
+        fastavro: Any = importlib.import_module("fastavro")
+    except ImportError:
+        raise LibraryUnavailable(
+            "messages in Avro need fastavro: pip install 'fastfeat[avro]'"
+        ) from None
+    assert topic.schema is not None
+    wanted = _schema_of(fastavro, topic.schema)
+    writers = {number: _schema_of(fastavro, path) for number, path in topic.schemas.items()}
+    for number, writer in writers.items():
+        _check_fields(topic, number, writer, wanted)
+    read = fastavro.schemaless_reader
+    wrong = (
+        *(EOFError, IndexError, KeyError, TypeError, OverflowError, ValueError),
+        fastavro.read.SchemaResolutionError,
+    )
+
+    def record(value: bytes, start: int, writer: Any, reader: Any) -> Mapping[str, Any]:
+        stream = io.BytesIO(value)
+        stream.seek(start)
+        try:
+            found = read(stream, writer, reader)
+        except wrong as error:
+            raise ValueError(f"the message is no record of the schema: {error!r}") from error
+        if stream.tell() != len(value):
+            raise ValueError("the message goes on after the record of the schema")
+        return found
+
+    if topic.framing == "none":
+        return lambda value: record(value, 0, wanted, None)
+    first = FirstNumber(topic, folder)
+
+    def framed(value: bytes) -> Mapping[str, Any]:
+        if len(value) < _FRAME or value[0] != 0:
+            raise ValueError("the message does not begin with 0 and the number of a schema")
+        number = int.from_bytes(value[1:_FRAME], "big")
+        if writers:
+            if number not in writers:
+                raise _unknown(topic, number, writers, f'schemas = {{ {number} = "..." }}')
+            return record(value, _FRAME, writers[number], wanted)
+        if topic.schema_ids:
+            if number not in topic.schema_ids:
+                raise _unknown(topic, number, topic.schema_ids, _SAME.format(number))
+            return record(value, _FRAME, wanted, None)
+        first.check(number)
+        found = record(value, _FRAME, wanted, None)
+        first.remember(number)
+        return found
+
+    return framed
+
+
+_SAME = "schema_ids = [..., {0}], if fields stand in the same order there"
+
+
+class FirstNumber:
+    """The number of the schema that the first record of a topic had: others are refused.
+
+    Args:
+        topic: the topic.
+        folder: the folder of a file with the number, which members of a group share; None for no
+            file.
+    """
+
+    def __init__(self, topic: Topic, folder: Path | None) -> None:
+        self._topic = topic
+        self._path = None if folder is None else folder / f"{topic.topic}.schema_id"
+        self._number: int | None = None
+
+    def check(self, number: int) -> None:
+        """Raise unless a number is the first one, or there is none yet.
+
+        Raises:
+            UnknownSchema: another number was there before.
+        """
+        if self._number is None:
+            self._number = self._read()
+        if self._number in (None, number):
+            return
+        where = "" if self._path is None else f", noted in {self._path}"
+        raise UnknownSchema(
+            f"the message has schema {number}, and the first of {self._topic.topic} had schema "
+            f"{self._number}{where}. Give the schema of each writer: schemas = {{ {self._number} = "
+            f'"...", {number} = "..." }}; or, if both have the same fields in the same order: '
+            f"schema_ids = [{self._number}, {number}]"
+        )
+
+    def remember(self, number: int) -> None:
+        """Note the first number, before anything that was read with it leaves.
+
+        Raises:
+            UnknownSchema: another process has noted another one in the meantime.
+            OSError: the file cannot be written.
+        """
+        if self._number is not None:
+            return
+        if self._path is not None:
+            with new_file(self._path.parent, ".partial") as (file, partial):
+                file.write(f"{number}\n".encode())
+                file.flush()
+                os.fsync(file.fileno())
+                with suppress(FileExistsError):
+                    os.link(partial, self._path)
+            partial.unlink()
+            self.check(number)
+        self._number = number
+
+    def _read(self) -> int | None:
+        if self._path is None or not self._path.exists():
+            return None
+        text = self._path.read_text("utf-8").strip()
+        if not text.isdecimal():
+            raise InvalidConfig(f"{self._path}: has no number of a schema, but {text[:40]!r}")
+        return int(text)
+
+
+def _unknown(topic: Topic, number: int, known: Any, write: str) -> UnknownSchema:
+    there = ", ".join(map(str, sorted(known)))
+    return UnknownSchema(
+        f"the message has schema {number}, and of {topic.topic} these are known: {there}. Write "
+        f"{write}"
+    )
+
+
+def _schema_of(fastavro: Any, path: Path) -> Any:
+    """Return the schema of a record that a file holds.
+
+    Raises:
+        InvalidConfig: the file cannot be read, or holds another schema.
+    """
+    try:
+        parsed: Any = fastavro.parse_schema(json.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise InvalidConfig(f"cannot read the schema {path}: {error.strerror}") from None
+    except (ValueError, fastavro.schema.SchemaParseException) as error:
+        raise InvalidConfig(f"{path} is no Avro schema: {error}") from None
+    if isinstance(parsed, list | str) or parsed["type"] != "record":
+        raise InvalidConfig(f"{path} is the schema of no record")
+    return parsed
+
+
+def _check_fields(topic: Topic, number: int, writer: Any, wanted: Any) -> None:
+    """Raise where a writer's schema lacks a field that the reader cannot do without.
+
+    Raises:
+        InvalidConfig: it does.
+    """
+    there = {field["name"] for field in writer["fields"]}
+    for field in wanted["fields"]:
+        names = {field["name"], *field.get("aliases", ())}
+        if "default" not in field and not names & there:
+            raise InvalidConfig(
+                f"schemas of topic {topic.topic}: schema {number}, {topic.schemas[number]}, has no "
+                f"field {field['name']!r}, and {topic.schema} gives no default for it. Give it "
+                "one there, or leave the field out"
+            )

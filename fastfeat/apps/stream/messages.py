@@ -1,0 +1,262 @@
+"""Messages to columns: JSON, Arrow and Avro, a batch at once, and what cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.apps.stream.avro import UnknownSchema, record_reader
+from fastfeat.apps.stream.config import Topic
+from fastfeat.apps.stream.outputs import Reason
+from fastfeat.errors import InvalidConfig
+from fastfeat.io.arrow import DataType, Table, cast, pa
+from fastfeat.io.columns.json_values import Times, column_of
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.sources.json_text import read_objects
+from fastfeat.io.sources.unpacked import unpacked_bytes
+from fastfeat.ir.dtypes import DType
+
+Types = Mapping[str, DType]
+Numbers = NDArray[Any]
+_MOST_ROWS, _MOST_BYTES = 1_000_000, 256 << 20
+"""Of a message in Arrow, unpacked: a kilobyte of it may say that it holds gigabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows that messages hold, and where each comes from.
+
+    Args:
+        table: the rows, as the columns of the plan.
+        message: of each row the number of its message in the batch, shape (n_rows,).
+        within: of each row its number in its message, shape (n_rows,).
+    """
+
+    table: Table
+    message: NDArray[Any]
+    within: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A message that cannot be read.
+
+    Args:
+        message: its number in the batch.
+        reason: what is wrong with it.
+        kind: the same in a word.
+    """
+
+    message: int
+    reason: str
+    kind: Reason = "unreadable"
+
+
+class Decode(Protocol):
+    """A reader of messages as rows; raises ValueError where any of them cannot be read."""
+
+    def __call__(self, values: Sequence[bytes]) -> Rows:
+        """Return the rows of messages, in their order."""
+        ...
+
+
+def decoder(
+    topic: Topic, types: Types, may_lack: Collection[str] = (), folder: Path | None = None
+) -> Decode:
+    """Return a decoder of the messages of a topic.
+
+    Args:
+        topic: how they hold rows.
+        types: of the columns of the plan that are read.
+        may_lack: columns that a message may lack: late ones.
+        folder: of the state, which remembers the number of the first schema in Avro.
+
+    Raises:
+        InvalidConfig: a mapped column is none of the plan's; the schema cannot be read.
+    """
+    for name in topic.columns:
+        if name not in types:
+            known = ", ".join(types)
+            raise InvalidConfig(
+                f"columns of topic {topic.topic}: the plan reads no {name!r}; it reads {known}"
+            )
+    names = {name: topic.columns.get(name, name) for name in types}
+    is_free = topic.absent == "missing"
+    needed = {name: given for name, given in names.items() if not (is_free or name in may_lack)}
+    match topic.format:
+        case "json":
+            return _json(names, needed, types, topic.times)
+        case "arrow":
+            return _arrow(names, needed, types)
+        case "avro":
+            return _avro(names, needed, types, record_reader(topic, folder))
+
+
+def decoded(decode: Decode, values: Sequence[bytes | None]) -> tuple[Rows, list[Poison]]:
+    """Return the rows of those messages that can be read, and the others.
+
+    All are read at once; where that fails they are halved until what cannot be read is alone.
+
+    Args:
+        decode: of `decoder`.
+        values: contents of messages; None and empty ones cannot be read.
+    """
+    poison = [Poison(at, "the message is empty") for at, value in enumerate(values) if not value]
+    given = [(at, value) for at, value in enumerate(values) if value]
+    pieces: list[tuple[list[int], Rows]] = []
+    _halved(decode, given, pieces, poison)
+    if not pieces:
+        return _joined([([], decode([]))]), sorted(poison, key=lambda each: each.message)
+    return _joined(pieces), sorted(poison, key=lambda each: each.message)
+
+
+def _halved(
+    decode: Decode,
+    given: Sequence[tuple[int, bytes]],
+    pieces: list[tuple[list[int], Rows]],
+    poison: list[Poison],
+) -> None:
+    if not given:
+        return
+    try:
+        rows = decode([value for _, value in given])
+    except ValueError as error:  # of pyarrow too
+        if len(given) == 1:
+            kind: Reason = "schema" if isinstance(error, UnknownSchema) else "unreadable"
+            poison.append(Poison(given[0][0], _first_line(error), kind))
+            return
+        middle = len(given) // 2
+        _halved(decode, given[:middle], pieces, poison)
+        _halved(decode, given[middle:], pieces, poison)
+    else:
+        pieces.append(([at for at, _ in given], rows))
+
+
+def _joined(pieces: Sequence[tuple[list[int], Rows]]) -> Rows:
+    message: list[Numbers] = [np.asarray(at, np.int64)[rows.message] for at, rows in pieces]
+    within: list[Numbers] = [rows.within for _, rows in pieces]
+    table = pa.concat_tables([rows.table for _, rows in pieces])
+    return Rows(table, np.concatenate(message), np.concatenate(within))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _one_each(table: Table) -> Rows:
+    n_rows: int = table.num_rows
+    return Rows(table, np.arange(n_rows), np.zeros(n_rows, np.int64))
+
+
+def _lacks(given: str) -> ValueError:
+    return ValueError(
+        f"the message lacks {given!r}. Where that says that there is no value, write "
+        "absent = 'missing' for the topic"
+    )
+
+
+def _json(
+    names: Mapping[str, str], needed: Mapping[str, str], types: Types, times: Times
+) -> Decode:
+    """Return a decoder of JSON objects, one a message, by the rules that the server has too."""
+
+    def decode(values: Sequence[bytes]) -> Rows:
+        objects = read_objects(values)
+        made: dict[str, Any] = {}
+        for name, dtype in types.items():
+            given = names[name]
+            try:
+                column = [row[given] for row in objects]
+            except KeyError:
+                if name in needed:
+                    raise _lacks(given) from None
+                column = [row.get(given) for row in objects]
+            made[name] = column_of(column, given, dtype, times)
+        return _one_each(pa.table(made))
+
+    return decode
+
+
+def _arrow(names: Mapping[str, str], needed: Mapping[str, str], types: Types) -> Decode:
+    """Return a decoder of Arrow IPC streams."""
+    wanted = {name: arrow_type(dtype) for name, dtype in types.items()}
+    empty = pa.table({name: pa.array([], kind) for name, kind in wanted.items()})
+
+    def decode(values: Sequence[bytes]) -> Rows:
+        tables = [_conformed(_stream(value), names, needed, wanted) for value in values]
+        lengths = [table.num_rows for table in tables]
+        within: list[Numbers] = [np.arange(length) for length in [0, *lengths]]
+        table = pa.concat_tables([empty, *tables]).combine_chunks()
+        return Rows(table, np.repeat(np.arange(len(values)), lengths), np.concatenate(within))
+
+    return decode
+
+
+def _stream(value: bytes) -> Table:
+    try:
+        n_bytes = unpacked_bytes(value)
+        if n_bytes > _MOST_BYTES:
+            raise ValueError(f"the message has {n_bytes:,} bytes unpacked, above {_MOST_BYTES:,}")
+        table = pa.ipc.open_stream(value).read_all()
+        if table.num_rows > _MOST_ROWS:
+            raise ValueError(f"the message has {table.num_rows:,} rows, above {_MOST_ROWS:,}")
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"the message is no Arrow IPC stream: {_first_line(error)}") from error
+    return table
+
+
+def _conformed(
+    table: Table,
+    names: Mapping[str, str],
+    needed: Mapping[str, str],
+    wanted: Mapping[str, DataType],
+) -> Table:
+    """Return the columns of the plan of a table; what it may lack is missing."""
+    there = table.column_names
+    made: dict[str, Any] = {}
+    for name, kind in wanted.items():
+        given = names[name]
+        if there.count(given) > 1:
+            raise ValueError(f"the message has {there.count(given)} columns {given!r}")
+        if given not in there:
+            if name in needed:
+                raise _lacks(given)
+            made[name] = pa.nulls(table.num_rows, kind)
+            continue
+        column = table.column(given)
+        try:
+            made[name] = column if column.type == kind else cast(column, kind)
+        except pa.ArrowException as error:
+            raise ValueError(f"column {given!r}: {_first_line(error)}") from error
+    return pa.table(made)
+
+
+def _avro(
+    names: Mapping[str, str],
+    needed: Mapping[str, str],
+    types: Types,
+    read: Callable[[bytes], Mapping[str, Any]],
+) -> Decode:
+    """Return a decoder of Avro records."""
+    wanted = [(name, names[name], arrow_type(dtype)) for name, dtype in types.items()]
+
+    def decode(values: Sequence[bytes]) -> Rows:
+        records = [read(value) for value in values]
+        for given in needed.values():
+            if any(given not in record for record in records):
+                raise _lacks(given)
+        made: dict[str, Any] = {}
+        for name, given, kind in wanted:
+            try:
+                made[name] = pa.array([record.get(given) for record in records], kind)
+            except (pa.ArrowException, OverflowError, TypeError) as error:
+                raise ValueError(f"field {given!r}: {_first_line(error)}") from error
+        return _one_each(pa.table(made))
+
+    return decode

@@ -1,0 +1,171 @@
+"""Counters of a stream, as the text that Prometheus reads, on a port of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Protocol, get_args
+
+from fastfeat.apps.stream.outputs import Reason
+from fastfeat.io.prometheus import CONTENT_TYPE, Durations, Labels, family, histogram
+from fastfeat.live.state.held_up import HeldUp
+
+
+class Measured(Protocol):
+    """The counters of a stream, as far as they are shown."""
+
+    n_events: int
+    n_batches: int
+    n_repeated: int
+    dead: Counter[str]
+    taken: Counter[str]
+    violations: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """The position and the size of a partition.
+
+    Args:
+        lag: events that are not answered yet.
+        offset: that its state is at.
+        n_rows: rows that its state has in memory.
+        n_entities: entities that it knows, by what orders their rows.
+        held_up: entities whose rows come late behind one row.
+    """
+
+    lag: int
+    offset: int
+    n_rows: int
+    n_entities: Mapping[str, int]
+    held_up: Sequence[HeldUp] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value for Prometheus.
+
+    Args:
+        name: of the metric, without `fastfeat_stream_`.
+        kind: "counter" or "gauge".
+        told: what it is.
+        labels: names and values.
+        value: the value.
+    """
+
+    name: str
+    kind: str
+    told: str
+    labels: Labels
+    value: float
+
+
+def samples_of(
+    done: Measured, measures: Mapping[int, Measure], n_checkpoints: int, topic: str
+) -> list[Sample]:
+    """Return the values of what was done.
+
+    Args:
+        done: counts of all partitions.
+        measures: how each partition stands.
+        n_checkpoints: commits of a partition's state.
+        topic: of the events.
+    """
+    found = [
+        Sample("events_total", "counter", "Events that were answered.", (), done.n_events),
+        Sample("batches_total", "counter", "Micro-batches.", (), done.n_batches),
+        Sample("repeats_total", "counter", "Messages polled again.", (), done.n_repeated),
+        Sample("checkpoints_total", "counter", "Commits of a state.", (), n_checkpoints),
+        Sample("partitions", "gauge", "Partitions of this member.", (), len(measures)),
+    ]
+    for name in get_args(Reason):
+        told = "Messages and rows that were not taken, by what they were refused for."
+        found.append(Sample("dead_total", "counter", told, (("kind", name),), done.dead[name]))
+    for name, n in sorted(done.taken.items()):
+        told = "Rows to which something happened, since their state was opened."
+        found.append(Sample("rows_total", "counter", told, (("what", name),), n))
+    for name, n in sorted(done.violations.items()):
+        told = "Rows that broke a rule of the contract, since their state was opened."
+        found.append(Sample("contract_violations_total", "counter", told, (("rule", name),), n))
+    for number, one in sorted(measures.items()):
+        of = (("topic", topic), ("partition", str(number)))
+        found += [
+            Sample("lag", "gauge", "Events not answered yet.", of, one.lag),
+            Sample("offset", "gauge", "Offset that the state is at.", of, one.offset),
+            Sample("state_rows", "gauge", "Rows of the state in memory.", of, one.n_rows),
+        ]
+        for order, n in one.n_entities.items():
+            told = "Entities that the state knows."
+            found.append(Sample("entities", "gauge", told, (*of, ("order", order)), n))
+        for held in one.held_up:
+            told = "Rows that were late behind one event: of an entity that it holds up."
+            where = (*of, ("order", held.order), ("event", held.place))
+            found.append(Sample("held_up_rows", "gauge", told, where, held.n_late))
+    return found
+
+
+def metrics_text(samples: Sequence[Sample], latency: Durations) -> bytes:
+    """Return the text that Prometheus reads.
+
+    Args:
+        samples: values; those of one metric have one kind and one text.
+        latency: of micro-batches, from their poll until all sinks had taken them.
+    """
+    families: dict[tuple[str, str, str], list[tuple[Labels, float]]] = {}
+    for each in samples:
+        families.setdefault((each.name, each.kind, each.told), []).append((each.labels, each.value))
+    parts = [
+        family(f"fastfeat_stream_{name}", kind, told, values)
+        for (name, kind, told), values in families.items()
+    ]
+    told = "Seconds from the poll of a micro-batch until all sinks had taken it."
+    parts.append(histogram("fastfeat_stream_batch_seconds", told, [((), latency)]))
+    return "".join(parts).encode()
+
+
+class MetricsServer:
+    """A server of metrics, in threads of its own.
+
+    Args:
+        address: host and port; port 0 for a free one.
+        text: gives what is served.
+
+    Raises:
+        OSError: the port is in use.
+    """
+
+    def __init__(self, address: tuple[str, int], text: Callable[[], bytes]) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 10
+
+            def do_GET(self) -> None:
+                """Answer `GET /metrics`."""
+                is_there = self.path.partition("?")[0] == "/metrics"
+                content = text() if is_there else b"GET /metrics\n"
+                self.send_response(200 if is_there else 404)
+                self.send_header("Content-Type", CONTENT_TYPE)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Write nothing."""
+
+        self._server = ThreadingHTTPServer(address, Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._server.server_address[1]
+
+    def close(self) -> None:
+        """Stop."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)

@@ -1,0 +1,386 @@
+"""One partition of the events: its state, what was polled of it, and what waits for the sinks."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastfeat.apps.stream.job import Job
+from fastfeat.apps.stream.kafka import LOG, Message, Place
+from fastfeat.apps.stream.messages import Decode, Rows, decoded
+from fastfeat.apps.stream.outputs import DeadLetter, Outputs, Sink
+from fastfeat.apps.stream.place_lock import PlaceLock
+from fastfeat.apps.stream.row_intake import RefusedRow, Span, applied, kind_of, processed
+from fastfeat.apps.stream.source_order import Order
+from fastfeat.errors import ContractBroken, FutureRow, LateRow, StreamError
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.prometheus import Durations
+from fastfeat.live.live import Live
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Outputs that a sink has not taken wholly.
+
+    Args:
+        outputs: of a micro-batch.
+        n_taken: how much of them it has taken.
+        since: when they were made, in seconds of the monotonic clock.
+    """
+
+    outputs: Outputs
+    n_taken: int
+    since: float
+
+
+@dataclass(slots=True)
+class Done:
+    """The counters of a partition since it was opened.
+
+    Args:
+        n_events: events that were answered.
+        n_batches: micro-batches.
+        n_repeated: messages that came again and were left out.
+        dead: dead letters by kind.
+        taken: of the state, by what happened to rows, as of `Live.counts`.
+        violations: rows that break each rule of a contract, as of `Live.violations`.
+        latency: of micro-batches, from their poll until a sink had taken them.
+    """
+
+    n_events: int = 0
+    n_batches: int = 0
+    n_repeated: int = 0
+    dead: Counter[str] = field(default_factory=Counter[str])
+    taken: Counter[str] = field(default_factory=Counter[str])
+    violations: Counter[str] = field(default_factory=Counter[str])
+    latency: Durations = field(default_factory=Durations)
+
+    def add(self, other: Done) -> None:
+        """Count what was done elsewhere too."""
+        self.n_events += other.n_events
+        self.n_batches += other.n_batches
+        self.n_repeated += other.n_repeated
+        self.dead.update(other.dead)
+        self.taken.update(other.taken)
+        self.violations.update(other.violations)
+        self.latency.add(other.latency)
+
+
+class Partition:
+    """One partition of the events, which this member owns.
+
+    Args:
+        job: what all share.
+        number: of the partition.
+        live: its plans and state.
+        lock: of the state.
+        sinks: where outputs go.
+        start: the offset that it goes on at.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        number: int,
+        live: Live,
+        lock: PlaceLock,
+        sinks: Sequence[Sink],
+        start: int,
+    ) -> None:
+        self.job, self.number, self.live = job, number, live
+        self.place: Place = (job.config.events.topic, number)
+        self.source = source_of(self.place)
+        self.done = Done()
+        self.last_checkpoint = time.monotonic()
+        self._lock, self._sinks = lock, sinks
+        self._committed = dict(live.offsets)
+        self._inbox: deque[Message] = deque()
+        self._start = self._position = start
+        self.received = 0.0
+        self.asked, self.known_end = -1.0, 0
+        self._waiting: list[deque[Waiting]] = [deque() for _ in sinks]
+        is_ordered = job.outcomes is not None or bool(job.tables)
+        path = job.state_path(number).with_suffix(".order")
+        self.order = Order(path, live.offsets, is_kept=is_ordered)
+        for sink in sinks:
+            sink.opened(number)
+
+    @property
+    def offset(self) -> int:
+        """The offset after the last event that stands in the state."""
+        return self.live.offsets.get(self.source, self._start)
+
+    @property
+    def position(self) -> int:
+        """The offset after the last event that was polled."""
+        return self._position
+
+    @property
+    def n_polled(self) -> int:
+        """The number of messages that wait to be taken."""
+        return len(self._inbox)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a sink has not taken all outputs."""
+        return any(self._waiting)
+
+    @property
+    def head_ms(self) -> int | None:
+        """The time of the next event in milliseconds; None where none was polled."""
+        return self._inbox[0].timestamp()[1] if self._inbox else None
+
+    @property
+    def head_offset(self) -> int | None:
+        """The offset of the next event; None where none was polled."""
+        return self._inbox[0].offset() if self._inbox else None
+
+    def receive(self, messages: Sequence[Message]) -> None:
+        """Take messages of the events that were polled, in order of their offsets."""
+        self.received = time.monotonic()
+        for message in messages:
+            if message.offset() >= self._position:
+                self._inbox.append(message)
+                self._position = message.offset() + 1
+            else:
+                self.done.n_repeated += 1
+
+    def process(self, most: int, before_ms: float = float("inf"), end: int | None = None) -> bool:
+        """Answer the next events, whose outputs wait for `offer`; return whether there were any.
+
+        Args:
+            most: how many messages.
+            before_ms: only those whose time is earlier.
+            end: only those before this offset.
+        """
+        messages = self._next(most, before_ms, end)
+        if not messages:
+            return False
+        since = time.monotonic()
+        outputs = self._outputs(messages)
+        self.order.step(self.source, outputs.end)
+        for waiting in self._waiting:
+            waiting.append(Waiting(outputs, 0, since))
+        self.done.n_events += outputs.features.num_rows
+        self.done.n_batches += 1
+        self.done.taken = Counter(self.live.counts)
+        self.done.violations = Counter(self.live.violations)
+        self.done.dead.update(letter.kind for letter in outputs.dead)
+        return True
+
+    def apply(self, place: Place, name: str, messages: Sequence[Message]) -> None:
+        """Take outcomes, or rows of a lookup table.
+
+        Args:
+            place: that they come from.
+            name: of the table; "" for outcomes.
+            messages: in order of their offsets.
+        """
+        decode = self.job.tables[name] if name else self.job.outcomes
+        assert decode is not None
+        rows, dead = self._read(decode, messages)
+        source, first, end = source_of(place), messages[0].offset(), messages[-1].offset() + 1
+        offsets = [messages[at].offset() for at in rows.message.tolist()]
+        self.order.step(source, end)
+
+        def call(given: Table, **where: Any) -> None:
+            if name:
+                self.live.update_table(name, given, **where)
+            else:
+                self.live.outcomes(given, **where)
+
+        refused = applied(self.live, call, Span(source, rows.table, offsets, first, end))
+        dead += self._refusals(refused, rows, messages)
+        if dead:
+            nothing = self._made(messages, rows, [], None, dead)
+            for waiting in self._waiting:
+                waiting.append(Waiting(nothing, 0, time.monotonic()))
+            self.done.dead.update(letter.kind for letter in dead)
+
+    def put(self) -> bool:
+        """Offer what waits to the sinks, once its order is on disk; return whether all is taken."""
+        self.order.sync()
+        for sink, waiting in zip(self._sinks, self._waiting, strict=True):
+            while waiting:
+                first = waiting[0]
+                first.n_taken = sink.put(first.outputs, first.n_taken)
+                if first.n_taken < sink.size(first.outputs):
+                    break
+                waiting.popleft()
+                self.done.latency.note(time.monotonic() - first.since)
+        return not self.is_waiting
+
+    def checkpoint(self, wait_s: float) -> bool:
+        """Commit state, offsets and audit, once all outputs are where they belong.
+
+        Args:
+            wait_s: how long to wait for that, in seconds.
+
+        Returns:
+            Whether it was done.
+        """
+        if not self.put():
+            return False
+        if self._committed == self.live.offsets:
+            self.last_checkpoint = time.monotonic()
+            return True
+        if not all(sink.flush(self.number, self.offset, wait_s) for sink in self._sinks):
+            return False
+        self.live.checkpoint()
+        self.order.clear(self.offset)
+        self._committed = dict(self.live.offsets)
+        for held in self.live.held_up(is_due=True):  # all that it was read from is on disk
+            LOG.warning("%s: %s", self.source, held)
+        self.last_checkpoint = time.monotonic()
+        return True
+
+    def close(self, wait_s: float) -> bool:
+        """Give the partition up: after a checkpoint where that succeeds in time.
+
+        Args:
+            wait_s: how long to wait for the sinks, in seconds.
+
+        Returns:
+            Whether there was a checkpoint; without one whoever goes on repeats what has left.
+        """
+        until = time.monotonic() + wait_s
+        while not (is_done := self.checkpoint(max(0.0, until - time.monotonic()))):
+            if time.monotonic() >= until:
+                break
+            time.sleep(0.02)
+        self.discard(keep=is_done)
+        return is_done
+
+    def discard(self, *, keep: bool = False) -> None:
+        """End; what was applied since the last checkpoint is forgotten unless it is kept."""
+        if keep:
+            self.live.close()
+        else:
+            self.live.discard()
+        self.order.close()
+        self._lock.give_back()
+
+    def _next(self, most: int, before_ms: float, end: int | None) -> list[Message]:
+        limit = float("inf") if end is None else end
+        found: list[Message] = []
+        inbox = self._inbox
+        while inbox and len(found) < most:
+            message = inbox[0]
+            if message.offset() >= limit or message.timestamp()[1] >= before_ms:
+                break
+            found.append(inbox.popleft())
+        return found
+
+    def _outputs(self, messages: Sequence[Message]) -> Outputs:
+        rows, dead = self._read(self.job.events, messages)
+        rows, ahead = self._without_ahead(rows, messages)
+        offsets = [messages[at].offset() for at in rows.message.tolist()]
+        end = messages[-1].offset() + 1
+        span = Span(self.source, rows.table, offsets, messages[0].offset(), end)
+        features, taken, refused = processed(self.live, span)
+        dead += ahead + self._refusals(refused, rows, messages)
+        return self._made(messages, rows, taken, features, dead)
+
+    def _without_ahead(
+        self, rows: Rows, messages: Sequence[Message]
+    ) -> tuple[Rows, list[DeadLetter]]:
+        """Return rows without those that were ahead of the clock before a crash, and these."""
+        if not self.order.ahead:
+            return rows, []
+        places = [
+            (messages[at].offset(), row)
+            for at, row in zip(rows.message.tolist(), rows.within.tolist(), strict=True)
+        ]
+        is_ahead = np.array([place in self.order.ahead for place in places], bool)
+        letters = [
+            _letter(messages[at], row, "future", "it was ahead of the clock when it came")
+            for at, row in zip(
+                rows.message[is_ahead].tolist(), rows.within[is_ahead].tolist(), strict=True
+            )
+        ]
+        others = rows.table.filter(pa.array(~is_ahead))
+        return Rows(others, rows.message[~is_ahead], rows.within[~is_ahead]), letters
+
+    def _made(
+        self,
+        messages: Sequence[Message],
+        rows: Rows,
+        taken: Sequence[int],
+        features: Table | None,
+        dead: list[DeadLetter],
+    ) -> Outputs:
+        chosen = np.asarray(taken, np.int64)
+        message = rows.message[chosen]
+        offsets = np.array([each.offset() for each in messages], np.int64)
+        times = np.array([each.timestamp()[1] for each in messages], np.int64)
+        keys = [each.key() for each in messages]
+        is_all = len(chosen) == rows.table.num_rows
+        return Outputs(
+            topic=self.place[0],
+            partition=self.number,
+            first=int(offsets[0]),
+            end=int(offsets[-1]) + 1,
+            artifact=self.job.artifact,
+            offsets=offsets[message],
+            within=rows.within[chosen],
+            times_ms=times[message],
+            keys=[keys[at] for at in message.tolist()],
+            rows=rows.table if is_all else rows.table.take(pa.array(chosen)),
+            features=pa.table({}) if features is None else features,
+            dead=sorted(dead, key=lambda letter: (letter.offset, letter.row)),
+        )
+
+    def _read(self, decode: Decode, messages: Sequence[Message]) -> tuple[Rows, list[DeadLetter]]:
+        rows, poison = decoded(decode, [message.value() for message in messages])
+        dead = [_letter(messages[each.message], -1, each.kind, each.reason) for each in poison]
+        self._check_letters(dead)
+        return rows, dead
+
+    def _refusals(
+        self, refused: Sequence[RefusedRow], rows: Rows, messages: Sequence[Message]
+    ) -> list[DeadLetter]:
+        dead: list[DeadLetter] = []
+        for each in refused:
+            if isinstance(each.error, LateRow) and self.job.config.late == "error":
+                raise each.error
+            if isinstance(each.error, ContractBroken):
+                self.live.count_refused(each.error)
+            if isinstance(each.error, LateRow):
+                self.live.count_late(each.error)
+            message, row = messages[rows.message[each.row]], int(rows.within[each.row])
+            if isinstance(each.error, FutureRow):
+                self.order.put_ahead(message.offset(), row)
+            dead.append(_letter(message, row, kind_of(each.error), str(each.error)))
+        self._check_letters(dead)
+        return dead
+
+    def _check_letters(self, dead: Sequence[DeadLetter]) -> None:
+        if dead and self.job.config.dead_letters is None:
+            first = dead[0]
+            raise StreamError(
+                f"{first.topic}:{first.partition} offset {first.offset}: {first.reason}. To send "
+                "such messages away and go on, name a topic for them: [dead_letters]"
+            )
+
+
+def source_of(place: Place) -> str:
+    """Return the name of a partition of a topic in a state."""
+    return f"{place[0]}:{place[1]}"
+
+
+def _letter(message: Message, row: int, kind: Any, reason: str) -> DeadLetter:
+    return DeadLetter(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        row,
+        kind,
+        reason,
+        message.key(),
+        message.value(),
+    )

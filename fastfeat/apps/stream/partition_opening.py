@@ -1,0 +1,136 @@
+"""A partition that comes to this member: its lock, its state, and whether its topic still fits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from fastfeat.apps.stream.job import Job
+from fastfeat.apps.stream.kafka import LOG, Consumer
+from fastfeat.apps.stream.outputs import Sink
+from fastfeat.apps.stream.partition import Partition, source_of
+from fastfeat.apps.stream.place_lock import PlaceLock
+from fastfeat.errors import StateError, StreamError
+from fastfeat.live.live import Live
+
+
+class Openings:
+    """Partitions that came, and whose states cannot be opened yet.
+
+    Args:
+        job: what all share.
+        consumer: of the events.
+        sinks: where outputs go.
+    """
+
+    def __init__(self, job: Job, consumer: Consumer, sinks: Sequence[Sink]) -> None:
+        self._job, self._consumer, self._sinks = job, consumer, sinks
+        self._since: dict[int, float] = {}
+
+    @property
+    def numbers(self) -> list[int]:
+        """The partitions that wait."""
+        return list(self._since)
+
+    def forget(self, number: int) -> None:
+        """Take a partition that has gone."""
+        self._since.pop(number, None)
+
+    def open(self, number: int) -> Partition | None:
+        """Return a partition, or None while another member has its state or brokers are away.
+
+        Raises:
+            StateError: the state is altered, or that of another partition; or another process has
+                had it for longer than `lock_wait`.
+            StreamError: the topic has lost rows that the state has not seen, or is another one.
+        """
+        is_first = number not in self._since
+        since = self._since.setdefault(number, time.monotonic())
+        path = self._job.state_path(number).with_suffix(".lock")
+        lock = PlaceLock.take(path)
+        if lock is None:
+            waited = time.monotonic() - since
+            if waited > self._job.config.lock_wait_s:
+                raise StateError(
+                    f"{self._job.state_path(number)}: process {PlaceLock.holder(path)} has had it "
+                    f"for {waited:.0f} s, though its partition is this member's now. End that "
+                    "process, or wait for longer: lock_wait"
+                )
+            if is_first:
+                told = self._job.state_path(number), PlaceLock.holder(path)
+                LOG.warning("%s is waited for: process %s has it", *told)
+            return None
+        try:
+            bounds = self._bounds(number)
+            if bounds is None:
+                lock.give_back()
+                return None
+            found = self._opened(number, lock, bounds)
+        except BaseException:
+            lock.give_back()
+            raise
+        del self._since[number]
+        return found
+
+    def _bounds(self, number: int) -> tuple[int, int] | None:
+        return self._consumer.bounds((self._job.config.events.topic, number))
+
+    def _opened(self, number: int, lock: PlaceLock, bounds: tuple[int, int]) -> Partition:
+        job = self._job
+        if not job.state_path(number).exists():
+            self._check_new(number, bounds[0])
+        live = job.open(number)
+        try:
+            start = self._start(number, live, bounds)
+        except BaseException:
+            live.discard()
+            raise
+        return Partition(job, number, live, lock, self._sinks, start)
+
+    def _start(self, number: int, live: Live, bounds: tuple[int, int]) -> int:
+        """Return the offset where a state goes on."""
+        (low, end), topic = bounds, self._job.config.events.topic
+        place, path = (topic, number), self._job.state_path(number)
+        others = sorted(
+            source
+            for source in live.offsets
+            if source.rpartition(":")[0] == topic and source != source_of(place)
+        )
+        if others:
+            raise StateError(
+                f"{path}: it has rows of {', '.join(others)}: it is not the state of "
+                f"{source_of(place)}, or not that alone. Put each state back in its place"
+            )
+        start = live.offsets.get(source_of(place), low)
+        if start < low:
+            raise StreamError(
+                f"{source_of(place)} begins at offset {low}, and its state {path} goes on at "
+                f"{start}: the rows between are gone. Restore the topic; or remove the state and "
+                "begin anew with start = 'retained'"
+            )
+        if start > end == 0:  # of a topic with rows the consumer tells it
+            raise StreamError(
+                f"{source_of(place)} is empty, and its state {path} goes on at {start}: the topic "
+                "was made again. Restore it; or remove the state, and begin anew"
+            )
+        return start
+
+    def _check_new(self, number: int, low: int) -> None:
+        """Raise where a new state would lack the first rows; tell where one was lost."""
+        place = (self._job.config.events.topic, number)
+        if low > 0 and self._job.config.start == "beginning":
+            raise StreamError(
+                f"{source_of(place)}: there is no state {self._job.state_path(number)}, and it "
+                f"cannot be made again: the topic begins at offset {low}. Restore the folder of "
+                "states; or begin with the rows that are there, and give those before them by "
+                "history=: start = 'retained'"
+            )
+        committed = self._consumer.committed(place)
+        if committed > low:
+            LOG.warning(
+                "%s: the group was at offset %d and there is no state: it is made again from "
+                "offset %d on, and all outputs are sent again",
+                source_of(place),
+                committed,
+                low,
+            )

@@ -1,0 +1,358 @@
+"""`run`: a stream of events answered, until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from fastfeat.apps.stream.config import Config
+from fastfeat.apps.stream.config_file import config_of, read_config
+from fastfeat.apps.stream.job import Job, job_of
+from fastfeat.apps.stream.kafka import LOG, Consumer, Message, Producer
+from fastfeat.apps.stream.metrics import Measure, MetricsServer, metrics_text, samples_of
+from fastfeat.apps.stream.outputs import Sink
+from fastfeat.apps.stream.partition import Done, Partition
+from fastfeat.apps.stream.partition_opening import Openings
+from fastfeat.apps.stream.side_topics import Sides, advance, check_counts
+from fastfeat.apps.stream.to_kafka import DeadLetters, ToKafka
+from fastfeat.apps.stream.to_parquet import ToParquet
+from fastfeat.apps.stream.to_valkey import ToValkey
+from fastfeat.calls.arguments import explaining_as
+from fastfeat.errors import FastfeatError, StreamError
+from fastfeat.live.ahead import told_without_limit
+from fastfeat.live.drift_gauges import DriftGauges
+
+_CLOSES_WITHIN_S = 10.0
+_FLUSHES_WITHIN_S = 1.0
+_ASKS_AGAIN_S = 0.2
+_MEASURES_EACH_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The counters of a stream at its end.
+
+    Args:
+        n_events: events that were answered.
+        n_dead: messages and rows that went to the dead-letter topic.
+        n_checkpoints: commits of a partition's state.
+    """
+
+    n_events: int
+    n_dead: int
+    n_checkpoints: int
+
+
+@explaining_as("fastfeat.apps.stream.", {})
+def run(
+    config: Config | Mapping[str, Any] | str | os.PathLike[str],
+    *,
+    stop: threading.Event | None = None,
+) -> Summary:
+    """Answer the events of a topic until the stream is told to stop, and return what was done.
+
+    Each partition has a state of its own. Outputs leave before the state is committed, so that a
+    crash repeats some of them, with the same bits, and loses none: consumers drop what they have
+    by topic, partition, offset and row, see `fastfeat.apps.stream.drop_repeats`.
+
+    SIGTERM and SIGINT stop it where it runs in the main thread: all outputs are sent, and all
+    states are committed.
+
+    Args:
+        config: a `Config`, what TOML holds, or the path of a TOML file.
+        stop: is set to stop it.
+
+    Raises:
+        InvalidConfig: the configuration has an unknown key, or a value that is none.
+        ArtifactError: a fitted plan cannot be read.
+        LibraryUnavailable: a library that it needs is not installed.
+        StreamError: a topic lacks, or has lost rows that a state needs; a message cannot be taken
+            and there is no topic for dead letters.
+        StateError: a state is altered, or another member keeps it for longer than `lock_wait`.
+    """
+    match config:
+        case Config():
+            told = config
+        case Mapping():
+            told = config_of(config)
+        case _:
+            told = read_config(config)
+    stopped = threading.Event() if stop is None else stop
+    stream = Stream(job_of(told))
+    with _stopped_by_signals(stopped):
+        return stream.run(stopped)
+
+
+class Stream:
+    """A member of a consumer group that answers events.
+
+    Args:
+        job: what it is to do.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job, config = job, job.config
+        try:
+            config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            told = getattr(error, "strerror", None) or error
+            raise StreamError(f"state: cannot make the folder {config.state}: {told}") from None
+        self._consumer = Consumer(config.kafka, config.group)
+        buffer_bytes = (32 << 20) if config.kafka_out is None else config.kafka_out.buffer_bytes
+        self._producer = Producer(config.kafka, buffer_bytes)
+        self._sinks: list[Sink] = []
+        self._sides: Sides | None = None
+        self._openings = Openings(job, self._consumer, self._sinks)
+        self._partitions: dict[int, Partition] = {}
+        self._failed: list[Exception] = []
+        self._told: set[str] = set()
+        self._has_more = False
+        self._total = Done()
+        self._n_checkpoints = 0
+        self._metrics: MetricsServer | None = None
+        drift_s = job.config.drift_s
+        self._drift = None if drift_s is None else DriftGauges(drift_s, "fastfeat_stream")
+        self._metrics_text, self._metrics_at = b"", 0.0
+
+    def run(self, stop: threading.Event) -> Summary:
+        """Answer events until it is told to stop."""
+        config = self._job.config
+        is_whole = False
+        try:
+            self._serve_metrics()
+            if self._prepare(stop):
+                self._consumer.subscribe(config.events.topic, self._opened, self._closed)
+            while not stop.is_set():
+                self._turn()
+            is_whole = True
+        finally:
+            self._end(is_whole=is_whole)
+        return Summary(self._total.n_events, self._total.dead.total(), self._n_checkpoints)
+
+    def _turn(self) -> None:
+        """Poll once, answer what came, and commit where it is time."""
+        batch = self._job.config.batch
+        self._sort(self._consumer.poll(batch.rows, 0 if self._has_more else batch.wait_s))
+        if self._failed:
+            raise self._failed[0]
+        self._open_waiting()
+        if self._sides is not None:
+            self._sides.poll(batch.rows)
+        self._has_more = False
+        for partition in self._partitions.values():
+            if not partition.put():
+                continue
+            if self._sides is None:
+                partition.process(batch.rows)
+                partition.put()
+            else:
+                more = advance(partition, self._sides, self._consumer, batch.rows)
+                self._has_more = self._has_more or more
+        self._hold()
+        now = time.monotonic()
+        for partition in self._partitions.values():
+            if now - partition.last_checkpoint >= self._job.config.checkpoint_s:
+                self._checkpoint(partition)
+        if self._metrics is not None and now - self._metrics_at >= _MEASURES_EACH_S:
+            self._metrics_text, self._metrics_at = self._measured(), now
+
+    def _serve_metrics(self) -> None:
+        address = self._job.config.metrics
+        if address is None:
+            return
+        try:
+            self._metrics = MetricsServer(address, lambda: self._metrics_text)
+        except OSError as error:
+            told = f"{address[0]}:{address[1]}: {error.strerror or error}"
+            raise StreamError(f"metrics: cannot listen on {told}") from None
+        LOG.info("metrics: http://%s:%d/metrics", address[0], self._metrics.port)
+
+    def _measured(self) -> bytes:
+        """Return the text that Prometheus reads."""
+        done = Done()
+        done.add(self._total)
+        measures: dict[int, Measure] = {}
+        for partition in self._partitions.values():
+            done.add(partition.done)
+            end = max(self._consumer.known_end(partition.place), partition.position)
+            sizes = partition.live.sizes
+            measures[partition.number] = Measure(
+                end - partition.offset,
+                partition.offset,
+                sizes.rows,
+                sizes.entities,
+                partition.live.held_up(),
+            )
+        samples = samples_of(done, measures, self._n_checkpoints, self._job.config.events.topic)
+        text = metrics_text(samples, done.latency)
+        if self._drift is None:
+            return text
+        lives = [partition.live for partition in self._partitions.values()]
+        return text + self._drift.text(lives).encode()
+
+    def _sort(self, messages: Sequence[Message]) -> None:
+        by_number: dict[int, list[Message]] = {}
+        for message in messages:
+            by_number.setdefault(message.partition(), []).append(message)
+        for number, found in by_number.items():
+            if number in self._partitions:
+                self._partitions[number].receive(found)
+
+    def _checkpoint(self, partition: Partition) -> None:
+        if partition.checkpoint(_FLUSHES_WITHIN_S):
+            self._n_checkpoints += 1
+            self._consumer.commit({partition.place: partition.offset})
+
+    def _hold(self) -> None:
+        """Read no more of partitions whose outputs or messages wait, and the others again."""
+        most = 2 * self._job.config.batch.rows
+        self._consumer.hold(
+            {
+                partition.place
+                for partition in self._partitions.values()
+                if partition.is_waiting or partition.n_polled >= most
+            }
+        )
+
+    def _opened(self, numbers: Sequence[int]) -> Mapping[int, int]:
+        """Open the states of partitions that come; return where they go on, if they could be."""
+        offsets = {number: self._open(number) for number in numbers}
+        return {number: offset for number, offset in offsets.items() if offset is not None}
+
+    def _open(self, number: int) -> int | None:
+        """Return the offset where a partition goes on; None while it cannot be opened."""
+        try:
+            partition = self._openings.open(number)
+        except FastfeatError as error:  # in a callback of the library: raised by the next turn
+            self._failed.append(error)
+            return None
+        if partition is None:
+            return None
+        self._partitions[number] = partition
+        LOG.info("%s: opened at offset %d", partition.source, partition.offset)
+        config = self._job.config
+        told = told_without_limit(partition.live, config.max_ahead, config.max_jump)
+        if told and told not in self._told:
+            LOG.warning("%s", told)
+            self._told.add(told)
+        if self._sides is not None:
+            self._sides.opened(partition)
+        return partition.offset
+
+    def _open_waiting(self) -> None:
+        """Open partitions whose states others had, and read them too."""
+        opened = [number for number in self._openings.numbers if self._open(number) is not None]
+        if opened:
+            places = self._partitions.values()
+            self._consumer.read({partition.place: partition.position for partition in places})
+
+    def _closed(self, numbers: Sequence[int], is_lost: bool) -> None:
+        """Give up partitions that go, all of them within the same time."""
+        until = time.monotonic() + _CLOSES_WITHIN_S
+        for number in numbers:
+            self._openings.forget(number)
+            partition = self._partitions.pop(number, None)
+            if partition is not None:
+                self._give_up(partition, max(0.0, until - time.monotonic()), is_lost=is_lost)
+
+    def _give_up(self, partition: Partition, wait_s: float, *, is_lost: bool) -> None:
+        if self._sides is not None:
+            self._sides.closed(partition.number)
+        offset = partition.offset
+        if partition.close(wait_s):
+            LOG.info("%s: closed at offset %d", partition.source, offset)
+            self._n_checkpoints += 1
+            if not is_lost:
+                self._consumer.commit({partition.place: offset})
+        else:
+            LOG.warning("%s: closed without a checkpoint: outputs come again", partition.source)
+        self._total.add(partition.done)
+
+    def _end(self, *, is_whole: bool) -> None:
+        if not is_whole:
+            for partition in self._partitions.values():
+                partition.discard()
+            self._partitions.clear()
+            self._producer.discard()
+        self._consumer.close()
+        if self._metrics is not None:
+            self._metrics.close()
+        if self._sides is not None:
+            self._sides.close()
+        for sink in self._sinks:
+            sink.close()
+
+    def _prepare(self, stop: threading.Event) -> bool:
+        """Make sinks and sides once the brokers answer; return whether they did before a stop."""
+        wanted, told = set(topics_of(self._job.config)), set[str]()
+        while not stop.is_set():
+            counts = self._producer.n_partitions()
+            missing = set[str]() if counts is None else wanted - counts.keys()
+            for topic in sorted(missing - told):
+                LOG.warning("there is no topic %s: it is waited for", topic)
+            told |= missing
+            if counts is not None and not missing:
+                self._sinks += sinks_of(self._job, self._producer, counts)
+                if self._job.outcomes is not None or self._job.tables:
+                    check_counts(self._job, counts)
+                    self._sides = Sides(self._job, counts)
+                return True
+            stop.wait(_ASKS_AGAIN_S)
+        return False
+
+
+def topics_of(config: Config) -> list[str]:
+    """Return the topics that a stream reads and writes."""
+    found = [config.events.topic]
+    found += [] if config.outcomes is None else [config.outcomes.topic]
+    found += [told.source.topic for told in config.tables.values() if told.source is not None]
+    found += [] if config.kafka_out is None else [config.kafka_out.topic]
+    found += [] if config.dead_letters is None else [config.dead_letters]
+    return found
+
+
+def sinks_of(job: Job, producer: Producer, counts: Mapping[str, int]) -> list[Sink]:
+    """Return the sinks that take the outputs of a stream.
+
+    Args:
+        job: what it is to do.
+        producer: sends messages.
+        counts: of partitions, by topic.
+    """
+    config = job.config
+    found: list[Sink] = []
+    if config.kafka_out is not None:
+        out = config.kafka_out
+        found.append(ToKafka(producer, out.topic, counts[out.topic], out.format == "arrow"))
+    if config.valkey_out is not None:
+        found.append(ToValkey(config.valkey_out))
+    if config.parquet_out is not None:
+        found.append(ToParquet(config.parquet_out.folder, config.events.topic))
+    if config.dead_letters is not None:
+        found.append(DeadLetters(producer, config.dead_letters, counts[config.dead_letters]))
+    return found
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Generator[None]:
+    """Set an event at SIGTERM and SIGINT, where this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def told(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    known = {kind: signal.signal(kind, told) for kind in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for kind, handler in known.items():
+            signal.signal(kind, handler)

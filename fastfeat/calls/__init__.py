@@ -1,0 +1,1 @@
+"""How the call of a user is checked, completed and recorded."""

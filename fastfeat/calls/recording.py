@@ -1,0 +1,316 @@
+"""Recipes: how an expression was written, with the parameters (`named_values`) that stand in it.
+
+An operator is given the value of a parameter alone: it checks and computes as it does for a value
+that is written there. What it returns remembers the call, a `Recipe`, and so does what is made of
+that. `Plan.with_params` makes the calls again, with other values: no operator knows of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from inspect import Parameter, isfunction, signature
+from typing import Any, TypeVar, cast
+
+from fastfeat.calls.named_values import (
+    Members,
+    Pairs,
+    Param,
+    elements_of,
+    is_listed,
+    plain_value,
+    value_key,
+)
+from fastfeat.errors import InvalidPlan
+from fastfeat.ir.literals import python_value
+from fastfeat.ir.node import postorder
+
+F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=type)
+_AT_ONCE = frozenset({bool, int, float, str, type(None)})
+"""Types of most arguments, in which no parameter can stand."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe:
+    """A call that made an expression, a window, a plan.
+
+    Args:
+        function: its name in `RECORDED`.
+        given: the positional arguments: what has a recipe of its own stands as that.
+        options: those by name.
+        args: the recipes among both.
+        has_params: whether a parameter is among both, or in one of `args`.
+    """
+
+    function: str
+    given: tuple[Any, ...]
+    options: Mapping[str, Any]
+    args: tuple[Recipe, ...] = field(repr=False)
+    has_params: bool = field(repr=False)
+
+
+RECORDED: dict[str, Callable[..., Any]] = {}
+"""The functions of which calls are remembered, by the name in a recipe: those imported so far."""
+WHOLE: list[Callable[[], None]] = []
+"""Functions that import what has other functions of which calls are remembered."""
+_CARRIERS: set[type] = set()
+"""The classes that have a field `recipe`."""
+
+
+def recorded(function: F, name: str, *, always: bool = False) -> F:
+    """Return a function that gives the values of parameters, and remembers the call.
+
+    Args:
+        function: what a user calls; it returns an instance of a class that has a `recipe`.
+        name: of the function, in recipes and in the JSON of plans.
+        always: whether calls without a parameter are remembered too: of what is no expression, such
+            as a window, and may become an argument of a call with one.
+    """
+
+    @wraps(function)
+    def called(*args: Any, **options: Any) -> Any:
+        args = tuple(map(_kept, args))
+        options = {option: _kept(value) for option, value in options.items()}
+        has_params = hold_params(args) or (bool(options) and hold_params(options.values()))
+        if not has_params and not always:
+            return function(*args, **options)
+        made = function(*map(value_of, args), **{name: value_of(v) for name, v in options.items()})
+        return replace(made, recipe=recipe_of(name, args, options))
+
+    RECORDED[name] = called
+    return cast(F, called)
+
+
+def recorded_function(name: str) -> Callable[..., Any]:
+    """Return a function of which calls are remembered, by its name in a recipe.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    if name not in RECORDED:
+        for record in WHOLE:
+            record()
+    return RECORDED[name]
+
+
+def recorded_property(of: property, name: str) -> property:
+    """Return a property that remembers what it was taken of, as `recorded` does."""
+    assert of.fget is not None
+    return property(recorded(of.fget, name, always=True))
+
+
+def recording(name: str, *, always: bool = False) -> Callable[[F], F]:
+    """Return a decorator that makes a function remember its calls, as `recorded` does."""
+    return lambda function: recorded(function, name, always=always)
+
+
+def recording_methods(
+    name: str, signs: Sequence[str] = (), *, always: Sequence[str] = ()
+) -> Callable[[C], C]:
+    """Return a decorator that makes the public methods of a class remember their calls.
+
+    Args:
+        name: of the class in recipes; it has a field `recipe`.
+        signs: methods with a name that begins with "_" that do, too.
+        always: the methods that return no expression, as of `recorded`.
+    """
+
+    def recorded_class(cls: C) -> C:
+        _CARRIERS.add(cls)
+        for method, found in list(vars(cls).items()):
+            if isfunction(found) and (not method.startswith("_") or method in signs):
+                setattr(cls, method, recorded(found, f"{name}.{method}", always=method in always))
+        return cls
+
+    return recorded_class
+
+
+def made_by_recipes(name: str) -> Callable[[F], F]:
+    """Return a decorator of what stands last in recipes, by this name."""
+
+    def known(function: F) -> F:
+        RECORDED[name] = function
+        return function
+
+    return known
+
+
+def carrier(cls: C) -> C:
+    """Return a class of which instances have a field `recipe`, and no methods."""
+    _CARRIERS.add(cls)
+    return cls
+
+
+def hold_params(given: Iterable[Any]) -> bool:
+    """Return whether a parameter is among arguments, or in what they were made of."""
+    return any(map(_holds_param, given))
+
+
+def _holds_param(value: Any) -> bool:
+    kind = cast("type[Any]", type(value))
+    if kind in _AT_ONCE:
+        return False
+    if kind is Param:
+        return True
+    if kind in _CARRIERS:
+        return value.recipe is not None and value.recipe.has_params
+    if kind in (list, tuple, set, frozenset):
+        return hold_params(value)
+    if isinstance(value, Mapping):
+        items = cast("Mapping[Any, Any]", value)
+        return hold_params(items) or hold_params(items.values())
+    return False
+
+
+def recipe_of(function: str, given: tuple[Any, ...], options: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of a call, with what was made by a call as the recipe of that."""
+    given = tuple(map(_remembered, given))
+    options = {name: _remembered(value) for name, value in options.items()}
+    parts = list(parts_of((*given, *options.values())))
+    args = tuple(dict.fromkeys(part for part in parts if isinstance(part, Recipe)))
+    has_params = any(isinstance(part, Param) for part in parts)
+    return Recipe(function, given, options, args, has_params or any(a.has_params for a in args))
+
+
+def value_of(given: Any) -> Any:
+    """Return an argument with the values of parameters in their place."""
+    match given:
+        case Param(_, value):
+            return plain_value(value)
+        case list() | tuple() | set() | frozenset() | Mapping() if hold_params((given,)):  # pyright: ignore[reportUnknownArgumentType]
+            return _values_in(given)
+        case _:
+            return given
+
+
+def _values_in(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        items = cast("Mapping[Any, Any]", given).items()
+        return {value_of(key): value_of(value) for key, value in items}
+    parts = map(value_of, given)
+    return set(parts) if isinstance(given, set | frozenset) else list(parts)
+
+
+def params_of(recipe: Recipe | None) -> dict[str, Any]:
+    """Return the values of all parameters, by their name, in the order in which they stand.
+
+    Raises:
+        InvalidPlan: one name has two values.
+    """
+    values: dict[str, Any] = {}
+    for step in postorder([recipe] if recipe else []):
+        for part in parts_of((*step.given, *step.options.values())):
+            if isinstance(part, Param):
+                known = values.setdefault(part.name, part.value)
+                if value_key(known) != value_key(part.value):
+                    raise InvalidPlan(
+                        f"ff.param({part.name!r}, ...) has two values, {known!r} and "
+                        f"{part.value!r}. Give both the same one, or one of them another name"
+                    )
+    return values
+
+
+def made_again(recipe: Recipe, values: Mapping[str, Any]) -> Any:
+    """Return the result of the calls of a recipe, with these values of parameters.
+
+    Args:
+        recipe: of calls, arguments before users.
+        values: of all parameters, by name.
+    """
+    made: dict[Recipe, Any] = {}
+
+    def argument(given: Any) -> Any:
+        match given:
+            case Recipe():
+                return made[given]
+            case Param(name):
+                return Param(name, values[name])
+            case Pairs(items):
+                return {argument(key): argument(value) for key, value in items}
+            case Members(items):
+                return set(map(argument, items))
+            case tuple():
+                return tuple(map(argument, cast("tuple[Any, ...]", given)))
+            case _:
+                return given
+
+    for step in postorder([recipe]):
+        options = {name: argument(value) for name, value in step.options.items()}
+        made[step] = recorded_function(step.function)(*map(argument, step.given), **options)
+    return made[recipe]
+
+
+def named_arguments(recipe: Recipe) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of a call in the one way that equal calls have.
+
+    Returns:
+        What a method is called on, and arguments that have no names; all others by their name,
+        those left out that are as the function has them anyway.
+    """
+    expected = signature(recorded_function(recipe.function))
+    given = expected.bind(*recipe.given, **recipe.options).arguments
+    unnamed: tuple[Any, ...] = ()
+    named: dict[str, Any] = {}
+    is_method = not recipe.function.startswith("ff.")
+    for k, (name, parameter) in enumerate(expected.parameters.items()):
+        if name not in given:
+            continue
+        value = given[name]
+        if parameter.kind is Parameter.VAR_POSITIONAL:
+            unnamed += value
+        elif k == 0 and is_method:
+            unnamed += (value,)
+        elif not _is_default(value, parameter.default):
+            named[name] = value
+    return unnamed, named
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    if default is Parameter.empty or isinstance(value, Recipe | Param):
+        return False
+    return type(value) is type(default) and bool(value_key(value) == value_key(default))
+
+
+def _kept(given: Any) -> Any:
+    """Return an argument that can be read twice: what is left of an iterator as a list."""
+    if type(given) in _AT_ONCE or type(given) in _CARRIERS or not isinstance(given, Iterator):
+        return given
+    return list(cast("Iterator[Any]", given))
+
+
+def _remembered(given: Any) -> Any:
+    """Return an argument as a recipe holds it: what is made by a call as the recipe of that."""
+    kind = cast("type[Any]", type(given))
+    if kind in _AT_ONCE or kind in (Members, Pairs, Param, Recipe):
+        return given
+    if kind in _CARRIERS:
+        return given if given.recipe is None else given.recipe
+    if isinstance(given, Mapping):
+        items = cast("Mapping[Any, Any]", given).items()
+        return Pairs(tuple((_remembered(key), _remembered(value)) for key, value in items))
+    if isinstance(given, set | frozenset):
+        return Members(tuple(map(_remembered, sorted(cast("set[Any]", given), key=repr))))
+    if is_listed(given):
+        return tuple(map(_remembered, elements_of(given)))
+    value = python_value(given)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):  # a range
+        return tuple(map(_remembered, cast("Iterable[Any]", value)))
+    return value
+
+
+def parts_of(given: Iterable[Any]) -> Iterator[Any]:
+    """Yield the parts of arguments, those in lists and mappings too."""
+    pending = [*given][::-1]
+    while pending:
+        part = pending.pop()
+        match part:
+            case Pairs(items):
+                pending += [side for pair in items for side in pair][::-1]
+            case Members(items):
+                pending += items[::-1]
+            case tuple():
+                pending += cast("tuple[Any, ...]", part)[::-1]
+            case _:
+                yield part

@@ -1,0 +1,232 @@
+"""Results that stay in the memory of a device: a matrix, arrays, or columns.
+
+Memory that a user gives for a matrix is whole, its own, and on that device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import device_of
+from fastfeat.engine.gpu.pieces.pieces import room_for
+from fastfeat.engine.gpu.pieces.run import Place, compute_into
+from fastfeat.engine.gpu.programs.launch import settling
+from fastfeat.engine.gpu.runtime import Runtime
+from fastfeat.engine.program import Constants, Program
+from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.execute.batch import Batch, run_program
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.inputs import Columns
+from fastfeat.execute.results import overlaps_itself
+from fastfeat.io.device import DeviceArray, DeviceTable
+from fastfeat.io.device.array import cuda_interface
+from fastfeat.io.device.cuda import read_interface
+from fastfeat.ir.dtypes import DType
+
+
+def matrix(
+    batch: Batch, program: Program, constants: Constants, dtype: np.dtype[Any], out: Any
+) -> Any:
+    """Return the features as a matrix on the device, column after column in its memory.
+
+    Args:
+        batch: the rows, with what steps make of them; the backend is that of the device.
+        program: computes the columns.
+        constants: what it reads besides the rows.
+        dtype: of the matrix.
+        out: the array on the device to write to, or None.
+
+    Raises:
+        TypeMismatch, InvalidData: `out` cannot take the matrix.
+        OutOfDeviceMemory: there is no room for it; names the need and what is free.
+    """
+    runtime = _runtime(batch)
+    work = partial(_matrix, batch, program, constants, dtype, out, runtime)
+    return runtime.computations.run(work)
+
+
+def _runtime(batch: Batch) -> Runtime:
+    return device_of(batch.backend)
+
+
+def _matrix(
+    batch: Batch,
+    program: Program,
+    constants: Constants,
+    dtype: np.dtype[Any],
+    out: Any,
+    runtime: Runtime,
+) -> Any:
+    shape = (batch.n_rows, len(program.outputs))
+    if out is None:
+        n_bytes = math.prod(shape) * dtype.itemsize
+        buffer = room_for(runtime, n_bytes, f"a matrix of shape {shape}")
+        strides = (dtype.itemsize, dtype.itemsize * batch.n_rows)
+        out, address = runtime.array(buffer, shape, dtype, strides), buffer.address
+    else:
+        address, strides = check_device_memory(out, shape, dtype, batch.table, runtime)
+    places = [
+        Place(address + k * strides[1], strides[0], strides[0] // dtype.itemsize)
+        for k in range(shape[1])
+    ]
+    _compute_into(batch, program, constants, places)
+    return out
+
+
+def arrays(fitted: Fitted, batch: Batch, program: Program, constants: Constants) -> dict[str, Any]:
+    """Return the features as arrays on the device by name, each of its own type.
+
+    Args:
+        fitted: whose features they are.
+        batch: as of `matrix`.
+        program: computes them.
+        constants: what it reads besides the rows.
+
+    Raises:
+        InvalidData: an integer or bool is missing.
+        OutOfDeviceMemory: there is no room; names the need and what is free.
+    """
+    runtime = _runtime(batch)
+    return runtime.computations.run(partial(_arrays, fitted, batch, program, constants, runtime))
+
+
+def _arrays(
+    fitted: Fitted, batch: Batch, program: Program, constants: Constants, runtime: Runtime
+) -> dict[str, Any]:
+    n_rows = batch.n_rows
+    found: dict[str, Any] = {}
+    places: list[Place] = []
+    for output, (name, node) in zip(program.outputs, fitted.nodes.items(), strict=True):
+        stored = np.dtype(output.dtype.name)
+        buffer = room_for(runtime, n_rows * stored.itemsize, f"feature {name!r}")
+        shown = _shown_type(fitted.types[node], stored)
+        found[name] = runtime.array(buffer, (n_rows,), shown, (stored.itemsize,))
+        places.append(Place(buffer.address, stored.itemsize, 1))
+    _compute_into(batch, program, constants, places)
+    return found
+
+
+def on_device(array: NDArray[Any], batch: Batch) -> Any:
+    """Return an array of the host's memory as one on the device, with the same strides.
+
+    Args:
+        array: column after column in memory.
+        batch: the rows that it is of; the backend is that of the device.
+
+    Raises:
+        OutOfDeviceMemory: there is no room; names the need and what is free.
+    """
+    runtime = _runtime(batch)
+    return runtime.computations.run(partial(_moved, array, runtime))
+
+
+def _moved(array: NDArray[Any], runtime: Runtime) -> Any:
+    buffer = room_for(runtime, array.nbytes, f"features of shape {array.shape}")
+    with settling(runtime):
+        runtime.upload(array.ravel(order="F"), buffer)
+        runtime.synchronize()  # a user reads the array by another way than we do
+    return runtime.array(buffer, array.shape, array.dtype, array.strides)
+
+
+def _shown_type(dtype: DType, stored: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type of an array of a feature: a bool is stored as a byte that is 0 or 1."""
+    return np.dtype(np.bool_) if dtype.name == "bool" else stored
+
+
+def _compute_into(
+    batch: Batch, program: Program, constants: Constants, places: Sequence[Place]
+) -> None:
+    runtime = _runtime(batch)
+
+    def run(columns: Columns) -> None:
+        compute_into(runtime, program, columns, batch.n_rows, constants, places)
+
+    run_program(batch, program, constants, run)
+
+
+Strides = tuple[int, int]
+
+
+def check_device_memory(
+    out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: Any, runtime: Runtime
+) -> tuple[int, Strides]:
+    """Return the address of the first element of an array on the device, and its strides in bytes.
+
+    Args:
+        out: what the user gave.
+        shape: of the matrix, (n_rows, n_features).
+        dtype: of the matrix.
+        table: the data, whose memory `out` must not share.
+        runtime: of the device.
+
+    Raises:
+        TypeMismatch, InvalidData: it cannot take the matrix.
+    """
+    interface = cuda_interface(out)
+    if interface is None:
+        raise TypeMismatch(
+            f"out= must be an array on the device, got {type(out).__name__}. Make one: "
+            f"cupy.empty({shape}, '{dtype}', order='F')"
+        )
+    said = read_interface(interface, "out=")
+    if said.shape != shape or said.kind != dtype:
+        raise InvalidData(
+            f"out= must have shape {shape} and type {dtype}, got {said.shape} and {said.kind}"
+        )
+    address = said.address
+    width = dtype.itemsize
+    row, column = said.strides or (width * shape[1], width)
+    if said.is_readonly or address % width or row % width or column % width:
+        raise InvalidData("out= must be writeable and aligned")
+    if overlaps_itself(shape, (row, column), width):
+        raise InvalidData("out= must not overlap itself: several elements would be in one place")
+    if 0 not in shape:
+        _check_place(out, _span(address, shape, (row, column), width), table, runtime)
+        if said.stream is not None:
+            runtime.wait_for("stream", said.stream)
+    return address, (row, column)
+
+
+def _check_place(out: Any, span: tuple[int, int], table: Any, runtime: Runtime) -> None:
+    """Raise where an array is on another device, or shares memory with the data."""
+    low, high = span
+    try:
+        runtime.adopt(low, high - low, out)
+    except InvalidData as error:
+        raise InvalidData(f"out=: {error}") from None
+    columns = table.on_device() if isinstance(table, DeviceTable) else {}
+    for name, array in columns.items():
+        if any(start < high and low < end for start, end in _ranges(array)):
+            raise InvalidData(
+                f"out= overlaps the memory of the input column {name!r}: kernels would read what "
+                "they have written. Give it memory of its own"
+            )
+
+
+def _span(address: int, shape: tuple[int, int], strides: Strides, n_bytes: int) -> tuple[int, int]:
+    """Return the first address of an array, and the one after its last."""
+    reach = [stride * (size - 1) for stride, size in zip(strides, shape, strict=True)]
+    low = address + sum(min(0, r) for r in reach)
+    return low, address + sum(max(0, r) for r in reach) + n_bytes
+
+
+def _ranges(array: DeviceArray) -> list[tuple[int, int]]:
+    """Return the addresses that a column takes: of its values, and of its bitmap."""
+    n = len(array)
+    if array.has_bits:
+        ranges = [_bits(array.values, array.value_bit, n)]
+    else:
+        ranges = [(array.values, array.values + n * array.item_bytes)]
+    if array.validity:
+        ranges.append(_bits(array.validity, array.bit, n))
+    return ranges
+
+
+def _bits(address: int, first: int, n: int) -> tuple[int, int]:
+    return address + first // 8, address + (first + n + 7) // 8

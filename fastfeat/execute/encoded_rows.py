@@ -1,0 +1,398 @@
+"""Rows whose labels fit has put into an encoding: known again where `transform` is given them.
+
+Such rows are told by their ids, or where the plan has none by a digest of all of them together:
+of a part of them nothing is known. Nothing of this is saved with a plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.aggregates import is_target
+from fastfeat.errors import (
+    EncodedInFold,
+    FastfeatError,
+    GivenWarnings,
+    TypeMismatch,
+    counted,
+    shortened,
+    warn,
+)
+from fastfeat.execute import values as row_values
+from fastfeat.execute.batch import Batch, TrainingRows, take_rows
+from fastfeat.execute.inputs import column_in_host
+from fastfeat.execute.row_selection import Numbers
+from fastfeat.io.arrow import pa
+from fastfeat.io.columns import keys as column_keys
+from fastfeat.io.columns import times
+from fastfeat.io.columns.bits import Flags
+from fastfeat.io.columns.decode import has_value
+from fastfeat.io.columns.types import UnsupportedType, schema_of
+from fastfeat.io.device import DeviceTable
+from fastfeat.io.sources.read import is_in_parts
+from fastfeat.ir.dtypes import INT64, NULL, DType
+from fastfeat.ir.node import Aggregate, Column, Node, postorder
+from fastfeat.ir.show import show
+from fastfeat.plan.declare.columns_read import own_columns
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.lower.lower import Types
+
+Hashes = NDArray[np.uint64]
+Columns = tuple[tuple[str, DType], ...]
+Digests = tuple[int, int, int]
+"""How many rows, and a number of them by leading columns, and by all, whatever their order."""
+
+_FEW = 1 << 16
+"""Rows that are hashed whole, at 2 to 10 ms a column of 1M; of more, one in 256 is."""
+_MOST_LEADING = 3
+_ODD, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedRows:
+    """The rows whose labels fit has put into encodings.
+
+    Args:
+        encoder: one of the encodings, as it is written.
+        columns: what digests are of: columns that features read of their own row, and their types.
+        n_leading: how many of them the first digest is of.
+        digests: of the rows learnt from, of all that were given to fit, and of all of their data,
+            and how many were learnt from. None where rows have ids.
+        row_id: the column of the ids, where rows have them, and its type.
+        ids: those of the rows learnt from, as integers.
+        files: name, bytes and time of writing of the files that they stand in, where these were
+            read in passes: no digest is made of such rows.
+    """
+
+    encoder: str
+    columns: Columns = ()
+    n_leading: int = 0
+    digests: Mapping[Digests, int] = field(default_factory=dict[Digests, int])
+    row_id: tuple[str, DType] | None = None
+    ids: Hashes = field(default_factory=lambda: np.zeros(0, np.uint64), repr=False)
+    files: frozenset[tuple[str, int, int | None]] = frozenset()
+
+    @cached_property
+    def sorted_ids(self) -> Hashes:
+        """The ids in order: 70 ms for 1M, once, which fit does not take."""
+        return np.sort(self.ids)
+
+
+def encoded_rows(
+    training: TrainingRows, plan: Declaration, encoders: Sequence[Aggregate], table: Any
+) -> EncodedRows | None:
+    """Return the rows whose labels fit has put into encodings; None where there are none.
+
+    Those in the memory of a device are not known again.
+
+    Args:
+        training: the rows, as fit has left them.
+        plan: what was fitted.
+        encoders: the encodings of it that read labels.
+        table: all rows of the data, in the host's memory.
+    """
+    if not encoders or isinstance(table, DeviceTable):
+        return None
+    batch = training.learnt_from
+    has_target = np.zeros(batch.n_rows, np.bool_)
+    for target in dict.fromkeys(encoder.args[0] for encoder in encoders):
+        has_target |= _is_present(batch, target)
+    if not has_target.any():
+        return None
+    learnt = None if batch.source is None else batch.source.numbers
+    if not has_target.all():
+        learnt = np.flatnonzero(has_target) if learnt is None else learnt[has_target]
+    shown, row_id = show(encoders[0]), _known_column(plan.row_id, schema_of(table))
+    if row_id is not None:
+        ids, present = _ids(table, *row_id)
+        known = present if learnt is None else _chosen(learnt, present)
+        return EncodedRows(shown, row_id=row_id, ids=ids.copy() if known is None else ids[known])
+    columns = _columns(plan, batch.types)
+    if not columns:
+        return None
+    n_leading, digests = _digests_of_sets(training, table, columns, learnt)
+    n_learnt = int(np.count_nonzero(has_target))
+    return EncodedRows(shown, columns, n_leading, dict.fromkeys(digests, n_learnt))
+
+
+def encoded_in_files(
+    plan: Declaration, files: Iterable[tuple[str, int, int | None]] | None
+) -> EncodedRows | None:
+    """Return the rows of files that were read in passes, whose labels fit has put into encodings.
+
+    Args:
+        plan: what was fitted.
+        files: name, bytes and time of writing of each; None where the rows are not in files.
+    """
+    encoders = [node for node in postorder(list(plan.nodes.values())) if is_target(node)]
+    return EncodedRows(show(encoders[0]), files=frozenset(files)) if encoders and files else None
+
+
+def warn_encoded_files(
+    rows: EncodedRows | None,
+    files: Iterable[tuple[str, int, int | None]] | None,
+    told: GivenWarnings,
+) -> None:
+    """Warn of files whose labels fit has put into encodings.
+
+    Args:
+        rows: those that fit has read; None where there are none.
+        files: that features are wanted of; None where rows are not in files.
+        told: the warnings that came.
+    """
+    known = [] if rows is None or files is None else [file for file in files if file in rows.files]
+    if known and rows is not None:
+        warn(
+            f"fit has learnt from {shortened(name for name, *_ in known)}, and an encoding knows "
+            f"the labels there: {rows.encoder}. Train no model on these features, but on those of "
+            "fitted, manifest = plan.fit_transform_to(data, out)",
+            EncodedInFold,
+            told,
+        )
+
+
+def warn_encoded_paths(rows: EncodedRows | None, data: Any, told: GivenWarnings) -> None:
+    """Warn where data that is read whole is of files whose labels fit has put into encodings.
+
+    Args:
+        rows: those that fit has read; None where there are none.
+        data: as `transform` was given it.
+        told: the warnings that came.
+    """
+    if rows is None or not rows.files or callable(data) or not is_in_parts(data):
+        return
+    from fastfeat.io.sources.dataset import dataset_of  # seldom needed
+
+    warn_encoded_files(rows, dataset_of(data).identity, told)
+
+
+def _digests_of_sets(
+    training: TrainingRows, table: Any, columns: Columns, learnt: Numbers | None
+) -> tuple[int, list[Digests]]:
+    """Return the number of leading columns, and digests of all rows, of given and of learnt ones.
+
+    Args:
+        training: the rows; fits of the same data look at it once.
+        table: all rows of the data.
+        columns: what digests are of.
+        learnt: the numbers of those learnt from; None for all.
+    """
+    shared, key = training.rows.shared, ("encoded_rows", columns)
+    if key not in shared:
+        n_leading, values = _leading(table, columns)
+        shared[key] = n_leading, values, _digests(table, columns[n_leading:], values, None)
+    n_leading, values, of_all = shared[key]
+    sets = {id(rows): rows for rows in (learnt, training.wanted) if rows is not None}.values()
+    others = [_digests(table, columns[n_leading:], values, rows) for rows in sets]
+    return n_leading, [of_all, *others]
+
+
+def _is_present(batch: Batch, target: Node) -> Flags:
+    """Return flags of the rows that have a target."""
+    return has_value(column_in_host(row_values.values_of(batch, target)[1], batch.backend))
+
+
+def _known_column(
+    name: str | None, schema: Mapping[str, DType | UnsupportedType]
+) -> tuple[str, DType] | None:
+    """Return a column that can be hashed, with its type; None where it is not there, or cannot."""
+    dtype = None if name is None else schema.get(name)
+    if name is None or not isinstance(dtype, DType) or dtype.is_list or dtype == NULL:
+        return None
+    return name, dtype
+
+
+def _columns(plan: Declaration, types: Types) -> Columns:
+    """Return the columns that features read of their own row, numbers first: their hash is fast."""
+    read = [name for name in own_columns(plan.nodes.values()) if name not in plan.late]
+    schema = {name: types[Column(name)] for name in read}
+    known = [column for name in read if (column := _known_column(name, schema)) is not None]
+    return tuple(sorted(known, key=lambda column: column[1].holds_bytes))
+
+
+def warn_encoded(
+    rows: EncodedRows | None, table: Any, wanted: Numbers | None, told: GivenWarnings
+) -> None:
+    """Warn of rows whose labels fit has put into encodings.
+
+    Args:
+        rows: those; None where there are none.
+        table: the data that features are wanted of.
+        wanted: the numbers of the rows wanted, shape (n_wanted,); None for all.
+        told: the warnings that came.
+    """
+    if rows is None or EncodedInFold in told.kinds or isinstance(table, DeviceTable):
+        return
+    try:
+        n = _n_known(rows, table, wanted)
+    except FastfeatError:  # of a column that features do not read: of others they tell
+        return
+    if n:
+        given = counted(_n_rows(table, wanted), "row")
+        warn(
+            f"fit has learnt from {n:,} of {given} that transform was given, and an encoding knows "
+            f"their own labels: {rows.encoder}. Train no model on these features, but on those of "
+            "fitted, features = plan.fit_transform(data)",
+            EncodedInFold,
+            told,
+        )
+
+
+def _n_known(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
+    """Return the number of rows that are known by their ids, or together by a digest."""
+    if rows.row_id is None:
+        return _n_alike(rows, table, wanted)
+    if rows.row_id[0] not in table.column_names or not len(rows.ids):
+        return 0
+    ids, present = _ids(table, *rows.row_id)
+    known = present if wanted is None else _chosen(wanted, present)
+    asked, there = ids if known is None else ids[known], rows.sorted_ids
+    places = np.searchsorted(there, asked)
+    places[places == len(there)] = 0
+    return int(np.count_nonzero(there[places] == asked))
+
+
+def n_split(rows: EncodedRows, table: Any) -> tuple[int, int]:
+    """Return the number of rows whose ids fit has learnt from, and of all rows.
+
+    The first number is 0 where the rows show no split: fit knows all of them, or they hold all rows
+    that fit knows.
+
+    Args:
+        rows: those whose labels fit has put into encodings, which have ids.
+        table: rows with the column of the ids, in the host's memory.
+    """
+    n_rows, n_known = int(table.num_rows), _n_known(rows, table, None)
+    if n_known in (0, n_rows):
+        return 0, n_rows
+    assert rows.row_id is not None
+    ids, _ = _ids(table, *rows.row_id)
+    has_all = bool(np.isin(rows.sorted_ids, ids).all())
+    return 0 if has_all else n_known, n_rows
+
+
+def _chosen(rows: Numbers, present: Flags | None) -> Numbers:
+    """Return the rows that are present."""
+    return rows if present is None else rows[present[rows]]
+
+
+def _n_rows(table: Any, wanted: Numbers | None) -> int:
+    return int(table.num_rows) if wanted is None else len(wanted)
+
+
+def _n_alike(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
+    """Return the number of rows known by digests of them all, looking no further than needed."""
+    n_rows = _n_rows(table, wanted)
+    known = [digests for digests in rows.digests if digests[0] == n_rows]
+    if not known:
+        return 0
+    values = _values(table, rows.columns[: rows.n_leading])
+    if _sum(values, wanted) not in {digests[1] for digests in known}:
+        return 0
+    found = _digests(table, rows.columns[rows.n_leading :], values, wanted)
+    return rows.digests.get(found, 0)
+
+
+def _leading(table: Any, columns: Columns) -> tuple[int, Hashes]:
+    """Return the number of columns that tell rows apart enough to pick some, and their `_values`.
+
+    A column of few values picks none of the rows, or very many.
+    """
+    n_rows, n_leading = table.num_rows, 1
+    values = _values(table, columns[:1])
+    while n_rows > _FEW and n_leading < min(_MOST_LEADING, len(columns)):
+        if n_rows >> 10 <= np.count_nonzero(_is_picked(values)) <= n_rows >> 6:
+            break
+        n_leading += 1
+        values = _values(table, columns[:n_leading])
+    return n_leading, values
+
+
+def _values(table: Any, columns: Columns) -> Hashes:
+    """Return a number of each row, equal ones for rows that are alike in some columns."""
+    first, *others = columns
+    values = column_hashes(table, *first, seed=0)
+    for seed, (name, dtype) in enumerate(others, start=1):
+        values += column_hashes(table, name, dtype, seed=seed)
+    return mixed(values)
+
+
+def _is_picked(values: Hashes) -> Flags:
+    """Return flags of the rows that are hashed whole: one in 256."""
+    return values.astype(np.uint8) == 0
+
+
+def _digests(table: Any, others: Columns, values: Hashes, rows: Numbers | None) -> Digests:
+    """Return the number of rows, and digests of them, by leading columns and by all.
+
+    Args:
+        table: all rows, in the host's memory.
+        others: the other columns.
+        values: the number of each row by the leading columns.
+        rows: the numbers of those that are meant; None for all.
+    """
+    n_rows = _n_rows(table, rows)
+    if n_rows > _FEW:
+        picked = np.flatnonzero(_is_picked(values if rows is None else values[rows]))
+        picked = picked if rows is None else rows[picked]
+    else:
+        picked = np.arange(len(values)) if rows is None else rows
+    of_all = values[picked]
+    if others:
+        some = pa.table({name: take_rows(table.column(name), picked) for name, _ in others})
+        of_all = mixed(of_all + _values(some, others))
+    return n_rows, _sum(values, rows), int(of_all.sum())
+
+
+def _sum(values: Hashes, rows: Numbers | None) -> int:
+    """Return a number of some rows that their order does not change."""
+    return int((values if rows is None else values[rows]).sum())
+
+
+def mixed(values: Hashes) -> Hashes:
+    """Hash sums of hashes in place, so that a row's columns are told from those of others."""
+    for first in range(0, len(values), _FEW):  # in place, and in pieces: memory is slow to get
+        piece = values[first : first + _FEW]
+        piece ^= piece >> _HALF
+        piece *= _ODD
+    return values
+
+
+def column_hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
+    """Return the hash of each value of a column, 0 where it is missing."""
+    from fastfeat.steps.keys.cpu_hashing import key_hashes  # the kernel that numbers folds, too
+
+    keys = column_keys.key_column(table.column(name), name, dtype, narrow=True)
+    return key_hashes([keys], [dtype], is_cross=False, seed=seed)
+
+
+def id_hashes(table: Any, name: str) -> Hashes:
+    """Return the hash of each id, by which rows are exchanged.
+
+    Raises:
+        TypeMismatch: a column that is no id.
+    """
+    known = _known_column(name, schema_of(table))
+    if known is None:
+        raise TypeMismatch(f"row_id={name!r}: an id is text, bytes, a number, a date or a time")
+    return column_hashes(table, *known, seed=0)
+
+
+def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:
+    """Return a number for each id, integers their own, and which rows have one; None where all."""
+    column = table.column(name)
+    if dtype == INT64 and column.type == pa.int64() and column.num_chunks == 1:
+        (chunk,) = column.chunks
+        if not chunk.null_count:  # one row in 2 us, not in 15
+            return chunk.to_numpy().view(np.uint64), None
+    if dtype.is_integer or dtype.is_temporal:
+        ids, present = times.ticks_of(column_keys.key_column(column, name, dtype))
+        return ids.view(np.uint64), present
+    hashes = column_hashes(table, name, dtype, seed=0)
+    return hashes, hashes != 0

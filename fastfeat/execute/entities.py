@@ -1,0 +1,165 @@
+"""Functions of other rows by the entities whose rows they see, and the share that a row is in.
+
+Rows of an entity are all in one share, so that what is computed of a share is that of all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from fastfeat.errors import InvalidPlan
+from fastfeat.execute.fitted import Fitted, InputSchema, fitted_of_values
+from fastfeat.expr import Expr
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
+from fastfeat.ir.scope import (
+    is_of_other_rows,
+    order_of,
+    query_of,
+    row_order,
+    window_nodes,
+)
+from fastfeat.ir.show import show
+from fastfeat.operators.categories import cross
+from fastfeat.operators.hashing import hash as hash_of
+from fastfeat.plan.declare.bind import Schemas
+from fastfeat.plan.declare.declaration import declare
+from fastfeat.plan.declare.window_reach import entity_text
+from fastfeat.plan.lower.lower import Constant
+from fastfeat.scalars.zones import ZoneTable
+
+SHARE = "share"
+"""The name of the only feature of a plan of shares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Functions of other rows that are computed together, of one share of the rows after another.
+
+    Args:
+        keys: rows that have them in common are in one share; none for all rows in order of time, of
+            functions in one order.
+        nodes: the functions.
+        given: functions that these read, of earlier stages.
+        of_seen: whether later stages read them: they are then computed of a history, too.
+    """
+
+    keys: frozenset[Node]
+    nodes: tuple[Call, ...]
+    given: tuple[Call, ...] = ()
+    of_seen: bool = False
+
+
+def stages_of(nodes: Iterable[Call]) -> list[Stage]:
+    """Return the stages of functions of other rows, each after those that it reads.
+
+    A function that is read by another one of rows that are alike in some key is computed with it.
+
+    Args:
+        nodes: functions over the rows in windows, or over rows ahead.
+    """
+    wanted: dict[tuple[Call, bool], int] = {}  # and in which round of stages
+
+    def ask(node: Call, *, of_seen: bool) -> int:
+        known = wanted.get((node, of_seen))
+        if known is None:
+            below = [ask(inner, of_seen=True) for inner in _shared_by(node)[1]]
+            known = wanted[node, of_seen] = 1 + max(below, default=0)
+        return known
+
+    for node in nodes:
+        ask(node, of_seen=False)
+    stages: list[Stage] = []
+    groups: dict[tuple[int, bool], list[Call]] = {}
+    for (node, of_seen), number in sorted(wanted.items(), key=lambda of: of[1]):
+        groups.setdefault((number, of_seen), []).append(node)
+    for (_, of_seen), group in groups.items():
+        of_keys: dict[tuple[frozenset[Node], Call | None], list[Call]] = {}
+        for node in sorted(group, key=lambda one: len(_shared_by(one)[0])):
+            keys = _shared_by(node)[0]
+            of_fewer = next((known for known, _ in of_keys if known and known <= keys), keys)
+            of_keys.setdefault((of_fewer, None if keys else order_of(node)), []).append(node)
+        for (keys, _), own in of_keys.items():
+            given = dict.fromkeys(inner for node in own for inner in _shared_by(node)[1])
+            stages.append(Stage(keys, tuple(own), tuple(given), of_seen))
+    return stages
+
+
+@lru_cache(maxsize=4096)
+def _shared_by(node: Call) -> tuple[frozenset[Node], tuple[Call, ...]]:
+    """Return the keys of all rows that a function sees, and what it reads of other rows apart."""
+    keys = frozenset(key for key in query_of(order_of(node))[1:] if not window_nodes([key]))
+    given: list[Call] = []
+    for inner in functions_read([node.args[0], *order_of(node).args]):
+        of_inner, of_others = _shared_by(inner)
+        if keys & of_inner:
+            keys &= of_inner
+            given.extend(of_others)
+        else:
+            given.append(inner)
+    return keys, tuple(given)
+
+
+def functions_read(roots: Iterable[Node]) -> list[Call]:
+    """Return the functions of other rows that a row reads for expressions, none below those."""
+    return [node for node in row_order(roots) if is_of_other_rows(node)]
+
+
+def keys_in_common(windows: Sequence[Call]) -> frozenset[Node]:
+    """Return the keys that rows have in common wherever one sees another; none without windows.
+
+    Args:
+        windows: functions over the rows in windows, those below others among them.
+
+    Raises:
+        InvalidPlan: rows are seen of several entities that have no key in common, or of all.
+    """
+    orders = list(dict.fromkeys(map(order_of, windows)))
+    keys = [frozenset(query_of(order)[1:]) for order in orders]
+    common = keys[0].intersection(*keys[1:]) if keys else frozenset[Node]()
+    if orders and not common:
+        texts = " and of ".join(dict.fromkeys(map(entity_text, orders)))
+        raise InvalidPlan(
+            f"windows see rows of {texts}, and no exchange of rows brings all of these together. "
+            "Fit on files, plan.fit(files), or leave features out, so that one entity is left"
+        )
+    learnt = [node for node in postorder(list(common)) if isinstance(node, Aggregate)]
+    if learnt:
+        raise InvalidPlan(
+            f"windows see rows by {entity_text(orders[0])}, which is made of what is learnt: rows "
+            "are exchanged before anything is. Fit on files, plan.fit(files)"
+        )
+    return common
+
+
+def share_plan(
+    keys: Iterable[Node],
+    n_shares: int,
+    inputs: InputSchema,
+    tables: Schemas,
+    zones: dict[str, ZoneTable],
+    learnt: Mapping[Node, Constant],
+) -> Fitted:
+    """Return the plan of the share that each row is in, by the hash of its keys.
+
+    A row without a key is in the first share, or missing: it sees no row.
+
+    Args:
+        keys: expressions of the rows of a plan.
+        n_shares: how many there are.
+        inputs: type of each column that the plan reads.
+        tables: the same of tables.
+        zones: the tables of the time zones that it reads.
+        learnt: what keys are made of.
+    """
+    parts = [Expr((key,)) for key in sorted(keys, key=show)]
+    share = hash_of(parts[0] if len(parts) == 1 else cross(*parts), n_shares)
+    plan = declare({SHARE: share})
+    reached = postorder(list(plan.nodes.values()))
+    known: dict[Node, Constant] = {
+        node: learnt[node] for node in reached if isinstance(node, Aggregate)
+    }
+    read = {name: inputs[name] for name in plan.columns}
+    of_tables = {c.table: tables[c.table] for c in plan.table_columns}
+    return fitted_of_values(plan, read, lambda _: known, 0, zones, tables=of_tables)

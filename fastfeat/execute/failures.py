@@ -1,0 +1,125 @@
+"""Failures on the data, told to a user: feature, row, value, and what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fastfeat.backends import Backend
+from fastfeat.engine import failure
+from fastfeat.engine.program import Constants, Program
+from fastfeat.engine.reference import run as reference
+from fastfeat.errors import FastfeatError, InvalidData
+from fastfeat.execute.inputs import (
+    Columns,
+    column_in_host,
+    rows_on_host,
+    shown_value,
+    slot_columns,
+)
+from fastfeat.io.device import DeviceTable
+from fastfeat.ir.node import Aggregate, Column, Node, postorder
+from fastfeat.ir.show import show
+from fastfeat.plan.lower.lower import Constant
+from fastfeat.scalars.value import InputSlot
+
+
+def failed_row(
+    program: Program,
+    row: int,
+    columns: Columns,
+    constants: Constants,
+    table: Any,
+    backend: Backend | None = None,
+    number: int | None = None,
+) -> FastfeatError:
+    """Return the error of a row that raised a status bit.
+
+    Args:
+        program: what was run; its outputs have the names of features.
+        row: number of the row.
+        columns: the column of each slot.
+        constants: what the program read besides.
+        table: the data as it was given, for the values in the message.
+        backend: where the table is, if it is on a device.
+        number: what the row is called in the message; None where that is its number.
+    """
+    number = row if number is None else number
+    try:
+        return _failure_in_row(program, row, columns, constants, table, backend, number)
+    except FastfeatError:  # what the border says of the row
+        raise
+    except Exception as fault:
+        return failure.search_failed(
+            [o.name for o in failure.outputs_that_may_fail(program)], number, fault
+        )
+
+
+def _failure_in_row(
+    program: Program,
+    row: int,
+    columns: Columns,
+    constants: Constants,
+    table: Any,
+    backend: Backend | None,
+    number: int,
+) -> FastfeatError:
+    one = {slot: _of_row(slot, columns[slot], row, backend) for slot in program.inputs}
+    given, at = table, row
+    if isinstance(table, DeviceTable):
+        assert backend is not None
+        given, at = rows_on_host(table, row, 1, backend), 0
+        parts = {slot.sources[0]: part for slot, part in one.items()}
+        made: dict[Node, Any] = {s: part for s, part in parts.items() if not isinstance(s, Column)}
+        one = slot_columns(program, given, made, row)  # raises what the border of the host does
+    inputs = {slot: one[slot].to_pylist()[0] for slot in program.inputs}
+
+    def shown(slot: InputSlot) -> object:
+        """Return the value of a slot: as the data has it, or as a step has made it."""
+        of_data = isinstance(slot.sources[0], Column)
+        return shown_value(slot, given, at) if of_data else inputs[slot]
+
+    return failure.failure_of(
+        program, number, reference.leaf_reader(program, inputs, constants), shown
+    )
+
+
+def _of_row(slot: InputSlot, column: Any, row: int, backend: Backend | None) -> Any:
+    """Return one row of the column of a slot; of one that a step has made, in the host's memory."""
+    one = column.slice(row, 1)
+    return one if isinstance(slot.sources[0], Column) else column_in_host(one, backend)
+
+
+def first_readers(features: Mapping[str, Node]) -> dict[Node, str]:
+    """Return for each node the first feature that is computed from it."""
+    order = iter(postorder(list(features.values())))
+    readers: dict[Node, str] = {}
+    for name, root in features.items():
+        while root not in readers:
+            readers[next(order)] = name
+    return readers
+
+
+def is_infinite(value: Constant) -> bool:
+    """Return whether a learnt value, or an element of a learnt table, is infinite or undefined."""
+    if isinstance(value, tuple):
+        return any(isinstance(v, float) and not math.isfinite(v) for v in value)
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def infinite_value(aggregate: Aggregate, value: float | None, row: int | None) -> FastfeatError:
+    """Return the error of an aggregate that is not finite.
+
+    Args:
+        aggregate: what was learnt.
+        value: the first infinite one that it was learnt from; None where nobody has looked for it.
+        row: what the row of that is called in the message; None where there is none.
+    """
+    found = "its values are too large" if value is not None else "a value is infinite or too large"
+    if row is not None:
+        found = f"its first infinite value is {value} in row {row}"
+    return InvalidData(
+        f"{show(aggregate)} is not finite: {found}. Replace such values before they are learnt "
+        f"from: {show(aggregate.args[0])}.fill_infinite(None), or clip them"
+    )

@@ -1,0 +1,364 @@
+"""`Fitted`: a declaration with what it has learnt, frozen, and the programs that it runs by."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fastfeat.engine.program import Constants, Program, interned
+from fastfeat.errors import GivenWarnings
+from fastfeat.execute.batch import Programs
+from fastfeat.io.arrow import Array, Schema, pa
+from fastfeat.io.columns.types import UnsupportedType
+from fastfeat.ir.dtypes import INT64, NULL, UINT8, DType
+from fastfeat.ir.node import Call, Literal, Node, TableColumn
+from fastfeat.plan.declare.bind import Schemas
+from fastfeat.plan.declare.bind import bind as bind_types
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.lower import code_types as types_of_codes
+from fastfeat.plan.lower.codes import categories_of, in_order_of_codes, n_codes
+from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
+from fastfeat.plan.lower.indicators import expanded
+from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.plan.lower.outputs import (
+    arrays_program,
+    arrow_program,
+    matrix_dtype,
+    matrix_program,
+    output_schema,
+)
+from fastfeat.plan.lower.schedule import Schedule
+from fastfeat.plan.lower.scheduling import laid_out
+from fastfeat.plan.lower.typed import TypedPlan, as_held, typed_of
+from fastfeat.scalars.zones import ZoneTable, using
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    from fastfeat.execute.encoded_rows import EncodedRows
+    from fastfeat.plan.declare.contract import ContractDeclaration
+
+    Face = TypeVar("Face", default=Any)
+else:
+    from typing import TypeVar
+
+    Face = TypeVar("Face")
+    """A fitted plan as users have it: what holds some is generic, as `Live[FittedPlan]` is."""
+
+R = TypeVar("R")
+InputSchema = Mapping[str, DType | UnsupportedType]
+
+
+class Packed(Protocol):
+    """A record of the floors above, which is kept as bytes."""
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes: equal ones of what is equal."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedContract:
+    """A contract with the types of the columns that it was fitted on.
+
+    Args:
+        declaration: the rules.
+        inputs: type of each column that rules read, as seen in fit.
+        tables: the same of lookup tables.
+        zones: the tables of the time zones that rules read.
+        made: what judges rows, made once.
+    """
+
+    declaration: ContractDeclaration
+    inputs: InputSchema
+    tables: Schemas
+    zones: dict[str, ZoneTable]
+    made: dict[str, Any] = field(default_factory=dict[str, Any], init=False, repr=False)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fitted:
+    """A declaration with what `fit` has learnt; `FittedPlan` is its face.
+
+    Args:
+        declaration: what was fitted.
+        inputs: type of each column that the features read, as seen in fit.
+        constants: value of each aggregate, and of what is computed from aggregates alone.
+        n_rows: number of training rows that were learnt from.
+        zones: the tables of the time zones that the features read.
+        bound: the type of every node of the plan, bound to the columns seen in fit.
+        label_inputs: type of each column that the label is computed from; None where it is a column
+            itself, or fit has not seen its columns.
+        tables: type of each column of the lookup tables that the features read.
+        label_tables: the same of those that the label is computed from.
+        n_rows_without_label: number of training rows that were not learnt from, because their
+            label looks ahead of what is recorded, or of rows that give none.
+        told: the warnings that it has given; a selection of its features does not repeat them.
+        encoded: the rows whose labels an encoding knows, where it was fitted in this process.
+        contract: what rows must be; None where nothing is said.
+        profile: what the values of training rows were, or the bytes of it; None where nobody asked.
+        golden: rows that are made up, with their features, as `quality.golden` writes them.
+    """
+
+    declaration: Declaration
+    inputs: InputSchema
+    constants: Mapping[Node, Constant]
+    n_rows: int
+    zones: dict[str, ZoneTable]
+    bound: Types = field(repr=False)
+    label_inputs: InputSchema | None = None
+    tables: Schemas = field(default_factory=dict[str, InputSchema])
+    label_tables: Schemas = field(default_factory=dict[str, InputSchema])
+    n_rows_without_label: int = 0
+    told: GivenWarnings = field(default_factory=GivenWarnings, repr=False)
+    encoded: EncodedRows | None = field(default=None, repr=False)
+    contract: FittedContract | None = None
+    profile: Packed | bytes | None = field(default=None, repr=False)
+    golden: bytes | None = field(default=None, repr=False)
+    row_kernels: threading.local = field(default_factory=threading.local, init=False, repr=False)
+    """The kernel of one row of each thread; `replace` gives another record its own."""
+    programs: Programs = field(default_factory=dict[Any, Any], init=False, repr=False)
+    """What computes expressions that tasks read, kept from one call to the next."""
+    prepared: dict[str, tuple[Any, ...]] = field(
+        default_factory=dict[str, tuple[Any, ...]], init=False, repr=False
+    )
+    """What was made for small batches, by the form of the result; see `execute.prepared`."""
+
+    @cached_property
+    def learnt(self) -> Mapping[Node, Constant]:
+        """The constants with every vocabulary in the order of its codes.
+
+        Of keys that only tell groups apart, `constants` has another one: they are put in order
+        when somebody looks at them, or writes them to a file.
+        """
+        return in_order_of_codes(self.constants)
+
+    @cached_property
+    def table_columns(self) -> dict[TableColumn, DType]:
+        """The columns of lookup tables that rows read, and their types."""
+        return {column: self.bound[column] for column in self.declaration.row_table_columns}
+
+    @cached_property
+    def declared(self) -> TypedPlan:
+        """The features as they are declared, with their types."""
+        plan, typed = self.declaration, typed_of(self.declaration, self.bound)
+        if typed is not None:
+            return typed
+        parts = plan.nodes, plan.dtype, self.inputs, self.tables, self.bound, self.zones
+        return as_held(TypedPlan(*parts))
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The schedule of the features of later rows."""
+        return laid_out(self.declared.schedule("apply"), self.nodes.values(), self.types)
+
+    @cached_property
+    def training_schedule(self) -> Schedule:
+        """The schedule of the features of the rows that were learnt from."""
+        return laid_out(self.declared.schedule("training"), self.nodes.values(), self.types)
+
+    @cached_property
+    def nodes(self) -> dict[str, Node]:
+        """The expression of each output column, in order."""
+        return expanded(self.declaration.nodes, self.constants, self.bound)
+
+    @cached_property
+    def types(self) -> Types:
+        """The type of every node, bound to the columns seen in fit."""
+        new = [node for node in self.nodes.values() if node not in self.bound]
+        literals = {arg for node in new for arg in node.args if isinstance(arg, Literal)}
+        return {**self.bound, **dict.fromkeys(literals, INT64), **dict.fromkeys(new, UINT8)}
+
+    @cached_property
+    def never_seen(self) -> tuple[str, ...]:
+        """The columns that had no value in fit, and no type: they may not have one later."""
+        read = set(self.declaration.row_columns)
+        return tuple(name for name, t in self.inputs.items() if t == NULL and name in read)
+
+    @cached_property
+    def typed(self) -> TypedPlan:
+        """The output columns with their types: of the plan, where fit has added none to them."""
+        typed, codes = typed_of(self.declaration, self.bound), self._code_types
+        if typed is not None and self.nodes == typed.nodes and codes is None:
+            return typed
+        dtype, zones = self.declaration.dtype, self.zones
+        parts = self.nodes, dtype, self.inputs, self.tables, self.types, zones, codes
+        return as_held(TypedPlan(*parts))
+
+    @property
+    def _code_types(self) -> Mapping[str, DType] | None:
+        """The types of the features that are codes, where the plan wants the smallest."""
+        if self.declaration.codes is None:
+            return None
+        return types_of_codes.code_types(self.nodes, self.constants)
+
+    def _once(self, make: Callable[[TypedPlan], R]) -> R:
+        """Return the result of a function of the output columns and their types."""
+        with using(self.zones):
+            return self.typed.once(make)
+
+    @cached_property
+    def matrix_dtype(self) -> DType:
+        """The type of the matrix."""
+        return matrix_dtype(self.typed)
+
+    @cached_property
+    def arrow_program(self) -> Program:
+        """The program for `to="arrow"`."""
+        return self._once(_arrow_program)
+
+    @cached_property
+    def matrix_program(self) -> Program:
+        """The program for `to="numpy"` and for one row."""
+        return self._once(_matrix_program)
+
+    @cached_property
+    def arrays_program(self) -> Program:
+        """The program for `to="cupy_columns"`."""
+        return self._once(_arrays_program)
+
+    @cached_property
+    def arrow_constants(self) -> Constants:
+        """The constants that the Arrow program reads."""
+        return bind(self.arrow_program, self.constants)
+
+    @cached_property
+    def matrix_constants(self) -> Constants:
+        """The constants that the matrix program reads."""
+        return bind(self.matrix_program, self.constants)
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The Arrow schema of the features, without kept columns.
+
+        The field of an ordinal encoding has the metadata "n_codes"; see `n_codes`.
+        """
+        fields = self._once(_output_schema)
+        counts = {name: {"n_codes": str(n)} for name, n in self.n_codes.items()}
+        if not counts:
+            return fields
+        return pa.schema(
+            [f.with_metadata(counts[f.name]) if f.name in counts else f for f in fields]
+        )
+
+    @cached_property
+    def n_codes(self) -> dict[str, int]:
+        """The number of codes of each ordinal encoding: the rows of an embedding."""
+        return {
+            name: n_codes(node, self.constants)
+            for name, node in self.nodes.items()
+            if isinstance(node, Call) and node.function == "encode"
+        }
+
+    @cached_property
+    def categories(self) -> dict[str, Array]:
+        """The categories of each ordinal encoding as text, in the order of its codes from 1 on.
+
+        First stands "__other", of unseen and rare values ("__other_1" to "__other_k" with
+        `n_unseen_buckets=k`), then the vocabulary: a value is written as in the names of one-hot
+        columns, the parts of a `cross` with a space between them, a part that is missing as
+        "missing". Where two texts are equal the later one gets a "_" more.
+        """
+        return categories_of(self.nodes, self.constants, self.types)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of the features, in output order."""
+        return list(self.nodes)
+
+
+def _arrow_program(typed: TypedPlan) -> Program:
+    return interned(arrow_program(typed, typed.nodes, typed.types))
+
+
+def _matrix_program(typed: TypedPlan) -> Program:
+    return interned(matrix_program(typed, typed.nodes, typed.types))
+
+
+def _arrays_program(typed: TypedPlan) -> Program:
+    return interned(arrays_program(typed, typed.nodes, typed.types))
+
+
+def _output_schema(typed: TypedPlan) -> Schema:
+    return output_schema(typed, typed.nodes, typed.types)
+
+
+def check_bound(contract: FittedContract) -> None:
+    """Raise where rules do not go with the types of a contract; note the zones that they read.
+
+    A rule that reads the clock, or a column that was not there, is bound once it is judged.
+
+    Raises:
+        UnknownColumn, TypeMismatch: the first rule that does not.
+    """
+    declared = contract.declaration
+    with using(contract.zones):
+        for name, node in declared.nodes.items():
+            if not declared.reads_clock(name) and set(declared.reads[name]) <= set(contract.inputs):
+                bind_types([node], contract.inputs, contract.tables)
+
+
+def fitted_label(
+    plan: Declaration,
+    inputs: InputSchema,
+    tables: Schemas,
+    n_rows: int,
+    zones: dict[str, ZoneTable],
+) -> Fitted:
+    """Return a fitted plan that computes the label, which is an expression.
+
+    Args:
+        plan: the plan.
+        inputs: type of each column that the label is computed from.
+        tables: the same of tables.
+        n_rows: as of `Fitted`, as the following are.
+        zones: the tables of time zones.
+    """
+    return fitted_of_values(plan.label_plan, inputs, lambda _: {}, n_rows, zones, tables=tables)
+
+
+def fitted_of_values(
+    plan: Declaration,
+    inputs: InputSchema,
+    learnt: Callable[[Types], Mapping[Node, Constant]],
+    n_rows: int,
+    zones: dict[str, ZoneTable],
+    label_inputs: InputSchema | None = None,
+    tables: Schemas | None = None,
+    label_tables: Schemas | None = None,
+    n_rows_without_label: int = 0,
+) -> Fitted:
+    """Return a plan fitted by what is known already.
+
+    Args:
+        plan: the plan.
+        inputs: as of `Fitted`.
+        learnt: gives the value of each aggregate, from the types of the nodes.
+        n_rows: as of `Fitted`.
+        zones: as of `Fitted`.
+        label_inputs: as of `Fitted`.
+        tables: as of `Fitted`.
+        label_tables: as of `Fitted`.
+        n_rows_without_label: as of `Fitted`.
+    """
+    roots = list(plan.nodes.values())
+    with using(zones):
+        types = bind_types(roots, inputs, tables)
+        values = learnt(types)
+        constants = evaluate_constants(constant_roots(roots), types, values)
+    known = {**values, **constants}
+    return Fitted(
+        plan,
+        inputs,
+        known,
+        n_rows,
+        zones,
+        types,
+        label_inputs,
+        tables or {},
+        label_tables or {},
+        n_rows_without_label,
+    )

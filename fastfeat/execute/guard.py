@@ -1,0 +1,355 @@
+"""The guard: rows judged by the rules of a fitted contract before features are computed of them.
+
+It judges each row by itself, so that one row, a batch and a stream reject the same: what rules say
+of the past of a row, of shares of rows or of late columns is for `check` and `fit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import (
+    ContractBroken,
+    InvalidPlan,
+    RowsBreakRule,
+    counted,
+    did_you_mean,
+    warn,
+)
+from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema, fitted_of_values
+from fastfeat.execute.inputs import read_columns
+from fastfeat.execute.lookup_tables import Tables, columns_of_tables
+from fastfeat.execute.row_selection import row_numbers
+from fastfeat.execute.transform import transform
+from fastfeat.io.arrow import call, pa
+from fastfeat.io.sources.read import read_table
+from fastfeat.ir.node import TableColumn
+from fastfeat.plan.declare.bind import Schema, Schemas
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.contract import ON_VIOLATION, ContractDeclaration, Rule, says
+from fastfeat.plan.declare.declaration import Declaration, declare
+from fastfeat.scalars.zones import ZoneTable
+
+N_SHOWN = 5
+"""Rows that a message shows of those that break a rule."""
+SETS_APART = ". transform(rows, on_violation='quarantine') sets such rows apart"
+"""The end of an error of rows of a rule that quarantines; not of one row, which is refused."""
+IGNORE = "ignore"
+"""What a call says so that no row is judged."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guard:
+    """The rules that rows are judged by, ready to run.
+
+    Args:
+        rules: by name.
+        any_broken: a feature "broken", whether a row breaks any rule.
+        each_broken: a feature a rule, whether a row breaks it, under the number of the rule.
+        columns: what the rules read.
+    """
+
+    rules: Mapping[str, Rule]
+    any_broken: Fitted
+    each_broken: Fitted
+    columns: tuple[str, ...]
+
+
+def fitted_rules(
+    plan: Declaration, inputs: Schema, tables: Schemas, zones: dict[str, ZoneTable] | None = None
+) -> Fitted:
+    """Return features that have nothing to learn, fitted.
+
+    Args:
+        plan: the features.
+        inputs: types of the columns, of further ones too.
+        tables: the same of lookup tables.
+        zones: the tables of time zones; those that are not there are those of the machine.
+
+    Raises:
+        UnknownColumn, TypeMismatch: as `Plan.fit`.
+    """
+    read = {name: inputs[name] for name in plan.columns if name in inputs}
+    of_tables = columns_of_tables(plan.table_columns, tables)
+    known: dict[str, ZoneTable] = {} if zones is None else zones
+    return fitted_of_values(plan, read, lambda _: {}, 0, known, tables=of_tables)
+
+
+def judged_rules(contract: ContractDeclaration, late: Iterable[str] = ()) -> dict[str, Rule]:
+    """Return the rules that judge a row by itself, by what is known when it comes.
+
+    Args:
+        contract: the rules.
+        late: columns that are not known then.
+    """
+    unknown = set(late)
+    return {
+        name: rule
+        for name, rule in contract.rules.items()
+        if rule.is_of_row
+        and not contract.reads_clock(name)
+        and unknown.isdisjoint(contract.reads[name])
+    }
+
+
+def guard_of(fitted: Fitted) -> Guard | None:
+    """Return the guard of a fitted plan; None where no rule judges its rows one by one."""
+    contract = fitted.contract
+    if contract is None:
+        return None
+    try:
+        return contract.made["guard"]
+    except KeyError:
+        pass
+    rules = judged_rules(contract.declaration, fitted.declaration.late)
+    made = guard_of_rules(rules, contract) if rules else None
+    contract.made["guard"] = made
+    return made
+
+
+def guard_of_rules(rules: Mapping[str, Rule], contract: FittedContract) -> Guard:
+    """Return some rules of a contract, at least one, ready to judge rows."""
+    holds = None
+    for rule in rules.values():
+        of_rule = rule.expression.fill_null(False)
+        holds = of_rule if holds is None else holds & of_rule
+    assert holds is not None
+    each = {str(k): rule.broken for k, rule in enumerate(rules.values())}
+    made = [
+        fitted_rules(declare(features), contract.inputs, contract.tables, contract.zones)
+        for features in ({"broken": ~holds}, each)
+    ]
+    columns = made[0].declaration.columns
+    return Guard(rules, made[0], made[1], tuple(columns))
+
+
+def row_inputs(fitted: Fitted) -> InputSchema:
+    """Return the type of each column that is read of later rows: by features, and by rules."""
+    guard = guard_of(fitted)
+    if guard is None or fitted.contract is None:
+        return fitted.inputs
+    return {**{name: fitted.contract.inputs[name] for name in guard.columns}, **fitted.inputs}
+
+
+def columns_judged(fitted: Fitted) -> list[str]:
+    """Return the columns that rules read of later rows, in order."""
+    guard = guard_of(fitted)
+    return [] if guard is None else list(guard.columns)
+
+
+def table_columns_judged(fitted: Fitted) -> list[TableColumn]:
+    """Return the columns of lookup tables that features and rules read of later rows."""
+    guard, own = guard_of(fitted), list(fitted.table_columns)
+    return own if guard is None else [*own, *guard.each_broken.table_columns]
+
+
+def warm_guard(fitted: Fitted, rows: Any, tables: Tables) -> None:
+    """Judge rows by the contract of a plan, whatever comes of it, so that its kernels are there.
+
+    Args:
+        fitted: the plan.
+        rows: some rows.
+        tables: lookup tables.
+    """
+    guard = guard_of(fitted)
+    for rules in () if guard is None else (guard.any_broken, guard.each_broken):
+        transform(rules, rows, tables=tables)
+
+
+def check_option(on_violation: object, refused: Mapping[str, str] | None = None) -> None:
+    """Raise where the option of a call is none.
+
+    Args:
+        on_violation: the option.
+        refused: words that the call does not take, and what to do instead.
+
+    Raises:
+        InvalidPlan: it is none, or one that the call does not take.
+    """
+    known = (*ON_VIOLATION, IGNORE)
+    if on_violation is not None and on_violation not in known:
+        hint = did_you_mean(str(on_violation), known)
+        raise InvalidPlan(f"on_violation={on_violation!r}: is one of {', '.join(known)}.{hint}")
+    if refused and on_violation in refused:
+        raise InvalidPlan(f"on_violation={on_violation!r}: {refused[str(on_violation)]}")
+
+
+def read_again(data: Any) -> Any:
+    """Return data that can be read twice: of a reader that is used up, its rows."""
+    return read_table(data) if isinstance(data, pa.RecordBatchReader) else data
+
+
+def judge(
+    guard: Guard,
+    data: Any,
+    *,
+    rows: Any = None,
+    tables: Tables = None,
+    backend: str = "cpu",
+    on_violation: str | None = None,
+    first_row: int = 0,
+) -> dict[str, int]:
+    """Return how many rows break each rule that one breaks: rules that only warn.
+
+    Args:
+        guard: the rules.
+        data: as of `FittedPlan.transform`, as the following are.
+        rows: which of them.
+        tables: lookup tables.
+        backend: its name.
+        on_violation: what becomes of rows that break a rule, but one that only warns; None for what
+            each rule says.
+        first_row: the number that a user knows the first row of the data by.
+
+    Raises:
+        ContractBroken: rows break a rule that does not only warn.
+        FastfeatError: as `transform`, of the columns that rules read.
+
+    Warns:
+        RowsBreakRule: rows break one that does.
+    """
+    options: Any = {"rows": rows, "tables": tables, "backend": backend, "first_row": first_row}
+    found = transform(guard.any_broken, data, **options)
+    if not call("any", found.column(0)).as_py():
+        return {}
+    each = transform(guard.each_broken, data, **options)
+    table = read_columns(data, guard.columns)
+    places = [np.flatnonzero(column.to_numpy()) for column in each.columns]
+    broken = {name: len(of) for name, of in zip(guard.rules, places, strict=True) if len(of)}
+    for (name, rule), of in zip(guard.rules.items(), places, strict=True):
+        if len(of):
+            numbers = of if rows is None else _numbers(rows, table)[of]
+            text = _told(name, rule, table, numbers, each.num_rows, first_row)
+            _tell(text, rule, on_violation, broken)
+    return broken
+
+
+def judge_row(guard: Guard, row: Mapping[str, Any], breaks: Any) -> dict[str, int]:
+    """Return 1 for each rule that one row breaks: rules that only warn.
+
+    Args:
+        guard: the rules.
+        row: the row.
+        breaks: of each rule whether it breaks it, shape (n_rules,).
+
+    Raises:
+        ContractBroken: it breaks a rule that does not only warn.
+
+    Warns:
+        RowsBreakRule: it breaks one that does.
+    """
+    broken = {name: 1 for name, is_so in zip(guard.rules, breaks, strict=True) if is_so}
+    for name in broken:
+        rule = guard.rules[name]
+        read = {c: row.get(c) for c in _columns(rule)}
+        text = f"{name!r}: the row breaks {says(rule.expression.node)}: {values_text(read)}"
+        _tell(text, rule, "reject", broken)
+    return broken
+
+
+def tell_of_rows(
+    name: str, rule: Rule, table: Any, rows: NDArray[np.int64], *, first_row: int = 0
+) -> None:
+    """Raise, or warn, of the rows of a table that break a rule, as the rule says.
+
+    Args:
+        name: of the rule.
+        rule: the rule.
+        table: the rows.
+        rows: the places of those that break it.
+        first_row: the number that a user knows the first row of the table by.
+
+    Raises:
+        ContractBroken: the rule does not only warn.
+
+    Warns:
+        RowsBreakRule: it does.
+    """
+    _tell(_told(name, rule, table, rows, table.num_rows, first_row), rule, None, {})
+
+
+def _numbers(rows: Any, table: Any) -> NDArray[np.int64]:
+    numbers = row_numbers(rows, table)
+    assert numbers is not None
+    return numbers
+
+
+def _told(
+    name: str, rule: Rule, table: Any, numbers: NDArray[np.int64], n_rows: int, first_row: int
+) -> str:
+    """Return how many rows break a rule, and the first of them with the values that it reads."""
+    columns = [c for c in _columns(rule) if c in table.column_names]
+    shown = numbers[:N_SHOWN]
+    values = table.select(columns).take(pa.array(shown)).to_pylist()
+    rows = [
+        f"row {number + first_row} ({values_text(of)})"
+        for number, of in zip(shown.tolist(), values, strict=True)
+    ]
+    more = ", ..." if len(numbers) > len(shown) else ""
+    return (
+        f"{name!r}: {broken_text(len(numbers), n_rows)} {says(rule.expression.node)}: "
+        f"{', '.join(rows)}{more}"
+    )
+
+
+def _tell(text: str, rule: Rule, on_violation: str | None, broken: Mapping[str, int]) -> None:
+    word = rule.on_violation
+    if word != "warn" and on_violation is not None:
+        word = on_violation
+    if word == "warn":
+        warn(f"rule {text}", RowsBreakRule)
+    elif word == "quarantine":
+        raise ContractBroken(f"rule {text}{SETS_APART}", broken)
+    else:
+        raise ContractBroken(f"rule {text}", broken)
+
+
+def _columns(rule: Rule) -> list[str]:
+    return columns_of([rule.expression.node])
+
+
+def broken_text(n_broken: int, n_rows: int) -> str:
+    """Return how many rows break something, for a message.
+
+    Example:
+        >>> broken_text(2, 1000)
+        '2 of 1,000 rows break'
+    """
+    return f"{n_broken:,} of {counted(n_rows, 'row')} break{'s' if n_broken == 1 else ''}"
+
+
+def values_text(row: Mapping[str, Any]) -> str:
+    """Return the values of a row for a message, shortened.
+
+    Example:
+        >>> values_text({"x": 1.5, "y": None})
+        'x=1.5, y=None'
+    """
+    shown = [f"{name}={_shortened(value)}" for name, value in list(row.items())[:_MOST_VALUES]]
+    return ", ".join([*shown, *(["..."] if len(row) > _MOST_VALUES else [])])
+
+
+def _shortened(value: Any) -> str:
+    text = "None" if isinstance(value, float) and value != value else repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def unlike(name: str, others: Iterable[str]) -> str:
+    """Return a name that is not among others: with as many "_" more as it takes.
+
+    Example:
+        >>> unlike("row", ["row", "x"])
+        'row_'
+    """
+    taken = set(others)
+    while name in taken:
+        name += "_"
+    return name
+
+
+_LONGEST, _MOST_VALUES = 60, 6

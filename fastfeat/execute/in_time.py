@@ -1,0 +1,379 @@
+"""Functions of rows in the order of time: of a table after another, with what it sees before it.
+
+Where rows have no key in common, no share has all that a row sees, and one entity may have more
+rows than memory holds. Of rows in order of time a window of bounded length sees the latest ones,
+which are kept.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidData
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.history import as_type, naming_history
+from fastfeat.execute.inputs import read_columns
+from fastfeat.execute.lookup_tables import table_values
+from fastfeat.execute.shares import ROWS_AT_ONCE, RowsOnDisk, on_disk, renumbering
+from fastfeat.execute.stage_work import (
+    PlaceOnDisk,
+    StageWork,
+    functions_of,
+    no_rows,
+    with_given,
+    without_given,
+)
+from fastfeat.execute.steps import make
+from fastfeat.execute.values import compute_columns, key_values, times_in_ticks, values_of
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.columns.conversions import tick_of
+from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.sinks.parts import regrouped
+from fastfeat.io.sources.dataset import Dataset
+from fastfeat.io.sources.frames import rows_only
+from fastfeat.io.sources.scan import Origin, Scanned, scan, telling_place
+from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
+from fastfeat.ir.scope import is_over_window, order_of, query_of, window_nodes
+from fastfeat.ir.show import show
+from fastfeat.plan.declare.window_reach import Reach, history_reach, live_reach, together
+from fastfeat.progress import doing
+from fastfeat.scalars.zones import using
+
+Numbers = NDArray[np.int64]
+Telling = Callable[[Numbers, int], AbstractContextManager[object]]
+"""Tells rows by their numbers in errors: places of the rows seen and of these, how many are seen"""
+_NONE: Numbers = np.zeros(0, np.int64)
+
+
+def is_bounded(node: Call) -> bool:
+    """Return whether a function of all rows sees the latest of them alone, in the order of time."""
+    is_of_all = is_over_window(node) and len(query_of(order_of(node))) == 1
+    return is_of_all and not live_reach(node).is_everything
+
+
+def made_in_time(
+    work: StageWork, given: Sequence[PlaceOnDisk], stack: ExitStack
+) -> tuple[RowsOnDisk, int]:
+    """Return functions of all rows on disk, and how many of these rows are of the history.
+
+    Args:
+        work: the stage, of bounded functions in one order.
+        given: columns of earlier stages.
+        stack: closes the file.
+
+    Raises:
+        InvalidData: a row is earlier than one before it.
+        FastfeatError: of a row, by its number in the data.
+    """
+    none = functions_of(work, no_rows(work, given), None, given)
+    nodes = work.stage.nodes
+    time, reach = order_of(nodes[0]).args[0], together([live_reach(node) for node in nodes])
+    rows = _AllRows(work, given)
+    stream = _Stream(work, given, time, reach)
+
+    def functions() -> Generator[Table]:
+        try:
+            for found, places in stream.functions(rows.tables()):
+                n_left = 0 if work.stage.of_seen else int((places < rows.n_earlier).sum())
+                yield found.slice(n_left)
+        except NotInOrder as error:
+            raise rows.not_in_order(error.place, time) from None
+
+    stream.telling = rows.telling
+    with doing("windows over all rows, in the order of time"):
+        groups = regrouped(functions(), ROWS_AT_ONCE, sys.maxsize)
+        made = on_disk(groups, none.schema, work.source.folder, stack)
+    return made, rows.n_earlier
+
+
+def in_time_of_share(
+    work: StageWork,
+    tables: Iterable[tuple[Table, Numbers]],
+    given: Sequence[PlaceOnDisk],
+    telling: Telling,
+) -> Iterator[tuple[Table, Numbers]] | None:
+    """Return functions of the rows of a share and their places, a table after another.
+
+    None where windows see more than the latest rows of an entity.
+
+    Args:
+        work: the stage.
+        tables: rows of the share, those of the history first, and their places.
+        given: columns of earlier stages.
+        telling: tells rows by their numbers in errors.
+
+    Raises:
+        NotInOrder: while they are taken: a row is earlier than one before it.
+    """
+    nodes = work.stage.nodes
+    inner = window_nodes(nodes)
+    times = {order_of(node).args[0] for node in inner}
+    reaches = [*history_reach(nodes).values()]
+    is_of_all = any(not is_over_window(node) for node in nodes)
+    if len(times) > 1 or is_of_all or any(reach.is_everything for reach in reaches):
+        return None
+    stream = _Stream(work, given, times.pop(), together(reaches))
+    stream.telling = telling
+    if stream.reach.n_rows:
+        stream.orders = list(dict.fromkeys(map(order_of, inner)))
+    return stream.functions(chain(tables, [None]))
+
+
+class NotInOrder(Exception):
+    """A row that is earlier than one before it.
+
+    Args:
+        place: of the row.
+    """
+
+    def __init__(self, place: int) -> None:
+        """Keep the place."""
+        super().__init__(place)
+        self.place = place
+
+
+@dataclass(slots=True)
+class _Past:
+    """The rows that the next ones may see.
+
+    Args:
+        table: the rows.
+        ticks: their times.
+        places: among those of the history and of the data after them.
+    """
+
+    table: Table
+    ticks: Numbers
+    places: Numbers
+
+
+class _AllRows:
+    """The rows of a history and of the data after them, and how they are named in messages.
+
+    Args:
+        work: the stage.
+        given: columns of earlier stages.
+    """
+
+    def __init__(self, work: StageWork, given: Sequence[PlaceOnDisk]) -> None:
+        """Have read nothing yet."""
+        self.work, self.given = work, given
+        has_history = isinstance(work.source.history, Dataset)
+        self.n_earlier = sys.maxsize if has_history else 0  # until it is read
+        self.origins: list[Origin] = []
+
+    def tables(self) -> Iterator[tuple[Table, Numbers] | None]:
+        """Yield the rows and their places, and None at the end."""
+        source, work = self.work.source, self.work
+        n_before = 0
+        if isinstance(source.history, Dataset):
+            with naming_history():
+                read_columns(source.history.schema.empty_table(), work.columns)
+                for piece in self._scanned(source.history):
+                    yield self._placed(piece, 0)
+                    n_before += piece.table.num_rows
+            self.n_earlier = n_before
+        known = [name for name in work.columns if name not in work.bound.late]
+        read_columns(source.dataset.schema.empty_table(), known)
+        for piece in self._scanned(source.dataset):
+            self.origins.extend(piece.origins)
+            yield self._placed(piece, n_before)
+        yield None
+
+    def _placed(self, piece: Scanned, n_before: int) -> tuple[Table, Numbers]:
+        """Return rows with columns of earlier stages, and their places."""
+        first = n_before + piece.first_row
+        table = with_given(with_types(piece.table, self.work, 0), self.given, first)
+        return table, np.arange(first, first + int(piece.table.num_rows))
+
+    def _scanned(self, dataset: Dataset) -> Generator[Scanned]:
+        """Yield the rows of a data set, with the columns that are read."""
+        with closing(scan(dataset, self.work.columns, self.work.source.most_bytes)) as pieces:
+            yield from pieces
+
+    @contextmanager
+    def telling(self, places: Numbers, n_past: int = 0) -> Generator[None]:
+        """Tell rows by their numbers in the data, and in files, in errors of them.
+
+        Args:
+            places: of the rows that they see, and of theirs.
+            n_past: how many of these are the former.
+        """
+        n = self.n_earlier
+        numbers = np.where(places < n, places, places - n)
+        everything = Scanned(rows_only(int(numbers.max(initial=0)) + 1), 0, tuple(self.origins))
+        with telling_place(everything), renumbering(numbers[:n_past], numbers[n_past:]):
+            yield
+
+    def not_in_order(self, place: int, time: Node) -> InvalidData:
+        """Return the error of a row that is earlier than one before it."""
+        which = f"row {place - self.n_earlier}"
+        if place < self.n_earlier:
+            which = f"history=, row {place}"
+        told, function = show(time), show(self.work.stage.nodes[0])
+        return InvalidData(
+            f"{which}: {told} is earlier than in a row before it, and {function} sees all rows: "
+            f"where data is read in pieces, they stand in the order of {told}. Sort them, or read "
+            "the data whole"
+        )
+
+
+def with_types(table: Table, work: StageWork, n_given: int) -> Table:
+    """Return rows whose columns have one Arrow type for a type: of all tables they are alike.
+
+    Args:
+        table: the rows.
+        work: the stage, whose columns are returned.
+        n_given: how many columns of earlier stages stand last; they stay as they are.
+    """
+    own, of_given = without_given(table, n_given)
+    columns: dict[str, object] = {}
+    for name in work.columns:
+        dtype = work.bound.types[Column(name)]
+        if name in own.column_names:
+            columns[name] = as_type(own.column(name), name, dtype)
+        else:
+            columns[name] = pa.nulls(own.num_rows, arrow_type(dtype))
+    found = pa.table(columns) if columns else rows_only(table.num_rows)
+    for field, column in zip(list(table.schema)[own.num_columns :], of_given, strict=True):
+        found = found.append_column(field, column)
+    return found
+
+
+class _Stream:
+    """A stage over rows in the order of time.
+
+    Args:
+        work: the stage.
+        given: columns of earlier stages.
+        time: by which rows are in order.
+        reach: how far back functions see of an entity.
+    """
+
+    def __init__(
+        self, work: StageWork, given: Sequence[PlaceOnDisk], time: Node, reach: Reach
+    ) -> None:
+        """Have seen no row yet."""
+        self.work, self.given, self.time, self.reach = work, given, time, reach
+        self.orders: list[Call] = []  # whose entities have latest rows each; none for all rows
+        self.telling: Telling | None = None
+
+    def functions(
+        self, tables: Iterable[tuple[Table, Numbers] | None]
+    ) -> Generator[tuple[Table, Numbers]]:
+        """Yield the functions of the rows and their places, in order.
+
+        Args:
+            tables: the rows, and None at the end.
+        """
+        past: _Past | None = None
+        held, places = no_rows(self.work, self.given), _NONE  # rows of the latest moment
+        held = with_types(held, self.work, len(self.given))
+        latest: int | None = None
+        for more in tables:
+            rows = held
+            if more is not None:
+                rows = pa.concat_tables([held, more[0]]).combine_chunks()
+                places = np.concatenate([places, more[1]])
+            ticks, present = self._ticks(rows)
+            _check_order(ticks, present, places, latest)
+            known, cut = ticks[present], rows.num_rows
+            if len(known):
+                latest = int(known[-1])
+                if more is not None:
+                    cut = int(np.argmax(present & (ticks == latest)))
+            part, own = rows.slice(0, cut), places[:cut]
+            if cut:
+                yield self._functions(part, own, past), own
+                there = present[:cut]
+                added = _Past(part.filter(pa.array(there)), ticks[:cut][there], own[there])
+                past = self._left(past, added, latest)
+            held, places = rows.slice(cut), places[cut:]
+
+    def _ticks(self, rows: Table) -> tuple[Numbers, NDArray[np.bool_]]:
+        """Return the times of rows, and where there is one."""
+        batch = self._batch(rows, [self.time])
+        ticks, present, _ = times_in_ticks(batch, *values_of(batch, self.time))
+        return ticks, np.broadcast_to(present, ticks.shape)
+
+    def _functions(self, part: Table, places: Numbers, past: _Past | None) -> Table:
+        """Return the functions of rows."""
+        earlier, of_past = (None, _NONE) if past is None else (past.table, past.places)
+        every = np.concatenate([of_past, places])
+        told = nullcontext() if self.telling is None else self.telling(every, len(of_past))
+        with told:
+            return functions_of(
+                self.work, part, earlier, self.given, of_past, places, is_continued=True
+            )
+
+    def _left(self, past: _Past | None, own: _Past, latest: int | None) -> _Past:
+        """Return the rows that those from the latest moment on may see."""
+        if past is not None:
+            own = _Past(
+                pa.concat_tables([past.table, own.table]),
+                np.concatenate([past.ticks, own.ticks]),
+                np.concatenate([past.places, own.places]),
+            )
+        if latest is None:
+            return own
+        start = int(np.searchsorted(own.ticks, latest))
+        if self.reach.span is not None:
+            dtype = self.work.bound.types[self.time]
+            tick = tick_of(dtype)
+            start = int(np.searchsorted(own.ticks, latest - -(-self.reach.span // tick)))
+        left = np.arange(max(0, start - (self.reach.n_rows or 0)), len(own.ticks))
+        if self.orders:
+            left = np.union1d(self._latest_of_each(own.table.slice(0, start)), left[left >= start])
+        table = own.table.take(pa.array(left)).combine_chunks()
+        return _Past(table, own.ticks[left], own.places[left])
+
+    def _latest_of_each(self, rows: Table) -> Numbers:
+        """Return the latest rows of each entity, of all orders."""
+        found: list[Numbers] = [_NONE]
+        for order in self.orders:
+            keys = query_of(order)[1:]
+            batch = self._batch(rows, keys)
+            codes = np.zeros(rows.num_rows, np.int64)
+            for key in keys:
+                values = decoded(key_values(batch, key, narrow=False)).combine_chunks()
+                coded: NDArray[np.int32] = values.dictionary_encode("encode").indices.to_numpy()
+                codes = np.unique(codes * (rows.num_rows + 1) + coded, return_inverse=True)[1]
+            by_entity = np.argsort(codes, kind="stable")
+            ends = np.searchsorted(codes[by_entity], codes[by_entity], side="right")
+            is_latest = ends - np.arange(len(codes)) <= (self.reach.n_rows or 0)
+            found.append(by_entity[is_latest])
+        return np.unique(np.concatenate(found))
+
+    def _batch(self, rows: Table, nodes: Sequence[Node]) -> Batch:
+        """Return rows of which some expressions are made."""
+        bound = self.work.bound
+        read = [node for node in postorder(list(nodes)) if isinstance(node, TableColumn)]
+        made = {**table_values({node: bound.types[node] for node in read}, bound.tables)}
+        own, of_given = without_given(rows, len(self.given))
+        batch = Batch(own, bound.types, bound.backend, dict(bound.learnt), made, bound.training)
+        for node, column in zip(self.work.stage.given, of_given, strict=True):
+            batch.made[node] = column
+        with using(bound.zones):
+            make(batch, nodes)
+            compute_columns(batch, nodes)
+        return batch
+
+
+def _check_order(
+    ticks: Numbers, present: NDArray[np.bool_], places: Numbers, latest: int | None
+) -> None:
+    """Raise where a row is earlier than one before it."""
+    rows = np.flatnonzero(present)
+    known: Numbers = ticks[rows]
+    least = known[:1] if latest is None else np.array([latest], np.int64)
+    earlier = np.flatnonzero(known < np.concatenate([least, known[:-1]])[: len(known)])
+    if len(earlier):
+        raise NotInOrder(int(places[rows[earlier[0]]]))

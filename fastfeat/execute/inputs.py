@@ -1,0 +1,448 @@
+"""Inputs of a run: the columns that the slots of a program read, and hints at absent ones.
+
+Rows in the memory of a device come to the host for a message, a table, or a step there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import DEVICE_NAMES, Backend, string_codes
+from fastfeat.engine.columns import WideColumns
+from fastfeat.engine.program import Program
+from fastfeat.errors import (
+    ColumnAbsent,
+    InvalidData,
+    TypeMismatch,
+    UnknownColumn,
+    did_you_mean,
+    shortened,
+    warn,
+)
+from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.columns import conversions, strings
+from fastfeat.io.columns import wide as wide_columns
+from fastfeat.io.columns.conform import (
+    all_missing,
+    conform,
+    in_storage,
+    mismatch,
+    stands_as_stored,
+)
+from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of, storage_type
+from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
+from fastfeat.io.sources import locations
+from fastfeat.io.sources.frames import columns_table
+from fastfeat.io.sources.read import column_names, read_table
+from fastfeat.ir.dtypes import BINARY, UTF8, DType
+from fastfeat.ir.node import Column, Node
+from fastfeat.ir.show import names_of
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.scalars.value import InputSlot
+
+Columns = Mapping[InputSlot, Any]
+"""The column that each input slot reads: an Arrow chunked array, or a DeviceArray."""
+
+LiteralCodes = Callable[[Any, str, tuple[str, ...]], Any]
+"""Gives the codes of a column of text among literals; the name is for messages."""
+
+MANY = 64
+"""Columns from which on their addresses are asked for together."""
+
+ONLY_MISSING = "only missing values (type null)"
+
+FIT_ON_VALUES = "Fit on rows in which the column has values, or give it a type before fit"
+
+
+def read_columns(
+    data: Any,
+    names: Iterable[str],
+    if_there: Iterable[str] = (),
+    *,
+    features: Mapping[str, Node] | None = None,
+    label: Mapping[str, Node] | None = None,
+) -> Any:
+    """Return a table with the named columns of the data; a DeviceTable where any is on a device.
+
+    Args:
+        data: as in `fit`.
+        names: columns that must be there.
+        if_there: further columns, which may be absent.
+        features: the plan's features, for messages.
+        label: its label, where that is an expression.
+
+    Raises:
+        UnknownColumn: the data lacks one of them.
+    """
+    wanted = list(dict.fromkeys(names))
+    asked = list(dict.fromkeys([*wanted, *if_there]))
+    if holds_device_memory(data, asked):
+        from fastfeat.io.device.table import device_table  # seldom needed
+
+        table = device_table(data, asked)
+    else:
+        from fastfeat.engine.cpu.threads import run_tasks  # imports the CPU backend
+
+        table = read_table(data, asked, run_tasks)
+        if not asked:  # of a plan that reads no column
+            table = columns_table({}, table.num_rows)
+    there = set(table.column_names)
+    lacking = [name for name in wanted if name not in there]
+    if lacking:
+        columns = "column" if len(lacking) == 1 else "columns"
+        hint = absence_hint(lacking[0], data, features, label)
+        raise UnknownColumn(
+            f"the data lacks the {columns} {shortened(lacking)}, which the plan reads.{hint}"
+        )
+    return table
+
+
+def used_schema(
+    table: Any, columns: Sequence[str], earlier: Any = None
+) -> dict[str, DType | UnsupportedType]:
+    """Return the type of each column that a plan reads.
+
+    Args:
+        table: the data.
+        columns: which are read.
+        earlier: a table of earlier rows, which has those that the data lacks.
+    """
+    types = schema_of(table) if earlier is None else {**schema_of(earlier), **schema_of(table)}
+    return {name: types[name] for name in columns}
+
+
+def warn_absent(data: Any, declared: Mapping[str, Iterable[str]]) -> None:
+    """Warn of the declared columns that the training data lacks: they may be misspelt.
+
+    Args:
+        data: as `fit` was given it.
+        declared: column names by the option that names them.
+    """
+    if not any(declared.values()):
+        return
+    there = column_names(data)
+    if there is None:
+        return
+    for option, names in declared.items():
+        lacking = [name for name in names if name not in there]
+        if lacking:
+            near = next(filter(None, (did_you_mean(name, there) for name in lacking)), "")
+            column = "column" if len(lacking) == 1 else "columns"
+            warn(
+                f"the training data has no {column} {shortened(lacking)}, which {option} names."
+                + near,
+                ColumnAbsent,
+            )
+
+
+def slot_columns(
+    program: Program,
+    table: Any,
+    made: Mapping[Node, Any] | None = None,
+    first_row: int = 0,
+    literal_codes: LiteralCodes = string_codes,
+) -> Columns:
+    """Return the column of each input slot, in the storage that kernels read.
+
+    A DeviceArray stays as it is: the backend converts it.
+
+    Args:
+        program: what reads them.
+        table: the data.
+        made: what steps have made of it, by their call.
+        first_row: number of its first row, for messages.
+        literal_codes: as of a backend.
+    """
+    wide = None if made and any(isinstance(n, Column) for n in made) else _wide(program, table)
+    if wide is not None:
+        return wide
+    given: dict[Node, Any] = {
+        Column(name): column for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+    given.update(made or {})
+    return {slot: slot_column(slot, given, first_row, literal_codes) for slot in program.inputs}
+
+
+def _wide(program: Program, table: Any) -> WideColumns | None:
+    """Return many columns of a table that are read as they are; None where some is not."""
+    if len(program.inputs) < MANY or not isinstance(table, pa.Table):
+        return None
+    kept, schema = _kept_places(program), table.schema
+    last = kept.places  # read once: another thread may have a table of another schema
+    if last is None or not last[0].equals(schema):
+        last = kept.places = schema, _places(program, schema)
+    _, known = last
+    batches = table.to_batches() if known is not None else ()
+    if known is None or len(batches) != 1:
+        return None
+    numbers, bits, places = known
+    found = wide_columns.columns_in_place(batches[0], numbers, bits)
+    return None if found is None else WideColumns(program, table, places, found)
+
+
+_Places = tuple[NDArray[np.int64], NDArray[np.int64], Mapping[InputSlot, int]]
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A schema, and the places of inputs in its tables, with the bits of their values."""
+
+    places: tuple[Schema, _Places | None] | None = None
+
+
+@lru_cache(maxsize=16)
+def _kept_places(program: Program) -> _Kept:
+    return _Kept()
+
+
+def _places(program: Program, schema: Schema) -> _Places | None:
+    """Return the place of each input in a table, and its bits; None where one is not as stored."""
+    place_of, types = {name: k for k, name in enumerate(schema.names)}, schema.types
+    places: list[int] = []
+    for slot in program.inputs:
+        source = slot.sources[0]
+        if slot.kind != "column" or not isinstance(source, Column):
+            return None
+        place = place_of[source.name]
+        given = types[place]
+        if not stands_as_stored(given, slot.dtype) or storage_type(slot.dtype) != given:
+            return None
+        places.append(place)
+    bits = [types[place].bit_width for place in places]
+    place_of_slot = dict(zip(program.inputs, places, strict=True))
+    return np.array(places, np.int64), np.array(bits, np.int64), place_of_slot
+
+
+def slot_column(
+    slot: InputSlot,
+    given: Mapping[Node, Any],
+    first_row: int = 0,
+    literal_codes: LiteralCodes = string_codes,
+) -> Any:
+    """Return the column of one input slot.
+
+    Args:
+        slot: what is read.
+        given: the columns of the data, and those that steps have made.
+        first_row: number of their first row, for messages.
+        literal_codes: as of a backend.
+
+    Raises:
+        TypeMismatch, InvalidData: the column is not of the type seen in fit, nor exactly
+            convertible.
+    """
+    columns = [given[source] for source in slot.sources]
+    if any(isinstance(column, DeviceArray) for column in columns):
+        return _device_column(slot, columns)
+    match slot.kind:
+        case "column":
+            stored = in_storage(columns[0], slot.dtype)
+            if stored is not None:  # no name is needed, and that of a step is slow to write
+                return stored
+            return conform(columns[0], names_of(slot.sources)[0], slot.dtype, first_row)
+        case "codes":
+            return literal_codes(columns[0], names_of(slot.sources)[0], slot.literals)
+        case "valid" | "valid_bytes":
+            return strings.string_validity(
+                columns[0], names_of(slot.sources)[0], _content_type(slot)
+            )
+        case _:
+            left, right = names_of(slot.sources)
+            return strings.string_equal(columns[0], columns[1], left, right, _content_type(slot))
+
+
+def _content_type(slot: InputSlot) -> DType:
+    """Return the type of the content of a slot's columns: text or bytes."""
+    return BINARY if slot.kind.endswith("_bytes") else UTF8
+
+
+def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
+    """Return a column on a device, of a type whose values may be values of the one that fit saw."""
+    column = columns[0]
+    if slot.kind == "column" and (
+        column.dtype == slot.dtype or conversions.conversion(column.dtype, slot.dtype) is not None
+    ):
+        return column
+    wanted = str(slot.dtype) if slot.kind == "column" else "text"
+    name, found = next(
+        (name, column)
+        for name, column in zip(names_of(slot.sources), columns, strict=True)
+        if isinstance(column, DeviceArray)
+    )
+    raise unlike_on_device(name, wanted, found)
+
+
+def unlike_on_device(name: str, wanted: str, found: DeviceArray) -> TypeMismatch:
+    """Return the error of a column on a device that is not of the type that fit saw."""
+    return TypeMismatch(
+        f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in the memory of a device. "
+        "Convert it there, such as x.astype('float64'), or pass it from the host's memory"
+    )
+
+
+def column_in_host(column: Any, backend: Backend | None) -> Any:
+    """Return a column that is on a device as an Arrow chunked array, and any other as it is.
+
+    Args:
+        column: of the data, or made of it.
+        backend: of the device.
+    """
+    if not isinstance(column, DeviceArray):
+        return column
+    assert backend is not None
+    return pa.chunked_array([backend.to_host(column, column.name)])
+
+
+def check_place(table: Any, backend: str) -> None:
+    """Raise where data is in memory that a backend does not read.
+
+    Raises:
+        InvalidData: it is on a device, and the backend is of the host.
+    """
+    if not isinstance(table, DeviceTable) or backend in DEVICE_NAMES:
+        return
+    for name in table.on_device():
+        raise InvalidData(
+            f"{column_text(name)} is in the memory of a device, and backend={backend!r} reads the "
+            "host's. Use backend='gpu', or bring the data to the host first: cupy.asnumpy(x), "
+            "x.cpu()"
+        )
+
+
+def check_still_missing(table: Any, names: Iterable[str]) -> None:
+    """Raise where a column has values that had none in fit: the plan would not read them.
+
+    Args:
+        table: the data, an Arrow table.
+        names: the columns whose type fit saw as null.
+
+    Raises:
+        TypeMismatch: the first such column.
+    """
+    for name in names:
+        column = table.column(name)
+        if isinstance(column, DeviceArray):
+            raise TypeMismatch(
+                f"{column_text(name)}: fit saw {ONLY_MISSING}, got {column.dtype} in the memory of "
+                f"a device. {FIT_ON_VALUES}"
+            )
+        if not all_missing(column):
+            mismatch(column, name, ONLY_MISSING, FIT_ON_VALUES)
+
+
+def shown_value(slot: InputSlot, table: Any, row: int) -> object:
+    """Return the value of the data in a row, for a message."""
+    scalar = table.column(names_of(slot.sources)[0])[row]
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):  # a date or nanoseconds that Python's datetime cannot hold
+        return f"{scalar.value} ({scalar.type})"
+
+
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def absence_hint(
+    name: str,
+    data: Any,
+    features: Mapping[str, Node] | None = None,
+    label: Mapping[str, Node] | None = None,
+) -> str:
+    """Return the end of a message about a column that the data lacks.
+
+    Args:
+        name: that of the column.
+        data: as `fit` was given it.
+        features: the plan's features, by name.
+        label: the plan's label, by name, where that is an expression.
+    """
+    names = column_names(data) or []
+    of_folders = locations.hint_of_folders(name, locations.paths_of(data))
+    return (of_folders and f"{of_folders}.") + (
+        _pandas_hint(name, data)
+        or _separator_hint(names)
+        or _made_hint(name, features or {}, "a feature")
+        or _made_hint(name, label or {}, "the label")
+        or did_you_mean(name, names)
+        or (f" There are: {_listed(names)}" if names else "")
+    )
+
+
+def _listed(names: Collection[object]) -> str:
+    shown = ", ".join(map(repr, islice(names, 10)))
+    return shown + (", ..." if len(names) > 10 else "")
+
+
+def _pandas_hint(name: str, data: Any) -> str:
+    """Return a hint about the index and the labels of a pandas frame."""
+    labels: Any = getattr(data, "columns", None)
+    index: Any = getattr(data, "index", None)
+    if not hasattr(labels, "nlevels") or not hasattr(index, "names"):
+        return ""
+    if name in index.names:
+        return f" {name!r} is the index of the frame, which is not read: pass frame.reset_index()"
+    if labels.nlevels > 1:
+        return (
+            " The columns of the frame have several levels. Give them one: frame.columns = "
+            "['_'.join(map(str, label)) for label in frame.columns]"
+        )
+    if any(str(label) == name for label in labels):
+        return (
+            " The frame has a column of that name that is no text. Pass frame.rename(columns=str)"
+        )
+    if len(labels) and not any(isinstance(label, str) for label in labels):
+        return (
+            f" The names of the frame's columns are no text: {_listed(labels)}. "
+            "Pass frame.rename(columns=str)"
+        )
+    return ""
+
+
+def _separator_hint(names: list[str]) -> str:
+    """Return a hint about a file whose header was read as one name."""
+    found = [word for mark, word in _SEPARATORS.items() if len(names) == 1 and mark in names[0]]
+    if not found:
+        return ""
+    return (
+        f" The only column is {names[0]!r}: its fields seem to be separated by {found[0]}. A .csv "
+        "has commas, a .tsv tabs: read other files yourself, with pandas.read_csv(..., sep=...)"
+    )
+
+
+def _made_hint(name: str, made: Mapping[str, Node], what: str) -> str:
+    """Return a hint for a name that the plan makes; none if it reads a column of that name."""
+    if name not in made or name in columns_of([made[name]]):
+        return ""
+    return (
+        f" {name!r} is {what} of this plan, and expressions read columns of the data only. "
+        "Keep its expression in a variable, and use that"
+    )
+
+
+def rows_on_host(table: DeviceTable, start: int, n: int, backend: Backend) -> Any:
+    """Return rows of a table as an Arrow table in the host's memory.
+
+    Args:
+        table: partly on a device.
+        start: first row.
+        n: number of rows.
+        backend: of the device.
+    """
+    sliced = {name: column.slice(start, n) for name, column in table.given.items()}
+    return on_host(DeviceTable(sliced, n), backend)
+
+
+def on_host(table: DeviceTable, backend: Backend) -> Any:
+    """Return a table as an Arrow table in the host's memory; NaN becomes null."""
+    columns = [
+        backend.to_host(column, name) if isinstance(column, DeviceArray) else column
+        for name, column in table.given.items()
+    ]
+    return pa.Table.from_arrays(columns, names=table.column_names)

@@ -1,0 +1,140 @@
+"""A share that is too large to be in memory at once: of an entity that has many of all rows.
+
+Where its rows stand in the order of time, as those of logs do, it is read a table after another.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
+
+import numpy as np
+
+from fastfeat.execute.in_time import NotInOrder, Numbers, in_time_of_share, with_types
+from fastfeat.execute.shares import (
+    numbered,
+    put_away,
+    renumbering,
+    unnumbered,
+)
+from fastfeat.execute.stage_work import WORK, PlaceOnDisk, StageWork, share_bytes
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.budget import check_within, current_budget
+
+LARGE = 2
+"""Times the bytes that a share has."""
+_TABLE_BYTES = 8 << 20
+_WORK_BYTES = 4
+"""Bytes that work on a table takes for one of it, beside sums."""
+_SUM_BYTES = 320
+"""Of a function of a row, in exact sums of an entity: 120,000 rows of 4 means took 159 MiB."""
+_FEWEST_ROWS = 1 << 12
+
+
+def of_large_share(
+    work: StageWork,
+    file: IO[bytes],
+    past: IO[bytes] | None,
+    given: Sequence[PlaceOnDisk],
+    n_earlier: int,
+) -> Iterator[Table] | None:
+    """Return the functions of a large share, with the numbers of its rows, which rise.
+
+    None where it is not large, windows see more than the latest rows, or rows are not in order of
+    time: the files are as they were then.
+
+    Args:
+        work: the stage.
+        file: the rows.
+        past: those of the history; None without one.
+        given: columns of earlier stages.
+        n_earlier: how many rows the whole history has.
+    """
+    files = [one for one in (past, file) if one is not None]
+    most_bytes = share_bytes(work.source)
+    if sum(one.tell() for one in files) < LARGE * most_bytes:
+        return None
+
+    def tables() -> Iterator[tuple[Table, Numbers]]:
+        for one in files:
+            first = n_earlier if one is file else 0
+            for table, numbers in _tables_in(one, lambda row: _rows_at_once(work, row)):
+                yield with_types(table, work, len(given)), numbers + first
+
+    @contextmanager
+    def telling(places: Numbers, n_past: int) -> Generator[None]:
+        numbers = np.where(places < n_earlier, places, places - n_earlier)
+        with renumbering(numbers[:n_past], numbers[n_past:]):
+            yield
+
+    stream = in_time_of_share(work, tables(), given, telling)
+    if stream is None:
+        return None
+
+    def found() -> Iterator[Table]:
+        for functions, places in stream:
+            check_within(WORK)
+            if work.stage.of_seen:
+                yield numbered(functions, pa.array(places))
+            else:
+                own = places >= n_earlier
+                kept = functions.filter(pa.array(own))
+                yield numbered(kept, pa.array(places[own] - n_earlier))
+
+    n_tied = Counter(work.n_tied)
+    try:
+        made = put_away(found(), work.source.folder)
+    except NotInOrder:
+        work.n_tied.clear()
+        work.n_tied.update(n_tied)
+        return None
+    for one in files:
+        one.close()
+    return made
+
+
+def _rows_at_once(work: StageWork, row_bytes: float) -> int:
+    """Return how many rows are worked on at a time, so that a budget has room for the work.
+
+    Args:
+        work: The stage.
+        row_bytes: Bytes of a row.
+    """
+    n_rows = int(min(_TABLE_BYTES, share_bytes(work.source)) / row_bytes)
+    budget = current_budget()
+    if budget is not None:
+        of_row = _WORK_BYTES * row_bytes + _SUM_BYTES * len(work.stage.nodes)
+        n_rows = min(n_rows, int(budget.spare() / 2 / of_row))
+    return max(_FEWEST_ROWS, n_rows)
+
+
+def _tables_in(
+    file: IO[bytes], rows_at_once: Callable[[float], int]
+) -> Iterator[tuple[Table, Numbers]]:
+    """Yield the rows in the file of a share, some at a time, and their numbers.
+
+    Args:
+        file: Of the share.
+        rows_at_once: Gives the number of rows of the next table, from the bytes of a row.
+    """
+    file.seek(0)
+    waiting: list[Any] = []
+    with pa.ipc.open_stream(pa.PythonFile(file, "r")) as reader:
+        for batch in reader:
+            waiting.append(batch)
+            n_waiting = sum(len(one) for one in waiting)
+            most = rows_at_once(max(1.0, sum(one.nbytes for one in waiting) / max(1, n_waiting)))
+            while n_waiting >= most:
+                table = pa.Table.from_batches(waiting)
+                yield _of_table(table.slice(0, most))
+                waiting = table.slice(most).to_batches()
+                n_waiting -= most
+    if waiting:
+        yield _of_table(pa.Table.from_batches(waiting))
+
+
+def _of_table(rows: Table) -> tuple[Table, Numbers]:
+    table, numbers = unnumbered(rows.combine_chunks())
+    return table, numbers.to_numpy()

@@ -1,0 +1,82 @@
+"""Memory that a call needs and that cannot go to disk, counted before any row is read.
+
+Types and numbers of rows say it: files tell both before they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fastfeat.errors import counted
+from fastfeat.execute.lookup_tables import Tables, resolve_tables
+from fastfeat.io.arrow import Schema, pa, schema_within
+from fastfeat.io.budget import Need
+from fastfeat.io.columns.types import row_bytes
+from fastfeat.io.sources.dataset import Dataset, dataset_of
+from fastfeat.io.sources.frames import class_names
+from fastfeat.io.sources.read import is_in_parts
+from fastfeat.ir.node import TableColumn
+
+_COPIES = 2
+"""Of a table in files: its columns as they are read, and in one piece."""
+_INDEX_BYTES = 16
+"""Of a row of a table, in the order of its rows by key and time: 6M rows of 24 bytes took 55."""
+_TEXT_BYTES = 32
+
+
+def needs_of_call(
+    dataset: Dataset,
+    columns: Sequence[str],
+    tables: Tables,
+    table_columns: Sequence[TableColumn],
+) -> list[Need]:
+    """Return the memory that `tables=` and reading the rows need, as `budget_of` takes it.
+
+    Nothing is read but what files say of themselves.
+
+    Args:
+        dataset: The rows.
+        columns: Columns of them that are read together.
+        tables: Lookup tables, as a user passes them.
+        table_columns: Columns of the tables that are read.
+    """
+    return [*_of_tables(tables, table_columns), *needs_of_reading(dataset, columns)]
+
+
+def needs_of_reading(dataset: Dataset, columns: Sequence[str]) -> Iterator[Need]:
+    """Yield the memory that a reader of files takes for some of their columns."""
+    n_bytes = dataset.bytes_of_reader(columns)
+    if n_bytes:
+        yield Need(f"reading {counted(len(columns), 'column')} of the data", n_bytes)
+
+
+def _of_tables(tables: Tables, columns: Sequence[TableColumn]) -> Iterator[Need]:
+    """Yield the memory that each lookup table takes after it is read."""
+    given = resolve_tables(tables)
+    for name in dict.fromkeys(column.table for column in columns):
+        read = [column.name for column in columns if column.table == name]
+        n_bytes = _bytes_of_table(given.get(name), read)
+        if n_bytes:
+            yield Need(f"the table {name!r}, which is in memory as a whole,", n_bytes)
+
+
+def _bytes_of_table(given: Any, columns: Sequence[str]) -> int:
+    """Return the bytes that a lookup table adds; 0 where only reading it would tell."""
+    if isinstance(given, pa.Table):
+        own = schema_within(given.schema, columns)
+        is_whole = all(given.column(name).num_chunks == 1 for name in own.names)
+        return int(given.num_rows) * (_INDEX_BYTES + (0 if is_whole else _width(own)))
+    is_files = is_in_parts(given) and not callable(given)
+    if not is_files and "pyarrow.Dataset" not in class_names(given):
+        return 0
+    dataset = dataset_of(given)
+    n_bytes = dataset.bytes_of(columns)
+    n_rows = dataset.n_rows
+    if n_rows is None:
+        n_rows = n_bytes // _width(schema_within(dataset.schema, columns))
+    return _COPIES * n_bytes + _INDEX_BYTES * n_rows
+
+
+def _width(schema: Schema) -> int:
+    return row_bytes(schema, _TEXT_BYTES)

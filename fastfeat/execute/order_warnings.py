@@ -1,0 +1,299 @@
+"""Warnings of rows that windows see in another way than one may expect: repeated ones, and ties.
+
+Repeated rows are looked for among fewer and fewer rows, a column at a time, so that data without
+them costs little. Ties are counted in the order that windows compute in where they do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import run_task
+from fastfeat.errors import FastfeatError, GivenWarnings, RowsRepeated, TiesInOrder, counted, warn
+from fastfeat.execute import values as row_values
+from fastfeat.execute import windows as window_values
+from fastfeat.execute.batch import Batch, take_rows
+from fastfeat.execute.steps import make
+from fastfeat.io.arrow import ChunkedArray, call, cast, index_in, pa
+from fastfeat.io.columns import times as column_times
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.decode import decoded, plain
+from fastfeat.io.device import DeviceArray
+from fastfeat.io.sources.read import column_names, read_table
+from fastfeat.ir.dtypes import INT64
+from fastfeat.ir.node import Aggregate, Call, Column, Node, postorder
+from fastfeat.ir.scope import is_over_window, order_of, window_of
+from fastfeat.ir.show import show
+from fastfeat.plan.declare import late_windows
+from fastfeat.steps.windows import tasks as window_tasks
+
+if TYPE_CHECKING:
+    from fastfeat.steps.windows.rows import RowOrder
+
+Rows = NDArray[np.int64]
+
+
+def warn_repeated(
+    batch: Batch, data: Any, history: Any, roots: Sequence[Node], told: GivenWarnings
+) -> None:
+    """Warn of rows of the history that equal rows of the data in all columns that both have.
+
+    Rows without a time, which are in no window, do not count where there is one time.
+
+    Args:
+        batch: the rows of the data, after those of a history where there is one.
+        data: what they were read from; the columns that no window reads are looked at in the end.
+        history: the same of the history.
+        roots: the features.
+        told: the warnings that came.
+    """
+    if RowsRepeated in told.kinds or batch.places is not None or not batch.first_place:
+        return
+    there = set(batch.table.column_names)
+    n_history, seen = batch.first_place, batch.seen.table
+    names = [name for name in seen.column_names if name in there]
+    time = _time(roots)
+    names.sort(key=lambda name: name != time)  # the time first, by which few are alike
+    before = [seen.column(name).slice(0, n_history) for name in names]
+    now = [seen.column(name).slice(n_history) for name in names]
+    rows = np.arange(n_history) if time is None else _of_its_times(before[0], now[0])
+    others = np.arange(batch.n_rows)
+    alike = _Alike(rows, others, np.zeros(len(rows) + len(others), np.int64))
+    alike = _narrowed(alike, zip(before, now, strict=True))
+    if len(alike.rows):
+        alike = _narrowed(alike, _others(data, history, names))
+    if len(alike.rows):
+        n, first = len(alike.rows), int(alike.rows.min())
+        warn(
+            f"history=: {counted(n, 'row')} of it, first row {first}, equal rows of the data, and "
+            "windows see both. Leave them out of the history, or say which column tells rows "
+            "apart, and they are one: Plan(row_id='id')",
+            RowsRepeated,
+            told,
+        )
+
+
+def _time(roots: Sequence[Node]) -> str | None:
+    """Return the column by which all windows order rows; None where there are several."""
+    windows = [over for over in postorder(list(roots)) if is_over_window(over)]
+    times = {order_of(over).args[0] for over in windows}
+    time = times.pop() if len(times) == 1 else None
+    return time.name if isinstance(time, Column) else None
+
+
+def _of_its_times(column: ChunkedArray, times: ChunkedArray) -> Rows:
+    """Return the rows of a column of times that have one of some others."""
+    ends = call("min_max", times)
+    low = call("greater_equal", column, ends["min"])
+    inside = call("and", low, call("less_equal", column, ends["max"]))
+    rows = np.flatnonzero(call("coalesce", inside, pa.scalar(False)).to_numpy())
+    if len(rows) < len(times):  # as many as there are to compare with: no need of fewer
+        return rows
+    few = column if len(rows) == len(column) else take_rows(column, rows)
+    is_in = call("is_valid", index_in(few, call("unique", times)))
+    return rows[is_in.to_numpy()]
+
+
+class _Alike(NamedTuple):
+    """Rows of a history, and rows of data, that are alike in the columns looked at so far.
+
+    Args:
+        rows: those of the history.
+        others: those of the data.
+        groups: the number of what it is like, of the ones and then of the others.
+    """
+
+    rows: Rows
+    others: Rows
+    groups: Rows
+
+
+def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]]) -> _Alike:
+    """Return the rows that are alike in further columns too.
+
+    Args:
+        alike: the rows.
+        columns: of the history, and of the data.
+    """
+    for before, now in columns:
+        rows, others, groups = alike
+        if not len(rows):
+            break
+        codes = _codes([take_rows(before, rows), take_rows(now, others)])
+        if codes is None:
+            continue
+        groups = _numbered(groups * (codes.max() + 1) + codes)
+        ours, theirs = groups[: len(rows)], groups[len(rows) :]
+        keep, keep_others = np.isin(ours, theirs), np.isin(theirs, ours)
+        groups = np.append(ours[keep], theirs[keep_others])
+        alike = _Alike(rows[keep], others[keep_others], groups)
+    return alike
+
+
+def _codes(columns: Sequence[ChunkedArray]) -> Rows | None:
+    """Return a number for each value of some columns, 0 for missing; None where none tells."""
+    values = [plain(decoded(column)) for column in columns]
+    kind = values[0].type
+    if any(one.type != kind for one in values) or pa.types.is_nested(kind):
+        return None
+    joined = pa.chunked_array([c for one in values for c in one.chunks], kind).combine_chunks()
+    if pa.types.is_floating(kind):
+        numbers = call("equal", joined, joined)  # not NaN
+        joined = call("if_else", numbers, joined, pa.scalar(None, kind))
+        joined = call("add", cast(joined, pa.float64()), pa.scalar(0.0))  # 0.0 for -0.0
+    try:
+        coded = call("dictionary_encode", joined)
+    except pa.ArrowNotImplementedError:
+        return None
+    return (
+        call("coalesce", coded.indices, pa.scalar(-1, pa.int32())).to_numpy().astype(np.int64) + 1
+    )
+
+
+def _numbered(values: Rows) -> Rows:
+    """Return numbers from 0 on for integers, equal ones for equal ones."""
+    return call("dictionary_encode", pa.array(values)).indices.to_numpy().astype(np.int64)
+
+
+def _others(
+    data: Any, history: Any, known: Sequence[str]
+) -> Iterator[tuple[ChunkedArray, ChunkedArray]]:
+    """Return the further columns that data and a history both have, where they can be read again.
+
+    Rows that are alike in what windows read may be told apart by them: by a number of theirs.
+    """
+    there = column_names(data) or []
+    names = [n for n in column_names(history) or [] if n in there and n not in known]
+    try:
+        before, now = read_table(history, names), read_table(data, names)
+    except FastfeatError:  # a reader that was read, a column that none can read
+        return
+    yield from zip(before.columns, now.columns, strict=True)
+
+
+def ordered_windows(
+    roots: Iterable[Node], *, by_learnt: bool = False, known: Iterable[Node] = ()
+) -> dict[Call, Node]:
+    """Return the orders whose windows take rows of one moment as they stand, and a window of each.
+
+    Args:
+        roots: the features.
+        by_learnt: whether they are those of rows that are ordered by what fit has learnt; all
+            others else.
+        known: expressions below them, whose windows do not count.
+    """
+    windows: dict[Call, Node] = {}  # the first of each order
+    seen = set(postorder(list(known)))
+    for over in postorder(roots):
+        if is_over_window(over) and over not in seen and _takes_ties(over):
+            windows.setdefault(order_of(over), window_of(over))
+    return {o: window for o, window in windows.items() if _is_learnt(o) == by_learnt}
+
+
+def warn_ties(
+    batch: Batch,
+    windows: Mapping[Call, Node],
+    told: GivenWarnings,
+    coming: Container[Node] = (),
+) -> None:
+    """Warn of rows of one entity and one moment, where windows take those before in their order.
+
+    Args:
+        batch: the training rows, of which that is learnt which orders them; takes what orders them.
+        windows: a window of each order, as `ordered_windows` gives them.
+        told: the warnings that came.
+        coming: the orders of windows that are going to be computed of these rows.
+    """
+    seen = batch.seen
+    found = {
+        window: n_tied(seen, order, is_coming=order in coming) for order, window in windows.items()
+    }
+    warn_tied(found, told)
+
+
+def warn_tied(found: Mapping[Node, int], told: GivenWarnings) -> None:
+    """Warn of rows of one entity and one moment, where there are some.
+
+    Args:
+        found: how many there are of each window.
+        told: the warnings that came.
+    """
+    texts = [f"{counted(n, 'row')} of {show(window)}" for window, n in found.items() if n]
+    if texts:
+        warn(
+            f"rows of one entity have the same time: {'; '.join(texts)}. Of these a row sees those "
+            "that stand before it in the data. Say what orders them, tie='seq' (a column), or "
+            "leave the moment out: closed='left'",
+            TiesInOrder,
+            told,
+        )
+
+
+def _is_learnt(order: Node) -> bool:
+    return any(isinstance(node, Aggregate) for node in postorder([order]))
+
+
+def _takes_ties(over: Call) -> bool:
+    """Return whether what a row sees in a window depends on the order in which rows came."""
+    return late_windows.takes_rows_in_order(over) and not dict(order_of(over).params)["has_tie"]
+
+
+def n_tied(seen: Batch, order: Call, first: int = 0, *, is_coming: bool = False) -> int:
+    """Return the number of rows that share their time with another one of their entity.
+
+    Args:
+        seen: the rows; takes what orders them.
+        order: of windows.
+        first: the place of the first row that counts: those before it have been counted.
+        is_coming: whether windows of the order are computed of these rows next: they take the
+            order that the rows are counted in, and counting costs a pass over it.
+    """
+    computed = [node for node in order.args if not isinstance(node, Column)]
+    if computed:
+        make(seen, computed)
+        row_values.compute_columns(seen, computed)
+    if is_coming:
+        past = window_values.past_of(seen, order, kept=seen.orders.setdefault(order, {}))
+        return run_task(seen.backend, window_tasks.TiesTask(past, first))
+    past = window_values.past_of(seen, order)
+    if not isinstance(past.times, DeviceArray):
+        rows = _of_shared_times(past)
+        if len(rows) < 2:
+            return 0
+        if 2 * len(rows) < seen.n_rows:
+            past, first = _order_of(past, rows), int(np.searchsorted(rows, first))
+    return run_task(seen.backend, window_tasks.TiesTask(past, first))
+
+
+def _of_shared_times(past: RowOrder) -> Rows:
+    """Return the rows, ascending, that have the time of another row, of any entity."""
+    ticks, present = column_times.ticks_of(column_times.ticks_column(past.times, past.dtype))
+    rows = None if present.all() else np.flatnonzero(present)
+    own = ticks if rows is None else ticks[rows]
+    is_same = own[1:] == own[:-1]
+    if (own[1:] >= own[:-1]).all():
+        is_shared = np.append(is_same, False) | np.append(False, is_same)
+    else:
+        ordered = np.sort(own)  # 10 ns a row: ordering rows by entity and time takes 100
+        is_again = ordered[1:] == ordered[:-1]
+        shared = ordered[1:][is_again & np.append(True, ~is_again)[: len(is_again)]]
+        wanted, of_rows = (array_of_values(one, None, pa.int64()) for one in (shared, own))
+        is_shared = call("is_valid", index_in(of_rows, wanted)).to_numpy(zero_copy_only=False)
+    found = np.flatnonzero(is_shared)
+    return found if rows is None else rows[found]
+
+
+def _order_of(past: RowOrder, rows: Rows) -> RowOrder:
+    """Return the order of some rows alone."""
+    times = take_rows(column_times.ticks_column(past.times, past.dtype), rows)
+    keys = [take_rows(_chunked(key), rows) for key in past.keys]
+    return replace(past, times=times, dtype=INT64, keys=keys)
+
+
+def _chunked(column: Any) -> ChunkedArray:
+    return column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])

@@ -1,0 +1,261 @@
+"""Features of data a piece at a time: each row gives what it gives in one table of all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fastfeat.errors import InvalidPlan
+from fastfeat.execute.encoded_rows import warn_encoded_files
+from fastfeat.execute.entities import stages_of
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.guard import IGNORE, check_option, guard_of, judge, table_columns_judged
+from fastfeat.execute.history import BATCH
+from fastfeat.execute.inputs import read_columns
+from fastfeat.execute.lookup_tables import Tables, read_tables
+from fastfeat.execute.memory_needs import needs_of_call
+from fastfeat.execute.transform import transform
+from fastfeat.execute.window_columns import (
+    RowSource,
+    WindowColumns,
+    bound_of,
+    check_shared,
+    history_of,
+)
+from fastfeat.io.arrow import Schema, pa, schema_with
+from fastfeat.io.budget import Budget, budget_of, check_within, within
+from fastfeat.io.columns.types import row_bytes
+from fastfeat.io.sources.dataset import Dataset, dataset_of
+from fastfeat.io.sources.scan import Scanned, scan, telling_place
+from fastfeat.plan.lower.outputs import check_result
+from fastfeat.plan.lower.task_graph import functions_of_rows
+
+MOST_BYTES = 32 << 20
+"""Of a piece: a transform to files of 4M rows took as long with 64 MiB, and 150 MiB more memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A data set, of which features are computed a piece at a time.
+
+    Args:
+        dataset: the data.
+        schema: of the columns that are read.
+        features: gives those of a piece.
+        most_bytes: of the rows that are read at a time, asked anew for each table.
+        row_of: the number of the row that has the k-th features; None where each row has some.
+    """
+
+    dataset: Dataset
+    schema: Schema
+    features: Callable[[Scanned], Any]
+    most_bytes: Callable[[], int]
+    row_of: Callable[[int], int] | None = None
+
+    def of_all(self, start: int = 0) -> Generator[Any]:
+        """Yield the features of all pieces, in order.
+
+        Args:
+            start: how many rows of features are passed over.
+
+        Raises:
+            FastfeatError: as `features`; the message says in which file a row stands.
+            OutOfMemory: a budget that bounds the work is exceeded.
+        """
+        start = start if self.row_of is None else self.row_of(start)
+        with closing(scan(self.dataset, self.schema.names, self.most_bytes, start=start)) as pieces:
+            for piece in pieces:
+                with telling_place(piece):
+                    features = self.features(piece)
+                check_within(_WORK)
+                yield features
+
+    def of_none(self) -> Any:
+        """Return the features of no rows."""
+        return self.features(Scanned(pa.Table.from_batches([], self.schema), 0, ()))
+
+
+def pieces_of(
+    dataset: Dataset,
+    columns: Sequence[str],
+    if_there: Sequence[str],
+    features: Callable[[Scanned], Any],
+    given: Schema,
+    most_bytes: int | Callable[[], int] = MOST_BYTES,
+) -> Pieces:
+    """Return a data set of which features are computed.
+
+    Args:
+        dataset: the data.
+        columns: which are read.
+        if_there: further columns, which may be absent.
+        features: gives those of a piece.
+        given: their schema.
+        most_bytes: of a piece, or of its features, where these are more; perhaps asked anew for
+            each piece.
+
+    Raises:
+        UnknownColumn: it lacks a column.
+        TypeMismatch: files differ in a column that is read.
+    """
+    dataset.check([*columns, *if_there])
+    dataset.check_folders(columns)
+    read_columns(pa.Table.from_batches([], dataset.schema), columns)
+    there = set(dataset.schema.names)
+    names = [name for name in dict.fromkeys([*columns, *if_there]) if name in there]
+    schema = schema_with(dataset.schema, names)
+    width, most_width = row_bytes(schema), max(row_bytes(schema), row_bytes(given))
+
+    def n_bytes() -> int:
+        most = most_bytes if isinstance(most_bytes, int) else most_bytes()
+        return max(1, most * width // most_width)
+
+    return Pieces(dataset, schema, features, n_bytes)
+
+
+def pieces_of_later_rows(
+    fitted: Fitted,
+    data: Any,
+    *,
+    history: Any = None,
+    tables: Tables = None,
+    to: str = "arrow",
+    categories: bool = False,
+    backend: str = "cpu",
+    most_bytes: int | Callable[[], int] = MOST_BYTES,
+    n_shares: int | None = None,
+    folder: Path | None = None,
+    on_violation: str | None = None,
+) -> Pieces:
+    """Return data of which a fitted plan computes features, as `transform` does.
+
+    Args:
+        fitted: the plan.
+        data: of any kind that `dataset_of` takes.
+        history: earlier rows, of such a kind too; "batch" or None as in `FittedPlan.transform`.
+        tables: lookup tables; they are read here, once.
+        to: the form of the features, as in `FittedPlan.transform`, as the following are.
+        categories: whether codes become categories.
+        backend: its name.
+        most_bytes: as of `pieces_of`.
+        n_shares: in how many shares rows are computed where windows see others, as of `RowSource`.
+        folder: where files without names go then; None for that of the system.
+        on_violation: what becomes of rows that break a rule of the plan's contract, as of `judge`.
+
+    Raises:
+        ContractBroken: rows break a rule.
+        InvalidPlan: as of `check_shared`; `row_id=` of a plan with windows.
+        FastfeatError: as `pieces_of` and `dataset_of`.
+    """
+    check_result(to, None, backend, categories=categories)
+    check_option(on_violation, {"quarantine": _NO_QUARANTINE})
+    guard = None if on_violation == IGNORE else guard_of(fitted)
+    dataset = dataset_of(data)
+    known = known_tables(fitted, tables)
+    warn_encoded_files(fitted.encoded, dataset.identity, fitted.told)
+    options: Any = {"tables": known, "backend": backend}
+
+    def check(piece: Scanned) -> None:
+        if guard is not None:
+            told: Any = {"on_violation": on_violation, "first_row": piece.first_row}
+            judge(guard, piece.table, **told, **options)
+
+    def features(piece: Scanned) -> Any:
+        check(piece)
+        forms: Any = {"to": to, "categories": categories}
+        return transform(fitted, piece.table, first_row=piece.first_row, **forms, **options)
+
+    columns = [*fitted.declaration.row_columns, *fitted.declaration.keep]
+    columns += [] if guard is None else guard.columns
+    if not fitted.declaration.past_columns:
+        encoded = fitted.encoded
+        ids = [] if encoded is None or encoded.row_id is None else [encoded.row_id[0]]
+        return pieces_of(dataset, columns, ids, features, fitted.schema, most_bytes)
+    if fitted.declaration.row_id is not None:
+        raise InvalidPlan(
+            "row_id= of a plan with windows is not looked at where data is read in pieces, in this "
+            "version. Read the data whole: fitted.transform(data, history=...)"
+        )
+    source = RowSource(dataset, history_of(history), most_bytes, n_shares, folder)
+    windows, bound = WindowColumns(source), bound_of(fitted, known, backend)
+    functions = functions_of_rows(fitted.schedule)
+    check_shared(fitted.nodes)
+    dataset.check_passes(1 + len(stages_of(functions)))
+    of_batch: Any = {"history": BATCH, "to": to, "categories": categories, **options}
+
+    def windowed(piece: Scanned) -> Any:
+        check(piece)
+        first_row, made = piece.first_row, {}
+        if piece.table.num_rows:
+            windows.make(bound, functions)
+            made = windows.of_rows(functions, first_row, piece.table.num_rows)
+        return transform(fitted, piece.table, known=made, first_row=first_row, **of_batch)
+
+    return pieces_of(dataset, columns, (), windowed, fitted.schema, most_bytes)
+
+
+def budget_of_features(
+    fitted: Fitted, dataset: Dataset, tables: Tables, memory: str | int | None
+) -> Budget | None:
+    """Return the budget within which a plan computes features; None without a bound.
+
+    Args:
+        fitted: The plan.
+        dataset: The rows that it computes features of; none is read.
+        tables: Lookup tables, as a user passes them.
+        memory: The most memory that this process may have; None for any.
+
+    Raises:
+        InvalidConfig: `memory` is no number of bytes.
+        OutOfMemory: It has no room for the tables and for reading.
+    """
+    if memory is None:
+        return None
+    declared = fitted.declaration
+    columns = [*dict.fromkeys((*declared.row_columns, *declared.past_columns, *declared.keep))]
+    return budget_of(memory, needs_of_call(dataset, columns, tables, table_columns_judged(fitted)))
+
+
+def known_tables(fitted: Fitted, tables: Tables) -> Tables:
+    """Return lookup tables as Arrow tables, of which what is made is kept from piece to piece."""
+    columns = table_columns_judged(fitted)
+    return read_tables(tables, columns) if columns else tables
+
+
+def pieces_within(pieces: Pieces, budget: Budget | None) -> Pieces:
+    """Return pieces whose features are computed within a budget: what has no room takes longer.
+
+    Features of a piece raise OutOfMemory where they exceed it.
+
+    Args:
+        pieces: The pieces.
+        budget: Of memory; None without a bound.
+    """
+    if budget is None:
+        return pieces
+    compute = pieces.features
+
+    def features(piece: Scanned) -> Any:
+        with within(budget):  # no longer: between pieces this thread does the caller's work
+            found = compute(piece)
+            check_within(_WORK)
+            return found
+
+    return replace(pieces, features=features)
+
+
+def bytes_within(budget: Budget | None) -> int | Callable[[], int]:
+    """Return how many bytes of rows are read at a time, within a budget if there is one."""
+    if budget is None:
+        return MOST_BYTES
+    return lambda: min(MOST_BYTES, budget.table_bytes())
+
+
+_WORK = "computing features"
+_NO_QUARANTINE = (
+    "rows that are read in pieces are rejected, told or taken as they are. Divide them first, "
+    "contract.quarantine_to(rows, 'good/', 'bad/'), or write features: transform_to"
+)

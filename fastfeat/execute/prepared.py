@@ -1,0 +1,352 @@
+"""Prepared transforms: what a second small batch of a schema need not find out again.
+
+A fitted plan holds some for each form of the result, and each of them memory for as many calls as
+were made at once. What they do not handle, and every error, is left to the way of all other rows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastfeat.backends import backend_named
+from fastfeat.engine.kernel_cache import is_observed
+from fastfeat.execute import encoded_rows as rows_encoded
+from fastfeat.execute.batch import Batch, Made
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.inputs import slot_column
+from fastfeat.execute.lookup_tables import Tables, table_values
+from fastfeat.execute.prepared_reading import batch_read, columns_named, reading_of
+from fastfeat.execute.prepared_steps import StepsOfSchema, of_slot, steps_of_schema
+from fastfeat.execute.step_costs import is_measured
+from fastfeat.execute.steps import run
+from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.sinks.write import LARGE, empty_matrix, memory_type, overlaps
+from fastfeat.ir.dtypes import NULL
+from fastfeat.ir.node import Column, Node
+from fastfeat.plan.lower.schedule import Schedule
+from fastfeat.progress import is_telling
+
+Make = Callable[[Any, Tables], Mapping[Node, Any]]
+"""Gives what tasks make of a table, with lookup tables."""
+Finish = Callable[[Any, Mapping[Node, Any], Any], Any]
+"""Gives the features of a table with what is made of it, in memory given for them; None where it
+does not."""
+
+SMALL = 1 << 16
+"""Rows, from which on several threads may share them."""
+FEW = 1 << 12
+"""Rows, up to which steps are run by the call itself, in memory that it keeps."""
+_N_SCHEMAS = 8
+_NONE: Mapping[Node, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The functions by which features come about.
+
+    Args:
+        finish: gives the features of a table; None where they are always left to the other way.
+        make: gives what tasks make of them before; None where there are none.
+    """
+
+    finish: Finish | None
+    make: Make | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The preparation for the tables of a schema.
+
+    Args:
+        schema: of the tables.
+        few: how the features of few rows come about.
+        more: the same of more.
+        is_whole: whether nothing else is done before; else rows see others, of a history.
+    """
+
+    schema: Schema
+    few: Way
+    more: Way
+    is_whole: bool
+
+    def way(self, n_rows: int) -> Way:
+        """Return how the features of so many rows come about."""
+        return self.few if n_rows <= FEW else self.more
+
+
+def prepared_features(fitted: Fitted, data: Any, tables: Tables, to: str, out: Any) -> Any:
+    """Return the features of a small batch, by what was prepared; None where nothing was.
+
+    Args:
+        fitted: the plan.
+        data: of any kind; for tables and batches of Arrow it is prepared.
+        tables: lookup tables.
+        to: the form.
+        out: the array to write to.
+    """
+    if (one := _prepared(fitted, data, to)) is None or not one.is_whole:
+        return None
+    way = one.way(data.num_rows)
+    if way.finish is None:
+        return None
+    return way.finish(data, _NONE if way.make is None else way.make(data, tables), out)
+
+
+def finished_features(
+    fitted: Fitted, table: Any, made: Mapping[Node, Any], to: str, out: Any
+) -> Any:
+    """Return the features of a small batch of which the tasks are done; see `prepared_features`.
+
+    Args:
+        fitted: the plan.
+        table: the rows.
+        made: what tasks have made of them.
+        to: the form.
+        out: the array to write to.
+    """
+    if (one := _prepared(fitted, table, to)) is None or one.is_whole:
+        return None
+    finish = one.more.finish
+    return None if finish is None else finish(table, made, out)
+
+
+def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
+    """Return the preparation for a small batch; None where there is none."""
+    prepared: tuple[Prepared, ...] | None = fitted.prepared.get(to)
+    if prepared is None or not isinstance(data, (pa.Table, pa.RecordBatch)):
+        return None
+    if data.num_rows >= SMALL or is_telling() or is_observed() or is_measured():
+        return None
+    schema = data.schema
+    for one in prepared:
+        if one.schema == schema:
+            return one
+    return None
+
+
+def prepare(fitted: Fitted, data: Any, to: str) -> None:
+    """Prepare for more rows of a schema, of which features were computed.
+
+    What would have to be compiled for it is left to the second time: who transforms once does not
+    wait for it.
+
+    Args:
+        fitted: the plan; takes it.
+        data: a table or batch, of a schema for which nothing is prepared, or whose kernels somebody
+            looks at.
+        to: the form.
+    """
+    is_arrow = isinstance(data, (pa.Table, pa.RecordBatch))
+    if not is_arrow or data.num_rows >= SMALL or to not in _FORMS:
+        return
+    forms: dict[str, tuple[Prepared, ...]] = fitted.prepared
+    known = forms.get(to, ())
+    others = tuple(one for one in known if one.schema != data.schema)
+    if len(others) < len(known) and not is_observed():
+        return
+    if to not in forms and not is_observed() and not _is_compiled(to):
+        forms[to] = ()
+        return
+    forms[to] = (_prepared_for(fitted, data.schema, to), *others)[:_N_SCHEMAS]
+
+
+def _is_compiled(to: str) -> bool:
+    from fastfeat.engine.cpu.kernels import is_written_kernel_compiled  # imports the CPU backend
+
+    return is_written_kernel_compiled("rows", _FORMS[to].entry)
+
+
+def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:
+    """Return the preparation for the tables of a schema."""
+    is_whole, nowhere = not fitted.declaration.past_columns, Way(None, None)
+    if any(schema.field(name).type != pa.null() for name in fitted.never_seen):
+        return Prepared(schema, nowhere, nowhere, is_whole)
+    none = StepsOfSchema({}, fitted.schedule, is_any=False)
+    steps = steps_of_schema(fitted, schema) if is_whole else none
+    finish, whole = _FORMS[to].finish, fitted.encoded is not None
+    few = Way(
+        finish(fitted, schema, steps),
+        _maker(fitted, steps.schedule) if steps.has_others or whole else None,
+    )
+    if not is_whole:
+        return Prepared(schema, few, few, is_whole)
+    make = _maker(fitted, none.schedule) if none.has_others or whole else None
+    return Prepared(schema, few, Way(finish(fitted, schema, none), make), is_whole)
+
+
+def _maker(fitted: Fitted, schedule: Schedule) -> Make:
+    """Return a function that runs the tasks of a schedule; it does not hold the plan."""
+    learnt, names = dict(fitted.constants), fitted.declaration.row_columns
+    types, programs = fitted.types, fitted.programs
+    table_columns, encoded, told = fitted.table_columns, fitted.encoded, fitted.told
+
+    def make(table: Any, tables: Tables) -> Mapping[Node, Any]:
+        if isinstance(table, pa.RecordBatch):
+            table = pa.Table.from_batches([table])
+        made: Made = {**table_values(table_columns, tables)}
+        engine, rows = backend_named("cpu"), table.select(names)
+        batch = Batch(rows, types, engine, learnt, made, programs=programs)
+        run(batch, schedule, frees=True)
+        if encoded is not None:
+            rows_encoded.warn_encoded(encoded, table, None, told)
+        return made
+
+    return make
+
+
+def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
+    """Return a function that computes a matrix of features."""
+    from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
+
+    program, constants = fitted.matrix_program, fitted.matrix_constants
+    if not program.inputs or not program.outputs:
+        return None
+    reading = reading_of(program, schema, steps)
+    dtype = memory_type(fitted.matrix_dtype)
+    n_columns = len(program.outputs)
+    children = reading.sources.children
+    read = [slot.sources[0] for slot in children if slot not in reading.others]
+    in_place = {source.name for source in read if isinstance(source, Column)}
+    before = [name for name in fitted.declaration.row_columns if name not in in_place]
+
+    @cache
+    def ready(by_rows: bool) -> Any:
+        return engine.matrix_program(program, constants, reading.sources, dtype, by_rows=by_rows)
+
+    ready(by_rows=False)
+    free: tuple[list[Any], list[Any]] = [], []
+
+    def finish(table: Any, made: Mapping[Node, Any], out: Any) -> Any:
+        shape = table.num_rows, n_columns
+        if out is None:
+            n_bytes = shape[0] * n_columns * dtype.itemsize
+            small = n_bytes < LARGE  # .5 us less
+            out = np.empty(shape, dtype, "F") if small else empty_matrix(shape, dtype)
+        elif (
+            type(out) is not np.ndarray
+            or out.shape != shape
+            or out.dtype != dtype
+            # of columns that are read in place the kernel tells
+            or (before and overlaps(out, columns_named(table, before)))
+        ):
+            return None
+        by_rows = not out.flags.f_contiguous
+        address = _address(out if by_rows else out.T, dtype.itemsize)
+        if address is None or (batch := batch_read(reading, table, made)) is None:
+            return None
+        calls = free[by_rows]
+        try:
+            call = calls.pop()
+        except IndexError:
+            call = engine.matrix_call(ready(by_rows=by_rows))
+        status = call(batch, address)
+        calls.append(call)
+        return None if status else out
+
+    return finish
+
+
+def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
+    """Return a function that computes a table of features, with the kept columns.
+
+    Those that are columns of steps, unchanged, are given as they are made.
+    """
+    from fastfeat.backends.cpu import as_made, parts_of
+    from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
+
+    whole, keep, of_features = fitted.arrow_program, fitted.declaration.keep, fitted.schema
+    made, program = parts_of(whole)
+    if any(output.dtype == NULL for output in whole.outputs):
+        return None
+    reading = reading_of(program, schema, steps, made.values())
+    step_of = reading.sources.made
+    copied = {k: step_of[slot] for k, slot in made.items() if slot in step_of}
+    made = {k: slot for k, slot in made.items() if k not in copied}
+    if not program.inputs and not copied:
+        return None
+    places = [k for k in range(len(whole.outputs)) if k not in made]
+    own = [k - sum(j < k for j in made) for k in places]
+    of_program = [place for place, k in zip(own, places, strict=True) if k not in copied]
+    of_steps = {place: copied[k] for place, k in zip(own, places, strict=True) if k in copied}
+    ready = engine.arrow_program(
+        program, fitted.arrow_constants, reading.sources, of_program, of_steps
+    )
+    computed = pa.schema([of_features.field(k) for k in places])
+    sources = dict.fromkeys(source for slot in made.values() for source in slot.sources)
+    compared = [source for source in sources if isinstance(source, Column)]  # with a learnt text
+    free: list[Any] = []
+
+    def finish(table: Any, given: Mapping[Node, Any], out: Any) -> Any:
+        batch = None if out is not None else batch_read(reading, table, given)
+        if batch is None:
+            return None
+        try:
+            call = free.pop()
+        except IndexError:
+            call = engine.arrow_call(ready, computed)
+        features = call(batch)
+        free.append(call)
+        if features is None:
+            return None
+        if made:
+            columns = features.columns
+            if compared:
+                named = columns_named(table, [column.name for column in compared])
+                given = {**given, **{column: named[column.name] for column in compared}}
+            for k, slot in made.items():  # in order: the others are there already
+                columns.insert(k, as_made(slot_column(slot, given), whole.outputs[k]))
+            if any(column is None for column in columns):
+                return None
+            features = pa.Table.from_arrays(columns, schema=of_features)
+        else:
+            features = pa.Table.from_batches([features])
+        for name in keep:
+            place = schema.get_field_index(name)
+            features = features.append_column(table.schema.field(place), table.column(place))
+        return features
+
+    return finish
+
+
+def _own_columns(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
+    """Return `_arrow` where no feature is a column of a task that others may refer to."""
+    from fastfeat.backends.cpu import parts_of  # imports the CPU backend
+
+    slots = parts_of(fitted.arrow_program)[0].values()
+    if any(of_slot(slot, steps, schema) is None for slot in slots):
+        return None
+    return _arrow(fitted, schema, steps)
+
+
+def _address(matrix: Any, alignment: int) -> int | None:
+    """Return the address of a matrix in C order; None where nobody may write there."""
+    try:
+        address = ctypes.addressof(ctypes.c_char.from_buffer(matrix))
+    except (TypeError, ValueError):  # not contiguous, not writeable, or empty
+        return None
+    return None if address % alignment else address
+
+
+class _Form(NamedTuple):
+    """A form of the result that is prepared.
+
+    Args:
+        finish: returns what computes features of tables of a schema; None where it cannot be.
+        entry: of its kernel.
+    """
+
+    finish: Callable[[Fitted, Schema, StepsOfSchema], Finish | None]
+    entry: str
+
+
+_FORMS = {
+    "arrow": _Form(_arrow, "into_arrow"),
+    "columns": _Form(_own_columns, "into_arrow"),
+    "numpy": _Form(_matrix, "into_matrix"),
+}

@@ -1,0 +1,126 @@
+"""The batch that a prepared call reads: which columns of a table, and which the call makes itself.
+
+What is converted, and what tasks have made before, come after the columns of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastfeat.engine.cpu import step_calls
+from fastfeat.engine.program import Program
+from fastfeat.execute.inputs import slot_column
+from fastfeat.execute.prepared_steps import OfColumns, StepsOfSchema, of_slot
+from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.columns.conform import stands_as_stored
+from fastfeat.ir.node import Column, Node
+from fastfeat.scalars.value import InputSlot
+
+if TYPE_CHECKING:
+    from fastfeat.engine.cpu.step_calls import Sources
+
+_UNREAD = 6  # columns: to export so many more costs as much as to select those that are read
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The columns of a batch that a program reads, for the tables of a schema.
+
+    Args:
+        sources: where the columns of its slots are; steps that a call runs make some.
+        columns: the columns of the table that come first among those of a batch, by place; None for
+            all.
+        others: the slots that come after them: what is converted, and what tasks make.
+        made_of: the columns of the table that these are made of.
+    """
+
+    sources: Sources
+    columns: list[int] | None
+    others: tuple[InputSlot, ...]
+    made_of: tuple[Column, ...]
+
+
+def reading_of(
+    program: Program, schema: Schema, steps: StepsOfSchema, outputs: Iterable[InputSlot] = ()
+) -> Reading:
+    """Return the columns of a batch that a program reads.
+
+    Args:
+        program: what reads them.
+        schema: of the tables.
+        steps: those that a prepared call runs.
+        outputs: columns of steps that are results as they are.
+    """
+    places: dict[InputSlot, int] = {}
+    for slot in program.inputs:
+        source = slot.sources[0]
+        if slot.kind == "column" and isinstance(source, Column):
+            place = schema.get_field_index(source.name)
+            if stands_as_stored(schema.field(place).type, slot.dtype):
+                places[slot] = place
+    made: dict[InputSlot, OfColumns] = {}
+    for slot in (*program.inputs, *outputs):
+        found = None if slot in places else of_slot(slot, steps, schema)
+        if found is not None:
+            made[slot] = found
+    own = list({id(one.calls.calls): one for one in made.values()}.values())
+    numbers = {id(one.calls.calls): k for k, one in enumerate(own)}
+    by_name = [[schema.get_field_index(name) for name in one.columns] for one in own]
+    others = tuple(slot for slot in program.inputs if slot not in places and slot not in made)
+    read = sorted({*places.values(), *(place for of_one in by_name for place in of_one)})
+    is_all = len(schema) <= len(read) + _UNREAD and not others
+    child_of = {place: place if is_all else k for k, place in enumerate(read)}
+    children = {slot: child_of[place] for slot, place in places.items()}
+    children.update((slot, len(read) + k) for k, slot in enumerate(others))
+    batch_steps = [
+        step_calls.StepOfBatch(one.calls, tuple(child_of[place] for place in of_one))
+        for one, of_one in zip(own, by_name, strict=True)
+    ]
+    step_of = {slot: (numbers[id(one.calls.calls)], one.calls.part) for slot, one in made.items()}
+    sources = dict.fromkeys(source for slot in others for source in slot.sources)
+    columns = tuple(source for source in sources if isinstance(source, Column))
+    where = step_calls.Sources(children, batch_steps, step_of)
+    return Reading(where, None if is_all else read, others, columns)
+
+
+def batch_read(reading: Reading, table: Any, made: Mapping[Node, Any]) -> Any:
+    """Return the rows of a table as one batch that a program reads; None where it has none."""
+    if not reading.others:
+        return _one_batch(table, reading.columns)
+    if not table.num_rows:
+        return None
+    if isinstance(table, pa.RecordBatch):
+        table = pa.Table.from_batches([table])
+    direct = _one_batch(table, reading.columns) if reading.columns else None
+    if direct is None and reading.columns:
+        return None
+    given = {**made, **{node: table.column(node.name) for node in reading.made_of}}
+    arrays: list[Any] = [] if direct is None else direct.columns
+    arrays += [_one_array(slot_column(slot, given)) for slot in reading.others]
+    return pa.RecordBatch.from_arrays(arrays, list(map(str, range(len(arrays)))))
+
+
+def _one_batch(table: Any, columns: Sequence[int] | None) -> Any:
+    """Return some columns of a table as one batch; None where it has no rows, or is many pieces."""
+    if columns is not None:
+        table = table.select(columns)
+    if isinstance(table, pa.RecordBatch):
+        return table if table.num_rows else None
+    batches = table.to_batches()
+    if len(batches) > 1:
+        batches = table.combine_chunks().to_batches()
+    return batches[0] if len(batches) == 1 and batches[0].num_rows else None
+
+
+def columns_named(table: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Return some columns of a table or a batch, in chunks."""
+    if isinstance(table, pa.RecordBatch):
+        table = pa.Table.from_batches([table])
+    return {name: table.column(name) for name in names}
+
+
+def _one_array(column: Any) -> Any:
+    """Return a column as one array."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

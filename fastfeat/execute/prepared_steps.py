@@ -1,0 +1,137 @@
+"""The steps of a plan that a prepared call runs itself, as calls of kernels, for a schema.
+
+Those are steps of columns of the data as they stand there. Other tasks, and what these read, are
+run before, as for any rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastfeat.backends import step_calls
+from fastfeat.execute.fitted import Fitted
+from fastfeat.io.arrow import Schema
+from fastfeat.ir.dtypes import BINARY, COUNTS, TABLE, UTF8, VOCABULARY
+from fastfeat.ir.node import Call, Column, Node
+from fastfeat.plan.lower.schedule import ROWS, Schedule, Task
+from fastfeat.plan.lower.task_graph import without_made
+from fastfeat.scalars.value import InputSlot
+from fastfeat.steps import step as step_records
+from fastfeat.steps.keys import cpu_vocabulary
+from fastfeat.steps.registry import step_function
+
+if TYPE_CHECKING:
+    from fastfeat.engine.cpu.step_calls import StepCalls
+
+Made = Node | InputSlot
+"""What is made of a batch: the column of a step, or what a program reads of text."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfColumns:
+    """A step as calls of kernels, and the names of the columns of the data that it reads."""
+
+    calls: StepCalls
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepsOfSchema:
+    """The steps of a plan, for tables of a schema.
+
+    Args:
+        of_columns: those that a prepared call runs.
+        schedule: the others.
+        is_any: whether it runs any, what programs read of text included.
+    """
+
+    of_columns: Mapping[Node, OfColumns]
+    schedule: Schedule
+    is_any: bool = True
+
+    @property
+    def has_others(self) -> bool:
+        """Whether anything is run before a prepared call."""
+        return any(task.kind != "features" for task in self.schedule.tasks)
+
+
+def steps_of_schema(fitted: Fitted, schema: Schema) -> StepsOfSchema:
+    """Return the steps of a plan, by how they are run for tables of a schema."""
+    schedule, found = fitted.schedule, dict[Node, OfColumns]()
+    for task in schedule.tasks:
+        if task.kind == "step" and schedule.columns[task.gives[0]].space == ROWS:
+            (step,) = task.nodes
+            one = _of_columns(fitted, step, schema, found)
+            if one is not None:
+                found[step] = one
+    for place in _read_by_others(schedule, found):
+        found.pop(schedule.columns[place].origin, None)
+    places = {k for k, column in enumerate(schedule.columns) if column.origin in found}
+    return StepsOfSchema(found, without_made(schedule, places))
+
+
+def _of_columns(
+    fitted: Fitted, step: Node, schema: Schema, found: Mapping[Node, OfColumns]
+) -> OfColumns | None:
+    """Return a step of columns of the data as calls of kernels; None where it is not.
+
+    Args:
+        fitted: the plan.
+        step: of columns, or of counts that one of those makes that were found.
+        schema: of the data.
+        found: the steps before it.
+    """
+    if not isinstance(step, Call) or step.function not in step_calls():
+        return None
+    if step_function(step).host is not None:
+        return None
+    args, names = list[step_records.Argument](), list[str]()
+    for arg in step.args:
+        dtype = fitted.types[arg]
+        match arg:
+            case _ if dtype == VOCABULARY and arg in fitted.constants:
+                args.append(step_records.Argument(fitted.constants[arg], dtype))
+            case Call() if dtype == COUNTS and arg in found:
+                args.append(step_records.Argument(found[arg].calls, dtype))
+                names += found[arg].columns
+            case Column() if dtype != TABLE:
+                args.append(step_records.Argument(None, dtype))
+                names.append(arg.name)
+            case _:
+                return None
+    types = [schema.field(name).type for name in names]
+    calls = step_calls()[step.function](args, types, dict(step.params))
+    return None if calls is None else OfColumns(calls, tuple(names))
+
+
+def _read_by_others(schedule: Schedule, found: Mapping[Node, Any]) -> Iterable[int]:
+    """Return the columns that tasks read which are not run by a prepared call."""
+
+    def is_other(task: Task) -> bool:
+        return task.kind != "features" and not all(node in found for node in task.nodes)
+
+    return [place for task in schedule.tasks if is_other(task) for place in task.reads]
+
+
+def of_slot(slot: InputSlot, steps: StepsOfSchema, schema: Schema) -> OfColumns | None:
+    """Return the step that makes what a program reads; None where the prepared call has none."""
+    source = slot.sources[0]
+    if slot.kind == "column":
+        return steps.of_columns.get(source)
+    from fastfeat.steps.text.cpu import equality_calls, presence_calls  # where text is read
+
+    names = tuple(source.name for source in slot.sources if isinstance(source, Column))
+    if not steps.is_any or len(names) < len(slot.sources):
+        return None
+    types = [schema.field(name).type for name in names]
+    content = BINARY if slot.kind.endswith("_bytes") else UTF8
+    match slot.kind:
+        case "codes":
+            calls = cpu_vocabulary.literal_calls(slot.literals, types[0])
+        case "valid" | "valid_bytes":
+            calls = presence_calls(types[0], content)
+        case _:
+            calls = equality_calls(types, content)
+    return None if calls is None else OfColumns(calls, names)

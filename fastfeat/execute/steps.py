@@ -1,0 +1,381 @@
+"""Schedules over the data: tasks that make columns, in order, of whole columns in memory.
+
+The arguments of a step are columns, what fit has learnt, or expressions over rows, which a program
+computes first. A column is freed once no later task reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastfeat.aggregates import is_fold_by_number
+from fastfeat.backends import run_task
+from fastfeat.errors import InvalidData, counted
+from fastfeat.execute import values as row_values
+from fastfeat.execute import windows
+from fastfeat.execute.batch import (
+    Batch,
+    Orders,
+    Source,
+    encoded,
+    is_made_of_source,
+    rows_at,
+    take_columns_of_source,
+)
+from fastfeat.execute.inputs import column_in_host
+from fastfeat.execute.step_costs import step_measured
+from fastfeat.io import host_memory as memory_of_host
+from fastfeat.io.arrow import pa
+from fastfeat.io.columns import keys as column_keys
+from fastfeat.ir.dtypes import COUNTS, TABLE, VOCABULARY, DType
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
+from fastfeat.ir.scope import table_of
+from fastfeat.ir.show import show
+from fastfeat.plan.lower.codes import given_vocabulary
+from fastfeat.plan.lower.drafting import of_table, type_in_table
+from fastfeat.plan.lower.schedule import ROWS, SEEN, Schedule, SpaceOf, Task
+from fastfeat.plan.lower.schedule import Column as Made
+from fastfeat.plan.lower.scheduling import schedule_of_columns
+from fastfeat.plan.lower.task_graph import orders_of, without_made
+from fastfeat.progress import is_telling, tell
+from fastfeat.steps import step as step_records
+from fastfeat.steps.registry import step_function
+
+if TYPE_CHECKING:
+    from fastfeat.steps.step import Argument
+
+_COUNT_BYTES = 4
+_NOTHING = nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A schedule on its way over some rows.
+
+    Args:
+        schedule: the tasks of it whose columns are not there yet.
+        batch: the rows.
+        spaces: the rows of each space; those of tables come as they are read.
+        frees: whether columns are freed.
+        orders: what backends keep of the rows that windows see in an order, for later tasks.
+    """
+
+    schedule: Schedule
+    batch: Batch
+    spaces: dict[SpaceOf, Batch]
+    frees: bool
+    orders: Orders = field(default_factory=dict[Call, dict[Any, Any]])
+
+
+def make(batch: Batch, roots: Sequence[Node]) -> None:
+    """Run the steps that the rows of some expressions read, as far as they are not made yet.
+
+    Args:
+        batch: the rows; takes what is made of them.
+        roots: expressions.
+    """
+    run(batch, schedule_of_columns(roots, batch.types, training=batch.training))
+
+
+def run(batch: Batch, schedule: Schedule, *, frees: bool = False) -> None:
+    """Run the tasks of a schedule that make columns, as far as these are not there yet.
+
+    Args:
+        batch: the rows; takes the columns.
+        schedule: of the same types.
+        frees: whether columns that no later task reads are freed.
+    """
+    running = begun(batch, schedule, frees=frees)
+    for task in running.schedule.tasks:
+        run_columns(running, task)
+
+
+def begun(batch: Batch, schedule: Schedule, *, frees: bool = False) -> Running:
+    """Return a schedule before its first task; arguments as of `run`."""
+    lacking = lacking_of(batch, schedule)
+    if batch.source is not None:
+        read = [place for task in lacking.tasks for place in task.reads]
+        places = dict.fromkeys((*read, *lacking.outputs))
+        columns = (schedule.columns[place] for place in places)
+        take_columns_of_source(batch, [c.origin for c in columns if c.space == ROWS])
+    known, orders = batch.seen.orders, dict[Call, dict[Any, Any]]()
+    for order in orders_of(lacking) if known else ():
+        if order in known:
+            orders[order] = known.pop(order)
+    return Running(lacking, batch, {ROWS: batch, SEEN: batch.seen}, frees, orders)
+
+
+def run_columns(running: Running, task: Task) -> None:
+    """Run a task that makes columns, and free those that it is the last to read."""
+    kind = _KINDS.get(task.kind)
+    if kind is not None:
+        space = running.schedule.columns[task.gives[0]].space
+        with _naming(running, space):
+            rows = _rows_of(running, space)
+            with step_measured(task.kind, task.nodes, rows.n_rows, task.order):
+                kind(running, rows, task)
+    if running.frees:
+        _free(running, task)
+
+
+def lacking_of(batch: Batch, schedule: Schedule) -> Schedule:
+    """Return the tasks of a schedule that some rows need, without those whose columns are there."""
+    own, seen = batch.made, batch.seen.made
+    if batch.source is None and _is_nothing(own) and _is_nothing(seen):
+        return schedule
+
+    def is_there(column: Made) -> bool:
+        match schedule.spaces[column.space].kind:
+            case "rows":
+                return column.origin in own or is_made_of_source(batch, column.origin)
+            case "seen":
+                return column.origin in seen
+            case "elements":
+                return column.origin in own
+            case "table":
+                return False
+
+    known = {place for place, column in enumerate(schedule.columns) if is_there(column)}
+    return without_made(schedule, known)
+
+
+def _is_nothing(made: Mapping[Node, Any]) -> bool:
+    """Return whether nothing is made of rows: columns of tables are given."""
+    return all(isinstance(node, TableColumn) for node in made)
+
+
+def columns_of_chosen(batch: Batch, schedules: Sequence[Schedule]) -> list[str]:
+    """Return the columns that rows chosen of a batch read of themselves.
+
+    Args:
+        batch: the rows that they are chosen of, with what is made of them.
+        schedules: those that they run.
+    """
+    chosen = replace(batch, made={}, source=Source(batch, np.zeros(0, np.int64)))
+    names: dict[str, None] = {}
+    for schedule in schedules:
+        for task in lacking_of(chosen, schedule).tasks:
+            columns = (schedule.columns[place] for place in task.reads)
+            own = [c.origin for c in columns if c.space == ROWS]
+            names.update(dict.fromkeys(node.name for node in own if isinstance(node, Column)))
+    return list(names)
+
+
+def _rows_of(running: Running, space: SpaceOf) -> Batch:
+    """Return the rows of a space; those of a table with the columns that its tasks read.
+
+    Columns of elements stand among those of the rows that have the lists.
+    """
+    rows = running.spaces.get(space)
+    if rows is None:
+        schedule, wanted = running.schedule, running.schedule.spaces[space]
+        if wanted.kind == "elements":
+            running.spaces[space] = running.batch
+            return running.batch
+        read = [c.origin for c in schedule.columns if c.space == space]
+        names = [node.name for node in read if isinstance(node, Column)]
+        assert isinstance(wanted.of, str)
+        columns = [TableColumn(wanted.of, name) for name in names]
+        rows = running.spaces[space] = windows.table_rows(running.batch, columns, wanted.types)
+    return rows
+
+
+def _naming(running: Running, space: SpaceOf) -> AbstractContextManager[object]:
+    """Return a context that puts the name of a table in front of errors about its rows."""
+    name = running.schedule.spaces[space].of
+    return windows.naming_table(name) if isinstance(name, str) else _NOTHING
+
+
+def _free(running: Running, task: Task) -> None:
+    """Free columns; others may read those of rows that some were chosen of."""
+    for place in task.frees:
+        column = running.schedule.columns[place]
+        rows = running.spaces.get(column.space)
+        if rows is not None and not (column.space == SEEN and running.batch.source is not None):
+            rows.made.pop(column.origin, None)
+
+
+def _program(running: Running, rows: Batch, task: Task) -> None:
+    row_values.compute_columns(rows, task.nodes)
+
+
+def _step(running: Running, rows: Batch, task: Task) -> None:
+    (step,) = task.nodes
+    if step not in rows.made:
+        if is_telling():
+            tell(show(step))
+        rows.made[step] = _run(rows, step)
+
+
+def _windows(running: Running, rows: Batch, task: Task) -> None:
+    """Compute functions of the rows in windows over one order of the rows.
+
+    What is made of the rows that windows see, these among them, is taken from there.
+    """
+    past, order = rows.seen, task.order
+    assert isinstance(order, Call)
+    has_history = rows.places is None and rows.first_place > 0
+    lacking = [node for node in task.nodes if node not in past.made and node not in rows.made]
+    kept = running.orders.pop(order, {}) if past is running.batch.seen else {}
+    if rows.n_earlier:
+        windows.check_history(rows, order, kept)
+    if lacking or has_history:  # without functions it is checked that it comes before the data
+        if is_telling():
+            tell(f"windows, {counted(past.n_rows, 'row')} with what came before")
+        arrays = windows.run_over(rows, order, lacking, kept)
+        rows.made.update(zip(lacking, map(_as_column, arrays), strict=True))
+    if task.keeps_order:
+        running.orders[order] = kept
+    _take_from_seen(rows, task.nodes)
+
+
+def _take_from_seen(rows: Batch, nodes: Sequence[Node]) -> None:
+    """Take what is made of the rows that windows see, the rows' own among them, for these."""
+    made = rows.seen.made
+    for node in nodes:
+        if node in made and node not in rows.made:
+            if rows.places is None:
+                rows.made[node] = made[node].slice(rows.first_place, rows.n_rows)
+            else:
+                rows.made[node] = rows_at(made[node], rows.places, rows.backend)
+
+
+def _as_column(made: Any) -> Any:
+    """Return an array of the host as a column, and one of a device as it is."""
+    return pa.chunked_array([made]) if isinstance(made, pa.Array) else made
+
+
+def _over_table(running: Running, rows: Batch, task: Task) -> None:
+    """Compute functions of the rows of a table in windows over one order of them."""
+    _take_from_seen(rows, task.nodes)
+    order, schedule = task.order, running.schedule
+    assert isinstance(order, Call)
+    lacking = [node for node in task.nodes if node not in rows.made]
+    if lacking:
+        renamed = schedule.kept.get((order, task.nodes))
+        if renamed is None:
+            renamed = of_table(order, [node.args[0] for node in task.nodes])
+            schedule.kept[order, task.nodes] = renamed
+        space = _space_of_table(schedule, order)
+        values = [renamed[node.args[0]] for node in lacking]
+        arrays = windows.run_over_table(rows, order, lacking, _rows_of(running, space), values)
+        rows.made.update(zip(lacking, map(_as_column, arrays), strict=True))
+
+
+def _space_of_table(schedule: Schedule, order: Call) -> SpaceOf:
+    """Return the place of the space of the rows of a table."""
+    name = table_of(order)
+    return next(k for k, space in enumerate(schedule.spaces) if space.of == name)
+
+
+def _ahead(running: Running, rows: Batch, task: Task) -> None:
+    """Compute functions of the data's rows ahead over one order of them."""
+    assert isinstance(task.order, Call)
+    lacking = [node for node in task.nodes if node not in rows.made]
+    if lacking:
+        arrays = windows.run_ahead(rows, task.order, lacking)
+        rows.made.update(zip(lacking, map(_as_column, arrays), strict=True))
+
+
+_KINDS: dict[str, Callable[[Running, Batch, Task], None]] = {
+    "program": _program,
+    "step": _step,
+    "windows": _windows,
+    "windows over a table": _over_table,
+    "ahead": _ahead,
+}
+"""What makes the columns of a task, by its kind."""
+
+
+def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch, list[Node]]:
+    """Return the rows of a table with all that functions read of them, and what each is of.
+
+    Args:
+        batch: rows, with the columns of the table.
+        order: what orders the rows of the table.
+        calls: the functions.
+    """
+    renamed = of_table(order, [call.args[0] for call in calls])
+    types = {new: type_in_table(old, batch.types[old]) for old, new in renamed.items()}
+    columns = [node for node in renamed if isinstance(node, TableColumn)]
+    table, values = (
+        windows.table_rows(batch, columns, types),
+        [renamed[call.args[0]] for call in calls],
+    )
+    with windows.naming_table(table_of(order)):
+        make(table, values)
+    return table, values
+
+
+def _run(batch: Batch, step: Node) -> Any:
+    """Return the column that a step makes."""
+    types = batch.types
+    if isinstance(step, Aggregate):
+        return pa.chunked_array(
+            [column_keys.repeated(batch.learnt[step], types[step], batch.n_rows)]
+        )
+    assert isinstance(step, Call)
+    codes = encoded(batch, step)
+    if codes is not None:
+        return _as_column(codes)
+    if is_fold_by_number(step) and batch.source is not None:
+        return _folds_by_number(batch, batch.source.rows, step)
+    narrow = step_function(step).narrow
+    args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]
+    learning = step_function(step).learning
+    if learning is not None:
+        args.append(step_records.Argument(batch.learnt[learning.origin(step)], TABLE))
+    if types[step] == COUNTS:
+        _check_counts(step, batch.n_rows)
+    try:
+        task = step_records.StepTask(step, args, types[step], batch.n_rows)
+        array = run_task(batch.backend, task)
+    except step_records.StepFailed as failure:
+        row, text, kind = failure.args
+        where = "" if row is None else f", row {batch.number_of(row)}"
+        error = kind(f"{show(step)}{where}: {text}")
+        error.rows = () if row is None else batch.numbers_in_data([row])
+        raise error from None
+    return _as_column(array)
+
+
+def _folds_by_number(batch: Batch, source: Batch, step: Call) -> Any:
+    """Return the fold of each row by its number among some rows: those of the first of all rows."""
+    folds = source.shared.get(step)
+    if folds is None or len(folds) < batch.n_rows:
+        n_rows = max(batch.n_rows, source.n_rows)  # a row may be chosen several times
+        array = run_task(batch.backend, step_records.StepTask(step, [], batch.types[step], n_rows))
+        folds = column_in_host(_as_column(array), batch.backend)
+        source.shared[step] = folds
+    return folds.slice(0, batch.n_rows)
+
+
+def _check_counts(step: Call, n_rows: int) -> None:
+    """Raise where counts in buckets take more memory than there is, before it is asked for."""
+    n_buckets, room = dict(step.params)["n_buckets"], memory_of_host.host_memory()
+    n_bytes = 2 * n_buckets * n_rows * _COUNT_BYTES  # the counts, and the columns of them
+    if room is not None and n_bytes > room:
+        raise InvalidData(
+            f"{show(step)}: {n_buckets:,} buckets of {n_rows:,} rows take about {n_bytes:,} bytes, "
+            f"and this machine has {room:,}. Take fewer buckets, or fewer rows at once"
+        )
+
+
+def _argument(batch: Batch, node: Node, key_dtype: DType, *, narrow: bool) -> Argument:
+    dtype = batch.types[node]
+    match node:
+        case _ if dtype == VOCABULARY:
+            return step_records.Argument(batch.learnt[node], dtype)
+        case TableColumn():
+            return step_records.Argument(batch.made[node], dtype)
+        case Literal() if dtype == TABLE:
+            return step_records.Argument(given_vocabulary(node, key_dtype), dtype)
+        case _ if dtype == COUNTS:
+            return step_records.Argument(batch.made[node], dtype)
+        case _:
+            return step_records.Argument(row_values.key_values(batch, node, narrow=narrow), dtype)

@@ -1,0 +1,316 @@
+"""Features of data written to files as they are computed: a file, or a folder of parts.
+
+Both appear whole or not at all. A run that was interrupted goes on behind the parts that a folder
+has, where the data is in files that are as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from fastfeat.errors import (
+    FastfeatError,
+    OutputError,
+    counted,
+    reason_of,
+)
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.layout import Layout, check_beside
+from fastfeat.execute.lookup_tables import Tables, read_tables
+from fastfeat.execute.pieces import (
+    MOST_BYTES,
+    Pieces,
+    known_tables,
+    pieces_of_later_rows,
+)
+from fastfeat.execute.window_columns import history_of
+from fastfeat.io.arrow import Table, pa, write_ipc_stream
+from fastfeat.io.sinks.atomic import replacing, sync
+from fastfeat.io.sinks.file_writers import plainly, writing
+from fastfeat.io.sinks.folder_formats import FOLDER_FORMATS
+from fastfeat.io.sinks.manifest import Contents, Manifest, Part, WrittenFile
+from fastfeat.io.sinks.output_folder import add_part, finished, publish, unfinished
+from fastfeat.io.sinks.partitions import check_columns
+from fastfeat.io.sinks.parts import group_rows_of, part_rows_of, parts_of, regrouped
+from fastfeat.io.sources.dataset import Dataset, dataset_of
+from fastfeat.io.sources.formats import Format
+from fastfeat.ir.node import TableColumn
+from fastfeat.progress import Step, doing, rate_told
+
+PLAN_KEY = "fastfeat.plan"
+"""The key of the digest of the fitted plan in the metadata of files."""
+
+
+def write_features(
+    pieces: Pieces,
+    layout: Layout,
+    digest: str,
+    tables: str,
+    history: Dataset | str | None = None,
+    *,
+    training: bool = False,
+    given: str = "",
+) -> Manifest:
+    """Write the features of a data set, and return the manifest of the files.
+
+    Args:
+        pieces: the data, and what computes its features as Arrow tables.
+        layout: where they go.
+        digest: of the fitted plan.
+        tables: a digest of the lookup tables.
+        history: earlier rows that windows see.
+        training: whether the rows are those that were learnt from, out of fold.
+        given: a digest of which rows of the data have features; "" for all.
+
+    Raises:
+        FastfeatError: of a row, as `FittedPlan.transform`.
+        OutputError: features cannot be written there, or something else is there.
+    """
+    form, dataset = FOLDER_FORMATS.get(layout.form) if layout.is_folder else None, pieces.dataset
+
+    def prepared(table: Table) -> Table:
+        plain = plainly(table)
+        return with_digest(plain if form is None else form.prepared(plain), digest)
+
+    def features(start: int) -> Generator[Table]:
+        with closing(pieces.of_all(start)) as found:
+            yield from map(prepared, found)
+
+    empty = prepared(pieces.of_none())
+    check_columns(layout.partition_by, empty.schema)
+    contents = Contents(
+        digest,
+        tables,
+        _source_of(dataset, history, given),
+        layout.form,
+        layout.part_rows or part_rows_of(empty.schema),
+        layout.partition_by,
+        training,
+    )
+    write = _write_folder if layout.is_folder else _write_file
+    with doing(f"writing {layout.target}") as step:
+        return write(layout, contents, empty, features, _Told(step, layout.target, dataset.n_rows))
+
+
+def write_later_rows(
+    fitted: Fitted,
+    data: Any,
+    layout: Layout,
+    digest: str,
+    *,
+    read: Dataset | None = None,
+    history: Any = None,
+    tables: Tables = None,
+    backend: str = "cpu",
+    most_bytes: int | Callable[[], int] = MOST_BYTES,
+    n_shares: int | None = None,
+    on_violation: str | None = None,
+) -> Manifest:
+    """Write the features of later rows; arguments and errors as of `FittedPlan.transform_to`.
+
+    Args:
+        fitted: the plan.
+        data: the rows.
+        layout: where features go.
+        digest: of the fitted plan.
+        read: the rows as a data set; None makes one of them.
+        history: earlier rows.
+        tables: lookup tables.
+        backend: its name.
+        most_bytes: of the rows that are read at a time.
+        n_shares: as of `pieces_of_later_rows`.
+        on_violation: as of `pieces_of_later_rows`.
+    """
+    dataset, earlier = read or dataset_of(data), None
+    known = known_tables(fitted, tables)
+    if fitted.declaration.past_columns:
+        earlier = history_of(history)
+    parent = layout.target.parent
+    pieces = pieces_of_later_rows(
+        fitted,
+        dataset,
+        history=earlier,
+        tables=known,
+        backend=backend,
+        most_bytes=most_bytes,
+        n_shares=n_shares,
+        folder=parent if parent.is_dir() else None,
+        on_violation=on_violation,
+    )
+    of_lookup = tables.values() if isinstance(tables, Mapping) else ()
+    given = () if isinstance(earlier, str) else (history,)
+    check_beside(layout, data, *given, *of_lookup, read=(pieces.dataset, earlier))
+    of_tables = digest_of_tables(known, list(fitted.table_columns))
+    return write_features(pieces, layout, digest, of_tables, earlier)
+
+
+Features = Callable[[int], Generator[Table]]
+"""Gives the features of the data from a row on, piece by piece."""
+
+
+def _write_file(
+    layout: Layout, contents: Contents, empty: Table, features: Features, told: _Told
+) -> Manifest:
+    """Write one file, which is whole or not there at all."""
+    n_rows = group_rows_of(empty.schema)
+    try:
+        with replacing(layout.target) as partial:
+            with (
+                writing(partial, cast("Format", layout.form), empty.schema) as writer,
+                closing(features(0)) as tables,
+            ):
+                groups = regrouped(tables, n_rows, n_rows)
+                for group in _one_at_least(groups, empty):
+                    writer.write_table(told.add(group))
+                    del group  # the next one is made without it
+            sync(partial)
+            n_bytes = partial.stat().st_size
+    except (OSError, pa.ArrowException) as error:
+        raise _unwritten(layout.target, error) from error
+    written = WrittenFile(layout.target.name, told.n_rows, n_bytes)
+    return Manifest(contents, (Part(0, told.n_rows, (written,)),), is_whole=True)
+
+
+def _write_folder(
+    layout: Layout, contents: Contents, empty: Table, features: Features, told: _Told
+) -> Manifest:
+    """Write the parts of a folder that it does not have yet."""
+    target, part_rows = layout.target, contents.part_rows
+    form = FOLDER_FORMATS[layout.form]
+    found = finished(target, contents)
+    if found is not None:
+        return found
+    n_rows = min(group_rows_of(empty.schema), part_rows)
+    with unfinished(target, contents) as (folder, manifest):
+        try:
+            if not manifest.is_whole:
+                told.skip(manifest.n_rows)
+                with closing(features(manifest.n_rows)) as tables:
+                    groups = regrouped(tables, n_rows, part_rows)
+                    if not manifest.parts:
+                        groups = _one_at_least(groups, empty)
+                    for part in parts_of(groups, part_rows):
+                        name = f"part-{len(manifest.parts):06}"
+                        groups_told = map(told.add, part)
+                        written = form.write_part(
+                            folder, name, groups_told, contents.partition_by, n_rows
+                        )
+                        n_part = sum(file.n_rows for file in written)
+                        done = Part(manifest.n_rows, n_part, written)
+                        manifest = add_part(folder, manifest, done)
+                form.commit(folder, manifest, empty.schema)
+            return publish(folder, target, manifest)
+        except (OSError, pa.ArrowException) as error:
+            if isinstance(error, FastfeatError):
+                raise
+            raise _unwritten(target, error, manifest) from error
+
+
+def _one_at_least(groups: Iterator[Table], empty: Table) -> Generator[Table]:
+    """Yield the groups, or one without rows where there are none; none is kept here."""
+    waiting = [next(groups, empty)]
+    yield waiting.pop()
+    yield from groups
+
+
+def _unwritten(target: Path, error: Exception, manifest: Manifest | None = None) -> OutputError:
+    """Return the error of an output that could not be written."""
+    told = f"cannot write {target}: {reason_of(error)}"
+    if manifest is None or not manifest.parts or manifest.contents.source is None:
+        return OutputError(told)
+    n = counted(len(manifest.parts), "part")
+    return OutputError(
+        f"{told}. {n} of it with {counted(manifest.n_rows, 'row')} are on the disk: once that is "
+        "mended, the same call goes on behind them"
+    )
+
+
+def _source_of(
+    dataset: Dataset, history: Dataset | str | None, given: str
+) -> tuple[tuple[str, int, int | None], ...] | None:
+    """Return the files that features are made of; None where data is not in files."""
+    own, earlier = dataset.identity, history.identity if isinstance(history, Dataset) else []
+    if own is None or earlier is None:
+        return None
+    if given:
+        own = [*own, (f"rows={given}", 0, None)]
+    if history is None:
+        return tuple(own)
+    return (*own, ("history=batch" if isinstance(history, str) else "history=", 0, None), *earlier)
+
+
+def with_digest(table: Table, digest: str) -> Table:
+    """Return a table that says by which fitted plan it was computed."""
+    return table.replace_schema_metadata({PLAN_KEY: digest})
+
+
+def digest_of_tables(tables: Tables, columns: Sequence[TableColumn]) -> str:
+    """Return a digest of the columns of lookup tables that are read; "" where there are none."""
+    if not columns:
+        return ""
+    found = hashlib.sha256()
+    for name, table in sorted(read_tables(tables, columns).items()):
+        found.update(f"{name}\0{len(table)}\0".encode())
+        whole = plainly(table.replace_schema_metadata(None)).combine_chunks()
+        write_ipc_stream(whole, _Hashed(found))
+    return found.hexdigest()
+
+
+class _Hashed(io.RawIOBase):
+    """A file whose bytes go into a digest: a large table is not in memory once more as bytes."""
+
+    def __init__(self, digest: Any) -> None:
+        """Keep the digest."""
+        self.digest = digest
+
+    def writable(self) -> bool:
+        """Return True: it takes bytes."""
+        return True
+
+    def write(self, content: Any, /) -> int:
+        """Add bytes to the digest."""
+        self.digest.update(content)
+        return len(content)
+
+
+@dataclass(slots=True)
+class _Told:
+    """The count of what is written, which is told meanwhile.
+
+    Args:
+        step: tells it.
+        target: the output.
+        total: rows of the data; None where nobody knows.
+        n_rows: that are computed, with those of parts that were there.
+        n_before: of these.
+        n_bytes: of the features, as they are in memory.
+        began: when it began, `time.monotonic()`.
+    """
+
+    step: Step
+    target: Path
+    total: int | None
+    n_rows: int = 0
+    n_before: int = 0
+    n_bytes: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def skip(self, n_rows: int) -> None:
+        """Count rows that were there."""
+        self.n_rows = self.n_before = n_rows
+
+    def add(self, group: Table) -> Table:
+        """Count rows, tell them, and return them."""
+        self.n_rows += group.num_rows
+        self.n_bytes += group.nbytes
+        seconds = time.monotonic() - self.began
+        rate = rate_told(self.n_rows, self.total, self.n_bytes, seconds, self.n_before)
+        self.step(f"writing {self.target}, {rate}")
+        return group

@@ -1,0 +1,387 @@
+"""The features of rows by a fitted plan: as a table, a matrix, or arrays on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import backend_named, run_task
+from fastfeat.engine.cpu import step_calls
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.program import Constants, Program
+from fastfeat.engine.tasks import MatrixTask
+from fastfeat.errors import InvalidPlan, counted
+from fastfeat.execute import encoded_rows as rows_encoded
+from fastfeat.execute import order_warnings
+from fastfeat.execute.batch import (
+    Batch,
+    Made,
+    Orders,
+    chosen_rows,
+    compute,
+    run_program,
+    take_rows_of_type,
+)
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.history import (
+    given_ids,
+    history_table,
+    id_columns,
+    is_batch,
+    warn_without_history,
+    with_past,
+)
+from fastfeat.execute.inputs import (
+    Columns,
+    check_place,
+    check_still_missing,
+    on_host,
+    read_columns,
+)
+from fastfeat.execute.lookup_tables import Tables, table_values
+from fastfeat.execute.prepared import finished_features, prepare, prepared_features
+from fastfeat.execute.results import check_memory, computed_form, given_out, memory_given
+from fastfeat.execute.row_selection import row_numbers
+from fastfeat.execute.step_costs import FEATURES, step_measured
+from fastfeat.execute.steps import columns_of_chosen, run
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.columns.decode import plain, plain_type
+from fastfeat.io.device import DeviceTable
+from fastfeat.io.sinks.results import frame_index, matrix_values, own_array, rows_of_index
+from fastfeat.io.sinks.write import empty_matrix, memory_type
+from fastfeat.ir.dtypes import BFLOAT16
+from fastfeat.ir.node import Node
+from fastfeat.plan.lower.constants import bind
+from fastfeat.plan.lower.outputs import MATRIX_ORDERS, TABLES, check_result
+from fastfeat.progress import doing
+
+SHORT = 1 << 14
+"""Rows, below which a transform tells nothing of itself."""
+_NOTHING = nullcontext()
+
+
+@in_ieee
+def transform(
+    fitted: Fitted,
+    data: Any,
+    *,
+    rows: Any = None,
+    history: Any = None,
+    tables: Tables = None,
+    to: str = "arrow",
+    out: NDArray[Any] | None = None,
+    categories: bool = False,
+    backend: str = "cpu",
+    known: Mapping[Node, Any] | None = None,
+    orders: Orders | None = None,
+    index: Any = None,
+    first_row: int = 0,
+) -> Any:
+    """Return the features of rows.
+
+    Args:
+        fitted: what is computed.
+        data: as of `FittedPlan.transform`, as the following are.
+        rows: which of its rows.
+        history: earlier rows.
+        tables: lookup tables.
+        to: the form of the result.
+        out: the array to write to.
+        categories: whether codes become categories.
+        backend: its name.
+        known: what steps have made of these rows already.
+        orders: the same of orders of the rows that windows see, which are taken from there.
+        index: of all rows of the data, for a pandas frame; None for that of the data, if it has
+            one.
+        first_row: the number that a user knows the first row of the data by.
+    """
+    is_whole = rows is None and not known and backend == "cpu" and type(to) is str
+    is_plain = is_whole and not categories and to in ("arrow", "numpy")
+    is_plain = is_plain and (to == "arrow" or fitted.matrix_dtype != BFLOAT16)  # computed as bits
+    if is_plain and (features := prepared_features(fitted, data, tables, to, out)) is not None:
+        return features
+    check_result(to, out, backend, categories=categories)
+    form = computed_form(fitted, to)
+    given: dict[str, Any] = {"to": to, "categories": categories}
+    if is_whole and not is_plain and out is None:
+        index = frame_index(data) if index is None and to == "pandas" else index
+        features = _prepared(fitted, data, tables, form)
+        if features is not None:
+            return given_out(fitted, features, index=index, **given)
+    kept = fitted.declaration.keep if form in TABLES else ()
+    plan = fitted.declaration
+    ids = id_columns(plan.row_id, history, plan.past_columns)
+    if_there = [*plan.past_columns, *given_ids(plan.row_id, plan.past_columns)]
+    if fitted.encoded is not None and fitted.encoded.row_id is not None:
+        if_there.append(fitted.encoded.row_id[0])
+    table = read_columns(data, [*plan.row_columns, *kept, *ids], if_there)
+    read = None
+    if fitted.encoded is not None:
+        rows_encoded.warn_encoded_paths(fitted.encoded, data, fitted.told)
+    if not isinstance(data, (pa.Table, pa.RecordBatch)):
+        read = table = _without_views(table, kept)
+    if is_plain and (features := prepared_features(fitted, read, tables, to, out)) is not None:
+        return features
+    if is_whole and not is_plain and out is None:
+        features = _prepared(fitted, read, tables, form)
+        if features is not None:
+            return given_out(fitted, features, index=index, **given)
+    check_place(table, backend)
+    check_still_missing(table, fitted.never_seen)
+    program, constants = bound(fitted, form)
+    wanted = row_numbers(rows, table)
+    if wanted is not None and out is None and not known and backend == "cpu":
+        features = _prepared_of_rows(fitted, table, wanted, tables, form)
+        if features is not None:
+            index = rows_of_index(frame_index(data) if index is None else index, wanted)
+            return given_out(fitted, features, index=index, **given)
+    memory = memory_given(fitted, to, out)
+    if form in MATRIX_ORDERS and memory is not None:
+        n_rows = table.num_rows if wanted is None else len(wanted)
+        check_memory(memory, *_matrix_form(fitted, program, n_rows), table)
+    with _telling(fitted, table, history, backend):
+        batch = made_rows(
+            *(fitted, table, history, tables, backend, known or {}, wanted),
+            orders=orders,
+            first_row=first_row,
+        )
+        every = batch if batch.source is None else batch.source.rows
+        if every.first_place:  # of a history
+            order_warnings.warn_repeated(
+                every, data, history, list(fitted.nodes.values()), fitted.told
+            )
+        if fitted.encoded is not None:
+            rows_encoded.warn_encoded(fitted.encoded, table, wanted, fitted.told)
+        features = None
+        if is_plain:
+            features = finished_features(fitted, table, batch.made, to, memory)
+        if features is None:
+            features = computed(fitted, batch, program, constants, form, memory)
+    if is_whole or (wanted is not None and backend == "cpu" and not known):
+        as_read = read is None and not plan.past_columns and wanted is None
+        prepare(fitted, data if as_read else table, "numpy" if form == "rows" else form)
+    if out is not None:
+        return out
+    if to == "pandas":
+        index = rows_of_index(frame_index(data) if index is None else index, wanted)
+    return given_out(fitted, features, index=index, **given)
+
+
+def _without_views(table: Any, kept: Sequence[str]) -> Any:
+    """Return a small batch with text as prepared kernels read it: Polars gives views of it.
+
+    Args:
+        table: the rows, or columns on a device.
+        kept: columns that are given back, as they are.
+    """
+    if not isinstance(table, pa.Table) or table.num_rows >= SHORT:
+        return table
+    for number, field in enumerate(table.schema):
+        if plain_type(field.type) != field.type and field.name not in kept:
+            table = table.set_column(number, field.name, plain(table.column(number)))
+    return table
+
+
+def _prepared(fitted: Fitted, data: Any, tables: Tables, form: str) -> Any:
+    """Return the features of a small batch as they are computed for another form; None for others.
+
+    Args:
+        fitted: what is computed.
+        data: of any kind.
+        tables: lookup tables.
+        form: as what they are computed; see `computed_form`.
+    """
+    if form != "rows":
+        return prepared_features(fitted, data, tables, form, None)
+    if not isinstance(data, (pa.Table, pa.RecordBatch)) or data.num_rows >= SHORT:
+        return None
+    matrix = np.empty(*_matrix_form(fitted, fitted.matrix_program, data.num_rows))
+    return prepared_features(fitted, data, tables, "numpy", matrix)
+
+
+def _prepared_of_rows(
+    fitted: Fitted, table: Any, wanted: NDArray[np.int64], tables: Tables, form: str
+) -> Any:
+    """Return features of some rows of a table, as `_prepared` does; None where rows see others."""
+    if fitted.declaration.past_columns or fitted.encoded is not None or len(wanted) >= SHORT:
+        return None
+    if not isinstance(table, pa.Table) or None in map(step_calls.form_of, table.schema.types):
+        return None  # of rows in other forms not all are taken in one call
+    return _prepared(fitted, table.take(pa.array(wanted)), tables, form)
+
+
+def _telling(
+    fitted: Fitted, table: Any, history: Any, backend: str
+) -> AbstractContextManager[object]:
+    """Return a context that tells of a transform that may take long; of few rows it tells nothing.
+
+    Args:
+        fitted: what is computed.
+        table: the rows.
+        history: as of `transform`; it may have any length.
+        backend: its name.
+    """
+    is_short = table.num_rows < SHORT and backend == "cpu"
+    if is_short and (history is None or is_batch(history)):
+        return _NOTHING
+    features = counted(len(fitted.nodes), "feature")
+    return doing(f"computing {features} of {counted(table.num_rows, 'row')}")
+
+
+def bound(fitted: Fitted, form: str) -> tuple[Program, Constants]:
+    """Return the program of what is computed, and what it reads besides the rows."""
+    match form:
+        case "arrow" | "columns":
+            return fitted.arrow_program, fitted.arrow_constants
+        case "cupy_columns":
+            return fitted.arrays_program, bind(fitted.arrays_program, fitted.constants)
+        case _:
+            return fitted.matrix_program, fitted.matrix_constants
+
+
+def made_rows(
+    fitted: Fitted,
+    table: Any,
+    history: Any,
+    tables: Tables,
+    backend: str,
+    known: Mapping[Node, Any],
+    wanted: NDArray[np.int64] | None = None,
+    *,
+    frees: bool = True,
+    orders: Orders | None = None,
+    first_row: int = 0,
+) -> Batch:
+    """Return rows with what the steps of the features make of them.
+
+    Args:
+        fitted: the plan.
+        table: the data.
+        history: as of `FittedPlan.transform`, as the following are.
+        tables: lookup tables.
+        backend: its name.
+        known: what steps have made of the data already.
+        wanted: the numbers of the rows that are computed, shape (n_wanted,); None for all.
+        frees: whether columns that no later task reads are freed.
+        orders: of the rows that windows see, which are taken from there.
+        first_row: the number that a user knows the first row of the data by.
+    """
+    made: Made = {**table_values(fitted.table_columns, tables), **known}
+    engine = backend_named(backend)
+    learnt = dict(fitted.constants)
+    batch = Batch(
+        *(table, fitted.types, engine, learnt, made),
+        first_number=first_row,
+        programs=fitted.programs,
+        orders={} if orders is None else orders,
+    )
+    columns, row_id = fitted.declaration.past_columns, fitted.declaration.row_id
+    earlier = history_table(history, columns, backend, row_id)
+    batch = with_past(batch, earlier, columns, row_id)
+    nodes = list(fitted.nodes.values())
+    if wanted is not None:
+        batch = chosen_rows(batch, wanted, columns_of_chosen(batch, [fitted.schedule]))
+    if history is None and columns:
+        warn_without_history(batch, nodes, fitted.told)
+    run(batch, fitted.schedule, frees=frees)
+    return batch
+
+
+def computed(
+    fitted: Fitted,
+    batch: Batch,
+    program: Program,
+    constants: Constants,
+    form: str,
+    out: Any = None,
+) -> Any:
+    """Return the features of rows of which the steps are made.
+
+    Args:
+        fitted: the plan.
+        batch: the rows.
+        program: computes the features in that form.
+        constants: what it reads besides the rows.
+        form: as what they are computed; see `outputs.Form`.
+        out: the array to write to, which fits.
+    """
+    with step_measured(FEATURES, list(fitted.nodes.values()), batch.n_rows):
+        return _computed(fitted, batch, program, constants, form, out)
+
+
+def _computed(
+    fitted: Fitted, batch: Batch, program: Program, constants: Constants, form: str, out: Any
+) -> Any:
+    match form:
+        case "arrow":
+            return _table(fitted, batch, compute(batch, program, constants))
+        case "columns":
+            return _table(fitted, batch, _own_columns(batch, program, constants))
+        case "numpy" | "rows":
+            if out is None:
+                shape, dtype = _matrix_form(fitted, program, batch.n_rows)
+                out = empty_matrix(shape, dtype, MATRIX_ORDERS[form])
+            return _into_matrix(batch, program, constants, out)
+        case _:
+            from fastfeat.execute import device_results as device  # imports the GPU backend
+
+            if form == "cupy":
+                if fitted.matrix_dtype == BFLOAT16:
+                    raise InvalidPlan(
+                        "to='cupy': there is no bfloat16 in CuPy. Take to='torch', or "
+                        "Plan(dtype='float16')"
+                    )
+                dtype = memory_type(fitted.matrix_dtype)
+                return device.matrix(batch, program, constants, dtype, out)
+            return device.arrays(fitted, batch, program, constants)
+
+
+def _table(fitted: Fitted, batch: Batch, features: Sequence[Any]) -> Table:
+    """Return features, as arrays, with the kept columns of the rows."""
+    keep, table = fitted.declaration.keep, batch.table
+    if keep and isinstance(table, DeviceTable):
+        table = on_host(table.select(keep), batch.backend)
+    if batch.source is not None:  # that the rows were chosen of
+        given = batch.source.rows.table.select(keep)
+        columns = [take_rows_of_type(column, batch.source.numbers) for column in given.columns]
+        table = pa.Table.from_arrays(columns, schema=given.schema)
+    kept = [table.schema.field(name) for name in keep]
+    columns = [*features, *(table.column(name) for name in keep)]
+    if not columns:  # of indicators without a category; the rows are still there
+        return pa.table({"": pa.nulls(batch.n_rows)}).select([])
+    schema = pa.schema([*fitted.schema, *kept]) if kept else fitted.schema
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _own_columns(batch: Batch, program: Program, constants: Constants) -> Sequence[Any]:
+    """Return an Arrow array for each output, in memory that nothing else refers to."""
+    arrays = compute(batch, program, constants)
+    shared = batch.backend.shared_outputs(program)
+    return [own_array(array) if k in shared else array for k, array in enumerate(arrays)]
+
+
+def _matrix_form(
+    fitted: Fitted, program: Program, n_rows: int
+) -> tuple[tuple[int, int], np.dtype[Any]]:
+    """Return the shape and the type of the matrix of some rows."""
+    shape = (n_rows, len(program.outputs))
+    return shape, memory_type(fitted.matrix_dtype)
+
+
+def _into_matrix(
+    batch: Batch, program: Program, constants: Constants, out: NDArray[Any]
+) -> NDArray[Any]:
+    if MatrixTask not in batch.backend.functions:
+        for k, array in enumerate(compute(batch, program, constants)):
+            out[:, k] = matrix_values(array)
+        return out
+
+    def run(columns: Columns) -> None:
+        run_task(batch.backend, MatrixTask(program, columns, batch.n_rows, constants, out))
+
+    run_program(batch, program, constants, run)
+    return out

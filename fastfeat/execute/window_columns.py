@@ -1,0 +1,202 @@
+"""Windows over data that is more than memory holds: functions of other rows, as columns on disk.
+
+A pass over the data writes each row to the share of its entity. Then the functions are computed of
+one share after the other in memory, and put into the order of the rows, in a file. Whoever reads
+the rows again reads these columns beside them. Functions of another entity take a pass of their
+own, and read those of an earlier one as they read any column.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import IO, Any
+
+from fastfeat.backends import backend_named
+from fastfeat.errors import InvalidPlan
+from fastfeat.execute.entities import Stage, stages_of
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.history import hint_of, is_batch, naming_history
+from fastfeat.execute.in_time import is_bounded, made_in_time
+from fastfeat.execute.large_shares import of_large_share
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.execute.order_warnings import warn_tied
+from fastfeat.execute.shares import RowsOnDisk, groups_of, in_order, on_disk
+from fastfeat.execute.stage_work import (
+    Bound,
+    PlaceOnDisk,
+    RowSource,
+    StageWork,
+    begun,
+    bytes_in,
+    functions_of,
+    no_rows,
+    of_share,
+    split,
+)
+from fastfeat.io.arrow import ChunkedArray, Table
+from fastfeat.io.sources.dataset import Dataset, dataset_of
+from fastfeat.io.sources.frames import rows_only
+from fastfeat.io.sources.scan import Scanned, telling_place
+from fastfeat.io.unnamed import told_full
+from fastfeat.ir.node import Call, Node, postorder
+from fastfeat.ir.scope import is_of_other_rows
+from fastfeat.ir.show import show
+
+
+def bound_of(fitted: Fitted, tables: Tables, backend: str) -> Bound:
+    """Return the types and tables that functions of a fitted plan are bound to."""
+    return Bound(
+        fitted.types,
+        fitted.inputs,
+        fitted.tables,
+        fitted.zones,
+        dict(fitted.constants),
+        tables,
+        fitted.declaration.late,
+        fitted.told,
+        False,
+        backend_named(backend),
+    )
+
+
+def history_of(history: Any) -> Dataset | str | None:
+    """Return earlier rows as a data set; "batch" and None are themselves.
+
+    Raises:
+        FastfeatError: it is no data; the message says that it is of the history.
+    """
+    if history is None or is_batch(history):
+        return history
+    with naming_history(hint_of(history)):
+        return dataset_of(history)
+
+
+def check_shared(features: Mapping[str, Node]) -> None:
+    """Raise where rows that a feature sees are in no share together.
+
+    Args:
+        features: their expressions, by name.
+
+    Raises:
+        InvalidPlan: it names the first.
+    """
+    for name, node in features.items():
+        unshared = _unshared([node])
+        if unshared is not None:
+            raise InvalidPlan(
+                f"feature {name!r} sees all rows, {show(unshared)}, which are not together in any "
+                "share of data that is read in pieces, and not the latest ones alone. Read the "
+                "data whole, fitted.transform(data, history=...), or leave the feature out: "
+                "fitted.select([...])"
+            )
+
+
+def is_shared(roots: Sequence[Node]) -> bool:
+    """Return whether all rows that expressions see are in one share, of some key."""
+    return _unshared(roots) is None
+
+
+def _unshared(roots: Sequence[Node]) -> Call | None:
+    """Return the first function of all rows, of no key, that is not bounded; None without one."""
+    functions = [one for one in postorder(list(roots)) if is_of_other_rows(one)]
+    of_all = (node for stage in stages_of(functions) if not stage.keys for node in stage.nodes)
+    return next((node for node in of_all if not is_bounded(node)), None)
+
+
+class WindowColumns:
+    """Functions of other rows as columns on disk: those that were made so far.
+
+    Args:
+        source: the rows.
+    """
+
+    def __init__(self, source: RowSource) -> None:
+        """Hold nothing yet."""
+        self.source = source
+        self._places: dict[Call, PlaceOnDisk] = {}
+        self._seen: dict[Call, PlaceOnDisk] = {}
+        self._stack = ExitStack()
+        self._finalizer = weakref.finalize(self, self._stack.close)
+
+    def make(self, bound: Bound, nodes: Iterable[Call]) -> None:
+        """Compute functions of all rows, as far as they are not there.
+
+        Args:
+            bound: what they are bound to; all that they read is learnt.
+            nodes: the functions.
+
+        Raises:
+            InvalidData: one sees all rows, of no key, and they are not in the order of time.
+            FastfeatError: of a row, by its number in the data.
+        """
+        lacking = [node for node in nodes if node not in self._places]
+        with told_full(self.source.folder):
+            for stage in stages_of(lacking):
+                there = self._seen if stage.of_seen else self._places
+                own = tuple(node for node in stage.nodes if node not in there)
+                if own:
+                    self._make(bound, replace(stage, nodes=own))
+
+    def of_rows(self, nodes: Iterable[Call], first: int, n_rows: int) -> dict[Node, ChunkedArray]:
+        """Return functions of some rows, which are made.
+
+        Args:
+            nodes: the functions.
+            first: the number of the first row.
+            n_rows: how many.
+        """
+        read: dict[int, Table] = {}
+        found: dict[Node, ChunkedArray] = {}
+        for node in nodes:
+            rows, name, n_earlier = self._places[node]
+            if id(rows) not in read:
+                read[id(rows)] = rows.rows(n_earlier + first, n_rows)
+            found[node] = read[id(rows)].column(name)
+        return found
+
+    def close(self) -> None:
+        """Give the files up."""
+        self._finalizer()
+
+    def _make(self, bound: Bound, stage: Stage) -> None:
+        """Compute the functions of a stage, and put them into the order of rows on disk."""
+        source, work = self.source, begun(bound, stage, self.source)
+        given = [self._seen[node] for node in stage.given]
+        if not stage.keys:
+            made, n_earlier = made_in_time(work, given, self._stack)
+            self._place(work, made, n_earlier)
+            return
+        with ExitStack() as stack:
+            past: Sequence[IO[bytes] | None] = [None] * work.n_shares
+            n_earlier = 0
+            if isinstance(source.history, Dataset):
+                with naming_history():
+                    earlier, _ = split(work, source.history, given, 0, stack)
+                past, n_earlier = earlier.ended(), earlier.n_rows
+            rows, origins = split(work, source.dataset, given, n_earlier, stack)
+            none = functions_of(work, no_rows(work, given), None, given)
+            files = rows.ended()
+            sizes = [bytes_in(a) + bytes_in(b) for a, b in zip(past, files, strict=True)]
+            with telling_place(Scanned(rows_only(rows.n_rows), 0, origins)):
+                shares = [
+                    of_large_share(work, file, of_past, given, n_earlier)
+                    or of_share(work, file, of_past, given, n_earlier, sizes)
+                    for file, of_past in zip(files, past, strict=True)
+                ]
+            n_rows = rows.n_rows + (n_earlier if stage.of_seen else 0)
+            groups = groups_of(in_order(shares), n_rows)
+            made = on_disk(groups, none.schema, source.folder, self._stack)
+        self._place(work, made, n_earlier)
+
+    def _place(self, work: StageWork, made: RowsOnDisk, n_earlier: int) -> None:
+        """Know where the functions of a stage are."""
+        stage = work.stage
+        warn_tied(work.n_tied, work.bound.told)
+        for k, node in enumerate(stage.nodes):
+            place = PlaceOnDisk(made, str(k), n_earlier if stage.of_seen else 0)
+            self._places.setdefault(node, place)
+            if stage.of_seen:
+                self._seen[node] = place

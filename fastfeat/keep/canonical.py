@@ -1,0 +1,399 @@
+"""Canonical JSON of nodes and values: the same text for the same plan, types included.
+
+What a plan holds that came from outside is checked: nothing else may come to a kernel, which reads
+the tables of what is learnt per key by codes that it does not check. So a call must have such
+parameters and arguments as operators give: what these are says the row of its function.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard, assert_never, cast
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.errors import ArtifactError, TypeMismatch
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.node import (
+    GROUPS,
+    GROUPS_AND_MISSING,
+    TRAINING,
+    Aggregate,
+    Call,
+    Column,
+    Frame,
+    Literal,
+    Node,
+    Params,
+    TableColumn,
+    postorder,
+)
+from fastfeat.ir.parameters import LITERAL, are_valid, is_of_type
+from fastfeat.ir.scope import is_exploded, is_over
+from fastfeat.plan.declare.columns_read import check_rows
+from fastfeat.scalars import SCALARS
+from fastfeat.scalars.categories import leaves_out_few
+from fastfeat.steps.registry import PARTS_OF_WINDOWS, STEPS
+
+
+def dump(document: Mapping[str, Any]) -> str:
+    """Return canonical JSON: sorted keys, no spaces, text in any script as it is."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def document_of_text(text: object, subject: str) -> Any:
+    """Return the JSON document of a text that a user gives.
+
+    Args:
+        text: what was given.
+        subject: what it should be, for messages: "plan".
+
+    Raises:
+        TypeMismatch: it is no text.
+        ArtifactError: it is no JSON.
+    """
+    if not isinstance(text, (str, bytes)):
+        hint = "json.dumps() makes one of a dict, and read() one of an open file"
+        raise TypeMismatch(f"from_json takes a text, got a {type(text).__name__}. {hint}")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        told = "it has more lists and objects within one another than Python reads"
+        raise ArtifactError(f"this is not the JSON of a {subject}: {told}") from None
+    except ValueError as error:
+        raise ArtifactError(f"this is not the JSON of a {subject}: {error}") from None
+
+
+def parts_of_document(
+    document: Any,
+    subject: str,
+    head: tuple[str, int],
+    parts: frozenset[str],
+    optional: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    """Return the parts of a document, of a format and with names that this version knows.
+
+    Args:
+        document: of JSON.
+        subject: what it should be, for messages.
+        head: the name of the part that has the number of the format, and that number.
+        parts: the names that it must have.
+        optional: those that it may have.
+
+    Raises:
+        ArtifactError: it has another format, lacks a part, or has one that is not known.
+    """
+    name, known = head
+    if not isinstance(document, dict) or name not in document:
+        raise ArtifactError(f"this is not the JSON of a {subject}: it has no format number")
+    given = cast("dict[str, Any]", document)
+    found = given[name]
+    if type(found) is not int or found != known:
+        raise ArtifactError(
+            f"the {subject} has format {found!r}; this version reads {known}. Update fastfeat"
+        )
+    odd = sorted(set(given) - optional ^ parts)
+    if odd:
+        raise ArtifactError(f"the {subject} lacks, or this version does not know, {odd[0]!r}")
+    return given
+
+
+def nodes_to_json(roots: Sequence[Node]) -> tuple[list[Any], dict[Node, int]]:
+    """Return every node as JSON, arguments first, and the position of each."""
+    position: dict[Node, int] = {}
+    documents: list[Any] = []
+    for node in postorder(roots):
+        position[node] = len(documents)
+        documents.append(_node_to_json(node, [position[argument] for argument in node.args]))
+    return documents, position
+
+
+def _node_to_json(node: Node, args: list[int]) -> dict[str, Any]:
+    match node:
+        case Column(name):
+            return {"column": name}
+        case TableColumn(table, name):
+            return {"column": name, "table": table}
+        case Literal(value):
+            return {"literal": value_to_json(value)}
+        case Call(function, _, params):
+            return {"call": function, "args": args, "params": _params_to_json(params)}
+        case Aggregate(function, _, params, frame):
+            document = {"aggregate": function, "args": args, "params": _params_to_json(params)}
+            return document if frame == TRAINING else {**document, "frame": _FRAME_NAMES[frame]}
+        case _:
+            assert_never(node)
+
+
+_FRAME_NAMES: Mapping[Frame, str] = {GROUPS: "groups", GROUPS_AND_MISSING: "groups_and_missing"}
+_FRAMES = {name: frame for frame, name in _FRAME_NAMES.items()}
+
+
+def _params_to_json(params: Sequence[tuple[str, Any]]) -> list[Any]:
+    return [[name, value_to_json(value)] for name, value in params]
+
+
+def value_to_json(value: Any) -> Any:
+    """Return a literal or parameter as JSON; its other types are objects with one key."""
+    match value:
+        case bool() | int() | str() | None:
+            return value
+        case float():
+            return {"float": value.hex()}
+        case tuple():
+            return {"tuple": [value_to_json(part) for part in value]}  # pyright: ignore[reportUnknownVariableType]
+        case DType():
+            return {"dtype": [value.name, value.unit, value.tz]}
+        case datetime.datetime():
+            return {"datetime": value.isoformat()}
+        case datetime.date():
+            return {"date": value.isoformat()}
+        case datetime.time():
+            return {"time": value.isoformat()}
+        case datetime.timedelta():
+            return {"timedelta": [value.days, value.seconds, value.microseconds]}
+        case _:
+            raise AssertionError(f"{value!r} has no JSON form")
+
+
+def value_from_json(document: Any, depth: int = 2) -> Any:
+    """Return the value that `value_to_json` gave this document for.
+
+    Args:
+        document: the JSON.
+        depth: of tuples in each other: a table of pairs has two.
+
+    Raises:
+        ArtifactError, ValueError, TypeError, OverflowError: there is none.
+    """
+    match document:
+        case bool() | int() | str() | None:
+            return document
+        case {"float": str(text), **rest} if not rest:
+            return _float_from_json(text)
+        case {"tuple": parts, **rest} if not rest and is_list(parts):
+            if depth == 0:
+                raise ArtifactError(
+                    "the plan has a tuple in a tuple of tuples, as no version writes"
+                )
+            return tuple(value_from_json(part, depth - 1) for part in parts)
+        case {"dtype": parts, **rest} if not rest:
+            return dtype_from_json(parts)
+        case {"datetime": str(text), **rest} if not rest:
+            return datetime.datetime.fromisoformat(text)
+        case {"date": str(text), **rest} if not rest:
+            return datetime.date.fromisoformat(text)
+        case {"time": str(text), **rest} if not rest:
+            return datetime.time.fromisoformat(text)
+        case {"timedelta": [int(days), int(seconds), int(microseconds)] as parts, **rest} if (
+            not rest and not any(isinstance(part, bool) for part in parts)
+        ):
+            return datetime.timedelta(days, seconds, microseconds)
+        case _:
+            raise ArtifactError(f"{document!r} is not a value that this version knows")
+
+
+def _float_from_json(text: str) -> float:
+    """Return the float of a text as `float.hex` writes it, with or without what can be left out.
+
+    Others that can be read would be read as what they do not look like: "1e3" as 483.
+
+    Raises:
+        ArtifactError, ValueError, OverflowError: it is none.
+    """
+    value = float.fromhex(text)
+    written = value.hex()
+    if text != written and _LEFT_OUT.sub("p", text) != _LEFT_OUT.sub("p", written):
+        raise ArtifactError(f"{text!r} is not a float as this version writes it")
+    return value
+
+
+_LEFT_OUT = re.compile(r"(\.0*|(?<=[1-9a-f])0*)?p\+?")
+"""The last zeros of a float in hexadecimal digits, and the sign of its exponent."""
+
+
+def dtype_from_json(parts: Any) -> DType:
+    """Return the type of a name, unit and zone.
+
+    Raises:
+        ArtifactError: this version has no such type.
+    """
+    match parts:
+        case ["timestamp", "s" | "ms" | "us" | "ns" as unit, str() | None as tz]:
+            return DType("timestamp", unit, tz)
+        case ["time" | "duration" as name, "s" | "ms" | "us" | "ns" as unit, None]:
+            return DType(name, unit)
+        case [str(name), None, None] if name not in ("timestamp", "time", "duration"):
+            dtype = DType(name)
+            if dtype.is_number or dtype.is_temporal or dtype.holds_bytes:
+                return dtype
+        case _:
+            pass
+    raise ArtifactError(f"{parts!r} is not a type that this version knows")
+
+
+def is_list(document: Any) -> TypeGuard[list[Any]]:
+    """Return whether a JSON document is a list, of anything."""
+    return isinstance(document, list)
+
+
+def nodes_from_json(documents: Any) -> list[Node]:
+    """Return the nodes of `nodes_to_json`, in the same order.
+
+    Raises:
+        ArtifactError: something that this version does not know; nothing of it is run.
+    """
+    if not is_list(documents):
+        raise ArtifactError(f"expected a list of nodes, got {documents!r}")
+    nodes: list[Node] = []
+    for document in documents:
+        try:
+            nodes.append(_node_from_json(document, nodes))
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+            raise ArtifactError(f"node {len(nodes)} of the plan is damaged: {error}") from None
+    check_rows(nodes)
+    return nodes
+
+
+def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
+    match document:
+        case {"column": str(name), **rest} if not rest:
+            return Column(name)
+        case {"column": str(name), "table": str(table), **rest} if not rest:
+            return TableColumn(table, name)
+        case {"literal": value, **rest} if not rest:
+            return _literal(value)
+        case {"call": str(function), "args": args, "params": params, **rest} if (
+            not rest and is_list(args) and is_list(params)
+        ):
+            if function not in SCALARS and function not in STEPS:
+                raise ArtifactError(f"this version has no function {function!r}. Update fastfeat")
+            return _call(function, _args(args, nodes), _params(params))
+        case {"aggregate": str(function), "args": args, "params": params, **rest} if (
+            is_list(args) and is_list(params) and set(rest) <= {"frame"}
+        ):
+            if function not in AGGREGATES:
+                raise ArtifactError(f"this version has no aggregate {function!r}. Update fastfeat")
+            return _aggregate(function, _args(args, nodes), _params(params), rest.get("frame"))
+        case _:
+            raise ArtifactError(f"{document!r} is not a node that this version knows")
+
+
+def _literal(document: Any) -> Literal:
+    """Return a literal such as an operator makes."""
+    value = value_from_json(document)
+    if not is_of_type(LITERAL, value):
+        raise ArtifactError(f"{document!r} is not a literal that this version knows")
+    return Literal(value)
+
+
+def _call(function: str, args: tuple[Node, ...], params: Params) -> Call:
+    """Return a call such as an operator makes."""
+    call = Call(function, args, params)
+    check_call(call)
+    return call
+
+
+def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any) -> Aggregate:
+    """Return an aggregate such as an operator makes."""
+    row = AGGREGATES[function]
+    if not are_valid(row.parameters, params):
+        raise ArtifactError(f"{params!r} are no parameters of {function!r}")
+    check_windows(function, args)
+    if frame is None:
+        if len(args) != 1 and (not row.is_of_parts or not args):
+            raise ArtifactError(f"{function!r} takes one argument, got {len(args)}")
+        if "target" in row.primitives:
+            raise ArtifactError(f"{function!r} is learnt per category")
+        if not row.is_of_parts and is_exploded(args[0]):
+            raise ArtifactError(f"{function!r} learns from elements of lists, not of rows")
+        return Aggregate(function, args, params, TRAINING)
+    match args:
+        case (_, Call("encode"), *more) if (
+            frame in _FRAMES and not row.is_of_parts and len(more) == ("target" in row.primitives)
+        ):
+            aggregate = Aggregate(function, args, params, _FRAMES[frame])
+            check_groups(aggregate)
+            return aggregate
+        case _:
+            raise ArtifactError(f"{function!r} per group needs an argument and the codes of a key")
+
+
+def _args(positions: list[Any], nodes: Sequence[Node]) -> tuple[Node, ...]:
+    if not all(type(k) is int and 0 <= k < len(nodes) for k in positions):
+        raise ArtifactError(f"arguments {positions!r} do not come before their user")
+    return tuple(nodes[k] for k in cast("list[int]", positions))
+
+
+def _params(pairs: list[Any]) -> Params:
+    """Return parameters, which stand in the order of their names."""
+    params: list[tuple[str, Any]] = []
+    for pair in pairs:
+        match pair:
+            case [str(name), value] if not params or params[-1][0] < name:
+                params.append((name, value_from_json(value)))
+            case _:
+                raise ArtifactError(f"parameters {pairs!r} are not names in order, with values")
+    return tuple(params)
+
+
+def check_call(call: Call) -> None:
+    """Raise where no operator makes such a call.
+
+    Raises:
+        ArtifactError: its parameters, or its arguments, are others.
+    """
+    function, args = call.function, call.args
+    row = SCALARS.get(function) or STEPS[function]
+    if not are_valid(row.parameters, call.params):
+        raise ArtifactError(f"{call.params!r} are no parameters of {function!r}")
+    in_halves = function in STEPS and STEPS[function].in_halves
+    is_number = row.n_args == len(args) if row.n_args is not None else row.least_args <= len(args)
+    if not is_number or (in_halves and len(args) % 2):
+        raise ArtifactError(f"{function!r} has {len(args)} arguments")
+    if any(map(is_exploded, args)):
+        raise ArtifactError(f"{function!r} has elements of lists as an argument, not rows")
+    check_windows(function, args)
+    if not row.belongs(call):
+        if is_over(call):
+            raise ArtifactError(f"{call.params!r}, {args!r} are not those of {function!r}")
+        raise ArtifactError(f"the arguments of {function!r} do not belong together")
+
+
+def check_groups(aggregate: Aggregate) -> None:
+    """Raise where no operator makes such an aggregate per group.
+
+    Raises:
+        ArtifactError: its folds, or its groups, are not those that its parameters tell of.
+    """
+    if not _are_groups(aggregate):
+        raise ArtifactError(f"the groups of {aggregate.function!r} are made in another way")
+    belongs = AGGREGATES[aggregate.function].belongs
+    if belongs is not None and not belongs(aggregate):
+        raise ArtifactError(f"the folds of {aggregate.function!r} are made in another way")
+    if any(map(is_exploded, aggregate.args)):
+        raise ArtifactError(f"{aggregate.function!r} learns from elements of lists, not of rows")
+
+
+def _are_groups(aggregate: Aggregate) -> bool:
+    """Return whether the vocabulary of the groups leaves out those of fewer rows than is said."""
+    match aggregate.args[1]:
+        case Call("encode", (*_, Aggregate("vocabulary", _, learnt))):
+            least = dict(learnt)["min_frequency"]
+            of_target = aggregate.frame == GROUPS_AND_MISSING
+            is_told = not of_target or least == dict(aggregate.params).get("min_rows")
+            return is_told and leaves_out_few(learnt)
+        case _:
+            return False
+
+
+def check_windows(function: str, args: tuple[Node, ...]) -> None:
+    """Raise where a window, or the order that it is of, stands as a value."""
+    last = STEPS[function].ends_with if function in STEPS else ()
+    for k, arg in enumerate(args):
+        if not isinstance(arg, Call) or arg.function not in PARTS_OF_WINDOWS:
+            continue
+        if arg.function not in last or k != len(args) - 1:
+            raise ArtifactError(f"{function!r} has {arg.function!r} as an argument")

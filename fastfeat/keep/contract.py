@@ -1,0 +1,117 @@
+"""A contract as a JSON document that people can read, and back. Reading runs nothing.
+
+Each rule stands as text beside the number of its node: the text is for readers, the nodes count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import ArtifactError, FastfeatError
+from fastfeat.expr import Expr
+from fastfeat.ir.scope import is_exploded
+from fastfeat.keep import canonical
+from fastfeat.plan.declare.columns_read import tables_of
+from fastfeat.plan.declare.contract import ContractDeclaration, Rule, declare_contract, says
+
+FORMAT = 1
+PARTS = frozenset({"contract", "clock", "types", "rules", "nodes"})
+_RULE = frozenset({"name", "says", "on_violation", "at_most", "node"})
+
+
+@in_ieee
+def contract_document(contract: ContractDeclaration) -> dict[str, Any]:
+    """Return a contract as a JSON document."""
+    nodes, position = canonical.nodes_to_json(list(contract.nodes.values()))
+    rules = [
+        {
+            "name": name,
+            "says": says(contract.nodes[name]),
+            "on_violation": rule.on_violation,
+            "at_most": rule.at_most,
+            "node": position[contract.nodes[name]],
+        }
+        for name, rule in contract.rules.items()
+    ]
+    return {
+        "contract": FORMAT,
+        "clock": contract.clock,
+        "types": {column: str(dtype) for column, dtype in contract.types.items()},
+        "rules": rules,
+        "nodes": nodes,
+    }
+
+
+def contract_text(contract: ContractDeclaration) -> str:
+    """Return a contract as JSON, a line a rule and a node: equal contracts give equal text."""
+    return readable(contract_document(contract))
+
+
+def readable(document: Mapping[str, Any]) -> str:
+    """Return a JSON document with a line for each part, and for each element of a list in it."""
+    parts = [f" {_text(name)}: {_lines(part)}" for name, part in document.items()]
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _lines(part: Any) -> str:
+    if not canonical.is_list(part) or not part:
+        return _text(part)
+    return "[\n" + ",\n".join(f"  {_text(element)}" for element in part) + "\n ]"
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def contract_of_text(text: str | bytes) -> ContractDeclaration:
+    """Return the contract of a JSON text.
+
+    Raises:
+        ArtifactError: it is no contract, or has what this version does not know.
+        TypeMismatch: it is no text.
+        FastfeatError: as `Contract`.
+    """
+    return contract_of_document(canonical.document_of_text(text, "contract"))
+
+
+@in_ieee
+def contract_of_document(document: Any) -> ContractDeclaration:
+    """Return the contract of a JSON document; errors as of `contract_of_text`."""
+    parts = canonical.parts_of_document(document, "contract", ("contract", FORMAT), PARTS)
+    types = parts["types"]
+    if not isinstance(types, dict):
+        raise ArtifactError(f"the contract has no types by column, but {types!r}")
+    try:
+        nodes = canonical.nodes_from_json(parts["nodes"])
+        rules = [_rule(rule, nodes) for rule in parts["rules"]]
+        named = dict(rules)
+        if len(named) != len(rules):
+            raise ArtifactError("two rules of the contract have one name")
+        return declare_contract(named, cast("dict[str, Any]", types), parts["clock"])
+    except FastfeatError:
+        raise
+    except (KeyError, ValueError, TypeError, IndexError, RecursionError, AttributeError) as error:
+        raise ArtifactError(f"the contract is damaged: {error}") from None
+
+
+def _rule(given: Any, nodes: list[Any]) -> tuple[str, Rule]:
+    """Return the name of a rule, and the rule.
+
+    Raises:
+        ArtifactError: it is none.
+    """
+    rule = cast("dict[str, Any]", given)
+    if not isinstance(given, dict) or rule.keys() != _RULE:
+        raise ArtifactError(f"{given!r} is not a rule that this version knows")
+    name, position, says = rule["name"], rule["node"], rule["says"]
+    if not isinstance(name, str) or not isinstance(says, str):
+        raise ArtifactError(f"{given!r} has no name, or does not say what it is")
+    if type(position) is not int or not 0 <= position < len(nodes):
+        raise ArtifactError(f"rule {name!r} refers to a node that is not there")
+    node = nodes[position]
+    if tables_of([node])[node] is not None or is_exploded(node):
+        raise ArtifactError(f"rule {name!r} is not of the rows of the data")
+    return name, Rule(Expr((node,)), rule["on_violation"], rule["at_most"])

@@ -1,0 +1,176 @@
+"""A plan as a JSON document, and back. Reading runs nothing: names stand in our own tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import ArtifactError, FastfeatError
+from fastfeat.expr import Expr
+from fastfeat.ir.node import Node
+from fastfeat.ir.scope import is_exploded
+from fastfeat.keep import canonical
+from fastfeat.keep.parameters import (
+    leaves_of,
+    params_document,
+    recipe_of_document,
+    with_recipes,
+)
+from fastfeat.plan.declare.columns_read import tables_of
+from fastfeat.plan.declare.declaration import Declaration, declare
+from fastfeat.plan.declare.external_label import with_label_column
+
+FORMAT = 1
+PARTS = frozenset(
+    {"format", "nodes", "features", "label", "outcomes", "dtype", "keep", "label_delay"}
+)
+OPTIONAL_PARTS = frozenset(
+    {"codes", "known", "known_clocks", "known_tables", "label_column", "params", "row_id"}
+)
+"""Those that stand in a document only where a plan has them."""
+
+
+@in_ieee
+def plan_document(plan: Declaration) -> dict[str, Any]:
+    """Return a plan as a JSON document."""
+    label: Mapping[str, Expr] = plan.label if isinstance(plan.label, Mapping) else {}
+    every = [*plan.features.values(), *label.values()]
+    roots = [node for expression in every for node in expression.nodes]
+    nodes, position = canonical.nodes_to_json([*roots, *leaves_of(plan.recipe)])
+
+    def shown(expressions: Mapping[str, Expr]) -> list[Any]:
+        return [
+            [name, [position[n] for n in e.nodes], list(e.suffixes)]
+            for name, e in expressions.items()
+        ]
+
+    document = {
+        "format": FORMAT,
+        "nodes": nodes,
+        "features": shown(plan.features),
+        "label": shown(label) if label else plan.label,
+        "outcomes": _plain(plan.outcomes),
+        "dtype": plan.dtype,
+        "keep": list(plan.keep),
+        "label_delay": _plain(plan.label_delay),
+    }
+    optional = {
+        "known": list(plan.known),
+        "known_tables": {table: list(names) for table, names in plan.known_tables.items()},
+        "known_clocks": list(plan.known_clocks),
+        "row_id": plan.row_id,
+        "codes": plan.codes,
+        "params": plan.recipe and params_document(plan.recipe, position),
+        "label_column": None if plan.label_column == plan.label else plan.label_column,
+    }
+    return document | {name: part for name, part in optional.items() if part}
+
+
+def plan_text(plan: Declaration) -> str:
+    """Return a plan as canonical JSON: equal plans give equal text."""
+    return canonical.dump(plan_document(plan))
+
+
+def _plain(given: Any) -> Any:
+    """Return names or delays as JSON holds them."""
+    if isinstance(given, Mapping):
+        items = cast("Mapping[str, Any]", given).items()
+        return {name: _plain(value) for name, value in items}
+    return list(cast("tuple[str, ...]", given)) if isinstance(given, tuple) else given
+
+
+@in_ieee
+def plan_of_text(text: str | bytes) -> Declaration:
+    """Return the plan of a JSON text.
+
+    Raises:
+        ArtifactError: it is no plan, or has what this version does not know.
+        TypeMismatch: it is no text.
+        FastfeatError: as `Plan`: Leakage where a feature reads what is known too late.
+    """
+    return plan_of_document(canonical.document_of_text(text, "plan"))
+
+
+def plan_of_document(document: Any) -> Declaration:
+    """Return the plan of a JSON document."""
+    head = "format", FORMAT
+    parts = canonical.parts_of_document(document, "plan", head, PARTS, OPTIONAL_PARTS)
+    try:
+        return _plan(parts)
+    except FastfeatError:
+        raise
+    except (KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
+        raise ArtifactError(f"the plan is damaged: {error}") from None
+
+
+def _plan(parts: Mapping[str, Any]) -> Declaration:
+    """Return the plan of the parts of a document.
+
+    Raises:
+        ArtifactError: a part is none.
+        FastfeatError: as `Plan` itself: the parts can be read, and no plan may have them.
+    """
+    nodes = canonical.nodes_from_json(parts["nodes"])
+    features = _expressions(parts["features"], nodes)
+    label: Any = parts["label"]
+    of_label = _expressions(label, nodes) if canonical.is_list(label) else None
+    recipe = recipe_of_document(parts["params"], nodes) if "params" in parts else None
+    if recipe is not None:
+        features = with_recipes(features, recipe.options.get("features"))
+        if of_label is not None:
+            of_label = with_recipes(of_label, recipe.options.get("label"))
+    plan = declare(
+        features,
+        label=cast("str | None", label) if of_label is None else of_label,
+        outcomes=parts["outcomes"],
+        dtype=parts["dtype"],
+        keep=parts["keep"],
+        label_delay=parts["label_delay"],
+        known=parts.get("known", ()),
+        known_tables=parts.get("known_tables", {}),
+        known_clocks=parts.get("known_clocks", ()),
+        row_id=parts.get("row_id"),
+        codes=parts.get("codes"),
+    )
+    if recipe is not None:  # it has what was not given here
+        plan = replace(plan, recipe=recipe)
+    return with_label_column(plan, _column_name(parts.get("label_column")))
+
+
+def _column_name(part: Any) -> str | None:
+    if part is None or isinstance(part, str):
+        return part
+    raise ArtifactError(f"label_column={part!r} is no name of a column")
+
+
+def _expressions(entries: Any, nodes: Sequence[Node]) -> dict[str, Expr]:
+    expressions: dict[str, Expr] = {}
+    for entry in entries:
+        match entry:
+            case [str(name), positions, suffixes] if (
+                canonical.is_list(positions)
+                and positions
+                and canonical.is_list(suffixes)
+                and name not in expressions
+            ):
+                expressions[name] = _expression(name, positions, suffixes, nodes)
+            case _:
+                raise ArtifactError(f"{entry!r} is not a feature, or the second of its name")
+    return expressions
+
+
+def _expression(
+    name: str, positions: list[Any], suffixes: list[Any], nodes: Sequence[Node]
+) -> Expr:
+    if not all(type(k) is int and 0 <= k < len(nodes) for k in positions):
+        raise ArtifactError(f"feature {name!r} refers to a node that is not there")
+    if len(suffixes) != len(positions) or not all(isinstance(s, str) for s in suffixes):
+        raise ArtifactError(f"feature {name!r} has {len(positions)} columns named {suffixes!r}")
+    found = tuple(nodes[k] for k in cast("list[int]", positions))
+    if any(table is not None for table in tables_of(found).values()):
+        raise ArtifactError(f"feature {name!r} is of rows of a table")
+    if any(map(is_exploded, found)):
+        raise ArtifactError(f"feature {name!r} has a row an element of a list")
+    return Expr(found, tuple(suffixes))

@@ -1,0 +1,241 @@
+"""Learnings: of a plan before its first round, and as bytes for those that read rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, opened, sealed
+from fastfeat.errors import InvalidData
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.io.arrow import Schema, Table, ipc_stream, pa
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.sources.schema import read_schema
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.node import Aggregate, Node
+from fastfeat.keep.document import plan_text
+from fastfeat.keep.state import key_table, state_parts, values_of_state, vocabulary_of
+from fastfeat.learn.learning import begin
+from fastfeat.learn.round import PURPOSE, Learning, before_round
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.lower.constants import Learnt
+from fastfeat.plan.lower.schedule import Value
+from fastfeat.steps.targets.time_folds import TimeFolds
+
+_KIND = "learning"
+_FOLDS, _TIMES, _HELD = "outside folds ", "times ", "held "
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A learning as it was written.
+
+    Args:
+        plan: the plan as JSON.
+        empty: a table of no rows, with the columns of the data.
+        tables: the lookup tables.
+        round: the number of the next round, as of `Learning`.
+        n_rows: how many rows there are.
+        n_folds: how many rows each fold has, by the place of the column of folds.
+        doubts: the places of values that are in doubt.
+        places: of the values that are learnt.
+        parts: these values, hints and what else there is, by name.
+        whole_entities: whether a part has all rows of each of its entities.
+    """
+
+    plan: str
+    empty: Table
+    tables: Mapping[str, Table]
+    round: int | None
+    n_rows: int | None
+    n_folds: Mapping[str, list[int]]
+    doubts: list[int]
+    places: list[int]
+    parts: Mapping[str, bytes]
+    whole_entities: bool
+
+
+def learning_record(
+    plan: Declaration,
+    schema: Any,
+    tables: Tables,
+    *,
+    history: Schema | None = None,
+    whole_entities: bool = False,
+    has_functions: bool = False,
+    stable: Fitted | None = None,
+) -> Learning:
+    """Return the learning of a plan before its first round.
+
+    Args:
+        plan: what is fitted.
+        schema: as of `Plan.learning`.
+        tables: as of `Plan.learning`.
+        history: the columns of earlier rows; None without these.
+        whole_entities: as of `Plan.learning`.
+        has_functions: whether functions of other rows come with the rows, as columns.
+        stable: an earlier fit, whose categories keep their codes.
+    """
+    empty = _no_rows(schema)
+    content = f"{plan_text(plan)}\n{empty.schema}".encode()
+    digest = hashlib.sha256(content).hexdigest()
+    return begin(
+        plan,
+        empty,
+        tables,
+        digest,
+        history=None if history is None else history.empty_table(),
+        whole_entities=whole_entities,
+        has_functions=has_functions,
+        stable=stable,
+    )
+
+
+def _no_rows(schema: Any) -> Table:
+    """Return an Arrow table without rows, with the columns of a schema."""
+    types = read_schema(schema)
+    arrays = {
+        name: pa.array([], arrow_type(dtype) if isinstance(dtype, DType) else pa.null())
+        for name, dtype in types.items()
+    }
+    return pa.table(arrays)
+
+
+def learning_bytes(learning: Learning) -> bytes:
+    """Return a learning as bytes: JSON and Arrow."""
+    prepared, schedule = learning.prepared, learning.prepared.typed.schedule(PURPOSE)
+    place_of: dict[Node, int] = {value.origin: place for place, value in enumerate(schedule.values)}
+    places = [place for place, v in enumerate(schedule.values) if _is_kept(v, learning.learnt)]
+    values = [learning.learnt[schedule.values[place].origin] for place in places]
+    parts = {f"value {name}": b"".join(part()) for name, part in state_parts(values).items()}
+    for k, value in enumerate(values):
+        if isinstance(value, FoldedGroups):
+            parts[f"{_FOLDS}{k}"] = value.of_folds.tobytes()
+    for node, value in learning.learnt.items():
+        if isinstance(value, TimeFolds):
+            found = (value.n_folds, value.ends, value.used, value.begins, value.last)
+            parts[f"{_TIMES}{place_of[node]}"] = hint_to_bytes(found)
+    parts |= {
+        f"{_HELD}{place_of[node]}": b"".join(key_table(vocabulary))
+        for node, vocabulary in prepared.held.items()
+    }
+    parts |= {f"hint {name}": hint_to_bytes(hint) for name, hint in learning.hints.items()}
+    parts |= {
+        f"lookup {name}": ipc_stream(table).to_pybytes() for name, table in prepared.tables.items()
+    }
+    parts["empty"] = ipc_stream(learning.empty).to_pybytes()
+    columns = {column.origin: place for place, column in enumerate(schedule.columns)}
+    head = {
+        "kind": _KIND,
+        "plan": plan_text(prepared.plan),
+        "round": learning.round,
+        "n_rows": learning.n_rows,
+        "folds": {str(columns[node]): sizes.tolist() for node, sizes in learning.folds.items()},
+        "doubts": [place_of[node] for node in learning.doubts],
+        "places": places,
+        "whole_entities": bool(learning.keys),
+        "parts": {name: len(part) for name, part in parts.items()},
+    }
+    return sealed(head, list(parts.values()))
+
+
+def _is_kept(value: Value, learnt: Learnt) -> bool:
+    """Return whether a value is learnt that artifacts have."""
+    return value.keep != "fit" and value.origin in learnt
+
+
+def written_in(content: bytes) -> Written:
+    """Return the learning that bytes have.
+
+    Raises:
+        InvalidData: they are cut or changed, or no learning.
+    """
+    head, rest = opened(content)
+    if head.get("kind") != _KIND:
+        raise InvalidData(
+            f"the bytes are of a {head.get('kind')!r}, and a learning is wanted: those that "
+            "learning.to_bytes() gave"
+        )
+    parts: dict[str, bytes] = {}
+    for name, n_bytes in head["parts"].items():
+        parts[name], rest = rest[:n_bytes], rest[n_bytes:]
+    tables = {name: _table_of(part) for name, part in _named(parts, "lookup ").items()}
+    return Written(
+        head["plan"],
+        _table_of(parts["empty"]),
+        tables,
+        head["round"],
+        head["n_rows"],
+        head["folds"],
+        head["doubts"],
+        head["places"],
+        parts,
+        head["whole_entities"],
+    )
+
+
+def resumed(first: Learning, written: Written) -> Learning:
+    """Return the learning that was written.
+
+    Args:
+        first: that of the same plan, schema and tables before its first round.
+        written: as `written_in` gives it.
+    """
+    schedule = first.prepared.typed.schedule(PURPOSE)
+    prepared = replace(first.prepared, held=_held_of(first, written))
+    origins = (schedule.values[place].origin for place in written.places)
+    aggregates = [origin for origin in origins if isinstance(origin, Aggregate)]
+    learnt: Learnt = dict(
+        values_of_state(_named(written.parts, "value "), aggregates, prepared.typed.types)
+    )
+    for name, part in _named(written.parts, _FOLDS).items():
+        aggregate = aggregates[int(name)]
+        whole: Any = learnt[aggregate]
+        learnt[aggregate] = FoldedGroups(whole.values, whole.present, np.frombuffer(part))
+    for place, part in _named(written.parts, _TIMES).items():
+        learnt[schedule.values[int(place)].origin] = TimeFolds(*hint_of_bytes(part))
+    hints = {name: hint_of_bytes(part) for name, part in _named(written.parts, "hint ").items()}
+    folds = {
+        schedule.columns[int(place)].origin: np.array(sizes, np.int64)
+        for place, sizes in written.n_folds.items()
+    }
+    doubts = (schedule.values[place].origin for place in written.doubts)
+    learning = replace(
+        first,
+        prepared=prepared,
+        learnt=learnt,
+        round=written.round,
+        hints=hints,
+        n_rows=written.n_rows,
+        folds=folds,
+        doubts=tuple(one for one in doubts if isinstance(one, Aggregate)),
+    )
+    return before_round(learning)
+
+
+def _held_of(first: Learning, written: Written) -> dict[Aggregate, Vocabulary]:
+    """Return the vocabularies whose codes stay, as they were written."""
+    typed = first.prepared.typed
+    values, held = typed.schedule(PURPOSE).values, dict[Aggregate, Vocabulary]()
+    for place, part in _named(written.parts, _HELD).items():
+        origin = values[int(place)].origin
+        assert isinstance(origin, Aggregate)
+        missing, dtypes = dict(origin.params)["missing"], [typed.types[a] for a in origin.args]
+        held[origin] = vocabulary_of(part, dtypes, missing)
+    return held
+
+
+def _named(parts: Mapping[str, bytes], begin: str) -> dict[str, bytes]:
+    """Return the parts whose names begin so, by the rest of their names."""
+    return {name[len(begin) :]: part for name, part in parts.items() if name.startswith(begin)}
+
+
+def _table_of(content: bytes) -> Table:
+    return pa.ipc.open_stream(pa.py_buffer(content)).read_all()

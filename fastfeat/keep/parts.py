@@ -1,0 +1,185 @@
+"""The parts of an artifact: types of columns, zones, a contract as bytes, and the optional parts.
+
+A part that only some artifacts have is a row of `OPTIONAL_PARTS`: a field of `Fitted`, to bytes and
+back. What is above plans, such as a profile, is bytes here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastfeat.errors import ArtifactError
+from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema, Packed, check_bound
+from fastfeat.io.columns.types import UnsupportedType
+from fastfeat.ir.dtypes import DType, list_of
+from fastfeat.ir.node import TableColumn
+from fastfeat.keep import canonical
+from fastfeat.keep.contract import contract_document, contract_of_document, readable
+from fastfeat.plan.declare.bind import Schemas
+from fastfeat.scalars.zones import ZoneTable, checked
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalPart:
+    """A part that only some artifacts have.
+
+    Args:
+        name: of the part, and of the field of `Fitted` that holds it, None where there is none.
+        says: what stands in it, in words.
+        since: the first format that has it.
+        is_of_plan: whether two fitted plans that differ in it are different ones, `fitted_digest`.
+        to_bytes: writes it; equal values give equal bytes.
+        of_bytes: reads it.
+    """
+
+    name: str
+    says: str
+    since: int
+    is_of_plan: bool
+    to_bytes: Callable[[Any], bytes]
+    of_bytes: Callable[[bytes], Any]
+
+    def of(self, fitted: Fitted) -> Any:
+        """Return the value of a fitted plan; None where it has none."""
+        return getattr(fitted, self.name)
+
+
+def optional_of(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the optional parts that there are, by name.
+
+    Raises:
+        ArtifactError: one is damaged.
+        FastfeatError: as `Contract`.
+    """
+    return {p.name: p.of_bytes(parts[p.name]) for p in OPTIONAL_PARTS if p.name in parts}
+
+
+def zones_bytes(zones: Mapping[str, ZoneTable]) -> bytes:
+    """Return zone tables as JSON: the instants of change and the offsets of each, in seconds."""
+    return canonical.dump(_zones_to_json(zones)).encode()
+
+
+def _zones_to_json(zones: Mapping[str, ZoneTable]) -> dict[str, Any]:
+    return {name: [list(t.changes), list(t.offsets)] for name, t in zones.items()}
+
+
+def zones_of(part: bytes) -> dict[str, ZoneTable]:
+    """Return zone tables, each known to be one that a kernel can search."""
+    return _zones_from_json(json.loads(part))
+
+
+def _zones_from_json(document: Any) -> dict[str, ZoneTable]:
+    tables = {str(name): checked(*lists) for name, lists in document.items()}
+    if any(type(n) is not int for t in tables.values() for n in (*t.changes, *t.offsets)):
+        raise ArtifactError("a zone table holds something other than whole seconds")
+    return tables
+
+
+def _contract_bytes(contract: FittedContract) -> bytes:
+    """Return a contract as JSON that people can read, with the types and zones of its rules."""
+    document = contract_document(contract.declaration) | {
+        "inputs": dict(schema_to_json(contract.inputs)),
+        "tables": {name: dict(schema_to_json(of)) for name, of in contract.tables.items()},
+        "zones": _zones_to_json(contract.zones),
+    }
+    return readable(document).encode()
+
+
+def _contract_of(part: bytes) -> FittedContract:
+    """Return the contract of a part, whose rules can be bound.
+
+    Raises:
+        ArtifactError: its rules do not go with its types.
+        FastfeatError: as `Contract`.
+    """
+    document: dict[str, Any] = json.loads(part)
+    inputs, tables = document.pop("inputs"), document.pop("tables")
+    zones = _zones_from_json(document.pop("zones"))
+    declared = contract_of_document(document)
+    n_stored = len(zones)
+    found = FittedContract(
+        declared,
+        schema_of(list(inputs.items()), declared.columns),
+        tables_of(
+            [(name, list(of.items())) for name, of in tables.items()], declared.table_columns
+        ),
+        zones,
+    )
+    check_bound(found)
+    if len(zones) > n_stored:
+        raise ArtifactError(f"its contract lacks the table of the zone {list(zones)[-1]!r}")
+    return found
+
+
+def _packed(part: Packed | bytes) -> bytes:
+    return part if isinstance(part, bytes) else part.to_bytes()
+
+
+def schema_to_json(schema: InputSchema) -> list[Any]:
+    return [[name, _type_to_json(dtype)] for name, dtype in schema.items()]
+
+
+def schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
+    """Return the types of columns, each of which the plan reads."""
+    schema = {str(name): _type_from_json(dtype) for name, dtype in entries}
+    if len(schema) != len(entries) or not set(schema) <= set(columns):
+        raise ArtifactError(f"it has the columns {list(schema)}, the plan reads {list(columns)}")
+    return schema
+
+
+def tables_of(entries: Any, columns: Sequence[TableColumn]) -> Schemas:
+    """Return the types of columns of tables, each of which the plan reads."""
+    return {
+        str(name): schema_of(schema, [c.name for c in columns if c.table == name])
+        for name, schema in entries
+    }
+
+
+def _type_to_json(dtype: DType | UnsupportedType) -> list[Any]:
+    if isinstance(dtype, DType) and dtype.of is not None:
+        return ["list", _type_to_json(dtype.of)]
+    if isinstance(dtype, DType):
+        return [dtype.name, dtype.unit, dtype.tz]
+    return [dtype.name]
+
+
+def _type_from_json(parts: Any) -> DType | UnsupportedType:
+    match parts:
+        case [str(name)]:
+            return UnsupportedType(name)
+        case ["list", element]:
+            return list_of(canonical.dtype_from_json(element))
+        case _:
+            return canonical.dtype_from_json(parts)
+
+
+OPTIONAL_PARTS = (
+    OptionalPart(
+        "contract",
+        "the rules that data must hold, as JSON",
+        since=1,
+        is_of_plan=True,
+        to_bytes=_contract_bytes,
+        of_bytes=_contract_of,
+    ),
+    OptionalPart(
+        "profile",
+        "how inputs and features were distributed over the training rows",
+        since=2,
+        is_of_plan=False,
+        to_bytes=_packed,
+        of_bytes=bytes,
+    ),
+    OptionalPart(
+        "golden",
+        "rows that are made up, with the bits of their features",
+        since=2,
+        is_of_plan=False,
+        to_bytes=bytes,
+        of_bytes=bytes,
+    ),
+)
+"""A row a part, in the order in which they stand in a file."""

@@ -1,0 +1,215 @@
+"""Rows that are given to fit, and those that are learnt from, of data that is read in passes.
+
+A label that looks ahead is computed of all rows first: a row that has none is not learnt from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastfeat.backends import backend_named
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.history import BATCH
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.execute.steps import make
+from fastfeat.execute.values import compute_columns
+from fastfeat.execute.window_columns import WindowColumns, bound_of
+from fastfeat.io.arrow import ChunkedArray, call, pa
+from fastfeat.io.columns.bits import Flags
+from fastfeat.io.sources.dataset import Dataset
+from fastfeat.io.sources.scan import Scanned, scan, telling_place
+from fastfeat.ir.node import Call, Node
+from fastfeat.ir.scope import is_of_table, window_of
+from fastfeat.learn.labels import (
+    LabelCounts,
+    Latest,
+    check_any_label,
+    counts_of,
+    labels_of,
+    latest_time,
+)
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.late_columns import over_ahead
+from fastfeat.plan.lower.task_graph import functions_of_rows
+
+
+class Chosen(NamedTuple):
+    """Flags of some rows.
+
+    Args:
+        given: whether each is given to fit, shape (n_rows,).
+        learnt: whether it is learnt from.
+    """
+
+    given: Flags
+    learnt: Flags
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChosenRows:
+    """The rows that are given to fit, and those that are learnt from: a bit each.
+
+    Args:
+        given: whether a row is given; None for all.
+        learnt: whether it is learnt from.
+    """
+
+    given: ChunkedArray | None
+    learnt: ChunkedArray
+
+    @property
+    def n_given(self) -> int:
+        """The number of rows that are given."""
+        return len(self.learnt) if self.given is None else _count(self.given)
+
+    @property
+    def n_learnt(self) -> int:
+        """The number of rows that are learnt from."""
+        return _count(self.learnt)
+
+    @property
+    def digest_of_given(self) -> str:
+        """A digest of which rows are given; "" where all are."""
+        if self.given is None:
+            return ""
+        flags = self.given.to_numpy(zero_copy_only=False)
+        return hashlib.sha256(np.packbits(flags).tobytes()).hexdigest()
+
+    def of(self, first: int, n_rows: int) -> Chosen:
+        """Return the flags of some rows, by the number of the first one."""
+        learnt = _flags(self.learnt, first, n_rows)
+        given = self.given
+        return Chosen(
+            np.ones(n_rows, np.bool_) if given is None else _flags(given, first, n_rows), learnt
+        )
+
+    def n_learnt_before(self, row: int) -> int:
+        """Return how many rows before one are learnt from."""
+        return _count(self.learnt.slice(0, row))
+
+    def row_of_given(self, k: int) -> int:
+        """Return the number of the row that is the k-th of those given, counted from 0.
+
+        Where there are no more than k, it is the number of all rows.
+        """
+        if self.given is None:
+            return k
+        first = 0
+        for chunk in self.given.chunks:
+            n = _count(chunk)
+            if k < n:
+                rows = np.flatnonzero(chunk.to_numpy(zero_copy_only=False))
+                return first + int(rows[k])
+            k, first = k - n, first + len(chunk)
+        return first
+
+
+def _count(flags: Any) -> int:
+    return call("sum", flags).as_py() or 0
+
+
+def _flags(column: ChunkedArray, first: int, n_rows: int) -> Flags:
+    """Return some flags as an array."""
+    return column.slice(first, n_rows).combine_chunks().to_numpy(zero_copy_only=False)
+
+
+def chosen_of(
+    label: Fitted | None,
+    functions: WindowColumns,
+    given: Flags | None,
+    tables: Tables,
+) -> ChosenRows | None:
+    """Return the rows that are learnt from; None for all.
+
+    Args:
+        label: the label that looks ahead; None where it is a column, or an expression of its row.
+        functions: those of other rows, as columns of the data.
+        given: whether each row of the data is given to fit, shape (n_rows,); None for all.
+        tables: lookup tables.
+
+    Raises:
+        InvalidData: none of the rows has a label.
+
+    Warns:
+        RowsWithoutLabel: some have none.
+    """
+    of_given = None if given is None else pa.chunked_array([pa.array(given)])
+    known = None if label is None else _with_label(label, functions, of_given, tables)
+    learnt = of_given if known is None else known
+    return None if learnt is None else ChosenRows(of_given, learnt)
+
+
+def _with_label(
+    label: Fitted, columns: WindowColumns, given: ChunkedArray | None, tables: Tables
+) -> ChunkedArray | None:
+    """Return flags of the rows that are given and have a label; None where these are all."""
+    source = columns.source
+    functions = functions_of_rows(label.schedule)
+    columns.make(bound_of(label, tables, "cpu"), functions)
+    past = [source.history] if isinstance(source.history, Dataset) else []
+    latest = _latest(label, [*past, source.dataset], source.most_bytes, tables)
+    names = label.declaration.row_columns
+    found: list[Any] = []
+    total = LabelCounts()
+    reasons: tuple[str, ...] = ()
+    with closing(scan(source.dataset, names, source.most_bytes)) as pieces:
+        for piece in pieces:
+            first, n_rows = piece.first_row, piece.table.num_rows
+            made = columns.of_rows(functions, first, n_rows)
+            with telling_place(piece):
+                labels = labels_of(
+                    *(label, piece.table, BATCH, tables, "cpu"),
+                    made=made,
+                    latest=latest,
+                    first_row=first,
+                )
+            asked = np.ones(n_rows, np.bool_) if given is None else _flags(given, first, n_rows)
+            total, reasons = total.with_more(counts_of(labels, asked)), labels.reasons
+            found.append(pa.array(labels.known & asked))
+    return pa.chunked_array(found, pa.bool_()) if check_any_label(total, reasons) else None
+
+
+def _latest(
+    label: Fitted,
+    datasets: Sequence[Dataset],
+    most_bytes: int | Callable[[], int],
+    tables: Tables,
+) -> Latest:
+    """Return the latest time of the rows that windows ahead see, where it says what is recorded."""
+    functions = over_ahead(label.declaration.nodes.values())
+    windows = dict.fromkeys(map(window_of, functions))
+    orders = [
+        window.args[0]
+        for window in windows
+        if isinstance(window.args[0], Call)
+        and not is_of_table(window.args[0])
+        and dict(window.params)["end"] is None
+    ]
+    found: dict[Node, int | None] = dict.fromkeys(orders)
+    if not orders:
+        return found
+    columns = columns_of([order.args[0] for order in orders])
+    for dataset in datasets:
+        with closing(scan(dataset, columns, most_bytes)) as pieces:
+            for piece in pieces:
+                for order, latest in _latest_in(label, piece, orders).items():
+                    there = [one for one in (found[order], latest) if one is not None]
+                    found[order] = max(there, default=None)
+    return found
+
+
+def _latest_in(label: Fitted, piece: Scanned, orders: Sequence[Call]) -> Latest:
+    """Return the latest time of some rows in each order."""
+    times = {order: order.args[0] for order in orders}
+    cpu = backend_named("cpu")
+    batch = Batch(piece.table, label.types, cpu, {}, {}, first_number=piece.first_row)
+    make(batch, list(times.values()))
+    compute_columns(batch, times.values())
+    return {order: latest_time(batch, time) for order, time in times.items()}

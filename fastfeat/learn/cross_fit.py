@@ -1,0 +1,221 @@
+"""Cross-fitting: a plan is fitted on the rows of each fold, and gives the features of both halves.
+
+Training rows have theirs out of fold, test rows as `transform` gives them; windows, lookups and
+joins see all rows. The data is read and bound once, and what needs nothing learnt is made once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import (
+    FastfeatError,
+    InvalidData,
+    RowsWithoutLabel,
+    UnknownColumn,
+    counted,
+    did_you_mean,
+    warn,
+)
+from fastfeat.execute.batch import take_rows_of_type
+from fastfeat.execute.fitted import Face, Fitted
+from fastfeat.execute.history import BATCH
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.execute.row_identity import repeated_ids
+from fastfeat.io.arrow import ChunkedArray
+from fastfeat.io.columns.decode import has_value
+from fastfeat.io.device import DeviceTable
+from fastfeat.io.sources.read import column_names
+from fastfeat.learn.fit import fit_on
+from fastfeat.learn.fold_warnings import warn_split
+from fastfeat.learn.folds import FoldRows, Split, columns_named, splits_of
+from fastfeat.learn.labels import known_among, labels_of
+from fastfeat.learn.purge import (
+    Purging,
+    check_left,
+    left_after_purging,
+    moments_of,
+    resolve_purging,
+)
+from fastfeat.learn.training_data import TrainingData, prepare, share, share_keys
+from fastfeat.learn.training_features import later_features, training_features
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.lower.outputs import check_result
+from fastfeat.progress import doing
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Fold(Generic[Face]):
+    """A fold of `Plan.cross_fit`: what was learnt from its training rows, and features of both.
+
+    Args:
+        fitted: the plan, fitted on the training rows.
+        train: the features of the training rows, out of fold, in the form that was asked for.
+        test: the features of the test rows, as `fitted.transform(data, rows=test_rows)` gives them.
+        train_rows: the numbers of the training rows in the data, shape (n_train,).
+        test_rows: the same of the test rows, shape (n_test,).
+        train_label: the label of the training rows, an Arrow array; None for plans without one.
+        test_label: the same of the test rows.
+        n_purged: how many training rows were left out because they are too near to test rows.
+    """
+
+    fitted: Face
+    train: Any
+    test: Any
+    train_rows: NDArray[np.int64]
+    test_rows: NDArray[np.int64]
+    train_label: ChunkedArray | None
+    test_label: ChunkedArray | None
+    n_purged: int = 0
+
+    def __repr__(self) -> str:
+        """Return the numbers of rows of the fold, as text."""
+        purged = f", {self.n_purged:,} purged" if self.n_purged else ""
+        return f"Fold({len(self.train_rows):,} to learn from, {len(self.test_rows):,} test{purged})"
+
+
+def cross_fit(
+    plan: Declaration,
+    data: Any,
+    cv: Any,
+    faced: Callable[[Fitted], Face],
+    *,
+    groups: Any,
+    purge: Any,
+    embargo: Any,
+    history: Any,
+    tables: Tables,
+    to: str,
+    categories: bool,
+    backend: str,
+) -> Iterator[Fold[Face]]:
+    """Return the folds of a plan, each fitted when it is asked for.
+
+    Arguments as of `Plan.cross_fit`; `faced` makes the face of a fitted plan.
+    """
+    check_result(to, None, backend, categories=categories)
+    named = columns_named(cv, groups)
+    _check_there(data, named)
+    purging = resolve_purging(plan, purge, embargo)
+    further = [*plan.keep, *named, *purging.columns, *plan.label_sources]
+    options: Any = {"history": history, "tables": tables, "backend": backend}
+    prepared = prepare(plan, data, **options, further=further, transforms=True)
+    if isinstance(prepared.table, DeviceTable) and prepared.table.on_device():
+        raise InvalidData(
+            "cross_fit: data in the memory of a device is not divided in this version. Bring it to "
+            "the host first: cupy.asnumpy(x)"
+        )
+    label = _label_of(prepared, backend)
+    splits = splits_of(cv, groups, _divided(prepared, label))
+    left = _left(prepared, purging, splits)
+    rows = prepared.rows
+    with doing("making what folds share"):
+        warn_split(plan.nodes, plan.known_late, prepared.table, left, rows.backend)
+        share(prepared)
+        share_keys(prepared)
+    form = {"to": to, "categories": categories}
+    return _folds(prepared, splits, left, label, form, faced)
+
+
+def _check_there(data: Any, names: Sequence[str]) -> None:
+    """Raise where the data lacks a column of folds or groups."""
+    there = column_names(data) if names else None
+    for name in names:
+        if there is not None and name not in there:
+            raise UnknownColumn(
+                f"cross_fit: the data has no column {name!r} to divide it by."
+                f"{did_you_mean(name, there)}"
+            )
+
+
+def _label_of(prepared: TrainingData, backend: str) -> ChunkedArray | None:
+    """Return the label of all rows; None for plans without one."""
+    plan, table = prepared.plan, prepared.table
+    if plan.label is None:
+        return None
+    if isinstance(plan.label, str):
+        return table.column(plan.label)
+    if prepared.labels is not None:
+        return prepared.labels.values
+    assert prepared.label is not None
+    past = BATCH if prepared.earlier is None else prepared.earlier
+    label = replace(prepared.label, told=prepared.told)
+    return labels_of(label, table, past, prepared.tables, backend).values
+
+
+def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
+    """Return the rows that folds divide, and warn of those without a label."""
+    table = prepared.table
+    known = np.ones(table.num_rows, np.bool_) if label is None else has_value(label)
+    if prepared.labels is not None:
+        known_among(prepared.labels, None)  # warns, and raises where none has one
+    elif not known.all():
+        warn(
+            f"{counted(int(np.count_nonzero(~known)), 'row')} of {table.num_rows:,} have no label "
+            f"{next(iter(prepared.plan.label_nodes))!r}: no fold learns from them, or tests them",
+            RowsWithoutLabel,
+        )
+    row_id, ids = prepared.plan.row_id, None
+    if row_id is not None and row_id in table.column_names:
+        ids = repeated_ids(row_id, table)
+    return FoldRows(table.num_rows, known, label, table.column, row_id, ids)
+
+
+def _left(prepared: TrainingData, purging: Purging, splits: Sequence[Split]) -> list[Split]:
+    """Return the folds without the training rows that are too near to test rows."""
+    moments = moments_of(purging, prepared.table, splits, prepared.rows.backend)
+    if not moments:
+        return list(splits)
+    left: list[Split] = []
+    for k, split in enumerate(splits):
+        train = left_after_purging(moments, split)
+        check_left(f"fold {k + 1} of {len(splits)}", split, train, moments)
+        left.append(Split(train, split.test))
+    return left
+
+
+def _folds(
+    prepared: TrainingData,
+    splits: Sequence[Split],
+    left: Sequence[Split],
+    label: ChunkedArray | None,
+    form: Mapping[str, Any],
+    faced: Callable[[Fitted], Face],
+) -> Iterator[Fold[Face]]:
+    """Yield the folds; none is held once the next one is asked for."""
+    for k, (given, split) in enumerate(zip(splits, left, strict=True)):
+        n_purged = len(given.train) - len(split.train)
+        told = f"fold {k + 1} of {len(left)}"
+        yield _fold(prepared, split, label, form, n_purged, told, faced)
+
+
+@in_ieee
+def _fold(
+    prepared: TrainingData,
+    split: Split,
+    label: ChunkedArray | None,
+    form: Mapping[str, Any],
+    n_purged: int,
+    told: str,
+    faced: Callable[[Fitted], Face],
+) -> Fold[Face]:
+    """Return a fold: what is learnt from its training rows, and the features of both halves."""
+    train, test = split
+    try:
+        with doing(told):
+            fitted, training = fit_on(prepared, train, transforms=True)
+            features = training_features(fitted, training, **form)
+            later = later_features(fitted, training, test, **form)
+    except FastfeatError as error:
+        error.add_note(f"in {told} of cross_fit")
+        raise
+    of_train, of_test = (
+        None if label is None else take_rows_of_type(label, numbers) for numbers in split
+    )
+    return Fold(faced(fitted), features, later, train, test, of_train, of_test, n_purged)

@@ -1,0 +1,304 @@
+"""Fitting: a plan learns from training rows, all of them or some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastfeat.aggregates import is_target
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import GivenWarnings, InvalidData
+from fastfeat.execute import encoded_rows as rows_encoded
+from fastfeat.execute import order_warnings
+from fastfeat.execute.batch import TrainingRows, as_unlearnt, chosen_rows
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.history import BATCH
+from fastfeat.execute.inputs import column_in_host
+from fastfeat.execute.lookup_tables import Tables, columns_of_tables
+from fastfeat.execute.row_selection import Numbers, rows_to_learn_from
+from fastfeat.execute.steps import columns_of_chosen
+from fastfeat.execute.transform import transform
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
+from fastfeat.ir.show import show
+from fastfeat.learn import ahead_warnings, fold_warnings, labels
+from fastfeat.learn.key_warnings import warn_rounded_keys
+from fastfeat.learn.scans import learn, warn_missing
+from fastfeat.learn.training_data import TrainingData, has_windows, prepare, share
+from fastfeat.learn.training_features import for_later_rows, has_folds, training_features
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.lower.constants import (
+    ConstantCalls,
+    ConstantWarnings,
+    Learnt,
+    constant_calls,
+    constant_roots,
+    constant_warnings,
+    evaluated,
+    warn_constants,
+)
+from fastfeat.plan.lower.indicators import check_clash, check_width, expanded, warn_empty
+from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.lower.outputs import check_result
+from fastfeat.plan.lower.task_graph import orders_of
+from fastfeat.plan.lower.typed import TypedPlan
+from fastfeat.scalars.zones import using
+
+if TYPE_CHECKING:
+    from fastfeat.execute.encoded_rows import EncodedRows
+    from fastfeat.learn.fold_warnings import Folded, FoldSizes
+
+
+@in_ieee
+def fit(
+    plan: Declaration,
+    data: Any,
+    *,
+    rows: Any = None,
+    history: Any = None,
+    tables: Tables = None,
+    backend: str = "cpu",
+    stable: Fitted | None = None,
+) -> Fitted:
+    """Return a plan with what it has learnt from training rows; arguments as of `Plan.fit`."""
+    options: Any = {"history": history, "tables": tables, "backend": backend}
+    prepared = prepare(plan, data, **options, stable=stable, transforms=rows is not None)
+    return fit_on(prepared, rows_to_learn_from(rows, prepared.table))[0]
+
+
+@in_ieee
+def fit_transform(
+    plan: Declaration,
+    data: Any,
+    *,
+    rows: Any = None,
+    history: Any = None,
+    tables: Tables = None,
+    to: str = "arrow",
+    categories: bool = False,
+    backend: str = "cpu",
+    stable: Fitted | None = None,
+) -> tuple[Fitted, Any]:
+    """Return the fitted plan and the features of the training rows; see `Plan.fit_transform`."""
+    check_result(to, None, backend, categories=categories)
+    options: Any = {"history": history, "tables": tables, "backend": backend}
+    prepared = prepare(plan, data, **options, further=plan.keep, stable=stable, transforms=True)
+    wanted = rows_to_learn_from(rows, prepared.table)
+    fitted, training = fit_on(prepared, wanted, transforms=True)
+    return fitted, features_given(fitted, prepared, training, to, categories=categories)
+
+
+def features_given(
+    fitted: Fitted,
+    prepared: TrainingData,
+    training: TrainingRows,
+    to: str,
+    *,
+    categories: bool = False,
+) -> Any:
+    """Return the features of the rows that were given to fit: out of fold where they have folds.
+
+    Args:
+        fitted: the plan.
+        prepared: the training data.
+        training: the rows, as `fit_on` left them with `transforms=True`.
+        to: as of `transform`.
+        categories: as of `transform`.
+    """
+    if has_folds(training.learnt_from) or training.wanted is not None:
+        return training_features(fitted, training, to, categories=categories)
+    return transform(
+        fitted,
+        prepared.table,
+        history=BATCH if prepared.earlier is None else prepared.earlier,
+        tables=prepared.tables,
+        to=to,
+        categories=categories,
+        backend=prepared.rows.backend.name,
+        known=training.learnt_from.made if training.is_learnt is None else {},
+        orders=training.rows.seen.orders,
+        index=prepared.index,
+    )
+
+
+def fit_on(
+    prepared: TrainingData, wanted: Numbers | None = None, *, transforms: bool = False
+) -> tuple[Fitted, TrainingRows]:
+    """Return the plan fitted on some of its training rows, and the rows, as fit left them.
+
+    Args:
+        prepared: the training data; fits of it share what is made of all rows.
+        wanted: the numbers of the rows that are given to fit, in their order, shape (n_wanted,);
+            one may stand several times. None for all. Windows see all rows.
+        transforms: whether the features of the rows are wanted too.
+
+    Raises:
+        InvalidData: none of the rows has a label that looks ahead; there are none to learn from;
+            one that stands twice is in two folds of an encoder.
+        Overflow: what is learnt does not fit its type.
+    """
+    plan, typed, told = prepared.plan, prepared.typed, _copied(prepared.told)
+    encoders = typed.once(encoders_of)
+    with using(prepared.zones):
+        training = _training_rows(prepared, wanted)
+        batch = training.learnt_from
+        learn(batch, typed, transforms=transforms, held=prepared.held)
+        _check_repeated(training, encoders)
+        folded = typed.once(folded_encodings_of)
+        sizes: FoldSizes = fold_warnings.sizes_of_folds(batch, folded) if folded else {}
+        known = known_of(prepared, batch.learnt, training.n_rows, sizes, prepared.told)
+        coming = orders_of(typed.schedule("apply")) if transforms else ()
+        windows = typed.once(_windows_by_learnt)
+        if windows:
+            order_warnings.warn_ties(training.rows, windows, told, coming)
+        if prepared.labels is not None:
+            numbers = None if batch.source is None else batch.source.numbers
+            ahead_warnings.warn_ahead(plan, prepared.table, numbers)
+        encoded = (
+            rows_encoded.encoded_rows(training, plan, encoders, prepared.table)
+            if encoders
+            else None
+        )
+    n_rows = batch.n_rows
+    n_without = training.n_rows - n_rows
+    return fitted_of(prepared, known, told, n_rows, n_without, encoded=encoded), training
+
+
+def known_of(
+    prepared: TrainingData, learnt: Learnt, n_rows: int, sizes: FoldSizes, told: GivenWarnings
+) -> dict[Node, Constant]:
+    """Return the constants that are kept for later rows, checked.
+
+    Args:
+        prepared: the training data.
+        learnt: the value of each aggregate.
+        n_rows: how many rows were given to fit.
+        sizes: how many rows the folds of encoders have.
+        told: the warnings of folds that came.
+    """
+    plan, typed = prepared.plan, prepared.typed
+    later = for_later_rows(learnt)
+    check_width(plan.nodes, later, typed.types, n_rows)
+    others = dict.fromkeys(plan.keep, "a column of keep=")
+    others |= dict.fromkeys(plan.label_nodes, "the label")
+    check_clash(expanded(plan.nodes, later, typed.types), others)
+    known = evaluated(typed.once(_constants), later)
+    warn_missing(later)
+    warn_rounded_keys(later, _copied(prepared.told))
+    if sizes:
+        fold_warnings.warn_of_folds(sizes, typed.once(folded_encodings_of), told)
+    warn_empty(plan.nodes, later, typed.types)
+    warn_constants(typed.once(_constant_warnings), known)
+    return known
+
+
+def encoders_of(typed: TypedPlan) -> list[Aggregate]:
+    """Return the encodings of a plan that read a target."""
+    return [node for node in postorder(typed.nodes.values()) if is_target(node)]
+
+
+def _constants(typed: TypedPlan) -> ConstantCalls:
+    return constant_calls(constant_roots(list(typed.nodes.values())), typed.types)
+
+
+def folded_encodings_of(typed: TypedPlan) -> dict[Node, Folded]:
+    """Return the encodings of each column of folds of a plan, but those by time."""
+    return fold_warnings.folded_encodings(typed.nodes) if typed.once(encoders_of) else {}
+
+
+def _constant_warnings(typed: TypedPlan) -> ConstantWarnings:
+    return constant_warnings(list(typed.nodes.values()), typed.types)
+
+
+def _windows_by_learnt(typed: TypedPlan) -> dict[Call, Node]:
+    if not typed.once(has_windows):
+        return {}
+    return order_warnings.ordered_windows(typed.nodes.values(), by_learnt=True)
+
+
+def fitted_of(
+    prepared: TrainingData,
+    known: Mapping[Node, Constant],
+    told: GivenWarnings,
+    n_rows: int,
+    n_rows_without_label: int,
+    *,
+    encoded: EncodedRows | None = None,
+) -> Fitted:
+    """Return the record of a fit.
+
+    Args:
+        prepared: the training data.
+        known: what was learnt, and what is computed of it once.
+        told: the warnings that came.
+        n_rows: how many rows were learnt from.
+        n_rows_without_label: how many were not, as they have no label.
+        encoded: the rows whose labels encodings know.
+    """
+    plan, label = prepared.plan, prepared.label
+    return Fitted(
+        plan,
+        prepared.schema,
+        known,
+        n_rows,
+        prepared.zones,
+        prepared.typed.types,
+        None if label is None else label.inputs,
+        columns_of_tables(plan.table_columns, prepared.schemas),
+        {} if label is None else label.tables,
+        n_rows_without_label,
+        told,
+        encoded,
+    )
+
+
+def _copied(told: GivenWarnings) -> GivenWarnings:
+    """Return the warnings that came, for a fitted plan to add to."""
+    return GivenWarnings(set(told.kinds))
+
+
+def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRows:
+    """Return the rows that are given to fit, those to learn from among them; nothing is learnt."""
+    n_wanted = prepared.table.num_rows if wanted is None else len(wanted)
+    is_known = None if prepared.labels is None else labels.known_among(prepared.labels, wanted)
+    numbers = wanted
+    if is_known is not None:
+        numbers = np.flatnonzero(is_known) if wanted is None else wanted[is_known]
+    if numbers is None:
+        rows = as_unlearnt(prepared.rows)
+        return TrainingRows(rows, rows, None, None, n_wanted, prepared.index)
+    share(prepared, windows_only=True)  # which are computed of all rows anyway
+    rows = as_unlearnt(prepared.rows)
+    schedules = [prepared.typed.schedule("fit"), prepared.typed.schedule("training")]
+    columns = columns_of_chosen(rows, schedules)
+    chosen = chosen_rows(rows, numbers, columns)
+    return TrainingRows(rows, chosen, wanted, is_known, n_wanted, prepared.index)
+
+
+def _check_repeated(training: TrainingRows, encoders: Iterable[Aggregate]) -> None:
+    """Raise where an encoder learns the features of a row from the same row, in another fold.
+
+    Raises:
+        InvalidData: the first such row.
+    """
+    batch = training.learnt_from
+    if batch.source is None:
+        return
+    numbers = batch.source.numbers
+    if (np.diff(numbers) > 0).all():  # as most are, and each is there once
+        return
+    order = np.argsort(numbers, kind="stable")
+    again = np.flatnonzero(np.diff(numbers[order]) == 0)  # those that stand in the next place too
+    if not len(again):
+        return
+    for encoder in encoders:
+        folds = column_in_host(batch.made[encoder.args[2]], batch.backend).to_numpy()
+        differ = folds[order[again]] != folds[order[again + 1]]
+        if differ.any():
+            row = int(numbers[order[again[np.argmax(differ)]]])
+            raise InvalidData(
+                f"rows= has row {row} more than once, and {show(encoder)} has it in two folds: its "
+                "features would be learnt from its own label. Give each row once, or say which "
+                "rows share a fold: Plan(row_id=), fold_by= or fold="
+            )

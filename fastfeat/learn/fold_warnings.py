@@ -1,0 +1,318 @@
+"""Warnings of folds: what they see of each other through windows, and how unequal they are.
+
+Unequal folds tell of the labels of their own rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.aggregates import is_fold_by_number, is_target
+from fastfeat.backends import Backend, run_task
+from fastfeat.errors import (
+    FoldsLeak,
+    FoldsSplitEntities,
+    GivenWarnings,
+    counted,
+    shortened,
+    warn,
+)
+from fastfeat.execute import values
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.inputs import used_schema
+from fastfeat.execute.steps import make
+from fastfeat.expr import Expr, col
+from fastfeat.io.arrow import pa
+from fastfeat.io.columns.bits import Flags
+from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import INT32
+from fastfeat.ir.node import Aggregate, Call, Column, Node, fold, params_of
+from fastfeat.ir.scope import order_of, query_of, row_order, window_nodes, window_of
+from fastfeat.ir.show import show
+from fastfeat.operators import windows as window_operators
+from fastfeat.plan.declare.bind import bind
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.late_columns import Late
+from fastfeat.plan.lower.codes import n_codes
+from fastfeat.steps.keys import tasks as key_tasks
+
+if TYPE_CHECKING:
+    from fastfeat.learn.folds import Split
+    from fastfeat.operators.windows import Window
+
+
+def warn_split(
+    features: dict[str, Node], late: Late, table: Any, splits: Sequence[Split], backend: Backend
+) -> None:
+    """Warn of the first fold whose training rows have late values of test rows in their windows.
+
+    Args:
+        features: their expressions, by name.
+        late: what is known too late.
+        table: the rows, with the columns that windows read.
+        splits: the rows of each fold, those that are kept away left out.
+        backend: of the windows.
+    """
+    windows = _late_windows(features.values(), late)
+    if not windows:
+        return
+    times = [_ticks(table, time, backend) for time in {order_of(w).args[0] for w in windows}]
+    for k, split in enumerate(splits):
+        if all(_is_before(*time, split) for time in times):
+            continue  # as of TimeSeriesSplit: what is learnt from is not later than a test row
+        n_seeing = int(_rows_seeing(windows, late, table, split, backend)[split.train].sum())
+        if n_seeing:
+            which = f"in fold {k + 1} of {len(splits)}"
+            told = f"{which}, {n_seeing:,} of {len(split.train):,} training rows"
+            warn(_message(features, windows, told), FoldsSplitEntities)
+            return
+
+
+def _late_windows(features: Iterable[Node], late: Late) -> list[Call]:
+    """Return the functions over windows of the data's rows that read late columns, inner first."""
+    over = window_nodes(features)
+    return [call for call in over if not late.columns.isdisjoint(columns_of([call.args[0]]))]
+
+
+def _ticks(table: Any, time: Node, backend: Backend) -> tuple[NDArray[np.int64], Flags]:
+    """Return the times of rows in ticks, 0 where they are missing, and where there is one.
+
+    Args:
+        table: the rows, with the columns that the time reads.
+        time: an expression.
+        backend: computes it.
+    """
+    batch = _made(table, time, backend)
+    return values.times_in_ticks(batch, *values.values_of(batch, time))[:2]
+
+
+def _made(table: Any, node: Node, backend: Backend) -> Batch:
+    """Return rows with what the steps of an expression make of them."""
+    types = bind([node], used_schema(table, columns_of([node])))
+    batch = Batch(table, types, backend, {}, {})
+    make(batch, [node])
+    return batch
+
+
+def _is_before(ticks: NDArray[np.int64], present: Flags, split: Split) -> bool:
+    """Return whether no row that is learnt from is later than a test row."""
+    train, test = (ticks[numbers[present[numbers]]] for numbers in split)
+    return not len(train) or not len(test) or bool(train.max() <= test.min())
+
+
+def _rows_seeing(
+    windows: Sequence[Call], late: Late, table: Any, split: Split, backend: Backend
+) -> Flags:
+    """Return flags of rows that have late values of a test row in a window, shape (n_rows,)."""
+    is_tested = np.zeros(table.num_rows, np.bool_)
+    is_tested[split.test] = True
+    name = "tested"
+    while name in table.column_names:
+        name += "_"
+    seeing: dict[Node, Expr] = {}
+    for call in windows:  # of what a window reads, those that are late values of a test row
+        read = row_order([call.args[0]])
+        parts = [seeing[node] for node in read if node in seeing]
+        if any(isinstance(node, Column) and late.holds(node) for node in read):
+            parts.append(col(name))
+        seeing[call] = _either(parts).any(over=_window_read_by(call)).fill_null(False)
+    (wanted,) = _either(seeing.values()).nodes
+    batch = _made(table.append_column(name, pa.array(is_tested)), wanted, backend)
+    return values.values_of(batch, wanted)[1].to_numpy(zero_copy_only=False)
+
+
+def _either(parts: Iterable[Expr]) -> Expr:
+    """Return whether any of some expressions is true."""
+    first, *others = parts
+    for other in others:
+        first = first | other
+    return first
+
+
+def _window_read_by(over: Call) -> Window:
+    """Return the rows of its window that a function reads: `lag(n)` the n latest at most."""
+    window, n_rows = window_of(over), dict(over.params).get("n")
+    params = dict(window.params)
+    if n_rows is not None and params["rows"] is None:
+        params["rows"] = n_rows
+    return window_operators.Window(Call(window.function, window.args, params_of(**params)))
+
+
+def _message(features: dict[str, Node], windows: Sequence[Call], told: str) -> str:
+    """Return a message: the late values that training rows of a fold see, and what that means.
+
+    Args:
+        features: their expressions, by name.
+        windows: functions over windows of late columns.
+        told: how many rows of which fold.
+    """
+    late = set(windows)
+    names = [name for name, node in features.items() if not late.isdisjoint(window_nodes([node]))]
+    keys = dict.fromkeys(show(key) for w in windows for key in query_of(order_of(w))[1:])
+    entity = f" ({', '.join(keys)})" if keys else ""
+    return (
+        f"folds split the time of an entity{entity}: {told} come after test rows of their entity, "
+        f"and their windows have seen the late values of those ({shortened(names, 3)}). No test "
+        "row's own label is in its features, yet the score says how well gaps are filled, not how "
+        "well what comes next is guessed. Take folds in the order of time (TimeSeriesSplit), whole "
+        "entities (groups=), or an embargo= as long as the windows"
+    )
+
+
+MOST_FOLDS = 10
+
+FEWEST_ROWS = 20
+"""Of a fold that is not small."""
+
+MANY_ENCODINGS = 20
+"""Encodings out of fold which together tell a model of a row's own label."""
+
+_BY_ENCODINGS = (
+    "on labels of noise, 20, 80 and 200 columns in 5 folds gave a logistic regression an AUC of "
+    ".53, .58 and .59"
+)
+
+_SMALL_SHARE = 0.01
+"""Of all rows, those that may be in small folds."""
+
+_SURELY_LARGE = 100
+"""Rows a fold by the number of the row that leave none of them small: they are not counted."""
+
+
+class Folded(NamedTuple):
+    """The encodings that a column of folds divides the rows of.
+
+    Args:
+        encodings: each once.
+        features: the names of the features that read them.
+    """
+
+    encodings: tuple[Aggregate, ...]
+    features: tuple[str, ...]
+
+
+def folded_encodings(features: Mapping[str, Node]) -> dict[Node, Folded]:
+    """Return the encodings of each column of folds, but those by time: no row learns of later.
+
+    Args:
+        features: their expressions, by name.
+    """
+
+    def below(node: Node, args: list[tuple[Aggregate, ...]]) -> tuple[Aggregate, ...]:
+        own = [node] if is_target(node) and not dict(node.params)["ordered"] else []
+        return tuple(dict.fromkeys((*chain.from_iterable(args), *own)))
+
+    read = fold(features.values(), below)
+    found: dict[Node, Folded] = {}
+    for name, root in features.items():
+        for folds in dict.fromkeys(encoding.args[2] for encoding in read[root]):
+            known = found.get(folds, Folded((), ()))
+            found[folds] = Folded(known.encodings, (*known.features, name))
+    encodings = dict.fromkeys(node for root in features.values() for node in read[root])
+    return {
+        folds: of._replace(encodings=tuple(e for e in encodings if e.args[2] is folds))
+        for folds, of in found.items()
+    }
+
+
+FoldSizes = Mapping[Node, "NDArray[np.int64] | int"]
+"""Of each column of folds, how many rows each fold has; of many rows, divided by their numbers, how
+many folds there are."""
+
+
+def sizes_of_folds(batch: Batch, columns: Iterable[Node]) -> FoldSizes:
+    """Return the sizes of the folds of rows; those on a device are counted there.
+
+    Args:
+        batch: the training rows, of which fit has learnt.
+        columns: of folds.
+    """
+    found: dict[Node, NDArray[np.int64] | int] = {}
+    for folds in columns:
+        n_folds = n_large_folds(folds, batch.n_rows)
+        found[folds] = _sizes(batch, folds) if n_folds is None else n_folds
+    return found
+
+
+def _sizes(batch: Batch, folds: Node) -> NDArray[np.int64]:
+    """Return the number of rows of each fold, shape (n_folds,)."""
+    column = batch.made[folds]
+    if not isinstance(column, DeviceArray):
+        return sizes_in(column)
+    assert isinstance(folds, Call)
+    n_folds = dict(folds.params).get("n_folds") or n_codes(folds, batch.learnt)
+    task = key_tasks.GroupsTask([("count", ())], column, INT32, column, n_folds)
+    (counts,) = run_task(batch.backend, task)
+    return counts.values
+
+
+def n_large_folds(folds: Node, n_rows: int) -> int | None:
+    """Return how many folds there are where all of them are large surely; else None."""
+    assert isinstance(folds, Call)
+    n_folds: int = dict(folds.params).get("n_folds", 0)
+    are_large = is_fold_by_number(folds) and n_rows >= _SURELY_LARGE * n_folds
+    return n_folds if are_large else None
+
+
+def warn_of_folds(
+    sizes: FoldSizes, folded: Mapping[Node, Folded], told: GivenWarnings | None = None
+) -> None:
+    """Warn of folds that are many or small, and of many encodings, all at once.
+
+    Args:
+        sizes: of the folds of the training rows.
+        folded: the encodings of each column of folds, as `folded_encodings` gives them.
+        told: the warnings that came of these rows.
+    """
+    faults: dict[str, list[str]] = {}
+    for folds, of in folded.items():
+        fault = _fault_of_folds(sizes[folds])
+        if fault:
+            faults.setdefault(fault, []).extend(of.features)
+    texts = [f"{_named(names)}: {fault}" for fault, names in faults.items()]
+    if texts:
+        texts = [
+            f"{'; '.join(texts)}. Such folds tell a model much of a row's own label, the more the "
+            "smaller they are: take few folds of many rows, or time=, which does not"
+        ]
+    n_encodings = sum(len(of.encodings) for of in folded.values())
+    if n_encodings >= MANY_ENCODINGS:
+        names = _named(name for of in folded.values() for name in of.features)
+        texts.append(
+            f"{n_encodings} encodings of the target out of fold, {names}. Each tells a model a "
+            f"little of a row's own label, and many tell more: {_BY_ENCODINGS}. Take fewer, or "
+            "time=, which does not"
+        )
+    if texts:
+        warn(". ".join(texts), FoldsLeak, told)
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, dict.fromkeys(names)))
+
+
+def _fault_of_folds(sizes: NDArray[np.int64] | int) -> str:
+    """Return the fault of folds as text; empty for folds that are few and large."""
+    if isinstance(sizes, int):
+        return f"{sizes} folds" if sizes > MOST_FOLDS else ""
+    sizes = sizes[sizes > 0]
+    n_rows, n_small = int(sizes.sum()), int(sizes[sizes < FEWEST_ROWS].sum())
+    told = [counted(len(sizes), "fold")] if len(sizes) > MOST_FOLDS else []
+    if n_small > _SMALL_SHARE * n_rows:
+        told.append(f"{n_small:,} of {counted(n_rows, 'row')} in folds of fewer than {FEWEST_ROWS}")
+    return ", ".join(told)
+
+
+def sizes_in(folds: Any) -> NDArray[np.int64]:
+    """Return the number of rows of each fold, shape (n_folds,)."""
+    counts = np.zeros(0, np.int64)
+    for chunk in folds.chunks:
+        found = np.bincount(chunk.to_numpy(zero_copy_only=False), minlength=len(counts))
+        found[: len(counts)] += counts
+        counts = found
+    return counts

@@ -1,0 +1,398 @@
+"""Folds as a user gives them, checked: the rows that each learns from, and those that it tests.
+
+Folds of a number, of a splitter or of a column leave out the rows without a label before they
+divide the others; pairs of row numbers lose theirs.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, counted
+from fastfeat.execute.row_selection import Numbers
+from fastfeat.io.arrow import ChunkedArray, call, pa
+from fastfeat.io.columns.bits import Flags
+from fastfeat.io.columns.decode import decoded, plain
+from fastfeat.io.sources.arrays import column_array
+from fastfeat.ir.literals import python_value
+
+ReadColumn = Callable[[str], ChunkedArray]
+"""Gives a column of the data by its name."""
+
+_CV = "cross_fit(cv=)"
+_GROUPS = "cross_fit(groups=)"
+_FORMS = (
+    "Pass how many folds, a splitter of scikit-learn, pairs of row numbers (train, test), the name "
+    "of a column of folds, or an array of the fold of each row"
+)
+
+
+class Split(NamedTuple):
+    """The rows of one fold, each once.
+
+    Args:
+        train: the numbers of those that it learns from, in the order given, shape (n_train,).
+        test: the numbers of those that it tests, in the order given, shape (n_test,).
+    """
+
+    train: Numbers
+    test: Numbers
+
+
+class FoldRows(NamedTuple):
+    """The rows that folds divide.
+
+    Args:
+        n_rows: how many rows the data has.
+        known: where a row has a label, shape (n_rows,); everywhere for plans without one.
+        label: of each row; None for plans without one.
+        column: reads a column of the data.
+        row_id: the column of the ids of rows; None without one.
+        ids: a number for the id of each row, shape (n_rows,); None where no two rows have one.
+    """
+
+    n_rows: int
+    known: Flags
+    label: ChunkedArray | None
+    column: ReadColumn
+    row_id: str | None = None
+    ids: NDArray[np.int64] | None = None
+
+
+def columns_named(cv: Any, groups: Any) -> list[str]:
+    """Return the columns of the data that folds and groups are named by."""
+    return [given for given in (cv, groups) if isinstance(given, str)]
+
+
+def splits_of(cv: Any, groups: Any, rows: FoldRows) -> list[Split]:
+    """Return the rows of each fold.
+
+    Args:
+        cv: folds, as of `Plan.cross_fit`.
+        groups: as of `Plan.cross_fit`.
+        rows: that they divide.
+
+    Raises:
+        InvalidPlan: fewer folds than two, the label, or groups where nothing reads them.
+        TypeMismatch: no folds at all, or masks.
+        InvalidData: more folds than rows or groups; numbers that are out of range, that stand
+            twice, or in both halves of a fold; rows of one id in both halves; a fold without rows
+            to learn from, or to test.
+    """
+    splits = [_with_label(split, rows) for split in _splits(cv, groups, rows)]
+    if not splits:
+        raise InvalidData(f"{_CV}: gives no folds. A generator gives its folds once: make it anew")
+    for k, split in enumerate(splits):
+        for what, numbers in (("learn from", split.train), ("test", split.test)):
+            if not len(numbers):
+                with_label = "" if rows.known.all() else " with a label"
+                told = f"fold {k + 1} of {len(splits)} has no row{with_label} to {what}"
+                raise InvalidData(f"{_CV}: {told}. Take fewer folds, or others")
+    _check_ids_apart(splits, rows)
+    return splits
+
+
+def _check_ids_apart(splits: Sequence[Split], rows: FoldRows) -> None:
+    """Raise where rows of one id are learnt from and tested in one fold."""
+    ids = rows.ids
+    if ids is None:
+        return
+    for k, (train, test) in enumerate(splits):
+        is_tested = np.zeros(int(ids.max()) + 1, np.bool_)
+        is_tested[ids[test]] = True
+        both = train[is_tested[ids[train]]]
+        if len(both):
+            raise InvalidData(
+                f"{_CV}: in fold {k + 1} of {len(splits)}, {counted(len(both), 'row')} of train "
+                f"have the {rows.row_id!r} of a row of test, row {both[0]} first, and by row_id= "
+                "they are one row: its test says nothing. A number of folds, cv=5, keeps them "
+                f"together, as does a splitter of groups: GroupKFold(5), groups={rows.row_id!r}"
+            )
+
+
+def _splits(cv: Any, groups: Any, rows: FoldRows) -> Iterable[Split]:
+    """Return the rows of each fold, before rows without a label are left out of pairs."""
+    number = python_value(cv)
+    if isinstance(number, int) and not isinstance(number, bool):
+        return _numbered(number, groups, rows)
+    is_column = isinstance(cv, str) or _is_column(cv)
+    if not is_column and callable(getattr(cv, "split", None)):
+        return _of_splitter(cv, groups, rows)
+    if groups is not None:
+        raise InvalidPlan(
+            f"{_GROUPS}: is read with a number of folds, cv=5, or with a splitter. Leave it out: "
+            "these folds say themselves where each row is"
+        )
+    if is_column:
+        column = column_of(cv, _CV, rows)
+        _check_no_label(column, rows)
+        return _by_value(column)
+    if hasattr(cv, "__iter__") and not isinstance(cv, bytes | Mapping):
+        return _pairs(cv, rows.n_rows)
+    raise TypeMismatch(f"{_CV}: takes no {type(cast('object', cv)).__name__}. {_FORMS}")
+
+
+def _check_no_label(column: ChunkedArray, rows: FoldRows) -> None:
+    """Raise where folds are the label, `cross_fit(X, y)`: each would test one value of it."""
+    if rows.label is None:
+        return
+    there = pa.array(rows.known)
+    given, label = (plain(decoded(one)).filter(there) for one in (column, rows.label))
+    try:
+        is_label = len(given) > 0 and label.cast(given.type).equals(given)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return
+    if is_label:
+        raise InvalidPlan(
+            f"{_CV}: has the values of the label, so that each fold would test one of them. The "
+            f"label is a column of the data, which the plan names. {_FORMS}"
+        )
+
+
+def _is_column(given: Any) -> bool:
+    """Return whether something is an array of one value a row, not one of pairs."""
+    if isinstance(given, list | tuple):
+        values = cast("Sequence[Any]", given)
+        return len(values) > 0 and (
+            isinstance(values[0], str) or not isinstance(values[0], Iterable)
+        )
+    if isinstance(given, np.ndarray):
+        array = cast("NDArray[Any]", given)
+        return array.ndim == 1 and (array.dtype != object or _is_column(array[:1].tolist()))
+    is_arrow = isinstance(given, pa.Array | pa.ChunkedArray)
+    return is_arrow or hasattr(given, "__array__") or hasattr(given, "__arrow_c_stream__")
+
+
+def column_of(given: Any, told: str, rows: FoldRows) -> ChunkedArray:
+    """Return a column that is given by its name in the data, or as an array.
+
+    Args:
+        given: the name, or one value a row, of any kind.
+        told: the argument, for messages.
+        rows: of the data.
+
+    Raises:
+        InvalidData: it has another length than the data.
+        TypeMismatch: it is no column, or one of values that do not compare.
+    """
+    if isinstance(given, str):
+        column = rows.column(given)
+    else:
+        array: Any = column_array(given, told)
+        column = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+    if len(column) != rows.n_rows:
+        n_values, n_rows = counted(len(column), "value"), counted(rows.n_rows, "row")
+        raise InvalidData(f"{told}: has {n_values}, and the data {n_rows}. Give one for each row")
+    values = plain(decoded(column))
+    if pa.types.is_nested(values.type):
+        raise TypeMismatch(f"{told}: its values are {values.type}, which have no order")
+    if pa.types.is_floating(values.type):  # NaN is missing, as everywhere
+        values = call("if_else", call("is_nan", values), pa.scalar(None, values.type), values)
+    return values
+
+
+def codes_of(column: ChunkedArray) -> tuple[NDArray[np.int64], int]:
+    """Return a code for each row, by the order of distinct values, and the number of values.
+
+    Args:
+        column: of values that compare.
+
+    Returns:
+        Codes from 0 on, -1 where it is missing, shape (n_rows,), and the number of values.
+    """
+    if pa.types.is_null(column.type):
+        return np.full(len(column), -1, np.int64), 0
+    found = column.dictionary_encode().combine_chunks()
+    order = call("sort_indices", found.dictionary).to_numpy()
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    indices = found.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return np.where(indices < 0, -1, place[indices] if len(place) else -1), len(place)
+
+
+def _numbered(n_folds: int, groups: Any, rows: FoldRows) -> Iterator[Split]:
+    """Return a number of folds of the rows with a label: blocks of rows, or whole groups."""
+    if n_folds < 2:
+        raise InvalidPlan(f"cross_fit(cv={n_folds}): takes two folds or more, such as cv=5")
+    labelled = np.flatnonzero(rows.known)
+    if groups is not None:
+        return _of_folds(labelled, _folds_of_groups(n_folds, groups, rows))
+    places, n_different = _places_of_ids(labelled, rows.ids)
+    if n_folds > n_different:
+        different = "" if n_different == len(labelled) else "different "
+        raise InvalidData(
+            f"cross_fit(cv={n_folds}): there are only {counted(n_different, different + 'row')}"
+            f"{'' if rows.label is None else ' with a label'} to divide. Take fewer folds"
+        )
+    sizes = np.full(n_folds, n_different // n_folds)
+    sizes[: n_different % n_folds] += 1
+    return _of_folds(labelled, np.repeat(np.arange(n_folds), sizes)[places])
+
+
+def _places_of_ids(labelled: Numbers, ids: NDArray[np.int64] | None) -> tuple[Numbers, int]:
+    """Return the place of each row where rows of one id stand at that of the first, and how many.
+
+    Args:
+        labelled: the numbers of the rows, which ascend.
+        ids: of all rows; None where no two have one.
+    """
+    if ids is None:
+        return np.arange(len(labelled)), len(labelled)
+    _, firsts, of_rows = np.unique(ids[labelled], return_index=True, return_inverse=True)
+    place = np.empty(len(firsts), np.int64)
+    place[np.argsort(firsts)] = np.arange(len(firsts))
+    return place[of_rows], len(firsts)
+
+
+def _folds_of_groups(n_folds: int, groups: Any, rows: FoldRows) -> NDArray[np.int64]:
+    """Return the fold of each row with a label, so that the rows of a group are in one.
+
+    The largest group comes first, into the fold that has the fewest rows, as scikit-learn's
+    `GroupKFold` does.
+    """
+    codes, _ = codes_of(_groups_given(groups, rows))
+    there, of_rows = np.unique(codes[rows.known], return_inverse=True)
+    if n_folds > len(there):
+        raise InvalidData(
+            f"cross_fit(cv={n_folds}): there are only {counted(len(there), 'group')}, which are "
+            "not divided. Take fewer folds"
+        )
+    sizes = np.bincount(of_rows)
+    fold_of_group = np.empty(len(there), np.int64)
+    smallest = [(0, fold) for fold in range(n_folds)]
+    for group in np.argsort(sizes, kind="stable")[::-1].tolist():
+        n_rows, fold = smallest[0]
+        fold_of_group[group] = fold
+        heapq.heapreplace(smallest, (n_rows + int(sizes[group]), fold))
+    return fold_of_group[of_rows]
+
+
+def _groups_given(groups: Any, rows: FoldRows) -> ChunkedArray:
+    column = column_of(groups, _GROUPS, rows)
+    lacking = np.flatnonzero(call("is_null", column).to_numpy(zero_copy_only=False) & rows.known)
+    if len(lacking):
+        raise InvalidData(
+            f"{_GROUPS}: {counted(len(lacking), 'row')} have no group, row {lacking[0]} first. "
+            "Fill it: with one value for all of them, or a value for each"
+        )
+    return column
+
+
+def _by_value(column: ChunkedArray) -> Iterator[Split]:
+    """Return a fold for each distinct value, in order; rows without one are never tested."""
+    codes, _ = codes_of(column)
+    return _of_folds(np.arange(len(codes)), codes)
+
+
+def _of_folds(numbers: Numbers, folds: NDArray[np.int64]) -> Iterator[Split]:
+    """Return the rows of each fold, and all others to learn from.
+
+    Args:
+        numbers: of the rows, shape (n,).
+        folds: from 0 on, the fold that tests each of them, -1 for none, shape (n,).
+    """
+    for fold in range(int(folds.max(initial=-1)) + 1):
+        is_tested = folds == fold
+        yield Split(numbers[~is_tested], numbers[is_tested])
+
+
+def _of_splitter(splitter: Any, groups: Any, rows: FoldRows) -> Iterator[Split]:
+    """Return the folds of a splitter, which is given the rows with a label alone."""
+    labelled = np.flatnonzero(rows.known)
+    told = f"cross_fit(cv={type(splitter).__name__})"
+
+    def given(column: ChunkedArray | None) -> NDArray[Any] | None:
+        if column is None:
+            return None
+        return plain(decoded(column)).take(pa.array(labelled)).to_numpy()
+
+    of_groups = None if groups is None else _groups_given(groups, rows)
+    label = given(rows.label)
+    try:
+        pairs = list(splitter.split(np.zeros((len(labelled), 1)), label, given(of_groups)))
+    except ValueError as error:
+        raise InvalidData(f"{told}: {error}") from error
+    lacking = "" if rows.known.all() else " with a label, which a splitter is given alone"
+    for train, test in _pairs(pairs, len(labelled), told, lacking):
+        yield Split(labelled[train], labelled[test])
+
+
+def _pairs(
+    pairs: Iterable[Any], n_rows: int, told: str = _CV, of_rows: str = ""
+) -> Iterator[Split]:
+    """Return the folds of pairs of row numbers.
+
+    Args:
+        pairs: of the rows to learn from, and to test.
+        n_rows: how many rows there are.
+        told: the argument, for messages.
+        of_rows: which rows these are, for messages.
+    """
+    for k, pair in enumerate(pairs):
+        halves = list(cast("Iterable[Any]", pair)) if isinstance(pair, Iterable) else []
+        if isinstance(pair, str) or len(halves) != 2:
+            raise TypeMismatch(f"{told}: fold {k + 1} is no pair (train, test). {_FORMS}")
+        train, test = (
+            _row_numbers(half, n_rows, f"{told}, fold {k + 1}, {which}", of_rows)
+            for half, which in zip(halves, ("train", "test"), strict=True)
+        )
+        _check_apart(train, test, n_rows, f"{told}, fold {k + 1}")
+        yield Split(train, test)
+
+
+def _row_numbers(given: Any, n_rows: int, told: str, of_rows: str) -> Numbers:
+    """Return numbers of rows that a user gave, each once.
+
+    Raises:
+        TypeMismatch: they are no whole numbers.
+        InvalidData: one is out of range, or stands twice.
+    """
+    numbers = np.asarray(given)
+    if numbers.dtype == np.bool_:
+        raise TypeMismatch(
+            f"{told}: is a mask, and folds are numbers of rows: numpy.flatnonzero(mask)"
+        )
+    if numbers.ndim != 1 or (len(numbers) and numbers.dtype.kind not in "iu"):
+        raise TypeMismatch(f"{told}: takes an array of row numbers, got {_kind(given, numbers)}")
+    outside = numbers[(numbers < 0) | (numbers >= n_rows)]
+    if len(outside):
+        raise InvalidData(
+            f"{told}: has the row number {outside[0]}, and there are {counted(n_rows, 'row')}"
+            f"{of_rows}. They count from 0"
+        )
+    rows = numbers.astype(np.int64)
+    times = np.bincount(rows, minlength=1)
+    if times.max(initial=0) > 1:
+        raise InvalidData(f"{told}: row {int(times.argmax())} stands in it more than once")
+    return rows
+
+
+def _kind(given: object, numbers: NDArray[Any]) -> str:
+    """Return the kind of what was given where numbers of rows are needed, for messages."""
+    if numbers.ndim != 1:
+        return f"an array of shape {numbers.shape}" if numbers.ndim else repr(given)
+    return f"an array of {numbers.dtype}"
+
+
+def _check_apart(train: Numbers, test: Numbers, n_rows: int, told: str) -> None:
+    """Raise where a row is learnt from and tested in one fold."""
+    is_tested = np.zeros(n_rows, np.bool_)
+    is_tested[test] = True
+    both = train[is_tested[train]]
+    if len(both):
+        raise InvalidData(
+            f"{told}: {counted(len(both), 'row')} are both in train and in test, row {both[0]} "
+            "first: a test of what was learnt from them says nothing. Leave them out of one"
+        )
+
+
+def _with_label(split: Split, rows: FoldRows) -> Split:
+    """Return a fold without the rows that have no label."""
+    if rows.known.all():
+        return split
+    return Split(*(numbers[rows.known[numbers]] for numbers in split))

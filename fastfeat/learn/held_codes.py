@@ -1,0 +1,85 @@
+"""Codes that stay: vocabularies of an earlier fit, by which a later one goes on numbering."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.execute.fitted import Fitted
+from fastfeat.io.columns.keys import key_type
+from fastfeat.ir.node import Aggregate, Call
+from fastfeat.ir.show import show
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.lower.codes import shown_codes, vocabulary_of_codes
+from fastfeat.plan.lower.lower import Types
+
+
+def held_codes(plan: Declaration, types: Types, old: Fitted) -> dict[Aggregate, Vocabulary]:
+    """Return the vocabularies of an earlier fit that features of a plan go on numbering by.
+
+    They are of the same key: how many categories there may be, and how rare, may be written
+    otherwise. Codes that only tell groups apart are none of them.
+
+    Args:
+        plan: what is fitted.
+        types: the type of each of its nodes.
+        old: the earlier fit, of this plan or of another one.
+
+    Raises:
+        InvalidPlan: another number of codes stands for unseen categories, or there are more
+            categories than there may be.
+        TypeMismatch: the key has another type than it had.
+    """
+    held: dict[Aggregate, Vocabulary] = {}
+    before = shown_codes(old.declaration.nodes.values())
+    for codes in shown_codes(plan.nodes.values()):
+        learnt = codes.args[-1]
+        if not isinstance(learnt, Aggregate):
+            continue  # the plan lists the categories, in their order
+        same_key = [one for one in before if _key_of(one) == _key_of(codes)]
+        alike = [one for one in same_key if _n_unseen(one) == _n_unseen(codes)]
+        if same_key and not alike:
+            raise InvalidPlan(
+                f"stable=: {show(codes)} has {_n_unseen(codes)} codes of unseen categories, and "
+                f"had {_n_unseen(same_key[0])}: none can stay. Leave n_unseen_buckets= as it was, "
+                "or leave out stable="
+            )
+        if alike:
+            exact = [one for one in alike if one.args[-1] is learnt]
+            held[learnt] = _vocabulary(codes, (exact or alike)[0], types, old)
+    return held
+
+
+def _key_of(codes: Call) -> Any:
+    """Return the key of codes: rows or lists, its parts, and whether one may be missing."""
+    return codes.function, codes.args[:-1], dict(codes.params)["missing"]
+
+
+def _n_unseen(codes: Call) -> int:
+    return int(dict(codes.params)["n_unseen"])
+
+
+def _vocabulary(codes: Call, before: Call, types: Types, old: Fitted) -> Vocabulary:
+    """Return the vocabulary of codes of an earlier fit, checked to be one that codes can go on by.
+
+    Raises:
+        InvalidPlan, TypeMismatch: it is none.
+    """
+    learnt = codes.args[-1]
+    assert isinstance(learnt, Aggregate)
+    found = vocabulary_of_codes(before, old.learnt, old.types)
+    for key, part in zip(learnt.args, found.parts, strict=True):
+        if part.type != key_type(types[key]):
+            raise TypeMismatch(
+                f"stable=: {show(key)} is {types[key]}, and its categories were learnt as "
+                f"{old.types.get(key, part.type)}: they cannot keep their codes. Cast the column, "
+                "or leave out stable="
+            )
+    most = dict(learnt.params)["max_categories"]
+    if most is not None and len(found) > most:
+        raise InvalidPlan(
+            f"stable=: {show(codes)} has at most {most} categories, and {len(found)} have a code "
+            "already. Allow as many, or leave out stable="
+        )
+    return found

@@ -1,0 +1,117 @@
+"""Warnings of keys that were rounded before fit saw them: whole numbers beyond 2**53 as floats.
+
+pandas makes floats of integers where one is missing, and other libraries in cases of their own.
+The keys that `fit` learns are looked at, and some rows of the columns of windows, joins, hashes and
+ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fastfeat.aggregates import keys as learnt_keys
+from fastfeat.errors import GivenWarnings, KeysRounded, warn
+from fastfeat.io.arrow import Array, ChunkedArray, call, pa
+from fastfeat.io.columns import conversions
+from fastfeat.ir.dtypes import FLOAT64
+from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn
+from fastfeat.ir.show import show
+from fastfeat.plan.declare.bind import tells_apart
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.lower.constants import Constant
+from fastfeat.plan.lower.typed import TypedPlan
+from fastfeat.steps.registry import STEPS
+
+_ROUNDED = 2.0**53
+_BLOCKS, _BLOCK = 16, 4096
+"""Of more rows so many blocks of so many rows are looked at: ids are of one size. All of 1M rows
+take Arrow 5 ms, as long as a whole fit of windows from which nothing is learnt."""
+
+
+def warn_rounded_columns(
+    plan: Declaration,
+    table: Any,
+    tables: Mapping[str, Any],
+    typed: TypedPlan,
+    told: GivenWarnings,
+) -> None:
+    """Warn of columns of floats that order windows, are joined, hashed or ids, and were rounded.
+
+    Args:
+        plan: what is fitted.
+        table: the training rows; columns on a device are not looked at.
+        tables: the lookup tables, by name, of which keys are looked at.
+        typed: the same with the types of its nodes.
+        told: the warnings that came.
+    """
+    ids = [name for name in plan.row_ids if name in table.column_names]
+    for column in dict.fromkeys((*typed.once(_float_columns), *map(Column, ids))):
+        of = tables[column.table] if isinstance(column, TableColumn) else table
+        values = of.column(column.name)
+        if isinstance(values, pa.ChunkedArray):
+            n_rows = len(values)
+            for block in range(_BLOCKS if n_rows > _BLOCKS * _BLOCK else 1):
+                first = n_rows // _BLOCKS * block
+                rows = values.slice(first, _BLOCK if n_rows > _BLOCKS * _BLOCK else None)
+                _warn_rounded(column, rows, told)
+
+
+def warn_rounded_keys(learnt: Mapping[Node, Constant], told: GivenWarnings) -> None:
+    """Warn of keys that were learnt, of which some were rounded.
+
+    Args:
+        learnt: the value of each aggregate.
+        told: the warnings that came.
+    """
+    for node, keys in learnt.items():
+        if isinstance(node, Aggregate) and isinstance(keys, learnt_keys.Vocabulary):
+            for arg, part in zip(node.args, keys.parts, strict=True):
+                _warn_rounded(arg, part, told)
+
+
+def _float_columns(typed: TypedPlan) -> tuple[Column | TableColumn, ...]:
+    """Return the columns of floats that steps tell apart, but those whose keys are learnt."""
+    return tuple(dict.fromkeys(_read_as_keys(typed)))
+
+
+def _read_as_keys(typed: TypedPlan) -> Iterator[Column | TableColumn]:
+    for node in typed.types:
+        if isinstance(node, Call) and _has_keys(node):
+            for arg in node.args:
+                is_column = isinstance(arg, Column | TableColumn)
+                if is_column and typed.types[arg].name == "float64":
+                    yield arg
+
+
+def _has_keys(node: Call) -> bool:
+    """Return whether a function has keys: in steps, and hashes, but those that `fit` learns."""
+    is_step = node.function == "hash" or node.function in STEPS
+    return is_step and node.function != "encode" and tells_apart(node)
+
+
+def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: GivenWarnings) -> None:
+    if values.type != pa.float64() or KeysRounded in told.kinds or _are_small(values):
+        return
+    ends = call("min_max", values)
+    for end in (ends["max"].as_py(), ends["min"].as_py()):
+        if end is not None and _ROUNDED <= abs(end) < float("inf"):
+            of = f"the table {arg.table!r}: " if isinstance(arg, TableColumn) else ""
+            warn(
+                f"{of}{show(arg)}: a key of floats has the whole number {int(end)}, and beyond "
+                "2**53 floats are rounded: ids that differed may be one by now. Read the column as "
+                'integers or text, in pandas with dtype="Int64", "UInt64" or str',
+                KeysRounded,
+                told,
+            )
+            return
+
+
+def _are_small(values: ChunkedArray | Array) -> bool:
+    """Return whether no float is 2**53 or more, nor NaN: NumPy tells it 10 times as fast as Arrow.
+
+    Whatever is in memory where a value is missing counts too: then Arrow looks.
+    """
+    pieces = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+    floats = [conversions.read_values(piece, FLOAT64) for piece in pieces if len(piece)]
+    return all(one.min() > -_ROUNDED and one.max() < _ROUNDED for one in floats)

@@ -1,0 +1,393 @@
+"""Learning per key: vocabularies of keys, aggregates of the rows of each key, folds by time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastfeat.aggregates import target as targets
+from fastfeat.aggregates.keys import (
+    Groups,
+    KeyCounts,
+    Vocabulary,
+    remember_codes,
+    with_codes_of,
+    without_rare,
+)
+from fastfeat.backends import run_task
+from fastfeat.errors import FastfeatError, InvalidData
+from fastfeat.execute.batch import Batch, Made, among, keep_codes, numbered
+from fastfeat.execute.steps import make
+from fastfeat.execute.values import compute_columns, computed_values, key_values, values_of
+from fastfeat.io import host_memory
+from fastfeat.io.arrow import pa
+from fastfeat.io.columns import strings
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.device import DeviceArray
+from fastfeat.ir.dtypes import BOOL, DType
+from fastfeat.ir.node import (
+    GROUPS_AND_MISSING,
+    Aggregate,
+    Call,
+    GroupFrame,
+    Node,
+)
+from fastfeat.ir.parameters import MAX_MEMORY
+from fastfeat.ir.show import show
+from fastfeat.learn import infinite
+from fastfeat.plan.lower.codes import n_codes
+from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.lower.passes import key_of
+from fastfeat.progress import tell
+from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
+from fastfeat.steps.step import Argument
+from fastfeat.steps.targets import tasks, time_folds
+
+if TYPE_CHECKING:
+    from fastfeat.aggregates.target import FoldedGroups
+    from fastfeat.steps.targets.tasks import TargetTask
+    from fastfeat.steps.targets.time_folds import TimesTask
+
+HeldCodes = Mapping[Aggregate, Vocabulary]
+"""Vocabularies of an earlier fit, whose codes stay, by what learns them anew."""
+NOTHING_HELD: HeldCodes = {}
+
+_MOST_CELLS = 2**31 - 1
+"""Folds times categories: groups are numbered by int32."""
+
+
+def learn_keys(
+    batch: Batch,
+    aggregates: Sequence[Aggregate],
+    codes: Sequence[Node],
+    in_any_order: Set[Node] = frozenset(),
+    held: HeldCodes = NOTHING_HELD,
+) -> None:
+    """Learn vocabularies, modes and numbers of keys: they are counted once.
+
+    Args:
+        batch: the training rows; takes what is learnt, and the codes.
+        aggregates: of the same keys.
+        codes: the steps that give the rows the code of their key, which counting may give too.
+        in_any_order: vocabularies whose order nothing reads but a user.
+        held: the vocabularies whose codes stay.
+    """
+    key = key_of(aggregates[0])
+    tell(f"keys of {', '.join(map(show, aggregates[0].args))}")
+    keys = None if batch.source is None else batch.source.rows.keys.get(key)
+    chosen = None if keys is None or batch.source is None else among(keys, batch.source)
+    encodes = [step for step in codes if isinstance(step, Call)]
+    if chosen is not None:
+        found = chosen.counts
+    else:
+        in_order = not all(one in in_any_order for one in aggregates)
+        found = _counts(batch, aggregates[0], with_rows=bool(encodes), in_order=in_order)
+    for member in aggregates:
+        learnt = of_counts(member, found, batch.types[member], held)
+        batch.learnt[member] = learnt
+        if isinstance(learnt, Vocabulary) and learnt.held is not None:
+            continue  # its codes are in another order than those that counting gives
+        if isinstance(learnt, Vocabulary) and keys is not None and chosen is not None:
+            keep_codes(learnt, keys, chosen)
+        own = [step for step in encodes if step.args[-1] is member]
+        batch.made.update(_codes_of_rows(found, learnt, own))
+
+
+def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
+    """Number the keys of rows that others are chosen of, so that fits of those count numbers.
+
+    Keys that cannot be told of all rows are left to the fits.
+
+    Args:
+        batch: the rows; takes the keys.
+        aggregates: those that count keys of which nothing is learnt.
+    """
+    for aggregate in aggregates:
+        if key_of(aggregate) in batch.keys or any(batch.types[a].is_list for a in aggregate.args):
+            continue
+        try:
+            make(batch, aggregate.args)
+            found = _counts(batch, aggregate, with_rows=True)
+            _, missing, room = key_of(aggregate)
+            dtypes = [batch.types[arg] for arg in aggregate.args]
+            parts = [pa.chunked_array([part]) for part in found.parts]
+            task = KeysTask(parts, dtypes, missing, room, with_rows=True)
+            by_value = run_task(batch.backend, task)
+        except FastfeatError:
+            continue
+        keys = numbered(found, by_value)
+        if keys is not None:
+            batch.keys[key_of(aggregate)] = keys
+
+
+def learn_groups(batch: Batch, members: Sequence[Aggregate]) -> None:
+    """Learn aggregates of the same values in the same groups."""
+    found = run_task(batch.backend, groups_task(batch, members))
+    batch.learnt.update(learnt_groups(members, found, batch.learnt))
+
+
+def groups_task(batch: Batch, members: Sequence[Aggregate]) -> GroupsTask:
+    """Return the task that learns aggregates of the same values in the same groups."""
+    argument, codes, *_ = members[0].args
+    dtype, array = values_of(batch, argument)
+    wanted = [(member.function, member.params) for member in members]
+    n_groups = n_codes(codes, batch.learnt)
+    none = 0 if any(m.frame == GROUPS_AND_MISSING for m in members) else _n_without_key(codes)
+    return GroupsTask(wanted, array, dtype, batch.made[codes], n_groups, none)
+
+
+def learnt_groups(
+    members: Sequence[Aggregate], found: Sequence[Groups], learnt: Mapping[Node, Constant]
+) -> dict[Node, Constant]:
+    """Return the values of aggregates, from those of all groups; these are changed.
+
+    Args:
+        members: the aggregates, of the same groups.
+        found: the values of each.
+        learnt: the vocabularies that number the groups.
+    """
+    vocabulary = learnt.get(members[0].args[1].args[-1])
+    if isinstance(vocabulary, Vocabulary) and vocabulary.held is not None:
+        for groups in found:
+            _without(groups, vocabulary)
+    return {m: _of_keys(groups, m) for m, groups in zip(members, found, strict=True)}
+
+
+def _without(groups: Groups, vocabulary: Vocabulary) -> None:
+    """Take what is learnt of keys that only keep their codes: they are as unseen ones."""
+    gone = np.flatnonzero(vocabulary.is_as_unseen) + len(groups.values) - len(vocabulary)
+    groups.values[gone] = np.nan if groups.values.dtype.kind == "f" else 0
+    groups.present[gone] = False
+
+
+def learn_target(batch: Batch, aggregate: Aggregate) -> None:
+    """Learn the statistic of a target per category, and outside of each fold."""
+    batch.learnt[aggregate] = _target(batch, aggregate)
+
+
+def learn_times(batch: Batch, origin: Call, steps: Iterable[Node]) -> None:
+    """Learn the folds of the times of all rows.
+
+    Args:
+        batch: the training rows; takes them.
+        origin: the step by which they are known.
+        steps: those that find rows in them.
+    """
+    batch.learnt[origin] = run_task(batch.backend, times_task(batch, origin, steps))
+
+
+def times_task(batch: Batch, origin: Call, steps: Iterable[Node]) -> TimesTask:
+    """Return the task that learns the folds of the times of all rows; see `learn_times`."""
+    (time,) = origin.args
+    times = Argument(key_values(batch, time, narrow=False), batch.types[time])
+    with_begins = any(isinstance(s, Call) and s.function == "time_fold_known" for s in steps)
+    return time_folds.TimesTask(times, dict(origin.params)["n_folds"], with_begins)
+
+
+def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:
+    """Return the codes of the training rows, which counting has found: they are not looked up."""
+    made: Made = {}
+    if found.of_rows is None or not steps:  # of dictionaries the codes are there unasked
+        return made
+    n_kept, n_keys = len(vocabulary), len(found.counts)
+    for step in steps:
+        n_unseen = int(dict(step.params)["n_unseen"])
+        if n_unseen > 1 and n_kept < n_keys:
+            continue  # the rare share codes by their hash
+        numbers = np.arange(1 + n_unseen, 1 + n_unseen + n_keys, dtype=np.int32)
+        numbers[n_kept:] = 1
+        codes = found.of_rows(numbers, 0)
+        if not isinstance(codes, DeviceArray):
+            if n_kept == n_keys:
+                remember_codes(vocabulary, codes, n_unseen)
+            codes = pa.chunked_array([array_of_values(codes, None, pa.int32())])
+        made[step] = codes
+    return made
+
+
+def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
+    """Return the statistic of a target per category, and outside of each fold."""
+    task = target_task(batch, aggregate)
+    found = run_task(batch.backend, task)
+    prior = float(found.values[targets.UNSEEN])
+    if aggregate.function == "target_odds" or not math.isfinite(prior):
+        is_away = isinstance(task.values, DeviceArray)
+        values = computed_values(batch, aggregate.args[0])[1] if is_away else task.values
+        _check_target(show(aggregate), aggregate.function, values, prior, batch)
+    return found
+
+
+def target_task(batch: Batch, aggregate: Aggregate) -> TargetTask:
+    """Return the task that learns the statistic of a target per category.
+
+    Raises:
+        InvalidData: folds and categories are too many.
+    """
+    target, codes, *folds = aggregate.args  # the last says from which folds on a row is known
+    # classes are checked: in what is computed NaN is null
+    read = computed_values if aggregate.function == "target_odds" else values_of
+    dtype, values = read(batch, target)
+    n_categories, n_folds = n_codes(codes, batch.learnt), _n_folds(batch, aggregate)
+    shown = show(aggregate)
+    cell_bytes = targets.bytes_per_cell(aggregate.function, aggregate.params)
+    _check_cells(shown, n_folds, n_categories, cell_bytes)
+    return tasks.TargetTask(
+        aggregate.function,
+        aggregate.params,
+        values,
+        dtype,
+        batch.made[codes],
+        batch.made[folds[-1]],
+        n_categories,
+        n_folds,
+    )
+
+
+def _check_target(shown: str, function: str, values: Any, prior: float, batch: Batch) -> None:
+    """Raise where a target is not such as its encoder takes.
+
+    Args:
+        shown: the encoder, for the message.
+        function: the statistic.
+        values: the target of the training rows, an Arrow array.
+        prior: what was learnt from all of them.
+        batch: the rows.
+
+    Raises:
+        InvalidData: it has other classes than 0 and 1 where these are needed, or infinite values of
+            which all that is learnt would be.
+    """
+    if function == "target_odds":
+        check_classes(shown, values)
+    elif is_in_doubt(function, prior):
+        first = infinite.first_infinite(values)
+        if first.row is not None:
+            raise infinite_target(shown, first.value, batch.number_of(first.row))
+
+
+def is_in_doubt(function: str, prior: float) -> bool:
+    """Return whether what was learnt of a target may be of infinite values.
+
+    Args:
+        function: the statistic.
+        prior: that of all rows.
+    """
+    of_order = function == "target_quantile"
+    return math.isinf(prior) if of_order else not math.isfinite(prior)
+
+
+def check_classes(shown: str, values: Any) -> None:
+    """Raise where a target has other values than 0 and 1, of an encoder as it is written."""
+    numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
+    others = numbers[(numbers != 0) & (numbers != 1)]
+    if len(others):
+        raise InvalidData(
+            f"{shown}: needs a target of the classes 0 and 1, found {float(others[0])!r}. Compare "
+            "it first: woe_encode(col('y') > 15)"
+        )
+
+
+def infinite_target(shown: str, value: float, row: int) -> InvalidData:
+    """Return the error of a target that is infinite, of an encoder as it is written."""
+    return InvalidData(
+        f"{shown} is not finite: the first infinite value of the target is {value!r} in row {row}. "
+        "Replace such values before they are learnt from: target.fill_infinite(None), or clip them"
+    )
+
+
+def _n_folds(batch: Batch, aggregate: Aggregate) -> int:
+    """Return the number of folds of the rows that an aggregate of a target reads."""
+    params = dict(aggregate.params)
+    if params["n_folds"] is None:
+        return n_codes(aggregate.args[2], batch.learnt)
+    return params["n_folds"] + (1 if params["ordered"] else 0)  # one of rows without a time
+
+
+def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -> None:
+    """Raise where a statistic per fold and category has too many of them to number or to hold."""
+    n_cells, told = n_folds * n_categories, f"{n_folds:,} folds of {n_categories:,} categories"
+    if n_cells > _MOST_CELLS:
+        raise InvalidData(
+            f"{shown}: {told} are more than the {_MOST_CELLS:,} numbers that are learnt. Take "
+            "fewer folds, or make fewer categories"
+        )
+    room = host_memory.host_memory()
+    if room is not None and n_cells * cell_bytes > room:
+        raise InvalidData(
+            f"{shown}: {told} take about {n_cells * cell_bytes:,} bytes, and this machine has "
+            f"{room:,}. Take fewer folds, or make fewer categories"
+        )
+
+
+def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
+    """Return the groups, in place, with nothing learnt of rows without a key and of unseen keys."""
+    assert isinstance(aggregate.frame, GroupFrame)
+    if aggregate.frame.with_missing:
+        return groups
+    first = _n_without_key(aggregate.args[1])
+    groups.values[:first] = np.nan if groups.values.dtype.kind == "f" else 0
+    groups.present[:first] = False
+    return groups
+
+
+def _n_without_key(codes: Node) -> int:
+    """Return the number of codes that stand for no key: of missing, and of unseen ones."""
+    assert isinstance(codes, Call)
+    return 1 + int(dict(codes.params)["n_unseen"])
+
+
+def _counts(
+    batch: Batch, aggregate: Aggregate, *, with_rows: bool, in_order: bool = True
+) -> KeyCounts:
+    """Return the keys of the training rows with their counts."""
+    return run_task(
+        batch.backend, keys_task(batch, aggregate, with_rows=with_rows, in_order=in_order)
+    )
+
+
+def keys_task(
+    batch: Batch, aggregate: Aggregate, *, with_rows: bool = False, in_order: bool = True
+) -> KeysTask:
+    """Return the task that counts the keys of an aggregate."""
+    compute_columns(batch, aggregate.args)
+    parts = [key_values(batch, arg, narrow=True) for arg in aggregate.args]
+    params = dict(aggregate.params)
+    dtypes = [batch.types[arg] for arg in aggregate.args]
+    missing, room = params.get("missing", "key"), params.get("max_memory", MAX_MEMORY)
+    return KeysTask(parts, dtypes, missing, room, with_rows, in_order)
+
+
+def of_counts(
+    aggregate: Aggregate, found: KeyCounts, dtype: DType, held: HeldCodes = NOTHING_HELD
+) -> Constant:
+    """Return the constant that an aggregate learns from the keys of all training rows.
+
+    Args:
+        aggregate: what is learnt.
+        found: the keys.
+        dtype: the type of the constant.
+        held: the vocabularies whose codes stay.
+    """
+    match aggregate.function:
+        case "vocabulary":
+            if aggregate in held:
+                return with_codes_of(found, aggregate.params, held[aggregate])
+            return without_rare(found, aggregate.params)
+        case "n_unique":
+            return len(found.counts)
+        case _:
+            first: Any = next(iter(strings.contents_of(found.parts[0].slice(0, 1))), None)
+            if isinstance(first, str) and not _is_utf8(first):
+                raise InvalidData(
+                    f"{show(aggregate)}: the most frequent text is not UTF-8. Decode the column "
+                    "again, with its right encoding, or encode it: .ordinal_encode()"
+                )
+            return bool(first) if first is not None and dtype == BOOL else first
+
+
+def _is_utf8(text: str) -> bool:
+    """Return whether a text is one, not bytes that are lone surrogates."""
+    return not any("\udc80" <= character <= "\udcff" for character in text)

@@ -1,0 +1,339 @@
+"""The label of rows: computed from their late columns or the rows ahead, and which rows have one.
+
+A row whose window ahead ends after what is recorded has none, whatever its expression makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidData, InvalidPlan, RowsWithoutLabel, counted, warn
+from fastfeat.execute.batch import Batch, take_rows_of_type
+from fastfeat.execute.fitted import Fitted, fitted_label
+from fastfeat.execute.history import id_columns
+from fastfeat.execute.inputs import check_place, column_in_host, read_columns, used_schema
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.execute.row_selection import row_numbers
+from fastfeat.execute.steps import make
+from fastfeat.execute.transform import computed, made_rows
+from fastfeat.execute.values import compute_columns, key_values, times_in_ticks, values_of
+from fastfeat.io.arrow import ChunkedArray, call, pa
+from fastfeat.io.columns.bits import Flags, array_of_values
+from fastfeat.io.columns.conversions import tick_of
+from fastfeat.io.columns.decode import decoded
+from fastfeat.io.device import DeviceTable
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.durations import duration_text, moment_text
+from fastfeat.ir.node import Call, Column, Node
+from fastfeat.ir.scope import is_of_table, query_of, table_columns_of, window_of
+from fastfeat.plan.declare.clocks import clock_of
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.late_columns import over_ahead
+
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+
+
+class Labels(NamedTuple):
+    """The label of some rows.
+
+    Args:
+        values: one a row, missing of rows that have none.
+        known: whether a row has one, shape (n_rows,).
+        placed: whether a row has a time and a key, shape (n_rows,).
+        recorded: whether all windows ahead of a row end by the end of what is recorded.
+        reasons: of each window ahead, how far it reaches and until when is recorded, for messages.
+    """
+
+    values: ChunkedArray
+    known: Flags
+    placed: Flags
+    recorded: Flags
+    reasons: tuple[str, ...]
+
+
+class RecordState(NamedTuple):
+    """The state of the record for some rows, whose windows look ahead.
+
+    Args:
+        placed: whether a row has a time and a key, shape (n_rows,).
+        recorded: whether the window of a row ends by the end of what is recorded.
+        end: that end, in nanoseconds or steps; None where nothing is recorded.
+    """
+
+    placed: Flags
+    recorded: Flags
+    end: int | None
+
+
+def label_of(
+    fitted: Fitted,
+    data: Any,
+    *,
+    rows: Any = None,
+    history: Any = None,
+    tables: Tables = None,
+    backend: str = "cpu",
+) -> ChunkedArray:
+    """Return the label of rows; arguments and errors as of `FittedPlan.label`."""
+    plan = fitted.declaration
+    nodes = plan.label_nodes
+    if not nodes:
+        raise InvalidPlan("the plan has no label. Give it one: Plan(..., label='y')")
+    of_label = None if isinstance(plan.label, str) else plan.label_plan
+    ids = [] if of_label is None else id_columns(of_label.row_id, history, of_label.history_columns)
+    table = read_columns(data, [*columns_of(nodes.values()), *ids])  # once: it may be a reader
+    if isinstance(plan.label, str):
+        check_place(table, "cpu")
+        values, wanted = table.column(plan.label), row_numbers(rows, table)
+        return values if wanted is None else take_rows_of_type(values, wanted)
+    wanted = row_numbers(rows, table)
+    inputs = fitted.label_inputs or used_schema(table, plan.label_columns)
+    label = fitted_label(plan, inputs, fitted.label_tables, fitted.n_rows, dict(fitted.zones))
+    told = replace(label, told=fitted.told)  # what fit has warned of comes no more
+    values = labels_of(told, table, history, tables, backend).values
+    return values if wanted is None else values.take(pa.array(wanted))
+
+
+Latest = Mapping[Node, int | None]
+"""The latest time of the rows in an order, in nanoseconds or steps; None where none has one."""
+
+
+def labels_of(
+    label: Fitted,
+    rows: Any,
+    history: Any,
+    tables: Tables,
+    backend: str,
+    *,
+    made: Mapping[Node, Any] | None = None,
+    latest: Latest | None = None,
+    first_row: int = 0,
+) -> Labels:
+    """Return the label of rows.
+
+    Args:
+        label: its expression as a plan of one feature.
+        rows: a table with what it reads.
+        history: as of `FittedPlan.transform`, as the following are.
+        tables: lookup tables.
+        backend: its name.
+        made: functions of other rows as columns, where these are not among the rows.
+        latest: of these, too.
+        first_row: the number that a user knows the first row by.
+
+    Raises:
+        InvalidData: it looks ahead, and the rows are in the memory of a device.
+    """
+    functions = over_ahead(label.declaration.nodes.values())
+    if functions and isinstance(rows, DeviceTable) and rows.on_device():
+        raise InvalidData(
+            "the label looks ahead, and the data is in the memory of a device: rows ahead are read "
+            "from the host's in this version. Bring the data there first: cupy.asnumpy(x)"
+        )
+    options: Any = {"frees": False, "first_row": first_row}
+    batch = made_rows(label, rows, history, tables, backend, made or {}, **options)  # read below
+    found = computed(label, batch, label.arrow_program, label.arrow_constants, "arrow").column(0)
+    windows = {window_of(function): None for function in functions}
+    if made:
+        asked = [node for window in windows for node in query_of(_order_of(window))]
+        make(batch, asked)
+        compute_columns(batch, asked)
+    ahead = {window: _ahead_of(batch, window, latest or {}) for window in windows}
+    placed, recorded = np.ones(batch.n_rows, np.bool_), np.ones(batch.n_rows, np.bool_)
+    for state in ahead.values():
+        placed, recorded = placed & state.placed, recorded & state.recorded
+    known = placed & recorded
+    values = found if known.all() else _where(found, known)
+    reasons = dict.fromkeys(_reason(window, state.end) for window, state in ahead.items())
+    return Labels(values, _flags(values), placed, recorded, tuple(reasons))
+
+
+def _where(column: ChunkedArray, known: Flags) -> ChunkedArray:
+    """Return a column that is missing where nothing is known."""
+    return column.take(array_of_values(np.arange(len(known)), known, pa.int64()))
+
+
+def _flags(column: ChunkedArray) -> Flags:
+    """Return flags of the rows that have a value in a column."""
+    return call("is_valid", column).to_numpy(zero_copy_only=False)
+
+
+def _order_of(window: Call) -> Call:
+    """Return the order of the rows that a window sees."""
+    order = window.args[0]
+    assert isinstance(order, Call)
+    return order
+
+
+def _ahead_of(batch: Batch, window: Call, latest_of: Latest) -> RecordState:
+    """Return flags of rows that have a moment and an entity, and of windows that have ended.
+
+    Args:
+        batch: the rows, of which the label is made.
+        window: the window ahead.
+        latest_of: orders of rows that are not all among these.
+    """
+    order, params = _order_of(window), dict(window.params)
+    time, *keys = query_of(order)
+    ticks, placed, dtype = times_in_ticks(batch, *values_of(batch, time))
+    end = params["end"]
+    complete = end  # the last moment up to which all rows of that time are recorded
+    if end is None:
+        end = complete = latest_of[order] if order in latest_of else _latest(batch, order)
+    if complete is not None and not is_of_table(order):
+        complete -= _unrecorded(batch, time, is_latest=params["end"] is None)
+    for key in keys:
+        column = column_in_host(key_values(batch, key, narrow=False), batch.backend)
+        placed = placed & _flags(decoded(column))
+    if end is None or complete is None:
+        return RecordState(placed, np.zeros(batch.n_rows, np.bool_), None)
+    tick = tick_of(dtype)
+    latest = (complete - params["gap"] - params["next"]) // tick  # of Python: no wrap-around
+    recorded = ticks <= min(latest, _MOST) if latest >= _LEAST else np.zeros(len(ticks), np.bool_)
+    return RecordState(placed, recorded, end)
+
+
+def _unrecorded(batch: Batch, time: Node, *, is_latest: bool) -> int:
+    """Return by how much less than what is recorded all rows of a time are, as the time counts.
+
+    Rows of a week are there until it ends, where their time is its Monday.
+
+    Args:
+        batch: the rows.
+        time: their time.
+        is_latest: whether what is recorded is the latest of these times, not a moment.
+    """
+    clock = clock_of(time, batch.types)
+    if is_latest:
+        return 0 if clock is not None and not clock.slack else 1
+    if clock is None or not clock.slack:  # an expression that is none tells of no moment
+        return 0
+    column = batch.types[Column(clock.column)]
+    tick = tick_of(column)
+    return -(-(clock.slack - tick) // (clock.step or 1))
+
+
+def _latest(batch: Batch, order: Call) -> int | None:
+    """Return the latest time of the rows that a window sees, in nanoseconds or steps."""
+    seen = batch.seen
+    if not is_of_table(order):
+        return latest_time(seen, order.args[0])
+    column = table_columns_of(order)[0]
+    return _latest_of(seen, batch.types[column], batch.made[column].array)
+
+
+def latest_time(batch: Batch, time: Node) -> int | None:
+    """Return the latest time of some rows, in nanoseconds or steps; None where none has one."""
+    return _latest_of(batch, *values_of(batch, time))
+
+
+def _latest_of(batch: Batch, dtype: DType, times: Any) -> int | None:
+    ticks, present, _ = times_in_ticks(batch, dtype, times)
+    return int(ticks[present].max()) * tick_of(dtype) if present.any() else None
+
+
+def _reason(window: Call, end: int | None) -> str:
+    """Return the reach of a window and the end of the record as text, for messages."""
+    params = dict(window.params)
+    is_time, reach = params["unit"] == "time", params["next"] + params["gap"]
+    if end is None:
+        return "no row with a time is there to be seen"
+    which = "the last time there is" if params["end"] is None else "end="
+    told = duration_text(reach) if is_time else str(reach)
+    return f"their {told} ahead end after {moment_text(end) if is_time else end}, {which}"
+
+
+def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | None:
+    """Return flags of the training rows that have a label, and warn of the others.
+
+    Args:
+        labels: of all rows.
+        wanted: the numbers of the training rows among them, shape (n_wanted,); None for all.
+
+    Returns:
+        Whether each has one, shape (n_wanted,); None where all have.
+
+    Raises:
+        InvalidData: none has.
+    """
+    given = np.arange(len(labels.known)) if wanted is None else wanted
+    is_known = labels.known[given]
+    return is_known if check_any_label(counts_of(labels, given), labels.reasons) else None
+
+
+class LabelCounts(NamedTuple):
+    """The numbers of rows with a label and of those without one, by the reason.
+
+    Args:
+        n_known: rows that have one.
+        n_after: rows whose windows ahead end after what is recorded.
+        n_unplaced: rows without a time or a key.
+        n_missing: rows to which the rows ahead give none.
+    """
+
+    n_known: int = 0
+    n_after: int = 0
+    n_unplaced: int = 0
+    n_missing: int = 0
+
+    def with_more(self, other: LabelCounts) -> LabelCounts:
+        """Return the counts of these rows and of others."""
+        return LabelCounts(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def counts_of(labels: Labels, wanted: Any) -> LabelCounts:
+    """Return how many of some rows have a label.
+
+    Args:
+        labels: of all rows.
+        wanted: the numbers of the rows, or a flag for each row.
+    """
+    placed, recorded, known = (
+        flags[wanted] for flags in (labels.placed, labels.recorded, labels.known)
+    )
+    n_after = int(np.count_nonzero(placed & ~recorded))
+    n_unplaced, n_known = int(np.count_nonzero(~placed)), int(np.count_nonzero(known))
+    return LabelCounts(n_known, n_after, n_unplaced, len(known) - n_known - n_after - n_unplaced)
+
+
+def check_any_label(counts: LabelCounts, reasons: Sequence[str]) -> bool:
+    """Return whether some training rows have no label, and warn of them.
+
+    Args:
+        counts: of the training rows.
+        reasons: as of `Labels`.
+
+    Raises:
+        InvalidData: none has one.
+    """
+    n_rows = sum(counts)
+    if counts.n_known == n_rows:
+        return False
+    told = "; ".join(_reasons_without_label(counts, reasons))
+    if not counts.n_known:
+        raise InvalidData(
+            f"none of {counted(n_rows, 'training row')} has a label: {told}. Say until when is "
+            "recorded, ff.ahead(..., end=), look less far ahead, or give later rows"
+        )
+    warn(
+        f"{n_rows - counts.n_known:,} of {counted(n_rows, 'training row')} have no label, and "
+        f"nothing is learnt from them: {told}",
+        RowsWithoutLabel,
+    )
+    return True
+
+
+def _reasons_without_label(counts: LabelCounts, reasons: Sequence[str]) -> Iterator[str]:
+    """Yield the reasons for which rows have no label, with the number of rows."""
+    _, n_after, n_unplaced, n_missing = counts
+    if n_after:
+        yield f"{n_after:,} because {', or '.join(reasons)}"
+    if n_unplaced:
+        yield f"{n_unplaced:,} because their time or key is missing"
+    if n_missing:
+        yield f"{n_missing:,} because the rows ahead give none"

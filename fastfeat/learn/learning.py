@@ -1,0 +1,346 @@
+"""Learning in rounds: rows come in parts, whose states merge; what fit learns of them all at once.
+
+A round is one pass: parts of the rows give states, which merge in any order, and the state of all
+rows gives the next round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.learner import Again, Rows
+from fastfeat.errors import GivenWarnings, InvalidData, InvalidPlan, counted
+from fastfeat.execute.batch import TrainingRows
+from fastfeat.execute.entities import keys_in_common
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.execute.steps import begun, run_columns
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
+from fastfeat.ir.scope import is_over_window
+from fastfeat.ir.show import show
+from fastfeat.learn.fit import fitted_of, folded_encodings_of, known_of
+from fastfeat.learn.fold_warnings import n_large_folds
+from fastfeat.learn.part_rows import NOTHING, Known, after_history, batch_of_part
+from fastfeat.learn.part_state import (
+    PartState,
+    Sums,
+    added,
+    check_unused,
+    check_whole,
+    open_with,
+    sums_of,
+)
+from fastfeat.learn.round import PURPOSE, Learning, before_round, name_of
+from fastfeat.learn.round_tasks import (
+    add_rows,
+    check_doubts,
+    end_of_round,
+    is_of_infinite,
+    look_for_infinite,
+    values_learnt,
+)
+from fastfeat.learn.scans import check_any_rows
+from fastfeat.learn.training_data import prepare
+from fastfeat.learn.training_features import training_features
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.lower.constants import Learnt as Values
+from fastfeat.plan.lower.schedule import Schedule
+from fastfeat.scalars.zones import using
+
+_FITTED, _TOLD = "fitted plan", "told"
+
+
+def begin(
+    plan: Declaration,
+    empty: Any,
+    tables: Tables,
+    identity: str,
+    *,
+    history: Any = None,
+    whole_entities: bool = False,
+    has_functions: bool = False,
+    stable: Fitted | None = None,
+) -> Learning:
+    """Return the learning of a plan before its first round.
+
+    Args:
+        plan: what is fitted.
+        empty: an Arrow table of no rows, with the columns of the data.
+        tables: lookup tables, as of `Plan.fit`.
+        identity: a digest of the plan and of the types of the columns.
+        history: an Arrow table of no rows, with the columns of earlier rows; None without these.
+        whole_entities: whether a part has all rows of each of its entities.
+        has_functions: whether functions of other rows come with the rows, as columns.
+        stable: an earlier fit, whose categories keep their codes.
+
+    Raises:
+        InvalidPlan: the label looks ahead: which rows are learnt from is not known of parts, but
+            where functions come with the rows; or entities have no key in common.
+        FastfeatError: as `Plan.fit`, but for what is learnt.
+    """
+    if plan.looks_ahead and not has_functions:
+        raise InvalidPlan(
+            "rows are read in parts, and the label looks ahead of its row: a part lacks the rows "
+            "that it sees. Fit on the whole data, or give the label as a column"
+        )
+    options: Any = {"history": history, "tables": tables, "backend": "cpu"}
+    prepared = prepare(plan, empty, **options, stable=stable)
+    whole = prepared.typed.schedule(PURPOSE)
+    keys = frozenset[Node]()
+    if whole_entities:
+        keys = keys_in_common(_windows_over_rows(prepared.plan))
+    return before_round(
+        Learning(prepared, empty, identity, whole, keys=keys, has_functions=has_functions)
+    )
+
+
+def _windows_over_rows(plan: Declaration) -> list[Call]:
+    """Return the functions over windows of the rows that features, or what is learnt, read."""
+    return [node for node in postorder(list(plan.nodes.values())) if is_over_window(node)]
+
+
+@in_ieee
+def add_part(
+    learning: Learning,
+    data: Any,
+    rows: Rows | None,
+    state: PartState | None,
+    *,
+    history: Any = None,
+    known: Known = NOTHING,
+) -> PartState:
+    """Return the state of a part of the rows.
+
+    Args:
+        learning: the round.
+        data: the rows, with the columns that the round reads.
+        rows: their numbers in the whole data, ascending; None where they have none.
+        state: that of other rows, which these are added to: it is used up, and is so too where
+            the rows are at fault, of which some tasks have seen it; None for a new one.
+        history: earlier rows of the same entities, which windows see; None where there are none.
+        known: what comes with the rows.
+
+    Raises:
+        InvalidPlan: all is learnt.
+        InvalidData: the state is of another round, damaged, or used up.
+        FastfeatError: as `Plan.fit`; rows are named by their numbers in the whole data.
+    """
+    if learning.round is None:
+        raise InvalidPlan("all is learnt: no round reads rows any more. learning.finish() ends it")
+    if state is None:
+        whole = None if learning.keys else first_window(learning.schedule)
+        state = PartState(learning.digest, told={}, whole=whole)
+    opening = opened(learning, state)
+    batch = batch_of_part(learning, data, rows, learning.schedule, known, opening.n_rows)
+    batch = after_history(learning, batch, history)
+    check_whole(opening, batch.n_rows)
+    state.is_used = True
+    state = replace(opening, is_used=False)
+    with using(learning.prepared.zones):
+        running = begun(batch, learning.schedule, frees=True)
+        for task in running.schedule.tasks:
+            if task.learns and learning.doubts:
+                look_for_infinite(running.batch, task, learning, state)
+            elif task.learns:
+                add_rows(running.batch, task, learning, state)
+            run_columns(running, task)
+    state.n_rows += batch.n_rows
+    state.sums = added(state.sums, sums_of(rows))
+    return state
+
+
+def window_learnt_from(learning: Learning) -> str | None:
+    """Return the first function of windows that any round computes, as text; None without one."""
+    return first_window(learning.prepared.typed.schedule(PURPOSE))
+
+
+def first_window(schedule: Schedule) -> str | None:
+    """Return the first function of windows over the rows that tasks compute, as text."""
+    windows = (task.nodes[0] for task in schedule.tasks if task.kind == "windows")
+    first = next(windows, None)
+    return None if first is None else show(first)
+
+
+@in_ieee
+def next_round(learning: Learning, state: PartState) -> Learning:
+    """Return the learning before the next round.
+
+    Args:
+        learning: before the round of the state.
+        state: of all rows; used up.
+
+    Raises:
+        InvalidData: there are no rows, or not as many as in other rounds, or not each of them once,
+            the state is of another round or used up, or a value that is learnt is not finite.
+        FastfeatError: as `Plan.fit`.
+    """
+    if learning.round is None:
+        raise InvalidPlan("all is learnt: there is no next round. learning.finish() ends it")
+    whole = _checked(learning, state)
+    state.is_used = True
+    if learning.doubts:
+        check_doubts(learning, whole)
+        return _after(learning, dict(learning.learnt), dict(learning.hints), whole, ())
+    learnt, hints = dict(learning.learnt), dict[str, Any]()
+    doubts: list[Aggregate] = []
+    with using(learning.prepared.zones):
+        for task in learning.schedule.tasks:
+            if task.learns:
+                found = end_of_round(task, learning, whole)
+                if isinstance(found, Again):
+                    hints[name_of(task)] = found.hint
+                else:
+                    own = values_learnt(task, learning, found)
+                    learnt |= own
+                    doubts += [node for node in own if is_of_infinite(task, node, own[node])]
+    return _after(learning, learnt, hints, whole, tuple(doubts))
+
+
+def _after(
+    learning: Learning,
+    learnt: Values,
+    hints: Mapping[str, Any],
+    state: PartState,
+    doubts: tuple[Aggregate, ...],
+) -> Learning:
+    """Return the learning after a round, of what is known by now."""
+    nodes = {name_of(task): task.nodes[0] for task in learning.schedule.tasks if task.learns}
+    folds = {nodes[name].args[2]: counts for name, counts in state.sizes.items()}
+    assert learning.round is not None
+    return before_round(
+        replace(
+            learning,
+            learnt=learnt,
+            round=learning.round + 1,
+            hints=hints,
+            n_rows=state.n_rows,
+            folds={**learning.folds, **folds},
+            doubts=doubts,
+        )
+    )
+
+
+def _checked(learning: Learning, state: PartState) -> PartState:
+    """Return the state of all rows, open, once it is known to be of the round."""
+    state = opened(learning, state)
+    check_all_rows(learning, state.n_rows, state.sums)
+    check_any_rows(learning.prepared.typed, state.n_rows)
+    return state
+
+
+def check_all_rows(learning: Learning, n_rows: int, sums: Sums) -> None:
+    """Raise where a state is not of all rows, each once.
+
+    Args:
+        learning: before the next round.
+        n_rows: how many rows the state has.
+        sums: of their numbers.
+
+    Raises:
+        InvalidData: it is not.
+    """
+    if learning.n_rows not in (None, n_rows):
+        raise InvalidData(
+            f"the state is of {counted(n_rows, 'row')}, and the rounds before have read "
+            f"{learning.n_rows:,}. Each round reads all rows of the same data"
+        )
+    if sums not in (None, sums_of(range(n_rows))):
+        raise InvalidData(
+            f"the state is of {counted(n_rows, 'row')}, but not of rows 0 to "
+            f"{n_rows - 1:,}, each once: the state of a part lacks, or is in it twice. Merge "
+            "the state of each part once, and number the rows of the whole data from 0 on"
+        )
+
+
+def opened(learning: Learning, state: PartState) -> PartState:
+    """Return a state of the round as one that is open, so that others merge with it at once.
+
+    Raises:
+        InvalidData: it is of another round, damaged, or used up.
+    """
+    check_unused(state)
+    if state.digest != learning.digest:
+        raise InvalidData(
+            "the state is of another plan, schema, or round than the learning: give the state of "
+            "all rows that learning.partial() made in this round"
+        )
+    if state.told is not None:
+        return state
+    if _TOLD not in learning.shared:
+        none = add_part(learning, learning.prepared.table, range(0), None)
+        learning.shared[_TOLD] = none.told
+    return open_with(state, learning.shared[_TOLD])
+
+
+@in_ieee
+def finished(learning: Learning) -> Fitted:
+    """Return the fitted plan.
+
+    Raises:
+        InvalidPlan: not all is learnt yet.
+        FastfeatError: as `Plan.fit`.
+    """
+    if learning.round is not None or learning.n_rows is None:
+        raise InvalidPlan(
+            f"round {learning.round} is not over: all rows are read once more. Go on while "
+            "learning.round is not None"
+        )
+    if _FITTED not in learning.shared:
+        learning.shared[_FITTED] = _fitted(learning, learning.n_rows)
+    return learning.shared[_FITTED]
+
+
+def _fitted(learning: Learning, n_rows: int) -> Fitted:
+    prepared = learning.prepared
+    told = GivenWarnings(set(prepared.told.kinds))
+    sizes: dict[Node, Any] = {}
+    for node in prepared.typed.once(folded_encodings_of):
+        n_folds = n_large_folds(node, n_rows)
+        sizes[node] = learning.folds[node] if n_folds is None else n_folds
+    n_without = learning.n_unlearnt
+    with using(prepared.zones):
+        known = known_of(prepared, learning.learnt, n_rows + n_without, sizes, told)
+    return fitted_of(prepared, known, told, n_rows, n_without)
+
+
+@in_ieee
+def part_features(
+    learning: Learning,
+    data: Any,
+    rows: Rows | None,
+    to: str,
+    *,
+    categories: bool = False,
+    history: Any = None,
+    known: Known = NOTHING,
+) -> Any:
+    """Return the features of a part of the rows that were learnt from: out of fold.
+
+    Args:
+        learning: once all is learnt.
+        data: the rows, with the columns that features read.
+        rows: their numbers in the whole data, ascending; None where they have none.
+        to: as of `FittedPlan.transform`.
+        categories: as of `FittedPlan.transform`.
+        history: as of `add_part`.
+        known: what comes with the rows.
+
+    Raises:
+        InvalidData: windows see rows that may be in other parts.
+        FastfeatError: as `Plan.fit_transform`.
+    """
+    fitted = finished(learning)
+    schedule = fitted.training_schedule
+    batch = batch_of_part(learning, data, rows, schedule, known)
+    batch = after_history(learning, batch, history)
+    first = None if learning.keys or learning.has_functions else first_window(schedule)
+    if first is not None and batch.n_rows != learning.n_rows:
+        raise InvalidData(
+            f"{first} sees the earlier rows of an entity, which may be in another part. Give all "
+            "rows in one part"
+        )
+    training = TrainingRows(batch, batch, None, None, batch.n_rows)
+    return training_features(fitted, training, to, categories=categories)

@@ -1,0 +1,163 @@
+"""A part of the rows, as a round of learning reads it: checked, numbered, behind its history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.aggregates import is_fold_by_number
+from fastfeat.engine.learner import Rows
+from fastfeat.errors import InvalidData, InvalidPlan, counted
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.entities import SHARE, share_plan
+from fastfeat.execute.fitted import InputSchema
+from fastfeat.execute.history import history_table, with_past
+from fastfeat.execute.inputs import read_columns
+from fastfeat.execute.row_identity import check_present
+from fastfeat.execute.transform import transform
+from fastfeat.execute.values import place_folds
+from fastfeat.io.arrow import Table
+from fastfeat.io.columns.conform import conform
+from fastfeat.io.columns.types import known_type
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.node import Node
+from fastfeat.learn.round import Learning
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.lower.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """The columns and numbers that come with a part of the rows.
+
+    Args:
+        columns: functions of other rows, each as a column of the part.
+        numbers: those by which messages name rows, ascending; None for those that divide them.
+    """
+
+    columns: Mapping[Node, Any] = field(default_factory=dict[Node, Any])
+    numbers: NDArray[np.int64] | None = None
+
+
+NOTHING = Known()
+
+
+def shares_of_rows(learning: Learning, data: Any, n_shares: int) -> NDArray[np.int64]:
+    """Return the share that each row is in, so that those that one may see are in its share.
+
+    Args:
+        learning: of which a part has all rows of each of its entities.
+        data: the rows, with the columns of the keys.
+        n_shares: how many there are.
+    """
+    prepared, columns = learning.prepared, columns_of(learning.keys)
+    table = read_columns(data, columns, features=prepared.plan.nodes)
+    if not columns:
+        return np.arange(table.num_rows, dtype=np.int64) % np.int64(n_shares)
+    zones = prepared.zones
+    known = ("share", n_shares)
+    if known not in learning.shared:
+        learning.shared[known] = share_plan(
+            learning.keys, n_shares, prepared.schema, prepared.schemas, zones, {}
+        )
+    found: Table = transform(learning.shared[known], table, tables=prepared.tables)
+    shares: NDArray[np.uint32] = found.column(SHARE).fill_null(0).to_numpy()
+    return shares.astype(np.int64)
+
+
+def batch_of_part(
+    learning: Learning,
+    data: Any,
+    given: Rows | None,
+    schedule: Schedule,
+    known: Known = NOTHING,
+    n_before: int = 0,
+) -> Batch:
+    """Return a part of the rows for some tasks; nothing is made of it but the folds by number.
+
+    Args:
+        learning: the round.
+        data: the rows.
+        given: their numbers; None where they have none, and messages count them.
+        schedule: the tasks.
+        known: what comes with the rows.
+        n_before: how many rows are counted before them.
+    """
+    prepared = learning.prepared
+    table = read_columns(data, learning.columns, features=prepared.plan.nodes)
+    check_numbers(given, table.num_rows)
+    rows = range(n_before, n_before + table.num_rows) if given is None else given
+    numbers = rows if known.numbers is None else known.numbers
+    _check_types(table, prepared.schema, numbers)
+    batch = replace(
+        prepared.rows,
+        table=table,
+        learnt=dict(learning.learnt),
+        made={**prepared.rows.made, **known.columns},
+        past=None,
+        places=None,
+        first_number=int(numbers[0]) if len(numbers) else 0,
+        numbers=numbers,
+        programs=learning.programs,
+        shared=learning.shared,
+    )
+    read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
+    origins = [schedule.columns[place].origin for place in read]
+    if given is None and any(map(is_fold_by_number, origins)):
+        raise InvalidPlan(
+            "rows are divided into folds by their number, and rows=None says that they have none. "
+            "Say what divides them: Plan(row_id=), fold_by=, fold= or time="
+        )
+    place_folds(batch, rows, origins)
+    row_id = prepared.plan.row_id
+    if row_id is not None and row_id in table.column_names:
+        check_present(row_id, table, batch.first_number)
+    return batch
+
+
+def check_numbers(given: Rows | None, n_rows: int) -> None:
+    """Raise where the rows of a part do not have a number each.
+
+    Args:
+        given: their numbers; None where they have none.
+        n_rows: how many there are.
+
+    Raises:
+        InvalidData: there are more numbers, or fewer.
+    """
+    if given is not None and len(given) != n_rows:
+        raise InvalidData(
+            f"rows= numbers {counted(len(given), 'row')}, and the part has {n_rows:,}. Give the "
+            "number of each row, such as range(first, first + n_rows)"
+        )
+
+
+def after_history(learning: Learning, batch: Batch, history: Any) -> Batch:
+    """Return a part of the rows, whose windows see earlier rows too."""
+    if history is None:
+        return batch
+    read = set(learning.columns)
+    columns = [name for name in learning.prepared.plan.training_past_columns if name in read]
+    return with_past(batch, history_table(history, columns, "cpu"), columns)
+
+
+def _check_types(table: Any, types: InputSchema, rows: Rows) -> None:
+    """Raise for the first value that is none of the type of its column, by the number of its row.
+
+    Columns that are of their types, as almost all are, are not looked at.
+    """
+    for name in table.column_names:
+        dtype, column = types.get(name), table.column(name)
+        if not isinstance(dtype, DType) or known_type(column.type) == dtype:
+            continue
+        if not (dtype.is_number or dtype.is_temporal):
+            continue
+        numbers = np.asarray(rows, np.int64)
+        begins = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
+        for first, stop in pairwise(begins):
+            conform(column.slice(first, stop - first), name, dtype, int(rows[first]))

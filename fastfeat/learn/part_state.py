@@ -1,0 +1,257 @@
+"""States of parts of the rows in one round of learning: merged in any order, through bytes or not.
+
+A state that comes from bytes is closed: what its tasks are told stands in the learning, not in it.
+It is opened where it meets one that is open, or the learning itself; closed ones wait together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import backend_named
+from fastfeat.engine.learner import Learner, Rows, TaskLearner, of_bytes, opened, sealed, to_bytes
+from fastfeat.engine.tasks import LearnTask, Task
+from fastfeat.errors import InvalidData
+from fastfeat.learn import infinite
+from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
+from fastfeat.steps.targets.tasks import TargetTask
+from fastfeat.steps.targets.time_folds import TimesTask
+
+RECORDS: Mapping[str, type[Task[Any]]] = {
+    "keys": KeysTask,
+    "times": TimesTask,
+    "target": TargetTask,
+    "groups": GroupsTask,
+    "statistics": LearnTask,
+}
+"""What a backend is asked to learn, by the kind of the task of the schedule."""
+
+_KIND, _KINDS = "part of a round", "parts of a round"
+_FOREIGN = (
+    "the state is of another plan, schema, or round: states of one round of one learning merge"
+)
+_MODULUS = 1 << 64
+
+Sums = tuple[int, int] | None
+"""The sums of the numbers of rows, and of their squares, modulo 2**64; None where some have none.
+"""
+
+
+class Told(NamedTuple):
+    """A learner's beginning.
+
+    Args:
+        spec: what it is told.
+        hint: what the round begins with.
+    """
+
+    spec: Any
+    hint: Any
+
+
+@dataclass(slots=True)
+class PartState:
+    """The state of some rows in one round.
+
+    Args:
+        digest: of the plan, the types of the columns, and the round.
+        n_rows: how many rows there are, those of closed states among them.
+        told: what the learner of each task is told, by the name of the task; nothing where the
+            state is closed.
+        states: of each task.
+        sizes: how many rows each fold has, by the name of the task that reads it.
+        closed: states as bytes.
+        whole: a function of windows, where the round computes one: all rows are then in one part.
+        sums: of the numbers of the rows and of their squares, by which rows that lack, or are there
+            twice, are told.
+        is_used: whether its rows are in another state by now.
+    """
+
+    digest: str
+    n_rows: int = 0
+    told: Mapping[str, Told] | None = None
+    states: dict[str, Any] = field(default_factory=dict[str, Any])
+    sizes: dict[str, NDArray[np.int64]] = field(default_factory=dict[str, "NDArray[np.int64]"])
+    closed: list[bytes] = field(default_factory=list[bytes])
+    whole: str | None = None
+    sums: Sums = (0, 0)
+    is_used: bool = False
+
+
+def check_unused(state: PartState) -> None:
+    """Raise where the rows of a state are in another one by now."""
+    if state.is_used:
+        raise InvalidData(
+            "the state is used up: it was merged, added to, or given to next() before. Go on with "
+            "the state that came of it, or make this one anew"
+        )
+
+
+def sums_of(rows: Rows | None) -> Sums:
+    """Return the sums of the numbers of rows and of their squares, modulo 2**64."""
+    if rows is None:
+        return None
+    if isinstance(rows, range):
+        ends = ((n * (n - 1) // 2, n * (n - 1) * (2 * n - 1) // 6) for n in (rows.stop, rows.start))
+        (last, last_squares), (first, first_squares) = ends if len(rows) else ((0, 0), (0, 0))
+        return (last - first) % _MODULUS, (last_squares - first_squares) % _MODULUS
+    numbers = np.asarray(rows).astype(np.uint64)
+    return int(numbers.sum()), int((numbers * numbers).sum())
+
+
+def added(a: Sums, b: Sums) -> Sums:
+    """Return the sums of the rows of both."""
+    if a is None or b is None:
+        return None
+    return (a[0] + b[0]) % _MODULUS, (a[1] + b[1]) % _MODULUS
+
+
+def learner_of(name: str) -> Learner[Any, Any]:
+    """Return the learner of a task, by the name of the task."""
+    kind = name.partition(" ")[0]
+    return infinite.LEARNER if kind == infinite.LEARNER.kind else task_learner(kind).learner
+
+
+def task_learner(kind: str) -> TaskLearner:
+    """Return the learner of a kind of task of the schedule."""
+    return backend_named("cpu").learners[RECORDS[kind]]
+
+
+def merged(a: PartState, b: PartState) -> PartState:
+    """Return the state of the rows of two, which are used up.
+
+    Raises:
+        InvalidData: they are of two rounds, one of them is damaged or used up, or both are one.
+    """
+    if a is b:
+        raise InvalidData("a state is merged with itself, and its rows would count twice")
+    check_unused(a)
+    check_unused(b)
+    if a.digest != b.digest:
+        raise InvalidData(_FOREIGN)
+    check_whole(a, b.n_rows)
+    told = b.told if a.told is None else a.told
+    sums = added(a.sums, b.sums)
+    rows = PartState(a.digest, a.n_rows + b.n_rows, whole=a.whole, sums=sums)
+    if told is None:
+        a.is_used = b.is_used = True
+        return replace(rows, closed=[*a.closed, *b.closed])
+    of_a, of_b = open_with(a, told), open_with(b, told)  # damaged ones are told before any is used
+    a.is_used = b.is_used = True
+    states = {
+        name: learner_of(name).merge(state, of_b.states[name])
+        for name, state in of_a.states.items()
+    }
+    sizes = {name: sum_of(counts, of_b.sizes[name]) for name, counts in of_a.sizes.items()}
+    return replace(rows, told=told, states=states, sizes=sizes)
+
+
+def check_whole(state: PartState, n_more: int) -> None:
+    """Raise where further rows come to a state, and windows see rows of several parts.
+
+    Raises:
+        InvalidData: both have rows.
+    """
+    if state.whole is not None and state.n_rows and n_more:
+        raise InvalidData(
+            f"{state.whole} is learnt from, and sees the earlier rows of an entity: such rows may "
+            "be in another part. Give all rows in one part, or fit on the whole data"
+        )
+
+
+def sum_of(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sums of two lists of counts, of which one may be shorter."""
+    found = np.zeros(max(len(a), len(b)), np.int64)
+    found[: len(a)] += a
+    found[: len(b)] += b
+    return found
+
+
+def open_with(state: PartState, told: Mapping[str, Told]) -> PartState:
+    """Return a state as one that is open.
+
+    Args:
+        state: open or closed.
+        told: what the learner of each task is told.
+
+    Raises:
+        InvalidData: it is damaged.
+    """
+    if state.told is not None:
+        return state
+    first, *others = (_of_content(content, told) for content in state.closed)
+    for other in others:
+        first = merged(first, other)
+    return first
+
+
+def state_bytes(state: PartState) -> bytes:
+    """Return a state as bytes, without code.
+
+    Raises:
+        InvalidData: it is used up.
+    """
+    check_unused(state)
+    if state.told is None:
+        if len(state.closed) == 1:
+            return state.closed[0]
+        head = {"kind": _KINDS, **_head_of(state), "sizes": list(map(len, state.closed))}
+        return sealed(head, state.closed)
+    parts = {name: to_bytes(learner_of(name), own) for name, own in state.states.items()}
+    head = {
+        "kind": _KIND,
+        **_head_of(state),
+        "folds": {name: counts.tolist() for name, counts in state.sizes.items()},
+        "states": {name: len(part) for name, part in parts.items()},
+    }
+    return sealed(head, list(parts.values()))
+
+
+def _head_of(state: PartState) -> dict[str, Any]:
+    """Return the head of a state: what is written of an open and of a closed one."""
+    return {
+        "digest": state.digest,
+        "n_rows": state.n_rows,
+        "whole": state.whole,
+        "sums": state.sums and list(state.sums),
+    }
+
+
+def _of_head(head: Mapping[str, Any]) -> PartState:
+    """Return a state of what is written of any, without its tasks."""
+    sums = head["sums"] and (int(head["sums"][0]), int(head["sums"][1]))
+    return PartState(head["digest"], head["n_rows"], whole=head["whole"], sums=sums)
+
+
+def state_of_bytes(content: bytes) -> PartState:
+    """Return the closed state of some bytes.
+
+    Raises:
+        InvalidData: they are cut or changed, or no state of a round.
+    """
+    head, rest = opened(content)
+    kind = head.get("kind")
+    if kind not in (_KIND, _KINDS):
+        raise InvalidData(f"the bytes are of a {kind!r}, and the state of a round is wanted")
+    closed = [content]
+    if kind == _KINDS:
+        ends = np.cumsum(head["sizes"]).tolist()
+        closed = [rest[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+    return replace(_of_head(head), closed=closed)
+
+
+def _of_content(content: bytes, told: Mapping[str, Told]) -> PartState:
+    """Return the open state of the bytes of one."""
+    head, rest = opened(content)
+    states: dict[str, Any] = {}
+    for name, n_bytes in head["states"].items():
+        spec, hint = told[name]
+        states[name] = of_bytes(learner_of(name), spec, hint, rest[:n_bytes])
+        rest = rest[n_bytes:]
+    sizes = {name: np.array(counts, np.int64) for name, counts in head["folds"].items()}
+    return replace(_of_head(head), told=told, states=states, sizes=sizes)

@@ -1,0 +1,241 @@
+"""Fitting in passes over a data set, within a budget of memory: what fit gives on all rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import gettempdir
+from typing import NamedTuple
+
+from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import InvalidData, OutOfMemory, StatesOnDisk, counted, warn
+from fastfeat.execute.failures import infinite_value
+from fastfeat.io.arrow import Table
+from fastfeat.io.budget import Budget, enough_for, within
+from fastfeat.io.host_memory import as_bytes, free_memory
+from fastfeat.io.sources.dataset import Dataset
+from fastfeat.io.sources.scan import scan, telling_place
+from fastfeat.io.sources.scratch import scratch_file
+from fastfeat.io.unnamed import told_full
+from fastfeat.ir.show import show
+from fastfeat.learn.learning import next_round
+from fastfeat.learn.part_state import PartState, learner_of
+from fastfeat.learn.room import check_room
+from fastfeat.learn.round import Learning, name_of, readings_to_come
+from fastfeat.learn.row_sample import RowSample, begun_by_sample, sample_for
+from fastfeat.learn.rows_in_passes import RowsInPasses
+from fastfeat.progress import doing, tell
+
+
+@contextmanager
+def with_scratch(dataset: Dataset) -> Generator[Dataset]:
+    """Give a data set with a scratch copy, where one may pay and there is a disk for it."""
+    if dataset.readings_that_pay is None:
+        yield dataset
+        return
+    with scratch_file() as scratch:
+        yield replace(dataset, scratch=scratch)
+
+
+@in_ieee
+def learned_within(
+    learning: Learning, rows: RowsInPasses, budget: Budget, then: Sequence[str] = ()
+) -> Learning:
+    """Return the learning after its last round, of a data set that is read once a round.
+
+    Args:
+        learning: before its first round.
+        rows: the rows, and what comes with them.
+        budget: for tables and states.
+        then: columns that are read once more after the last round.
+
+    Raises:
+        InvalidData: rows are read more often than they can be.
+        OutOfMemory: states take more than the budget.
+        FastfeatError: as `Plan.fit`.
+
+    Warns:
+        StatesOnDisk: some had no room, and went to disk.
+    """
+    dataset, on_disk = rows.dataset, Counter[str]()
+    dataset.check_passes(learning.n_passes + learning.n_function_passes)
+    folder = Path(gettempdir())
+    with within(budget):
+        sample = sample_for(learning)
+        while learning.round is not None:
+            if learning.doubts and dataset.is_once:
+                raise infinite_value(learning.doubts[0], None, None)
+            own = sample if learning.n_rows is None else None
+            with told_full(folder, "states of the rows"):
+                state = _pass(learning, rows, Room(budget, folder, on_disk), then, own)
+                _check_rows(learning, rows.dataset, state)
+                _drop_indices(learning)
+                learning = begun_by_sample(next_round(learning, state), sample)
+    if on_disk:
+        names = " and ".join(on_disk) if len(on_disk) < 3 else f"{len(on_disk)} learnt values"
+        warn(
+            f"memory={as_bytes(budget.n_bytes)} had no room for {names}: "
+            f"{as_bytes(on_disk.total())} went to temporary files in {folder}, which are "
+            "gone. What is learnt is the same; with more memory it takes less time",
+            StatesOnDisk,
+        )
+    return learning
+
+
+class Room(NamedTuple):
+    """The room of states.
+
+    Args:
+        budget: of memory.
+        folder: where files without a name are of states that have no room in it.
+        on_disk: takes how many bytes of states went there, by what they learn.
+    """
+
+    budget: Budget
+    folder: Path
+    on_disk: Counter[str]
+
+
+def _drop_indices(learning: Learning) -> None:
+    """Free the memory in which rows of the pass have found their keys."""
+    for value in learning.learnt.values():
+        if isinstance(value, Vocabulary):
+            value.cache.clear()
+
+
+def _check_rows(learning: Learning, dataset: Dataset, state: PartState) -> None:
+    """Raise where a function has given fewer or more rows than in the passes before.
+
+    Raises:
+        InvalidData: it has.
+    """
+    if learning.n_rows not in (None, state.n_rows):
+        raise InvalidData(
+            f"{dataset.parts[-1].name} gave {counted(learning.n_rows, 'row')} at first, and "
+            f"{state.n_rows:,} in pass {learning.round}. It must give the same each time: open a "
+            "new reader, or make new tables, at each call"
+        )
+
+
+def _pass(
+    learning: Learning,
+    rows: RowsInPasses,
+    room: Room,
+    then: Sequence[str],
+    sample: RowSample | None,
+) -> PartState:
+    """Return the state of all rows in one round, of which a sample takes some."""
+    budget, state = room.budget, rows.begin(learning)
+    n_rows = learning.n_rows or rows.dataset.n_rows
+    check_room(learning, state, budget, n_rows, rows.dataset)
+    most = max(learning.n_passes, learning.round or 0)
+    told = f"fitting, pass {learning.round} of at most {most}"
+    copy = rows.dataset.scratch
+    if copy is not None and copy.pieces.keys() >= set(learning.columns):
+        told += ", from a copy on disk"
+    keep = _read_again(learning, rows.dataset, then)
+    tables = scan(rows.dataset, learning.columns, budget.table_bytes, keep=keep)
+    with doing(told, n_rows or 0) as step, closing(tables):
+        for scanned in tables:
+            if sample is not None:
+                sample.add(scanned.table, scanned.first_row)
+            first = 0
+            while first < scanned.table.num_rows:
+                n = _rows_at_once(scanned.table, state, budget)
+                some = replace(
+                    scanned,
+                    table=scanned.table.slice(first, n),
+                    first_row=scanned.first_row + first,
+                )
+                with telling_place(scanned):
+                    state = rows.add(learning, some, state)
+                step(state.n_rows)
+                _spill(learning, state, room)
+                if budget.is_exceeded():
+                    raise _exceeded(learning, state, budget, n_rows)
+                first += n
+    return state
+
+
+def _rows_at_once(table: Table, state: PartState, budget: Budget) -> int:
+    """Return how many rows of a table are worked on at a time, for states grow after it is read."""
+    n_growing = sum(_sizes(state).values())
+    most = budget.table_bytes(n_growing) * table.num_rows // max(table.nbytes, 1)
+    learners = [(learner_of(name).row_bytes, own.spec) for name, own in (state.told or {}).items()]
+    row_bytes = sum(of_spec(spec) for of_spec, spec in learners if of_spec is not None)
+    if row_bytes:
+        most = min(most, (budget.spare() - 2 * n_growing) // (2 * row_bytes))
+    return max(_FEWEST_ROWS, most)
+
+
+def _read_again(learning: Learning, dataset: Dataset, then: Sequence[str]) -> list[str]:
+    """Return the columns of the round that are read so often again that a copy of them pays.
+
+    One reading is enough where the system can keep the copy in memory that is free: no disk is
+    waited for.
+    """
+    if dataset.scratch is None or dataset.readings_that_pay is None:
+        return []
+    to_come = readings_to_come(learning)
+    to_come.update(then)
+    own = [name for name in learning.columns if to_come[name]]
+    if dataset.bytes_of(own) <= (free_memory() or 0) // _SHARE_OF_FREE:
+        return own
+    return [name for name in own if to_come[name] >= dataset.readings_that_pay]
+
+
+def _spill(learning: Learning, state: PartState, room: Room) -> None:
+    """Write states to disk that would not have room to grow to four times their size."""
+    for name, n_bytes in _sizes(state).items():
+        learner = learner_of(name)
+        most = max(_WORTH_WRITING, room.budget.spare() // 4)
+        if learner.spill is not None and n_bytes > most:
+            tell(f"writing {as_bytes(n_bytes)} of a state to disk")
+            learner.spill(state.states[name], room.folder)
+            room.on_disk[_learnt_by(learning, name)] += n_bytes
+
+
+def _learnt_by(learning: Learning, name: str) -> str:
+    """Return the first value that a task learns, as text, by the name of the task."""
+    tasks = (task for task in learning.schedule.tasks if task.learns)
+    task = next((task for task in tasks if name_of(task) == name), None)
+    return name if task is None else show(learning.schedule.values[task.learns[0]].origin)
+
+
+def _sizes(state: PartState) -> dict[str, int]:
+    """Return the bytes that the state of each task takes."""
+    return {name: learner_of(name).size(own) for name, own in state.states.items()}
+
+
+def _exceeded(
+    learning: Learning, state: PartState, budget: Budget, n_rows: int | None
+) -> OutOfMemory:
+    """Return the error of more memory than the budget, which names the largest state.
+
+    The budget that it gives has room for states that grow as fast in the rows to come.
+    """
+    sizes = _sizes(state)
+    n_seen = max(1, state.n_rows)
+    more = _TIMES_OF_GROWING * sum(sizes.values()) * (max(n_rows or 0, 2 * n_seen) - n_seen)
+    taken = budget.n_bytes - budget.room()
+    largest = max(sizes, key=sizes.__getitem__, default=None)
+    most = ""
+    if largest is not None:
+        most = f", of which {_learnt_by(learning, largest)} takes {as_bytes(sizes[largest])}"
+    return OutOfMemory(
+        f"memory={as_bytes(budget.n_bytes)} is exceeded after {counted(state.n_rows, 'row')} of "
+        f"pass {learning.round}: the process has {as_bytes(taken)} in "
+        f'memory{most}. Give memory="{enough_for(taken + more // n_seen)}" or more, or learn less '
+        "of it at a time"
+    )
+
+
+_TIMES_OF_GROWING = 3
+"""Tables of keys are there twice, and once more as they grow."""
+_WORTH_WRITING = 1 << 22
+_FEWEST_ROWS = 1 << 12
+_SHARE_OF_FREE = 4

@@ -1,0 +1,408 @@
+"""Purging: training rows whose label shares time with that of a test row are not learnt from.
+
+How far rows are kept away, and by which clocks, a user and a plan say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidData, InvalidPlan, PurgeOff, counted, warn
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.inputs import used_schema
+from fastfeat.execute.row_selection import Numbers
+from fastfeat.execute.steps import make
+from fastfeat.execute.values import times_in_ticks, values_of
+from fastfeat.io.columns.bits import Flags
+from fastfeat.io.columns.conversions import tick_of
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.durations import length_text
+from fastfeat.ir.node import Call, Column, Node, postorder
+from fastfeat.ir.scope import is_over, order_of, query_of
+from fastfeat.ir.show import show
+from fastfeat.learn.folds import Split
+from fastfeat.plan.declare.arguments import resolve_delay
+from fastfeat.plan.declare.bind import bind
+from fastfeat.plan.declare.clocks import clock_of
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.declare.late_columns import Delay, Length, delay_of
+
+if TYPE_CHECKING:
+    from fastfeat.backends import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class Purging:
+    """The times kept between training and test rows, as a user and the plan say it.
+
+    Args:
+        delays: how long after its row a label is known; of several each counts.
+        embargo: what is kept away after that; it says nothing where there is none.
+        times: the moments of rows by which windows, encoders and the label of the plan count, and
+            the columns that delays name.
+    """
+
+    delays: tuple[Delay, ...]
+    embargo: Delay
+    times: tuple[Node, ...]
+
+    def __bool__(self) -> bool:
+        """Return whether anything is kept away."""
+        return any(self.delays) or bool(self.embargo)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the data that say when rows are."""
+        if not self:
+            return []
+        named = [name for delay in (*self.delays, self.embargo) for name in delay.by_clock]
+        of_labels = [delay.time for delay in self.delays if delay.time is not None]
+        return [*dict.fromkeys([*named, *columns_of([*of_labels, *self.times])])]
+
+
+class Reach(NamedTuple):
+    """The delay and the embargo by one clock.
+
+    Args:
+        time: the moment of a row.
+        unit: of the lengths: "time" for nanoseconds, or "steps".
+        delay: how long after its row a label is known; None where nothing is said of this clock.
+        embargo: what is kept away after that.
+        said_by: the option that says so.
+    """
+
+    time: Node
+    unit: str
+    delay: int | None
+    embargo: int = 0
+    said_by: str = "embargo="
+
+    @property
+    def told(self) -> str:
+        """The sentence about it in a message."""
+        by = f"by {show(self.time)}"
+        later = length_text(self.delay or 0, self.unit)
+        known = f"a label is known {later} after its row ({self.said_by})"
+        after = f"an embargo of {length_text(self.embargo, self.unit)}"
+        said = [known if self.delay is not None else "", after if self.embargo else ""]
+        return f"{by} {' and '.join(filter(None, said))}"
+
+
+def resolve_purging(plan: Declaration, purge: Any, embargo: Any) -> Purging:
+    """Return the purging that a user and the plan ask for, and warn where it is turned off.
+
+    Args:
+        plan: says how long after its row the label is known.
+        purge: as of `Plan.cross_fit`, as the following is.
+        embargo: what is kept away after that.
+
+    Raises:
+        InvalidPlan, TypeMismatch: no duration, nor a mapping from clocks to them.
+    """
+    given = resolve_delay(f"cross_fit(purge={purge!r})", purge)
+    after = resolve_delay(f"cross_fit(embargo={embargo!r})", embargo)
+    asked = _without_zero(delay_of(given, "purge="))
+    of_label = list(_delays_of_label(plan))
+    if given is not None and not asked and of_label:
+        told = ", ".join(sorted({delay.said_by for delay in of_label}))
+        warn(
+            f"cross_fit(purge={purge!r}): the label is known after its row ({told}), and training "
+            "rows are kept whose label shares time with that of a test row: on labels of pure "
+            "noise that gives what looks like skill. Leave purge= out",
+            PurgeOff,
+        )
+        of_label = []
+    delays = tuple(delay for delay in [*of_label, asked] if delay)
+    named = (Column(name) for delay in delays for name in delay.by_clock)
+    times = tuple(dict.fromkeys([*_times_of(plan), *named]))
+    return Purging(delays, _without_zero(delay_of(after, "embargo=")), times)
+
+
+def _without_zero(delay: Delay) -> Delay:
+    """Return a delay without lengths of nothing."""
+    everywhere = delay.everywhere if delay.everywhere and delay.everywhere[0] else None
+    by_clock = {clock: length for clock, length in delay.by_clock.items() if length[0]}
+    return replace(delay, everywhere=everywhere, by_clock=by_clock)
+
+
+def _delays_of_label(plan: Declaration) -> Iterable[Delay]:
+    """Yield the delays after its row of the label of a plan."""
+    for name in plan.label_nodes:
+        for delay in plan.known_late.delays.get(name, ()):
+            known = _without_zero(delay)
+            if known:
+                yield known
+
+
+def _times_of(plan: Declaration) -> tuple[Node, ...]:
+    """Return the moments by which windows, folds by time and the label of a plan count."""
+    found: dict[Node, None] = {}
+    for node in postorder([*plan.nodes.values(), *plan.label_nodes.values()]):
+        if is_over(node):
+            found[query_of(order_of(node))[0]] = None
+        elif isinstance(node, Call) and node.function == "time_fold":
+            found[node.args[0]] = None
+    return tuple(found)
+
+
+def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
+    """Return the reach of purging by each clock.
+
+    Args:
+        purging: what a user and the plan say.
+        types: of the columns that say when rows are, and of the times of the plan.
+
+    Raises:
+        InvalidPlan: a length that no clock of the data counts in, or an embargo by another one.
+    """
+    found: dict[Node, Reach] = {}
+    for delay in purging.delays:
+        for reach in _of_delay(delay, purging.times, types):
+            other = found.get(reach.time)
+            if other is None or (other.delay or 0) < (reach.delay or 0):
+                found[reach.time] = reach
+    if purging.embargo:
+        _add_embargo(found, purging, types)
+    return list(found.values())
+
+
+def _add_embargo(found: dict[Node, Reach], purging: Purging, types: Mapping[Node, DType]) -> None:
+    """Add an embargo to the clocks of labels, or where there are none to those it counts by."""
+    for own in _of_delay(purging.embargo, purging.times, types):
+        assert own.delay is not None
+        column = _column_of(own.time, types)
+        same = [r for r in found.values() if _column_of(r.time, types) == column]
+        for reach in same or [Reach(own.time, own.unit, None)]:
+            if reach.unit != own.unit:
+                raise _other_unit(purging.embargo, (own.delay, own.unit), [reach.time], types)
+            found[reach.time] = reach._replace(embargo=own.delay)
+
+
+def _column_of(time: Node, types: Mapping[Node, DType]) -> str | None:
+    clock = clock_of(time, types)
+    return None if clock is None else clock.column
+
+
+def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) -> list[Reach]:
+    """Return the reach of a delay by each clock that it counts by."""
+    if delay.time is not None:
+        assert delay.everywhere is not None
+        length, unit = delay.everywhere
+        return [Reach(delay.time, unit, length + _wait(delay, unit, types), 0, delay.said_by)]
+    found = [
+        _by_clock(delay, name, length, times, types) for name, length in delay.by_clock.items()
+    ]
+    if delay.everywhere is None:
+        return found
+    length, unit = delay.everywhere
+    others = [t for t in times if _column_of(t, types) not in delay.by_clock]
+    of_unit = [r for t in others if (r := _by(t, length, unit, delay.said_by, types)) is not None]
+    if not of_unit and not found:
+        raise _other_unit(delay, delay.everywhere, times, types)
+    return [*found, *of_unit]
+
+
+def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
+    """Return the wait from the last row that a label sees until it is known, by its own clock."""
+    assert delay.time is not None
+    column, longest = _column_of(delay.time, types), 0
+    for name, waits in delay.seen.items():
+        for one in waits:
+            found = one.everywhere if column is None else one.by_clock.get(column, one.everywhere)
+            if found is None or found[1] != unit:
+                raise InvalidPlan(
+                    f"cross_fit: {one.said_by} does not say how long after its row {name!r} is "
+                    f"known by {show(delay.time)}, by which the label looks ahead. Say it by that "
+                    f"clock, or turn purging off: purge=0"
+                )
+            longest = max(longest, found[0])
+    return longest
+
+
+def _by_clock(
+    delay: Delay, name: str, length: Length, times: Sequence[Node], types: Mapping[Node, DType]
+) -> Reach:
+    """Return the reach of a delay by a clock that is named."""
+    of_name = [time for time in times if _column_of(time, types) == name]
+    for time in (Column(name), *of_name):
+        reach = _by(time, *length, delay.said_by, types)
+        if reach is not None:
+            return reach
+    raise _other_unit(delay, length, [Column(name)], types)
+
+
+def _by(
+    time: Node, length: int, unit: str, said_by: str, types: Mapping[Node, DType]
+) -> Reach | None:
+    """Return the reach of a delay by a time, or by the column that it is made of.
+
+    A time that is rounded down says less than the column; where only it counts in the unit of the
+    delay, what it may be rounded by is more to wait.
+    """
+    clock = clock_of(time, types)
+    column = None if clock is None else Column(clock.column)
+    if column is not None and _unit_of(types[column]) == unit:
+        return Reach(column, unit, length, 0, said_by)
+    if _unit_of(types[time]) != unit:
+        return None
+    return Reach(time, unit, length + (0 if clock is None else clock.slack), 0, said_by)
+
+
+def _unit_of(dtype: DType) -> str | None:
+    if dtype.is_temporal:
+        return "time"
+    return "steps" if dtype.is_integer else None
+
+
+def _other_unit(
+    delay: Delay, length: Length, times: Sequence[Node], types: Mapping[Node, DType]
+) -> InvalidPlan:
+    """Return the error of a length that no clock counts in."""
+    text, is_time = length_text(*length), length[1] == "time"
+    told = f"cross_fit: {delay.said_by}{text} is {'a duration' if is_time else 'a whole number'}"
+    if not times:
+        or_off = "" if delay.said_by == "embargo=" else ", or turn purging off: purge=0"
+        return InvalidPlan(
+            f"{told}, and no window of the plan says by which column. Name it: "
+            f"{_option(delay)}{{'ts': {text}}}{or_off}"
+        )
+    shown = ", ".join(f"{show(time)} is {types[time]}" for time in times)
+    needed = "a timestamp or a date" if is_time else "whole numbers"
+    return InvalidPlan(
+        f"{told}, for a clock of {needed}, and {shown}. Write it as that clock counts, or name "
+        f"another column: {_option(delay)}{{'ts': {text}}}"
+    )
+
+
+def _option(delay: Delay) -> str:
+    return delay.said_by if delay.said_by == "embargo=" else "purge="
+
+
+_MOST = (1 << 64) - 1
+
+_OFF = "If labels of rows so near to each other share nothing, purge=0 keeps these rows"
+
+
+class Moments(NamedTuple):
+    """The moments of rows by one clock, and the lengths of time that are purged there.
+
+    Args:
+        places: of the moment of each row among all, -1 of a row that has none, shape (n_rows,).
+        ticks: the moments, ascending, shape (n_moments,).
+        before: how many ticks before a test row rows are kept away; None for none, not even those
+            of its own moment.
+        after: the same after it.
+        reach: what says so.
+    """
+
+    places: NDArray[np.int64]
+    ticks: NDArray[np.int64]
+    before: int | None
+    after: int
+    reach: Reach
+
+
+def moments_of(
+    purging: Purging, table: Any, splits: Sequence[Split], backend: Backend
+) -> list[Moments]:
+    """Return the moments of rows by each clock, and the reach of purging there.
+
+    Args:
+        purging: what a user and the plan say.
+        table: the rows, with the columns that say when they are.
+        splits: the rows of each fold.
+        backend: computes times that are expressions.
+
+    Raises:
+        InvalidPlan: as of `reaches_of`.
+        InvalidData: a row of a fold has no moment.
+    """
+    if not purging:
+        return []
+    names = purging.columns
+    of_labels = [delay.time for delay in purging.delays if delay.time is not None]
+    roots = [*purging.times, *of_labels, *map(Column, names)]
+    types = bind(roots, used_schema(table, names))
+    reaches = reaches_of(purging, types)
+    batch = Batch(table, types, backend, {}, {})
+    make(batch, [reach.time for reach in reaches])
+    return [_moments(batch, reach, splits) for reach in reaches]
+
+
+def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
+    """Return the moments of rows by one clock, which each row of a fold needs."""
+    ticks, present, dtype = times_in_ticks(batch, *values_of(batch, reach.time))
+    for numbers in (numbers for split in splits for numbers in split):
+        lacking = numbers[~present[numbers]]
+        if len(lacking):
+            raise InvalidData(
+                f"cross_fit: {show(reach.time)} is missing in {counted(len(lacking), 'row')} of a "
+                f"fold, row {lacking[0]} first, so that nothing tells with which rows its label "
+                f"shares time. Fill it, or leave such rows out of the folds. {_OFF}"
+            )
+    distinct, places = np.unique(ticks, return_inverse=True)
+    tick = tick_of(dtype)
+    before = None if reach.delay is None else min(reach.delay // tick, _MOST)
+    after = min(((reach.delay or 0) + reach.embargo) // tick, _MOST)
+    return Moments(np.where(present, places, -1), distinct, before, after, reach)
+
+
+def left_after_purging(moments: Sequence[Moments], split: Split) -> Numbers:
+    """Return the rows that a fold learns from once those near to its test rows are kept away.
+
+    Args:
+        moments: when rows are, by each clock.
+        split: the rows of the fold.
+
+    Returns:
+        Numbers of rows, in the order of `split.train`.
+    """
+    train = split.train
+    for one in moments:
+        train = train[~_near(one, split.test)[one.places[train]]]
+    return train
+
+
+def _near(moments: Moments, test: Numbers) -> Flags:
+    """Return flags of the moments that are too near to test rows, shape (n_moments,)."""
+    ticks = moments.ticks.view(np.uint64)  # differences of which do not overflow
+    numbers = np.arange(len(ticks))
+    is_tested = np.zeros(len(ticks), np.bool_)
+    is_tested[moments.places[test]] = True
+    last = np.maximum.accumulate(np.where(is_tested, numbers, -1))
+    if moments.before is None:  # the test rows before this moment, not those in it
+        last = np.concatenate([[-1], last[:-1]])
+    near = (last >= 0) & (ticks - ticks[last] <= np.uint64(moments.after))
+    if moments.before is not None:
+        following = np.where(is_tested, numbers, len(ticks) - 1)[::-1]
+        first = np.minimum.accumulate(following)[::-1]
+        near |= is_tested[first] & (ticks[first] - ticks <= np.uint64(moments.before))
+    return near
+
+
+def check_left(told: str, split: Split, left: Numbers, moments: Sequence[Moments]) -> None:
+    """Raise where nothing is left to learn from.
+
+    Args:
+        told: which fold it is.
+        split: its rows.
+        left: those that it still learns from.
+        moments: what kept the others away.
+
+    Raises:
+        InvalidData: how many rows there were, and why none is left.
+    """
+    if len(left):
+        return
+    why = ", and ".join(one.reach.told for one in moments)
+    raise InvalidData(
+        f"cross_fit: {told} loses all of its {counted(len(split.train), 'training row')}: {why}, "
+        "and no row is that far from all test rows. Let each fold test a block of time, as "
+        f"scikit-learn's TimeSeriesSplit does, or take fewer folds. {_OFF}"
+    )

@@ -1,0 +1,463 @@
+"""Training rows that equal earlier ones in all columns: guessed, where folds are of row numbers.
+
+Most tables have none, and a small sample shows it: of n rows of which 1 % repeat, 20 times the root
+of n have four pairs. Only where it has some the rows of whole groups of copies are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fastfeat.errors import FastfeatError, InvalidData, RowsRepeated, counted, warn
+from fastfeat.execute.batch import take_rows
+from fastfeat.io.arrow import Array, ChunkedArray, call, pa
+from fastfeat.io.columns.decode import decoded, plain
+from fastfeat.io.device import DeviceTable
+from fastfeat.io.sources.read import column_names, read_table
+from fastfeat.plan.lower.typed import TypedPlan
+
+if TYPE_CHECKING:
+    from fastfeat.execute.encoded_rows import Hashes
+    from fastfeat.execute.row_identity import Rows
+
+MOST_ROWS = 100_000
+"""Rows of a sample, at most."""
+
+FEW_ROWS = 4_000
+"""Rows that are looked at one and all; of more about half as many are, with all their copies."""
+
+_FIRST_ROWS = 20
+"""Times the square root of all rows: 1 % of twins are four pairs of such a sample."""
+
+_FEWEST_ROWS = 4
+"""The same of a sample that tells halves of the columns by their chance pairs: codes have many."""
+
+_MORE_ROWS = 10
+"""The same of a sample that tells them once some rows are twins: at most ten are alike there."""
+
+_FEW_COLUMNS = 8
+_GROUP = 4
+"""Columns that are looked at together: sorting rows takes as long as reading some columns."""
+
+_FEWEST = 50
+"""Different rows that tell of a pattern: those of an example may be alike by chance."""
+
+_SHARE = 0.01
+"""Of all rows, those that equal an earlier one where a warning is due."""
+
+_TELLS = 0.9
+"""Of the different rows, those that half of the columns tells apart where twins are no chance."""
+
+_MOST_CHUNKS = 64
+_MOST_BYTES = 32
+"""Bytes of a text that is read by words; Arrow takes longer ones."""
+
+_PIECE = 1 << 16
+"""Rows whose words stay in the cache while they are hashed."""
+
+_HALF = np.uint64(32)
+_FACTORS = np.array([0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53], np.uint64)
+_MISSING = np.uint64(0x9E3779B97F4A7C15)
+_MASKS = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
+"""By the number of bytes that belong to a text, the bits of a word that do."""
+
+
+def warn_of_twins(typed: TypedPlan, table: Any, data: Any) -> None:
+    """Warn of rows that equal earlier ones in all columns, where folds divide them by their number.
+
+    Such a row is told of its own label by its twin, in another fold. The warning is due where at
+    least 1 % of the rows repeat, and each of two halves of the columns tells 90 % of the different
+    rows apart: by chance so few rows are alike then that these must be copies.
+
+    Args:
+        typed: the plan that is fitted.
+        table: the rows as they were read, which are not looked at in the memory of a device.
+        data: what they were read from, whose other columns are looked at where these do not tell.
+    """
+    n_rows = table.num_rows
+    if n_rows <= _FEWEST or isinstance(table, DeviceTable):
+        return
+    try:
+        share = _share_of_twins(table, data)
+    except FastfeatError:  # of columns that nothing else reads
+        return
+    if share is None:
+        return
+    warn(
+        f"data: {'by a sample, about ' if n_rows > FEW_ROWS else ''}{share:.0%} of "
+        f"{counted(n_rows, 'row')} equal an earlier row in all columns, as after a bootstrap, "
+        "oversampling, or a file that came twice. Folds are of row numbers, so that the twin of a "
+        "row tells of its label: Plan(row_id='id') says which column tells rows apart, and twins "
+        "are one row; or leave the repeats out",
+        RowsRepeated,
+    )
+
+
+def _share_of_twins(table: Any, data: Any) -> float | None:
+    """Return the share of rows that equal an earlier one; None where no warning is due.
+
+    Raises:
+        FastfeatError: columns of the data cannot be read again.
+    """
+    n_rows, columns = table.num_rows, _columns_of(table, data)
+    if n_rows <= FEW_ROWS:
+        every: Rows = np.arange(n_rows, dtype=np.int64)
+        n_repeats = _n_repeats(columns, every, _SHARE * n_rows)
+        if not n_repeats or not _told_apart(columns, every, _TELLS):
+            return None
+        return n_repeats / n_rows
+    halves = _sampled(n_rows, int(_FEWEST_ROWS * n_rows**0.5))
+    least = 1 - (1 - _TELLS) * len(halves) / n_rows
+    if columns.are_codes and not _told_apart(columns, halves, least):
+        return None
+    rows = _sampled(n_rows, min(int(_FIRST_ROWS * n_rows**0.5), MOST_ROWS))
+    n_pairs = _n_repeats(columns, rows, _SHARE / 2 * len(rows) ** 2 / n_rows)
+    if not n_pairs:
+        return None
+    halves = _sampled(n_rows, min(int(_MORE_ROWS * n_rows**0.5), MOST_ROWS))
+    leading = _told_apart(columns, halves, 1 - (1 - _TELLS) * len(halves) / n_rows)
+    if leading is None:
+        return None
+    chosen = _chosen(leading, n_rows)
+    if chosen is None:
+        return min(n_pairs * n_rows / len(rows) ** 2, 1.0)
+    n_repeats = _n_repeats(columns, chosen, _SHARE * len(chosen))
+    return n_repeats / len(chosen) if n_repeats else None
+
+
+class _Columns(NamedTuple):
+    """The columns of the data.
+
+    Args:
+        known: those that were read: measures and times first, which tell most rows apart at once,
+            then integers.
+        data: what they were read from.
+        names: of all columns; None where nobody knows them.
+        there: the names of those that were read.
+    """
+
+    known: Sequence[ChunkedArray]
+    data: Any
+    names: Sequence[str] | None
+    there: frozenset[str]
+
+    @property
+    def begins_with_codes(self) -> bool:
+        """Whether no column that was read is a measure, or a time."""
+        return _cost(self.known[0].type) > 0
+
+    @property
+    def are_codes(self) -> bool:
+        """Whether the columns are few and all known, and none of them is a measure, or a time."""
+        names = self.names
+        if names is None or len(names) > min(_FEW_COLUMNS, len(self.there)):
+            return False
+        return self.begins_with_codes
+
+    def further(self) -> Iterator[ChunkedArray]:
+        """Yield the other columns, which are read now.
+
+        Files may have many: each is read where rows are alike in those before it.
+
+        Raises:
+            FastfeatError: one cannot be read again.
+        """
+        if self.names is None:
+            raise InvalidData("the data has columns that nobody knows")
+        for name in self.names:
+            if name not in self.there:
+                (column,) = read_table(self.data, [name]).columns
+                yield column
+
+    def groups(self) -> Iterator[Sequence[ChunkedArray]]:
+        """Yield columns that are looked at together: a measure alone, codes more and more.
+
+        Raises:
+            FastfeatError: one cannot be read again.
+        """
+        begin, n = 0, _GROUP if self.begins_with_codes else 1
+        while begin < len(self.known):
+            yield self.known[begin : begin + n]
+            begin, n = begin + n, max(2 * n, _GROUP)
+        yield from ([column] for column in self.further())
+
+
+def _columns_of(table: Any, data: Any) -> _Columns:
+    """Return the columns of the data; arguments as of `warn_of_twins`."""
+    known = data if isinstance(data, pa.Table) else table
+    columns = sorted(known.columns, key=lambda column: _cost(column.type))
+    return _Columns(columns, data, column_names(data), frozenset(known.column_names))
+
+
+@lru_cache(maxsize=64)
+def _cost(kind: Any) -> int:
+    """Return a number by which columns are looked at: one that tells most rows apart at once."""
+    if pa.types.is_floating(kind) or pa.types.is_temporal(kind):
+        return 0
+    return 1 if pa.types.is_integer(kind) else 2
+
+
+def _n_repeats(columns: _Columns, rows: Rows, fewest: float) -> int:
+    """Return how many of some rows equal an earlier one of them in all columns; 0 of too few.
+
+    Rows that differ from all others in some columns are not looked at in the others.
+
+    Args:
+        columns: of the data.
+        rows: the numbers of those looked at, ascending.
+        fewest: how many there are, or the result is 0.
+    """
+    hashes, n_repeats = np.zeros(len(rows), np.uint64), 0
+    for group in columns.groups():
+        found = [words for one in group if (words := _words(one, rows)) is not None]
+        if not found:
+            continue
+        hashes = _row_hashes(found, hashes)
+        known = np.sort(hashes)
+        is_again = known[1:] == known[:-1]
+        n_repeats = int(np.count_nonzero(is_again))
+        if not n_repeats or n_repeats < fewest:
+            return 0
+        if 4 * n_repeats < len(rows):
+            repeated = known[1:][is_again]
+            places = np.searchsorted(repeated, hashes)
+            is_alike = repeated[np.minimum(places, n_repeats - 1)] == hashes
+            rows, hashes = rows[is_alike], hashes[is_alike]
+    return n_repeats
+
+
+class _Leading(NamedTuple):
+    """Columns of many values, the one of most first, and how many rows of a sample differ in each.
+
+    Args:
+        columns: the columns.
+        n_different: values of each in the sample.
+        n_rows: rows of the sample.
+    """
+
+    columns: Sequence[ChunkedArray]
+    n_different: Sequence[int]
+    n_rows: int
+
+
+def _told_apart(columns: _Columns, rows: Rows, least: float) -> _Leading | None:
+    """Return the columns where each of two halves of them tells most different rows apart, or None.
+
+    The column of most values is in the first half, the next two in the second, and so on.
+
+    Args:
+        columns: of the data.
+        rows: the numbers of those looked at, ascending.
+        least: the share of the different rows that a half tells apart.
+    """
+    every: list[ChunkedArray] = []
+    found: list[Hashes] = []
+    for column in (one for group in columns.groups() for one in group):
+        words = _words(column, rows)
+        if words is not None:
+            every.append(column)
+            found.append(words)
+    if len(found) < 2:
+        return None
+    n_different = _n_different(_row_hashes(found))
+    if n_different < _FEWEST:
+        return None
+    known = np.sort(np.stack(found), axis=1)
+    n_values = 1 + np.count_nonzero(known[:, 1:] != known[:, :-1], axis=1)
+    order: list[int] = np.argsort(-n_values, kind="stable").tolist()
+    for own in ((0, 3), (1, 2)):  # where rows are equal, they are in each half
+        half: list[Hashes] = [found[k] for place, k in enumerate(order) if place % 4 in own]
+        if _n_different(_row_hashes(half)) < least * n_different:
+            return None
+    return _Leading([every[k] for k in order], n_values[order].tolist(), len(rows))
+
+
+def _chosen(leading: _Leading, n_rows: int) -> Rows | None:
+    """Return rows chosen by their values, so that all copies of each are among them.
+
+    None where no words tell the values of a column, or too few values are chosen.
+    """
+    share = FEW_ROWS / 2 / n_rows
+    least = np.uint64(int(share * 2**64))
+    for column, n_different in zip(leading.columns[:3], leading.n_different, strict=False):
+        if n_different * 4 < leading.n_rows:
+            return None
+        found: list[Rows] = []
+        for begin in range(0, n_rows, _PIECE):
+            piece = column.slice(begin, _PIECE)
+            words = _words_in_place(piece, None)
+            if words is None:
+                break
+            found.append(begin + np.flatnonzero(_spread(words) < least))
+        else:
+            chosen = np.concatenate(found)
+            return chosen if _FEWEST <= len(chosen) <= MOST_ROWS else None
+    return None
+
+
+@lru_cache(maxsize=4)
+def _sampled(n_rows: int, most: int) -> Rows:
+    """Return the numbers of rows that are looked at, ascending, each chosen by itself.
+
+    Twins are found wherever they stand: of equal stretches one row each would leave out neighbours.
+    """
+    chosen = _spread(np.arange(1, most + 1, dtype=np.uint64)) >> _HALF
+    rows = np.sort((chosen * (n_rows / 2**32)).astype(np.int64))
+    rows = rows[np.append(True, rows[1:] != rows[:-1])]
+    rows.flags.writeable = False  # fits of as many rows share them
+    return rows
+
+
+def _words(column: ChunkedArray, rows: Rows) -> Hashes | None:
+    """Return a number for each value, by its bits: twins are copies. None where all are missing.
+
+    Args:
+        column: has the values.
+        rows: the numbers of those looked at, ascending.
+
+    Raises:
+        FastfeatError: its values cannot be compared, such as lists: rows may differ in them alone.
+    """
+    words = _words_in_place(column, rows)
+    if words is not None:
+        return words
+    values = plain(decoded(take_rows(column, rows)))
+    if pa.types.is_null(values.type):
+        return None
+    try:
+        codes = call("dictionary_encode", values).combine_chunks().indices
+    except pa.ArrowNotImplementedError as error:
+        raise InvalidData(f"values of {values.type} cannot be compared") from error
+    return call("coalesce", codes, pa.scalar(-1, codes.type)).to_numpy().astype(np.uint64)
+
+
+def _words_in_place(column: ChunkedArray, rows: Rows | None) -> Hashes | None:
+    """Return a number for each value, equal ones for equal bits; None of values of other kinds.
+
+    Args:
+        column: has the values.
+        rows: the numbers of those looked at, ascending; None for all.
+    """
+    chunks = column.chunks
+    if len(chunks) == 1:
+        return _words_of_chunk(chunks[0], rows)
+    if not chunks or len(chunks) > _MOST_CHUNKS or _is_dictionary(column.type):
+        return None
+    found: list[Hashes] = []
+    begin = 0
+    for chunk in chunks:
+        own = None
+        if rows is not None:
+            first, end = np.searchsorted(rows, (begin, begin + len(chunk)))
+            own = rows[first:end] - begin
+        words = _words_of_chunk(chunk, own)
+        if words is None:
+            return None
+        found.append(words)
+        begin += len(chunk)
+    return np.concatenate(found)
+
+
+def _words_of_chunk(chunk: Array, rows: Rows | None) -> Hashes | None:
+    """Return the words of a chunk; arguments and result as of `_words_in_place`."""
+    if _is_dictionary(chunk.type):
+        chunk = chunk.indices
+    words: Hashes | None = None
+    width, begin, end = _width(chunk.type), chunk.offset, chunk.offset + len(chunk)
+    if width is None:
+        return None
+    buffers = chunk.buffers()
+    if width > 1:
+        values = np.frombuffer(buffers[1], f"u{width // 8}", end)
+        found = values[begin:].astype(np.uint64) if rows is None else values[rows + begin]
+        words = found.astype(np.uint64, copy=False)
+        if not chunk.null_count:
+            return words
+    places: Rows = np.arange(begin, end, dtype=np.int64) if rows is None else rows + begin
+    if width == 1:
+        words = _bits(buffers[1], places).astype(np.uint64)
+    elif width < 0:
+        words = _words_of_text(buffers[1], buffers[2], -width // 8, places)
+    if words is not None and chunk.null_count:
+        words[_bits(buffers[0], places) == 0] = _MISSING
+    return words
+
+
+@lru_cache(maxsize=64)
+def _is_dictionary(kind: Any) -> bool:
+    return pa.types.is_dictionary(kind)
+
+
+@lru_cache(maxsize=64)
+def _width(kind: Any) -> int | None:
+    """Return the bits of a value; less than 0, those of an offset of text; None of other kinds."""
+    types = pa.types
+    if types.is_string(kind) or types.is_binary(kind):
+        return -32
+    if types.is_large_string(kind) or types.is_large_binary(kind):
+        return -64
+    return kind.bit_width if types.is_primitive(kind) and kind.bit_width <= 64 else None
+
+
+def _bits(buffer: Any, places: Rows) -> Any:
+    shifts = (places & 7).astype(np.uint8)
+    return (np.frombuffer(buffer, np.uint8)[places >> 3] >> shifts) & np.uint8(1)
+
+
+def _words_of_text(offsets: Any, data: Any, offset_bytes: int, places: Rows) -> Hashes | None:
+    """Return a hash of each text, eight bytes at a time; None where some are long."""
+    if data is None or data.size < 8 or not len(places):
+        return None
+    ends = np.frombuffer(offsets, f"i{offset_bytes}")
+    begins = ends[places].astype(np.int64)
+    sizes = ends[places + 1] - begins
+    longest = int(sizes.max(initial=0))
+    if longest > _MOST_BYTES:
+        return None
+    every = np.ndarray((data.size - 7,), "<u8", data, 0, (1,))  # the word at each byte
+    is_inside = int(begins[-1]) + longest + 8 <= data.size
+    found = sizes.astype(np.uint64)
+    for first in range(0, max(longest, 1), 8):
+        at = begins + first if first else begins
+        if is_inside:
+            words = every[at]
+        else:
+            read = np.minimum(at, data.size - 8)
+            words = every[read] >> np.minimum(8 * (at - read), 63).astype(np.uint64)
+        words &= _MASKS[sizes if longest <= 8 else np.minimum(np.maximum(sizes - first, 0), 8)]
+        hashes = _row_hashes([words], found)
+        found = np.where(sizes > first, hashes, found) if first else hashes
+    return found * _MISSING  # `_row_hashes` of two texts would be that of the same two in turn
+
+
+def _row_hashes(found: Sequence[Hashes], of_rows: Hashes | None = None) -> Hashes:
+    """Return a hash of each row from the words of its columns, to which their order counts.
+
+    Args:
+        found: the words of each column.
+        of_rows: a hash of each row in other columns; None where there are none.
+    """
+    hashes = np.zeros_like(found[0]) if of_rows is None else of_rows.copy()
+    for words in found:
+        hashes ^= words
+        hashes *= _FACTORS[0]
+        hashes ^= hashes >> _HALF
+    return hashes
+
+
+def _n_different(hashes: Hashes) -> int:
+    known = np.sort(hashes)
+    return len(known) and 1 + int(np.count_nonzero(known[1:] != known[:-1]))
+
+
+def _spread(values: Hashes) -> Hashes:
+    """Hash numbers in place: each bit reaches the upper half, and from there the lower one."""
+    values ^= values >> _HALF
+    values *= _FACTORS[0]
+    values ^= values >> _HALF
+    values *= _FACTORS[1]
+    return values

@@ -1,0 +1,117 @@
+"""The memory that a round takes whatever goes to disk: refused before its rows are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.function import AggregateFunction, needs_order
+from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.engine.cpu.part import Asked
+from fastfeat.engine.cpu.ranks import RANKS
+from fastfeat.errors import counted
+from fastfeat.execute.memory_needs import needs_of_reading
+from fastfeat.io.budget import LEAST_TABLE, Budget, Need, check_needs
+from fastfeat.io.sources.dataset import Dataset
+from fastfeat.ir.dtypes import FLOAT64
+from fastfeat.ir.node import Aggregate, Node, Params, postorder
+from fastfeat.ir.show import show
+from fastfeat.learn.part_state import PartState, task_learner
+from fastfeat.learn.round import Learning, name_of
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.lower.codes import n_codes
+
+GROUP_BYTES = 9
+"""Of the value of a group, and whether it has one."""
+_INDEX_BYTES = 8
+"""Of a key, in the smallest index that rows find their keys in."""
+_FEW_ROWS = 1 << 16
+"""Of so few rows, quantiles may take less than their maps."""
+_LESS = (
+    "or learn less of it at a time: leave features out, or let fewer keys count, by "
+    "min_frequency= or max_categories="
+)
+
+
+def check_room(
+    learning: Learning, state: PartState, budget: Budget, n_rows: int | None, dataset: Dataset
+) -> None:
+    """Raise where a budget has no room for a round, though all that can goes to disk.
+
+    Args:
+        learning: the round.
+        state: of no rows.
+        budget: of memory.
+        n_rows: how many rows there are; None where only reading them tells.
+        dataset: the rows.
+
+    Raises:
+        OutOfMemory: it has none; what takes most is named.
+    """
+    of_groups = list(_of_groups(learning))
+    freed = min(sum(need.n_bytes for need in of_groups), _freed(learning))
+    needs = [*of_groups, *_of_statistics(learning, state, n_rows)]
+    needs += needs_of_reading(dataset, learning.columns)
+    check_needs(needs, _LESS, budget, freed)
+
+
+def needs_of_quantiles(plan: Declaration, n_rows: int | None) -> list[Need]:
+    """Return the memory that quantiles take in the first round, before the plan is bound.
+
+    Args:
+        plan: The plan to fit.
+        n_rows: The number of rows; None if only reading them tells.
+    """
+    found: dict[Node, list[tuple[str, Params]]] = {}
+    for node in postorder(list(plan.nodes.values())):
+        if isinstance(node, Aggregate) and len(node.args) == 1 and needs_order(_row_of(node)):
+            found.setdefault(node.args[0], []).append((node.function, node.params))
+    first = {
+        value: functions
+        for value, functions in found.items()
+        if not any(isinstance(below, Aggregate) for below in postorder([value]))
+    }
+    n_few = _n_few(n_rows)
+    n_bytes = sum(RANKS.bound(Asked(FLOAT64, functions), n_few) for functions in first.values())
+    what = f"learning quantiles of {counted(len(first), 'expression')}"
+    return [Need(what, n_bytes)] if n_bytes >= LEAST_TABLE else []
+
+
+def _row_of(node: Aggregate) -> list[AggregateFunction]:
+    return [AGGREGATES[node.function]] if node.function in AGGREGATES else []
+
+
+def _n_few(n_rows: int | None) -> int:
+    """Return the number of rows where it bounds a state: states of more rows go to disk."""
+    return n_rows if n_rows is not None and n_rows <= _FEW_ROWS else 0
+
+
+def _freed(learning: Learning) -> int:
+    """Return the bytes of indices of keys, at least, which are freed before groups are made."""
+    found = (value for value in learning.learnt.values() if isinstance(value, Vocabulary))
+    return sum(_INDEX_BYTES * len(one) for one in found if one.cache)
+
+
+def _of_statistics(learning: Learning, state: PartState, n_rows: int | None) -> Iterator[Need]:
+    """Yield the memory that the statistics of a round take."""
+    told, n_few = state.told or {}, _n_few(n_rows)
+    for task in learning.schedule.tasks:
+        if task.kind == "statistics" and name_of(task) in told:
+            first = learning.schedule.values[task.learns[0]].origin
+            n_bytes = task_learner(task.kind).learner.bound(told[name_of(task)].spec, n_few)
+            more = len(task.learns) - 1
+            like = f" with {counted(more, 'statistic')} more" if more else ""
+            if n_bytes >= LEAST_TABLE:  # less has room in that of rows
+                what = f"learning {show(first)}{like}, in pass {learning.round},"
+                yield Need(what, n_bytes)
+
+
+def _of_groups(learning: Learning) -> Iterator[Need]:
+    """Yield the memory that aggregates of groups take; they are made after the last row."""
+    for task in learning.schedule.tasks:
+        for place in task.learns if task.kind in ("groups", "target") else ():
+            node = learning.schedule.values[place].origin
+            if isinstance(node, Aggregate):
+                n = n_codes(node.args[1], learning.learnt)
+                what = f"learning {show(node)} of {counted(n, 'group')}, in pass {learning.round},"
+                yield Need(what, GROUP_BYTES * n)

@@ -1,0 +1,307 @@
+"""A round of learning: what is learnt so far, and the tasks that learn in the next pass.
+
+Tasks learn as soon as what they read is learnt, so that there are as few passes as can be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.aggregates.keys import Groups, Vocabulary
+from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.engine.learner import hint_to_bytes
+from fastfeat.execute.entities import stages_of
+from fastfeat.io.arrow import pa
+from fastfeat.io.unnamed import drop_pages
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
+from fastfeat.ir.show import show
+from fastfeat.learn.training_data import TrainingData
+from fastfeat.plan.lower.constants import Learnt as Values
+from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.lower.schedule import Purpose, Schedule, Task, digest_of
+from fastfeat.plan.lower.task_graph import columns_read, functions_of_rows, without_functions
+from fastfeat.steps.targets.time_folds import TimeFolds
+
+FoldCounts = Mapping[Node, "NDArray[np.int64]"]
+"""How many rows each fold has, by the column of folds."""
+
+PURPOSE: Purpose = "fit in parts"
+_COLUMNS, _DIGEST = "columns", "digest"
+_N_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learning:
+    """A plan on its way to be fitted, between two passes over the rows.
+
+    Args:
+        prepared: the plan, bound to the types of the rows; it has none of them.
+        empty: an Arrow table of no rows, with the columns of the data.
+        identity: a digest of the plan and of the types of the rows.
+        schedule: the tasks of the round.
+        learnt: the value of each aggregate that is learnt so far.
+        round: the number of the next pass, from 1 on; None where nothing is left to learn.
+        hints: what tasks that read the rows again begin with, by their names.
+        n_rows: how many rows there are; None before the first pass.
+        folds: how many rows each fold has, of the columns of folds that were read.
+        keys: expressions of rows: rows that have them in common are in one part; none where parts
+            are any rows.
+        has_functions: whether functions of other rows come with the rows, as columns.
+        n_unlearnt: how many of the rows given to fit are not learnt from.
+        doubts: aggregates that are learnt, and are not finite: the round looks for the first
+            infinite value that each is learnt from, which its error tells.
+        programs: of expressions, kept from one part to the next.
+        shared: what else is: the fitted plan, once all is learnt, and programs of its features.
+    """
+
+    prepared: TrainingData
+    empty: Any
+    identity: str
+    schedule: Schedule
+    learnt: Values = field(default_factory=dict[Node, Constant])
+    round: int | None = 1
+    hints: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    n_rows: int | None = None
+    folds: FoldCounts = field(default_factory=dict[Node, "NDArray[np.int64]"])
+    keys: frozenset[Node] = frozenset()
+    has_functions: bool = False
+    n_unlearnt: int = 0
+    doubts: tuple[Aggregate, ...] = ()
+    programs: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
+    shared: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the round reads, or once all is learnt those of features.
+
+        One at least: without columns nothing tells how many rows there are.
+        """
+        if _COLUMNS not in self.shared:
+            self.shared[_COLUMNS] = self._columns()
+        return self.shared[_COLUMNS]
+
+    def _columns(self) -> list[str]:
+        read = self.columns_of_features if self.round is None else columns_read(self.schedule)
+        return read or self.prepared.plan.columns[:1] or self.empty.column_names[:1]
+
+    @property
+    def columns_of_features(self) -> list[str]:
+        """The columns that the features of training rows read, and those that stand beside them."""
+        return [*dict.fromkeys((*columns_read(self.training_schedule), *self.prepared.plan.keep))]
+
+    @property
+    def training_schedule(self) -> Schedule:
+        """The schedule of the features of the rows that were learnt from."""
+        schedule = self.prepared.typed.schedule("training")
+        return without_functions(schedule) if self.has_functions else schedule
+
+    @property
+    def functions(self) -> list[Call]:
+        """The functions of other rows that the round reads as columns, or features once it is over.
+
+        None where the rounds compute them.
+        """
+        if not self.has_functions:
+            return []
+        return functions_of_rows(self.training_schedule if self.round is None else self.schedule)
+
+    @property
+    def ready_functions(self) -> list[Call]:
+        """The functions of other rows that this round or a later one reads, and that can be made.
+
+        Those of one entity are made together, where no more has to be learnt for them.
+        """
+        if not self.has_functions:
+            return []
+        whole = functions_of_rows(self.prepared.typed.schedule(PURPOSE))
+        return [one for one in whole if self.learnt.keys() >= _learnt_below(one)]
+
+    @property
+    def n_function_passes(self) -> int:
+        """The number of passes that make functions of other rows, at most."""
+        if not self.has_functions:
+            return 0
+        by_learnt: dict[frozenset[Node], list[Call]] = {}
+        for one in functions_of_rows(self.prepared.typed.schedule(PURPOSE)):
+            by_learnt.setdefault(_learnt_below(one), []).append(one)
+        return sum(len(stages_of(functions)) for functions in by_learnt.values())
+
+    @property
+    def n_passes(self) -> int:
+        """The number of rounds that learn, at most: what is learnt may make it less."""
+        return max(self.prepared.typed.schedule(PURPOSE).n_rounds, 1)
+
+    @property
+    def most_rounds(self) -> int:
+        """The number of rounds from the first on, at most.
+
+        What is learnt may make it less. A round more looks for the first infinite value, wherever
+        what was learnt is not finite.
+        """
+        return self.n_passes + n_looks(self.prepared.typed.schedule(PURPOSE))
+
+    @property
+    def digest(self) -> str:
+        """The digest that the states of a round share: of its tasks, and of what is known before.
+
+        States of another plan, schema, round, data or version are told by it.
+        """
+        if _DIGEST not in self.shared:
+            self.shared[_DIGEST] = self._digest()
+        return self.shared[_DIGEST]
+
+    def _digest(self) -> str:
+        content = hashlib.sha256(f"{self.identity} {self.round} {self.n_rows}".encode())
+        for task in self.schedule.tasks:
+            if task.learns:
+                content.update(digest_of(self.schedule, task))
+        for value in self.schedule.values:
+            if value.origin in self.learnt:
+                for piece in _pieces_of(self.learnt[value.origin]):
+                    content.update(piece)
+        for doubt in self.doubts:
+            content.update(show(doubt).encode())
+        for name, hint in self.hints.items():
+            content.update(name.encode() + hint_to_bytes(hint))
+        return content.hexdigest()
+
+
+def _pieces_of(value: Constant) -> Iterator[Any]:
+    """Yield buffers that equal values share, through bytes of a learning or not; none is large."""
+    match value:
+        case Vocabulary(parts=parts, counts=counts):
+            keys = pa.record_batch(list(parts), [str(k) for k in range(len(parts))])
+            yield f"{keys.schema} {value.n_missing} {value.n_rare}".encode()
+            for first in range(0, len(counts), _N_AT_ONCE):
+                yield keys.slice(first, _N_AT_ONCE).serialize()
+                yield counts[first : first + _N_AT_ONCE].tobytes()
+        case Groups(values=values, present=present):
+            for first in range(0, len(values), _N_AT_ONCE):
+                there, some = (one[first : first + _N_AT_ONCE] for one in (present, values))
+                yield there.tobytes()
+                yield np.where(there, some, np.zeros(1, some.dtype)).tobytes()
+            if isinstance(value, FoldedGroups):
+                for first in range(0, len(value.of_folds), _N_AT_ONCE):
+                    yield np.ascontiguousarray(value.of_folds[first : first + _N_AT_ONCE])
+                    drop_pages()
+        case TimeFolds():
+            yield f"{value.n_folds} {value.last}".encode()
+            yield from (one.tobytes() for one in (value.ends, value.begins, value.used))
+        case _:
+            yield repr(value).encode()
+
+
+def _learnt_below(node: Node) -> frozenset[Node]:
+    """Return the aggregates that an expression reads."""
+    return frozenset(one for one in postorder([node]) if isinstance(one, Aggregate))
+
+
+def before_round(learning: Learning) -> Learning:
+    """Return a learning with the tasks of its next round, of which there may be none.
+
+    Args:
+        learning: with what is known by now, and the number of that round.
+    """
+    whole, learnt = learning.prepared.typed.schedule(PURPOSE), learning.learnt
+    origins = [value.origin for value in whole.values]
+    known = {place for place, origin in enumerate(origins) if origin in learnt}
+    again = {place for place, origin in enumerate(origins) if origin in learning.doubts}
+    schedule = needed(whole, _in_doubt(whole, again) if again else _ready(whole, known))
+    if learning.has_functions:
+        schedule = without_functions(schedule)
+    is_over = learning.n_rows is not None and not any(task.learns for task in schedule.tasks)
+    return replace(
+        learning,
+        schedule=schedule,
+        round=None if is_over else learning.round,
+        programs={},
+        shared={},
+    )
+
+
+def _ready(schedule: Schedule, known: set[int]) -> set[int]:
+    """Return the places of the tasks that can learn.
+
+    Args:
+        schedule: of fit.
+        known: the places of the values that are learnt.
+    """
+    lacking = _lacking(schedule, known)
+    return {
+        k
+        for k, task in enumerate(schedule.tasks)
+        if not lacking[k] and not known.issuperset(task.learns)
+    }
+
+
+def readings_to_come(learning: Learning) -> Counter[str]:
+    """Return how often the rounds behind the next one read each column, about.
+
+    Tasks may take fewer rounds than they can, and what turns out infinite is read once more.
+    """
+    whole, now = learning.prepared.typed.schedule(PURPOSE), learning.round or 0
+    values = whole.values
+    coming = [
+        (k, max(task.round, now), max(task.round, now) + task.n_rounds)
+        for k, task in enumerate(whole.tasks)
+        if any(values[place].origin not in learning.learnt for place in task.learns)
+    ]
+    found = Counter[str]()
+    for of in range(now + 1, max((stop for _, _, stop in coming), default=0)):
+        active = {k for k, first, stop in coming if first <= of < stop}
+        own = needed(whole, active)
+        found.update(columns_read(without_functions(own) if learning.has_functions else own))
+    return found
+
+
+def _lacking(schedule: Schedule, known: set[int]) -> list[set[int]]:
+    """Return for each task the places of the values that it waits for."""
+    giving = {place: k for k, task in enumerate(schedule.tasks) for place in task.gives}
+    lacking: list[set[int]] = []
+    for task in schedule.tasks:
+        before = (lacking[giving[place]] for place in task.reads if place in giving)
+        lacking.append(set(task.uses).union(*before) - known)
+    return lacking
+
+
+def n_looks(schedule: Schedule) -> int:
+    """Return how many rounds may look for an infinite value, at most.
+
+    One of a statistic always finds it, and is the last. Targets may be without values instead:
+    those that can be learnt at the same time are looked at in one round.
+
+    Args:
+        schedule: of fit.
+    """
+    lacking = _lacking(schedule, set())
+    of_targets = {
+        frozenset(lacking[k]) for k, task in enumerate(schedule.tasks) if task.kind == "target"
+    }
+    return len(of_targets) + any(task.kind == "statistics" for task in schedule.tasks)
+
+
+def _in_doubt(schedule: Schedule, values: set[int]) -> set[int]:
+    """Return the places of the tasks that have learnt some values."""
+    return {k for k, task in enumerate(schedule.tasks) if not values.isdisjoint(task.learns)}
+
+
+def needed(schedule: Schedule, learning: set[int]) -> Schedule:
+    """Return some tasks that learn, and those that make what they read."""
+    wanted, left = set[int](), list[Task]()
+    for k, task in reversed(list(enumerate(schedule.tasks))):
+        if k in learning or not wanted.isdisjoint(task.gives):
+            wanted.update(task.reads)
+            left.append(task)
+    return replace(schedule, tasks=tuple(reversed(left)), outputs=())
+
+
+def name_of(task: Task) -> str:
+    """Return the name that a task has in states and hints."""
+    return f"{task.kind} {task.learns[0]}"

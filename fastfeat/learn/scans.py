@@ -1,0 +1,328 @@
+"""Training: the schedule of what is learnt, in rounds, as many as aggregates are nested deep.
+
+All statistics of one depth are learnt in one scan. An argument that is a column is read in place;
+any other is computed by the row kernel, piece by piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from fastfeat.backends import run_task
+from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
+from fastfeat.engine.tasks import LearnTask, RowTask
+from fastfeat.errors import (
+    BackendUnavailable,
+    FastfeatError,
+    InvalidData,
+    KernelFailed,
+    OutOfDeviceMemory,
+    TooFewValues,
+    counted,
+    shortened,
+    warn,
+)
+from fastfeat.execute import failures
+from fastfeat.execute import values as row_values
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.inputs import Columns, slot_columns
+from fastfeat.execute.steps import Running, begun, run_columns
+from fastfeat.first_use import is_a
+from fastfeat.ir.node import Aggregate, Call, Node
+from fastfeat.ir.show import show
+from fastfeat.learn import infinite
+from fastfeat.learn import keys as fit_keys
+from fastfeat.plan.lower.codes import in_any_order
+from fastfeat.plan.lower.constants import (
+    ConstantCalls,
+    bind,
+    constant_calls,
+    constant_roots,
+    evaluated,
+)
+from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.plan.lower.patterns import outputs_of
+from fastfeat.plan.lower.schedule import Purpose, Task
+from fastfeat.plan.lower.scheduling import scans_of
+from fastfeat.plan.lower.typed import TypedPlan
+from fastfeat.progress import doing, tell
+
+if TYPE_CHECKING:
+    from fastfeat.aggregates.keys import Groups
+    from fastfeat.learn.keys import HeldCodes
+    from fastfeat.scalars.value import Value
+
+_GROUPS = "fastfeat.aggregates.keys:Groups", "fastfeat.aggregates.target:FoldedGroups"
+
+
+class Scan(NamedTuple):
+    """One pass over the training rows; nothing learnt is in it.
+
+    Args:
+        arguments: what is learnt from, one output of the program each.
+        aggregates: what is learnt from each argument.
+        program: computes the arguments.
+        known: the constants below the arguments.
+    """
+
+    arguments: tuple[Node, ...]
+    aggregates: tuple[tuple[Aggregate, ...], ...]
+    program: Program
+    known: ConstantCalls
+
+
+def _of_scans(name: str, value: Value) -> Output:
+    """Return the output of an argument; by this, programs of scans are kept from part to part."""
+    return row_values.argument_output(name, value)
+
+
+class Read(NamedTuple):
+    """Columns and constants that a scan reads of the training rows.
+
+    Args:
+        constants: what the program reads besides the columns.
+        columns: the column of each slot of the program.
+    """
+
+    constants: Constants
+    columns: Columns
+
+
+def planned_scans(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
+    """Return the scans of a plan by what they learn, made of the types of the training rows."""
+    return _planned(typed, "fit")
+
+
+def scans_of_parts(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
+    """Return the scans of a plan by what they learn, of training rows that come in parts."""
+    return _planned(typed, "fit in parts")
+
+
+def _planned(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]:
+    tasks = [task for task in typed.schedule(purpose).tasks if task.kind == "statistics"]
+    return {task.nodes: _scan(task.nodes, typed.types) for task in tasks}
+
+
+def learn(
+    batch: Batch,
+    typed: TypedPlan,
+    *,
+    transforms: bool = False,
+    held: HeldCodes = MappingProxyType({}),
+) -> None:
+    """Learn the value of every aggregate below the features.
+
+    Args:
+        batch: the training rows; takes the values, and what steps make of them.
+        typed: the plan, with the types of these rows.
+        transforms: whether the features of the training rows are wanted too.
+        held: the vocabularies whose codes stay.
+
+    Raises:
+        InvalidData: there are no rows, or a value that is learnt is not finite.
+        Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
+    """
+    schedule = typed.schedule("fit_transform" if transforms else "fit")
+    n_scans = schedule.n_rounds
+    with doing(f"learning from {counted(batch.n_rows, 'row')}", n_scans, "scans") as step:
+        check_any_rows(typed, batch.n_rows)
+        running = begun(batch, schedule, frees=True)
+        for number, tasks in groupby(running.schedule.tasks, key=lambda task: task.round):
+            step(number - 1)
+            for task in tasks:
+                _learn_task(running, task, typed, held)
+                run_columns(running, task)
+
+
+def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
+    """Raise where there is something to learn, and no row to learn it from."""
+    if n_rows == 0 and typed.schedule("fit").n_rounds:
+        first = show(scans_of(list(typed.nodes.values()))[0][0])
+        raise InvalidData(
+            f"fit has no rows to learn {first} from. Give it at least one training row"
+        )
+
+
+def _learn_task(running: Running, task: Task, typed: TypedPlan, held: HeldCodes) -> None:
+    """Learn the values of a task; one that makes columns learns nothing."""
+    origins = [running.schedule.values[value].origin for value in task.learns]
+    aggregates = [one for one in origins if isinstance(one, Aggregate)]
+    match task.kind:
+        case "keys":
+            codes = [running.schedule.columns[place].origin for place in task.free]
+            fit_keys.learn_keys(running.batch, aggregates, codes, typed.once(_in_any_order), held)
+        case "times":
+            (folds,) = origins
+            assert isinstance(folds, Call)
+            fit_keys.learn_times(running.batch, folds, task.nodes)
+        case "target":
+            fit_keys.learn_target(running.batch, aggregates[0])
+        case "groups":
+            fit_keys.learn_groups(running.batch, aggregates)
+        case "statistics":
+            scan = typed.once(planned_scans)[task.nodes]
+            _learn_statistics(running.batch, scan, typed.nodes)
+        case _:
+            pass
+
+
+def _learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> None:
+    """Learn statistics of all rows, in one pass over them."""
+    n_aggregates = sum(map(len, scan.aggregates))
+    tell(f"{counted(n_aggregates, 'statistic')} of {counted(len(scan.arguments), 'column')}")
+    read = read_of(batch, scan)
+    for group, values in zip(scan.aggregates, _run(batch, scan, read, features), strict=True):
+        batch.learnt.update(zip(group, values, strict=True))
+    _check_finite(batch, scan, read)
+
+
+def read_of(batch: Batch, scan: Scan) -> Read:
+    """Return the columns and constants that a scan reads of some rows."""
+    kept = None if batch.programs is None else batch.programs.get((scan.arguments, _of_scans))
+    if kept is None:
+        kept = scan.program, bind(scan.program, evaluated(scan.known, batch.learnt))
+        if batch.programs is not None:
+            batch.programs[scan.arguments, _of_scans] = kept
+    given = batch.table, batch.made, batch.first_number
+    columns = slot_columns(scan.program, *given, batch.backend.literal_codes)
+    return Read(kept[1], columns)
+
+
+def statistics_task(batch: Batch, scan: Scan, read: Read) -> LearnTask:
+    """Return the task that learns the statistics of a scan."""
+    return _task(batch, read, scan.program, scan.aggregates)
+
+
+def _in_any_order(typed: TypedPlan) -> frozenset[Node]:
+    return in_any_order(typed.nodes.values())
+
+
+def warn_missing(learnt: Mapping[Node, Constant]) -> None:
+    """Warn of what could not be learnt, because the training rows have too few values of it."""
+    missing: dict[Node, list[Aggregate]] = {}
+    for node, value in learnt.items():
+        nowhere = is_a(value, *_GROUPS) and not cast("Groups", value).present.any()
+        if isinstance(node, Aggregate) and (nowhere or value is None or value == ()):
+            missing.setdefault(node.args[0], []).append(node)
+    for argument, aggregates in missing.items():
+        more = f" and {len(aggregates) - 1} more" if len(aggregates) > 1 else ""
+        warn(
+            f"{show(argument)} has too few values in the training data to learn "
+            f"{show(aggregates[0])}{more}: what is computed from that is missing",
+            TooFewValues,
+        )
+
+
+def _scan(aggregates: Sequence[Node], types: Types) -> Scan:
+    """Return the scan of statistics of one round."""
+    grouped: dict[Node, list[Aggregate]] = {}
+    for aggregate in aggregates:
+        assert isinstance(aggregate, Aggregate)
+        grouped.setdefault(aggregate.args[0], []).append(aggregate)
+    named = [("", argument) for argument in grouped]
+    outputs = outputs_of(named, types, row_values.argument_output, hoist=True, training=True)
+    return Scan(
+        tuple(grouped),
+        tuple(map(tuple, grouped.values())),
+        program_of(outputs),
+        constant_calls(constant_roots(list(grouped)), types),
+    )
+
+
+def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> list[list[Any]]:
+    """Return the values of the aggregates of each argument."""
+    try:
+        return _learn(batch, read, scan.program, scan.aggregates)
+    except RowFailed as failure:
+        raise failed_scan(batch, scan, read, features, failure) from None
+    except KernelFailed as error:  # after which a card takes nothing more: no second try
+        learnt = f"fit learns for {_first_features(scan, features)}"
+        raise KernelFailed(f"{error}; {learnt}", error.kernels) from error
+    except (OutOfDeviceMemory, BackendUnavailable):
+        raise
+    except FastfeatError as error:
+        raise _failed_aggregate(batch, scan, read, features) or error from None
+
+
+def failed_scan(
+    batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node], failure: RowFailed
+) -> FastfeatError:
+    """Return the error of a row of which a scan cannot compute an argument."""
+    program, row = _named(scan, features), failure.args[0]
+    return failures.failed_row(
+        *(program, row, read.columns, read.constants, batch.table, batch.backend),
+        batch.number_of(row),
+    )
+
+
+def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
+    """Return the features that a scan learns for, as a message names them."""
+    first = failures.first_readers(features)
+    return shortened(dict.fromkeys(first[one] for group in scan.aggregates for one in group))
+
+
+def _learn(
+    batch: Batch, read: Read, program: Program, aggregates: Sequence[Sequence[Aggregate]]
+) -> list[list[Any]]:
+    """Return the values of aggregates of what the program of a scan, or a part, computes."""
+    return run_task(batch.backend, _task(batch, read, program, aggregates))
+
+
+def _task(
+    batch: Batch, read: Read, program: Program, aggregates: Sequence[Sequence[Aggregate]]
+) -> LearnTask:
+    wanted = [[(a.function, a.params) for a in group] for group in aggregates]
+    return LearnTask(program, wanted, read.columns, batch.n_rows, read.constants)
+
+
+def _named(scan: Scan, features: Mapping[str, Node]) -> Program:
+    """Return the program of a scan with each output named after the first feature that reads it."""
+    first = failures.first_readers(features)
+    outputs = [
+        replace(output, name=first[argument])
+        for output, argument in zip(scan.program.outputs, scan.arguments, strict=True)
+    ]
+    return program_of(outputs)
+
+
+def named_failure(
+    aggregate: Aggregate, features: Mapping[str, Node], error: FastfeatError
+) -> FastfeatError:
+    """Return the error of an aggregate, with the first feature that reads it."""
+    name = failures.first_readers(features)[aggregate]
+    return type(error)(f"feature {name!r}, {show(aggregate)}: {error}")
+
+
+def _failed_aggregate(
+    batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]
+) -> FastfeatError | None:
+    """Return the error of the first aggregate that fails when it is learnt alone."""
+    for k, group in enumerate(scan.aggregates):
+        for aggregate in group:
+            part = program_of([scan.program.outputs[k]])
+            try:
+                _learn(batch, read, part, [[aggregate]])
+            except FastfeatError as error:
+                return named_failure(aggregate, features, error)
+    return None
+
+
+def _check_finite(batch: Batch, scan: Scan, read: Read) -> None:
+    """Raise where an infinite value of an argument reached what was learnt from it."""
+    for k, group in enumerate(scan.aggregates):
+        for aggregate in group:
+            if failures.is_infinite(batch.learnt[aggregate]):
+                first = infinite.first_infinite(argument_values(batch, scan, read, k))
+                row = None if first.row is None else batch.number_of(first.row)
+                raise failures.infinite_value(aggregate, first.value, row)
+
+
+def argument_values(batch: Batch, scan: Scan, read: Read, place: int) -> Any:
+    """Return the values of an argument of a scan, by its place among them, as an Arrow array."""
+    part = program_of([scan.program.outputs[place]])
+    task = RowTask(part, read.columns, batch.n_rows, read.constants)
+    return run_task(batch.backend, task)[0]

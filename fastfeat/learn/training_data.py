@@ -1,0 +1,358 @@
+"""Training data before anything is learnt: read, bound to types, and what is made of all its rows.
+
+A plan is fitted on some of its rows, or on all of them, by `fitting.fit_on`, as often as one likes:
+
+    prepared = prepare(plan, data, history=history, tables=tables, backend=backend)
+    share(prepared)  # where several fits follow: what needs nothing learnt is made once
+    for wanted, others in folds:  # numbers of rows, int64
+        fitted, training = fit_on(prepared, wanted, transforms=True)
+        train = training_features(fitted, training, "arrow")  # of `wanted`, out of fold
+        test = later_features(fitted, training, others, "arrow")  # as `transform` gives them
+
+Windows, lookups and joins see all rows, whichever are learnt from. `prepared.labels` has the label
+of all rows where it looks ahead. What is made of all rows stays in `prepared.rows` as columns, and
+rows are taken from there; fits add nothing to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fastfeat.aggregates import is_fold_by_number
+from fastfeat.backends import backend_named
+from fastfeat.errors import FastfeatError, GivenWarnings, TypeMismatch
+from fastfeat.execute import order_warnings
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.fitted import Fitted, InputSchema, fitted_label
+from fastfeat.execute.history import BATCH, given_ids, history_table, id_columns, with_past
+from fastfeat.execute.inputs import check_place, read_columns, used_schema, warn_absent
+from fastfeat.execute.lookup_tables import (
+    Tables,
+    columns_of_tables,
+    read_tables,
+    table_schemas,
+    table_values,
+)
+from fastfeat.execute.steps import make
+from fastfeat.io.columns.conform import almost_numbers
+from fastfeat.io.sinks.results import frame_index
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node, fold, postorder
+from fastfeat.ir.scope import is_over_window, row_order
+from fastfeat.ir.show import show
+from fastfeat.learn import held_codes as codes_held
+from fastfeat.learn import keys as fit_keys
+from fastfeat.learn import labels as label_values
+from fastfeat.learn import repeated_ids, repeated_rows
+from fastfeat.learn.key_warnings import warn_rounded_columns
+from fastfeat.plan.declare import leakage
+from fastfeat.plan.declare.bind import Schemas, bind, check_new_plan
+from fastfeat.plan.declare.columns_read import columns_of, seen_by_windows_alone
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.declare.late_columns import Late
+from fastfeat.plan.lower.codes import check_given_vocabularies
+from fastfeat.plan.lower.indicators import is_one_hot
+from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.outputs import output_schema, output_types
+from fastfeat.plan.lower.scheduling import is_of_keys
+from fastfeat.plan.lower.task_graph import orders_of
+from fastfeat.plan.lower.typed import TypedPlan, typed_plan
+from fastfeat.scalars.zones import ZoneTable, using
+from fastfeat.steps.registry import STEPS, is_step
+
+if TYPE_CHECKING:
+    from fastfeat.learn.keys import HeldCodes
+    from fastfeat.learn.labels import Labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """Training data that a plan can be fitted on; see the module.
+
+    Args:
+        plan: what is fitted.
+        typed: the same with the types of the rows.
+        table: the rows as they were read, with the columns of the label where they are there.
+        rows: the same rows on their way; nothing is learnt of them, and what is made of them needs
+            nothing learnt.
+        earlier: rows before them, as a table; None where there are none.
+        tables: lookup tables, as Arrow tables.
+        schema: type of each column that the features read.
+        schemas: the same of the tables.
+        zones: the tables of the time zones that are read.
+        label: what computes the label; None where it is a column, or its columns are not there.
+        labels: of all rows, where it looks ahead; else None.
+        told: the warnings that these rows have given, which fits do not repeat.
+        index: of the rows, where the data is a pandas frame; else None.
+        held: the vocabularies whose codes stay.
+    """
+
+    plan: Declaration
+    typed: TypedPlan
+    table: Any
+    rows: Batch
+    earlier: Any
+    tables: Mapping[str, Any]
+    schema: InputSchema
+    schemas: Schemas
+    zones: dict[str, ZoneTable]
+    label: Fitted | None
+    labels: Labels | None
+    told: GivenWarnings
+    index: Any = None
+    held: HeldCodes = field(default_factory=dict[Aggregate, Any])
+
+
+def prepare(
+    plan: Declaration,
+    data: Any,
+    *,
+    history: Any,
+    tables: Tables,
+    backend: str,
+    further: Sequence[str] = (),
+    stable: Fitted | None = None,
+    transforms: bool = False,
+) -> TrainingData:
+    """Return training data, read and bound.
+
+    Args:
+        plan: what is fitted.
+        data: as of `Plan.fit`, as the following are.
+        history: earlier rows.
+        tables: lookup tables.
+        backend: its name.
+        further: columns that are read besides, such as those that are kept.
+        stable: an earlier fit, whose categories keep their codes.
+        transforms: whether windows are computed of all rows that nothing is learnt from, too.
+
+    Raises:
+        FastfeatError: as `Plan.fit`, but for what is learnt.
+    """
+    ids = id_columns(plan.row_id, history, plan.history_columns)
+    of_history = seen_by_windows_alone(plan.nodes.values(), plan.late) if ids else []
+    table = _training_table(plan, data, [*plan.columns, *further, *ids], of_history)
+    read = read_tables(tables, (*plan.table_columns, *plan.label_table_columns))
+    earlier = history_table(history, plan.history_columns, backend, plan.row_id)
+    engine = backend_named(backend)
+    check_place(table, backend)
+    warn_absent(data, _declared(plan, of_history))
+    schema, schemas = used_schema(table, plan.columns, earlier), table_schemas(read)
+    roots = list(plan.nodes.values())
+    zones: dict[str, ZoneTable] = {}
+    told = GivenWarnings()
+    with using(zones):
+        typed = typed_plan(plan, schema, schemas, partial(_checked, plan, schema, table, schemas))
+        zones.update(typed.zones)
+        types = typed.types
+        warn_rounded_columns(plan, table, read, typed, told)
+        made = table_values({c: types[c] for c in plan.table_columns}, read)
+        rows = Batch(table, types, engine, {}, {**made}, training=True)
+        rows = with_past(rows, earlier, plan.training_past_columns, plan.row_id)
+        windows = typed.once(_windows)
+        coming = _coming(typed, every=transforms or plan.looks_ahead) if windows else ()
+        if windows:
+            order_warnings.warn_ties(rows, windows, told, coming)
+        if rows.first_place:  # of a history
+            order_warnings.warn_repeated(rows, data, history, roots, told)
+        if plan.row_id is not None:
+            repeated_ids.warn_of_ids(plan, table, engine, told)
+        if typed.once(has_default_folds):
+            repeated_rows.warn_of_twins(typed, table, data)
+        label, labels = _bound_label(plan, table, schemas, zones), None
+        if label is not None and plan.looks_ahead and table.num_rows:
+            past = BATCH if earlier is None else earlier
+            labels = label_values.labels_of(replace(label, told=told), table, past, read, backend)
+    index = frame_index(data)
+    held = {} if stable is None else codes_held.held_codes(plan, typed.types, stable)
+    return TrainingData(
+        *(plan, typed, table, rows, earlier, read, schema, schemas, zones, label, labels, told),
+        index,
+        held,
+    )
+
+
+def _windows(typed: TypedPlan) -> dict[Call, Node]:
+    return order_warnings.ordered_windows(typed.nodes.values()) if typed.once(has_windows) else {}
+
+
+def has_windows(typed: TypedPlan) -> bool:
+    """Return whether a feature is of a window over the data."""
+    return any(map(is_over_window, postorder(typed.nodes.values())))
+
+
+def has_default_folds(typed: TypedPlan) -> bool:
+    """Return whether an encoder divides rows by their number."""
+    return any(map(is_fold_by_number, postorder(typed.nodes.values())))
+
+
+def _coming(typed: TypedPlan, *, every: bool) -> list[Call]:
+    """Return the orders of windows that something is learnt from, or of every window."""
+    orders = orders_of(typed.schedule("fit"))
+    return [*orders, *orders_of(typed.schedule("apply"))] if every else orders
+
+
+def _training_table(
+    plan: Declaration, data: Any, columns: Sequence[str], of_history: Sequence[str]
+) -> Any:
+    """Return a table with columns of training rows, and those that the label is computed from.
+
+    A label that looks ahead says which rows are learnt from, so that its columns must be there.
+
+    Args:
+        plan: what is fitted.
+        data: the rows.
+        columns: which are read.
+        of_history: those among them that the data may lack: the history has them, by `row_id`.
+    """
+    wanted = [*columns, *(plan.label_columns if plan.looks_ahead else ())]
+    wanted = [name for name in wanted if name not in of_history]
+    if_there = [*plan.label_columns, *given_ids(plan.row_id, plan.history_columns), *of_history]
+    if_there += plan.row_ids
+    return read_columns(data, wanted, if_there, features=plan.nodes, label=plan.label_nodes)
+
+
+def _declared(plan: Declaration, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return the columns that options of a plan name, by the option, but those of a history."""
+    of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
+    return {
+        "label=": [name for name in of_label if name not in of_history],
+        "outcomes=": [name for name in plan.outcomes if name not in of_history],
+        "keep=": plan.keep,
+        "row_id=": plan.row_ids,
+    }
+
+
+def share(prepared: TrainingData, *, windows_only: bool = False) -> None:
+    """Make what fits read of the rows, as far as it needs nothing learnt: fits take rows of it.
+
+    What cannot be made of some row is left to the fits, which may do without that row.
+
+    Args:
+        prepared: the rows, which take the columns.
+        windows_only: whether nothing but windows is made, which are computed of all rows anyway.
+    """
+    rows = prepared.rows
+    wanted = [
+        node
+        for node in row_order(learning_roots(prepared.plan.nodes), training=True)
+        if is_step(node, rows.types) and (is_over_window(node) or not windows_only)
+    ]
+    needs = fold(wanted, _needs_more)
+    shared = [node for node in wanted if not needs[node]]
+    with using(prepared.zones):
+        try:
+            make(rows, shared)
+        except FastfeatError:
+            for node in shared:
+                _make_if_possible(rows, node)
+
+
+def share_keys(prepared: TrainingData) -> None:
+    """Number the keys that fits count, of all rows, as far as they need nothing learnt.
+
+    Args:
+        prepared: the rows, which take the keys.
+    """
+    nodes = postorder(list(prepared.plan.nodes.values()))
+    counted = [node for node in nodes if isinstance(node, Aggregate) and node.frame == TRAINING]
+    needs = fold([arg for aggregate in counted for arg in aggregate.args], _needs_more)
+    ready = [a for a in counted if is_of_keys(a) and not any(needs[arg] for arg in a.args)]
+    with using(prepared.zones):
+        fit_keys.number_keys(prepared.rows, ready)
+
+
+def _make_if_possible(rows: Batch, node: Node) -> None:
+    try:
+        make(rows, [node])
+    except FastfeatError:  # of a row that a fit may not learn from: else the fit raises it
+        return
+
+
+def _needs_more(node: Node, below: list[bool]) -> bool:
+    """Return whether a column is made of what is learnt, or depends on which rows are there."""
+    if isinstance(node, Aggregate) or any(below):
+        return True
+    return isinstance(node, Call) and node.function in STEPS and STEPS[node.function].of_all_rows
+
+
+def learning_roots(features: Mapping[str, Node]) -> list[Node]:
+    """Return the features, and before them all that aggregates below them are learnt from."""
+    roots = list(features.values())
+    aggregates = [node for node in postorder(roots) if isinstance(node, Aggregate)]
+    return [*(arg for aggregate in aggregates for arg in aggregate.args), *roots]
+
+
+def check_clocks(plan: Declaration, types: Types) -> None:
+    """Raise Leakage where windows see labels too early by the zones and types of the times.
+
+    Args:
+        plan: declares what is late.
+        types: of every node.
+    """
+    late = plan.known_late
+    if late.columns:
+        leakage.check_leakage(plan.nodes, late, {**_of_times_ahead(late, types), **types})
+
+
+def _of_times_ahead(late: Late, types: Types) -> Types:
+    """Return the types of the times by which labels look ahead, of columns that features read."""
+    times: Sequence[Node] = () if late.ahead is None else late.ahead.times
+    columns = [node for node in postorder(list(times)) if isinstance(node, Column)]
+    schema = {column.name: types[column] for column in columns if column in types}
+    return bind([time for time in times if schema.keys() >= {*columns_of([time])}], schema)
+
+
+def _bound_label(
+    plan: Declaration, table: Any, tables: Schemas, zones: dict[str, ZoneTable]
+) -> Fitted | None:
+    """Return a plan that computes the label, of the types of the training rows.
+
+    None where it is a column itself, or where the training rows lack its columns.
+
+    Raises:
+        TypeMismatch: it is no number.
+    """
+    names = plan.label_columns
+    if not isinstance(plan.label, Mapping) or not set(names) <= set(table.column_names):
+        return None
+    schemas = columns_of_tables(plan.label_table_columns, tables)
+    label = fitted_label(plan, used_schema(table, names), schemas, table.num_rows, zones)
+    check_new_plan(label.types)
+    for name, node in label.nodes.items():
+        if label.types[node].holds_bytes:
+            raise TypeMismatch(
+                f"the label {name!r} is {label.types[node]}, {show(node)}: one that is computed is "
+                "a number. Compare it, == 'text', or name a column as the label, label='y'"
+            )
+    output_schema(label.declaration, label.nodes, label.types)
+    return label
+
+
+def _fixed(nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """Return the features whose columns are known before fit."""
+    return {name: node for name, node in nodes.items() if not is_one_hot(node)}
+
+
+def _checked(plan: Declaration, schema: InputSchema, table: Any, tables: Schemas) -> Types:
+    """Return the type of every node of a plan, once it is known that these can be fitted."""
+    roots = list(plan.nodes.values())
+    types = _bound(roots, schema, table, tables)
+    check_new_plan(types)
+    check_clocks(plan, types)
+    output_types(plan, _fixed(plan.nodes), types)
+    check_given_vocabularies(roots, types)
+    return types
+
+
+def _bound(roots: list[Node], schema: InputSchema, table: Any, tables: Schemas) -> Types:
+    """Return the type of every node; an error says which values make text of a column."""
+    try:
+        return bind(roots, schema, tables)
+    except TypeMismatch as error:
+        columns = [name for name in schema if show(Column(name)) in str(error)]
+        odd = [almost_numbers(table.column(name), name) for name in columns]
+        told = ". ".join([str(error), *filter(None, odd)])
+        raise TypeMismatch(told) from error.__cause__

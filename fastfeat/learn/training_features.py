@@ -1,0 +1,191 @@
+"""The features of the training rows themselves: encodings of the target are out of fold.
+
+Those of rows that nothing was learnt from are as those of any later row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.engine.program import Program
+from fastfeat.execute.batch import (
+    Batch,
+    TrainingRows,
+    chosen_rows,
+    known_constants,
+    take_rows_of_type,
+)
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.results import computed_form, given_out
+from fastfeat.execute.steps import columns_of_chosen, run
+from fastfeat.execute.transform import computed
+from fastfeat.first_use import is_a
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.sinks.results import rows_of_index
+from fastfeat.ir.node import Node
+from fastfeat.plan.lower.constants import Learnt, bind
+from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.lower.outputs import (
+    MATRIX_ORDERS,
+    TABLES,
+    arrays_program,
+    arrow_program,
+    matrix_program,
+)
+from fastfeat.scalars.zones import using
+
+if TYPE_CHECKING:
+    from fastfeat.aggregates.target import FoldedGroups
+
+_FOLDED = "fastfeat.aggregates.target:FoldedGroups"
+_OF_TIMES = "fastfeat.steps.targets.time_folds:TimeFolds"
+
+
+def has_folds(batch: Batch) -> bool:
+    """Return whether training rows have other features than later rows of the same values."""
+    return any(is_a(value, _FOLDED) for value in batch.learnt.values())
+
+
+def for_later_rows(learnt: Mapping[Node, Constant]) -> Learnt:
+    """Return the constants that are kept for later rows: nothing of folds."""
+    return {
+        node: cast("FoldedGroups", value).without_folds if is_a(value, _FOLDED) else value
+        for node, value in learnt.items()
+        if not is_a(value, _OF_TIMES)
+    }
+
+
+def training_features(
+    fitted: Fitted, training: TrainingRows, to: str, *, categories: bool = False
+) -> Any:
+    """Return the features of the rows given to fit, in their order, out of fold.
+
+    Args:
+        fitted: the plan.
+        training: the rows.
+        to: as of `transform`.
+        categories: as of `transform`.
+    """
+    features = _training_features(fitted, training, computed_form(fitted, to))
+    index = rows_of_index(training.index, training.wanted)
+    return given_out(fitted, features, to, categories=categories, index=index)
+
+
+def _training_features(fitted: Fitted, training: TrainingRows, form: str) -> Any:
+    """Return the features of the rows given to fit, as `computed` gives them."""
+    own = _features(fitted, replace(training.learnt_from, types=fitted.types), form, training=True)
+    if training.is_learnt is None:
+        return own
+    numbers = np.arange(training.n_rows) if training.wanted is None else training.wanted
+    learnt, others = np.flatnonzero(training.is_learnt), np.flatnonzero(~training.is_learnt)
+    parts = own, _later_features(fitted, training, numbers[others], form)
+    if form in TABLES:  # kept columns may be of types that Arrow takes no rows of
+        parts = [part.drop_columns(list(fitted.declaration.keep)) for part in parts]
+    features = _together(parts, np.concatenate([learnt, others]), training.rows, form)
+    return _with_kept(fitted, features, training) if form in TABLES else features
+
+
+def later_features(
+    fitted: Fitted,
+    training: TrainingRows,
+    numbers: NDArray[np.int64],
+    to: str,
+    *,
+    categories: bool = False,
+) -> Any:
+    """Return the features of some rows of the training data as of later ones, as of `transform`.
+
+    Args:
+        fitted: the plan.
+        training: the rows that it is fitted on.
+        numbers: of the rows among all, in the order wanted, shape (n_wanted,).
+        to: as of `transform`.
+        categories: as of `transform`.
+    """
+    features = _later_features(fitted, training, numbers, computed_form(fitted, to))
+    index = rows_of_index(training.index, numbers)
+    return given_out(fitted, features, to, categories=categories, index=index)
+
+
+def _later_features(
+    fitted: Fitted, training: TrainingRows, numbers: NDArray[np.int64], form: str
+) -> Any:
+    """Return the features of some rows of the training data, as `computed` gives them."""
+    later = replace(training.rows, training=False)
+    columns = columns_of_chosen(later, [fitted.schedule])
+    chosen = chosen_rows(later, numbers, columns)
+    batch = replace(chosen, types=fitted.types, learnt=dict(fitted.constants))
+    return _features(fitted, batch, form, training=False)
+
+
+def _together(parts: Sequence[Any], places: NDArray[np.int64], rows: Batch, form: str) -> Any:
+    """Return the features of some rows, and of some others, as those of all of them in their order.
+
+    Args:
+        parts: the features, as `computed` gives them.
+        places: the place of each row of the parts, shape (n_rows,).
+        rows: rows of the data that they are of.
+        form: as what they are computed.
+    """
+    match form:
+        case "arrow" | "columns":
+            order = np.empty_like(places)
+            order[places] = np.arange(len(places))
+            return pa.concat_tables(parts).take(pa.array(order))
+        case "numpy" | "rows":
+            return _placed(parts, places, MATRIX_ORDERS[form])
+        case _:
+            from fastfeat.execute.device_results import on_device  # imports the GPU backend
+
+            def placed(pieces: Sequence[Any]) -> Any:
+                return on_device(_placed([piece.get() for piece in pieces], places), rows)
+
+            if form == "cupy":
+                return placed(parts)
+            return {name: placed([part[name] for part in parts]) for name in parts[0]}
+
+
+def _with_kept(fitted: Fitted, features: Table, training: TrainingRows) -> Table:
+    """Return features with the kept columns of the rows as these have them."""
+    for name in fitted.declaration.keep:
+        column, field = training.rows.table.column(name), training.rows.table.schema.field(name)
+        if training.wanted is not None:
+            column = take_rows_of_type(column, training.wanted)
+        features = features.append_column(field, column)
+    return features
+
+
+def _placed(
+    parts: Sequence[NDArray[Any]], places: NDArray[np.int64], order: Literal["C", "F"] = "F"
+) -> NDArray[Any]:
+    """Return arrays of rows as one, each row at its place; `order` is that of a matrix."""
+    shape = (len(places), *parts[0].shape[1:])
+    whole = np.empty(shape, parts[0].dtype, order=order)
+    for part, at in zip(parts, np.split(places, [len(parts[0])]), strict=True):
+        whole[at] = part
+    return whole
+
+
+def _features(fitted: Fitted, batch: Batch, form: str, *, training: bool) -> Any:
+    """Return the features of rows, as `computed` gives them."""
+    roots, key = list(fitted.nodes.values()), (form, training, *fitted.nodes.items())
+    program: Program | None = batch.shared.get(key)
+    if program is None:
+        programs = {
+            "arrow": arrow_program,
+            "columns": arrow_program,
+            "cupy_columns": arrays_program,
+        }
+        with using(fitted.zones):
+            program = programs.get(form, matrix_program)(
+                fitted.typed, fitted.nodes, fitted.types, training=training
+            )
+        batch.shared[key] = program
+    run(batch, fitted.training_schedule if training else fitted.schedule)
+    constants = bind(program, known_constants(batch, roots))
+    return computed(fitted, batch, program, constants, form)

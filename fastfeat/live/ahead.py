@@ -1,0 +1,65 @@
+"""The default of `max_ahead=` for servers and streams, and the line that says where there is none.
+
+A row whose time is far ahead makes all later rows of its entity late, until their times reach its
+own: a single wrong event silences an entity. A server and a stream refuse such rows unless told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastfeat.execute.fitted import Fitted
+from fastfeat.live.live import Live
+from fastfeat.live.lower.live_plan import lower
+from fastfeat.live.state.order_clocks import ANY
+
+DEFAULT_AHEAD = "1h"
+
+
+def max_ahead_of(plans: Mapping[str, Fitted], late: str | None, given: str | None) -> str | None:
+    """Return `max_ahead=` of a new state: as given, else one hour where all clocks have zones.
+
+    Args:
+        plans: the records of the plans, by name.
+        late: what becomes of late rows; where they are inserted, no entity is silenced.
+        given: the option; None where it was not given.
+    """
+    if given is not None or late == "insert":
+        return given
+    lowered = lower(plans)
+    types = [lowered.plans[order.plan].types[order.time] for order in lowered.orders]
+    has_zones = bool(types) and all(of.name == "timestamp" and of.tz is not None for of in types)
+    return DEFAULT_AHEAD if has_zones else None
+
+
+def told_without_limit(live: Live, given: str | None, max_jump: str | int | None) -> str:
+    """Return a line for the start of a state that takes rows of any time; else the empty text.
+
+    Args:
+        live: the state.
+        given: `max_ahead=` as it was given; None where it was not.
+        max_jump: as it was given.
+    """
+    is_limited = live.max_ahead is not None or max_jump is not None or given == ANY
+    if is_limited or live.late == "insert" or not live.clocks:
+        return ""
+    name, dtype = next(
+        (one for one in live.clocks.items() if one[1].tz is None), next(iter(live.clocks.items()))
+    )
+    risk = "A row whose time is far ahead makes all later rows of its entity late."
+    if dtype.tz is not None:
+        return (
+            f"the state takes times that are any length ahead, as it was begun. {risk} A new "
+            f"state has max_ahead = '{DEFAULT_AHEAD}'"
+        )
+    if dtype.name in ("timestamp", "date32", "date64"):
+        return (
+            f"times of {name} have no zone, and are not compared with this machine's clock. {risk} "
+            f"If they are UTC, begin the state with max_ahead = '{DEFAULT_AHEAD}'; 'any' sets no "
+            "limit, and ends this line"
+        )
+    return (
+        f"times of {name} are {dtype}, which no clock can be compared with. {risk} max_jump limits "
+        "how far a row may be ahead of the one before it; max_ahead = 'any' sets no limit, and "
+        "ends this line"
+    )

@@ -1,0 +1,321 @@
+"""The features of rows with what they see of a log: the bits of `transform(rows, history=)`.
+
+The functions over windows are computed order by order, of the rows in reach of those that ask, and
+in rounds: those that others read first. Where they make what orders rows, that is done in stages:
+rows see others in the orders of the next stage then. All else is computed as `transform` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import run_task
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.inputs import check_still_missing
+from fastfeat.execute.lookup_tables import table_values
+from fastfeat.execute.results import computed_form, given_out
+from fastfeat.execute.steps import run
+from fastfeat.execute.transform import bound, computed
+from fastfeat.execute.values import compute_columns, key_values, values_of
+from fastfeat.execute.windows import arrays_of, codes_in_host, numbered_by, text_codes
+from fastfeat.io.arrow import Array, Table, pa
+from fastfeat.io.columns.decode import decoded
+from fastfeat.io.sources.frames import rows_only
+from fastfeat.ir.dtypes import INT64, DType
+from fastfeat.ir.node import Column, Node, TableColumn
+from fastfeat.live.lower.live_plan import LivePlan, Stage
+from fastfeat.live.lower.row_orders import log_rows
+from fastfeat.live.lower.row_tables import typed
+from fastfeat.live.lower.schedules import Round
+from fastfeat.scalars.zones import using
+from fastfeat.steps.windows.rows import RowOrder, WindowRequest
+from fastfeat.steps.windows.tasks import WindowTask
+
+
+@dataclass(frozen=True, slots=True)
+class LogView:
+    """The rows of a log that rows that ask see in one order.
+
+    Args:
+        rows: columns of the log and kept functions, in order of arrival.
+        codes: the number of the entity of each, from 0, shape (n_seen,); negative for none.
+        asking: the same of those that ask, shape (n_rows,).
+    """
+
+    rows: Table
+    codes: NDArray[np.int32]
+    asking: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredRows:
+    """Rows of which all is made but the features themselves.
+
+    Args:
+        lowered: what was asked.
+        batches: the rows of each plan.
+        kept: what functions that windows read gave for each row, by their name in
+            `LivePlan.kept`.
+        log: the columns of the log of the rows, of the types that fit saw.
+    """
+
+    lowered: LivePlan
+    batches: Mapping[str, Batch]
+    kept: Mapping[str, Array]
+    log: Table
+
+    @in_ieee
+    def features(
+        self, plan: str, *, to: str = "arrow", out: Any = None, categories: bool = False
+    ) -> Any:
+        """Return the features of a plan in a form.
+
+        Args:
+            plan: its name.
+            to: as of `FittedPlan.transform`, as the following are.
+            out: the array to write to.
+            categories: whether codes become categories.
+        """
+        fitted, batch = self.lowered.plans[plan], self.batches[plan]
+        form = computed_form(fitted, to)
+        program, constants = bound(fitted, form)
+        features = computed(fitted, batch, program, constants, form, out)
+        if out is not None:
+            return out
+        return given_out(fitted, features, to, categories=categories)
+
+
+Batches = Mapping[str, Batch]
+"""By plan, rows on their way through it."""
+
+
+@in_ieee
+def answer(
+    lowered: LivePlan,
+    rows: Table,
+    seen: Sequence[LogView],
+    tables: Mapping[str, Any],
+    backend: str = "cpu",
+    *,
+    first_number: int = 0,
+    log: Table | None = None,
+    begun: Batches | None = None,
+) -> AnsweredRows:
+    """Return rows with all that their features are computed of.
+
+    Args:
+        lowered: what is asked.
+        rows: the rows that ask, with the columns that the plans read; late ones may lack.
+        seen: what they see, by order.
+        tables: the lookup tables.
+        backend: its name.
+        first_number: the number that the caller knows the first row by, for messages.
+        log: the columns of the log of the rows, where they are known.
+        begun: the rows, of which all is made but what the last stage makes; None for nothing.
+
+    Raises:
+        Overflow, InvalidData: a row that cannot be computed, named by its number.
+    """
+    log = log_rows(lowered, rows) if log is None else log
+    stages, batches = lowered.stages[-1:], begun
+    if batches is None:
+        stages, batches = lowered.stages, begin(lowered, rows, tables, backend, first_number)
+    for stage in stages:
+        make_stage(lowered, stage, batches, log, seen)
+    for name, prepared in lowered.prepared.items():
+        with using(prepared.fitted.zones):
+            run(batches[name], prepared.schedule)
+    return AnsweredRows(lowered, batches, kept_arrays(lowered, batches, lowered.kept), log)
+
+
+def begin(
+    lowered: LivePlan,
+    rows: Table,
+    tables: Mapping[str, Any],
+    backend: str = "cpu",
+    first_number: int = 0,
+) -> Batches:
+    """Return rows of which nothing is made yet; see `answer` for the arguments."""
+    batches: dict[str, Batch] = {}
+    for name, prepared in lowered.prepared.items():
+        if prepared.fitted.never_seen:
+            check_still_missing(rows, prepared.fitted.never_seen)
+        made: dict[Node, Any] = dict(table_values(prepared.fitted.table_columns, tables))
+        batches[name] = prepared.batch(rows, made, backend, first_number)
+    return batches
+
+
+@in_ieee
+def make_stage(
+    lowered: LivePlan, stage: Stage, batches: Batches, log: Table, seen: Sequence[LogView]
+) -> None:
+    """Compute the functions over windows of a stage.
+
+    Args:
+        lowered: what is asked.
+        stage: its orders, and those of stages before, are those that `seen` is of.
+        batches: the rows that ask; take the columns.
+        log: the columns of the log of these.
+        seen: what they see, by order.
+    """
+    for name, rounds in stage.rounds.items():
+        with using(lowered.prepared[name].fitted.zones):
+            for one in rounds:
+                make_windows(one, batches[name], log, seen[one.order])
+
+
+def kept_arrays(lowered: LivePlan, batches: Batches, names: Iterable[str]) -> dict[str, Array]:
+    """Return the values of functions that windows read, one a row, by their name."""
+    kept = {name: lowered.kept[name] for name in names}
+    return {name: _plain(batches[one.plans[0]].made[one.call]) for name, one in kept.items()}
+
+
+def make_windows(one: Round, batch: Batch, log: Table, seen: LogView) -> None:
+    """Compute functions over windows of one order of the rows for the rows that ask.
+
+    Args:
+        one: the functions.
+        batch: the rows that ask; takes the columns.
+        log: the columns of the log of these.
+        seen: what they see.
+    """
+    wanted = windows_wanted(one, batch, log, seen)
+    types, n_seen = batch.types, len(seen.codes)
+
+    def compute(asked: Sequence[WindowRequest]) -> list[Any]:
+        with numbered_by(batch):
+            arrays = run_task(batch.backend, WindowTask(wanted.past, asked, n_seen))
+        return [
+            codes_in_host(array, batch.backend) if types[statistic.call].holds_bytes else array
+            for statistic, array in zip(one.statistics, arrays, strict=True)
+        ]
+
+    calls = [statistic.call for statistic in one.statistics]
+    arrays = arrays_of(calls, wanted.asked, wanted.texts, types, compute)
+    for call, array in zip(calls, arrays, strict=True):
+        batch.made[call] = pa.chunked_array([array]) if isinstance(array, pa.Array) else array
+
+
+class WindowsWanted(NamedTuple):
+    """The requests to a backend, with the order of the rows.
+
+    Args:
+        past: what orders the rows that are seen, and after them those that ask.
+        asked: the functions.
+        texts: those that the codes of each stand for, or None.
+    """
+
+    past: RowOrder
+    asked: list[WindowRequest]
+    texts: list[Any]
+
+
+def windows_wanted(one: Round, batch: Batch, log: Table, seen: LogView) -> WindowsWanted:
+    """Return the requests to a backend; see `make_windows` for the arguments."""
+    past = _past(one, batch, log, seen)
+    if one.schedule.tasks:
+        run(past, one.schedule)
+    if one.expressions:
+        compute_columns(past, one.expressions)
+    ordering = _ordering(past, one, seen)
+    return WindowsWanted(ordering, *_requests(past, one, ordering))
+
+
+def _past(one: Round, batch: Batch, log: Table, seen: LogView) -> Batch:
+    """Return the rows that are seen, and after them those that ask, as windows read them."""
+    types = batch.types
+    columns = [
+        _joined(seen.rows.column(name), log.column(name), name, types[Column(name)])
+        for name in one.columns
+    ]
+    made: dict[Node, Any] = {n: v for n, v in batch.made.items() if isinstance(n, TableColumn)}
+    for name, call in one.kept.items():
+        own = typed(batch.made[call], name, types[call])
+        made[call] = _joined(seen.rows.column(name), own, name, types[call])
+    table = pa.Table.from_arrays(columns, list(one.columns))
+    if not columns:
+        table = rows_only(len(seen.codes) + len(seen.asking))
+    return replace(batch, table=table, made=made, first_number=batch.first_number - len(seen.codes))
+
+
+def _joined(before: Any, own: Any, name: str, dtype: DType) -> Any:
+    """Return a column of the rows that are seen, and after them of those that ask.
+
+    Args:
+        before: of the rows that are seen.
+        own: of those that ask, of the type of the log.
+        name: of the column.
+        dtype: its type.
+    """
+    if before.type != own.type:
+        before = typed(before, name, dtype)
+    return pa.chunked_array([*before.chunks, *own.chunks], own.type)
+
+
+def _ordering(past: Batch, one: Round, seen: LogView) -> RowOrder:
+    """Return the columns that order the rows that are seen and those that ask."""
+    dtype, times = values_of(past, one.time)
+    codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
+    tie, reads_codes = one.tie, past.backend.reads_codes
+    return RowOrder(
+        times,
+        dtype,
+        [] if reads_codes else [pa.chunked_array([_numbers(codes)])],
+        [INT64],
+        None if tie is None else key_values(past, tie, narrow=False),
+        None if tie is None else past.types[tie],
+        is_mixed=True,
+        codes=codes,
+    )
+
+
+def _numbers(codes: NDArray[np.int32]) -> Array:
+    """Return the numbers of entities as keys are stored."""
+    wide = codes.astype(np.int64)
+    return pa.array(wide, mask=wide < 0) if wide.min(initial=0) < 0 else pa.array(wide)
+
+
+def _requests(
+    past: Batch, wanted: Round, ordering: RowOrder
+) -> tuple[list[WindowRequest], list[Any]]:
+    """Return the requests to a backend, and for each the texts that its codes stand for, or None.
+
+    Args:
+        past: the rows that windows see.
+        wanted: the functions.
+        ordering: what orders the rows.
+    """
+    known: dict[tuple[Node, bool], tuple[Any, DType, Any]] = {
+        (wanted.time, False): (ordering.times, ordering.dtype, None)
+    }
+    asked: list[WindowRequest] = []
+    texts: list[Any] = []
+    for one in wanted.statistics:
+        key = one.value, one.is_of_text
+        if key not in known:
+            known[key] = _values(past, *key)
+        values, dtype, text = known[key]
+        asked.append(WindowRequest(one.function, one.params, values, dtype, one.window, one.kept))
+        texts.append(text)
+    return asked, texts
+
+
+def _values(past: Batch, value: Node, is_of_text: bool) -> tuple[Any, DType, Any]:
+    """Return the values of an expression that windows read, their type, and texts by code."""
+    if is_of_text:
+        coded = text_codes(past, value)
+        return coded.indices, INT64, coded.dictionary
+    dtype, values = values_of(past, value)
+    return values, dtype, None
+
+
+def _plain(column: Any) -> Array:
+    """Return a column that was made as an array of plain values."""
+    found = decoded(column).combine_chunks()
+    return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

@@ -1,0 +1,112 @@
+"""One row that asks: a dict in, an array out, through the kernel that computes one row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import FastfeatError
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.lookup_tables import table_values
+from fastfeat.execute.windows import named_by, numbered_by
+from fastfeat.io.arrow import Array, Table, pa
+from fastfeat.io.columns.keys import stored_array
+from fastfeat.ir.node import Node
+from fastfeat.live.ask.features import LogView, kept_arrays, windows_wanted
+from fastfeat.live.lower.live_plan import LivePlan
+from fastfeat.live.lower.schedules import PlanSchedules, Round
+from fastfeat.live.row.definitions import RowKernel
+from fastfeat.live.row.kernel import row_kernel_after_windows
+from fastfeat.live.row.one_row import transform_row
+from fastfeat.scalars.zones import using
+from fastfeat.steps.windows.cpu import values_over
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredRow:
+    """The features of one row.
+
+    Args:
+        features: by plan, a float array of shape (n_features,), of the type of its matrix; NaN is
+            missing.
+        kept: what functions that windows read gave for it, by their name in `LivePlan.kept`,
+            arrays of one value.
+    """
+
+    features: Mapping[str, NDArray[Any]]
+    kept: Mapping[str, Array]
+
+
+@in_ieee
+def answer_row(
+    lowered: LivePlan,
+    row: Mapping[str, Any],
+    log: Table,
+    seen: Sequence[LogView],
+    tables: Mapping[str, Any],
+) -> AnsweredRow:
+    """Return the features of one row, as `transform_row` gives those of plans without windows.
+
+    Args:
+        lowered: what is asked.
+        row: value of each column that the plans read of the row itself.
+        log: the columns of the log of the row, of the types that fit saw; late ones may be missing.
+        seen: what it sees, by order.
+        tables: the lookup tables.
+    """
+    features: dict[str, NDArray[Any]] = {}
+    batches: dict[str, Batch] = {}
+    for name, prepared in lowered.prepared.items():
+        fitted = prepared.fitted
+        if not prepared.rounds:
+            features[name] = transform_row(fitted, row, tables=tables)
+            continue
+        made: dict[Node, Any] = dict(table_values(fitted.table_columns, tables))
+        batch = batches[name] = prepared.batch(log, made, "cpu", 0)
+        known: dict[Any, Any] = {**row, **made}
+        with using(fitted.zones):
+            for one in prepared.rounds:
+                known.update(_values(one, batch, log, seen[one.order]))
+        features[name] = _features(prepared, known)
+    return AnsweredRow(features, kept_arrays(lowered, batches, lowered.kept))
+
+
+def _values(one: Round, batch: Batch, log: Table, seen: LogView) -> dict[Node, Any]:
+    """Return the value of each function over a window, as it is stored; None where missing.
+
+    Those that other windows read become columns of the batch too.
+    """
+    wanted = windows_wanted(one, batch, log, seen)
+    calls = [statistic.call for statistic in one.statistics]
+
+    with named_by(calls), numbered_by(batch):
+        values = values_over(wanted.past, wanted.asked)
+    found: dict[Node, Any] = {}
+    for statistic, value, texts in zip(one.statistics, values, wanted.texts, strict=True):
+        dtype = batch.types[statistic.call]
+        is_code = value is not None and dtype.holds_bytes
+        found[statistic.call] = texts[value].as_py() if is_code else value
+        if statistic.is_kept:
+            stored = stored_array([found[statistic.call]], dtype)
+            batch.made[statistic.call] = pa.chunked_array([stored])
+    return found
+
+
+def _features(prepared: PlanSchedules, row: Mapping[Any, Any]) -> NDArray[Any]:
+    """Return the features of a row by the kernel of this thread."""
+    local = prepared.local
+    kernel: RowKernel | None = getattr(local, "kernel", None)
+    if kernel is None:
+        kernel = row_kernel_after_windows(prepared.fitted)
+    local.kernel = None  # its buffers are in use: what an interrupt runs makes its own
+    try:
+        features = kernel(row)
+    except FastfeatError:
+        local.kernel = kernel
+        raise
+    local.kernel = kernel
+    return features

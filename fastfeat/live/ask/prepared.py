@@ -1,0 +1,234 @@
+"""One row that asks over a log, with buffers and tables that are made once for a thread.
+
+Of plans whose rows are ordered by columns as they are: `ask.one_row` and `ask.features` have the
+general way, and give the same bits. What is not as usual, of the plans, the log or the row, is left
+to them, and so is each error.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import FastfeatError
+from fastfeat.execute.lookup_tables import TableReader, table_reader
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.node import Call, Column, Node
+from fastfeat.live.ask.prepared_windows import (
+    MOST_ROWS,
+    CannotBePrepared,
+    WindowsOfRow,
+    windows_of_row,
+)
+from fastfeat.live.log.log import Log, RowsOfOne
+from fastfeat.live.lower.live_plan import LivePlan, Order
+from fastfeat.live.lower.schedules import PlanSchedules
+from fastfeat.live.row.definitions import RowKernel
+from fastfeat.live.row.kernel import row_kernel_after_windows
+from fastfeat.live.row.prepared import Reading, reading_of, values_as_stored
+from fastfeat.scalars.zones import using
+
+UNREADABLE = (FastfeatError, ArithmeticError, LookupError, TypeError, ValueError, struct.error)
+"""The errors of a value that is not of its column, or lacks: the general way says what is wrong."""
+_FLOAT32 = struct.Struct("<f")
+
+
+class _Placed(NamedTuple):
+    """The places of the time and the keys of a row in an order, and whether there is a tie."""
+
+    time: int
+    keys: Sequence[int]
+    has_tie: bool
+
+
+class _Asked(NamedTuple):
+    """A plan that is asked: its windows, its kernel, what reads its tables, and what is kept."""
+
+    name: str
+    windows: Sequence[WindowsOfRow]
+    kernel: RowKernel
+    tables: TableReader | None
+    kept: Mapping[str, Call]
+
+
+class SeenRow(NamedTuple):
+    """A row that asks, as it stands in a log, and what it sees there.
+
+    Args:
+        values: of each column that plans read, as it is stored, by name.
+        keys: of its entities, by order, as `Numbering.number_of` takes them.
+        times: in ticks, by order.
+        seen: the rows in reach, by order.
+    """
+
+    values: Mapping[str, Any]
+    keys: Sequence[Any]
+    times: Sequence[int]
+    seen: Sequence[RowsOfOne]
+
+
+class PreparedAnswer(NamedTuple):
+    """The features of one row.
+
+    Args:
+        features: by plan, a float array of shape (n_features,); NaN is missing.
+        kept: what functions that windows read gave for it, as it is stored, by their name in
+            `LivePlan.kept`.
+    """
+
+    features: Mapping[str, NDArray[Any]]
+    kept: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedAsk:
+    """The memory and functions by which a thread asks for one row; nobody else uses it then.
+
+    Args:
+        gather: takes what a row sees from a log.
+        answer: gives the features of that row. Both give None where the general way is needed.
+    """
+
+    gather: Callable[[Mapping[str, Any], Log], SeenRow | None]
+    answer: Callable[[Mapping[str, Any], SeenRow, Mapping[str, Any]], PreparedAnswer | None]
+
+
+def _check(lowered: LivePlan) -> None:
+    """Raise where rows are not put into order by columns as they are, all at once."""
+    rounds = [one for prepared in lowered.prepared.values() for one in prepared.rounds]
+    if lowered.row_id in [name for one in rounds for name in one.columns]:
+        raise CannotBePrepared
+    if len(lowered.stages) > 1 or not lowered.orders:
+        raise CannotBePrepared
+    if not all(_is_plain(order, lowered) for order in lowered.orders):
+        raise CannotBePrepared
+
+
+def _is_plain(order: Order, lowered: LivePlan) -> bool:
+    """Return whether rows are ordered by columns as they are."""
+    if not all(isinstance(node, Column) for node in order.values):
+        return False
+    names = [node.name for node in order.values if isinstance(node, Column)]
+    keys = [lowered.columns[name] for name in names[1 : 1 + len(order.keys)]]
+    return all(dtype.holds_bytes or dtype.is_integer or dtype.name == "float64" for dtype in keys)
+
+
+def prepared_ask(lowered: LivePlan) -> PreparedAsk:
+    """Return the memory and functions to ask for one row of plans.
+
+    Raises:
+        CannotBePrepared: they need the general way.
+    """
+    _check(lowered)
+    types = {**lowered.columns, **lowered.asked}
+    if lowered.row_id is not None:
+        types.pop(lowered.row_id, None)
+    names = list(types)
+    place_of = {name: k for k, name in enumerate(names)}
+    reading = _reading(names, types)
+    narrow = [k for k, name in enumerate(names) if types[name].name == "float32"]
+    lacking = dict.fromkeys(lowered.late)
+    placed = [_placed(order, place_of) for order in lowered.orders]
+    asked = [_asked(name, one, lowered) for name, one in lowered.prepared.items()]
+    windows = [own for one in asked for own in one.windows]
+
+    def gather(row: Mapping[str, Any], log: Log) -> SeenRow | None:
+        try:
+            values = values_as_stored(reading, {**lacking, **row} if lacking else row)
+        except UNREADABLE:
+            return None
+        if any(not _is_float32(values[k]) for k in narrow):
+            return None
+        seen: list[RowsOfOne] = []
+        keys: list[Any] = []
+        times: list[int] = []
+        for k, one in enumerate(placed):
+            time, key = values[one.time], _key([values[at] for at in one.keys])
+            if time is None or key is None:
+                return None
+            found = log.seen_of_key(k, key, time)
+            if found is None or len(found.places) >= MOST_ROWS:
+                return None
+            if one.has_tie and _has_peers(found, time):
+                return None
+            seen.append(found)
+            keys.append(key)
+            times.append(time)
+        for own in windows:
+            own.take(seen[own.order], log)
+        return SeenRow(dict(zip(names, values, strict=True)), keys, times, seen)
+
+    def answer(
+        row: Mapping[str, Any], seen: SeenRow, tables: Mapping[str, Any]
+    ) -> PreparedAnswer | None:
+        features: dict[str, NDArray[Any]] = {}
+        kept: dict[str, Any] = {}
+        for one in asked:
+            stored: dict[Any, Any] = {**seen.values}
+            known: dict[Any, Any] = {**row}
+            for own in one.windows:
+                n, time = len(seen.seen[own.order].places), seen.times[own.order]
+                values = own.compute(n, time, stored)
+                if values is None:
+                    return None
+                made = dict(zip(own.calls, values, strict=True))
+                stored.update(made)
+                known.update(made)
+            try:
+                if one.tables is not None:
+                    known.update(one.tables(tables))
+                features[one.name] = one.kernel(known)
+            except FastfeatError:  # the general way may have another one to tell first
+                return None
+            for name, call in one.kept.items():
+                kept.setdefault(name, stored[call])
+        return PreparedAnswer(features, kept)
+
+    return PreparedAsk(in_ieee(gather), in_ieee(answer))
+
+
+def _reading(names: Sequence[str], types: Mapping[str, DType]) -> Reading:
+    nodes: list[Node] = [Column(name) for name in names]
+    return reading_of(nodes, dict(zip(nodes, types.values(), strict=True)), nodes)
+
+
+def _placed(order: Order, place_of: Mapping[str, int]) -> _Placed:
+    time, *keys = (node.name for node in (order.time, *order.keys) if isinstance(node, Column))
+    return _Placed(place_of[time], [place_of[key] for key in keys], order.tie is not None)
+
+
+def _key(values: Sequence[Any]) -> Any:
+    """Return the key of an entity as a log numbers it; None where a part is missing."""
+    parts = [value.encode() if isinstance(value, str) else value for value in values]
+    if any(part is None or part != part for part in parts):
+        return None
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def _is_float32(value: float) -> bool:
+    return value != value or _FLOAT32.unpack(_FLOAT32.pack(value))[0] == value
+
+
+def _has_peers(seen: RowsOfOne, time: int) -> bool:
+    """Return whether rows that are seen have one time, or that of the row that asks."""
+    times = seen.times
+    if time <= seen.latest:
+        return True
+    return bool((times[1:] == times[:-1]).any())
+
+
+def _asked(name: str, prepared: PlanSchedules, lowered: LivePlan) -> _Asked:
+    fitted = prepared.fitted
+    kept = {text: one.call for text, one in lowered.kept.items() if name in one.plans}
+    names: dict[Node, str] = {Column(column): column for column in lowered.columns}
+    names.update((call, text) for text, call in kept.items())
+    with using(fitted.zones):
+        windows = [windows_of_row(one, fitted, names) for one in prepared.rounds]
+        kernel = row_kernel_after_windows(fitted)
+    tables = table_reader(fitted.table_columns) if fitted.table_columns else None
+    return _Asked(name, windows, kernel, tables, kept)

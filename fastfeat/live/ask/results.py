@@ -1,0 +1,163 @@
+"""Features that a live state gives: computed for a form, joined of pieces, and given to a user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import InvalidPlan
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.results import check_memory, computed_form, given_out, memory_given
+from fastfeat.execute.transform import bound, computed
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.sinks.results import frame_index
+from fastfeat.io.sinks.write import memory_type
+from fastfeat.live.ask.features import AnsweredRows
+from fastfeat.live.ask.one_row import AnsweredRow
+from fastfeat.plan.lower.outputs import check_result
+
+ALONE = ""
+"""The name of the plan of `FittedPlan.online`."""
+Plans = Mapping[str, Fitted]
+Results = Mapping[str, Any]
+"""By plan, features as they are computed for a form: a table, or a matrix."""
+
+
+@in_ieee
+def results_of(answered: AnsweredRows, to: str) -> Results:
+    """Return the features of rows, by plan, as they are computed for a form.
+
+    Args:
+        answered: the rows.
+        to: the form.
+    """
+    found: dict[str, Any] = {}
+    for name, batch in answered.batches.items():
+        fitted = answered.lowered.plans[name]
+        form = computed_form(fitted, to)
+        program, constants = bound(fitted, form)
+        found[name] = computed(fitted, batch, program, constants, form)
+    return found
+
+
+def results_of_row(answered: AnsweredRow) -> Results:
+    """Return the features of one row, by plan, as a matrix of one row."""
+    return {name: features[np.newaxis] for name, features in answered.features.items()}
+
+
+def joined(pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return columns that were given in pieces, by name."""
+    if not pieces:
+        return {}
+    return {name: _joined([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _joined(pieces: Sequence[Any]) -> Any:
+    if len(pieces) == 1:
+        return pieces[0]
+    if isinstance(pieces[0], pa.Table):
+        return pa.concat_tables(pieces).combine_chunks()
+    if isinstance(pieces[0], pa.Array):
+        return pa.concat_arrays(pieces)
+    return np.concatenate(pieces)
+
+
+def check_form(plans: Plans, to: str, out: Any, *, categories: bool) -> None:
+    """Raise where features are not given out in a form, before anything changes.
+
+    Args:
+        plans: by name.
+        to: the form.
+        out: the memory that a user gave; of several plans by name; None for none.
+        categories: whether codes become categories.
+
+    Raises:
+        InvalidPlan: they are not, or there is no such form.
+    """
+    is_alone = out is None or ALONE in plans
+    if not is_alone and not _has_names(out, plans):
+        names = ", ".join(map(repr, plans))
+        raise InvalidPlan(f"out= of several plans is a dict of one for each: {names}")
+    for memory in [None] if out is None else _memories(plans, out).values():
+        check_result(to, memory, "cpu", categories=categories)
+    if computed_form(next(iter(plans.values())), to) in ("cupy", "cupy_columns"):
+        raise InvalidPlan(f"to={to!r}: a live state computes in the host's memory")
+
+
+def check_out(plans: Plans, rows: Table, to: str, out: Any) -> None:
+    """Raise where features of rows do not fit into the memory that a user gave.
+
+    Args:
+        plans: by name.
+        rows: the rows.
+        to: the form.
+        out: as of `check_form`.
+    """
+    if out is None:
+        return
+    for name, memory in _memories(plans, out).items():
+        fitted = plans[name]
+        shape = (rows.num_rows, len(fitted.feature_names))
+        array = memory_given(fitted, to, memory)
+        check_memory(array, shape, memory_type(fitted.matrix_dtype), rows)
+
+
+def given_to_user(
+    plans: Plans, results: Results, rows: Any, to: str, out: Any, *, categories: bool
+) -> Any:
+    """Return features as a user asked for them: of several plans a dict by name.
+
+    Args:
+        plans: by name.
+        results: the features.
+        rows: as they were given; a frame has an index.
+        to: the form.
+        out: as of `check_form`; takes the features.
+        categories: whether codes become categories.
+    """
+    if out is not None:
+        for name, memory in _memories(plans, out).items():
+            array = memory_given(plans[name], to, memory)
+            array[...] = results[name]
+        return out
+    index = frame_index(rows) if to == "pandas" else None
+    found = {
+        name: given_out(plans[name], features, to, categories=categories, index=index)
+        for name, features in results.items()
+    }
+    return found.get(ALONE, found)
+
+
+def of_one_row(results: Results) -> Any:
+    """Return the features of the one row of results: of several plans a dict by name."""
+    found = {name: features[0] for name, features in results.items()}
+    return found.get(ALONE, found)
+
+
+def with_passed(plans: Plans, results: Results, given: Any) -> Results:
+    """Return features beside the columns that plans pass on, of the types that were given."""
+    return {
+        name: _with_columns(features, given, plans[name].declaration.keep)
+        for name, features in results.items()
+    }
+
+
+def _with_columns(features: Any, given: Any, names: Sequence[str]) -> Any:
+    """Return a table with some columns as they were given; a matrix has none of them."""
+    if not names or not isinstance(features, pa.Table):
+        return features
+    for name in names:
+        column, place = given.column(name), features.column_names.index(name)
+        features = features.set_column(place, given.schema.field(name), column)
+    return features
+
+
+def _memories(plans: Plans, out: Any) -> Mapping[str, Any]:
+    return {ALONE: out} if ALONE in plans else out
+
+
+def _has_names(given: Any, names: Iterable[str]) -> bool:
+    return isinstance(given, Mapping) and set(cast("Mapping[Any, Any]", given)) == set(names)

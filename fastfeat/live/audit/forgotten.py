@@ -1,0 +1,208 @@
+"""Segments without what was forgotten: what can still be computed again stays as it was noted.
+
+A change that held rows of what was forgotten, or saw them, loses these rows, and what was noted of
+it beside its link: it is known, and not computed again. What it still says is sealed, and taken as
+it stands. Changes that neither held nor saw them stay, and give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.execute.fitted import Fitted
+from fastfeat.io.arrow import Table, call, index_in, pa
+from fastfeat.io.columns.keys import key_column
+from fastfeat.io.columns.types import dtype_of
+from fastfeat.keep.artifact import fitted_of_bytes
+from fastfeat.live.audit.chain import Chain, artifacts_of
+from fastfeat.live.audit.recompute import Again, begun
+from fastfeat.live.file.archive import Forgotten, Rewritten
+from fastfeat.live.file.entries import Links, WrittenEntry
+from fastfeat.live.file.follower import Follower
+from fastfeat.live.file.past import Past
+from fastfeat.live.lower.live_plan import lower
+from fastfeat.live.state.changes import Base, Entry
+
+WITHOUT = b"without"
+"""The prefix of the seal of a change that is not computed again, and a part of a base's."""
+Flags = NDArray[np.bool_]
+
+
+def seal_of_entry(key: bytes, link: bytes, entry: Entry) -> bytes:
+    """Return the seal of a change that is not computed again.
+
+    Args:
+        key: of the audit.
+        link: that the change had.
+        entry: what is left of it.
+    """
+    bare = replace(entry, applied=replace(entry.applied, features={}))
+    return WITHOUT + Chain(key, link).link(bare, {}).digest
+
+
+def rewritten(
+    key: bytes, sources: Sequence[tuple[Path, Past]], forgotten: Sequence[Forgotten]
+) -> Iterator[Rewritten | None]:
+    """Return segments without what was forgotten; None for one that does not have it.
+
+    Args:
+        key: of the audit.
+        sources: the files, and the changes in each.
+        forgotten: the values to leave out.
+
+    Raises:
+        StateError: a file is missing or altered.
+    """
+    gone = _Gone(forgotten)
+    for path, _ in sources:
+        with closing(Follower(path)) as follower:
+            for row_id, rows in _rows_of(follower):
+                gone.note(row_id, rows)
+    for path, past in sources:
+        with closing(Follower(path)) as follower:
+            yield _rewritten(follower, key, past, gone)
+
+
+def _rows_of(follower: Follower) -> Iterator[tuple[str | None, Table]]:
+    """Return the rows of a segment, and the column of their id."""
+    begin = follower.head.base
+    row_id = lower(_plans(follower.plans_at(begin))).row_id
+    base = follower.base(begin)
+    if base.rows is not None:
+        yield row_id, base.rows
+    for written in follower.each(begin):
+        if written.entry.change.kind in ("process", "update", "correct"):
+            yield row_id, written.entry.change.rows
+
+
+class _Gone:
+    """The values that were forgotten, and the ids of all rows that ever had one."""
+
+    def __init__(self, forgotten: Sequence[Forgotten]) -> None:
+        self._forgotten = forgotten
+        self._ids: list[Any] = []
+
+    def note(self, row_id: str | None, rows: Table) -> None:
+        """Note the ids of rows that have a value."""
+        if row_id is None or row_id not in rows.column_names:
+            return
+        has_value = self._have_value(rows)
+        if has_value.any():
+            self._ids.append(rows.column(row_id).filter(pa.array(has_value)))
+
+    def are_in(self, rows: Table, row_id: str | None) -> Flags:
+        """Return flags of the rows that are to go."""
+        found: Flags = self._have_value(rows)
+        if row_id is not None and row_id in rows.column_names:
+            ids = rows.column(row_id)
+            for known in self._ids:
+                values = known.cast(ids.type).combine_chunks()
+                found = found | _valid(index_in(ids, values))
+        return found
+
+    def _have_value(self, rows: Table) -> Flags:
+        found: Flags = np.zeros(int(rows.num_rows), np.bool_)
+        for one in self._forgotten:
+            if one.column in rows.column_names and rows.num_rows:
+                found = found | has_value(rows.column(one.column), one.column, one.values)
+        return found
+
+
+def has_value(column: Any, name: str, values: Table) -> Flags:
+    """Return flags of the rows of a column that have one of some values, or are missing as one is.
+
+    Args:
+        column: the column.
+        name: of it.
+        values: a table of the values, in a column of this name.
+    """
+    dtype = dtype_of(values.schema.field(name).type)
+    there = key_column(column, name, dtype)
+    wanted = key_column(values.column(name), name, dtype).combine_chunks()
+    if wanted.null_count:
+        found: Flags = call("is_null", there).to_numpy(zero_copy_only=False)
+        return found
+    return _valid(index_in(there, wanted))
+
+
+def _valid(places: Any) -> Flags:
+    found: Flags = call("is_valid", places).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _plans(artifacts: Mapping[str, bytes]) -> dict[str, Fitted]:
+    return {name: fitted_of_bytes(content) for name, content in artifacts.items()}
+
+
+def _rewritten(follower: Follower, key: bytes, past: Past, gone: _Gone) -> Rewritten | None:
+    """Return a segment without what was forgotten; None where it does not have it."""
+    begin = follower.head.base
+    artifacts = follower.plans_at(begin)
+    plans, base, links = _plans(artifacts), follower.base(begin), follower.links(begin)
+    row_id = lower(plans).row_id
+    left, is_other = _base_without(base, row_id, gone)
+    if is_other or links.link != past.link_of(past.first):
+        made = Chain(key, links.previous).base(
+            left, follower.settings, artifacts_of(plans), WITHOUT
+        )
+        links = Links(links.previous, made.digest, made.noted())
+    again = begun(key, past.link_of(past.first), plans, follower.settings, left)
+    entries, is_any = list[WrittenEntry](), is_other
+    for written in follower.each(begin):
+        one = _entry_without(written, row_id, gone)
+        is_any |= one is not written
+        if written.plans:
+            again = with_plans(again, _plans(written.plans))
+        if one is written and not written.digests.startswith(WITHOUT) and again.fits(written):
+            again.pass_over(written)
+        else:
+            seal = seal_of_entry(key, written.link, one.entry)
+            one = replace(one, digests=seal)
+            again.pass_over(one)
+        entries.append(one)
+    if not is_any:
+        return None
+    return Rewritten(left, follower.settings, artifacts, links, entries)
+
+
+def with_plans(before: Again, plans: Mapping[str, Fitted]) -> Again:
+    """Return a state as it stands, of which other plans are asked: a whole state comes next."""
+    return replace(before, plans=plans, artifacts=artifacts_of(plans))
+
+
+def _base_without(base: Base, row_id: str | None, gone: _Gone) -> tuple[Base, bool]:
+    """Return a base without rows that are to go, and whether there were any."""
+    if base.rows is None:
+        return base, False
+    goes = gone.are_in(base.rows, row_id)
+    if not goes.any():
+        return base, False
+    return replace(base, rows=base.rows.filter(pa.array(~goes))), True
+
+
+def _entry_without(written: WrittenEntry, row_id: str | None, gone: _Gone) -> WrittenEntry:
+    """Return a change without rows that are to go; as it is where it has none."""
+    change, applied = written.entry.change, written.entry.applied
+    match change.kind:
+        case "table" | "sweep" | "plans":
+            return written
+        case "forget" | "remove" | "process" | "update" | "outcomes" | "correct":
+            goes = gone.are_in(change.rows, row_id)
+    if not goes.any():
+        return written
+    stays = ~goes
+    kept = {
+        name: column.filter(pa.array(stays if len(column) == len(stays) else stays[applied.stored]))
+        for name, column in applied.kept.items()
+    }
+    stored = applied.stored[stays] if len(applied.stored) == len(stays) else applied.stored
+    rows = change.rows.filter(pa.array(stays))
+    left = Entry(replace(change, rows=rows), replace(applied, stored=stored, kept=kept))
+    return replace(written, entry=left)

@@ -1,0 +1,317 @@
+"""A change of a state done again, from its rows, and compared with what was noted, bit for bit.
+
+It is compared in the order in which it can have been altered: its place in the chain, the plans,
+the rows that came in, what they gave, what is told of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from fastfeat.errors import FastfeatError, StateError
+from fastfeat.execute.fitted import Fitted
+from fastfeat.live.audit.chain import (
+    FEATURES,
+    Artifacts,
+    Chain,
+    Link,
+    answered_tables,
+    artifacts_of,
+    differing_texts,
+    link_of,
+)
+from fastfeat.live.audit.digests import Digest, names_of
+from fastfeat.live.file.entries import WrittenEntry
+from fastfeat.live.lower.live_plan import lower
+from fastfeat.live.state.changes import (
+    WITHOUT_ROWS,
+    Base,
+    Change,
+    ChangeResults,
+    Entry,
+    Settings,
+)
+from fastfeat.live.state.state import State
+
+Plans = Mapping[str, Fitted]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first difference between a state and what was noted.
+
+    Args:
+        segment: the number of the change in the file; None where it is of none.
+        change: the change; None where it is of none, or cannot be read.
+        row: in the change; None where it is of none.
+        column: of the input or of the features; None where it is of none.
+        what: what is other than noted.
+    """
+
+    segment: int | None
+    change: Change | None
+    row: int | None
+    column: str | None
+    what: str
+
+    @property
+    def source(self) -> str | None:
+        """The source of the rows of the change; None where that is not known."""
+        return None if self.change is None else self.change.source or None
+
+    @property
+    def offset(self) -> int | None:
+        """The offset of the row in its source, or of the first row; None where it has no source."""
+        if self.change is None or not self.change.source:
+            return None
+        return self.change.first + (self.row or 0)
+
+    def __str__(self) -> str:
+        """Return one line."""
+        told = "" if self.change is None else f" ({_change_text(self.change)})"
+        places = [] if self.segment is None else [f"segment {self.segment}{told}"]
+        places += [] if self.offset is None else [f"offset {self.offset:,}"]
+        places += [] if self.row is None else [f"row {self.row:,}"]
+        places += [] if self.column is None else [f"column {self.column!r}"]
+        return f"{', '.join(places)}: {self.what}" if places else self.what
+
+
+class Differs(Exception):
+    """The first difference, on its way out."""
+
+    def __init__(
+        self,
+        segment: int | None,
+        change: Change | None,
+        what: str,
+        place: tuple[int | None, str | None] = (None, None),
+    ) -> None:
+        super().__init__(what)
+        self.difference = Difference(segment, change, *place, what)
+
+    @staticmethod
+    def of(difference: Difference) -> Differs:
+        """Return a difference that is known, on its way out."""
+        found = Differs(None, None, difference.what)
+        found.difference = difference
+        return found
+
+
+class _Refused(Exception):
+    """Raised to end a change that is only looked at, after its results are kept."""
+
+
+class _Entries:
+    """Takes what changes give that are done again, where a state has a file."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.refuses = False
+        """Whether a change is only looked at: the state stays as it is."""
+
+    @property
+    def link(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Take changes that were applied."""
+        self.entries += entries
+        if self.refuses:
+            raise _Refused
+
+    def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
+        """Do nothing."""
+
+    def delete_key(self, base: Base) -> bool:
+        """Do nothing."""
+        return True
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def discard(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(slots=True)
+class Again:
+    """A state in which changes are done again, with how far its chain goes.
+
+    Args:
+        chain: as far as it is found to be as noted.
+        plans: that are asked.
+        state: with what was done.
+        n_changes: how many changes were.
+        n_rows: how many rows they have.
+    """
+
+    chain: Chain
+    plans: Plans
+    artifacts: Artifacts
+    state: State
+    taken: _Entries
+    n_changes: int = 0
+    n_rows: int = 0
+
+    def replay(self, written: WrittenEntry) -> ChangeResults:
+        """Return the result of a change, after all that was noted of it was compared.
+
+        Raises:
+            Differs: something is another.
+        """
+        link, entry = self._link(written), written.entry
+        applied = entry.applied if written.plans else self._applied(written, link)
+        self._check_answer(written.seq, link, Entry(entry.change, applied))
+        self._check_written(written, applied)
+        self.chain = self.chain.after(link)
+        self.n_changes += 1
+        if entry.change.kind not in WITHOUT_ROWS:
+            self.n_rows += entry.change.rows.num_rows
+        return applied
+
+    def fits(self, written: WrittenEntry) -> bool:
+        """Return whether `replay` would find a change as it was noted; the state stays."""
+        self.taken.refuses = True
+        try:
+            link, entry = self._link(written), written.entry
+            applied = entry.applied if written.plans else self._applied(written, link)
+            self._check_answer(written.seq, link, Entry(entry.change, applied))
+            self._check_written(written, applied)
+        except Differs:
+            return False
+        finally:
+            self.taken.refuses = False
+        return True
+
+    def pass_over(self, written: WrittenEntry) -> None:
+        """Do a change that is not computed again: what it gave is taken as it stands."""
+        if written.entry.change.rows.num_rows:
+            self.state.restore([written.entry])
+        self.chain = Chain(self.chain.key, written.link)
+
+    def _link(self, written: WrittenEntry) -> Link:
+        """Return the link of a change, whose place and rows are as they were noted."""
+        change, seq = written.entry.change, written.seq
+        try:
+            link = link_of(written.link, written.digests)
+        except StateError as error:
+            raise Differs(seq, change, str(error)) from None
+        if link.before != self.chain.head:
+            raise Differs(seq, change, _misplaced(self.chain, link))
+        asked = self.chain.asked(change, self.artifacts)
+        if "artifact" in differing_texts(link, asked):
+            raise Differs(seq, change, "it was answered by another artifact")
+        if link.inputs != asked.inputs:
+            names = [name for _, name in names_of({"": change.rows})]
+            place = place_of(self.chain, link.inputs, asked.inputs, "inputs", names)
+            raise Differs(seq, change, "the rows that came in are others than those noted", place)
+        return link
+
+    def _applied(self, written: WrittenEntry, link: Link) -> ChangeResults:
+        """Return the result of a change that is done again."""
+        self.taken.entries.clear()
+        try:
+            self.state.apply(written.entry.change)
+        except _Refused:
+            pass
+        except FastfeatError as error:
+            what = f"it cannot be done again: {error}"
+            raise Differs(written.seq, written.entry.change, what) from None
+        return self.taken.entries[0].applied
+
+    def _check_answer(self, seq: int, link: Link, entry: Entry) -> None:
+        """Raise where what a change gave, or what is told of it, is another than noted."""
+        change, found = entry.change, self.chain.link(entry, self.artifacts)
+        if link.outputs != found.outputs:
+            names = [_shown(*name) for name in names_of(answered_tables(entry.applied))]
+            place = place_of(self.chain, link.outputs, found.outputs, "outputs", names)
+            raise Differs(seq, change, "the features are others than those noted", place)
+        if link.stored != found.stored:
+            flags = [np.unpackbits(np.frombuffer(one.stored, np.uint8)) for one in (link, found)]
+            n_rows = min(map(len, flags))
+            rows = np.flatnonzero(flags[0][:n_rows] != flags[1][:n_rows])
+            place = (int(rows[0]) if len(rows) else None, None)
+            raise Differs(seq, change, "other rows were put into the log than those noted", place)
+        differ = differing_texts(link, found)
+        if differ:
+            raise Differs(seq, change, f"its {differ[0]} is another than noted")
+        if link.digest != found.digest:
+            raise Differs(seq, change, "its link is another than follows from it")
+
+    def _check_written(self, written: WrittenEntry, applied: ChangeResults) -> None:
+        """Raise where the file has something else of a change than it gave: opening reads that."""
+        noted, change = written.entry.applied, written.entry.change
+        if written.altered:
+            raise Differs(written.seq, change, written.altered)
+        is_same = np.array_equal(noted.stored, applied.stored)
+        if is_same and (noted.kept or applied.kept):
+            tables = [answered_tables(replace(one, features={})) for one in (noted, applied)]
+            n_rows = len(applied.stored)
+            first, second = (self.chain.digest(one, n_rows, "outputs") for one in tables)
+            is_same = first == second
+        if not is_same:
+            what = "what stands in the file beside its rows is other than what it gave"
+            raise Differs(written.seq, change, what)
+
+
+def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base) -> Again:
+    """Return a state that changes are done again in.
+
+    Args:
+        key: of the audit.
+        head: the link before the first change.
+        plans: that were asked.
+        settings: of the state.
+        base: what it began with.
+    """
+    taken = _Entries()
+    state = State(lower(plans), settings, base, taken)
+    state.sweeps = False  # it is a change that was noted
+    state.takes_few = False  # the general way is the oracle of the quick one
+    return Again(Chain(key, head), plans, artifacts_of(plans), state, taken)
+
+
+def _misplaced(chain: Chain, link: Link) -> str:
+    """Return a text that tells why a link may not follow from the one before it."""
+    if link.digest == chain.head:
+        return "it stands there twice"
+    return (
+        "its link was not made after the one before it: a change is missing, stands elsewhere, or "
+        "was made anew"
+    )
+
+
+def place_of(
+    chain: Chain, noted: Digest, found: Digest, what: str, names: list[str]
+) -> tuple[int | None, str | None]:
+    """Return row and column of the first difference; None where they cannot be told."""
+    if (len(noted.columns), len(noted.rows)) != (len(found.columns), len(found.rows)):
+        return None, None
+    row, column = chain.what_differs(noted, found, what)
+    return row, None if column is None else names[column]
+
+
+def _shown(label: str, name: str) -> str:
+    """Return the name of a column of features, with that of its plan."""
+    plan = label.removeprefix(FEATURES)
+    return f"{plan}.{name}" if plan else name
+
+
+def _change_text(change: Change) -> str:
+    """Return in a few words what a change is."""
+    name = f" {change.name!r}" if change.name else ""
+    source = f" from {change.source}" if change.source else ""
+    return f"{change.kind}{name}{source} at {moment_text(change.time_ns)}"
+
+
+def moment_text(time_ns: int) -> str:
+    """Return a time of this machine's clock as text, in UTC."""
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(" ", "seconds")

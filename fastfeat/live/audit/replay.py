@@ -1,0 +1,175 @@
+"""`replay_state`: all changes of a file of a state done again, to the first difference.
+
+The file is read as it is, some changes at a time; it is not written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from fastfeat.errors import InvalidPlan, StateError, TypeMismatch, shortened
+from fastfeat.execute.fitted import Fitted
+from fastfeat.keep.artifact import fitted_of_bytes, read_artifact
+from fastfeat.live.audit.chain import (
+    N_BYTES,
+    artifacts_of,
+)
+from fastfeat.live.audit.recompute import (
+    Again,
+    Plans,
+)
+from fastfeat.live.audit.replay_report import Replay
+from fastfeat.live.audit.replay_walk import PlansOf, Walk
+from fastfeat.live.audit.served_features import finish, served_plan, writing_served
+from fastfeat.live.file.follower import Follower
+from fastfeat.live.file.state_file import path_of
+from fastfeat.live.file.write_lock import noted_commit
+from fastfeat.live.state.changes import Change, ChangeResults
+
+Artifact = Fitted | Plans | str | os.PathLike[str]
+
+
+def replay_state(
+    path: str | os.PathLike[str],
+    artifact: Artifact | None = None,
+    *,
+    head: bytes | str | None = None,
+    to: str | os.PathLike[str] | None = None,
+    plan: str | None = None,
+    outcomes: Any = None,
+    partial: bool = False,
+    archive: str | os.PathLike[str] | None = None,
+) -> Replay:
+    """Return a report of all changes of a state, done again: the first difference, or none.
+
+    Arguments and errors as of `ff.replay`; the fitted plans among them are records. Where changes
+    are not covered and `partial` is False, nothing is served, and it is for the caller to say so.
+    """
+    noted = _head_given(head)
+    _check_places(path, artifact)
+    for option, value in (("plan", plan), ("outcomes", outcomes), ("partial", partial or None)):
+        if to is None and value is not None:
+            raise InvalidPlan(
+                f"{option}= is of the features that were served, and there is no to=. Name their "
+                "file: to='served.parquet'"
+            )
+    committed = noted_commit(path_of(path))
+    with closing(Follower(path, checked=False)) as follower, follower.holding():
+        key = follower.key
+        if not key:
+            raise StateError(
+                f"{path}: it has no key of an audit, or the key was deleted: nothing that was "
+                "noted of its rows can be compared any more"
+            )
+        walk = Walk(follower, key, _plans_reader(follower, artifact), noted, committed)
+        walk.archive = None if archive is None else Path(archive)
+        if to is None:
+            return walk.report()
+        plans = walk.plans_of(follower.plans)
+        name = served_plan(plans, plan)
+        with writing_served(to, plans[name], name) as one:
+            artifact_of = artifacts_of(plans)[name]
+
+            def take(change: Change, applied: ChangeResults, again: Again) -> None:
+                if change.kind != "process" or again.artifacts.get(name) == artifact_of:
+                    one.take(change, applied)
+                else:
+                    one.n_of_others += change.rows.num_rows
+
+            walk.take = take
+            report = walk.report()
+            if not report.ok or walk.again is None:
+                return report
+            if not (partial or report.is_whole):
+                return replace(report, is_withheld=True)
+            return replace(report, served=finish(one, to, outcomes, walk.again.state.tables))
+
+
+def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
+    """Return a reader of plans from artifacts: those that were passed are the last ones."""
+    last = follower.plans
+    passed = None if artifact is None else _plans_given(artifact, last)
+
+    def plans_of(artifacts: Mapping[str, bytes]) -> Plans:
+        if passed is not None and dict(artifacts) == dict(last):
+            return passed
+        return {name: fitted_of_bytes(content) for name, content in artifacts.items()}
+
+    return plans_of
+
+
+def _plans_given(artifact: Artifact, known: Mapping[str, bytes]) -> Plans:
+    """Return the plans that a user passed, by the names that the file has for them."""
+    if isinstance(artifact, Mapping):
+        named: dict[str, Fitted] = {name: _loaded(one) for name, one in artifact.items()}
+    else:
+        (name, *others) = known
+        if others:
+            raise InvalidPlan(
+                f"artifact=: the state has the plans {shortened(known)}: pass a dict of them"
+            )
+        named = {name: _loaded(artifact)}
+    if named.keys() != known.keys():
+        raise InvalidPlan(
+            f"artifact=: has the plans {shortened(named)}, and the state {shortened(known)}"
+        )
+    return named
+
+
+def _loaded(artifact: object) -> Fitted:
+    if isinstance(artifact, Fitted):
+        return artifact
+    if isinstance(artifact, str | os.PathLike):
+        return read_artifact(Path(cast("str", artifact)))
+    raise TypeMismatch(
+        f"artifact= takes a fitted plan, or the path of its file, got a {type(artifact).__name__}"
+    )
+
+
+def _check_places(path: object, artifact: object) -> None:
+    """Raise where the state is given as the plan, and the plan as the state.
+
+    Raises:
+        InvalidPlan: The arguments are swapped.
+    """
+    if _is_state(artifact) and not _is_state(path):
+        is_path = isinstance(path, str | os.PathLike)
+        shown = repr(os.fspath(cast("str", path))) if is_path else "fitted"
+        raise InvalidPlan(
+            f"artifact={os.fspath(cast('str', artifact))!r} is the file of a state, which comes "
+            f"first. Write ff.replay({os.fspath(cast('str', artifact))!r}, {shown})"
+        )
+
+
+def _is_state(path: object) -> bool:
+    """Return whether a path is that of a SQLite file, as states are."""
+    if not isinstance(path, str | os.PathLike):
+        return False
+    try:
+        with Path(cast("str", path)).open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except (OSError, ValueError):
+        return False
+
+
+_SQLITE = b"SQLite format 3\0"
+
+
+def _head_given(head: bytes | str | None) -> bytes | None:
+    """Return a link that a user noted."""
+    if head is None or (isinstance(head, bytes) and len(head) == N_BYTES):
+        return head
+    try:
+        found = bytes.fromhex(head) if isinstance(head, str) else b""
+    except ValueError:
+        found = b""
+    if len(found) != N_BYTES:
+        raise StateError(
+            f"head={head!r}: a link has {N_BYTES} bytes, or {2 * N_BYTES} hexadecimal digits"
+        )
+    return found

@@ -1,0 +1,320 @@
+"""A walk over the changes of a state, its archive first: each is done again and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastfeat.errors import StateError, counted
+from fastfeat.live.audit.chain import (
+    BEGIN,
+    Chain,
+    artifacts_of,
+    differing_texts,
+    link_of,
+    seal_of,
+)
+from fastfeat.live.audit.forgotten import WITHOUT, seal_of_entry, with_plans
+from fastfeat.live.audit.recompute import (
+    Again,
+    Difference,
+    Differs,
+    Plans,
+    begun,
+    place_of,
+)
+from fastfeat.live.audit.replay_report import KNOWN, UNKNOWN, VERIFIED, NotCovered, Noted, Replay
+from fastfeat.live.file.archive import Archived
+from fastfeat.live.file.entries import WrittenEntry
+from fastfeat.live.file.follower import Follower
+from fastfeat.live.file.past import Past
+from fastfeat.live.state.changes import Change, ChangeResults
+
+PlansOf = Callable[[Mapping[str, bytes]], Plans]
+Take = Callable[[Change, ChangeResults, Again], None]
+"""Is given each change that was done again and found as it was noted."""
+UNKNOWN_LINK = Difference(
+    None,
+    None,
+    None,
+    None,
+    "the link that was noted elsewhere is not in the chain: the file was written anew, or another "
+    "was put in its place",
+)
+
+
+@dataclass(slots=True)
+class Walk:
+    """The changes of a state, done again one after the other.
+
+    Args:
+        follower: its file.
+        key: of the audit.
+        plans_of: reads plans.
+        noted: the link that was noted elsewhere; None for none.
+        committed: how far the state is said to be committed; None where that is not known.
+        take: is given each change that was done again; None for nobody.
+        again: the state with what was done; None before the first whole state.
+        not_covered: what cannot be done.
+        is_met: whether the link that was noted was found, and verified.
+        archive: the folder of the segments; None for the one that the file names.
+        since: of all changes of the past, when they were replaced, or lost from the archive.
+    """
+
+    follower: Follower
+    key: bytes
+    plans_of: PlansOf
+    noted: bytes | None
+    committed: tuple[int, int] | None
+    take: Take | None = None
+    again: Again | None = None
+    not_covered: NotCovered = field(default_factory=NotCovered)
+    is_met: bool = False
+    archive: Path | None = None
+    since: list[int] = field(default_factory=list[int])
+
+    def report(self) -> Replay:
+        """Return the report: all is done."""
+        noted: Noted | None = None
+        since: int | None = None
+        difference: Difference | None = None
+        try:
+            past = self._past()
+            self._replay_file(past[-1] if past else None)
+            if self.noted is not None:
+                noted, since = self._known(past, self.noted)
+        except Differs as found:
+            difference = found.difference
+            if difference is UNKNOWN_LINK:
+                noted = UNKNOWN
+        again = self.again
+        done = (0, 0, BEGIN) if again is None else (again.n_changes, again.n_rows, again.chain.head)
+        return Replay(*done, difference, None, self.not_covered, noted, since)
+
+    def _past(self) -> list[Past]:
+        """Return the changes before the file, after doing those again that its archive has."""
+        try:
+            past, begin = self.follower.past, self.follower.head.base
+            archived, folder = self.follower.archived, self.archive or self.follower.archive
+        except StateError as error:
+            raise Differs(None, None, str(error)) from None
+        seal, first, before = b"", past[0].first if past else begin, None
+        if first:  # an earlier version replaced them, and kept nothing of them
+            self.not_covered = self.not_covered.and_also(first, None, None)
+        for number, one in enumerate(past, 1):
+            seal = seal_of(self.key, seal, one.facts, one.links)
+            if one.seal != seal or one.first != first:
+                told = f"the links of the changes {one.first + 1:,} to {one.last:,}, which a whole"
+                raise Differs(None, None, f"{told} state has replaced, are others than those noted")
+            done = 0, 0
+            segment, since = archived.get(number), one.replaced_ns
+            if segment is not None:
+                since = self._check_named(segment, one) or since
+            if segment is not None and segment.file:
+                known = (0, 0) if self.again is None else (self.again.n_changes, self.again.n_rows)
+                file = (folder or Path()) / segment.file
+                again = self._replay_segment(file, segment, one, before)
+                done = again.n_changes - known[0], again.n_rows - known[1]
+            left = one.n_changes - done[0], one.n_rows - done[1]
+            self.not_covered = self.not_covered.and_also(*left, since if left[0] else None)
+            self.since.append(since)
+            first, before = one.last, one
+        if first != begin:
+            raise Differs(None, None, f"the links of the changes {first + 1:,} to {begin:,} lack")
+        return past
+
+    def _check_named(self, segment: Archived, past: Past) -> int:
+        """Return since when changes of a segment are lost, after checking what is named of it."""
+        if segment.seal != seal_of(self.key, b"archived", segment.facts, b""):
+            told = f"what the file names of the segment of the changes {past.first + 1:,} to"
+            raise Differs(None, None, f"{told} {past.last:,} is other than what was noted")
+        return segment.lost_ns
+
+    def _replay_segment(
+        self, path: Path, segment: Archived, past: Past, before: Past | None
+    ) -> Again:
+        """Do the changes of a segment of the archive again; return the state after them."""
+        if not path.exists():
+            raise Differs(
+                None,
+                None,
+                f"the segment {path} of the changes {past.first + 1:,} to {past.last:,} is "
+                "missing. Put it back, or say where its folder is: archive=",
+            )
+        try:
+            follower = Follower(path, checked=False)
+        except StateError as error:
+            raise Differs(None, None, str(error)) from None
+        with closing(follower), follower.holding():
+            if follower.head.digest != segment.digest or follower.head.base != past.first:
+                what = f"the segment {path} is other than the one that the file names"
+                raise Differs(None, None, what)
+            self._begin(follower, past.first, before, past)
+            last = past.first
+            for written in _each(follower, past.first):
+                last = written.seq
+                if written.link != past.link_of(last):
+                    change = written.entry.change
+                    raise Differs(last, change, "its link is other than the one that is kept")
+                if written.digests.startswith(WITHOUT):
+                    self._pass_over(written)
+                else:
+                    self._replay(written)
+            if last != past.last:
+                what = f"the segment {path} ends with change {last:,}, not {past.last:,}"
+                raise Differs(None, None, what)
+        assert self.again is not None
+        return self.again
+
+    def _replay_file(self, past: Past | None) -> None:
+        """Do all changes of the file again."""
+        follower, base = self.follower, self.follower.head.base
+        self._begin(follower, base, past)
+        last = base
+        for written in _each(follower, base):
+            last = written.seq
+            self._replay(written)
+        _check_end(follower, last, self.committed)
+
+    def _begin(
+        self, follower: Follower, base: int, past: Past | None, own: Past | None = None
+    ) -> None:
+        """Begin with a whole state.
+
+        Args:
+            follower: the file.
+            base: its number.
+            past: the changes before it; None where they are not known.
+            own: of a segment, the changes after it.
+        """
+        before = past.link_of(past.last) if past is not None else None
+        seal, noted = b"" if past is None else past.seal, None
+        if own is not None:
+            noted = own.link_of(own.first)
+            seal = seal if follower.links(base).link == noted else WITHOUT
+        self.again = _at_base(follower, base, self.key, self.plans_of, before, seal, self.again)
+        if seal == WITHOUT and noted is not None:
+            self.again.chain = Chain(self.key, noted)
+        else:
+            self.is_met |= self.again.chain.head == self.noted
+
+    def _replay(self, written: WrittenEntry) -> None:
+        """Do a change again."""
+        assert self.again is not None
+        if written.plans:
+            self.again = with_plans(self.again, self.plans_of(written.plans))
+        applied = self.again.replay(written)
+        self.is_met |= self.again.chain.head == self.noted
+        if self.take is not None:
+            self.take(written.entry.change, applied, self.again)
+
+    def _pass_over(self, written: WrittenEntry) -> None:
+        """Do a change of which rows were forgotten: what is left of it is as it was sealed."""
+        assert self.again is not None
+        if written.digests != seal_of_entry(self.key, written.link, written.entry):
+            what = "what is left of it, without what was forgotten, is other than what was noted"
+            raise Differs(written.seq, written.entry.change, what)
+        if written.altered:
+            raise Differs(written.seq, written.entry.change, written.altered)
+        if written.plans:
+            self.again = with_plans(self.again, self.plans_of(written.plans))
+        self.again.pass_over(written)
+
+    def _known(self, past: list[Past], link: bytes) -> tuple[Noted, int | None]:
+        """Return the standing of the link that was noted, and since when it is not recomputable.
+
+        Raises:
+            Differs: the link is unknown.
+        """
+        if self.is_met:
+            return VERIFIED, None
+        for one, since in zip(past, self.since, strict=True):
+            if one.has(link):
+                return KNOWN, since
+        if not past and link == self.follower.links(self.follower.head.base).previous:
+            return KNOWN, None
+        raise Differs.of(UNKNOWN_LINK)
+
+
+def _each(follower: Follower, base: int) -> Iterator[WrittenEntry]:
+    """Return the changes after a base; one that cannot be read is a difference."""
+    try:
+        yield from follower.each(base)
+    except StateError as error:
+        raise Differs(None, None, str(error)) from None
+
+
+def _at_base(
+    follower: Follower,
+    seq: int,
+    key: bytes,
+    plans_of: PlansOf,
+    last: bytes | None,
+    seal: bytes,
+    before: Again | None,
+) -> Again:
+    """Return a state as it stands in a base, which is as it was noted.
+
+    Args:
+        follower: the file.
+        seq: the number of the base.
+        key: of the audit.
+        plans_of: reads plans.
+        last: the link before it; None where it is not known.
+        seal: of the changes before it.
+        before: what was done before; None for nothing.
+    """
+    try:
+        base, links = follower.base(seq), follower.links(seq)
+        plans = plans_of(follower.plans_at(seq))
+        link = link_of(links.link, links.digests)
+    except StateError as error:
+        raise Differs(seq, None, f"the whole state: {error}") from None
+    if last is not None and link.before != last:
+        raise Differs(seq, None, "the whole state does not follow from the changes before it")
+    chain = Chain(key, link.before)
+    found = chain.base(base, follower.settings, artifacts_of(plans), seal)
+    if "artifact" in differing_texts(link, found):
+        raise Differs(seq, None, "the whole state: it is one of another artifact")
+    if link.inputs != found.inputs:
+        names = [] if base.rows is None else sorted(base.rows.column_names)
+        place = place_of(chain, link.inputs, found.inputs, "inputs", names)
+        raise Differs(seq, None, "the whole state: its rows are others than those noted", place)
+    if link.digest != found.digest:
+        what = "the whole state: its tables, offsets or settings are others than those noted"
+        raise Differs(seq, None, what)
+    try:
+        follower.check_base(seq)
+    except StateError as error:
+        raise Differs(seq, None, f"the whole state: {error}") from None
+    again = begun(key, link.digest, plans, follower.settings, base)
+    if before is not None:
+        again.n_changes, again.n_rows = before.n_changes, before.n_rows
+    return again
+
+
+def _check_end(follower: Follower, last: int, committed: tuple[int, int] | None) -> None:
+    """Raise where changes are missing at the end, as opening it would.
+
+    Args:
+        follower: the file.
+        last: the number of the last change that was done.
+        committed: the numbers of the last change and of the base that were committed, as the file
+            beside it has them; None where it does not.
+    """
+    head = follower.head
+    if last < head.seq:
+        what = f"the last {counted(head.seq - last, 'change')} of {head.seq:,} are missing"
+        raise Differs(None, None, what)
+    if committed is not None and committed > (head.seq, head.base):
+        what = (
+            f"it ends with change {head.seq:,}, and {committed[0]:,} were committed: its "
+            "write-ahead log is missing or damaged, or this is an older copy"
+        )
+        raise Differs(None, None, what)
+    try:
+        follower.check_opening()
+    except StateError as error:
+        raise Differs(None, None, str(error)) from None

@@ -1,0 +1,201 @@
+"""The digest of one row of numbers, times and text: that of `digests`, without arrays.
+
+A row has some dozens of words, for which Python takes less time than NumPy does to begin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastfeat.io.arrow import DataType, Schema, pa
+from fastfeat.live.audit.column_words import (
+    LONGEST_IN_WORDS,
+    MISSING,
+    is_word,
+    type_text,
+    value_type,
+    word_keys,
+)
+from fastfeat.live.state.changes import StoredRow
+
+_MASK = (1 << 64) - 1
+_MISSING = int(MISSING)
+_NAN = {16: 0x7E00, 32: 0x7FC00000, 64: 0x7FF8000000000000}
+_FLOATS = {16: "e", 32: "f", 64: "d"}
+_MOST_LAYOUTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _RowLayout:
+    """The columns of a row, by which it is read.
+
+    Args:
+        schema: of the table that it would be.
+        head: names and types, in the order of names.
+        words: the place, the bits and the key of each column that has at most 64 bits, those of
+            float64 first; the bits of floats are negative.
+        n_floats: how many are of float64.
+        texts: the place, and the words of the key, of each column of text or bytes.
+        order: where each column in the order of names stands among these.
+    """
+
+    schema: Schema
+    head: bytes
+    words: Sequence[tuple[int, int, int]]
+    n_floats: int
+    texts: Sequence[tuple[int, Sequence[int]]]
+    order: Sequence[int]
+
+
+_LAYOUTS: dict[tuple[bytes, str, int], _RowLayout] = {}
+_CAN_BE: dict[int, tuple[Schema, bool]] = {}
+
+
+def has_row_digest(schema: Schema) -> bool:
+    """Return whether a row of a schema holds numbers, times and text alone."""
+    known = _CAN_BE.get(id(schema))
+    if known is not None and known[0] is schema:
+        return known[1]
+    if len(_CAN_BE) >= _MOST_LAYOUTS:
+        _CAN_BE.clear()
+    found = all(map(_is_word_or_text, map(value_type, schema.types)))
+    _CAN_BE[id(schema)] = schema, found
+    return found
+
+
+def _is_word_or_text(kind: DataType) -> bool:
+    return is_word(kind) or pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
+
+
+def digest_of_row(
+    tables: Mapping[str, StoredRow], secret: bytes, once: bytes
+) -> tuple[bytes, bytes, bytes]:
+    """Return the parts of the digest of one row, in the order of `digests.Digest`.
+
+    Args:
+        tables: by what tells their columns apart, the row's values; see `has_row_digest`.
+        secret: as of `digests.digest_of`.
+        once: as there.
+    """
+    made = hmac.new(once, (1).to_bytes(8, "little"), "sha256")
+    of_row, columns = 0, list[int]()
+    for label in sorted(tables):
+        layout = _layout(tables[label].schema, label, secret)
+        word, own = _told_to(made, tables[label].values, layout)
+        of_row += word
+        columns += own
+    whole = made.digest()
+    n_bytes = 8 * len(columns)
+    cover = hashlib.shake_128(once + whole).digest(n_bytes + 4)
+    told = struct.pack(f"={len(columns)}Q", *columns)
+    half = ((of_row & _MASK) >> 32).to_bytes(4, sys.byteorder)
+    return whole, _covered(told, cover[:n_bytes]), _covered(half, cover[n_bytes:])
+
+
+def _covered(told: bytes, cover: bytes) -> bytes:
+    both = int.from_bytes(told, "little") ^ int.from_bytes(cover, "little")
+    return both.to_bytes(len(told), "little")
+
+
+def _layout(schema: Schema, label: str, secret: bytes) -> _RowLayout:
+    """Return the layout of the columns of a schema; that of the last schemas is kept."""
+    known = _LAYOUTS.get(key := (secret, label, id(schema)))
+    if known is not None and known.schema is schema:
+        return known
+    if len(_LAYOUTS) >= _MOST_LAYOUTS:
+        _LAYOUTS.clear()
+    _LAYOUTS[key] = made = _made_layout(schema, label, secret)
+    return made
+
+
+def _made_layout(schema: Schema, label: str, secret: bytes) -> _RowLayout:
+    names: list[str] = schema.names
+    kinds = [value_type(kind) for kind in schema.types]
+    by_name = sorted(range(len(names)), key=names.__getitem__)
+    floats = [k for k in by_name if pa.types.is_float64(kinds[k])]
+    words = [*floats, *(k for k in by_name if is_word(kinds[k]) and k not in floats)]
+    texts = [k for k in by_name if not is_word(kinds[k])]
+    told = [t.encode() for k in by_name for t in (names[k], type_text(kinds[k]))]
+    every = [word_keys(secret, (f"{label} {name}",))[0].tolist() for name in names]
+    bits = [(-1 if pa.types.is_floating(kind) else 1) for kind in kinds]
+    return _RowLayout(
+        schema,
+        b"".join(piece for t in (label.encode(), *told) for piece in (len(t).to_bytes(8), t)),
+        [(k, bits[k] * kinds[k].bit_width, every[k][0]) for k in words],
+        len(floats),
+        [(k, every[k]) for k in texts],
+        [[*words, *texts].index(k) for k in by_name],
+    )
+
+
+def _told_to(made: Any, values: Sequence[Any], layout: _RowLayout) -> tuple[int, list[int]]:
+    """Tell a row to an HMAC; return the word of the row, and that of each column by its name."""
+    block: list[int] = []
+    lacking: list[bool] = []
+    for place, n_bits, _ in layout.words:
+        value, is_missing = values[place], _is_missing(values[place])
+        if n_bits < 0:
+            block.append(_NAN[-n_bits] if is_missing else _float_bits(value, -n_bits))
+            lacking.append(False)
+        else:
+            block.append(0 if is_missing else int(value) & ((1 << n_bits) - 1))
+            lacking.append(is_missing)
+    made.update(layout.head)
+    made.update(struct.pack(f"={len(block)}Q", *block))
+    folded = [word ^ (word >> 32) for word in block]
+    if any(lacking):
+        made.update(_packed(lacking[layout.n_floats :]))
+        pairs = zip(lacking, folded, strict=True)
+        folded = [_MISSING if is_missing else word for is_missing, word in pairs]
+        made.update(b"missing")
+    else:
+        made.update(b"nothing")
+    of_row = sum(word * key for word, (_, _, key) in zip(folded, layout.words, strict=True))
+    for place, keys in layout.texts:
+        word = _text_told_to(made, values[place], keys)
+        of_row += word
+        folded.append(word)
+    return of_row, [folded[k] for k in layout.order]
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _float_bits(value: float, n_bits: int) -> int:
+    code = _FLOATS[n_bits]
+    return int.from_bytes(struct.pack(f"={code}", value), sys.byteorder)
+
+
+def _packed(flags: Sequence[bool]) -> bytes:
+    """Return flags as bits, the first one the highest of its byte."""
+    n_bytes = -(-len(flags) // 8)
+    bits = sum(1 << (8 * n_bytes - 1 - k) for k, flag in enumerate(flags) if flag)
+    return bits.to_bytes(n_bytes, "big")
+
+
+def _text_told_to(made: Any, value: str | bytes | None, keys: Sequence[int]) -> int:
+    """Tell a text to an HMAC; return its word."""
+    made.update((1).to_bytes(8, "little") + (b"\x00" if value is None else b"\x80"))
+    if value is None:
+        return _MISSING
+    content = value.encode() if isinstance(value, str) else value
+    n = len(content)
+    made.update(n.to_bytes(8, sys.byteorder))
+    made.update(content)
+    word = n * keys[0]
+    if n > LONGEST_IN_WORDS:
+        key = struct.pack("=4Q", *keys[:4])
+        digest = hashlib.blake2b(content, key=key, digest_size=8).digest()
+        word += int.from_bytes(digest, sys.byteorder)
+    else:
+        for k in range(0, n, 8):
+            part = int.from_bytes(content[k : k + 8], "little")
+            word += (part ^ (part >> 32)) * keys[1 + k // 8]
+    return word & _MASK

@@ -1,0 +1,364 @@
+"""Entries of a journal as bytes, one a change, and its bases, whole states."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast, get_args
+
+import numpy as np
+
+from fastfeat.errors import StateError
+from fastfeat.io.arrow import Array, Table, pa
+from fastfeat.live.state.changes import Base, Change, ChangeResults, Entry, Kind, Settings
+
+KINDS = frozenset(get_args(Kind))
+ROWS_A_PART = 1 << 20
+"""A base is written in parts of so many rows: SQLite holds at most a billion bytes a value."""
+_FEW_BYTES, _END = 1 << 12, b"\xff\xff\xff\xff\0\0\0\0"
+_PLAIN = frozenset(
+    kind.id
+    for kind in (
+        *(pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64()),
+        *(pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()),
+        *(pa.float16(), pa.float32(), pa.float64(), pa.large_string(), pa.large_binary()),
+        *(pa.date32(), pa.date64(), pa.timestamp("s"), pa.duration("s")),
+        *(pa.time32("s"), pa.time64("us")),
+    )
+)
+"""Types without dictionaries: a stream of them is the schema, the rows and the end."""
+_MANY_ROWS = 1 << 13
+"""Rows that threads compress: to wait for them takes longer than to compress a row."""
+OF_ENTRIES, OF_BASES = "lz4", "zstd"
+"""How Arrow compresses each: 1,000 rows in a tenth of a millisecond, a state to half the size."""
+_OF_BASE = ("parts", "has_rows", "tables", "offsets", "swept", "settings", "plans")
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenEntry:
+    """An entry as it stands in a file: features are not in it, for they can be computed again.
+
+    Args:
+        seq: its number, counted from 1 over the life of the state.
+        entry: what was changed, and what that gave.
+        link: what the audit chain says after it; empty without an audit.
+        digests: what the audit noted of its rows and features.
+        plans: of a change of plans, the artifact of each plan from now on, by name.
+        altered: what is wrong with its bytes in the file; "" where they are those written.
+    """
+
+    seq: int
+    entry: Entry
+    link: bytes = b""
+    digests: bytes = b""
+    plans: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    altered: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The links of the audit around a base.
+
+    Args:
+        previous: the link of the last entry before it; empty for the first base.
+        link: what the chain says after it.
+        digests: what the audit noted of it.
+    """
+
+    previous: bytes = b""
+    link: bytes = b""
+    digests: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """An entry as a row of the file.
+
+    Args:
+        kind: of the change.
+        source: where the rows come from.
+        end: the offset after the last one.
+        head: what else the change says, the number of bits and the digests of plans, as JSON.
+        rows: the rows as an Arrow IPC stream.
+        kept: what is kept of each, as another; empty where nothing is.
+        stored: a bit for each row; empty where all are stored.
+        link: of the audit.
+        digests: of the audit.
+    """
+
+    kind: str
+    source: str
+    end: int
+    head: bytes
+    rows: bytes
+    kept: bytes
+    stored: bytes
+    link: bytes
+    digests: bytes
+
+    @property
+    def n_bytes(self) -> int:
+        """The number of bytes of the file that it takes, about."""
+        return len(self.rows) + len(self.kept) + len(self.stored) + len(self.digests) + 200
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows of a base, or one of its tables, as a row of the file.
+
+    Args:
+        kind: "rows" or "table".
+        name: of the table; empty for rows.
+        content: an Arrow IPC stream; of rows, with what is kept and marked of each.
+    """
+
+    kind: str
+    name: str
+    content: bytes
+
+
+def segment_of(written: WrittenEntry) -> Segment:
+    """Return an entry as bytes.
+
+    Raises:
+        StateError: its rows have a type that Arrow's files do not hold.
+    """
+    change, applied = written.entry.change, written.entry.applied
+    stored = np.asarray(applied.stored, bool)
+    head = _json(
+        {
+            "name": change.name,
+            "first": int(change.first),
+            "time_ns": int(change.time_ns),
+            "n_bits": len(stored),
+            "counts": {name: int(n) for name, n in applied.counts.items()},
+            "plans": digests_of_plans(written.plans),
+        }
+    )
+    return Segment(
+        change.kind,
+        change.source,
+        int(change.end),
+        head,
+        table_bytes(change.rows, OF_ENTRIES),
+        table_bytes(_table_of(applied.kept), OF_ENTRIES) if applied.kept else b"",
+        b"" if stored.all() else np.packbits(stored).tobytes(),
+        written.link,
+        written.digests,
+    )
+
+
+def written_of(
+    segment: Segment, seq: int, plans: Mapping[str, bytes], altered: str = ""
+) -> WrittenEntry:
+    """Return the entry of a segment.
+
+    Args:
+        segment: as it was read.
+        seq: its number.
+        plans: the artifacts that it names, by the name of their plan.
+        altered: what is wrong with its bytes; "" for nothing.
+
+    Raises:
+        StateError: it is none, or of a newer version.
+    """
+    if segment.kind not in KINDS:
+        raise StateError(f"its entry {seq} is a {segment.kind!r}: this version does not know it")
+    try:
+        head = json.loads(segment.head)
+        change = Change(
+            cast("Kind", segment.kind),
+            table_of(segment.rows),
+            head["name"],
+            segment.source,
+            head["first"],
+            segment.end,
+            head["time_ns"],
+        )
+        bits = np.ones(head["n_bits"], bool)
+        if segment.stored:
+            packed = np.frombuffer(segment.stored, np.uint8)
+            bits = np.unpackbits(packed, count=len(bits)).astype(bool)
+        kept = table_of(segment.kept) if segment.kept else None
+        counts = dict(head["counts"])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise StateError(f"its entry {seq} cannot be read: {error}") from None
+    columns = {} if kept is None else dict(zip(kept.column_names, kept.columns, strict=True))
+    arrays = {name: column.combine_chunks() for name, column in columns.items()}
+    entry = Entry(change, ChangeResults({}, bits, arrays, counts))
+    return WrittenEntry(seq, entry, segment.link, segment.digests, plans, altered)
+
+
+def plans_named(head: bytes) -> dict[str, str]:
+    """Return the digest of the artifact of each plan that the head of a segment names, by name.
+
+    Raises:
+        StateError: it is altered.
+    """
+    try:
+        named = json.loads(head)["plans"]
+        return {name: bytes.fromhex(digest).hex() for name, digest in named.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise StateError("it is altered: an entry names no plans") from None
+
+
+def digests_of_plans(plans: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the SHA-256 of the artifact of each plan, by name."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in plans.items()}
+
+
+def digest_of_segment(before: bytes, seq: int, segment: Segment) -> bytes:
+    """Return the SHA-256 of a segment and of all before it since the base."""
+    fields = (segment.kind.encode(), segment.source.encode(), b"%d" % segment.end, segment.head)
+    blobs = (segment.rows, segment.kept, segment.stored, segment.link, segment.digests)
+    return _digest(before, b"%d" % seq, *fields, *blobs)
+
+
+def parts_of(base: Base) -> Iterator[Part]:
+    """Return a base as parts: its rows, some at a time, and its tables."""
+    if base.rows is not None:
+        for begin in range(0, max(base.rows.num_rows, 1), ROWS_A_PART):
+            rows = _without_unused(base.rows.slice(begin, ROWS_A_PART))
+            yield Part("rows", "", table_bytes(rows, OF_BASES))
+    for name, table in base.tables.items():
+        yield Part("table", name, table_bytes(_without_unused(table), OF_BASES))
+
+
+def head_of_base(
+    base: Base, parts: Sequence[bytes], settings: Settings, plans: Mapping[str, str]
+) -> bytes:
+    """Return the head of a base, as JSON: all that it holds beside its parts.
+
+    Args:
+        base: the base.
+        parts: the digests of its parts.
+        settings: of the state.
+        plans: the digest of the artifact of each plan, by name.
+
+    Raises:
+        StateError: it holds something that JSON does not.
+    """
+    values = (
+        [part.hex() for part in parts],
+        base.rows is not None,
+        list(base.tables),
+        dict(base.offsets),
+        [None if time is None else int(time) for time in base.swept],
+        asdict(settings),
+        dict(plans),
+    )
+    return _json(dict(zip(_OF_BASE, values, strict=True)))
+
+
+def base_of(head: bytes, parts: Sequence[Part]) -> Base:
+    """Return the base of its head and its parts.
+
+    Raises:
+        StateError: they do not fit together.
+    """
+    try:
+        given = json.loads(head)
+        has_rows, names = given["has_rows"], given["tables"]
+        offsets, swept = given["offsets"], given["swept"]
+    except (ValueError, KeyError, TypeError):
+        raise StateError("it is altered: the head of its base cannot be read") from None
+    pieces = [table_of(part.content) for part in parts if part.kind == "rows"]
+    tables = {part.name: table_of(part.content) for part in parts if part.kind == "table"}
+    if bool(pieces) != has_rows or list(tables) != names:
+        raise StateError("it is altered: the parts of its base do not fit together")
+    try:
+        rows = pa.concat_tables(pieces) if pieces else None
+    except pa.ArrowException as error:
+        raise StateError(f"the parts of its base do not fit together: {error}") from None
+    return Base(rows, tables, offsets, swept)
+
+
+def digest_of_base(head: bytes, links: Links) -> bytes:
+    """Return the SHA-256 of a base: of its head, in which those of its parts stand, and links."""
+    return _digest(head, links.previous, links.link, links.digests)
+
+
+def digest_of_part(part: Part) -> bytes:
+    """Return the SHA-256 of a part."""
+    return _digest(part.kind.encode(), part.name.encode(), part.content)
+
+
+def table_bytes(table: Table, compression: str | None) -> bytes:
+    """Return a table as a compressed Arrow IPC stream.
+
+    Raises:
+        StateError: a column has a type that Arrow's files do not hold.
+    """
+    few = _bytes_of_few(table) if table.num_rows == 1 else None
+    if few is not None:
+        return few
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(
+        compression=compression,
+        unify_dictionaries=True,
+        use_threads=table.num_rows >= _MANY_ROWS,
+    )
+    try:
+        whole = table.combine_chunks() if table.num_columns else table
+        with pa.ipc.new_stream(sink, whole.schema, options=options) as writer:
+            writer.write_table(whole)
+    except pa.ArrowException as error:
+        raise StateError(f"rows of {table.schema} cannot be written: {error}") from None
+    return cast("bytes", sink.getvalue().to_pybytes())
+
+
+def _bytes_of_few(table: Table) -> bytes | None:
+    """Return a table that would grow if it were compressed; None for another, or a large one."""
+    batches, schema = table.to_batches(), table.schema
+    if len(batches) != 1 or not all(kind.id in _PLAIN for kind in schema.types):
+        return None
+    rows = batches[0].serialize()
+    if rows.size > _FEW_BYTES:
+        return None
+    return cast("bytes", schema.serialize().to_pybytes() + rows.to_pybytes() + _END)
+
+
+def table_of(content: bytes) -> Table:
+    """Return the table of an Arrow IPC stream, checked to be one whose memory may be read.
+
+    Raises:
+        StateError: it is none.
+    """
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(content)) as reader:
+            table = reader.read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise StateError(f"its rows cannot be read: {error}") from None
+    return table
+
+
+def _table_of(columns: Mapping[str, Array]) -> Table:
+    return pa.table(list(columns.values()), names=list(columns))
+
+
+def _without_unused(table: Table) -> Table:
+    """Return a table whose dictionaries hold what it holds: what was forgotten is not in them."""
+    for place, kind in enumerate(table.schema.types):
+        if pa.types.is_dictionary(kind):
+            column = table.column(place).cast(kind.value_type).dictionary_encode().cast(kind)
+            table = table.set_column(place, table.schema.field(place), column)
+    return table
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise StateError(f"{document!r} cannot be written as JSON: {error}") from None
+
+
+def _digest(*parts: bytes) -> bytes:
+    """Return the SHA-256 of some bytes, each with its length before it."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(len(part).to_bytes(8, "little"))
+        found.update(part)
+    return found.digest()

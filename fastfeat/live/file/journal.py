@@ -1,0 +1,508 @@
+"""`Journal`: the durable side of a state: what is applied in memory is written to one file.
+
+A file holds a base, which is a whole state, and the entries after it; to open a state is to read
+its base and to apply its entries again. All that one call writes is one transaction.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fastfeat.errors import StateError
+from fastfeat.io.arrow import pa
+from fastfeat.live.file.archive import (
+    ArchiveChange,
+    Archiving,
+    at,
+    read_archiving,
+    remove,
+)
+from fastfeat.live.file.entries import Links, WrittenEntry, digest_of_segment, segment_of
+from fastfeat.live.file.follower import Follower
+from fastfeat.live.file.past import read_seal
+from fastfeat.live.file.replaced_changes import ReplacedChanges
+from fastfeat.live.file.state_file import (
+    has_kind,
+    naming_state,
+    path_of,
+    read_base,
+    read_base_digest,
+    read_entries,
+    read_key,
+    read_link,
+    read_offsets,
+    read_plans,
+    read_settings,
+    read_sizes,
+)
+from fastfeat.live.file.state_writer import (
+    Content,
+    Pending,
+    StateWriter,
+    create_file,
+)
+from fastfeat.live.file.write_lock import WriteLock, take
+from fastfeat.live.state.changes import Base, Change, ChangeResults, Durability, Entry, Settings
+
+_NO_LINKS = Links()
+Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
+"""What gives the link of an entry, and its digests, after the link before it."""
+LinkingBase = Callable[[bytes, Base, Settings, bytes], Links]
+"""What gives the links of a base after the link before it, bound to the seal of the past."""
+INTERVAL = 1.0
+SMALLEST_COMPACTION = 1 << 25
+"""Bytes of entries after which a base takes their place, if they are twice as large as the last."""
+
+
+class Journal:
+    """The file of a state, open for writing by this process alone, for many threads.
+
+    Args:
+        file: as it was opened.
+        durability: when what is written is on disk: "commit" before `write` returns, "interval" at
+            most a second later, "checkpoint" when `flush` or `close` returns.
+    """
+
+    def __init__(self, file: StateWriter, durability: Durability) -> None:
+        self.path = file.path
+        self.durability = durability
+        self.linking: Linking | None = None
+        self.linking_base: LinkingBase | None = None
+        self._file = file
+        self._process = os.getpid()
+        self._lock = threading.RLock()
+        self._pending: list[Pending] = []
+        self._due: float | None = None
+        self._timer: threading.Timer | None = None
+        self._seq, self._digest, base = file.head.seq, file.head.digest, file.head.base
+        with naming_state(self.path):
+            connection = file.connection
+            self.settings = read_settings(connection, base)
+            self.key = read_key(connection)
+            self._plans = read_plans(connection, base)
+            self._offsets = read_offsets(connection, base)
+            self._link: bytes = read_link(connection, base)
+            self._n_base_bytes, self._n_bytes = read_sizes(connection, base)
+            self._is_erasing = has_kind(connection, base, "forget")
+            seal, archiving = read_seal(connection), read_archiving(connection)
+        self.replaced = ReplacedChanges(file, seal, archiving)
+        self._end = weakref.finalize(self, _end, file, self._pending, durability)
+
+    @staticmethod
+    def create(
+        path: str | os.PathLike[str],
+        plans: Mapping[str, bytes],
+        settings: Settings,
+        base: Base,
+        durability: Durability = "commit",
+        *,
+        key: bytes = b"",
+        links: Links = _NO_LINKS,
+    ) -> Journal:
+        """Return the journal of a new state, whose file is there whole or not at all.
+
+        Args:
+            path: of the file, which must not be there.
+            plans: the artifact of each plan, by name.
+            settings: of the state.
+            base: what it begins with.
+            durability: as of the class.
+            key: of the audit; empty without.
+            links: what the audit says of the base.
+
+        Raises:
+            StateError: the file is there, or cannot be written.
+        """
+        content = Content(0, base, settings, plans, links, key)
+
+        def create(target: Path, lock: WriteLock) -> None:
+            create_file(target, lock, content)
+
+        return _opened(path, durability, create)
+
+    @staticmethod
+    def open(path: str | os.PathLike[str], durability: Durability = "commit") -> Journal:
+        """Return the journal of a state that is there.
+
+        Raises:
+            StateError: it is missing, in use elsewhere, newer, truncated or altered, or what it
+                committed last is missing.
+        """
+        return _opened(path, durability, _check_there)
+
+    @staticmethod
+    def follow(path: str | os.PathLike[str], *, checked: bool = True) -> Follower:
+        """Return a reader of a state that another process may be writing."""
+        return Follower(path, checked=checked)
+
+    @property
+    def plans(self) -> Mapping[str, bytes]:
+        """The artifact of each plan, by name."""
+        return dict(self._plans)
+
+    @property
+    def offsets(self) -> Mapping[str, int]:
+        """The offset after the last row that was written, by source; also what is not on disk."""
+        return dict(self._offsets)
+
+    @property
+    def seq(self) -> int:
+        """The number of the last entry that was written; also where it is not on disk yet."""
+        return self._seq
+
+    @property
+    def link(self) -> bytes:
+        """The link of the audit chain after the last entry, or of the base."""
+        return self._link
+
+    @property
+    def is_erasing(self) -> bool:
+        """Whether something was forgotten that is still in the file."""
+        return self._is_erasing
+
+    @property
+    def wants_compaction(self) -> bool:
+        """Whether the entries take more room than 32 MiB, and than twice the base.
+
+        A state of a million entities takes seconds to write; entries are read again at a million
+        rows a second.
+        """
+        return self._n_bytes > max(SMALLEST_COMPACTION, 2 * self._n_base_bytes)
+
+    def base(self) -> Base:
+        """Return the state that the entries begin from.
+
+        Raises:
+            StateError: it is altered.
+        """
+        with self._using(), naming_state(self.path):
+            return read_base(self._file.connection, self._file.head.base)
+
+    def entries(self) -> Iterator[WrittenEntry]:
+        """Return the entries on disk after the base, in order; nothing may be written meanwhile.
+
+        Raises:
+            StateError: one is missing or altered; those before it have been given.
+        """
+        with self._using(), naming_state(self.path):
+            head = self._file.head
+            after, digest = head.base, read_base_digest(self._file.connection, head.base)
+        while True:
+            with self._using(), naming_state(self.path):
+                some, digest = read_entries(self._file.connection, after, digest, head)
+            yield from some
+            if not some or some[-1].seq >= head.seq:
+                return
+            after = some[-1].seq
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Write what one call has changed, in one transaction.
+
+        Raises:
+            StateError: it is not written, and the file is as it was: the disk is full, an earlier
+                write that was to be on disk by now has failed, or the journal is closed.
+        """
+        self._write([(entry, {}) for entry in entries])
+
+    def change_plans(self, plans: Mapping[str, bytes], base: Base, time_ns: int) -> None:
+        """Write that other plans are asked from now on, and the state as they keep it, at once.
+
+        Args:
+            plans: the artifact of each, by name.
+            base: the state, with what these plans keep beside rows.
+            time_ns: as of a change.
+
+        Raises:
+            StateError: as of `compact`.
+        """
+        with self._using():
+            self._flush_whole()
+            change = Change("plans", pa.table({}), time_ns=time_ns)
+            entry = Entry(change, ChangeResults({}, np.zeros(0, np.bool_)))
+            pending, link = self._linked([(entry, plans)])
+            before = self._seq, self._link, self._plans
+            self._seq, self._link, self._plans = pending[-1].seq, link, dict(plans)
+            try:
+                self._put(base, _NO_LINKS, pending)
+            except BaseException:
+                self._seq, self._link, self._plans = before
+                raise
+
+    def keep_past(self, archiving: Archiving | None) -> None:
+        """Have segments of what bases replace be kept; see `ReplacedChanges.keep`."""
+        with self._using():
+            self.replaced.keep(archiving)
+
+    def flush(self) -> None:
+        """Write all that is not on disk yet.
+
+        Raises:
+            StateError: it cannot be written; the next call tries again.
+        """
+        with self._using():
+            self._flush()
+
+    def compact(
+        self,
+        base: Base,
+        links: Links = _NO_LINKS,
+        *,
+        erases: bool = False,
+    ) -> bool:
+        """Put a base in the place of all entries, whole or not at all; their links stay.
+
+        Without entries since the last base none is written.
+
+        Args:
+            base: the state after the last entry that was written.
+            links: what the audit says of it, where `linking_base` does not.
+            erases: whether what the base does not hold is to be nowhere in the file afterwards.
+
+        Returns:
+            Whether it is so. A reader in the middle of a read may keep what was erased in the
+            write-ahead log, until `erase` is called again, or the state closed; and the system may
+            not let a segment be removed, which is tried again.
+
+        Raises:
+            StateError: it cannot be written, and the file is as it was; with durability
+                "checkpoint" also where not all is on disk.
+        """
+        with self._using():
+            self._flush_whole()
+            if self._seq == self._file.head.base:
+                is_gone = self.replaced.remove_others()
+            else:
+                is_gone = self._put(base, links)
+            return self._file.erase_remains() and is_gone if erases else True
+
+    def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
+        """Compact where that is due: after a change that forgets, and where entries are many.
+
+        Where not all may be on disk yet, it is due after the next checkpoint. That there is no room
+        for a base is no error while there is some for entries: it is tried again later.
+
+        Args:
+            base: gives the state after the last entry that was written.
+            erases: whether something was forgotten since.
+
+        Raises:
+            StateError: what was forgotten could not be erased.
+        """
+        with self._using():
+            self._is_erasing |= erases
+            if self.durability == "checkpoint" and self._pending:
+                return
+            if self._is_erasing:
+                self._is_erasing = not self.compact(base(), erases=True)
+            elif self.wants_compaction:
+                try:
+                    self.compact(base())
+                except StateError:
+                    self._n_base_bytes = self._n_bytes - self._n_bytes // 4
+
+    def delete_key(self, base: Base) -> bool:
+        """Delete the key of the audit, without which its digests say nothing of any row.
+
+        Args:
+            base: as of `compact`: what the digests are of is deleted too.
+
+        Returns:
+            As of `compact`.
+
+        Raises:
+            StateError: as of `compact`; the key stays.
+        """
+        with self._using():
+            files, past = self.replaced.files(), self.replaced
+            before = self.key, self.linking, self.linking_base, past.sealing
+            self.key, self.linking, self.linking_base, past.sealing = b"", None, None, None
+            try:
+                self._flush_whole()
+                is_gone = self._put(base, _NO_LINKS)
+                is_erased = self._file.erase_remains() and is_gone
+            except StateError:
+                self.key, self.linking, self.linking_base, past.sealing = before
+                raise
+            return remove(files) and is_erased
+
+    def erase(self) -> bool:
+        """Return whether nothing that was deleted is in the file any more; see `compact`."""
+        with self._using():
+            return self._file.erase_remains()
+
+    def close(self) -> None:
+        """Write all that is not on disk yet, and let others open the file.
+
+        Raises:
+            StateError: it cannot be written; the journal stays open.
+        """
+        if self._end.alive:
+            with self._using():
+                self._flush()
+                self._end()
+
+    def discard(self) -> None:
+        """Let others open the file, without what is not on disk yet."""
+        if self._end.alive:
+            with self._using():
+                self._pending.clear()
+                self._end()
+
+    def _using(self) -> threading.RLock:
+        """Return the lock, after checking that the journal may be used."""
+        if os.getpid() != self._process:
+            raise StateError(
+                f"{self.path} was opened in process {self._process}, of which this is a child: "
+                "open it after the fork"
+            )
+        if not self._end.alive:
+            raise StateError(f"{self.path} is closed")
+        return self._lock
+
+    def _write(self, given: Sequence[tuple[Entry, Mapping[str, bytes]]]) -> None:
+        with self._using():
+            if self._due is not None and time.monotonic() >= self._due:
+                self._flush()
+            pending, link = self._linked(given)
+            if self.durability == "commit" and pending:
+                self._file.commit(pending)
+            else:
+                self._pending += pending
+            for one, (entry, plans) in zip(pending, given, strict=True):
+                self._seq, self._digest, self._link = one.seq, one.digest, link
+                self._n_bytes += one.segment.n_bytes
+                self._plans = dict(plans) or self._plans
+                if entry.change.source:
+                    self._offsets[entry.change.source] = entry.change.end
+            if self.durability == "interval":
+                self._wait()
+
+    def _linked(
+        self, given: Sequence[tuple[Entry, Mapping[str, bytes]]]
+    ) -> tuple[list[Pending], bytes]:
+        """Return entries as they are written, each after the one before, and the last link."""
+        seq, digest, link, pending = self._seq, self._digest, self._link, list[Pending]()
+        for entry, plans in given:
+            seq, digests = seq + 1, b""
+            if self.linking is not None:
+                link, digests = self.linking(link, entry)
+            segment = segment_of(WrittenEntry(seq, entry, link, digests, plans))
+            digest = digest_of_segment(digest, seq, segment)
+            pending.append(Pending(seq, segment, digest, plans))
+        return pending, link
+
+    def _put(
+        self,
+        base: Base,
+        links: Links,
+        pending: Sequence[Pending] = (),
+    ) -> bool:
+        """Put a base in the place of all entries, the last ones of which may be pending.
+
+        Returns:
+            Whether no segment is left that the file no longer names.
+        """
+        given, known = replace(base, offsets=self.offsets), replace(links, previous=self._link)
+        replaced = self.replaced
+        past = replaced.past(pending)
+        seal = replaced.seal if past is None else past.seal
+        if self.linking_base is not None:
+            known = self.linking_base(self._link, given, self.settings, seal)
+        segments = ArchiveChange()
+        if past is not None and replaced.archiving is not None:
+            segments = replaced.segments(past, pending, replaced.archiving)
+            at("segments written")
+        parts = (self._seq, given, self.settings, self._plans, known, self.key)
+        self._file.put_base(Content(*parts, past, segments), pending)
+        at("segments named")
+        self._digest, self._link = self._file.head.digest, known.link
+        replaced.seal = seal if self.key else b""
+        with naming_state(self.path):
+            sizes = read_sizes(self._file.connection, self._seq)
+        self._n_base_bytes, self._n_bytes = sizes
+        is_gone = replaced.remove_others()
+        if not self.key:
+            replaced.archiving = None
+        return is_gone
+
+    def _flush_whole(self) -> None:
+        """Commit what is pending, where that may be before a checkpoint."""
+        if self.durability == "checkpoint" and self._pending:
+            raise StateError(f"{self.path}: not all that was applied is on disk: checkpoint")
+        self._flush()
+
+    def _flush(self) -> None:
+        """Commit what is pending; where that fails, it stays so, and is due."""
+        if self._pending:
+            self._file.commit(self._pending)
+            self._pending.clear()
+        self._due = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait(self) -> None:
+        """See to it that what is pending is on disk within the interval."""
+        if self._timer is None:
+            if self._due is None:
+                self._due = time.monotonic() + INTERVAL
+            self._timer = threading.Timer(INTERVAL, _flush_later, (weakref.ref(self),))
+            self._timer.daemon = True
+            self._timer.start()
+
+    def flush_later(self) -> None:
+        """Commit what is pending, from the timer; an error is one of the next call."""
+        with suppress(StateError), self._using():
+            self._timer = None
+            try:
+                self._flush()
+            except StateError:
+                self._wait()
+                raise
+
+
+def _opened(
+    path: str | os.PathLike[str], durability: Durability, prepare: Callable[[Path, WriteLock], None]
+) -> Journal:
+    target = path_of(path)
+    lock = take(target)
+    try:
+        prepare(target, lock)
+        file = StateWriter(target, lock)
+    except BaseException:
+        lock.give_back()
+        raise
+    try:
+        return Journal(file, durability)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _check_there(path: Path, _: WriteLock) -> None:
+    if not path.exists():
+        raise StateError(f"{path}: there is no such state")
+
+
+def _flush_later(journal: weakref.ref[Journal]) -> None:
+    known = journal()
+    if known is not None:
+        known.flush_later()
+
+
+def _end(file: StateWriter, pending: list[Pending], durability: Durability) -> None:
+    """End a journal that nobody holds any more, or that is closed."""
+    try:
+        if pending and durability == "interval":
+            file.commit(pending)
+    finally:
+        file.close()

@@ -1,0 +1,460 @@
+"""The SQLite file of a state: its tables, how it is opened, checked and read.
+
+    head       one row: number and digest of the last entry, and the version that wrote it
+    bases      whole states, each the end of what came before it; the last one counts
+    parts      their rows and tables, as Arrow IPC
+    segments   what has changed since, an entry each, as Arrow IPC
+    artifacts  the plans, by their SHA-256
+    keys       that of the audit, by its SHA-256, until it is deleted
+    links      the links of changes that a base has replaced, with their number; see `past`
+    archived   the files that keep these changes, and `archive` where they are; see `archive`
+
+Format 1 has no links; a file of it that is opened for writing becomes one of format 2.
+
+Each row that is read is covered by a digest, and each digest by the one that follows, so that a
+file with other bytes is refused; SQLite's own pages are checked by SQLite.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from fastfeat.errors import StateError, TypeMismatch, reason_of
+from fastfeat.live.file.entries import (
+    Links,
+    Part,
+    Segment,
+    WrittenEntry,
+    base_of,
+    digest_of_base,
+    digest_of_part,
+    digest_of_segment,
+    plans_named,
+    written_of,
+)
+from fastfeat.live.state.changes import Base, Settings
+from fastfeat.version import __version__
+
+FORMAT = 2
+APPLICATION = 0x66667374  # "ffst"
+SUFFIXES = ("-wal", "-shm")
+"""Of the files that SQLite has beside one that is open: its log, and where readers stand in it."""
+_TYPES = {"i": int, "s": str, "b": bytes}
+_AT_ONCE = 256
+"""Entries that are read before they are given, so that nobody waits for who takes them."""
+_MAGIC = b"SQLite format 3\0"
+_MODES = (b"\2\2", b"\1\1")
+"""The bytes of a file with a write-ahead log, and of one that `VACUUM INTO` copied."""
+TABLES = (
+    "CREATE TABLE head (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, digest BLOB NOT NULL, "
+    "base INTEGER NOT NULL, writer TEXT NOT NULL)",
+    "CREATE TABLE bases (seq INTEGER PRIMARY KEY, head BLOB NOT NULL, previous BLOB NOT NULL, "
+    "link BLOB NOT NULL, digests BLOB NOT NULL, digest BLOB NOT NULL)",
+    "CREATE TABLE parts (id INTEGER PRIMARY KEY, base INTEGER NOT NULL, kind TEXT NOT NULL, "
+    "name TEXT NOT NULL, content BLOB NOT NULL)",
+    "CREATE TABLE segments (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, source TEXT NOT NULL, "
+    "ends INTEGER NOT NULL, head BLOB NOT NULL, rows BLOB NOT NULL, kept BLOB NOT NULL, "
+    "stored BLOB NOT NULL, link BLOB NOT NULL, digests BLOB NOT NULL, digest BLOB NOT NULL)",
+    "CREATE TABLE artifacts (digest BLOB PRIMARY KEY, content BLOB NOT NULL)",
+    "CREATE TABLE keys (digest BLOB PRIMARY KEY, content BLOB NOT NULL)",
+    "CREATE TABLE links (id INTEGER PRIMARY KEY, facts BLOB NOT NULL, links BLOB NOT NULL, "
+    "seal BLOB NOT NULL)",
+    "CREATE TABLE archived (past INTEGER PRIMARY KEY, facts BLOB NOT NULL, seal BLOB NOT NULL)",
+    "CREATE TABLE archive (id INTEGER PRIMARY KEY, folder TEXT NOT NULL, keep_ns INTEGER NOT NULL)",
+)
+_N_TABLES = {1: 6, 2: len(TABLES)}
+"""By format, how many of these tables a file has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a state: its last entry, the digest up to it, and its base.
+
+    Args:
+        seq: the number of the last entry.
+        digest: the SHA-256 of all entries since the base, and of the base.
+        base: the number of the base that they follow.
+    """
+
+    seq: int
+    digest: bytes
+    base: int
+
+
+def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
+    """Return a connection to the file of a state that exists, checked to be one.
+
+    Raises:
+        StateError: it is missing, empty, no state, newer, truncated, altered, or cannot be read.
+    """
+    check_beginning(path, writes=writes)
+    with naming_state(path):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={'rw' if writes else 'ro'}",
+            timeout=5.0,
+            isolation_level=None,
+            check_same_thread=False,
+            uri=True,
+        )
+    try:
+        with naming_state(path):
+            _check(connection, path, writes)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def path_of(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a state: one and the same, by whatever links it is named.
+
+    Raises:
+        TypeMismatch: it is no path.
+        StateError: it is none that a file can have.
+    """
+    if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(f"path= takes the path of a file, such as 'state.db', got {path!r}")
+    target = Path(path)
+    if "\0" in str(target) or not target.name:
+        raise StateError(f"{str(target)!r} is not the path of a file")
+    return Path(os.path.realpath(target))
+
+
+def file_at(path: Path) -> tuple[int, int]:
+    """Return the device and the number of the file at a path; (0, 0) where nothing is."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
+@contextmanager
+def naming_state(path: Path) -> Generator[None]:
+    """Raise errors of SQLite as errors of the state, with its path."""
+    try:
+        yield
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # of SQLite's own message, too
+        raise StateError(f"{path}: {_reason(error)}") from error
+    except StateError as error:
+        text = str(error)
+        raise StateError(text if text.startswith(str(path)) else f"{path}: {text}") from None
+
+
+def read_head(connection: sqlite3.Connection) -> Head:
+    """Return the head of a state."""
+    found = connection.execute("SELECT seq, digest, base FROM head").fetchall()
+    if len(found) != 1:
+        raise StateError("it is altered: its head is not whole")
+    return Head(*_typed(found[0], "ibi"))
+
+
+def read_base(connection: sqlite3.Connection, seq: int, *, checked: bool = True) -> Base:
+    """Return a base.
+
+    Args:
+        connection: to the file.
+        seq: its number.
+        checked: whether an altered one is an error; else it is given as far as it can be read.
+
+    Raises:
+        StateError: it is missing or altered.
+    """
+    head, _, _ = _head_of(connection, seq, checked)
+    parts = _parts(connection, seq)
+    if checked:
+        _check_parts(head, parts)
+    return base_of(head, parts)
+
+
+def _parts(connection: sqlite3.Connection, seq: int) -> list[Part]:
+    found = connection.execute(
+        "SELECT kind, name, content FROM parts WHERE base = ? ORDER BY id", (seq,)
+    )
+    return [Part(*_typed(row, "ssb")) for row in found]
+
+
+def _check_parts(head: bytes, parts: list[Part]) -> None:
+    if [digest_of_part(part).hex() for part in parts] != json.loads(head)["parts"]:
+        raise StateError("it is altered: its base does not match its SHA-256")
+
+
+def read_beside(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any]:
+    """Return the settings of a state, the digests of its plans, and the offsets of a base."""
+    given = json.loads(_head_of(connection, seq, True)[0])
+    return given["settings"], given["plans"], given["offsets"]
+
+
+def read_settings(connection: sqlite3.Connection, base: int) -> Settings:
+    """Return the settings of a state.
+
+    Raises:
+        StateError: this version does not know them.
+    """
+    given = read_beside(connection, base)[0]
+    try:
+        return Settings(**given)
+    except TypeError:
+        raise StateError(f"it has the settings {given}: this version has others") from None
+
+
+def read_base_digest(connection: sqlite3.Connection, seq: int, *, checked: bool = True) -> bytes:
+    """Return the digest of a base, from which those of the entries after it begin."""
+    return _head_of(connection, seq, checked)[2]
+
+
+def check_base(connection: sqlite3.Connection, seq: int) -> None:
+    """Check that a base matches its SHA-256.
+
+    Raises:
+        StateError: it does not.
+    """
+    head = _head_of(connection, seq, True)[0]
+    _check_parts(head, _parts(connection, seq))
+
+
+def read_link(connection: sqlite3.Connection, base: int) -> bytes:
+    """Return the link of the last entry, or of the base where there is none."""
+    found = connection.execute(
+        "SELECT link FROM segments WHERE seq > ? ORDER BY seq DESC LIMIT 1", (base,)
+    ).fetchone()
+    return _head_of(connection, base, True)[1].link if found is None else _typed(found, "b")[0]
+
+
+def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
+    """Return the offset after the last row of each source."""
+    found = connection.execute(
+        "SELECT source, ends FROM segments WHERE seq > ? AND source != '' ORDER BY seq", (base,)
+    )
+    return {**read_beside(connection, base)[2], **dict(_typed(row, "si") for row in found)}
+
+
+def has_kind(connection: sqlite3.Connection, base: int, kind: str) -> bool:
+    """Return whether an entry after a base is of a kind."""
+    query = "SELECT EXISTS (SELECT 1 FROM segments WHERE seq > ? AND kind = ?)"
+    return bool(connection.execute(query, (base, kind)).fetchone()[0])
+
+
+def read_changes(connection: sqlite3.Connection, base: int) -> Iterator[tuple[str, bytes, bytes]]:
+    """Return the kind, the head and the link of each entry after a base, in order."""
+    query = "SELECT kind, head, link FROM segments WHERE seq > ? ORDER BY seq"
+    for row in connection.execute(query, (base,)):
+        kind, head, link = _typed(row, "sbb")
+        yield kind, head, link
+
+
+def read_sizes(connection: sqlite3.Connection, base: int) -> tuple[int, int]:
+    """Return the number of bytes of a base, and of the entries after it."""
+    of_base = "SELECT coalesce(sum(length(content)), 0) FROM parts WHERE base = ?"
+    of_entries = (
+        "SELECT coalesce(sum(length(rows) + length(kept) + length(digests) + 200), 0) "
+        "FROM segments WHERE seq > ?"
+    )
+    (n_base,), (n_entries,) = (
+        connection.execute(query, (base,)).fetchone() for query in (of_base, of_entries)
+    )
+    return n_base, n_entries
+
+
+def read_artifact(connection: sqlite3.Connection, digest: str) -> bytes:
+    """Return the content of an artifact.
+
+    Raises:
+        StateError: it is missing or altered.
+    """
+    key = bytes.fromhex(digest)
+    found = connection.execute("SELECT content FROM artifacts WHERE digest = ?", (key,)).fetchone()
+    if found is None or sha256(_typed(found, "b")[0]).digest() != key:
+        raise StateError(f"it is altered: its plan {digest[:12]} is not whole")
+    return found[0]
+
+
+def read_entries(
+    connection: sqlite3.Connection,
+    after: int,
+    digest: bytes,
+    until: Head,
+    *,
+    checked: bool = True,
+) -> tuple[list[WrittenEntry], bytes]:
+    """Return some of the entries after one, and the digest up to the last of them.
+
+    Args:
+        connection: to the file.
+        after: the number of the entry, or base, before them.
+        digest: up to it.
+        until: where the state stands: the last of all entries is its last.
+        checked: whether an altered entry is an error; else it is given as far as it can be read,
+            and told by `WrittenEntry.altered`.
+
+    Raises:
+        StateError: an entry is missing or altered.
+    """
+    found = connection.execute(
+        "SELECT seq, kind, source, ends, head, rows, kept, stored, link, digests, digest "
+        "FROM segments WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+        (after, until.seq, _AT_ONCE),
+    )
+    entries: list[WrittenEntry] = []
+    seq = after
+    for row in found:
+        number, *values, noted = _typed(row, "issibbbbbbb")
+        seq += 1
+        segment = Segment(*values)
+        digest, altered = digest_of_segment(digest, seq, segment), ""
+        if number != seq or digest != noted:
+            altered = f"it is altered: its entry {seq} does not match its SHA-256"
+            if checked:
+                raise StateError(altered)
+            seq, digest = number, noted  # of those after it, too, the first one is told
+        named = plans_named(segment.head) if segment.kind == "plans" else {}
+        plans = {name: read_artifact(connection, key) for name, key in named.items()}
+        entries.append(written_of(segment, number, plans, altered))
+    is_end = seq == until.seq or len(entries) < _AT_ONCE
+    if checked and is_end and (seq, digest) != (until.seq, until.digest):
+        raise StateError(f"it is altered: it has {seq} entries of {until.seq}")
+    return entries, digest
+
+
+def read_plans(connection: sqlite3.Connection, base: int) -> dict[str, bytes]:
+    """Return the artifact of each plan, by name, after the entries that follow a base."""
+    named: dict[str, str] = read_beside(connection, base)[1]
+    changes = connection.execute(
+        "SELECT head FROM segments WHERE seq > ? AND kind = 'plans' ORDER BY seq", (base,)
+    )
+    for row in changes:
+        named = plans_named(_typed(row, "b")[0])
+    return {name: read_artifact(connection, key) for name, key in named.items()}
+
+
+def read_links(connection: sqlite3.Connection, base: int, *, checked: bool = True) -> Links:
+    """Return the links of a base."""
+    return _head_of(connection, base, checked)[1]
+
+
+def read_key(connection: sqlite3.Connection) -> bytes:
+    """Return the key of the audit; empty where there is none, or it was deleted.
+
+    Raises:
+        StateError: it is altered.
+    """
+    found = connection.execute("SELECT digest, content FROM keys").fetchone()
+    if found is None:
+        return b""
+    if sha256(_typed(found, "bb")[1]).digest() != found[0]:
+        raise StateError("it is altered: the key of its audit is not whole")
+    return found[1]
+
+
+def _head_of(connection: sqlite3.Connection, seq: int, checked: bool) -> tuple[bytes, Links, bytes]:
+    """Return the head of a base, its links and its digest."""
+    found = connection.execute(
+        "SELECT head, previous, link, digests, digest FROM bases WHERE seq = ?", (seq,)
+    ).fetchone()
+    if found is None:
+        raise StateError("it is altered: its base is missing")
+    head, *links, digest = _typed(found, "bbbbb")
+    if checked and digest_of_base(head, Links(*links)) != digest:
+        raise StateError("it is altered: its base does not match its SHA-256")
+    return head, Links(*links), digest
+
+
+def _typed(row: tuple[Any, ...], kinds: str) -> tuple[Any, ...]:
+    """Return a row of the file, checked to hold integers, text and bytes where they belong."""
+    if any(type(value) is not _TYPES[kind] for value, kind in zip(row, kinds, strict=True)):
+        raise StateError("it is altered: a value in it has another type than was written")
+    return row
+
+
+def check_beginning(path: Path, *, writes: bool) -> None:
+    """Check that a file begins as one of SQLite with a write-ahead log.
+
+    Args:
+        path: of the file.
+        writes: whether it is to be written.
+
+    Raises:
+        StateError: it does not, or cannot be read.
+    """
+    try:
+        with open(path, "r+b" if writes else "rb") as file:  # SQLite would fall back to reading
+            start = file.read(100)
+    except (OSError, ValueError) as error:
+        reason = reason_of(error)
+        raise StateError(f"{path}: the state cannot be opened: {reason}") from None
+    if not start.startswith(_MAGIC) or len(start) < 100:
+        empty = "the file is empty: it" if not start else "it"
+        raise StateError(f"{path}: {empty} is not the state of a live plan, nor a SQLite file")
+    if start[68:72] != APPLICATION.to_bytes(4, "big"):
+        raise StateError(f"{path}: it is a SQLite file, but not the state of a live plan")
+    found = int.from_bytes(start[60:64], "big")
+    if found > FORMAT:
+        raise StateError(
+            f"{path}: it has format {found}; this version, fastfeat {__version__}, reads "
+            f"up to {FORMAT}. Update fastfeat"
+        )
+    if found < 1 or start[18:20] not in _MODES:
+        raise StateError(f"{path}: it is altered: its first bytes are not those of a state")
+    n_pages = int.from_bytes(start[28:32], "big")
+    page = int.from_bytes(start[16:18], "big")
+    n_bytes = n_pages * (65536 if page == 1 else page)
+    there = os.path.getsize(path)
+    if there < n_bytes and not _has_log(path):
+        raise StateError(f"{path}: it is truncated: {there:,} of {n_bytes:,} bytes are there")
+
+
+def _has_log(path: Path) -> bool:
+    with suppress(OSError):
+        return os.path.getsize(f"{path}-wal") > 0
+    return False
+
+
+def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    found = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
+    if [sql for (sql,) in found] != list(TABLES[: _N_TABLES.get(version)]):
+        raise StateError("it is altered: its tables are not those of a state")
+    if writes:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("PRAGMA wal_autocheckpoint = 2000")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+    wrong = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if wrong != "ok":
+        raise StateError(f"it is altered: {wrong}")
+    if writes and version < FORMAT:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in TABLES[_N_TABLES[version] :]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
+
+
+def _reason(error: Exception) -> str:
+    """Return the reason in an error of SQLite, and what to do."""
+    match getattr(error, "sqlite_errorname", None) or "":
+        case "SQLITE_FULL":
+            return "the disk is full; the last commit stands. Make room, and try again"
+        case "SQLITE_CORRUPT" | "SQLITE_NOTADB" | "SQLITE_CORRUPT_INDEX":
+            return f"it is altered or truncated: {error}"
+        case name if name.startswith("SQLITE_IOERR"):
+            return f"the disk gave an error ({name}); the last commit stands. Open it again"
+        case name if name.startswith("SQLITE_READONLY"):
+            return "it cannot be written: this process may only read it"
+        case name if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+            return f"the state cannot be opened: {error}. Look at the rights of its folder"
+        case name if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return "another process holds it, and did not let go within 5 seconds"
+        case _:
+            return f"it cannot be read or written: {error}"

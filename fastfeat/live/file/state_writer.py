@@ -1,0 +1,444 @@
+"""The file of a state as its one writer sees it: made, committed to, compacted and closed."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from fastfeat.errors import StateError
+from fastfeat.io.sinks.atomic import sync
+from fastfeat.live.file.archive import (
+    ArchiveChange,
+    Archived,
+    Archiving,
+    Rewritten,
+    put_archived,
+    put_archiving,
+)
+from fastfeat.live.file.entries import (
+    Links,
+    Segment,
+    digest_of_base,
+    digest_of_part,
+    digest_of_segment,
+    digests_of_plans,
+    head_of_base,
+    parts_of,
+    segment_of,
+)
+from fastfeat.live.file.past import Past, put_past
+from fastfeat.live.file.state_file import (
+    APPLICATION,
+    FORMAT,
+    SUFFIXES,
+    TABLES,
+    Head,
+    connect,
+    file_at,
+    naming_state,
+    read_head,
+)
+from fastfeat.live.file.write_lock import WriteLock
+from fastfeat.live.state.changes import Base, Settings
+from fastfeat.version import __version__
+
+_LOST = "SQLITE_IOERR_FSYNC"
+"""After it nobody knows what is on disk: what is written next must not seem to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An entry that is to be written.
+
+    Args:
+        seq: its number.
+        segment: it.
+        digest: of all entries up to it.
+        plans: the artifacts that it names.
+    """
+
+    seq: int
+    segment: Segment
+    digest: bytes
+    plans: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The content of a file without entries.
+
+    Args:
+        seq: the number of the last entry before.
+        base: the state.
+        settings: of it.
+        plans: the artifact of each plan, by name.
+        links: what the audit says of the base.
+        key: of the audit; empty without: then the file keeps no links either.
+        past: the changes that the base replaces; None where nothing is noted of them.
+        segments: what becomes of the archive.
+    """
+
+    seq: int
+    base: Base
+    settings: Settings
+    plans: Mapping[str, bytes]
+    links: Links
+    key: bytes
+    past: Past | None = None
+    segments: ArchiveChange = field(default_factory=ArchiveChange)
+
+
+class StateWriter:
+    """A file that is open for writing.
+
+    Args:
+        path: of the file.
+        lock: that this process holds.
+    """
+
+    def __init__(self, path: Path, lock: WriteLock) -> None:
+        self.path = path
+        self.lock = lock
+        self.connection = connect(path, writes=True)
+        self._file = file_at(path)
+        self._is_broken = False
+        try:
+            with naming_state(path):
+                self.head = read_head(self.connection)
+                self._check_noted()
+                self._empty_log()
+        except BaseException:
+            self.connection.close()
+            raise
+        lock.note(self.head.seq, self.head.base)
+
+    def commit(self, pending: Sequence[Pending]) -> None:
+        """Write entries, all or none of them.
+
+        Raises:
+            StateError: none is written.
+        """
+        with self._transaction() as connection:
+            _put_entries(connection, pending)
+            head = Head(pending[-1].seq, pending[-1].digest, self.head.base)
+            _put_head(connection, head)
+        self._reach(head)
+
+    def put_base(self, content: Content, pending: Sequence[Pending] = ()) -> None:
+        """Put a base in the place of all entries, whole or not at all.
+
+        Args:
+            content: what is to stand in the file, with the number of the last entry.
+            pending: the last entries, which are not in the file yet.
+
+        Raises:
+            StateError: nothing is written.
+        """
+        with self._transaction() as connection:
+            _put_entries(connection, pending)
+            for table in ("segments", "bases", "parts", "artifacts"):
+                connection.execute(f"DELETE FROM {table}")
+            head = _put_content(connection, content)
+        self._reach(head)
+
+    def put_archive(self, archiving: Archiving | None, segments: Mapping[int, Archived]) -> None:
+        """Write where segments are kept, and what is named of some of them.
+
+        Raises:
+            StateError: nothing is written.
+        """
+        with self._transaction() as connection:
+            if archiving is not None:
+                put_archiving(connection, archiving)
+            put_archived(connection, segments)
+
+    def write_segment(self, path: Path, pending: Sequence[Pending] = ()) -> bytes:
+        """Write the base and the entries of the file, and pending ones, to a segment.
+
+        Returns:
+            The digest of all that.
+
+        Raises:
+            StateError: it cannot be written.
+        """
+
+        def copy(connection: sqlite3.Connection) -> None:
+            uri = f"{self.path.absolute().as_uri()}?mode=ro"
+            connection.execute("ATTACH DATABASE ? AS state", (uri,))
+            connection.execute("BEGIN")
+            for table in ("head", "bases", "parts", "segments", "artifacts"):
+                connection.execute(f"INSERT INTO {table} SELECT * FROM state.{table}")
+            _put_entries(connection, pending)
+            head = self.head
+            if pending:
+                head = Head(pending[-1].seq, pending[-1].digest, self.head.base)
+                _put_head(connection, head)
+            connection.execute("COMMIT")
+            connection.execute("DETACH DATABASE state")  # or its mode of a journal would change
+
+        _write_whole(path, copy)
+        return pending[-1].digest if pending else self.head.digest
+
+    def erase_remains(self) -> bool:
+        """Return whether what was deleted is nowhere in the file any more.
+
+        What is deleted is overwritten at once; here the file is written anew, and its write-ahead
+        log emptied, for which no reader may be in the middle of a read.
+
+        Raises:
+            StateError: the disk is full.
+        """
+        with naming_state(self.path):
+            self.connection.execute("VACUUM")
+            return self._empty_log()
+
+    def close(self) -> None:
+        """Let others open it."""
+        with suppress(sqlite3.Error):  # it is opened as after a kill
+            self.connection.close()
+        self.lock.give_back()
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        if self._is_broken:
+            raise StateError(f"{self.path}: an earlier write has failed: close it and open it anew")
+        try:
+            with naming_state(self.path):
+                self.connection.execute("BEGIN IMMEDIATE")
+                self._check_alone()
+                yield self.connection
+                self.connection.execute("COMMIT")
+        except BaseException as error:
+            cause = error.__cause__
+            self._is_broken = isinstance(cause, sqlite3.Error) and cause.sqlite_errorname == _LOST
+            if self.connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    self.connection.execute("ROLLBACK")
+            raise
+
+    def _check_alone(self) -> None:
+        """Check that the file is there, and nobody else has written past a removed lock.
+
+        SQLite would go on with a file that was deleted, or has another in its place, until all of
+        it is gone with the process.
+        """
+        if file_at(self.path) != self._file:
+            raise StateError(
+                "the file was deleted, or another was put in its place: nothing can be written to "
+                "it. Put it back and open it again; `history()` still gives what is in memory"
+            )
+        found = read_head(self.connection)
+        if (found.seq, found.digest) != (self.head.seq, self.head.digest):
+            raise StateError(
+                f"another process has written it, up to entry {found.seq}; this one knows "
+                f"{self.head.seq}. Was {self.path.name}-lock removed? Open it again"
+            )
+
+    def _reach(self, head: Head) -> None:
+        self.head = head
+        self.lock.note(head.seq, head.base)
+
+    def _empty_log(self) -> bool:
+        """Return whether all of the write-ahead log is in the file, and nothing in the log.
+
+        On a full disk it stays in the log, which is as good a place.
+        """
+        try:
+            found = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_FULL":
+                raise
+            return False
+        return not found[0]
+
+    def _check_noted(self) -> None:
+        """Check that the file holds what it committed last: else a write-ahead log was lost."""
+        noted, name = self.lock.noted(), self.path.name
+        if noted is not None and noted > (self.head.seq, self.head.base):
+            raise StateError(
+                f"it ends with entry {self.head.seq}, and {noted[0]} were committed: {name}-wal is "
+                "missing or damaged, or this is an older copy. Put it back; to go on from what is "
+                f"there, remove {name}-lock"
+            )
+
+
+def create_file(target: Path, lock: WriteLock, content: Content) -> None:
+    """Make the file of a new state, whole or not at all.
+
+    It is written beside its place and then moved there. What a process that was killed has left
+    beside is removed: only one that holds the lock writes there.
+
+    Raises:
+        StateError: it is there, or something of it, or it cannot be written.
+    """
+    beside = Path(f"{target}-new")
+    for there in (target, *(Path(f"{target}{suffix}") for suffix in SUFFIXES)):
+        if os.path.lexists(there):
+            raise StateError(
+                f"{target}: {there.name} is there already. A new state needs a path of its own: "
+                "give another, or remove what is left of an older one"
+            )
+    lock.note(content.seq, content.seq)  # of a state that was removed
+    try:
+        _remove(beside)
+        with naming_state(target):
+            _write_new(beside, content)
+        sync(beside)
+        os.replace(beside, target)
+        sync(target.parent)
+    except OSError as error:
+        raise StateError(f"{target}: it cannot be written: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            _remove(beside)
+
+
+def write_rewritten(path: Path, seq: int, rewritten: Rewritten) -> bytes:
+    """Write a segment without what was forgotten.
+
+    Args:
+        path: of the file.
+        seq: the number of the last change before it.
+        rewritten: its content.
+
+    Returns:
+        The digest of all that.
+
+    Raises:
+        StateError: it cannot be written.
+    """
+    one, last = rewritten, b""
+
+    def put(connection: sqlite3.Connection) -> None:
+        nonlocal last
+        connection.execute("BEGIN")
+        content = Content(seq, one.base, one.settings, one.plans, one.links, b"")
+        head = _put_content(connection, content)
+        pending, last = list[Pending](), head.digest
+        for written in one.entries:
+            segment = segment_of(written)
+            last = digest_of_segment(last, written.seq, segment)
+            pending.append(Pending(written.seq, segment, last, written.plans))
+        _put_entries(connection, pending)
+        if pending:
+            _put_head(connection, Head(pending[-1].seq, last, seq))
+        connection.execute("COMMIT")
+
+    _write_whole(path, put)
+    return last
+
+
+def _write_whole(path: Path, put: Callable[[sqlite3.Connection], None]) -> None:
+    """Write a segment, whole or not at all."""
+    beside = Path(f"{path}-new")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with naming_state(path):
+            _write_file(beside, put, mode="DELETE")
+        sync(beside)
+        os.replace(beside, path)
+        sync(path.parent)
+    except OSError as error:
+        told = f"{path}: the segment of the archive cannot be written: {error.strerror}"
+        raise StateError(told) from None
+    finally:
+        with suppress(OSError):
+            _remove(beside)
+
+
+def _write_new(path: Path, content: Content) -> None:
+    def put(connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN")
+        _put_content(connection, content)
+        connection.execute("COMMIT")
+
+    _write_file(path, put, mode="WAL")
+
+
+def _write_file(path: Path, put: Callable[[sqlite3.Connection], None], *, mode: str) -> None:
+    """Write a new file of the form of a state, that nobody reads yet."""
+    connection = sqlite3.connect(path, isolation_level=None, uri=True)
+    try:
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        for statement in TABLES:
+            connection.execute(statement)
+        put(connection)
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+    finally:
+        connection.close()
+
+
+def _put_content(connection: sqlite3.Connection, content: Content) -> Head:
+    """Write a base, and the head of a state that ends with it."""
+    seq, links, digests = content.seq, content.links, list[bytes]()
+    for part in parts_of(content.base):
+        connection.execute(
+            "INSERT INTO parts VALUES (NULL, ?, ?, ?, ?)", (seq, part.kind, part.name, part.content)
+        )
+        digests.append(digest_of_part(part))
+    plans = digests_of_plans(content.plans)
+    head = head_of_base(content.base, digests, content.settings, plans)
+    digest = digest_of_base(head, links)
+    connection.execute(
+        "INSERT INTO bases VALUES (?, ?, ?, ?, ?, ?)",
+        (seq, head, links.previous, links.link, links.digests, digest),
+    )
+    _put_plans(connection, content.plans)
+    connection.execute("DELETE FROM keys")
+    if content.key:
+        key = content.key
+        connection.execute("INSERT INTO keys VALUES (?, ?)", (sha256(key).digest(), key))
+    else:
+        for table in ("links", "archived", "archive"):
+            connection.execute(f"DELETE FROM {table}")
+    if content.past is not None:
+        number = put_past(connection, content.past)
+        if content.segments.new is not None:
+            put_archived(connection, {number: content.segments.new})
+    put_archived(connection, content.segments.others)
+    reached = Head(seq, digest, seq)
+    _put_head(connection, reached)
+    return reached
+
+
+def _put_entries(connection: sqlite3.Connection, pending: Sequence[Pending]) -> None:
+    connection.executemany(
+        "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [_row_of(entry) for entry in pending],
+    )
+    for entry in pending:
+        _put_plans(connection, entry.plans)
+
+
+def _put_plans(connection: sqlite3.Connection, plans: Mapping[str, bytes]) -> None:
+    for content in plans.values():
+        connection.execute(
+            "INSERT OR IGNORE INTO artifacts VALUES (?, ?)", (sha256(content).digest(), content)
+        )
+
+
+def _put_head(connection: sqlite3.Connection, head: Head) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?, ?)",
+        (head.seq, head.digest, head.base, __version__),
+    )
+
+
+def _row_of(entry: Pending) -> tuple[Any, ...]:
+    s = entry.segment
+    values = (s.kind, s.source, s.end, s.head, s.rows, s.kept, s.stored, s.link, s.digests)
+    return (entry.seq, *values, entry.digest)
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)

@@ -1,0 +1,149 @@
+"""Rows that users give to a live state, as the tables of columns and types that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fastfeat.errors import FastfeatError, InvalidPlan
+from fastfeat.execute.inputs import read_columns
+from fastfeat.io.arrow import Table
+from fastfeat.io.sources.read import column_names
+from fastfeat.ir.dtypes import DType
+from fastfeat.live.lower.row_tables import (
+    is_one_row,
+    rows_by_id,
+    rows_table,
+    with_time,
+)
+from fastfeat.live.state.state import State
+
+
+def types_read(state: State) -> dict[str, DType]:
+    """Return the type of each column that is read of rows, as far as it is known."""
+    return {**state.types, **state.lowered.asked}
+
+
+def one_row(state: State, given: Any) -> Mapping[str, Any] | None:
+    """Return the row where one was given as a dict; None for rows in other forms."""
+    return given if is_one_row(given, types_read(state)) else None
+
+
+def has_ids(state: State, given: Any) -> bool:
+    """Return whether rows that were given have the column that tells rows apart."""
+    row_id = state.lowered.row_id
+    if row_id is None:
+        return False
+    if isinstance(given, Mapping):
+        return row_id in given
+    names = column_names(given)
+    return names is not None and row_id in names
+
+
+def read_once(state: State, given: Any, passed: Sequence[str]) -> Any:
+    """Return rows as they were given, once read where columns of them are given out as well.
+
+    Args:
+        state: that takes them.
+        given: many rows.
+        passed: the columns that are given out.
+    """
+    if not passed:
+        return given
+    row_id = state.lowered.row_id
+    ids = [] if row_id is None else [row_id]
+    return read_columns(given, (), [*types_read(state), *passed, *ids])
+
+
+def with_time_of(
+    state: State, given: Any, at: Any, times: Sequence[str], passed: Sequence[str]
+) -> Any:
+    """Return rows with one time for all.
+
+    Args:
+        state: that takes them.
+        given: one row as a dict, or rows in any form that `FittedPlan.transform` takes.
+        at: the time.
+        times: the columns of times.
+        passed: columns that are given out.
+
+    Raises:
+        InvalidData: as of `row_tables.with_time`.
+    """
+    row_id = state.lowered.row_id
+    others = [*passed, *([] if row_id is None else [row_id])]
+    return with_time(given, at, types_read(state), times, others)
+
+
+def table_of_rows(
+    state: State,
+    given: Any,
+    passed: Iterable[str] = (),
+    *,
+    has_ids: bool = True,
+    if_there: Iterable[str] = (),
+) -> Table:
+    """Return rows as a user gave them as a table of the columns that plans read.
+
+    Args:
+        state: that takes them.
+        given: one row as a dict, or rows in any form that `FittedPlan.transform` takes.
+        passed: further columns, passed on as they are.
+        has_ids: whether they have the column that tells rows apart, where there is one.
+        if_there: columns that they may lack, beside late ones.
+
+    Raises:
+        UnknownColumn, TypeMismatch, InvalidData: as of `row_tables.rows_table`.
+    """
+    lowered, types = state.lowered, types_read(state)
+    row_id, others = lowered.row_id, list(passed)
+    if row_id is not None and not has_ids:
+        types.pop(row_id, None)
+    elif row_id is not None and row_id not in types:
+        others.append(row_id)
+    return rows_table(given, types, [*late_columns(state), *if_there], others)
+
+
+def table_of_history(state: State, given: Any) -> Table:
+    """Return rows that a new state begins with as a table of the columns that plans read.
+
+    Args:
+        state: that begins.
+        given: in any form that `FittedPlan.transform` takes.
+
+    Raises:
+        FastfeatError: as of `FittedPlan.transform`; the message says that it is the history.
+    """
+    try:
+        return table_of_rows(state, given, if_there=state.lowered.asked)
+    except FastfeatError as error:
+        raise type(error)(f"history=: {error}") from error
+
+
+def table_by_id(state: State, given: Any, columns: Iterable[str]) -> Table:
+    """Return rows that are told by their id as a table of it and of the columns that are given.
+
+    Args:
+        state: that has the rows.
+        given: as of `table_of_rows`.
+        columns: that may be given.
+
+    Raises:
+        InvalidPlan: no plan names the column of the id.
+        UnknownColumn, TypeMismatch, InvalidData: as of `row_tables.rows_by_id`.
+    """
+    row_id = state.lowered.row_id
+    if row_id is None:
+        raise InvalidPlan(
+            "outcomes and corrections tell rows by their id, and no plan names its column. Say "
+            "which it is: Plan(..., row_id='id')"
+        )
+    wanted = set(columns)
+    types = {name: dtype for name, dtype in state.types.items() if name in wanted}
+    types.pop(row_id, None)
+    return rows_by_id(given, types, row_id, state.types.get(row_id))
+
+
+def late_columns(state: State) -> list[str]:
+    """Return the columns of the log that are known only later, in its order."""
+    return [name for name in state.lowered.columns if name in state.lowered.late]

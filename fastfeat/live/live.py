@@ -1,0 +1,994 @@
+"""`Live`: fitted plans with a state, asked for the features of rows as they arrive."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
+
+from fastfeat.calls.arguments import Hints, explaining_methods
+from fastfeat.errors import (
+    ContractBroken,
+    FastfeatError,
+    HistoryMissing,
+    InvalidData,
+    InvalidPlan,
+    LateRow,
+    StateError,
+    TypeMismatch,
+    UnknownColumn,
+    did_you_mean,
+    shortened,
+    warn,
+)
+from fastfeat.execute.fitted import Face, Fitted
+from fastfeat.execute.guard import guard_of, judge, read_again, row_inputs
+from fastfeat.execute.lookup_tables import Tables, read_tables, resolve_tables
+from fastfeat.io.arrow import Table, pa
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.node import Column
+from fastfeat.ir.show import show
+from fastfeat.live.ask.prepared import PreparedAnswer
+from fastfeat.live.ask.results import (
+    ALONE,
+    check_form,
+    check_out,
+    given_to_user,
+    of_one_row,
+    with_passed,
+)
+from fastfeat.live.file.state_file import check_beginning, path_of
+from fastfeat.live.given_rows import (
+    has_ids,
+    late_columns,
+    one_row,
+    read_once,
+    table_by_id,
+    table_of_history,
+    table_of_rows,
+    with_time_of,
+)
+from fastfeat.live.lower.live_plan import lower
+from fastfeat.live.lower.row_tables import (
+    is_one_row,
+    rows_table,
+    time_columns,
+    value_array,
+)
+from fastfeat.live.opening import archiving_of, begin, reopened
+from fastfeat.live.parquet import export, exported
+from fastfeat.live.recent import Recent, seconds_of
+from fastfeat.live.row.judged_row import judge_one_row
+from fastfeat.live.row.one_row import transform_row
+from fastfeat.live.state.arrivals import Wanted
+from fastfeat.live.state.changes import Base, Change, Durability, Late, Settings
+from fastfeat.live.state.held_up import HeldUp
+from fastfeat.live.state.known_rows import REMOVED_LATEST
+from fastfeat.live.state.lateness import LateBehind
+from fastfeat.live.state.order_clocks import ANY
+from fastfeat.live.state.state import Sizes, State
+from fastfeat.live.state.table_updates import table_types
+from fastfeat.plan.declare.columns_read import table_columns_of
+from fastfeat.trust.quality.drift import Drift, compared
+from fastfeat.trust.quality.drifting import limits_of
+from fastfeat.trust.quality.later_rows import profile_to_compare
+from fastfeat.trust.quality.thresholds import Given
+
+Broken = dict[str, int]
+"""Numbers of rows that break rules, by the name of the rule."""
+
+_HINTS: dict[str, Hints] = {
+    "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
+    "features": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
+}
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("transform", "transform_row", "transform_batches", "predict", "predict_one"),
+        "live.process(rows) computes features and keeps the rows, live.features(rows) keeps "
+        "nothing. Both take a dict for one row",
+    ),
+    **dict.fromkeys(
+        ("fit", "learn_one", "partial_fit"),
+        "Nothing is learnt here: live.update(rows) keeps rows, plan.fit(data) learns",
+    ),
+    **dict.fromkeys(
+        ("save", "to_parquet"),
+        "A state with a file is kept as it goes: fitted.online(path=). live.export(...) writes it",
+    ),
+}
+"""For the methods of fitted plans and models that a state lacks: the methods to use."""
+
+
+@explaining_methods(lambda live: "live.", _HINTS)
+class Live(Generic[Face]):
+    """Fitted plans with a state of rows that arrive; made by `FittedPlan.online` and `ff.online`.
+
+    The state is the history: a log of the rows that windows can still see, in order of arrival, and
+    lookup tables. What `process` answers has the bits of `transform(events, history=state)`.
+
+    Each call is applied whole or not at all. One call changes the state at a time; any thread may
+    ask beside it, and sees whole calls only. A process that is forked has its own copy of a state
+    in memory, and may not use one with a file.
+
+    Example:
+        >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
+        >>> live = ff.Plan({"spent": spent}).fit({"t": [0], "card": ["a"], "x": [1.0]}).online()
+        >>> live.process({"t": 1, "card": "a", "x": 2.5})
+        array([0.])
+        >>> live.process({"t": 2, "card": "a", "x": 4.0})
+        array([2.5])
+    """
+
+    def __init__(self, plans: Mapping[str, Face], state: State) -> None:
+        """See `FittedPlan.online` and `ff.online`, which make it.
+
+        Args:
+            plans: by name, as users have them.
+            state: what their records are asked over.
+        """
+        self._faces = dict(plans)
+        self._state = state
+        lowered = state.lowered
+        self._plans = lowered.plans
+        keep = [name for one in self._plans.values() for name in one.declaration.keep]
+        self._passed = list(dict.fromkeys(keep))
+        self._times = time_columns(self._plans.values())
+        self._sees_none = not lowered.orders
+        self._recent: dict[str, Recent] = {}
+        self._judged = {
+            name: (
+                one,
+                guard,
+                {column: of for column, of in row_inputs(one).items() if isinstance(of, DType)},
+            )
+            for name, one in self._plans.items()
+            if (guard := guard_of(one)) is not None
+        }
+        rules = [rule_name(name, rule) for name, of in self._judged.items() for rule in of[1].rules]
+        self._violations = dict.fromkeys(rules, 0)
+        self._lock = Lock()
+
+    if not TYPE_CHECKING:  # type checkers would take any attribute for granted
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise a hint where a state is used as a fitted plan, or as a model."""
+            hint = f". {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+            raise AttributeError(f"a live state has no attribute {name!r}{hint}")
+
+    @property
+    def plans(self) -> Mapping[str, Face]:
+        """The fitted plans, by name; of `FittedPlan.online` the name is ""."""
+        return self._faces
+
+    @property
+    def late(self) -> Late:
+        """The rule for late rows."""
+        return self._state.settings.late
+
+    @property
+    def max_ahead(self) -> str | None:
+        """The length by which times may be ahead of this machine's clock; None for any."""
+        return self._state.settings.max_ahead
+
+    @property
+    def clocks(self) -> Mapping[str, DType]:
+        """The types of the times of windows, by the text of the time."""
+        times = [(clock.order.time, clock.dtype) for clock in self._state.clocks]
+        return {of.name if isinstance(of, Column) else show(of): dtype for of, dtype in times}
+
+    def process(
+        self,
+        events: Any,
+        *,
+        to: str = "arrow",
+        out: Any = None,
+        categories: bool = False,
+        source: str = "",
+        first: int = 0,
+        end: int = 0,
+    ) -> Any:
+        """Return the features of events as they arrive, each of which then stands in the state.
+
+        Args:
+            events: rows in order of arrival: one as a dict of a value a column, or many in any form
+                that `FittedPlan.transform` takes. Late columns may lack; further ones are ignored.
+            to: the form of the features of many rows, as of `FittedPlan.transform`.
+            out: of many rows, as of `FittedPlan.transform`; for several plans a dict of one each.
+            categories: of many rows, as of `FittedPlan.transform`.
+            source: where the events come from, such as "events:0"; see `offsets`.
+            first: the offset of the first one there.
+            end: the offset after the last one.
+
+        Returns:
+            Of one row a float array of shape (n_features,), where NaN is missing; of many their
+            features in the form of `to`. Of several plans a dict of these, by name.
+
+        Raises:
+            UnknownColumn: a column lacks.
+            TypeMismatch: a column is not of the type seen in fit, nor exactly convertible.
+            LateRow: a row is earlier than what the state takes; see `late=`.
+            FutureRow: a time is further ahead than `max_ahead=` or `max_jump=` allows.
+            InvalidData: a row without an id, or one whose id another row has.
+            StateError: the events were applied already, or the state is closed.
+            ContractBroken: a row breaks a rule of a plan's contract, and none is applied.
+            Overflow: a result does not fit its type.
+
+        Warns:
+            RowsBreakRule: a row breaks a rule that only warns.
+        """
+        if self._judged:
+            events, broken = self._held(events)
+            found = self._processed(events, to, out, categories, source, first, end)
+            self._count(broken)
+            return found
+        return self._processed(events, to, out, categories, source, first, end)
+
+    def _processed(
+        self, events: Any, to: str, out: Any, categories: bool, source: str, first: int, end: int
+    ) -> Any:
+        is_plain = to == "arrow" and out is None and not categories
+        offsets: tuple[object, ...] = (source, first, end)
+        if is_plain and list(map(type, offsets)) == [str, int, int] and not any(offsets):
+            prepared = self._process_prepared_row(events)
+            if prepared is not None:
+                return self._noted(events, prepared)
+        if is_plain and not source and self._is_remembered_by_nobody(events):
+            return self._noted(events, self._of_row(events))
+        check_form(self._plans, to, out, categories=categories)
+        row = one_row(self._state, events)
+        _check_alone(row, to, out, categories=categories)
+        given = events if row is not None else read_once(self._state, events, self._passed)
+        rows = table_of_rows(self._state, given, self._passed)
+        check_out(self._plans, rows, to, out)
+        change = Change("process", rows, "", source, first, end, time.time_ns())
+        _, results = self._state.apply(change, Wanted(to, row))
+        if row is not None:
+            return self._noted(row, of_one_row(results))
+        self._note(rows, results)
+        return given_to_user(
+            self._plans,
+            with_passed(self._plans, results, given),
+            events,
+            to,
+            out,
+            categories=categories,
+        )
+
+    def features(
+        self,
+        rows: Any,
+        *,
+        at: Any = None,
+        to: str = "arrow",
+        out: Any = None,
+        categories: bool = False,
+    ) -> Any:
+        """Return the features that rows would have now, each asked alone; the state stays.
+
+        Args:
+            rows: as of `process`; they do not see each other.
+            at: the time of all rows, where these lack the column of the time.
+            to: as of `process`.
+            out: as of `process`.
+            categories: as of `process`.
+
+        Raises:
+            LateRow: a row is so early that its windows would see rows that the state has dropped.
+            ContractBroken: a row breaks a rule of a plan's contract.
+        """
+        if self._judged:
+            rows, broken = self._held(rows if at is None else self._with_time(rows, at))
+            found = self._asked(rows, None, to, out, categories)
+            self._count(broken)
+            return found
+        return self._asked(rows, at, to, out, categories)
+
+    def _asked(self, rows: Any, at: Any, to: str, out: Any, categories: bool) -> Any:
+        is_plain = to == "arrow" and out is None and not categories
+        if is_plain and at is None and self._is_row_alone(rows):
+            return self._noted(rows, self._of_row(rows))
+        check_form(self._plans, to, out, categories=categories)
+        given = rows if at is None else self._with_time(rows, at)
+        prepared = self._of_prepared_row(given) if is_plain else None
+        if prepared is not None:
+            return self._noted(given, prepared)
+        row = one_row(self._state, given)
+        _check_alone(row, to, out, categories=categories)
+        given = given if row is not None else read_once(self._state, given, self._passed)
+        are_known = has_ids(self._state, given)
+        table = table_of_rows(self._state, given, self._passed, has_ids=are_known)
+        check_out(self._plans, table, to, out)
+        results = self._state.features(table, Wanted(to, row), has_ids=are_known)
+        if row is not None:
+            return self._noted(row, of_one_row(results))
+        self._note(table, results)
+        return given_to_user(
+            self._plans,
+            with_passed(self._plans, results, given),
+            rows,
+            to,
+            out,
+            categories=categories,
+        )
+
+    def answer_few(self, rows: Sequence[dict[str, Any]], *, keeps: bool) -> Sequence[Any] | None:
+        """Return the features of few rows, each an array as of one row; None for an unusual one.
+
+        Then nothing has changed: `features` or `process` of a table of the rows says what is wrong,
+        if anything is. It is how servers ask, for which tables cost more than features.
+
+        Args:
+            rows: a value by column of each; they do not see each other unless they are kept.
+            keeps: whether they then stand in the state, all of them or none, in one change.
+        """
+        try:
+            broken = [self._held(row)[1] for row in rows] if self._judged else ()
+            found = self._answered_few(rows, keeps=keeps)
+        except FastfeatError:
+            return None
+        if found is not None:
+            for one in broken:
+                self._count(one)
+            for row, features in zip(rows, found, strict=True):
+                self._noted(row, features)
+        return found
+
+    def _answered_few(self, rows: Sequence[dict[str, Any]], *, keeps: bool) -> list[Any] | None:
+        if self._sees_none:
+            if keeps and self._state.journal is not None:
+                return None
+            return [self._of_row(row) for row in rows]
+        state = self._state
+        answers = state.process_rows(rows) if keeps else state.features_of_rows(rows)
+        return None if answers is None else [_given_of(answer) for answer in answers]
+
+    def explain(self, row: Any, *, at: Any = None) -> Any:
+        """Return a report of what the features of a row come from; the state stays.
+
+        It tells of each feature the rows of the state in its windows, the rows of tables, and what
+        fit has learnt; `report.recompute()` gives the features again from these rows alone.
+
+        Args:
+            row: one row, as of `features`.
+            at: as of `features`.
+
+        Returns:
+            A report that prints, and is a table in notebooks; of several plans a dict by name.
+
+        Raises:
+            InvalidData: not one row.
+            LateRow: as of `features`.
+        """
+        given = row if at is None else self._with_time(row, at)
+        are_known = has_ids(self._state, given)
+        table = table_of_rows(self._state, given, self._passed, has_ids=are_known)
+        if table.num_rows != 1:
+            raise InvalidData(
+                f"live.explain: takes one row, got {table.num_rows:,}. Write live.explain(rows[0])"
+            )
+        reports = self._state.explain(table, has_ids=are_known)
+        return reports.get(ALONE, reports)
+
+    def update(self, events: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
+        """Put events into the state without asking for their features.
+
+        Arguments and errors as of `process`.
+        """
+        broken: Broken = {}
+        if self._judged:
+            events, broken = self._held(events)
+        asked = self._state.lowered.asked
+        rows = table_of_rows(self._state, events, if_there=asked)
+        change = Change("update", rows, "", source, first, end, time.time_ns())
+        self._state.apply(change)
+        self._count(broken)
+
+    def outcomes(self, rows: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
+        """Put late columns of rows of the state into it, once they are known.
+
+        Args:
+            rows: the id of each row, in the column that the plan names in `row_id=`, and late
+                columns; a value that is missing says nothing.
+            source: as of `process`, as the following are.
+            first: the offset of the first one there.
+            end: the offset after the last one.
+
+        Raises:
+            LateOutcome: a row was answered whose window would have seen the outcome; with
+                `late="insert"` it is taken and counted.
+            InvalidData: an id that no row of the state has, or another value than is known already.
+        """
+        table = table_by_id(self._state, rows, late_columns(self._state))
+        self._state.apply(Change("outcomes", table, "", source, first, end, time.time_ns()))
+
+    def correct(self, rows: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
+        """Change columns of rows of the state; answers that were given stay as they were given.
+
+        Args:
+            rows: the id of each row, and the columns that change.
+            source: as of `process`, as the following are.
+            first: the offset of the first one there.
+            end: the offset after the last one.
+
+        Raises:
+            InvalidData: an id that no row of the state has.
+            InvalidPlan: a window reads what another window gave for a row, which stands.
+        """
+        table = table_by_id(self._state, rows, self._state.types)
+        self._state.apply(Change("correct", table, "", source, first, end, time.time_ns()))
+
+    def remove(self, row_id: Any) -> None:
+        """Take one row out of the state; answers that were given stay as they were given.
+
+        It is for a row that should never have come, such as one whose time is far ahead, which
+        makes all rows of its entity late until then. The row stays in the record of the file, as it
+        does after `correct`; `forget` erases. It may come again: it is a new row then.
+
+        Args:
+            row_id: the id of the row, in the column that the plan names in `row_id=`.
+
+        Raises:
+            InvalidPlan: the plan names no `row_id=`; or a window reads what another window gave,
+                which has seen the row.
+            InvalidData: no row of the state has this id.
+            TypeMismatch: the id is of another type than those of the state.
+
+        Warns:
+            HistoryMissing: the row was the latest of its entity: rows that no window saw once it
+                had come may have been dropped, and answers to rows before it lack them.
+
+        Example:
+            >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
+            >>> plan = ff.Plan({"spent": spent}, row_id="id")
+            >>> live = plan.fit({"id": [0], "t": [0], "card": ["a"], "x": [1.0]}).online()
+            >>> live.update({"id": 1, "t": 1, "card": "a", "x": 2.0})
+            >>> live.update({"id": 2, "t": 5, "card": "a", "x": 40.0})
+            >>> live.remove(1)
+            >>> live.features({"t": 6, "card": "a", "x": 0.0})
+            array([40.])
+        """
+        name = self._state.lowered.row_id
+        if name is None:
+            raise InvalidPlan(
+                "remove: rows are told by their id, and no plan names its column. Say which it is: "
+                "Plan(..., row_id='id'); or forget all rows of a value: live.forget(column, value)"
+            )
+        dtype = self._state.types.get(name)
+        value = pa.array([row_id]) if dtype is None else value_array(row_id, name, dtype)
+        change = Change("remove", pa.table({name: value}), name, time_ns=time.time_ns())
+        applied, _ = self._state.apply(change)
+        if applied.counts.get(REMOVED_LATEST):
+            warn(
+                f"{name} = {row_id!r} was the latest row of its entity: rows that no window saw "
+                "once it had come may be gone, and answers to rows before it may lack them. "
+                "online(keep=...) keeps rows longer",
+                HistoryMissing,
+            )
+
+    def forget(self, column: str, value: Any) -> int:
+        """Remove every row with a value in a column; the state is then one that never had them.
+
+        Args:
+            column: one that windows read, such as the key of an entity.
+            value: as rows have it; None for the rows in which it is missing.
+
+        Returns:
+            How many rows there were.
+
+        Raises:
+            UnknownColumn: the state has no such column.
+            InvalidPlan: what a window gave stands beside rows that stay, and has seen others.
+        """
+        types = self._state.types
+        if column not in types:
+            raise UnknownColumn(
+                f"the state has no column {column!r}: it has those that windows read, "
+                f"{shortened(types)}.{did_you_mean(str(column), types)}"
+            )
+        if types[column].is_list:
+            raise TypeMismatch(
+                f"forget: rows are told by one value, and {column!r} has {types[column]}. Name "
+                "another column, such as the key of an entity"
+            )
+        rows = pa.table({column: value_array(value, column, types[column])})
+        applied, _ = self._state.apply(Change("forget", rows, column, time_ns=time.time_ns()))
+        return applied.counts["forgotten"]
+
+    def update_table(
+        self, name: str, rows: Any, *, source: str = "", first: int = 0, end: int = 0
+    ) -> None:
+        """Put rows into a lookup table.
+
+        Args:
+            name: of the table.
+            rows: its columns that plans read. Where they look it up by key, rows replace those of
+                their key, of which the last one counts; where windows or `ff.asof` see it, they
+                stand after the known ones.
+            source: as of `process`, as the following are.
+            first: the offset of the first one there.
+            end: the offset after the last one.
+
+        Raises:
+            UnknownColumn: no plan reads such a table, or a column lacks.
+            TypeMismatch: a column is not of the type seen in fit, nor exactly convertible.
+        """
+        types = table_types(self._state.lowered.plans)
+        if name not in types:
+            known = f"They read {shortened(types)}" if types else "They read none"
+            raise UnknownColumn(f"no plan reads a table {name!r}. {known}")
+        table = rows_table(rows, types[name])
+        self._state.apply(Change("table", table, name, source, first, end, time.time_ns()))
+
+    def history(self) -> Table | None:
+        """Return the rows of the state in order of arrival, as `transform(history=)` takes them.
+
+        None where it has none yet. `transform(events, history=live.history())` has the bits that
+        `process(events)` would have.
+        """
+        return self._state.history()
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """The lookup tables, by name."""
+        return dict(self._state.tables)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The number of rows since the state was opened, by what has happened to them.
+
+        "late", "dropped", "repeated", "outcomes", "late_outcomes", "corrected", "removed",
+        "removed_latest" (the latest of their entity), "forgotten", "swept"; what has not happened
+        yet is not there.
+        """
+        return dict(self._state.counts)
+
+    @property
+    def violations(self) -> Mapping[str, int]:
+        """The number of rows since the state was opened that break each rule of the contracts.
+
+        Rows that were taken, which break rules that only warn, and those that `count_refused` was
+        told of. Of several plans a rule has the name of its plan before its own, "fraud.size".
+        """
+        with self._lock:
+            return dict(self._violations)
+
+    def count_refused(self, error: ContractBroken) -> None:
+        """Count the rows of a call that was refused among `violations`.
+
+        A call does not count them itself: whoever made it may try again without them.
+
+        Args:
+            error: what it has raised.
+        """
+        self._count({rule_name(error.plan, name): n for name, n in error.broken.items()})
+
+    def count_late(self, error: LateRow) -> None:
+        """Count a row of a call that was refused for being late; see `held_up`.
+
+        A call does not count it itself: whoever made it may try again without the row.
+
+        Args:
+            error: what it has raised.
+        """
+        if isinstance(error.behind, LateBehind):
+            self._state.late_counts.note([error.behind])
+
+    def held_up(self, *, is_due: bool = False, places: bool = True) -> list[HeldUp]:
+        """Return entities whose rows come late behind one row, ten or more of them, with that row.
+
+        A row whose time is ahead makes all later ones of its entity late. Rows that `late="drop"`
+        leaves out are counted, and those that `count_late` was told of. Of more than 20 entities
+        those with most late rows are given, and the last of these has the number of the others.
+
+        Args:
+            is_due: whether only entities are given that have reached 10 late rows, 100, and so on,
+                since the last such call.
+            places: whether the file is searched for the offset that the row came from.
+        """
+        return self._state.held_up(is_due=is_due, places=places)
+
+    @property
+    def sizes(self) -> Sizes:
+        """The numbers of rows and entities in memory."""
+        return self._state.sizes
+
+    def watch(
+        self, window: str | timedelta = "1h", *, plans: Collection[str] | None = None
+    ) -> None:
+        """Count the rows that are answered from now on, for `drift` and `profile`.
+
+        Rows that were asked for, by `process` and `features`, are counted some thousands at a time,
+        by the time of their arrival; what was counted is in memory alone, and ends with the state.
+
+        Args:
+            window: how long a row counts, such as "1h"; it leaves with the twelfth of the window
+                that it came in.
+            plans: the names of the plans whose rows are counted; None for all.
+
+        Raises:
+            InvalidPlan: a plan has no profile of its training rows; or the window is none.
+
+        Example:
+            >>> rows = {"x": [k / 100 for k in range(1_000)]}
+            >>> fitted = ff.Plan({"x": col("x") * 2}).fit(rows, profile=True)
+            >>> live = fitted.online()
+            >>> live.watch("10m")
+            >>> for k in range(500):
+            ...     x = live.process({"x": k / 50 + 4.0})
+            >>> live.drift().drifted
+            ['x']
+        """
+        seconds = seconds_of(window)
+        self._recent = {
+            name: Recent(fitted, profile_to_compare(fitted), seconds)
+            for name, fitted in self._plans.items()
+            if plans is None or name in plans
+        }
+
+    def profile(self) -> Any:
+        """Return the profile of the rows answered in the window of `watch`; see `Profile`.
+
+        Profiles of several processes that serve one plan merge. Of several plans a dict by name.
+
+        Raises:
+            InvalidPlan: nobody has called `watch`.
+        """
+        found = {name: recent.profile() for name, recent in self._watched().items()}
+        return found.get(ALONE, found)
+
+    def drift(self, *, reference: Any = None, thresholds: Given = None) -> Any:
+        """Return the drift of the rows answered in the window of `watch`; see `FittedPlan.drift`.
+
+        Args:
+            reference: the profile to compare with in place of that of the training rows; of several
+                plans a dict by name.
+            thresholds: as of `FittedPlan.drift`.
+
+        Returns:
+            A `Drift`; of several plans a dict of these, by name.
+
+        Raises:
+            InvalidPlan: nobody has called `watch`.
+            InvalidConfig: as of `FittedPlan.drift`.
+        """
+        limits, found = limits_of(thresholds), dict[str, Drift]()
+        for name, recent in self._watched().items():
+            then = reference if reference is None or ALONE in self._plans else reference.get(name)
+            found[name] = compared(
+                self._plans[name],
+                recent.profile(),
+                profile_to_compare(self._plans[name]) if then is None else then,
+                limits=limits,
+                is_same_season=then is not None,
+            )
+        return found.get(ALONE, found)
+
+    @property
+    def offsets(self) -> Mapping[str, int]:
+        """The offset after the last row that was applied, by source."""
+        return dict(self._state.offsets)
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows of the state to a Parquet file: `online(history=path)` begins with it.
+
+        The new state answers as this one does, where it has the same lookup tables: `tables=` takes
+        `live.tables`. What windows in windows gave is in the file; another version of the plan
+        computes it anew.
+
+        Args:
+            path: of the file, a .parquet; one that is there is replaced.
+
+        Raises:
+            InvalidData: the file is not called .parquet.
+            StateError: the file cannot be written, or the state has had no rows.
+        """
+        export(self._state, path)
+
+    @property
+    def head(self) -> bytes:
+        """The last link of the audit: noted elsewhere, it is what `ff.replay(head=)` looks for.
+
+        Empty without a file, and where the key of the audit was deleted.
+        """
+        return self._state.head
+
+    def checkpoint(self) -> None:
+        """Return once all that was applied is on disk."""
+        self._state.flush()
+
+    def compact(self) -> None:
+        """Write the state as a whole in the place of its changes, which are no longer in the file.
+
+        It is done when they take more room than the state; `ff.replay` begins from there. Without
+        changes since the last time nothing is written.
+
+        Raises:
+            StateError: the state is closed, or cannot be written.
+        """
+        self._state.compact()
+
+    def delete_audit_key(self) -> None:
+        """Delete the key of the audit, without which what it noted says nothing of any row.
+
+        The audit ends with it, and so does the record of changes: the state stays, as a whole.
+
+        Raises:
+            StateError: as of `compact`.
+        """
+        self._state.delete_audit_key()
+
+    def close(self) -> None:
+        """Write all that was applied to disk, and end; a state in memory is gone."""
+        self._state.close()
+
+    def discard(self) -> None:
+        """End without writing what was applied since the last checkpoint: the file stays as it is.
+
+        For callers that have told nobody what was answered since then, or will answer it again.
+        """
+        self._state.close(discards=True)
+
+    def __enter__(self) -> Self:
+        """Return it; it is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Return the names of the plans and the number of rows, as text."""
+        names = ", ".join(name or "one plan" for name in self._plans)
+        return f"Live({names}: {self._state.n_rows:,} rows)"
+
+    def _with_time(self, given: Any, at: Any) -> Any:
+        judged = [name for _, _, types in self._judged.values() for name in types]
+        return with_time_of(self._state, given, at, self._times, [*self._passed, *judged])
+
+    def _held(self, given: Any) -> tuple[Any, Broken]:
+        """Return rows that hold the contracts of the plans, of a reader as a table.
+
+        With them the number of rows that break each rule, which only warns, by plan and rule.
+
+        Raises:
+            ContractBroken: one breaks a rule that does not only warn.
+            FastfeatError: as of `FittedPlan.transform`, of the columns that rules read.
+
+        Warns:
+            RowsBreakRule: one breaks a rule that does.
+        """
+        given = read_again(given)
+        tables = self._state.tables
+        broken: Broken = {}
+        for name, (fitted, guard, types) in self._judged.items():
+            try:
+                if is_one_row(given, types):
+                    found = judge_one_row(fitted, given, tables)
+                else:
+                    found = judge(guard, given, tables=tables)
+            except ContractBroken as error:
+                error.plan = name
+                raise
+            broken |= {rule_name(name, rule): n for rule, n in found.items()}
+        return given, broken
+
+    def _count(self, broken: Broken) -> None:
+        if broken:
+            with self._lock:
+                for name, n in broken.items():
+                    self._violations[name] += n
+
+    @property
+    def recent(self) -> Mapping[str, Recent]:
+        """The counts of the rows that were answered of late, by plan; none without `watch`."""
+        return self._recent
+
+    @property
+    def records(self) -> Mapping[str, Fitted]:
+        """The records of the plans, by name."""
+        return self._plans
+
+    def _watched(self) -> Mapping[str, Recent]:
+        """Return the counts of the recent rows of each plan.
+
+        Raises:
+            InvalidPlan: nothing does.
+        """
+        if not self._recent:
+            raise InvalidPlan(
+                "the rows that are answered are not counted. Say so before they come: "
+                "live.watch('1h')"
+            )
+        return self._recent
+
+    def _noted(self, row: Mapping[str, Any], features: Any) -> Any:
+        """Return the features of one row as a user gets them, once they are counted."""
+        if self._recent:
+            by_name = {ALONE: features} if ALONE in self._plans else features
+            for name, recent in self._recent.items():
+                recent.note(row, by_name[name])
+        return features
+
+    def _note(self, rows: Table, results: Mapping[str, Any]) -> None:
+        """Have many rows counted."""
+        for name, recent in self._recent.items():
+            recent.note(rows, results[name])
+
+    def _is_row_alone(self, given: Any) -> bool:
+        """Return whether one row was given, and no plan sees another one."""
+        return self._sees_none and is_one_row(given, self._state.lowered.asked)
+
+    def _is_remembered_by_nobody(self, given: Any) -> bool:
+        """Return whether one row was given that neither the log nor a file takes."""
+        return self._state.journal is None and self._is_row_alone(given)
+
+    def _of_prepared_row(self, row: Any) -> Any:
+        """Return the features of a row, where it is as usual and new to the state; else None."""
+        if type(row) is not dict:
+            return None
+        found = self._state.features_of_rows([cast("dict[str, Any]", row)])
+        return None if found is None else _given_of(found[0])
+
+    def _process_prepared_row(self, row: Any) -> Any:
+        """Return the features of a row that then stands in the state; None if it is unusual."""
+        if type(row) is not dict:
+            return None
+        found = self._state.process_rows([cast("dict[str, Any]", row)])
+        return None if found is None else _given_of(found[0])
+
+    def _of_row(self, row: Mapping[str, Any]) -> Any:
+        """Return the features of a row that sees no other, at the cost of `transform_row`."""
+        self._state.check_usable()
+        tables = self._state.tables
+        if ALONE in self._plans:
+            return transform_row(self._plans[ALONE], row, tables=tables)
+        return {name: transform_row(f, row, tables=tables) for name, f in self._plans.items()}
+
+
+def _given_of(answer: PreparedAnswer) -> Any:
+    """Return the features of one row as a user gets them: of several plans a dict by name."""
+    return answer.features.get(ALONE, answer.features)
+
+
+def rule_name(plan: str, rule: str) -> str:
+    """Return the name of a rule among those of several plans.
+
+    Example:
+        >>> rule_name("fraud", "size"), rule_name("", "size")
+        ('fraud.size', 'size')
+    """
+    return f"{plan}.{rule}" if plan else rule
+
+
+def _check_alone(row: object, to: str, out: Any, *, categories: bool) -> None:
+    """Raise where one row is to be given out in a form that only many have."""
+    if row is None or (to in ("arrow", "numpy") and out is None and not categories):
+        return
+    option = "out=" if out is not None else f"to={to!r}" if not categories else "categories="
+    raise InvalidPlan(
+        f"{option} is of many rows: one row as a dict gives an array of its features. Give a list "
+        "of it for that form: [row]"
+    )
+
+
+def begin_live(
+    plans: Mapping[str, Fitted],
+    faces: Mapping[str, Face],
+    history: Any = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    tables: Tables = None,
+    late: Late | None = None,
+    keep: str | int | None = None,
+    max_ahead: str | None = None,
+    max_jump: str | int | None = None,
+    durability: Durability | None = None,
+    archive: str | os.PathLike[str] | None = None,
+    keep_audit: str | None = None,
+) -> Live[Face]:
+    """Return fitted plans over one state, which is new, or that of a file.
+
+    Args:
+        plans: the records of fitted plans by name.
+        faces: the fitted plans as users have them.
+        history: as of `FittedPlan.online`, as the following are.
+        path: of the file.
+        tables: the lookup tables.
+        late: what becomes of late rows.
+        keep: how much longer rows stay.
+        max_ahead: how far a time may be ahead of this machine's clock.
+        max_jump: how far it may be ahead of the latest row before it.
+        durability: when a call is on disk.
+        archive: the folder of what a whole state replaces.
+        keep_audit: how long that is kept.
+
+    Raises:
+        FastfeatError: as of `ff.online`.
+    """
+    _check_word("late", late, get_args(Late))
+    _check_word("durability", durability, get_args(Durability))
+    if path is None and durability is not None:
+        raise InvalidPlan(
+            f"durability={durability!r}: says when a call is on disk, and this state is in memory "
+            "alone. Give it a file, path=, or leave it out"
+        )
+    archiving = archiving_of(archive, keep_audit)
+    if path is None and archiving is not None:
+        raise InvalidPlan(
+            "archive= and keep_audit= keep what was in the file of a state, and this state is in "
+            "memory alone. Give it a file, path=, or leave them out"
+        )
+    lowered = lower(plans)
+    _check_tables_of_rules(plans)
+    if path is not None and path_of(path).exists():
+        check_beginning(path_of(path), writes=False)
+        if history is not None or tables is not None:
+            raise StateError(
+                f"{path} is there: a state begins once with history= and tables=. Leave them out "
+                "to go on with it, or give the path of a new file"
+            )
+        said = {"late": late, "keep": keep, "max_ahead": max_ahead}
+        given = {name: value for name, value in said.items() if value is not None}
+        state = reopened(path, lowered, given, durability or "commit", time.time_ns(), archiving)
+        try:
+            return _live(faces, state, max_jump)
+        except BaseException:
+            state.close(discards=True)
+            raise
+    is_any = isinstance(max_ahead, str) and max_ahead == ANY
+    settings = Settings(late or "error", keep, None if is_any else max_ahead)
+    named, types = resolve_tables(tables), table_types(lowered.plans)
+    read = [column for fitted in plans.values() for column in fitted.table_columns]
+    given = read_tables(named, [column for column in read if column.table in named])
+    known = {name: rows_table(table, types[name]) for name, table in given.items()}
+    base = exported(history, lowered, settings, known)
+    state = State(lowered, settings, base or Base(None, known))
+    live = _live(faces, state, max_jump)
+    if history is not None and base is None:
+        state.begin(table_of_history(state, history))
+    if path is not None:
+        begin(state, path, durability or "commit", archiving)
+    return live
+
+
+def _live(faces: Mapping[str, Face], state: State, max_jump: str | int | None) -> Live[Face]:
+    if max_jump is not None:
+        state.limit_jumps(max_jump)
+    return Live(faces, state)
+
+
+def begin_alone(fitted: Fitted, history: Any, **options: Any) -> Live[Fitted]:
+    """Return one plan over a new state; arguments and errors as of `FittedPlan.online`."""
+    plans = {ALONE: fitted}
+    return begin_live(plans, plans, history, **options)
+
+
+def _check_tables_of_rules(plans: Mapping[str, Fitted]) -> None:
+    """Raise where a rule reads a column of a table that a state does not hold.
+
+    Raises:
+        InvalidPlan: the first such rule.
+    """
+    held = {column for fitted in plans.values() for column in fitted.table_columns}
+    for fitted in plans.values():
+        guard = guard_of(fitted)
+        if guard is None:
+            continue
+        for name, rule in guard.rules.items():
+            for column in table_columns_of([rule.expression.node]):
+                if column not in held:
+                    raise InvalidPlan(
+                        f"the rule {name!r} reads {column.name!r} of the table {column.table!r}, "
+                        "which no feature reads: a live state has no such column. Keep it as a "
+                        "feature, or leave the rule out of the contract"
+                    )
+
+
+def _check_word(option: str, given: object, words: Sequence[str]) -> None:
+    if given is not None and given not in words:
+        hint = did_you_mean(str(given), words)
+        known = ", ".join(map(repr, words))
+        raise InvalidPlan(f"{option} must be one of {known}, got {given!r}.{hint}")

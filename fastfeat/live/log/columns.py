@@ -1,0 +1,491 @@
+"""Columns of a log in memory: they grow at the end, and rows are taken from anywhere.
+
+Values of a fixed width stand in NumPy buffers; text and bytes beside where each ends, in the layout
+of Arrow, so that one call takes any rows; lists as a column of their elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.io.arrow import Array, ChunkedArray, call, pa
+from fastfeat.io.columns.bits import Flags, array_of_values, pack, present_rows, unpack
+from fastfeat.io.columns.conform import conform
+from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.keys import key_column
+from fastfeat.io.columns.lists import list_array, list_column, lists_of, offsets_of
+from fastfeat.io.columns.types import arrow_type, storage_type
+from fastfeat.ir.dtypes import UTF8, DType
+from fastfeat.live.lower.row_tables import given_type
+
+Places = NDArray[np.integer[Any]]
+"""Numbers of rows as they stand in memory, shape (n_rows,)."""
+
+
+class Growing:
+    """A NumPy array that grows at its end, in constant time a value."""
+
+    __slots__ = ("_memory", "n")
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        """Args:
+        values: what it begins with; they are not copied, and may be written to.
+        """
+        self._memory = values
+        self.n = len(values)
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The values, in place: they may be written to."""
+        return self._memory[: self.n]
+
+    def more(self, n: int) -> NDArray[Any]:
+        """Return n further values, to be written."""
+        end = self.n + n
+        if end > len(self._memory):  # pages that nobody wrote to take no memory
+            memory = np.empty(max(end, len(self._memory) * 3 // 2), self._memory.dtype)
+            memory[: self.n] = self._memory[: self.n]
+            self._memory = memory
+        added = self._memory[self.n : end]
+        self.n = end
+        return added
+
+    def extend(self, values: NDArray[Any] | float) -> None:
+        """Add an array at the end."""
+        values = np.atleast_1d(values)
+        self.more(len(values))[:] = values
+
+    def cut(self, n: int) -> None:
+        """Take back all but the first n values."""
+        self.n = n
+
+
+class Presence:
+    """Whether each row of a column has a value; no memory as long as all do."""
+
+    __slots__ = ("_flags",)
+
+    def __init__(self) -> None:
+        self._flags: Growing | None = None
+
+    def append(self, present: Flags | None, before: int, n_rows: int) -> None:
+        if self._flags is None:
+            if present is None:
+                return
+            self._flags = Growing(np.ones(before, np.bool_))
+        self._flags.more(n_rows)[:] = True if present is None else present
+
+    def add(self, *, is_there: bool, before: int) -> None:
+        if self._flags is None:
+            if is_there:
+                return
+            self._flags = Growing(np.ones(before, np.bool_))
+        self._flags.more(1)[0] = is_there
+
+    def put(self, places: Places, present: Flags | None, n_rows: int) -> None:
+        if self._flags is None:
+            if present is None:
+                return
+            self._flags = Growing(np.ones(n_rows, np.bool_))
+        self._flags.values[places] = True if present is None else present
+
+    def take(self, places: Places) -> Flags | None:
+        """Return whether rows have values; None when all do."""
+        if self._flags is None:
+            return None
+        present = self._flags.values.take(places)
+        return None if present.all() else present
+
+    def cut(self, n_rows: int) -> None:
+        if self._flags is not None:
+            self._flags.cut(n_rows)
+
+
+def ranges(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the numbers of some ranges, one range after the other.
+
+    Example:
+        >>> ranges(np.array([5, 2]), np.array([2, 3])).tolist()
+        [5, 6, 2, 3, 4]
+    """
+    ends = np.cumsum(lengths)
+    numbers = np.arange(int(ends[-1]) if len(ends) else 0)
+    numbers += np.repeat(starts - (ends - lengths), lengths)
+    return numbers
+
+
+class Piece(NamedTuple):
+    """Some rows of a column, as it stores them.
+
+    Args:
+        values: numbers, or the elements of lists, or an Arrow array of text.
+        present: whether a row has a value; None when all do.
+        lengths: of lists, the number of elements of each.
+    """
+
+    values: Any
+    present: Flags | None
+    lengths: NDArray[np.int64] | None = None
+
+
+class Column(Protocol):
+    """A column of a log."""
+
+    def read(self, column: ChunkedArray, name: str) -> Piece:
+        """Return rows as they are stored; the column stays as it is.
+
+        Args:
+            column: of the type of the column, or exactly convertible.
+            name: what it is called in messages.
+
+        Raises:
+            TypeMismatch, InvalidData: it is not.
+        """
+        ...
+
+    def append(self, piece: Piece, n_rows: int) -> None:
+        """Add rows at the end."""
+        ...
+
+    def add(self, value: Any) -> None:
+        """Add one row at the end.
+
+        Args:
+            value: as it is stored: times in ticks, text as a str or bytes; None where missing.
+        """
+        ...
+
+    def put(self, places: Places, piece: Piece) -> None:
+        """Replace rows."""
+        ...
+
+    def take(self, places: Places) -> Array:
+        """Return rows as an Arrow array, in memory of its own."""
+        ...
+
+    def cut(self, n_rows: int) -> None:
+        """Take back all but the first rows."""
+        ...
+
+    def only(self, places: Places) -> Column:
+        """Return a column of some of the rows."""
+        ...
+
+
+def column_of(dtype: DType) -> Column:
+    """Return an empty column of a type."""
+    if dtype.of is not None:
+        return ListColumn(dtype)
+    if dtype.holds_bytes:
+        return TextColumn(dtype)
+    return MissingColumn() if dtype.name == "null" else FixedColumn(dtype)
+
+
+class FixedColumn:
+    """A column of numbers, bools, dates, times or durations; of floats, NaN is a missing one."""
+
+    def __init__(self, dtype: DType) -> None:
+        """Args:
+        dtype: the type of its values.
+        """
+        self._dtype = dtype
+        self._type = arrow_type(dtype)
+        self._storage = storage_type(dtype)
+        self._is_float = dtype.is_float
+        self._presence = Presence()
+        if dtype.is_temporal:
+            numbers = np.dtype(f"i{self._type.bit_width // 8}")
+        else:
+            numbers = np.dtype("float64" if dtype.name == "decimal" else dtype.name)
+        self._values = Growing(np.empty(0, numbers))
+
+    def read(self, column: ChunkedArray, name: str) -> Piece:
+        """Return rows as they are stored; see `Column`."""
+        if column.type != self._type and column.type != self._storage:
+            column = conform(column, name, self._dtype)
+        pieces = [self._numbers(chunk) for chunk in column.chunks]
+        if len(pieces) == 1:
+            return pieces[0]
+        empty = np.empty(0, self._values.values.dtype)
+        values = np.concatenate([empty, *(piece.values for piece in pieces)])
+        if all(piece.present is None for piece in pieces):
+            return Piece(values, None)
+        flags = [
+            np.ones(len(piece.values), np.bool_) if piece.present is None else piece.present
+            for piece in pieces
+        ]
+        return Piece(values, np.concatenate(flags))
+
+    def _numbers(self, chunk: Array) -> Piece:
+        present, n_rows, offset = present_rows(chunk), len(chunk), chunk.offset
+        numbers = self._values.values.dtype
+        if chunk.type == pa.bool_():
+            values = unpack(chunk.buffers()[1], offset, n_rows)
+        elif n_rows == 0:
+            values = np.empty(0, numbers)
+        else:
+            given = numbers if chunk.type == self._type else np.dtype(chunk.type.to_pandas_dtype())
+            buffer = chunk.buffers()[1]
+            values = np.frombuffer(buffer, given, n_rows, offset * given.itemsize)
+            values = values.astype(numbers, copy=False)
+        if self._is_float and present is not None:
+            return Piece(np.where(present, values, numbers.type(np.nan)), None)
+        return Piece(values, present)
+
+    def append(self, piece: Piece, n_rows: int) -> None:
+        """Add rows at the end."""
+        self._presence.append(piece.present, self._values.n, n_rows)
+        self._values.more(n_rows)[:] = piece.values
+
+    def add(self, value: Any) -> None:
+        """Add one row at the end; see `Column`."""
+        if value is None and self._is_float:
+            value = np.nan
+        self._presence.add(is_there=value is not None, before=self._values.n)
+        self._values.more(1)[0] = 0 if value is None else value
+
+    def put(self, places: Places, piece: Piece) -> None:
+        """Replace rows."""
+        self._presence.put(places, piece.present, self._values.n)
+        self._values.values[places] = piece.values
+
+    def take(self, places: Places) -> Array:
+        """Return rows as an Arrow array."""
+        values = self._values.values.take(places)  # indexing takes thrice as long
+        if not self._is_float:
+            return array_of_values(values, self._presence.take(places), self._type)
+        is_missing = np.isnan(values)
+        present = ~is_missing if is_missing.any() else None
+        return array_of_values(values, present, self._type)
+
+    def fill(self, places: Places, target: NDArray[Any], present: NDArray[np.uint8] | None) -> None:
+        """Write values of rows, and of those that are no floats whether each is there."""
+        target[:] = self._values.values.take(places)
+        if present is not None:
+            flags = self._presence.take(places)
+            present[:] = 1 if flags is None else flags
+
+    def cut(self, n_rows: int) -> None:
+        """Take back all but the first rows."""
+        self._values.cut(n_rows)
+        self._presence.cut(n_rows)
+
+    def only(self, places: Places) -> FixedColumn:
+        """Return a column of some of the rows."""
+        column = FixedColumn(self._dtype)
+        column._values = Growing(self._values.values.take(places))
+        column._presence.append(self._presence.take(places), 0, len(places))
+        return column
+
+
+class TextColumn:
+    """A column of text or bytes: the values one after the other, and where each ends."""
+
+    def __init__(self, dtype: DType) -> None:
+        """Args:
+        dtype: the type of its values.
+        """
+        self._dtype = dtype
+        self._type = given_type(dtype)
+        self._ends = Growing(np.zeros(1, np.int64))
+        self._content = Growing(np.empty(0, np.uint8))
+        self._presence = Presence()
+        self._value_of: Growing | None = None  # of each row its value, once one was replaced
+
+    def read(self, column: ChunkedArray, name: str) -> Piece:
+        """Return rows as they are stored; see `Column`."""
+        column = decoded(key_column(column, name, self._dtype))
+        chunks = column.chunks or [pa.nulls(0, self._type)]
+        whole = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
+        present = present_rows(whole)
+        if present is not None:  # nothing may lie under what is missing
+            whole = whole.fill_null("" if self._dtype == UTF8 else b"")
+        return Piece(whole, present)
+
+    def _add(self, values: Array) -> None:
+        n = len(values)
+        if n == 0:
+            return
+        _, ends, content = values.buffers()
+        bounds = np.frombuffer(ends, np.int64, n + 1, values.offset * 8)
+        first, last = int(bounds[0]), int(bounds[-1])
+        np.add(bounds[1:], self._content.n - first, out=self._ends.more(n))
+        if last > first:
+            self._content.more(last - first)[:] = np.frombuffer(
+                content, np.uint8, last - first, first
+            )
+
+    def append(self, piece: Piece, n_rows: int) -> None:
+        """Add rows at the end."""
+        n_values = self._ends.n - 1
+        n_before = n_values if self._value_of is None else self._value_of.n
+        self._presence.append(piece.present, n_before, n_rows)
+        if self._value_of is not None:
+            self._value_of.extend(np.arange(n_values, n_values + n_rows))
+        self._add(piece.values)
+
+    def add(self, value: Any) -> None:
+        """Add one row at the end; see `Column`."""
+        n_values = self._ends.n - 1
+        n_before = n_values if self._value_of is None else self._value_of.n
+        self._presence.add(is_there=value is not None, before=n_before)
+        if self._value_of is not None:
+            self._value_of.more(1)[0] = n_values
+        content = value.encode() if isinstance(value, str) else value or b""
+        self._ends.more(1)[0] = self._content.n + len(content)
+        if content:
+            self._content.more(len(content))[:] = np.frombuffer(content, np.uint8)
+
+    def put(self, places: Places, piece: Piece) -> None:
+        """Replace rows; what they had stays in memory until rows are put away."""
+        n_values = self._ends.n - 1
+        if self._value_of is None:
+            self._value_of = Growing(np.arange(n_values))
+        self._presence.put(places, piece.present, self._value_of.n)
+        self._value_of.values[places] = np.arange(n_values, n_values + len(places))
+        self._add(piece.values)
+
+    def take(self, places: Places) -> Array:
+        """Return rows as an Arrow array."""
+        n_values = self._ends.n - 1
+        buffers = [None, pa.py_buffer(self._ends.values), pa.py_buffer(self._content.values)]
+        values = pa.Array.from_buffers(self._type, n_values, buffers)
+        numbers = places if self._value_of is None else self._value_of.values.take(places)
+        wanted = array_of_values(np.ascontiguousarray(numbers, np.int64), None, pa.int64())
+        taken = call("array_take", values, wanted)
+        present = self._presence.take(places)
+        if present is None:
+            return taken
+        return pa.Array.from_buffers(
+            self._type, len(places), [pack(present), *taken.buffers()[1:]], offset=taken.offset
+        )
+
+    def cut(self, n_rows: int) -> None:
+        """Take back all but the first rows."""
+        self._presence.cut(n_rows)
+        if self._value_of is not None:  # values of rows before may stand behind
+            self._value_of.cut(n_rows)
+            return
+        self._ends.cut(n_rows + 1)
+        self._content.cut(int(self._ends.values[-1]))
+
+    def only(self, places: Places) -> TextColumn:
+        """Return a column of some of the rows."""
+        column, taken = TextColumn(self._dtype), self.take(places)
+        column.append(column.read(pa.chunked_array([taken]), ""), len(places))
+        return column
+
+
+class ListColumn:
+    """A column of lists: a column of elements, and where those of each row stand there."""
+
+    def __init__(self, dtype: DType) -> None:
+        """Args:
+        dtype: the type of the lists.
+        """
+        assert dtype.of is not None
+        self._dtype, self._of = dtype, dtype.of
+        self._elements = column_of(dtype.of)
+        self._n_elements = 0
+        self._starts = Growing(np.empty(0, np.int64))
+        self._lengths = Growing(np.empty(0, np.int64))
+        self._presence = Presence()
+
+    def read(self, column: ChunkedArray, name: str) -> Piece:
+        """Return rows as they are stored; see `Column`."""
+        stored = list_column(column, name, self._dtype)
+        lists = lists_of(stored)
+        first, last = int(lists.offsets[0]), int(lists.offsets[-1])
+        elements = lists.values.slice(first, last - first)
+        piece = self._elements.read(pa.chunked_array([elements]), name)
+        return Piece(piece, lists.present, np.diff(lists.offsets))
+
+    def _add(self, piece: Piece) -> NDArray[np.int64]:
+        """Add elements at the end, and return where those of each list begin."""
+        assert piece.lengths is not None
+        offsets = offsets_of(piece.lengths) + self._n_elements
+        n = int(offsets[-1]) - self._n_elements
+        self._elements.append(piece.values, n)
+        self._n_elements += n
+        return offsets[:-1]
+
+    def append(self, piece: Piece, n_rows: int) -> None:
+        """Add rows at the end."""
+        self._presence.append(piece.present, self._starts.n, n_rows)
+        self._starts.more(n_rows)[:] = self._add(piece)
+        self._lengths.more(n_rows)[:] = piece.lengths
+
+    def add(self, value: Any) -> None:
+        """Add one row at the end: its elements, as they are stored; see `Column`."""
+        elements: Sequence[Any] = () if value is None else value
+        self._presence.add(is_there=value is not None, before=self._starts.n)
+        self._starts.more(1)[0] = self._n_elements
+        self._lengths.more(1)[0] = len(elements)
+        for element in elements:
+            self._elements.add(element)
+        self._n_elements += len(elements)
+
+    def put(self, places: Places, piece: Piece) -> None:
+        """Replace rows; what they had stays in memory until rows are put away."""
+        self._presence.put(places, piece.present, self._starts.n)
+        self._starts.values[places] = self._add(piece)
+        self._lengths.values[places] = piece.lengths
+
+    def take(self, places: Places) -> Array:
+        """Return rows as an Arrow array."""
+        starts, lengths = self._starts.values.take(places), self._lengths.values.take(places)
+        elements = self._elements.take(ranges(starts, lengths))
+        return list_array(offsets_of(lengths), elements, self._presence.take(places))
+
+    def cut(self, n_rows: int) -> None:
+        """Take back all but the first rows."""
+        self._presence.cut(n_rows)
+        self._starts.cut(n_rows)
+        self._lengths.cut(n_rows)
+        ends = self._starts.values + self._lengths.values
+        self._n_elements = int(ends.max(initial=0))
+        self._elements.cut(self._n_elements)
+
+    def only(self, places: Places) -> ListColumn:
+        """Return a column of some of the rows."""
+        column = ListColumn(self._dtype)
+        starts, lengths = self._starts.values.take(places), self._lengths.values.take(places)
+        column._elements = self._elements.only(ranges(starts, lengths))
+        offsets = offsets_of(lengths)
+        column._n_elements = int(offsets[-1])
+        column._starts, column._lengths = Growing(offsets[:-1].copy()), Growing(lengths)
+        column._presence.append(self._presence.take(places), 0, len(places))
+        return column
+
+
+class MissingColumn:
+    """A column without any value."""
+
+    def read(self, column: ChunkedArray, name: str) -> Piece:
+        """Return rows as they are stored; see `Column`."""
+        conform(column, name, DType("null"))
+        return Piece(None, None)
+
+    def append(self, piece: Piece, n_rows: int) -> None:
+        """Add rows at the end."""
+
+    def add(self, value: Any) -> None:
+        """Add one row at the end."""
+
+    def put(self, places: Places, piece: Piece) -> None:
+        """Replace rows."""
+
+    def take(self, places: Places) -> Array:
+        """Return rows as an Arrow array."""
+        return pa.nulls(len(places))
+
+    def cut(self, n_rows: int) -> None:
+        """Take back all but the first rows."""
+
+    def only(self, places: Places) -> MissingColumn:
+        """Return a column of some of the rows."""
+        return self

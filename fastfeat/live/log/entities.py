@@ -1,0 +1,354 @@
+"""The rows of each entity of one order of a log, by time and, at one instant, by arrival.
+
+Each entity has a stretch of an array of places, with room at its end; one that is full moves to the
+end of the array, to a larger one. So rows are added, and found, in constant time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.live.log.columns import Growing, Places, ranges
+from fastfeat.live.log.numbering import Numbering
+
+Slots = NDArray[np.int64]
+"""Positions in the array of places, shape (n_entities,)."""
+Ticks = NDArray[np.int64]
+_BULK = 1 << 18
+_FEW = 16  # entities that are looked at one by one
+NEVER = int(np.iinfo(np.int64).min)
+"""The latest time of an entity without rows."""
+
+
+class RowPlaces(NamedTuple):
+    """The places of rows in one order.
+
+    Args:
+        times: in ticks, shape (n_rows,).
+        entities: the number of the entity of each; negative where it has none.
+    """
+
+    times: Ticks
+    entities: NDArray[np.int32]
+
+
+class Entities:
+    """The entities of one order, and their rows."""
+
+    def __init__(self, numbering: Numbering | None = None) -> None:
+        """Args:
+        numbering: of their keys; None for one without any.
+        """
+        self.numbering = numbering or Numbering()
+        self.times = Growing(np.empty(0, np.int64))  # of each place
+        self.entity = Growing(np.empty(0, np.int32))  # of each place
+        self._places = Growing(np.empty(0, np.int32))  # stretch by stretch
+        self._start = Growing(np.empty(0, np.int64))  # of each entity
+        self._count = Growing(np.empty(0, np.int32))
+        self._room = Growing(np.empty(0, np.int32))
+        self._n_unused = 0  # slots of stretches that were left
+
+    @property
+    def n_entities(self) -> int:
+        """The count of numbers that entities have here, those without rows included."""
+        return self._count.n
+
+    def stretch(self, entity: int) -> Places:
+        """Return the places of the rows of one entity, in place."""
+        start = int(self._start.values[entity])
+        return self._places.values[start : start + int(self._count.values[entity])]
+
+    def stretches(self, entities: NDArray[Any]) -> tuple[Slots, Slots]:
+        """Return the begins and ends of the stretches of entities; numbers are not negative."""
+        starts = self._start.values.take(entities)
+        return starts, starts + self._count.values.take(entities)
+
+    def with_rows(self) -> NDArray[np.int64]:
+        """Return the entities that have rows."""
+        return np.flatnonzero(self._count.values)
+
+    def places(self, slots: Slots) -> NDArray[np.int32]:
+        """Return the places of the rows in slots."""
+        return self._places.values.take(slots)  # indexing by an array takes thrice as long
+
+    def times_at(self, slots: Slots) -> Ticks:
+        """Return the times of the rows in slots."""
+        return self.times.values.take(self._places.values.take(slots))
+
+    def latest(self, entities: NDArray[Any]) -> Ticks:
+        """Return the latest time of each entity; NEVER where it has no rows, or is none."""
+        found = np.full(len(entities), NEVER, np.int64)
+        known = np.flatnonzero((entities >= 0) & (entities < self.n_entities))
+        starts, ends = self.stretches(entities[known])
+        filled = ends > starts
+        found[known[filled]] = self.times_at(ends[filled] - 1)
+        return found
+
+    def search(self, first: Slots, end: Slots, times: Ticks, *, after: bool = False) -> Slots:
+        """Return the first slot of each stretch with a time not before another.
+
+        Args:
+            first: where to search from, shape (n,).
+            end: the slot behind the last one.
+            times: the time of each.
+            after: whether the time is to be later.
+        """
+        found = end.copy()
+        active = np.flatnonzero(first < end)
+        if len(active) == 0:
+            return found
+        behind = self._is_before(end[active] - 1, times[active], after)
+        active = active[~behind]  # none of the others has such a time: as of rows that ask
+        low, high, wanted = first[active], end[active] - 1, times[active]
+        ahead = self._is_before(low, wanted, after)
+        found[active] = low
+        left = np.flatnonzero(ahead)
+        low, high, wanted, active = low[left] + 1, high[left], wanted[left], active[left]
+        while len(active):
+            middle = (low + high) >> 1
+            before = self._is_before(middle, wanted, after)
+            low = np.where(before, middle + 1, low)
+            high = np.where(before, high, middle)
+            is_open = low < high
+            if not is_open.all():
+                found[active] = low
+                low, high, wanted = low[is_open], high[is_open], wanted[is_open]
+                active = active[is_open]
+        return found
+
+    def _is_before(self, slots: Slots, times: Ticks, after: bool) -> NDArray[np.bool_]:
+        found = self.times_at(slots)
+        return found <= times if after else found < times
+
+    def append(self, placed: RowPlaces) -> None:
+        """Add rows, at the next places."""
+        first, n_rows = self.times.n, len(placed.times)
+        assert first + n_rows < 2**31, "places are numbers of 32 bits"
+        self.times.more(n_rows)[:] = placed.times
+        self.entity.more(n_rows)[:] = placed.entities
+        self._know(self.numbering.n_numbers)
+        if n_rows == 1:
+            self._stand(first, int(placed.entities[0]), int(placed.times[0]))
+            return
+        step = max(n_rows, 1)
+        if n_rows > _BULK and (placed.times[1:] >= placed.times[:-1]).all():
+            step = _BULK  # less memory on the way, and half the time
+            for entities, counts in _counted(placed.entities):
+                self._make_room(entities, counts)
+        for begin in range(0, n_rows, step):
+            entities = placed.entities[begin : begin + step]
+            times = placed.times[begin : begin + step]
+            if entities.min(initial=0) < 0:
+                rows = np.flatnonzero(entities >= 0)
+                self._append_many(rows + (first + begin), entities[rows], times[rows])
+            else:
+                places = np.arange(first + begin, first + begin + len(entities))
+                self._append_many(places, entities, times)
+
+    def _know(self, n_entities: int) -> None:
+        more = n_entities - self.n_entities
+        if more > 0:
+            for of_each in (self._start, self._count, self._room):
+                of_each.more(more)[:] = 0
+
+    def add(self, entity: int, time: int) -> None:
+        """Add one row, at the next place.
+
+        Args:
+            entity: its number; negative where it has none.
+            time: in ticks.
+        """
+        place = self.times.n
+        self.times.more(1)[0] = time
+        self.entity.more(1)[0] = entity
+        self._know(self.numbering.n_numbers)
+        self._stand(place, entity, time)
+
+    def _stand(self, place: int, entity: int, time: int) -> None:
+        """Put a row of a place into the stretch of its entity."""
+        if entity < 0:
+            return
+        count = int(self._count.values[entity])
+        if count == self._room.values[entity]:
+            self._make_room(np.array([entity]), np.array([1]))
+        start = int(self._start.values[entity])
+        places = self._places.values
+        at = start + count
+        if count and time < self.times.values[places[at - 1]]:
+            before = self.times.values[places[start:at]]
+            self._insert(start, at, start + int(before.searchsorted(time, "right")), place)
+        else:
+            places[at] = place
+        self._count.values[entity] += 1
+
+    def _insert(self, start: int, end: int, at: int, place: int) -> None:
+        """Put a row into a stretch of slots that has room behind it."""
+        places = self._places.values
+        places[at + 1 : end + 1] = places[at:end].copy()
+        places[at] = place
+
+    def _append_many(self, places: Places, entities: NDArray[np.int32], times: Ticks) -> None:
+        if not len(places):
+            return
+        in_order = bool((times[1:] >= times[:-1]).all())
+        order = np.argsort(entities, kind="stable") if in_order else np.lexsort((times, entities))
+        places, entities, times = places[order], entities[order], times[order]
+        begins = np.flatnonzero(np.append(True, entities[1:] != entities[:-1]))
+        who, counts = entities[begins], np.diff(np.append(begins, len(entities)))
+        latest = self.latest(who)
+        self._make_room(who, counts)
+        at = self._start.values[who] + self._count.values[who]
+        self._places.values[ranges(at, counts)] = places
+        self._count.values[who] += counts.astype(np.int32)
+        is_late = times[begins] < latest
+        late = who[is_late]
+        if len(late) > _FEW:
+            self._sort(late)
+        else:
+            for entity in late.tolist():
+                self._merge(entity)
+
+    def _merge(self, entity: int) -> None:
+        """Bring rows of an entity that came last to those before them, in time a row of either."""
+        places = self.stretch(entity)
+        places[:] = places[np.argsort(self.times.values[places], kind="stable")]
+
+    def _sort(self, entities: NDArray[Any]) -> None:
+        """Bring the rows of entities into order; those of one instant are by arrival."""
+        starts, ends = self.stretches(entities)
+        counts = ends - starts
+        slots = ranges(starts, counts)
+        places = self._places.values[slots]
+        whose = np.repeat(np.arange(len(entities)), counts)
+        order = np.lexsort((places, self.times.values[places], whose))
+        self._places.values[slots] = places[order]
+
+    def _make_room(self, who: NDArray[Any], more: NDArray[Any]) -> None:
+        """Make room for further rows at the end of stretches; entities stand once each."""
+        counts = self._count.values[who]
+        needed = counts + more
+        is_full = needed > self._room.values[who]
+        if not is_full.any():
+            return
+        if self._n_unused > 4096 and self._n_unused > self._places.n // 2:
+            self._pack(self._room.values)
+        who, counts, needed = who[is_full], counts[is_full], needed[is_full]
+        is_new = counts == 0
+        room = needed + np.where(is_new, 0, np.maximum(needed >> 1, 2))
+        begins = self._places.n + np.cumsum(room) - room
+        self._places.more(int(room.sum()))
+        places = self._places.values
+        places[ranges(begins, counts)] = places[ranges(self._start.values[who], counts)]
+        self._n_unused += int(self._room.values[who].sum())
+        self._start.values[who], self._room.values[who] = begins, room
+
+    def _pack(self, room: NDArray[Any]) -> None:
+        """Put the stretches one after the other, with some room each."""
+        counts = self._count.values
+        begins = np.cumsum(room, dtype=np.int64) - room
+        places = np.empty(int(room.sum(dtype=np.int64)), np.int32)
+        places[ranges(begins, counts)] = self._places.values[ranges(self._start.values, counts)]
+        self._places, self._n_unused = Growing(places), 0
+        self._start = Growing(begins)
+        self._room = Growing(np.array(room, np.int32))
+
+    def trim(self, entities: NDArray[Any], begins: Slots) -> None:
+        """Leave the rows of entities before some slots out: they have no entity any more.
+
+        Args:
+            entities: each once.
+            begins: the first slot of each that stays.
+        """
+        starts = self._start.values[entities]
+        dropped = (begins - starts).astype(np.int32)
+        self.entity.values[self.places(ranges(starts, dropped))] = -1
+        self._start.values[entities] = begins
+        self._count.values[entities] -= dropped
+        self._room.values[entities] -= dropped
+        self._n_unused += int(dropped.sum())
+
+    def drop(self, is_dropped: NDArray[np.bool_], places: Places) -> None:
+        """Leave rows out.
+
+        Args:
+            is_dropped: of each place.
+            places: those that are.
+        """
+        entities = np.unique(self.entity.values[places])
+        for entity in entities[entities >= 0].tolist():
+            stretch = self.stretch(entity)
+            kept = stretch[~is_dropped[stretch]]
+            stretch[: len(kept)] = kept
+            self._count.values[entity] = len(kept)
+
+    def cut(self, n_rows: int) -> None:
+        """Take back all but the rows of the first places."""
+        is_dropped = np.arange(self.times.n) >= n_rows
+        self.drop(is_dropped, np.flatnonzero(is_dropped))
+        self.times.cut(n_rows)
+        self.entity.cut(n_rows)
+
+    def move(self, place: int, time: int, entity: int) -> None:
+        """Put a row at another time, or into another entity."""
+        before = int(self.entity.values[place])
+        if before >= 0:
+            stretch = self.stretch(before)
+            kept = stretch[stretch != place]
+            stretch[: len(kept)] = kept
+            self._count.values[before] = len(kept)
+        self._know(self.numbering.n_numbers)
+        self.times.values[place], self.entity.values[place] = time, entity
+        if entity >= 0:
+            self._make_room(np.array([entity]), np.array([1]))
+            end = int(self._start.values[entity]) + int(self._count.values[entity])
+            self._places.values[end] = place
+            self._count.values[entity] += 1
+            self._sort(np.array([entity]))
+
+    def only(
+        self,
+        held: tuple[NDArray[Any], Slots, Slots],
+        places: Places,
+        place_of: NDArray[np.int32],
+    ) -> Entities:
+        """Return the entities with some of their rows, at other places; these stay as they are.
+
+        Args:
+            held: entities, ascending, and where those of their rows that stay begin and end.
+            places: the places that stay, ascending: a row of another order may have no entity here.
+            place_of: by place, where it is then.
+        """
+        entities, begins, ends = held
+        lengths = (ends - begins).astype(np.int32)
+        counts = np.zeros(self.n_entities, np.int32)
+        counts[entities] = lengths
+        rows = self.places(ranges(begins, lengths))
+        entity = np.full(self.times.n, -1, np.int32)
+        entity[rows] = np.repeat(entities.astype(np.int32), lengths)
+        found = Entities(self.numbering)
+        found.times = Growing(self.times.values.take(places))
+        found.entity = Growing(entity.take(places))
+        found._places = Growing(place_of.take(rows))
+        found._start = Growing(np.cumsum(counts, dtype=np.int64) - counts)
+        found._count, found._room = Growing(counts), Growing(counts.copy())
+        return found
+
+    def release(self) -> None:
+        """Free the numbers of entities without rows."""
+        is_free = np.zeros(self.numbering.n_numbers, np.bool_)
+        is_free[self.numbering.free] = True
+        is_free[self.with_rows()] = True
+        self.numbering.release(np.flatnonzero(~is_free))
+
+
+def _counted(entities: NDArray[np.int32]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Return entities, each once, and how many rows each has, some at a time."""
+    counts = np.bincount(entities[entities >= 0]).astype(np.int32)
+    for begin in range(0, len(counts), _BULK):
+        some = counts[begin : begin + _BULK]
+        there = np.flatnonzero(some)
+        yield there + begin, some[there]

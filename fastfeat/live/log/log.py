@@ -1,0 +1,527 @@
+"""The rows of a live state in memory, in order of arrival, and where those of each entity are.
+
+A row is known by its number in order of arrival, which it keeps. Where it stands in memory, its
+place, changes when rows out of reach are put away: `Log.tidy` alone does that, in constant time a
+row that came. Entity numbers, and what `Log.seen` found, hold until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
+from fastfeat.ir.dtypes import DType
+from fastfeat.live.log.columns import Column, FixedColumn, Growing, Places, column_of, ranges
+from fastfeat.live.log.entities import NEVER, Entities, RowPlaces, Ticks
+from fastfeat.live.log.numbering import python_values
+from fastfeat.live.log.retention import (
+    AskingRows,
+    Retention,
+    Rows,
+    RowsInReach,
+    are_kept,
+    earlier,
+    gather,
+    kept_places,
+    kept_slots,
+    latest_before,
+    seen_of_one,
+    silent_slots,
+)
+from fastfeat.live.log.row_ids import Ids
+
+_Held = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]
+_FEWEST = 4096  # rows that came since rows were put away, before that is done again
+
+
+class RowsOfOne(NamedTuple):
+    """The rows of one entity in reach of one that asks.
+
+    Args:
+        entity: its number; negative where it has no rows.
+        latest: the latest time of its rows, in ticks; NEVER for none.
+        places: of those in reach, in order; they hold until the log changes.
+        times: of these.
+    """
+
+    entity: int
+    latest: int
+    places: Places
+    times: Ticks
+
+
+NO_ROWS = RowsOfOne(-2, NEVER, np.empty(0, np.int32), np.empty(0, np.int64))
+
+
+class Log:
+    """Rows in order of arrival, some orders of them, and their ids.
+
+    It does not lock: what changes it, and what reads it beside that, takes turns.
+
+    Args:
+        columns: type of each column.
+        kept: type of each column that stands beside these.
+        orders: how far back the windows of each order see.
+        row_id: the column that tells rows apart; None where there is none.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, DType],
+        kept: Mapping[str, DType],
+        orders: Sequence[Retention],
+        row_id: str | None = None,
+    ) -> None:
+        self.types = {**columns, **kept}
+        self.orders = tuple(orders)
+        self.swept = [NEVER] * len(self.orders)
+        self._columns: dict[str, Column] = {n: column_of(t) for n, t in self.types.items()}
+        self._indexes: list[Entities] = [Entities() for _ in self.orders]
+        self._numbers = Growing(np.empty(0, np.int64))
+        self._next = 0
+        self._ids = None if row_id is None else Ids(row_id, self.types[row_id])
+        self._n_tidy = 0  # rows that stayed when rows were put away
+
+    @property
+    def n_rows(self) -> int:
+        """The number of rows that have come: the number of the next one."""
+        return self._next
+
+    @property
+    def n_stored(self) -> int:
+        """The number of rows in memory."""
+        return self._numbers.n
+
+    def n_entities(self, order: int) -> int:
+        """Return the number of entities that an order has in memory."""
+        return self._indexes[order].numbering.n_values
+
+    def entities(
+        self, order: int, keys: Sequence[Any], n_rows: int, *, add: bool
+    ) -> NDArray[np.int32]:
+        """Return the entity of each row, by its key.
+
+        Args:
+            order: its place.
+            keys: the parts of the key, as `io.columns.keys` stores them; none for one entity.
+            n_rows: how many rows there are.
+            add: whether a new key gets a number: that of rows that will be appended.
+
+        Returns:
+            Numbers; -1 where a part of the key is missing. Where none are added, -2 and less for
+            unknown ones, the same for rows of one key.
+        """
+        return self._indexes[order].numbering.numbers(keys, n_rows, add=add)
+
+    def append(self, rows: Table, kept: Mapping[str, Any], placed: Sequence[RowPlaces]) -> None:
+        """Add rows; after any error the log is as it was.
+
+        Args:
+            rows: has the columns.
+            kept: the columns beside them.
+            placed: where the rows stand in each order.
+
+        Raises:
+            TypeMismatch, InvalidData: a column is not of its type, nor exactly convertible.
+        """
+        n_rows = rows.num_rows
+        given = {
+            name: _chunked(kept[name] if name in kept else rows.column(name)) for name in self.types
+        }
+        assert all(len(column) == n_rows for column in given.values()), "columns are of all rows"
+        assert len(placed) == len(self.orders), "rows stand in each order"
+        pieces = {name: self._columns[name].read(column, name) for name, column in given.items()}
+        ids = None if self._ids is None else self._ids.read(given[self._ids.name])
+        for name, piece in pieces.items():
+            self._columns[name].append(piece, n_rows)
+        numbers = self._next + np.arange(n_rows, dtype=np.int64)
+        if self._ids is not None and ids is not None:
+            self._ids.add(ids, numbers)
+        self._numbers.more(n_rows)[:] = numbers
+        for index, own in zip(self._indexes, placed, strict=True):
+            index.append(own)
+        self._next += n_rows
+
+    def add(self, values: Mapping[str, Any], placed: Sequence[tuple[Any, int]]) -> None:
+        """Add one row.
+
+        Args:
+            values: of each column, as it is stored; see `columns.Column.add`.
+            placed: in each order, the key of its entity, as `Numbering.number_of` takes it, and its
+                time in ticks.
+        """
+        number = self._next
+        for name, column in self._columns.items():
+            column.add(values[name])
+        if self._ids is not None:
+            self._ids.add_one(_as_key(values[self._ids.name]), number)
+        self._numbers.more(1)[0] = number
+        for index, (key, time) in zip(self._indexes, placed, strict=True):
+            index.add(index.numbering.added(key), time)
+        self._next = number + 1
+
+    def has_not(self, row_id: Any) -> bool:
+        """Return whether no row has an id, which is given as it is stored: False if it may be."""
+        return self._ids is not None and self._ids.is_new(_as_key(row_id))
+
+    def truncate(self, n_rows: int) -> None:
+        """Take back the rows that were appended last; none may have been put away since.
+
+        Args:
+            n_rows: how many rows had come before them.
+        """
+        place = self._limit(n_rows)
+        if self._ids is not None and place < self.n_stored:
+            taken = self._numbers.values[place:]
+            self._ids.remove(self._ids_of(taken), taken)
+        for index in self._indexes:
+            index.cut(place)
+        for column in self._columns.values():
+            column.cut(place)
+        self._numbers.cut(place)
+        self._next = min(self._next, n_rows)
+
+    def latest(self, order: int, entities: NDArray[Any], *, n_rows: int | None = None) -> Ticks:
+        """Return the latest time of each entity, in ticks; the least int64 for none.
+
+        Args:
+            order: its place.
+            entities: numbers; negative ones have no rows.
+            n_rows: how many rows, of those that have come, are there for who asks; None for all.
+        """
+        return latest_before(self._indexes[order], entities, self._limit(n_rows))
+
+    def last(self, order: int) -> int:
+        """Return the latest time of an order, in ticks; the least int64 for none."""
+        index = self._indexes[order]
+        return int(index.latest(index.with_rows()).max(initial=NEVER))
+
+    def too_late(
+        self, order: int, entities: NDArray[Any], times: Ticks, *, n_rows: int | None = None
+    ) -> NDArray[np.bool_]:
+        """Return flags of rows too old to be answered: what they see may be put away.
+
+        Args:
+            order: its place.
+            entities: of each row; negative ones have no rows.
+            times: of each, in ticks.
+            n_rows: as of `latest`.
+        """
+        held = self.orders[order]
+        is_placed = entities != -1
+        reach = earlier(times, held.span or 0)
+        is_swept = is_placed & (reach <= self.swept[order]) & (self.swept[order] > NEVER)
+        if held.kept is None or held.keep is None:
+            return is_swept
+        latest = self.latest(order, entities, n_rows=n_rows)
+        return is_swept | (is_placed & (times < earlier(latest, held.keep)))
+
+    def n_at_most(self, order: int, entities: NDArray[Any]) -> NDArray[np.int64]:
+        """Return of each entity how many rows it has in memory: who asks does not see more.
+
+        Args:
+            order: its place.
+            entities: numbers; negative ones have no rows.
+        """
+        index, found = self._indexes[order], np.zeros(len(entities), np.int64)
+        known = np.flatnonzero((entities >= 0) & (entities < index.n_entities))
+        starts, ends = index.stretches(entities[known])
+        found[known] = ends - starts
+        return found
+
+    def seen(
+        self,
+        order: int,
+        entities: NDArray[Any],
+        times: Ticks,
+        *,
+        alone: bool,
+        n_rows: int | None = None,
+    ) -> RowsInReach:
+        """Return the rows in reach of those that ask.
+
+        Args:
+            order: its place.
+            entities: the entity of each row that asks; -1 for none.
+            times: of each, in ticks.
+            alone: whether rows that ask do not see each other: what is in reach of each is given
+                for each. Otherwise what is in reach of any row of an entity is given once.
+            n_rows: as of `latest`.
+        """
+        asked = AskingRows(entities, times, alone)
+        index, limit = self._indexes[order], self._limit(n_rows)
+        return gather(index, self.orders[order], asked, self._numbers.values, limit)
+
+    def seen_of_key(self, order: int, key: Any, time: int) -> RowsOfOne | None:
+        """Return the rows in reach of one that asks, for `fill`.
+
+        Args:
+            order: its place.
+            key: of the entity, as `Numbering.number_of` takes it.
+            time: of the row that asks, in ticks.
+
+        Returns:
+            None where they may have been put away.
+        """
+        index, held, swept = self._indexes[order], self.orders[order], self.swept[order]
+        if swept > NEVER and time - (held.span or 0) <= swept:
+            return None
+        entity = index.numbering.number_of(key)
+        if not 0 <= entity < index.n_entities:
+            return NO_ROWS
+        places = index.stretch(entity)
+        times = index.times.values.take(places)
+        latest = int(times[-1]) if len(times) else NEVER
+        is_known = held.kept is not None and held.keep is not None and len(times) > 0
+        if is_known and time < latest - (held.keep or 0):
+            return None
+        begin, end = seen_of_one(times, held, time, time)
+        return RowsOfOne(entity, latest, places[begin:end], times[begin:end])
+
+    def fill(
+        self, name: str, places: Places, target: NDArray[Any], present: NDArray[np.uint8] | None
+    ) -> None:
+        """Write values of a column of numbers or times.
+
+        Args:
+            name: of the column.
+            places: what `seen_of_key` gave, before the log has changed.
+            target: takes a value a place; of floats NaN is a missing one.
+            present: takes whether it is there; None for floats.
+        """
+        column = self._columns[name]
+        assert isinstance(column, FixedColumn), "it has numbers or times"
+        column.fill(places, target, present)
+
+    def take_one(self, name: str, places: Places) -> Array:
+        """Return a column of rows in memory of its own; arguments as of `fill`."""
+        return self._columns[name].take(places)
+
+    def take(self, rows: RowsInReach | Rows, names: Iterable[str] | None = None) -> Table:
+        """Return columns of rows, in memory of their own.
+
+        Args:
+            rows: what `seen` gave, or numbers.
+            names: of the columns; None for all.
+        """
+        return self._taken(self._places(rows), self.types if names is None else names)
+
+    def put(self, rows: Rows, table: Table, placed: Mapping[int, RowPlaces] | None = None) -> None:
+        """Replace columns of rows; after any error the log is as it was.
+
+        Args:
+            rows: their numbers, each once.
+            table: the columns.
+            placed: by the place of an order, where the rows stand in it from now on.
+
+        Raises:
+            TypeMismatch, InvalidData: a column is not of its type, nor exactly convertible.
+        """
+        places = self._places(rows)
+        pieces = {
+            name: self._columns[name].read(table.column(name), name) for name in table.column_names
+        }
+        for name, piece in pieces.items():
+            self._columns[name].put(places, piece)
+        for order, own in (placed or {}).items():
+            self._move(order, places, own)
+
+    def remove(self, rows: Rows) -> None:
+        """Remove rows from everywhere, at once: the log is one that never had them."""
+        places = self._places(rows)
+        is_dropped = np.zeros(self.n_stored, np.bool_)
+        is_dropped[places] = True
+        for order, index in enumerate(self._indexes):
+            self._trim(order, index.with_rows())
+            index.drop(is_dropped, places)
+        held = [(e, *i.stretches(e)) for i in self._indexes for e in [i.with_rows()]]
+        self._put_away(held, self._is_held(held), nullcontext())
+
+    def find(self, ids: Any, *, n_rows: int | None = None) -> Rows:
+        """Return the number of the row of each id; -1 where no row in reach has it.
+
+        Args:
+            ids: a column of the type of `row_id`, or exactly convertible.
+            n_rows: as of `latest`.
+        """
+        assert self._ids is not None, "rows have ids"
+        found = self._ids.find(
+            self._ids.read(_chunked(ids)), lambda rows: python_values(self._ids_of(rows))
+        )
+        limit = self._next if n_rows is None else n_rows
+        found[found >= limit] = -1
+        known = np.flatnonzero(found >= 0)
+        if len(known):
+            places = self._places(found[known])
+            found[known[~self._in_reach(places, n_rows)]] = -1
+        return found
+
+    def rows(self, *, n_rows: int | None = None) -> Rows:
+        """Return the numbers of the rows in reach of some order, in order of arrival.
+
+        Args:
+            n_rows: as of `latest`.
+        """
+        return self._numbers.values[self._reached(n_rows)]
+
+    def table(self, names: Iterable[str] | None = None, *, n_rows: int | None = None) -> Table:
+        """Return the rows in reach of some order, in order of arrival.
+
+        Args:
+            names: of the columns; None for all.
+            n_rows: as of `latest`.
+        """
+        return self._taken(self._reached(n_rows), self.types if names is None else names)
+
+    def sweep(self, watermarks: Sequence[int | None]) -> int:
+        """Drop rows of entities that are silent; return how many were dropped, order by order.
+
+        Args:
+            watermarks: the latest time of each order, in ticks; None for no sweep.
+        """
+        n_dropped = 0
+        for k, (index, watermark) in enumerate(zip(self._indexes, watermarks, strict=True)):
+            if watermark is None:
+                continue
+            silent, begins = silent_slots(index, self.orders[k], watermark)
+            if len(silent):
+                self.swept[k] = max(self.swept[k], int(index.latest(silent).max()))
+                n_dropped += int((begins - index.stretches(silent)[0]).sum())
+                index.trim(silent, begins)
+        return n_dropped
+
+    def tidy(self, *, now: bool = False, lock: AbstractContextManager[Any] | None = None) -> bool:
+        """Put rows out of reach away where that is due; return whether places have changed.
+
+        Args:
+            now: whether it is done in any case.
+            lock: held while what was made is put in the place of what there was; until then others
+                may read.
+        """
+        if not now and self.n_stored - self._n_tidy < max(_FEWEST, self._n_tidy):
+            return False
+        held: list[_Held] = []
+        for index, retention in zip(self._indexes, self.orders, strict=True):
+            entities = index.with_rows()
+            held.append((entities, *kept_slots(index, retention, entities)))
+        is_held = self._is_held(held)
+        if not now and np.count_nonzero(is_held) > self.n_stored * 7 // 8:
+            self._n_tidy = self.n_stored  # what would be put away is not worth a copy of the others
+            return False
+        self._put_away(held, is_held, lock or nullcontext())
+        return True
+
+    def _taken(self, places: Places, names: Iterable[str]) -> Table:
+        names = list(names)
+        return pa.Table.from_arrays([self._columns[n].take(places) for n in names], names=names)
+
+    def _places(self, rows: RowsInReach | Rows) -> Places:
+        """Return the places of rows."""
+        numbers = self._numbers.values
+        if isinstance(rows, RowsInReach):
+            if rows.numbers.base is numbers.base:
+                return rows.places
+            rows = rows.rows
+        if len(rows) == 0:
+            return rows
+        assert len(numbers) > 0, "rows are there"
+        first, last = int(numbers[0]), int(numbers[-1])
+        assert first <= int(rows.min()) <= int(rows.max()) <= last, "rows are there"
+        if last - first + 1 == len(numbers):
+            return rows - first
+        places = numbers.searchsorted(rows)
+        assert bool((numbers.take(places) == rows).all()), "rows are there"
+        return places
+
+    def _limit(self, n_rows: int | None) -> int:
+        """Return the place before which the first rows that came are."""
+        if n_rows is None or n_rows >= self._next:
+            return self.n_stored
+        return int(self._numbers.values.searchsorted(n_rows))
+
+    def _reached(self, n_rows: int | None) -> Places:
+        is_reached = np.zeros(self.n_stored, np.bool_)
+        limit = self._limit(n_rows)
+        for index, held in zip(self._indexes, self.orders, strict=True):
+            is_reached[kept_places(index, held, limit)] = True
+        return np.flatnonzero(is_reached)
+
+    def _in_reach(self, places: Places, n_rows: int | None) -> NDArray[np.bool_]:
+        """Return flags of the rows that are in reach of some order."""
+        found = np.zeros(len(places), np.bool_)
+        limit = self._limit(n_rows)
+        for index, held in zip(self._indexes, self.orders, strict=True):
+            found |= are_kept(index, held, places, limit)
+        return found
+
+    def _move(self, order: int, places: Places, placed: RowPlaces) -> None:
+        """Put rows elsewhere in an order, where they stood elsewhere."""
+        index = self._indexes[order]
+
+        def elsewhere() -> Places:
+            times, entities = index.times.values.take(places), index.entity.values.take(places)
+            wanted = np.maximum(placed.entities, -1)
+            return np.flatnonzero((times != placed.times) | (entities != wanted))
+
+        self._trim(order, np.unique(index.entity.values[places[elsewhere()]]))
+        for k in elsewhere().tolist():  # what was left out comes there again
+            index.move(int(places[k]), int(placed.times[k]), int(placed.entities[k]))
+
+    def _trim(self, order: int, entities: NDArray[Any]) -> None:
+        """Leave what is out of reach of entities out of an order."""
+        index = self._indexes[order]
+        entities = entities[index.latest(entities) > NEVER]
+        begins, _ = kept_slots(index, self.orders[order], entities)
+        index.trim(entities, begins)
+
+    def _is_held(self, held: Sequence[_Held]) -> NDArray[np.bool_]:
+        """Return flags of the places that some order holds.
+
+        Args:
+            held: of each order, its entities, and where their rows begin and end.
+        """
+        is_held = np.zeros(self.n_stored, np.bool_)
+        for index, (_, begins, ends) in zip(self._indexes, held, strict=True):
+            is_held[index.places(ranges(begins, ends - begins))] = True
+        return is_held
+
+    def _put_away(
+        self,
+        held: Sequence[_Held],
+        is_held: NDArray[np.bool_],
+        lock: AbstractContextManager[Any],
+    ) -> None:
+        """Keep what some order holds alone; arguments as of `_is_held` and `tidy`."""
+        places = np.flatnonzero(is_held)
+        place_of = np.cumsum(is_held, dtype=np.int32) - np.int32(1)
+        pairs = zip(self._indexes, held, strict=True)
+        indexes: list[Entities] = [index.only(own, places, place_of) for index, own in pairs]
+        columns, numbers, ids = self._columns, self._numbers, self._ids
+        if len(places) < self.n_stored:
+            numbers = Growing(numbers.values.take(places))
+            columns = {name: column.only(places) for name, column in columns.items()}
+            ids = None if ids is None else ids.only(numbers.values)
+        with lock:
+            self._columns, self._numbers, self._indexes, self._ids = columns, numbers, indexes, ids
+            for index in indexes:
+                index.release()
+        self._n_tidy = self.n_stored
+
+    def _ids_of(self, rows: Rows) -> ChunkedArray:
+        assert self._ids is not None
+        taken = self._columns[self._ids.name].take(self._places(rows))
+        return self._ids.read(pa.chunked_array([taken]))
+
+
+def _as_key(value: Any) -> Any:
+    """Return a value as `Numbering` and `Ids` compare it: text as bytes."""
+    return value.encode() if isinstance(value, str) else value
+
+
+def _chunked(column: Any) -> ChunkedArray:
+    return column if isinstance(column, ChunkedArray) else pa.chunked_array([column])

@@ -1,0 +1,315 @@
+"""Retention: which rows of an entity are in reach of those that ask, or that may ask yet.
+
+Rows of many entities are gathered at once. Rows that are there for everybody begin at place 0;
+those from a limit on are of a call that is not whole yet, and are left out, entity by entity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.live.log.columns import Places, ranges
+from fastfeat.live.log.entities import NEVER, Entities, Slots, Ticks
+from fastfeat.live.lower.live_plan import Reach
+
+_LONGEST = int(np.iinfo(np.int64).max)
+
+
+class Retention(NamedTuple):
+    """The reach of windows of one order, and the time that rows are kept beyond, in ticks.
+
+    Args:
+        span: rows not older than this are seen; None where no window is bounded by time.
+        n_rows: beside these, so many latest rows before them; None for all.
+        keep: how much older than the latest row of its entity one that asks may be; None for any.
+        kept: how much older than the latest one rows are kept; None for all.
+        silent: how much older than the watermark an entity is that is swept; None for never.
+        has_tie: whether more than arrival tells which of the rows of an instant come first.
+    """
+
+    span: int | None
+    n_rows: int | None
+    keep: int | None
+    kept: int | None
+    silent: int | None
+    has_tie: bool
+
+
+def retention(reach: Reach, keep: int | None, tick: int, *, has_tie: bool) -> Retention:
+    """Return a reach in ticks.
+
+    Args:
+        reach: in nanoseconds or steps, as `keep` is.
+        keep: how long rows are kept beyond the reach; None for ever.
+        tick: nanoseconds of a tick; 1 for steps.
+        has_tie: whether the order has a tie.
+    """
+    span, longer = reach.span or 0, keep or 0
+    is_kept = keep is None or reach.n_rows is None
+    return Retention(
+        None if reach.span is None else min(span // tick, _LONGEST),
+        reach.n_rows,
+        None if keep is None else min(longer // tick, _LONGEST),
+        None if is_kept else min((span + longer) // tick, _LONGEST),
+        None if is_kept or not span else min(-(-(2 * span + longer) // tick), _LONGEST),
+        has_tie,
+    )
+
+
+def earlier(times: Ticks, ticks: int) -> Ticks:
+    """Return times less some ticks, the earliest time where there is none."""
+    before = times - ticks  # integers wrap around
+    return np.where(before > times, np.int64(NEVER), before)
+
+
+def seen_slots(
+    index: Entities, held: Retention, entities: NDArray[Any], first: Ticks, last: Ticks
+) -> tuple[Slots, Slots]:
+    """Return the begins and ends of the rows that are seen of entities.
+
+    Args:
+        index: the rows of the entities.
+        held: the reach.
+        entities: their numbers.
+        first: the time of the first row that asks, of each.
+        last: that of the last one.
+    """
+    starts, ends = index.stretches(entities)
+    ends = index.search(starts, ends, last, after=True)
+    if held.n_rows is None:
+        return starts, ends
+    return _begins(index, held, starts, ends, earlier(first, held.span or 0)), ends
+
+
+def kept_slots(index: Entities, held: Retention, entities: NDArray[Any]) -> tuple[Slots, Slots]:
+    """Return the begins and ends of the rows in reach, of entities that have rows."""
+    starts, ends = index.stretches(entities)
+    if held.kept is None:
+        return starts, ends
+    cut = earlier(index.times_at(ends - 1), held.kept)
+    return _begins(index, held, starts, ends, cut), ends
+
+
+def silent_slots(
+    index: Entities, held: Retention, watermark: int
+) -> tuple[NDArray[np.int64], Slots]:
+    """Return the entities that a sweep takes rows from, and the first slot of each that stays.
+
+    Args:
+        index: the rows of the entities.
+        held: the reach.
+        watermark: the latest time of the order, in ticks.
+    """
+    none = np.empty(0, np.int64)
+    if held.silent is None or held.n_rows is None:
+        return none, none
+    entities = index.with_rows()
+    entities = entities[index.latest(entities) < int(watermark) - held.silent]
+    starts, ends = index.stretches(entities)
+    begins = np.maximum(starts, ends - held.n_rows)
+    if held.has_tie and held.n_rows:
+        begins = index.search(starts, ends, index.times_at(begins))
+    taken = begins > starts
+    return entities[taken], begins[taken]
+
+
+def _begins(index: Entities, held: Retention, starts: Slots, ends: Slots, times: Ticks) -> Slots:
+    """Return the first slot with a time from another on, or of the n latest before that."""
+    begins = index.search(starts, ends, times)
+    if not held.n_rows:
+        return begins
+    latest = np.maximum(starts, begins - held.n_rows)
+    if held.has_tie:
+        whole = np.flatnonzero(latest < ends)
+        instants = index.times_at(latest[whole])
+        latest[whole] = index.search(starts[whole], ends[whole], instants)
+    return np.minimum(begins, latest)
+
+
+def seen_of_one(times: Ticks, held: Retention, first: int, last: int) -> tuple[int, int]:
+    """Return the begin and the end of the rows of one entity that are seen.
+
+    Args:
+        times: of its rows, in order.
+        held: the reach.
+        first: the time of the first row that asks.
+        last: that of the last one.
+    """
+    end = int(times.searchsorted(last, "right"))
+    if held.n_rows is None:
+        return 0, end
+    return _begin(times[:end], held, first - (held.span or 0)), end
+
+
+def kept_of_one(times: Ticks, held: Retention) -> int:
+    """Return the place of the first row of one entity that is in reach.
+
+    Args:
+        times: of its rows, in order.
+        held: the reach.
+    """
+    if held.kept is None or not len(times):
+        return 0
+    return _begin(times, held, int(times[-1]) - held.kept)
+
+
+def _begin(times: Ticks, held: Retention, time: int) -> int:
+    """Return the first row with a time from another on, or of the n latest before that."""
+    begin = int(times.searchsorted(max(time, NEVER)))
+    if not held.n_rows:
+        return begin
+    latest = max(0, begin - held.n_rows)
+    if held.has_tie and latest < len(times):
+        latest = int(times.searchsorted(int(times[latest])))
+    return min(begin, latest)
+
+
+Rows = NDArray[np.int64]
+"""Numbers of rows in order of arrival, shape (n_rows,)."""
+
+_FEW = 4  # entities that are looked at one by one
+
+
+class AskingRows(NamedTuple):
+    """Rows that ask.
+
+    Args:
+        entities: the entity of each; -1 for none.
+        times: of each, in ticks.
+        alone: whether they do not see each other.
+    """
+
+    entities: NDArray[Any]
+    times: Ticks
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RowsInReach:
+    """The rows in reach of those that ask, in one order.
+
+    Args:
+        places: where they stand in memory: entity by entity, of each by time, and at one instant
+            by arrival. Of rows that ask alone, those of each of them, one after the other.
+        codes: the number of the entity of each, ascending from 0; of rows that ask alone, of the
+            row.
+        asking: the same of those that ask; -1 for none.
+        numbers: of each place the number of its row.
+    """
+
+    places: Places
+    codes: NDArray[np.int32]
+    asking: NDArray[np.int32]
+    numbers: NDArray[np.int64]
+
+    @property
+    def rows(self) -> Rows:
+        """The numbers of the rows."""
+        return self.numbers.take(self.places)
+
+
+def gather(
+    index: Entities, held: Retention, asked: AskingRows, numbers: Rows, limit: int
+) -> RowsInReach:
+    """Return the rows in reach of those that ask.
+
+    Args:
+        index: the order.
+        held: its reach.
+        asked: the rows that ask.
+        numbers: of each place the number of its row.
+        limit: the place from which on rows are left out.
+    """
+    is_placed = asked.entities != -1
+    asking = np.full(len(is_placed), -1, np.int32)
+    who, times = asked.entities[is_placed], asked.times[is_placed]
+    if asked.alone or len(who) <= 1:
+        asking[is_placed] = np.arange(len(who))
+        first = last = times
+    else:
+        who, own = np.unique(who, return_inverse=True)
+        asking[is_placed] = own
+        first, last = np.full(len(who), np.iinfo(np.int64).max), np.full(len(who), NEVER)
+        np.minimum.at(first, own, times)
+        np.maximum.at(last, own, times)
+    known = np.flatnonzero((who >= 0) & (who < index.n_entities))
+    who, first, last = who[known], first[known], last[known]
+    if limit < index.times.n or len(known) <= _FEW:
+        places, counts = _seen_by_few(index, held, limit, who, first, last)
+    else:
+        begins, ends = seen_slots(index, held, who, first, last)
+        counts = ends - begins
+        places = index.places(ranges(begins, counts))
+    return RowsInReach(places, np.repeat(known.astype(np.int32), counts), asking, numbers)
+
+
+def _seen_by_few(
+    index: Entities, held: Retention, limit: int, entities: NDArray[Any], first: Ticks, last: Ticks
+) -> tuple[Places, NDArray[np.int64]]:
+    """Return the places that are seen of each entity, and how many they are."""
+    pieces: list[Places] = []
+    asked = zip(entities.tolist(), first.tolist(), last.tolist(), strict=True)
+    for entity, earliest, latest in asked:
+        places = _first_places(index, entity, limit)
+        begin, end = seen_of_one(index.times.values[places], held, earliest, latest)
+        pieces.append(places[begin:end])
+    counts = np.array([len(piece) for piece in pieces], np.int64)
+    if len(pieces) == 1:
+        return pieces[0].copy(), counts
+    return np.concatenate([np.empty(0, np.int32), *pieces]), counts
+
+
+def latest_before(index: Entities, entities: NDArray[Any], limit: int) -> Ticks:
+    """Return the latest time of each entity of rows before a place; NEVER for none."""
+    if limit >= index.times.n:
+        return index.latest(entities)
+    found = np.full(len(entities), NEVER, np.int64)
+    for k in np.flatnonzero((entities >= 0) & (entities < index.n_entities)).tolist():
+        places = _first_places(index, int(entities[k]), limit)
+        if len(places):
+            found[k] = index.times.values[places[-1]]
+    return found
+
+
+def kept_places(index: Entities, held: Retention, limit: int) -> Places:
+    """Return the places of the rows in reach, of rows before a place."""
+    entities, pieces = index.with_rows(), list[Places]()
+    if limit < index.times.n:
+        new = np.unique(index.entity.values[limit:])
+        pieces = [_kept(index, held, limit, entity) for entity in new[new >= 0].tolist()]
+        entities = np.setdiff1d(entities, new)
+    begins, ends = kept_slots(index, held, entities)
+    return np.concatenate([index.places(ranges(begins, ends - begins)), *pieces])
+
+
+def are_kept(index: Entities, held: Retention, places: Places, limit: int) -> NDArray[np.bool_]:
+    """Return flags of the rows that are in reach, of rows before a place."""
+    entities, own = np.unique(index.entity.values.take(places), return_inverse=True)
+    first = np.full(len(entities), -1, np.int64)  # the first place of each in reach
+    if limit < index.times.n:
+        for k in np.flatnonzero(entities >= 0).tolist():
+            kept = _kept(index, held, limit, int(entities[k]))
+            first[k] = kept[0] if len(kept) else -1
+    else:
+        known = np.flatnonzero(index.latest(entities) > NEVER)
+        begins, _ = kept_slots(index, held, entities[known])
+        first[known] = index.places(begins)
+    begin = first.take(own)
+    times, since = index.times.values.take(places), index.times.values.take(begin)
+    return (begin >= 0) & ((times > since) | ((times == since) & (places >= begin)))
+
+
+def _kept(index: Entities, held: Retention, limit: int, entity: int) -> Places:
+    """Return the places of the rows of an entity in reach, of rows before a place."""
+    places = _first_places(index, entity, limit)
+    return places[kept_of_one(index.times.values[places], held) :]
+
+
+def _first_places(index: Entities, entity: int, limit: int) -> Places:
+    """Return the places of the rows of an entity before a place, by time."""
+    places = index.stretch(entity)
+    return places if limit >= index.times.n else places[places < limit]

@@ -1,0 +1,157 @@
+"""Rows by their id.
+
+The ids that came last stand in a dict, all others as sorted digests: 16 bytes a row, where a dict
+takes 100. Equal digests are told apart by the ids themselves, which the log has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.io.arrow import ChunkedArray
+from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.keys import key_column
+from fastfeat.ir.dtypes import DType
+from fastfeat.live.log.columns import ranges
+from fastfeat.live.log.numbering import python_values
+
+Rows = NDArray[np.int64]
+ValuesOf = Callable[[Rows], list[Any]]
+"""Gives the ids of rows, by their numbers."""
+_MOST = 1 << 16  # ids in a dict, and a quarter of those that are sorted
+_STEP = 1 << 18  # ids at a time that are Python's: they take 60 bytes each
+
+
+class Ids:
+    """The number of the row of each id; of rows of one id, of the last that came.
+
+    Args:
+        name: the column of the ids.
+        dtype: its type.
+    """
+
+    def __init__(self, name: str, dtype: DType) -> None:
+        self.name = name
+        self._dtype = dtype
+        self._recent: dict[Any, int] = {}
+        self._digests = np.empty(0, np.int64)  # ascending, of equal ones by row
+        self._rows = np.empty(0, np.int64)
+
+    def read(self, column: ChunkedArray) -> ChunkedArray:
+        """Return ids as they are compared.
+
+        Raises:
+            TypeMismatch, InvalidData: the column is not of the type, nor exactly convertible.
+        """
+        return decoded(key_column(column, self.name, self._dtype))
+
+    def find(self, ids: ChunkedArray, values_of: ValuesOf) -> Rows:
+        """Return the row of each id; -1 for none.
+
+        Args:
+            ids: as `read` gives them.
+            values_of: gives the ids of rows.
+        """
+        values, get = python_values(ids), self._recent.get
+        found = np.array([get(value, -1) for value in values], np.int64)
+        left = np.flatnonzero(found < 0)
+        if not len(left) or not len(self._rows):
+            return found
+        digests = _digests([values[k] for k in left.tolist()])
+        first = self._digests.searchsorted(digests)
+        counts = self._digests.searchsorted(digests, "right") - first
+        rows = self._rows.take(ranges(first, counts))
+        asked = np.repeat(left, counts).tolist()
+        pairs = zip(asked, rows.tolist(), values_of(rows), strict=True)
+        for k, row, value in pairs:  # those of one id ascend
+            if values[k] == value:
+                found[k] = row
+        return found
+
+    def is_new(self, value: Any) -> bool:
+        """Return whether an id is known to be of no row.
+
+        Args:
+            value: as a Python value that is equal where ids are: text as bytes.
+        """
+        if value in self._recent:
+            return False
+        digest, at = hash(value), int(self._digests.searchsorted(hash(value)))
+        return at == len(self._digests) or int(self._digests[at]) != digest
+
+    def add_one(self, value: Any, row: int) -> None:
+        """Add the id of one row; see `is_new`."""
+        self._recent[value] = row
+        self._make_room()
+
+    def add(self, ids: ChunkedArray, rows: Rows) -> None:
+        """Add the ids of rows; a missing one is none."""
+        if len(ids) > _STEP:
+            self._settle(_digests_of(ids), rows)
+            return
+        self._recent.update(zip(python_values(ids), rows.tolist(), strict=True))
+        self._recent.pop(None, None)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Put the ids that came last among the others where they are many."""
+        if len(self._recent) > max(_MOST, len(self._rows) // 4):
+            n, recent = len(self._recent), self._recent
+            numbers = np.fromiter(recent.values(), np.int64, n)
+            self._settle(np.fromiter(map(hash, recent), np.int64, n), numbers)
+            self._recent = {}
+
+    def remove(self, ids: ChunkedArray, rows: Rows) -> None:
+        """Forget rows that came last, with these ids."""
+        get = self._recent.get
+        for value, row in zip(python_values(ids), rows.tolist(), strict=True):
+            if get(value) == row:
+                del self._recent[value]
+        if len(rows) and len(self._rows) and self._rows.max() >= rows[0]:
+            self._keep(self._rows < rows[0])
+
+    def only(self, rows: Rows) -> Ids:
+        """Return the ids of some rows.
+
+        Args:
+            rows: their numbers, ascending.
+        """
+        ids = Ids(self.name, self._dtype)
+        recent = np.fromiter(self._recent.values(), np.int64, len(self._recent))
+        stays = _is_among(recent, rows).tolist()
+        pairs = zip(self._recent.items(), stays, strict=True)
+        ids._recent = {value: row for (value, row), is_kept in pairs if is_kept}
+        ids._digests, ids._rows = self._digests, self._rows
+        ids._keep(_is_among(self._rows, rows))
+        return ids
+
+    def _keep(self, is_kept: NDArray[np.bool_]) -> None:
+        self._digests, self._rows = self._digests[is_kept], self._rows[is_kept]
+
+    def _settle(self, digests: NDArray[np.int64], rows: Rows) -> None:
+        """Sort digests of rows in."""
+        digests = np.concatenate([self._digests, digests])
+        order = np.argsort(digests, kind="stable")
+        self._digests = digests.take(order)
+        self._rows = np.concatenate([self._rows, rows]).take(order)
+
+
+def _digests(values: list[Any]) -> NDArray[np.int64]:
+    return np.fromiter(map(hash, values), np.int64, len(values))
+
+
+def _digests_of(ids: ChunkedArray) -> NDArray[np.int64]:
+    """Return the digest of each of many ids."""
+    pieces = [_digests(python_values(ids.slice(k, _STEP))) for k in range(0, len(ids), _STEP)]
+    return np.concatenate(pieces)
+
+
+def _is_among(rows: Rows, ascending: Rows) -> NDArray[np.bool_]:
+    if not len(ascending):
+        return np.zeros(len(rows), np.bool_)
+    at = np.minimum(ascending.searchsorted(rows), len(ascending) - 1)
+    return ascending.take(at) == rows

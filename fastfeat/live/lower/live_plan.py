@@ -1,0 +1,318 @@
+"""Columns of one log that fitted plans ask for, orders of its rows, and how far back they see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.execute.fitted import Fitted
+from fastfeat.io.columns.types import UnsupportedType
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
+from fastfeat.ir.scope import query_of
+from fastfeat.ir.show import show
+from fastfeat.live.lower.schedules import PlanSchedules, Round, prepare
+from fastfeat.plan.declare.window_reach import (
+    Function,
+    Reach,
+    entity_text,
+    live_functions,
+    together,
+)
+
+__all__ = ["LivePlan", "Order", "Reach", "Stage", "WindowColumn", "lower"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One way that rows of a log are put into entities and, within each, in order.
+
+    Args:
+        time: what is ordered by, an expression over columns of a row.
+        keys: the parts of the key of the entity; none where all rows are one entity's.
+        tie: what orders rows of one instant before their arrival does; None for nothing.
+        reach: how far back its windows see.
+        plan: the name of a plan that computes its values.
+        call: it, as it stands in the plan.
+    """
+
+    time: Node
+    keys: tuple[Node, ...]
+    tie: Node | None
+    reach: Reach
+    plan: str
+    call: Call
+
+    @property
+    def values(self) -> tuple[Node, ...]:
+        """The expressions that rows are placed by: the time, the keys and the tie."""
+        return (self.time, *self.keys, *(() if self.tie is None else (self.tie,)))
+
+    @property
+    def entity(self) -> str:
+        """The keys that tell its entities apart, as text."""
+        return entity_text(self.call)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowColumn:
+    """A function over a window that another window reads: a column of the log.
+
+    Args:
+        call: the function.
+        plans: the names of those that have it; the first of them computes it.
+        feature: the name of a feature that reads it.
+        dtype: its type.
+    """
+
+    call: Call
+    plans: tuple[str, ...]
+    feature: str
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Orders that rows are put into at once, and functions that are computed then.
+
+    Most plans have one stage. A time, a key or a tie that is made by a window is known after the
+    stage in which that window is computed.
+
+    Args:
+        orders: the places of the orders.
+        kept: the columns of the log that their times, keys and ties are made of and that windows
+            give: those of stages before.
+        rounds: the functions, by plan.
+    """
+
+    orders: range
+    kept: tuple[str, ...]
+    rounds: Mapping[str, Sequence[Round]]
+
+
+@dataclass(frozen=True, slots=True)
+class LivePlan:
+    """The columns, orders and functions that some plans ask of one log.
+
+    Args:
+        plans: by name.
+        columns: type of each column of the log: what windows read, and the id of rows where it is
+            among the columns that fit saw.
+        asked: type of each column that only rows that ask are read for.
+        orders: of the rows of the log, those of a stage together.
+        stages: in which rows are put into them, one at least.
+        kept: functions over windows that other windows read, by a name: what they gave for a row
+            stands in the log beside it.
+        row_id: the column that tells rows apart; None where there is none.
+        late: the columns of the log that are known only after a row is asked for: rows that ask
+            may lack them, and have missing values there.
+        functions: by plan, its functions over windows, those that others read first.
+        prepared: by plan, what asking needs of it alone.
+    """
+
+    plans: Mapping[str, Fitted]
+    columns: Mapping[str, DType]
+    asked: Mapping[str, DType]
+    orders: tuple[Order, ...]
+    stages: tuple[Stage, ...]
+    kept: Mapping[str, WindowColumn]
+    row_id: str | None
+    late: frozenset[str]
+    functions: Mapping[str, Sequence[Function]]
+    prepared: Mapping[str, PlanSchedules]
+
+    @property
+    def kept_types(self) -> dict[str, DType]:
+        """The type of each column of the log that is a kept function."""
+        return {name: kept.dtype for name, kept in self.kept.items()}
+
+    @property
+    def placed_by(self) -> tuple[str, ...]:
+        """The kept functions that times, keys and ties are made of."""
+        return tuple(dict.fromkeys(name for stage in self.stages for name in stage.kept))
+
+
+def lower(plans: Mapping[str, Fitted]) -> LivePlan:
+    """Return the columns, orders and functions that some plans ask of one log.
+
+    Args:
+        plans: by name.
+
+    Raises:
+        TypeMismatch: plans saw different types of one column, of the data or of a table.
+        InvalidPlan: they have different ids of rows.
+    """
+    inputs = _agreed(plans)
+    row_id = _row_id(plans)
+    columns: dict[str, DType] = {}
+    for fitted in plans.values():
+        for name in fitted.declaration.past_columns:
+            columns[name] = _known(name, inputs[name])
+    if row_id is not None and row_id in inputs and columns:
+        columns[row_id] = _known(row_id, inputs[row_id])
+    asked = {
+        name: dtype
+        for fitted in plans.values()
+        for name in fitted.declaration.row_columns
+        if name not in columns and not isinstance(dtype := inputs[name], UnsupportedType)
+    }
+    late = {
+        name for fitted in plans.values() for name in fitted.declaration.late if name in columns
+    }
+    functions = {name: live_functions(fitted.nodes.items()) for name, fitted in plans.items()}
+    orders, places = _orders(functions)
+    kept = _kept(plans, functions, columns)
+    prepared = {
+        name: prepare(
+            fitted,
+            _grouped(functions[name], lambda call, name=name: places[_shared(call, name)]),
+            {text: one.call for text, one in kept.items() if name in one.plans},
+            {k: order.values for k, order in enumerate(orders) if order.plan == name},
+        )
+        for name, fitted in plans.items()
+    }
+    stages = _stages(orders, prepared, functions, places)
+    return LivePlan(
+        *(plans, columns, asked, orders, stages, kept),
+        *(row_id, frozenset(late), functions, prepared),
+    )
+
+
+def _agreed(plans: Mapping[str, Fitted]) -> dict[str, DType | UnsupportedType]:
+    """Return the type of each column of the data that plans read, on which they agree."""
+    found: dict[tuple[str | None, str], tuple[str, DType | UnsupportedType]] = {}
+    for plan, fitted in plans.items():
+        given = [(None, fitted.inputs), *fitted.tables.items()]
+        for table, columns in given:
+            for name, dtype in columns.items():
+                first, known = found.setdefault((table, name), (plan, dtype))
+                if known != dtype:
+                    of_table = "" if table is None else f" of the table {table!r}"
+                    raise TypeMismatch(
+                        f"the column {name!r}{of_table}: the plan {first!r} saw {known} in fit, "
+                        f"and the plan {plan!r} {dtype}. Plans over one log read the same columns: "
+                        "fit them on data of the same types"
+                    )
+    return {name: dtype for (table, name), (_, dtype) in found.items() if table is None}
+
+
+def _row_id(plans: Mapping[str, Fitted]) -> str | None:
+    """Return the column that tells rows apart, on which plans with windows agree."""
+    given = {
+        name: fitted.declaration.row_id
+        for name, fitted in plans.items()
+        if fitted.declaration.past_columns
+    }
+    ids = dict.fromkeys(given.values())
+    if len(ids) > 1:
+        told = ", ".join(f"{name!r} has row_id={row_id!r}" for name, row_id in given.items())
+        raise InvalidPlan(
+            f"plans over one log have one id of rows, and {told}. Give them the same row_id="
+        )
+    return next(iter(ids), None)
+
+
+def _known(name: str, dtype: DType | UnsupportedType) -> DType:
+    assert not isinstance(dtype, UnsupportedType), f"binding refuses {name!r} of {dtype}"
+    return dtype
+
+
+def _shared(call: Call, plan: str) -> tuple[Call, str]:
+    """Return a key that plans share if they have the call; what is learnt is a plan's own."""
+    nodes = postorder([call])
+    return call, plan if any(isinstance(node, Aggregate) for node in nodes) else ""
+
+
+def _orders(
+    functions: Mapping[str, Sequence[Function]],
+) -> tuple[tuple[Order, ...], dict[tuple[Call, str], int]]:
+    """Return the orders of all functions, those of a stage together, and the place of each."""
+    reaches: dict[tuple[Call, str], list[Reach]] = {}
+    owners: dict[tuple[Call, str], str] = {}
+    stages: dict[tuple[Call, str], int] = {}
+    for plan, own in functions.items():
+        for function in own:
+            key = _shared(function.order, plan)
+            owners.setdefault(key, plan)
+            stages.setdefault(key, function.placed)
+            reaches.setdefault(key, []).append(function.reach)
+    keys = sorted(reaches, key=stages.__getitem__)
+    orders = tuple(_order(key[0], owners[key], together(reaches[key])) for key in keys)
+    return orders, {key: k for k, key in enumerate(keys)}
+
+
+def _stages(
+    orders: Sequence[Order],
+    prepared: Mapping[str, PlanSchedules],
+    functions: Mapping[str, Sequence[Function]],
+    places: Mapping[tuple[Call, str], int],
+) -> tuple[Stage, ...]:
+    """Return the stages in which rows are put into orders, one at least."""
+    placed = {
+        places[_shared(function.order, plan)]: function.placed
+        for plan, own in functions.items()
+        for function in own
+    }
+    found: list[Stage] = []
+    end = 0
+    for stage in range(1 + max(placed.values(), default=0)):
+        own = range(end, end + sum(one == stage for one in placed.values()))
+        kept = [name for k in own for name in prepared[orders[k].plan].placing[k].kept]
+        rounds = {
+            plan: tuple(one for one in of_plan.rounds if one.stage == stage)
+            for plan, of_plan in prepared.items()
+        }
+        found.append(Stage(own, tuple(dict.fromkeys(kept)), rounds))
+        end = own.stop
+    return tuple(found)
+
+
+def _order(call: Call, plan: str, reach: Reach) -> Order:
+    time, *keys = query_of(call)
+    tie = call.args[-1] if dict(call.params)["has_tie"] else None
+    return Order(time, tuple(keys), tie, reach, plan, call)
+
+
+def _grouped(
+    own: Iterable[Function], place: Callable[[Call], int]
+) -> list[tuple[int, int, list[Function]]]:
+    """Return functions over windows, those of one stage, order and round of nesting together.
+
+    Returns:
+        The stage, the place of the order and the functions, those that others read first.
+    """
+    found: dict[tuple[int, int, int], list[Function]] = {}
+    for function in own:
+        key = (function.stage, function.at, place(function.order))
+        found.setdefault(key, []).append(function)
+    return [(key[0], key[2], found[key]) for key in sorted(found)]
+
+
+def _kept(
+    plans: Mapping[str, Fitted],
+    functions: Mapping[str, Sequence[Function]],
+    columns: Collection[str],
+) -> dict[str, WindowColumn]:
+    """Return the functions that windows read, by their text.
+
+    Args:
+        plans: by name.
+        functions: those over windows, by plan.
+        columns: names that are taken.
+    """
+    found: dict[tuple[Call, str], WindowColumn] = {}
+    for plan, own in functions.items():
+        for function in own:
+            if function.is_kept:
+                dtype = plans[plan].types[function.call]
+                key = _shared(function.call, plan)
+                before = found[key].plans if key in found else ()
+                feature = found[key].feature if key in found else function.features[0]
+                found[key] = WindowColumn(function.call, (*before, plan), feature, dtype)
+    named: dict[str, WindowColumn] = {}
+    for kept in found.values():
+        text = show(kept.call)
+        name = text if text not in {*named, *columns} else f"{text} #{len(named)}"
+        named[name] = kept
+    return named

@@ -1,0 +1,126 @@
+"""Places of rows in the orders of a log: their times and the keys of their entities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import UnknownColumn
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.lookup_tables import table_values
+from fastfeat.execute.steps import run
+from fastfeat.execute.values import compute_columns, key_values, times_in_ticks, values_of
+from fastfeat.io.arrow import Array, Table, call, pa
+from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.sources.frames import columns_table
+from fastfeat.ir.node import Node
+from fastfeat.live.lower.live_plan import LivePlan, Order
+from fastfeat.live.lower.row_tables import typed
+from fastfeat.live.lower.schedules import Placing
+from fastfeat.scalars.zones import using
+
+
+@dataclass(frozen=True, slots=True)
+class OrderValues:
+    """The places of rows in one order of a log.
+
+    Args:
+        times: in ticks of the type of the time, 0 where there is none, shape (n_rows,).
+        is_placed: whether a row has a time and every part of the key, shape (n_rows,).
+        keys: the parts of the key, an Arrow array each, as keys are stored: int64, uint64, float64
+            without NaN and -0.0, large_string or large_binary; null where missing.
+        tie: what orders rows of one instant, as keys are stored, missing before all others; None
+            where their arrival does. A row of a lower tie than an earlier one of its instant comes
+            late, as one of an earlier time does.
+    """
+
+    times: NDArray[np.int64]
+    is_placed: NDArray[np.bool_]
+    keys: tuple[Array, ...]
+    tie: Array | None = None
+
+
+def log_rows(lowered: LivePlan, rows: Table) -> Table:
+    """Return the columns of the log of some rows, of the types that fit saw.
+
+    Args:
+        lowered: what is asked of the log.
+        rows: the rows; late columns may lack.
+
+    Raises:
+        UnknownColumn: a column that is not late lacks.
+        TypeMismatch, InvalidData: one is not of the type that fit saw, nor exactly convertible.
+    """
+    there = set(rows.column_names)
+    found: dict[str, Any] = {}
+    for name, dtype in lowered.columns.items():
+        if name in there:
+            found[name] = typed(rows.column(name), name, dtype)
+        elif name in lowered.late:
+            found[name] = pa.chunked_array([pa.nulls(rows.num_rows, arrow_type(dtype))])
+        else:
+            raise UnknownColumn(f"the rows lack the column {name!r}, which the plan reads")
+    return columns_table(found, rows.num_rows)
+
+
+@in_ieee
+def place(
+    lowered: LivePlan,
+    rows: Table,
+    tables: Mapping[str, Any],
+    log: Table | None = None,
+    orders: Iterable[int] | None = None,
+) -> list[OrderValues]:
+    """Return the places of rows in orders of a log.
+
+    Args:
+        lowered: what is asked of the log.
+        rows: the rows, with the columns that orders read.
+        tables: the lookup tables.
+        log: the columns of the log of the rows, where they are known, among them the kept
+            functions that the orders are made of.
+        orders: their places; None for all.
+    """
+    log = log_rows(lowered, rows) if log is None else log
+    batches: dict[str, Batch] = {}
+    found: list[OrderValues] = []
+    for k in range(len(lowered.orders)) if orders is None else orders:
+        order = lowered.orders[k]
+        prepared = lowered.prepared[order.plan]
+        if order.plan not in batches:
+            made = dict(table_values(prepared.fitted.table_columns, tables))
+            batches[order.plan] = prepared.batch(log, made, "cpu", 0)
+        with using(prepared.fitted.zones):
+            found.append(_values(batches[order.plan], order, prepared.placing[k]))
+    return found
+
+
+def _values(batch: Batch, order: Order, placing: Placing) -> OrderValues:
+    take_kept(batch, placing)
+    run(batch, placing.schedule)
+    compute_columns(batch, order.values)
+    ticks, is_placed, _ = times_in_ticks(batch, *values_of(batch, order.time))
+    keys = [_key(batch, key) for key in order.keys]
+    for key in keys:
+        if key.null_count:
+            is_placed = is_placed & call("is_valid", key).to_numpy(zero_copy_only=False)
+    tie = None if order.tie is None else _key(batch, order.tie)
+    return OrderValues(ticks, is_placed, tuple(keys), tie)
+
+
+def take_kept(batch: Batch, placing: Placing) -> None:
+    """Take what windows gave that an order is made of from the columns of the rows."""
+    for name, function in placing.kept.items():
+        batch.made[function] = typed(batch.table.column(name), name, batch.types[function])
+
+
+def _key(batch: Batch, node: Node) -> Array:
+    """Return the values of an expression as keys are stored, in one piece."""
+    found = decoded(key_values(batch, node, narrow=False)).combine_chunks()
+    return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

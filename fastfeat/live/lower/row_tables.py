@@ -1,0 +1,272 @@
+"""Rows as users give them to a live state, as tables of the columns and types that plans read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeGuard, cast
+
+import numpy as np
+
+from fastfeat.errors import InvalidData, UnknownColumn, did_you_mean, shortened
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.inputs import check_still_missing, read_columns
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, Schema, Table, pa
+from fastfeat.io.arrow import cast as arrow_cast
+from fastfeat.io.columns.conform import conform
+from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.keys import key_column, stored_array
+from fastfeat.io.columns.lists import list_column
+from fastfeat.io.columns.row_values import content_value, convert, list_value
+from fastfeat.io.columns.types import arrow_type, storage_type
+from fastfeat.io.sources.frames import columns_table
+from fastfeat.ir.dtypes import NULL, UTF8, DType
+from fastfeat.ir.scope import order_of, window_nodes
+from fastfeat.plan.declare.columns_read import columns_of
+
+FLOAT16 = DType("float16")
+
+Types = Mapping[str, DType]
+
+
+def is_one_row(given: Any, types: Types) -> TypeGuard[Mapping[str, Any]]:
+    """Return whether a user gave one row: a dict of one value a column.
+
+    Args:
+        given: rows in any form.
+        types: of the columns; a list is one value of a column of lists.
+    """
+    if not isinstance(given, Mapping):
+        return False
+    row = cast("Mapping[Any, Any]", given)
+    for name, value in row.items():
+        if name in types and not types[name].is_list:
+            return not _has_values(value)
+    for name, value in row.items():
+        if name in types:
+            return not _has_values(value) or not any(map(_has_values, value))
+    return not any(map(_has_values, row.values()))
+
+
+_PLAIN = frozenset({float, int, str, bool, type(None)})
+
+
+def _has_values(value: Any) -> bool:
+    """Return whether a value is a column: it has values itself, and is no text."""
+    if type(value) in _PLAIN:
+        return False
+    if isinstance(value, list | tuple | pa.Array | pa.ChunkedArray):
+        return True
+    if isinstance(value, str | bytes | pa.Scalar):
+        return False
+    return bool(getattr(value, "shape", ())) or hasattr(value, "__arrow_c_array__")
+
+
+def rows_table(
+    given: Any, types: Types, if_there: Iterable[str] = (), others: Iterable[str] = ()
+) -> Table:
+    """Return rows in any form as a table of columns of the types that fit saw.
+
+    Args:
+        given: one row as a dict, or rows in any form that `FittedPlan.transform` takes.
+        types: of the columns that are read.
+        if_there: those that rows may lack: there they are missing.
+        others: columns that are passed on as they are.
+
+    Raises:
+        UnknownColumn: a column lacks that may not.
+        TypeMismatch, InvalidData: a value that is not of the type that fit saw, nor exactly
+            convertible.
+    """
+    optional, passed = set(if_there), [name for name in others if name not in types]
+    if is_one_row(given, types):
+        return _one_row(given, types, optional, passed)
+    needed = [*(name for name in types if name not in optional), *passed]
+    read = read_columns(given, needed, optional)
+    there = set(read.column_names)
+    columns = {
+        name: typed(read.column(name), name, dtype)
+        if name in there
+        else pa.chunked_array([pa.nulls(read.num_rows, given_type(dtype))])
+        for name, dtype in types.items()
+    }
+    columns |= {name: read.column(name) for name in passed}
+    return columns_table(columns, read.num_rows)
+
+
+def _one_row(row: Mapping[str, Any], types: Types, optional: set[str], passed: list[str]) -> Table:
+    lacking = [n for n in (*types, *passed) if n not in row and n not in optional]
+    if lacking:
+        raise UnknownColumn(
+            f"the row lacks the column{'s' * (len(lacking) > 1)} {shortened(lacking)}, which the "
+            f"plan reads.{did_you_mean(lacking[0], map(str, row))}"
+        )
+    arrays = {name: value_array(row.get(name), name, dtype) for name, dtype in types.items()}
+    return columns_table({**arrays, **{name: pa.array([row[name]]) for name in passed}}, 1)
+
+
+def rows_by_id(given: Any, types: Types, row_id: str, id_type: DType | None) -> Table:
+    """Return rows that are told by their id as a table of it and of the columns that are given.
+
+    Args:
+        given: one row as a dict, or rows in any form.
+        types: of the columns that may be given.
+        row_id: the column of the id.
+        id_type: its type; None where it is taken as it is.
+
+    Raises:
+        UnknownColumn: the id lacks, or every column does.
+    """
+    every = types if id_type is None else {row_id: id_type, **types}
+    if is_one_row(given, every):
+        there = [name for name in every if name in given]
+        table = _one_row(given, {n: every[n] for n in there}, set(), [row_id][: id_type is None])
+    else:
+        read = read_columns(given, [row_id], types)
+        there = [name for name in every if name in read.column_names]
+        columns = {name: typed(read.column(name), name, every[name]) for name in there}
+        table = pa.table({row_id: read.column(row_id), **columns})
+    if table.num_columns < 2:
+        raise UnknownColumn(
+            f"the rows have the id {row_id!r}, and none of the columns that it may come with: "
+            f"{shortened(types)}"
+        )
+    return table
+
+
+def time_columns(plans: Iterable[Fitted]) -> list[str]:
+    """Return the columns that the times of windows are computed from."""
+    calls = window_nodes([node for fitted in plans for node in fitted.nodes.values()])
+    return columns_of(order_of(over).args[0] for over in calls)
+
+
+def with_time(
+    given: Any, at: Any, types: Types, times: Sequence[str], others: Iterable[str]
+) -> Any:
+    """Return rows with one time for all, in the column of the time that they lack.
+
+    Args:
+        given: one row as a dict, or rows in any form.
+        at: the time.
+        types: of the columns that are read.
+        times: the columns of times.
+        others: columns that are passed on.
+
+    Raises:
+        InvalidData: the rows have their times, or lack several columns of them.
+    """
+    is_one = is_one_row(given, types)
+    table = None if is_one else read_columns(given, (), [*types, *others])
+    there = list(given) if table is None else table.column_names
+    lacking = [name for name in times if name not in there]
+    if len(lacking) != 1:
+        told = f"lack {shortened(lacking)}" if lacking else f"have {shortened(times)}"
+        raise InvalidData(
+            f"at={at!r}: gives rows the one column of a time that they lack, and these {told}. "
+            "Leave at= out, and give each row its times"
+        )
+    (name,) = lacking
+    if table is None:
+        return {**given, name: at}
+    moment = value_array(at, name, types[name])
+    return table.append_column(name, pa.repeat(moment[0], table.num_rows))
+
+
+def value_array(value: Any, name: str, dtype: DType) -> Array:
+    """Return one value of a column as an array of the type that fit saw."""
+    if dtype.of is not None:
+        return array_of_stored([list_value(value, dtype.of, name)], dtype)
+    if dtype.holds_bytes:
+        return array_of_stored([content_value(value, dtype, name)], dtype)
+    return array_of_stored([convert(value, dtype, name)], dtype)
+
+
+def as_dicts(rows: Table) -> list[dict[str, Any]] | None:
+    """Return rows of `rows_table` as dicts; None where a value is none that Python has exactly."""
+    columns = [_python_values(column) for column in rows.columns]
+    if any(values is None for values in columns):
+        return None
+    names = rows.column_names
+    if not columns:
+        return [{} for _ in range(rows.num_rows)]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _python_values(column: ChunkedArray) -> list[Any] | None:
+    if column.type == pa.timestamp("ns"):
+        return list(column.to_numpy())
+    try:
+        return column.to_pylist()
+    except (ArithmeticError, LookupError, ValueError, pa.ArrowException):  # nanoseconds, zones
+        return None
+
+
+def table_of_stored(lines: Sequence[Sequence[Any]], types: Types, schema: Schema) -> Table:
+    """Return rows as the table that `rows_table` makes of them.
+
+    Args:
+        lines: of each row a value of each column, as it is stored; of floats NaN is missing, of all
+            else None.
+        types: of the columns.
+        schema: of the table.
+    """
+    pairs = zip(zip(*lines, strict=True), types.values(), strict=True)
+    return pa.Table.from_arrays(
+        [array_of_stored(values, dtype) for values, dtype in pairs], schema=schema
+    )
+
+
+def array_of_stored(stored: Sequence[Any], dtype: DType) -> Array:
+    """Return values, as they are stored, as an array of the type that a log has."""
+    wanted = given_type(dtype)
+    values = [None if value is None or value != value else value for value in stored]
+    if len(values) == values.count(None):
+        return pa.nulls(len(values), wanted)
+    if dtype.of is not None:
+        inner = _stored([one for value in values for one in value or ()], dtype.of)
+        ends = np.cumsum([0, *(0 if value is None else len(value) for value in values)])
+        is_missing = pa.array([value is None for value in values])
+        mask = is_missing if None in values else None
+        return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), inner, mask=mask)
+    if dtype.is_temporal:
+        return pa.array(values, storage_type(dtype)).view(wanted)
+    return _stored(values, dtype) if dtype == FLOAT16 else pa.array(values, wanted)
+
+
+def _stored(values: list[Any], dtype: DType) -> Array:
+    array = stored_array(values, dtype)
+    wanted = given_type(dtype)
+    return array if array.type == wanted else arrow_cast(array, wanted)
+
+
+def typed(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
+    """Return a column in the one Arrow type that a log has for values of its type.
+
+    Raises:
+        TypeMismatch, InvalidData: a value that is not of that type, nor exactly convertible.
+    """
+    wanted = given_type(dtype)
+    if column.type == wanted:
+        return column
+    if dtype.of is not None:
+        found = list_column(column, name, dtype)
+    elif dtype.holds_bytes:
+        found = decoded(key_column(column, name, dtype))
+    elif dtype == NULL:
+        check_still_missing(pa.table({name: column}), [name])
+        return pa.chunked_array([pa.nulls(len(column))])
+    else:
+        found = conform(column, name, dtype)
+        if dtype.is_temporal:
+            return pa.chunked_array([chunk.view(wanted) for chunk in found.chunks], wanted)
+    return found if found.type == wanted else arrow_cast(found, wanted)
+
+
+@cache
+def given_type(dtype: DType) -> DataType:
+    """Return the Arrow type that rows of a column are taken in: text has offsets of 64 bits."""
+    if dtype.of is not None:
+        return pa.large_list(given_type(dtype.of))
+    if dtype.holds_bytes:
+        return pa.large_string() if dtype == UTF8 else pa.large_binary()
+    return arrow_type(dtype)

@@ -1,0 +1,338 @@
+"""States with a file: begun, opened again, and opened under other plans than those of the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+from fastfeat.errors import (
+    ArtifactError,
+    HistoryMissing,
+    InvalidPlan,
+    StateError,
+    TypeMismatch,
+    UnknownColumn,
+    shortened,
+    warn,
+)
+from fastfeat.execute.fitted import Fitted
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.ir.show import show
+from fastfeat.keep.artifact import artifact_bytes, fitted_digest, fitted_of_bytes
+from fastfeat.live.audit.chain import Audit, artifacts_of, new_key
+from fastfeat.live.audit.forgotten import rewritten
+from fastfeat.live.file.archive import FOREVER, Archiving
+from fastfeat.live.file.journal import Journal
+from fastfeat.live.lower.live_plan import LivePlan, lower
+from fastfeat.live.lower.row_orders import place
+from fastfeat.live.lower.row_tables import rows_table
+from fastfeat.live.state.changes import ANSWERED, Base, Durability, Settings
+from fastfeat.live.state.order_clocks import ANY, Clock, clocks_of
+from fastfeat.live.state.state import State
+from fastfeat.live.state.table_updates import table_types
+from fastfeat.operators.durations import resolve_duration
+
+Plans = Mapping[str, Fitted]
+
+
+def begin(
+    state: State,
+    path: str | os.PathLike[str],
+    durability: Durability,
+    archiving: Archiving | None = None,
+) -> None:
+    """Write a state in memory to a new file, whole or not at all, and keep its changes there.
+
+    Raises:
+        StateError: the file is there, or cannot be written.
+    """
+    key, base = new_key(), state.base()
+    audit = Audit(key, artifacts_of(state.lowered.plans))
+    plans, links = _artifacts(state.lowered.plans), audit.base(b"", base, state.settings)
+    journal = Journal.create(path, plans, state.settings, base, durability, key=key, links=links)
+    note(journal, audit)
+    journal.keep_past(archiving)
+    _keep_changes(state, journal)
+
+
+def _keep_changes(state: State, journal: Journal) -> None:
+    """Have the changes of a state written to a journal, and looked up there."""
+    state.journal = journal
+    state.kept_changes = lambda: (one.entry.change for one in journal.entries())
+
+
+def archiving_of(
+    archive: str | os.PathLike[str] | None, keep_audit: str | None
+) -> Archiving | None:
+    """Return the folder of a state's segments and how long they are kept; None without an option.
+
+    Raises:
+        InvalidPlan, TypeMismatch: `keep_audit` is no duration, or `archive` no path.
+    """
+    if archive is None and keep_audit is None:
+        return None
+    if not isinstance(archive, str | os.PathLike | None):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(f"archive= takes the path of a folder, such as 'audit', got {archive!r}")
+    told = f"keep_audit={keep_audit!r}"
+    length, unit = resolve_duration(told, keep_audit)
+    if unit == "steps":
+        raise InvalidPlan(f"{told}: takes a duration, such as '90d'")
+    folder = "" if archive is None else os.path.abspath(archive)
+    return Archiving(folder, FOREVER if length is None else length)
+
+
+def note(journal: Journal, audit: Audit) -> None:
+    """Have a journal note what the audit says of all that it writes."""
+    journal.linking, journal.linking_base = audit.link, audit.base
+    journal.replaced.sealing = audit.seal
+    journal.replaced.forgetting = partial(rewritten, audit.key)
+
+
+def reopened(
+    path: str | os.PathLike[str],
+    lowered: LivePlan,
+    given: Mapping[str, Any],
+    durability: Durability,
+    time_ns: int,
+    archiving: Archiving | None = None,
+) -> State:
+    """Return the state of a file as it was committed last.
+
+    Args:
+        path: of the file.
+        lowered: the plans that are asked from now on; where they are others than those of the file,
+            that is noted in it.
+        given: the settings that the caller has named, which are those of the file.
+        durability: of what is written from now on.
+        time_ns: when it was opened.
+        archiving: where segments of its past are kept from now on; None for as the file has it.
+
+    Raises:
+        StateError: the file cannot be opened, is damaged, or has other settings.
+        UnknownColumn, TypeMismatch: the plans read columns that its log does not have, or has in
+            another type.
+
+    Warns:
+        HistoryMissing: windows of the plans see further back than the log was kept for.
+    """
+    journal = Journal.open(path, durability)
+    try:
+        _check_settings(journal, given)
+        if journal.key:
+            audit = Audit(journal.key, artifacts_of(lowered.plans))
+            note(journal, audit)
+        journal.keep_past(archiving)
+        state = _state_of(journal, lowered)
+        if state is None:
+            state = _under_others(journal, lowered, time_ns)
+        elif journal.is_erasing:  # a process was killed before it was done
+            journal.settle(state.base)
+        _keep_changes(state, journal)
+        return state
+    except BaseException:
+        journal.close()
+        raise
+
+
+def _state_of(journal: Journal, lowered: LivePlan) -> State | None:
+    """Return the state of a file under its own plans; None where others are asked for."""
+    if not _is_same(journal.plans, lowered.plans):
+        return None
+    state = State(lowered, journal.settings, journal.base())
+    for written in journal.entries():
+        state.restore([written.entry])
+    return state
+
+
+def _under_others(journal: Journal, lowered: LivePlan, time_ns: int) -> State:
+    """Return the state of a file under other plans than its own, and note in it that it is so."""
+    known = lower(_fitted(journal))
+    before = _state_of(journal, known)
+    assert before is not None
+    if journal.is_erasing:
+        journal.settle(before.base)
+    base = before.base()
+    check_columns(journal.path, known, lowered, base)
+    _tell_missing(known, lowered, journal.settings, base)
+    made = remade(base, lowered, journal.settings)
+    given = replace(made, swept=_swept_of(known, lowered, base))
+    state = State(lowered, journal.settings, given)
+    journal.change_plans(_artifacts(lowered.plans), state.base(), time_ns)
+    return state
+
+
+def remade(base: Base, lowered: LivePlan, settings: Settings) -> Base:
+    """Return a base in which all stands beside its rows that plans keep there, computed at once.
+
+    Args:
+        base: the rows have the columns that the plans read; what else they have is not looked at,
+            but for which of them a user has been given the features of.
+        lowered: the plans.
+        settings: of the state.
+    """
+    state = State(lowered, settings, replace(base, rows=None))
+    if base.rows is not None:
+        state.begin(_of_plans(base.rows, lowered))
+    return state.base()
+
+
+def _swept_of(known: LivePlan, wanted: LivePlan, base: Base) -> list[int | None]:
+    """Return the latest times swept, by the orders of other plans over the same times."""
+    found: list[int | None] = []
+    for order in wanted.orders:
+        times = zip(known.orders, base.swept, strict=False)
+        swept = [last for one, last in times if one.time is order.time and last is not None]
+        found.append(max(swept, default=None))
+    return found
+
+
+def check_columns(path: object, known: LivePlan, wanted: LivePlan, base: Base) -> None:
+    """Check that a log has the columns that plans read, and its tables theirs.
+
+    Args:
+        path: of the state.
+        known: the plans that it was kept for.
+        wanted: those that are asked over it.
+        base: its content.
+
+    Raises:
+        UnknownColumn: the log, or a table, lacks columns.
+        TypeMismatch: it has them in another type.
+    """
+    row_id = () if known.row_id is None else (known.row_id,)
+    _check_types(f"{path}: its log", known.columns, wanted.columns, row_id)
+    tables = table_types(known.plans)
+    for name, types in table_types(wanted.plans).items():
+        if name not in base.tables:
+            raise UnknownColumn(f"{path}: it has no table {name!r}, which the plans read")
+        _check_types(f"{path}: its table {name!r}", tables[name], types, ())
+    if wanted.row_id not in (None, known.row_id):
+        raise UnknownColumn(
+            f"{path}: its rows are told apart by row_id={known.row_id!r}, and the plans have "
+            f"{wanted.row_id!r}. Begin a new state for them: online(history=..., path=...)"
+        )
+
+
+def _check_types(
+    what: str, known: Mapping[str, Any], wanted: Mapping[str, Any], more: tuple[str, ...]
+) -> None:
+    lacking = [name for name in wanted if name not in known and name not in more]
+    if lacking:
+        raise UnknownColumn(
+            f"{what} lacks {shortened(lacking)}, which the plans read: it was kept for plans that "
+            "do not. Begin a new state with a history that has them: online(history=..., path=...)"
+        )
+    for name, dtype in wanted.items():
+        if name in known and known[name] != dtype:
+            raise TypeMismatch(
+                f"{what} has {name!r} as {known[name]}, and the plans saw {dtype} in fit. Fit them "
+                "on data of that type, or begin a new state: online(history=..., path=...)"
+            )
+
+
+def _of_plans(rows: Table, lowered: LivePlan) -> Table:
+    """Return the rows of a log as a history of plans: what only rows that ask have is missing."""
+    beside = [ANSWERED] if lowered.row_id is None else [lowered.row_id, ANSWERED]
+    passed = [name for name in beside if name in rows.column_names]
+    types = {**lowered.columns, **lowered.asked}
+    return rows_table(rows, types, [*lowered.late, *lowered.asked], passed)
+
+
+def _tell_missing(known: LivePlan, wanted: LivePlan, settings: Settings, base: Base) -> None:
+    """Warn where windows see further back than a log was kept for."""
+    if base.rows is None or base.rows.num_rows == 0:
+        return
+    kept = clocks_of(known, settings)
+    for clock in clocks_of(wanted, settings):
+        told = _missing(clock, kept, known, base)
+        if told is not None:
+            warn(told, HistoryMissing)
+
+
+def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base) -> str | None:
+    """Return the rows that a log lacks for the windows of an order, as text; None for none."""
+    order, wanted = clock.order, clock.held
+    same = [k for k, one in enumerate(kept) if one.order.time is order.time]
+    held = [kept[k].held for k in same]
+    if any(one.kept is None for one in held):
+        return None
+    of_entity = [kept[k].held for k in same if kept[k].order.keys == order.keys]
+    most_rows = max((one.n_rows or 0 for one in of_entity), default=0)
+    lacks_rows = wanted.n_rows is None or wanted.n_rows > most_rows
+    reach = max((one.kept or 0 for one in held), default=None)
+    lacks_time = reach is None or (wanted.span or 0) > reach
+    if not lacks_rows and not lacks_time:
+        return None
+    what = f"windows by {order.entity} see further back than the state was kept for"
+    if reach is None:
+        return f"{what}: it was not kept by {show(order.time)}. Answers are whole once that is over"
+    assert base.rows is not None
+    known_clock = kept[same[0]]
+    (values,) = place(known, base.rows, base.tables, base.rows, [same[0]])
+    if not values.is_placed.any():
+        return None
+    begin = int(values.times[values.is_placed].max()) - reach
+    told = [f"{what}, which reaches back to {_time_text(known_clock, known, begin)}"]
+    if lacks_time:
+        whole = _time_text(known_clock, known, begin + (wanted.span or 0))
+        told.append(f"Answers to rows from {whole} on are whole")
+    if lacks_rows:
+        told.append(f"Windows over rows are whole after {wanted.n_rows} more of their entity")
+    return ". ".join(told)
+
+
+def _time_text(clock: Clock, known: LivePlan, ticks: int) -> str:
+    """Return a time as it is written.
+
+    Args:
+        clock: of an order of the plans.
+        known: the plans.
+        ticks: the time.
+    """
+    dtype = known.plans[clock.order.plan].types[clock.order.time]
+    if clock.tick_ns is None:
+        return str(ticks)
+    return str(pa.array([ticks], pa.int64()).cast(arrow_type(dtype))[0].as_py())
+
+
+def _check_settings(journal: Journal, given: Mapping[str, Any]) -> None:
+    stored = asdict(journal.settings)
+    stored["max_ahead"] = stored["max_ahead"] or ANY
+    for name, value in given.items():
+        if value != stored[name]:
+            raise StateError(
+                f"{journal.path}: it has {name}={stored[name]!r}, and {name}={value!r} was given: "
+                "the settings of a state do not change. Leave it out, or begin a new state"
+            )
+
+
+def _fitted(journal: Journal) -> dict[str, Fitted]:
+    try:
+        return {name: fitted_of_bytes(content) for name, content in journal.plans.items()}
+    except ArtifactError as error:
+        raise StateError(f"{journal.path}: a plan of it cannot be read: {error}") from None
+
+
+def _artifacts(plans: Plans) -> dict[str, bytes]:
+    """Return the artifacts of plans as a state keeps them: without values of training rows.
+
+    A profile and golden rows may have those of a row that the state is told to forget.
+    """
+    bare = {name: replace(fitted, profile=None, golden=None) for name, fitted in plans.items()}
+    return {name: artifact_bytes(fitted) for name, fitted in bare.items()}
+
+
+def _is_same(stored: Mapping[str, bytes], plans: Plans) -> bool:
+    """Return whether plans are those of a state: in features, types and learnt values."""
+    if set(stored) != set(plans):
+        return False
+    given = _artifacts(plans)
+    return all(
+        content == given[name]
+        or fitted_digest(fitted_of_bytes(content)) == fitted_digest(plans[name])
+        for name, content in stored.items()
+    )

@@ -1,0 +1,128 @@
+"""The log of a state as a Parquet file, and back: with what is kept beside each row.
+
+Any reader of Parquet sees the rows in order of arrival; what only a state knows stands in the
+metadata: which columns are kept beside rows, by which plans, the offsets, and what was swept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from fastfeat.errors import InvalidData, StateError, reason_of
+from fastfeat.io.arrow import Table, pa, parquet_module
+from fastfeat.io.sinks.atomic import replacing
+from fastfeat.keep.artifact import fitted_digest
+from fastfeat.live.file.state_file import path_of
+from fastfeat.live.lower.live_plan import LivePlan
+from fastfeat.live.lower.row_tables import given_type, rows_table, typed
+from fastfeat.live.opening import remade
+from fastfeat.live.state.changes import ANSWERED, Base, Settings
+from fastfeat.live.state.memory import lowered_name
+from fastfeat.live.state.state import State
+
+_KEY = b"fastfeat.state"
+_FORMAT = 1
+
+
+def export(state: State, path: str | os.PathLike[str]) -> None:
+    """Write the log of a state as a Parquet file, whole or not at all.
+
+    Args:
+        state: the state.
+        path: of the file; one that is there is replaced.
+
+    Raises:
+        StateError: the file cannot be written, or the state has had no rows.
+        InvalidData: the file is not called .parquet.
+        TypeMismatch: what is given is no path.
+    """
+    base, target = state.base(), path_of(path)
+    if target.suffix != ".parquet":
+        raise InvalidData(f"{target}: the rows of a state are written as Parquet: name.parquet")
+    if base.rows is None:
+        raise StateError(f"{target}: the state has had no rows yet: there is nothing to export")
+    told = {
+        "format": _FORMAT,
+        "kept": [*state.lowered.kept],
+        "plans": _digests(state.lowered),
+        "offsets": dict(base.offsets),
+        "swept": list(base.swept),
+    }
+    rows = base.rows.replace_schema_metadata({_KEY: json.dumps(told).encode()})
+    try:
+        with replacing(target) as partial, open(partial, "xb") as file:
+            parquet_module().write_table(rows, file, compression="zstd")
+    except (OSError, pa.ArrowException) as error:
+        reason = reason_of(error)
+        raise StateError(f"{target}: it cannot be written: {reason}") from None
+
+
+def exported(
+    given: object, lowered: LivePlan, settings: Settings, tables: Mapping[str, Table]
+) -> Base | None:
+    """Return the base of a file that `export` wrote; None where a history is something else.
+
+    What is kept beside rows is as it was where the plans are those that it was written for; under
+    others it is computed at once, as of a history.
+
+    Args:
+        given: what a user gave as the history.
+        lowered: the plans over it.
+        settings: of the state that begins with it.
+        tables: the lookup tables.
+
+    Raises:
+        StateError: the file is of a newer version, or cannot be read.
+        UnknownColumn, TypeMismatch: it lacks a column that the plans read, or has another type.
+    """
+    read = _read(given)
+    if read is None:
+        return None
+    rows, told = read
+    row_id = lowered.row_id
+    passed = [name for name in (row_id, ANSWERED) if name is not None and name in rows.column_names]
+    passed += [n for n in map(lowered_name, range(len(lowered.orders))) if n in rows.column_names]
+    known = rows_table(rows, lowered.columns, lowered.late, passed)
+    if told["plans"] != _digests(lowered):
+        return remade(Base(known, tables, told["offsets"]), lowered, settings)
+    for name, dtype in lowered.kept_types.items():
+        known = known.append_column(
+            pa.field(name, given_type(dtype)), typed(rows.column(name), name, dtype)
+        )
+    return Base(known, tables, told["offsets"], told["swept"])
+
+
+def _read(given: object) -> tuple[Table, Any] | None:
+    """Return the rows of a file that was exported, and what it says of its state."""
+    if not isinstance(given, (str, os.PathLike)):
+        return None
+    path = Path(cast("str", given))
+    try:
+        with open(path, "rb") as file:
+            if file.read(4) != b"PAR1":
+                return None
+        with parquet_module().ParquetFile(path) as file:
+            metadata: dict[bytes, bytes] = file.schema_arrow.metadata or {}
+            told = metadata.get(_KEY)
+            return None if told is None else (file.read(), _state_document(told, path))
+    except (pa.ArrowException, OSError):
+        return None  # what is wrong with a history is told by who reads histories
+
+
+def _state_document(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        given: dict[str, Any] = json.loads(content)
+        known = given["format"]
+    except (ValueError, KeyError, TypeError):
+        raise StateError(f"{path}: what it says of its state cannot be read") from None
+    if known != _FORMAT:
+        raise StateError(f"{path}: it has format {known} of a state. Update fastfeat")
+    return given
+
+
+def _digests(lowered: LivePlan) -> dict[str, str]:
+    return {name: fitted_digest(fitted).hex() for name, fitted in lowered.plans.items()}

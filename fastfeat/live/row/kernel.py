@@ -1,0 +1,105 @@
+"""One row: a dict in, an array out, with the bits that the batch has.
+
+What can be is prepared, with a function for each column and step; what does not fit that, and
+each error, comes of the definitions.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.inputs import FIT_ON_VALUES, ONLY_MISSING
+from fastfeat.io.columns.row_values import is_missing, plain_value
+from fastfeat.ir.node import Node
+from fastfeat.ir.scope import window_nodes
+from fastfeat.live.row.definitions import RowKernel, defined_row, given, no_row
+from fastfeat.live.row.prepared import prepared_row
+from fastfeat.live.row.readers import getter
+
+
+def row_kernel(fitted: Fitted) -> RowKernel:
+    """Return the function that computes one row; it belongs to the thread that asks for it."""
+    if fitted.declaration.past_columns:
+        name = next(name for name, node in fitted.nodes.items() if window_nodes([node]))
+        raise InvalidPlan(
+            f"transform_row has one row, and the feature {name!r} reads earlier ones. Keep them in "
+            "a live state: live = fitted.online(history=earlier), then live.process(row); or pass "
+            "them, transform([row], history=earlier)"
+        )
+    return row_kernel_after_windows(fitted)
+
+
+def row_kernel_after_windows(fitted: Fitted) -> RowKernel:
+    """Return the function that computes one row of which windows are made; see `row_kernel`.
+
+    The row has, beside its columns, the value of each function over a window by its call, as it is
+    stored, and the columns of lookup tables.
+    """
+    compute = _with_tables(fitted) if fitted.table_columns else prepared_row(fitted, {})
+    defined: list[RowKernel] = []
+
+    def features(row: Mapping[Any, Any]) -> NDArray[Any]:
+        try:
+            return compute(row)
+        except Exception:  # found again below, where the message is made
+            if not defined:
+                defined.append(defined_row(fitted))
+        return defined[0](row)
+
+    return _checked(features, fitted.never_seen)
+
+
+def _with_tables(fitted: Fitted) -> RowKernel:
+    """Return the function that computes one row, prepared for the tables that it saw before.
+
+    It is prepared when the same columns come a second time, and forgets them when they are gone.
+    """
+    pick = getter([*fitted.table_columns])
+    seen, prepared = list[weakref.ref[Any]](), list[RowKernel]()
+
+    def forget(_: Any) -> None:
+        seen.clear()
+        prepared.clear()
+
+    def compute(row: Mapping[Any, Any]) -> NDArray[Any]:
+        columns = pick(row)
+        if [known() for known in seen] != [*columns]:
+            forget(None)
+            seen.extend(weakref.ref(column, forget) for column in columns)
+            raise LookupError("new tables")
+        if not prepared:
+            tables: dict[Node, Any] = dict(zip(fitted.table_columns, columns, strict=True))
+            prepared.append(prepared_row(fitted, tables))
+        return prepared[0](row)
+
+    return compute
+
+
+def joined(row: Mapping[str, Any], made: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return a row with what was made for it."""
+    try:
+        return {**row, **made}
+    except TypeError:
+        raise no_row(row) from None
+
+
+def _checked(compute: RowKernel, never_seen: tuple[str, ...]) -> RowKernel:
+    """Return a kernel that first looks at the columns that had no value in fit."""
+    if not never_seen:
+        return compute
+
+    def checked(row: Mapping[str, Any]) -> NDArray[Any]:
+        for name, value in zip(never_seen, given(row, never_seen), strict=True):
+            if not is_missing(plain_value(value)):
+                raise TypeMismatch(
+                    f"column {name!r}: fit saw {ONLY_MISSING}, got {value!r}. {FIT_ON_VALUES}"
+                )
+        return compute(row)
+
+    return checked

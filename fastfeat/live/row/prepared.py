@@ -1,0 +1,481 @@
+"""One row of a fitted plan, by functions that are chosen once: of columns, steps and programs.
+
+A row is laid out in a list: its values as columns store them (of floats NaN is missing, of all else
+None), constants, and after them what programs and steps make, each at a place of its own. Where
+something does not fit (a type, a size, a status) an error is raised that says nothing: whoever asks
+turns to the definitions then, which say what is wrong.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from fastfeat.engine.cpu.row import RowProgram, row_program, row_values_program
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.program import Program, program_of
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.results import row_type
+from fastfeat.io.columns.row_values import content_value, stored_literal
+from fastfeat.ir.dtypes import BINARY, FLOAT64, TABLE, UTF8, VOCABULARY, DType
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
+from fastfeat.ir.scope import is_over_table, is_over_window, row_args, row_order
+from fastfeat.ir.show import names_of, show
+from fastfeat.live.row.definitions import RowKernel, over_table_function, row_key, row_steps
+from fastfeat.live.row.readers import NAN, checks_of, getter, reader_of, type_as_stored
+from fastfeat.plan.lower.codes import given_vocabulary
+from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
+from fastfeat.plan.lower.lower import Types, output_of
+from fastfeat.plan.lower.patterns import outputs_of
+from fastfeat.plan.lower.schedule import ROWS, Task
+from fastfeat.scalars.value import InputSlot
+from fastfeat.scalars.zones import using
+from fastfeat.steps.registry import step_function
+from fastfeat.steps.step import Argument, function_of_row
+
+Line = list[Any]
+"""A row on its way: values by place."""
+Action = Callable[[Line], None]
+"""Adds to a row what is made of it."""
+Unary = tuple[Callable[[Any], Any], int]
+"""A function of one value, and the place of that."""
+Mended = Callable[[Sequence[Any]], Sequence[Any]]
+"""From the values of a row, of certain Python types, to what is stored."""
+MOST_KINDS = 256
+"""Combinations of Python types in a row, of which the readers are kept."""
+_FLOAT32 = struct.Struct("<f")
+_MISSING = {"f64": NAN, "i64": 0, "b1": False}
+
+
+class DoesNotFit(Exception):
+    """A row that is left to the definitions."""
+
+
+@dataclass(slots=True)
+class _Layout:
+    """A line, as far as it is known while the functions that make it are chosen.
+
+    Args:
+        fitted: the plan.
+        tables: the columns of lookup tables.
+        places: the place of columns, constants, steps and computed expressions, and of the slots
+            that are made of text.
+        constants: the values that stand behind those that a row gives.
+        actions: what makes the rest, in order.
+        unary: functions of one value, with its place, that are not among the actions yet.
+        n_places: how many places there are.
+    """
+
+    fitted: Fitted
+    tables: Mapping[Node, Any]
+    places: dict[Node | InputSlot, int] = field(default_factory=dict[Node | InputSlot, int])
+    constants: list[Any] = field(default_factory=list[Any])
+    actions: list[Action] = field(default_factory=list[Action])
+    unary: list[Unary] = field(default_factory=list[Unary])
+    n_places: int = 0
+
+
+def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
+    """Return the function that computes one row, or raises where it does not fit.
+
+    It belongs to one thread.
+
+    Args:
+        fitted: the plan.
+        tables: the columns of lookup tables that it reads.
+    """
+    program, types, steps = fitted.matrix_program, fitted.types, row_steps(fitted)
+    given = _given(fitted, has_steps=len(steps) > 0)
+    layout = _Layout(fitted, tables)
+    for node in given:
+        _take_place(layout, node)
+    _take_constants(layout, steps)
+    for task in fitted.schedule.tasks:
+        if task.gives and fitted.schedule.columns[task.gives[0]].space == ROWS:
+            _add_task(layout, task)
+    slots = [_place_of_slot(layout, slot) for slot in program.inputs]
+    _end_group(layout)
+    dtype = row_type(fitted)
+    ready = row_program(program, fitted.matrix_constants, dtype)
+    finish = _stage(ready, program, slots, n_places=layout.n_places)
+    args = {arg for step in steps for arg in row_args(step)}
+    get, expected, read = reading_of(given, types, args)
+    actions, constants = layout.actions, layout.constants
+
+    def of_columns(row: Mapping[Any, Any]) -> NDArray[Any]:
+        values = get(row)
+        kinds = tuple(map(type, values))
+        return finish(values if kinds == expected else read(values, kinds))
+
+    def of_more(row: Mapping[Any, Any]) -> NDArray[Any]:
+        values = get(row)
+        kinds = tuple(map(type, values))
+        line = [*(values if kinds == expected else read(values, kinds)), *constants]
+        for act in actions:
+            act(line)
+        return finish(line)
+
+    computed = of_more if constants or actions else of_columns
+    rounds = any(slot.dtype.name == "float32" for slot in program.inputs)
+    of_floats = any(types[arg].is_float for arg in args)
+    return in_ieee(computed) if rounds or of_floats else computed
+
+
+def _given(fitted: Fitted, *, has_steps: bool) -> list[Node]:
+    """Return the columns of a row, and the functions over windows that are made before."""
+    if not has_steps:
+        sources = [source for slot in fitted.matrix_program.inputs for source in slot.sources]
+        return [*dict.fromkeys(sources)]
+    nodes = row_order([*fitted.nodes.values(), *fitted.declaration.nodes.values()])
+    return [node for node in nodes if isinstance(node, Column) or is_over_window(node)]
+
+
+def _take_place(layout: _Layout, name: Node | InputSlot) -> int:
+    place = layout.places[name] = layout.n_places
+    layout.n_places += 1
+    return place
+
+
+def _take_constants(layout: _Layout, steps: Iterable[Node]) -> None:
+    """Take places for texts that fit has learnt, and for literals that steps read of each row."""
+    fitted = layout.fitted
+    for step in steps:
+        if isinstance(step, Aggregate):
+            _take_place(layout, step)
+            layout.constants.append(fitted.constants[step])
+        for arg in row_args(step):
+            dtype = fitted.types[arg]
+            if isinstance(arg, Literal) and dtype != TABLE and arg not in layout.places:
+                _take_place(layout, arg)
+                layout.constants.append(stored_literal(arg.value, dtype))
+
+
+class Reading(NamedTuple):
+    """The ways in which the values of a row are read.
+
+    Args:
+        get: gives them, in order.
+        expected: their Python types where all are stored as they are; None where there are none.
+        read: gives values as their columns store them, from values and their Python types.
+    """
+
+    get: Callable[[Mapping[Any, Any]], tuple[Any, ...]]
+    expected: tuple[type | None, ...] | None
+    read: Callable[[tuple[Any, ...], tuple[type, ...]], Sequence[Any]]
+
+
+def reading_of(given: Sequence[Node], types: Types, args: Container[Node]) -> Reading:
+    """Return how the values of a row are read.
+
+    Args:
+        given: what a row has to give.
+        types: of every node.
+        args: what steps read: programs look at the size of integers themselves.
+    """
+    plain = [type_as_stored(types[node], is_column=isinstance(node, Column)) for node in given]
+    looked_at = [
+        (k, types[node])
+        for k, node in enumerate(given)
+        if types[node].holds_bytes or (node in args and isinstance(node, Column))
+    ]
+    known = dict[Any, Mended]()
+
+    def read(values: tuple[Any, ...], kinds: tuple[type, ...]) -> Sequence[Any]:
+        mended = known.get(kinds)
+        if mended is None:
+            mended = _mended(given, types, kinds, plain, looked_at)
+            if len(known) < MOST_KINDS:
+                known[kinds] = mended
+        return mended(values)
+
+    is_looked_at = checks_of(looked_at) is not None
+    get = getter([row_key(node) for node in given])
+    return Reading(get, None if is_looked_at else tuple(plain), read)
+
+
+def values_as_stored(reading: Reading, row: Mapping[Any, Any]) -> Sequence[Any]:
+    """Return the values of a row as their columns store them; of floats NaN is missing."""
+    values = reading.get(row)
+    kinds = tuple(map(type, values))
+    return values if kinds == reading.expected else reading.read(values, kinds)
+
+
+def _mended(
+    given: Sequence[Node],
+    types: Types,
+    kinds: Sequence[type],
+    plain: Sequence[type | None],
+    looked_at: Sequence[tuple[int, DType]],
+) -> Mended:
+    """Return the function that gives values of some Python types as their columns store them.
+
+    Args:
+        given: as of `reading_of`.
+        types: of every node.
+        kinds: the Python type of each value.
+        plain: the types of values that are stored as they are.
+        looked_at: the places of those of these that are looked at all the same.
+    """
+    other = [k for k, (kind, wanted) in enumerate(zip(kinds, plain, strict=True))
+             if kind is not wanted]  # fmt: skip
+    readers = [
+        (k, reader_of(types[given[k]], kinds[k], names_of([given[k]])[0]))
+        for k in other
+        if kinds[k] is type(None) or isinstance(given[k], Column)
+    ]
+    check = checks_of([(k, dtype) for k, dtype in looked_at if kinds[k] is plain[k]])
+
+    if not readers and check is not None:
+
+        def checked(values: Sequence[Any]) -> Sequence[Any]:
+            check(values)
+            return values
+
+        return checked
+
+    def mended(values: Sequence[Any]) -> Sequence[Any]:
+        found = [*values]
+        for place, read in readers:
+            found[place] = read(found[place])
+        if check is not None:
+            check(values)
+        return found
+
+    return mended
+
+
+def _add_task(layout: _Layout, task: Task) -> None:
+    """Add the functions of a task that makes columns; those over windows are given."""
+    if task.kind == "program":
+        _compute(layout, task.nodes)
+    elif task.kind != "windows":
+        for node in task.nodes:
+            _add_step(layout, node)
+
+
+def _add_step(layout: _Layout, step: Node) -> None:
+    """Add the function of a step; what it reads is made."""
+    if isinstance(step, Aggregate):
+        return  # a constant
+    assert isinstance(step, Call)
+    fitted = layout.fitted
+    places = [_place_of_key(layout, arg) for arg in row_args(step) if _is_of_row(arg, fitted)]
+    if is_over_table(step):
+        function = over_table_function(step, fitted, layout.tables)
+    else:
+        args = [_known(layout, arg, step) for arg in step.args]
+        function = function_of_row(step_function(step), args, dict(step.params))
+    _add(layout, step, function, places)
+
+
+def _add(
+    layout: _Layout, name: Node | InputSlot, function: Callable[..., Any], places: Sequence[int]
+) -> int:
+    """Add a function of what stands at some places; return the place of its result."""
+    match places:
+        case [place]:
+            if place >= layout.n_places - len(layout.unary):
+                _end_group(layout)
+            layout.unary.append((function, place))
+        case _:
+            _end_group(layout)
+            pick = getter(places)
+            layout.actions.append(lambda line: line.append(function(*pick(line))))
+    return _take_place(layout, name)
+
+
+def _end_group(layout: _Layout) -> None:
+    """Make one action of functions of one value that do not read each other."""
+    match [*layout.unary]:
+        case []:
+            return
+        case [(function, place)]:
+            layout.actions.append(lambda line: line.append(function(line[place])))
+        case group:
+            layout.actions.append(
+                lambda line: line.extend([function(line[place]) for function, place in group])
+            )
+    layout.unary.clear()
+
+
+def _is_of_row(arg: Node, fitted: Fitted) -> bool:
+    """Return whether an argument of a step is a value of the row."""
+    return fitted.types[arg] not in (VOCABULARY, TABLE) and not isinstance(arg, TableColumn)
+
+
+def _known(layout: _Layout, arg: Node, step: Call) -> Argument:
+    """Return an argument of a step, with its value where it is known before the rows."""
+    fitted = layout.fitted
+    dtype = fitted.types[arg]
+    match arg:
+        case _ if dtype == VOCABULARY:
+            return Argument(fitted.constants[arg], dtype)
+        case TableColumn():
+            return Argument(layout.tables[arg], dtype)
+        case Literal() if dtype == TABLE:
+            return Argument(given_vocabulary(arg, fitted.types[step.args[0]]), dtype)
+        case _:
+            return Argument(None, dtype)
+
+
+def _place_of_key(layout: _Layout, node: Node) -> int:
+    """Return the place of an argument of a step, of floats that of one where None is missing."""
+    place, dtype = layout.places[node], layout.fitted.types[node]
+    if not dtype.is_float or not (isinstance(node, Column) or is_over_window(node)):
+        return place
+    as_key = InputSlot("key", (node,), dtype)
+    if as_key in layout.places:
+        return layout.places[as_key]
+    is_rounded = dtype.name == "float32" and isinstance(node, Column)
+    return _add(layout, as_key, _key_of_float32 if is_rounded else _key_of_float, [place])
+
+
+def _key_of_float(value: float) -> float | None:
+    return None if value != value else value + 0.0  # 0.0 for -0.0
+
+
+def _key_of_float32(value: float) -> float | None:
+    if value != value:
+        return None
+    if _FLOAT32.unpack(_FLOAT32.pack(value))[0] != value:
+        raise DoesNotFit
+    return value + 0.0
+
+
+def _compute(layout: _Layout, nodes: Sequence[Node]) -> None:
+    """Compute expressions over the row that steps read, by one program."""
+    fitted = layout.fitted
+    types = fitted.types
+    known = evaluate_constants(constant_roots(nodes), types, dict(fitted.constants))
+    named = [(show(node), node) for node in nodes]
+    with using(fitted.zones):
+        program = program_of(
+            outputs_of(named, types, lambda n, v: output_of(n, v, FLOAT64), hoist=True)
+        )
+    slots = [_place_of_slot(layout, slot) for slot in program.inputs]
+    _end_group(layout)
+    run = _stage(row_values_program(program, bind(program, known)), program, slots, n_places=-1)
+    layout.actions.append(lambda line: line.extend(run(line)))
+    for node in nodes:
+        _take_place(layout, node)
+
+
+def _place_of_slot(layout: _Layout, slot: InputSlot) -> int:
+    """Return the place of the value of a slot of a program."""
+    if slot.kind == "column":
+        return layout.places[slot.sources[0]]
+    if slot in layout.places:
+        return layout.places[slot]
+    function = _slot_function(slot, [layout.fitted.types[source] for source in slot.sources])
+    return _add(layout, slot, function, [layout.places[source] for source in slot.sources])
+
+
+def _slot_function(slot: InputSlot, dtypes: Sequence[DType]) -> Callable[..., Any]:
+    """Return the function from texts to the value of the slot that is made of them."""
+    are_looked_at = all(isinstance(source, Column) for source in slot.sources)
+    as_they_are = are_looked_at and len(set(dtypes)) == 1  # a text is no bytes
+    dtype = BINARY if slot.kind in ("valid_bytes", "same_bytes") else UTF8
+    left, right, *_ = [
+        _as_it_is if as_they_are else partial(content_value, dtype=dtype, name=name)
+        for name in (*names_of(slot.sources), "")
+    ]
+    places: dict[Any, int] = {text: k for k, text in reversed([*enumerate(slot.literals)])}
+
+    def is_there(value: Any) -> bool:
+        return left(value) is not None
+
+    def code(value: Any) -> int | None:
+        return None if value is None else places.get(left(value), -1)
+
+    def are_same(one: Any, other: Any) -> bool | None:
+        one, other = left(one), right(other)
+        return None if one is None or other is None else one == other
+
+    match slot.kind:
+        case "valid" | "valid_bytes":
+            return is_there
+        case "codes":
+            return code
+        case _:
+            return are_same
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _stage(
+    ready: RowProgram, program: Program, places: Sequence[int], n_places: int
+) -> Callable[[Sequence[Any]], Any]:
+    """Return the function that runs a program over one row and gives its result.
+
+    Args:
+        ready: the program, ready for one row.
+        program: the same.
+        places: where the values of its slots are.
+        n_places: how many places a line has.
+    """
+    slots = program.inputs
+    fill, run, result = _filling(ready, slots), ready.run, ready.result
+    pick = _as_it_is if places == [*range(n_places)] else getter(places)
+    optional = [k for k, slot in enumerate(slots) if _may_lack(slot)]
+    pick_optional = getter([places[k] for k in optional])
+    missing = [_MISSING[slot.dtype.physical] for slot in slots]
+    all_there = bytes([1] * len(ready.present))
+
+    def compute(line: Sequence[Any]) -> Any:
+        if optional and None in pick_optional(line):
+            return compute_with_missing([*pick(line)])
+        fill(*pick(line))
+        if run():
+            raise DoesNotFit
+        return result()
+
+    def compute_with_missing(values: Line) -> Any:
+        lacking = [k for k in optional if values[k] is None]
+        for k in lacking:
+            values[k] = missing[k]
+        fill(*values)
+        for k in lacking:
+            ready.present[k] = 0  # `ready` is kept by this: its memory is what `run` works on
+        status = run()
+        ready.present[:] = all_there
+        if status:
+            raise DoesNotFit
+        return result()
+
+    return compute
+
+
+def _filling(ready: RowProgram, slots: Sequence[InputSlot]) -> Callable[..., None]:
+    """Return the function that writes the values of all slots; it raises where it rounds one."""
+    narrow = [k for k, slot in enumerate(slots) if slot.dtype.name == "float32"]
+    rounds = [k for k in narrow if isinstance(slots[k].sources[0], Column)]
+    if not rounds:
+        return ready.pack
+    pack, rounded, pick = ready.pack, ready.rounded, getter(rounds)
+    pick_rounded = getter([narrow.index(k) for k in rounds])
+    bits = struct.Struct(f"<{len(rounds)}d").pack
+
+    def fill(*values: Any) -> None:
+        pack(*values)
+        given, packed = pick(values), pick_rounded(rounded())
+        if packed != given and bits(*packed) != bits(*given):  # bits: NaN is not NaN
+            raise DoesNotFit
+
+    return fill
+
+
+def _may_lack(slot: InputSlot) -> bool:
+    """Return whether the value of a slot may be None: of given floats NaN is missing."""
+    (source, *_) = slot.sources
+    if slot.kind in ("valid", "valid_bytes"):
+        return False
+    if isinstance(source, Column) or is_over_window(source) or slot.kind != "column":
+        return not slot.dtype.is_float
+    return not isinstance(source, Call) or not step_function(source).always_present

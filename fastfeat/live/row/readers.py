@@ -1,0 +1,147 @@
+"""Readers of values of one row, chosen once by the type of the column and that of the value.
+
+They give what `row_values` gives, without asking again of what kind a value is. What they do not
+know they leave to `row_values`, whose messages they do not repeat.
+"""
+
+from __future__ import annotations
+
+import datetime
+import struct
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+from fastfeat.engine.cpu.row import FORMATS
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.row_values import content_value, convert, list_value
+from fastfeat.ir.dtypes import INTEGER_RANGE, DType
+
+Reader = Callable[[Any], Any]
+"""From a value to what its column stores; None where missing, of floats NaN."""
+
+NAN = float("nan")
+INTEGER_FORMATS = {name: FORMATS[name] for name in INTEGER_RANGE}
+_EPOCH = datetime.datetime(1970, 1, 1)
+_EPOCH_OF_ZONES = _EPOCH.replace(tzinfo=datetime.UTC)
+_EPOCH_DAY = _EPOCH.toordinal()
+_DAY_SECONDS = 86_400
+_LIMIT = 2**63
+
+
+def type_as_stored(dtype: DType, *, is_column: bool = True) -> type | None:
+    """Return the Python type whose values a column stores as they are; None where there is none.
+
+    Of integers their size is to be looked at still, of text whether it is whole, of float32 whether
+    it was rounded already.
+
+    Args:
+        dtype: the type of the column.
+        is_column: whether it is one of the data, not one that was made and has stored values.
+    """
+    if not is_column and not dtype.holds_bytes:
+        return {"f64": float, "i64": int, "b1": bool}[dtype.physical]
+    match dtype.name:
+        case "float64" | "float32":
+            return float
+        case "bool":
+            return bool
+        case "utf8":
+            return str
+        case "binary":
+            return bytes
+        case name:
+            return int if name in INTEGER_FORMATS else None
+
+
+def reader_of(dtype: DType, kind: type, name: str) -> Reader:
+    """Return the reader of values of a kind in a column.
+
+    Args:
+        dtype: the type of the column.
+        kind: the Python type of the values.
+        name: of the column, for messages.
+    """
+    if kind is type(None):
+        missing = NAN if dtype.is_float else None
+        return lambda value: missing
+    if kind is int and dtype.name == "float64":
+        return partial(_float_of_int, name=name)
+    if kind is datetime.datetime and dtype.name == "timestamp":
+        return _ticks_of_datetime(dtype, name)
+    if kind is datetime.date and dtype.name == "date32":
+        return lambda value: value.toordinal() - _EPOCH_DAY
+    if dtype.of is not None:
+        return partial(list_value, dtype=dtype.of, name=name)
+    if dtype.holds_bytes:
+        return partial(content_value, dtype=dtype, name=name)
+    converted = in_ieee(partial(convert, dtype=dtype, name=name))
+    return partial(_nan_for_none, converted) if dtype.is_float else converted
+
+
+def checks_of(columns: Sequence[tuple[int, DType]]) -> Callable[[Sequence[Any]], None] | None:
+    """Return the check that values of `type_as_stored` are such as their columns have.
+
+    Args:
+        columns: the place of each among the values of a row, and its type.
+
+    Returns:
+        A function of the values of a row; None where there is nothing to look at.
+    """
+    texts = [place for place, dtype in columns if dtype.name == "utf8"]
+    integers = [(k, INTEGER_FORMATS[t.name]) for k, t in columns if t.name in INTEGER_FORMATS]
+    pick_texts, pick_integers = getter(texts), getter([place for place, _ in integers])
+    fit = struct.Struct("<" + "".join(code for _, code in integers)).pack
+
+    def check(values: Sequence[Any]) -> None:
+        if texts and not all(map(str.isascii, pick_texts(values))):
+            for text in pick_texts(values):
+                text.encode()  # raises for half of a surrogate pair
+        if integers:
+            fit(*pick_integers(values))
+
+    return check if texts or integers else None
+
+
+def getter(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a getter of the values at some keys, as a tuple even of one."""
+    match keys:
+        case []:
+            return lambda _: ()
+        case [key]:
+            return lambda values: (values[key],)
+        case _:
+            return itemgetter(*keys)
+
+
+def _float_of_int(value: int, name: str) -> float:
+    number = float(value)
+    if number != value:
+        raise ValueError(name)
+    return number
+
+
+def _nan_for_none(converted: Reader, value: Any) -> Any:
+    found = converted(value)
+    return NAN if found is None else found
+
+
+def _ticks_of_datetime(dtype: DType, name: str) -> Reader:
+    """Return the reader of datetimes, with a zone where the column has one, and only there."""
+    epoch = _EPOCH if dtype.tz is None else _EPOCH_OF_ZONES
+    tick, convert_it = tick_ns(dtype), partial(convert, dtype=dtype, name=name)
+
+    def read(value: datetime.datetime) -> int:
+        try:
+            since = value - epoch
+        except TypeError:  # one of them has no zone
+            return convert_it(value)
+        micros = (since.days * _DAY_SECONDS + since.seconds) * 10**6 + since.microseconds
+        ticks, rest = divmod(micros * 1000, tick)
+        if rest or not -_LIMIT <= ticks < _LIMIT:
+            return convert_it(value)
+        return ticks
+
+    return read

@@ -1,0 +1,315 @@
+"""Origins of the features of a row: rows of its entity, of tables, and what fit has learnt.
+
+For each function over a window the rows in it are found by the definition, not by the kernels that
+compute features; `Explained.recompute` gives the kernels these rows alone, and must give the bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import backend_named
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.history import as_type
+from fastfeat.execute.lookup_tables import table_values
+from fastfeat.execute.steps import make
+from fastfeat.execute.values import compute_columns
+from fastfeat.execute.windows import past_of
+from fastfeat.io.arrow import Table, pa
+from fastfeat.ir.node import Call, Node
+from fastfeat.live.ask.features import (
+    AnsweredRows,
+    Batches,
+    LogView,
+    answer,
+    begin,
+    kept_arrays,
+    make_stage,
+)
+from fastfeat.live.lower.live_plan import LivePlan, lower
+from fastfeat.live.lower.row_orders import log_rows
+from fastfeat.live.lower.row_tables import given_type
+from fastfeat.live.state.call_rows import Here
+from fastfeat.live.state.feature_origins import FeatureExplained, explained_html
+from fastfeat.live.state.memory import Memory
+from fastfeat.live.state.rows_read import NUMBER, Sight, explain_column
+from fastfeat.scalars.zones import using
+from fastfeat.steps.windows.rows import Ordered, ordered
+from fastfeat.steps.windows.tasks import ordering
+
+Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Explained:
+    """The origins of the features of one row; prints as text, in notebooks as a table.
+
+    Args:
+        features: each of them.
+        lowered: the plan.
+        row: the row.
+        rows: the rows of the state that it could see, in order of arrival.
+        hidden: by order, those that came after it, where it is a row of the state itself.
+        tables: the lookup tables.
+    """
+
+    features: tuple[FeatureExplained, ...]
+    lowered: LivePlan = field(compare=False)
+    row: Table = field(compare=False)
+    rows: Table = field(compare=False)
+    hidden: Sequence[Flags] = field(compare=False)
+    tables: Mapping[str, Any] = field(compare=False)
+
+    def __getitem__(self, name: str) -> FeatureExplained:
+        """Return a feature by its name."""
+        return next(feature for feature in self.features if feature.name == name)
+
+    def recompute(self) -> Table:
+        """Return the features again, each from the rows alone that the report says it read."""
+        columns: dict[str, Any] = {}
+        known: dict[Any, Table] = {}
+        for feature in self.features:
+            of_tables = tuple((name, n.tobytes()) for name, n in feature.tables.items())
+            read = feature.rows.tobytes(), of_tables
+            if read not in known:  # features that read the same rows are computed together
+                known[read] = self._from(feature)
+            columns[feature.name] = known[read].column(feature.name)
+        return pa.table(columns)
+
+    def _from(self, feature: FeatureExplained) -> Table:
+        """Return features of the row from the rows alone that one of them read."""
+        rows = self.rows.take(pa.array(feature.rows))
+        hidden = [flags[feature.rows] for flags in self.hidden]
+        tables = {
+            name: _taken(self.tables[name], numbers) for name, numbers in feature.tables.items()
+        }
+        return _features(self.lowered, self.row, rows, hidden, tables)
+
+    def __repr__(self) -> str:
+        """Return a paragraph a feature."""
+        return "\n".join(map(repr, self.features))
+
+    def _repr_html_(self) -> str:
+        """Return a table of the features, each of which opens to what it came from."""
+        return explained_html(self.features)
+
+
+def _taken(table: Any, numbers: Numbers) -> Any:
+    return table.take(pa.array(numbers))
+
+
+@in_ieee
+def explain_row(
+    lowered: LivePlan,
+    row: Table,
+    rows: Table,
+    tables: Mapping[str, Table],
+    numbers: Numbers | None = None,
+    hidden: Sequence[Flags] | None = None,
+) -> Explained:
+    """Return the origins of the features of a row.
+
+    Args:
+        lowered: one plan, and what it asks of a log.
+        row: the row, alone.
+        rows: the rows of the state that it may see, in order of arrival: columns of the log, what
+            is kept beside them, and their id.
+        tables: the lookup tables.
+        numbers: of the rows in the state; None where `rows` are all of it.
+        hidden: by order, which of them it does not see, being one of them itself; None for none.
+    """
+    hidden = hidden or [np.zeros(rows.num_rows, np.bool_)] * len(lowered.orders)
+    ((name, fitted),) = lowered.plans.items()
+    with using(fitted.zones):
+        batch = _joined(lowered, name, row, rows, tables)
+        orders, answered = _answered(lowered, batch, row, rows, hidden, tables)
+        kept = {function.call: text for text, function in lowered.kept.items()}
+        own, ids = answered.batches[name], _ids(lowered, row, rows, numbers)
+        sight = Sight(fitted, own, batch, ids, tables, orders, kept)
+        values = answered.features(name)
+        found = tuple(explain_column(sight, column, values) for column in fitted.nodes)
+    return Explained(found, lowered, row, rows, hidden, dict(tables))
+
+
+def explain_in_memory(memory: Memory, here: Here) -> dict[str, Explained]:
+    """Return the origins of the features of a row, by plan, over a state in memory.
+
+    Args:
+        memory: the rows and tables of the state.
+        here: the row, alone.
+    """
+    seen = [_seen_numbers(memory, here, k) for k in range(len(memory.lowered.orders))]
+    numbers = np.unique(np.concatenate([*seen, np.zeros(0, np.int64)]))
+    return {name: _explain_plan(memory, here, name, seen, numbers) for name in memory.lowered.plans}
+
+
+def _explain_plan(
+    memory: Memory, here: Here, name: str, seen: Sequence[Numbers], numbers: Numbers
+) -> Explained:
+    """Return the origins of the features of one plan.
+
+    Args:
+        memory: the rows and tables of the state.
+        here: the row.
+        name: of the plan.
+        seen: the numbers of the rows that it sees, by order of all plans.
+        numbers: all of these.
+    """
+    every = memory.lowered
+    lowered = every if len(every.plans) == 1 else lower({name: every.plans[name]})
+    hidden = [
+        ~np.isin(numbers, seen[k])
+        for order in lowered.orders
+        for k in [_place_of(every, order.call, name)]
+    ]
+    types = {**lowered.columns, **lowered.kept_types}
+    nothing = {name: pa.nulls(0, given_type(dtype)) for name, dtype in types.items()}
+    rows = pa.table(
+        {**{name: here.rows.column(name)[:0] for name in here.rows.column_names}, **nothing}
+    )
+    if memory.log is not None:
+        names = {text: _name_of(every, kept.call) for text, kept in lowered.kept.items()}
+        rows = memory.log.take(numbers, [*memory.columns, *names.values()])
+        rows = rows.rename_columns([*memory.columns, *names])
+    return explain_row(lowered, here.rows, rows, memory.tables, numbers, hidden)
+
+
+def _place_of(lowered: LivePlan, order: Call, plan: str) -> int:
+    """Return the place of a plan's order among those of all; what is learnt is a plan's own."""
+    same = [k for k, one in enumerate(lowered.orders) if one.call is order]
+    return next((k for k in same if lowered.orders[k].plan == plan), same[0])
+
+
+def _name_of(lowered: LivePlan, call: Call) -> str:
+    return next(text for text, kept in lowered.kept.items() if kept.call is call)
+
+
+def _seen_numbers(memory: Memory, here: Here, order: int) -> Numbers:
+    """Return the numbers of the rows that a row sees in an order.
+
+    A row that stands in the log sees neither itself nor what came after it at its moment.
+    """
+    times, entities = here.times[order], here.entities[order]
+    if memory.log is None:
+        return np.zeros(0, np.int64)
+    numbers = memory.log.seen(order, entities, times, alone=True).rows
+    own = int(here.numbers[0])
+    if own < 0:
+        return numbers
+    there = memory.log.take(numbers, memory.placed_by)
+    is_later = (memory.times_of(order, there) == times[0]) & (numbers > own)
+    if memory.lowered.orders[order].tie is not None:
+        (tie,) = memory.ties_of(order, here.log)
+        is_later &= np.array([other == tie for other in memory.ties_of(order, there)], np.bool_)
+    return numbers[~is_later & (numbers != own)]
+
+
+def _features(
+    lowered: LivePlan,
+    row: Table,
+    rows: Table,
+    hidden: Sequence[Flags],
+    tables: Mapping[str, Table],
+) -> Table:
+    """Return the features of a row that may see some rows."""
+    ((name, fitted),) = lowered.plans.items()
+    with using(fitted.zones):
+        batch = _joined(lowered, name, row, rows, tables)
+        _, answered = _answered(lowered, batch, row, rows, hidden, tables)
+    return answered.features(name)
+
+
+def _answered(
+    lowered: LivePlan,
+    batch: Batch,
+    row: Table,
+    rows: Table,
+    hidden: Sequence[Flags],
+    tables: Mapping[str, Table],
+) -> tuple[dict[Call, Ordered], AnsweredRows]:
+    """Return rows in each order, and a row with what its features are computed of.
+
+    Args:
+        lowered: the plan.
+        batch: the rows, and after them the row; takes what is kept of the row.
+        row: the row.
+        rows: the rows that it may see; it sees those of its entity.
+        hidden: by order, those that it does not see.
+        tables: the lookup tables.
+    """
+    orders: dict[Call, Ordered] = {}
+    seen: list[LogView] = []
+    begun, log = begin(lowered, row, tables), log_rows(lowered, row)
+    *before, last = lowered.stages
+    for stage in [*before, last]:
+        for k in stage.orders:
+            call = lowered.orders[k].call
+            orders[call] = _order(batch, call, hidden[k])
+            seen.append(_seen(rows, orders[call]))
+        if stage is not last:
+            make_stage(lowered, stage, begun, log, seen)
+            _take_own(lowered, batch, begun)
+    return orders, answer(lowered, row, seen, tables, log=log, begun=begun)
+
+
+def _seen(rows: Table, order: Ordered) -> LogView:
+    """Return the view of a row on the rows after which it stands in an order."""
+    *others, own = order.entity
+    codes = [0 if e is not None and own is not None and e[0] == own[0] else -1 for e in others]
+    asking = np.array([-1 if own is None else 0], np.int32)
+    return LogView(rows, np.array(codes, np.int32), asking)
+
+
+def _take_own(lowered: LivePlan, batch: Batch, begun: Batches) -> None:
+    """Take what functions that windows read gave for the row after some rows."""
+    made = [name for name, one in lowered.kept.items() if one.call in begun[one.plans[0]].made]
+    for name, own in kept_arrays(lowered, begun, made).items():
+        call = lowered.kept[name].call
+        known = batch.made[call].slice(0, batch.n_rows - 1)
+        batch.made[call] = pa.chunked_array([*known.chunks, own.cast(known.type)], known.type)
+
+
+def _joined(
+    lowered: LivePlan, name: str, row: Table, rows: Table, tables: Mapping[str, Table]
+) -> Batch:
+    """Return the rows that a row may see, and after them itself, with what is kept of them."""
+    fitted, own = lowered.plans[name], log_rows(lowered, row)
+    columns: dict[str, Any] = {}
+    for column, dtype in lowered.columns.items():
+        parts = [as_type(part.column(column), column, dtype) for part in (rows, own)]
+        columns[column] = pa.chunked_array([c for part in parts for c in part.chunks])
+    made: dict[Node, Any] = dict(table_values(fitted.table_columns, tables))
+    for text, function in lowered.kept.items():
+        known = as_type(rows.column(text), text, function.dtype)
+        made[function.call] = pa.chunked_array([*known.chunks, pa.nulls(1, known.type)])
+    table = pa.table(columns) if columns else pa.table({"": pa.nulls(rows.num_rows + 1)})
+    return Batch(table, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
+
+
+def _order(batch: Batch, order: Call, hidden: Flags) -> Ordered:
+    """Return the rows of each entity in order, without those that are hidden."""
+    make(batch, order.args)
+    compute_columns(batch, order.args)
+    past = past_of(batch, order, is_mixed=True)
+    times, keys, tie = ordering(past)
+    for place in np.flatnonzero(hidden).tolist():
+        times[place] = None
+    return ordered(times, past.dtype, keys, tie, len(times))
+
+
+def _ids(
+    lowered: LivePlan, row: Table, rows: Table, numbers: Numbers | None
+) -> tuple[str, Sequence[Any]]:
+    row_id = lowered.row_id
+    if row_id is not None and row_id in rows.column_names:
+        own = row.column(row_id).to_pylist() if row_id in row.column_names else [None]
+        return row_id, [*rows.column(row_id).to_pylist(), *own]
+    known: list[int] = list(range(rows.num_rows)) if numbers is None else numbers.tolist()
+    return NUMBER, [*known, None]

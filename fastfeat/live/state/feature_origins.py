@@ -1,0 +1,145 @@
+"""Origins of each feature of a row, as records and as HTML for notebooks and the server's page.
+
+All that is not made here is escaped, there is no script, and the style is that of plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import counted
+from fastfeat.io.arrow import Table
+from fastfeat.markup.html import capped, folded, in_notebook, short, table
+from fastfeat.tell.html import MOST_FEATURES
+
+Numbers = NDArray[np.int64]
+
+MOST_ROWS = 8
+_LONGEST = 90
+_LONGEST_VALUE = 60
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RowsSeen:
+    """The rows that a function over a window, a lookup or an as-of join read.
+
+    Args:
+        what: the function, as it is written.
+        table: the name of the table; empty for rows of the state.
+        rows: those rows: their id or number, their time, and the columns that were read.
+        n_own: how many of the last of them are the row itself: 1 or 0.
+    """
+
+    what: str
+    table: str
+    rows: Table
+    n_own: int = 0
+
+    def __repr__(self) -> str:
+        """Return a line, and one for each of the latest rows."""
+        return "\n".join([self.head, *(f"  {line}" for line in self.lines)])
+
+    @property
+    def head(self) -> str:
+        """The function, and how many rows there are."""
+        of_table = f" of table {self.table!r}" if self.table else ""
+        own = ", the last one itself" if self.n_own else ""
+        return f"{self.what}: {counted(self.rows.num_rows, 'row')}{of_table}{own}"
+
+    @property
+    def lines(self) -> list[str]:
+        """A line for each of the latest rows."""
+        left = max(0, self.rows.num_rows - MOST_ROWS)
+        rows = self.rows.slice(left).to_pylist()
+        told = [", ".join(f"{n}={shown(v)}" for n, v in row.items()) for row in rows]
+        return [*([f"... {counted(left, 'earlier row')}"] if left else []), *told]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FeatureExplained:
+    """A feature of a row, and what it came from.
+
+    Args:
+        name: of the feature, or of its column.
+        value: as Python has it; None where it is missing.
+        formula: how it is made.
+        columns: of the row itself that it read, and their values.
+        learnt: what fit has learnt that it read, by its text.
+        seen: the rows that it read.
+        rows: the numbers of the rows of the state that it needs, in `Explained.rows`.
+        tables: of each table the numbers of the rows that it needs.
+    """
+
+    name: str
+    value: Any
+    formula: str
+    columns: Mapping[str, Any]
+    learnt: Mapping[str, str]
+    seen: tuple[RowsSeen, ...]
+    rows: Numbers = field(compare=False)
+    tables: Mapping[str, Numbers] = field(compare=False)
+
+    def __repr__(self) -> str:
+        """Return the value, how it is made, and what of."""
+        learnt = [f"  learnt {text} = {value}" for text, value in self.learnt.items()]
+        read = ", ".join(f"{name}={shown(value)}" for name, value in self.columns.items())
+        return "\n".join(
+            [
+                f"{self.name} = {shown(self.value)}",
+                f"  {self.formula}",
+                *([f"  of the row: {read}"] if read else []),
+                *learnt,
+                *(f"  {line}" for one in self.seen for line in repr(one).splitlines()),
+            ]
+        )
+
+
+def explained_html(features: Sequence[FeatureExplained]) -> str:
+    """Return a table of features as HTML: each opens to the rows that it came from."""
+    first = features[:MOST_FEATURES]
+    left = len(features) - len(first)
+    rows = table(("feature", "value", "came from"), map(_feature_cells, first))
+    return in_notebook("", rows + (f"<p>... and {left:,} more</p>" if left else ""))
+
+
+def _feature_cells(feature: FeatureExplained) -> list[str]:
+    read = [f"{name} = {shown(value)}" for name, value in feature.columns.items()]
+    learnt = [f"{text} = {value}" for text, value in feature.learnt.items()]
+    titled = {"formula": [feature.formula], "of the row": read, "learnt": learnt}
+    parts = "".join(
+        f"<dt>{title}</dt><dd>{_codes(texts)}</dd>" for title, texts in titled.items() if texts
+    )
+    seen = "".join(map(_seen, feature.seen))
+    start = escape(capped(feature.formula, _LONGEST))
+    came_from = folded(f"<code>{start}</code>", f"<dl>{parts}</dl>{seen}")
+    return [f"<b>{escape(short(feature.name))}</b>", escape(shown(feature.value)), came_from]
+
+
+def _codes(texts: Iterable[str]) -> str:
+    return "<br>".join(f"<code>{escape(text)}</code>" for text in texts)
+
+
+def _seen(seen: RowsSeen) -> str:
+    """Return the rows that a function read as a table of their own."""
+    left = max(0, seen.rows.num_rows - MOST_ROWS)
+    rows = seen.rows.slice(left).to_pylist()
+    head = "".join(f"<th>{escape(short(name))}</th>" for name in seen.rows.column_names)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(shown(value))}</td>' for value in row.values())}</tr>"
+        for row in rows
+    )
+    earlier = f"<p>... {left:,} earlier</p>" if left else ""
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if rows else ""
+    return f"<p><code>{escape(seen.head)}</code></p>{earlier}{table}"
+
+
+def shown(value: Any) -> str:
+    return capped(
+        repr(value) if value is None or isinstance(value, str) else str(value), _LONGEST_VALUE
+    )

@@ -1,0 +1,224 @@
+"""Changes of what a state knows: outcomes, corrections, rows taken out or forgotten, tables.
+
+What one gives is checked and found first; its last step alone changes memory, which comes after the
+journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastfeat.errors import InvalidPlan
+from fastfeat.io.arrow import Table, pa
+from fastfeat.live.log.entities import NEVER
+from fastfeat.live.state.call_rows import Here
+from fastfeat.live.state.changes import Change, ChangeResults, Late
+from fastfeat.live.state.lateness import Numbers, check_ahead
+from fastfeat.live.state.memory import Memory
+from fastfeat.live.state.order_clocks import TimeLimits, check_forgotten, of_kept
+from fastfeat.live.state.rows_by_id import (
+    Readings,
+    compared_outcomes,
+    corrected,
+    last_of_each,
+    late_outcomes,
+    log_of,
+    numbers_known,
+    put_corrections,
+    put_outcomes,
+    row_id_of,
+    rows_with,
+    too_late,
+)
+from fastfeat.live.state.table_updates import with_rows
+
+REMOVED_LATEST = "removed_latest"
+"""What is counted where a removed row was the latest of its entity."""
+Lock = AbstractContextManager[Any]
+"""Held while entities get numbers, beside those who ask."""
+
+
+class FoundChange(NamedTuple):
+    """A change of which all is checked.
+
+    Args:
+        change: as it is written.
+        results: what it gives.
+        put: puts it into memory.
+    """
+
+    change: Change
+    results: ChangeResults
+    put: Callable[[], None]
+
+
+def found_outcomes(memory: Memory, change: Change, late: Late, readings: Readings) -> FoundChange:
+    """Return outcomes of rows of the log.
+
+    Args:
+        memory: has the log.
+        change: the outcomes.
+        late: what becomes of those of rows that were answered.
+        readings: how windows read late columns, by order.
+
+    Raises:
+        LateOutcome, InvalidData: one may not come any more, or differs from what is known.
+    """
+    rows = memory.with_ids(change.rows)
+    numbers = numbers_known(memory, rows, "outcomes")
+    known = compared_outcomes(memory, rows, numbers)
+    is_late = late_outcomes(memory, readings, rows, numbers, known.columns)
+    if is_late.any() and late != "insert":
+        raise too_late(row_id_of(memory), rows, is_late)
+    counts = {
+        "outcomes": int(known.is_new.sum()),
+        "repeated": int((~known.is_new).sum()),
+        "late_outcomes": int(is_late.sum()),
+    }
+    there = {name: n for name, n in counts.items() if n}
+    results = ChangeResults({}, known.is_new, counts=there)
+    given = replace(change, rows=rows)
+    return FoundChange(given, results, partial(put_again, memory, given, results))
+
+
+def found_corrections(
+    memory: Memory, change: Change, limits: TimeLimits, lock: Lock
+) -> FoundChange:
+    """Return corrections of rows of the log.
+
+    Args:
+        memory: has the log.
+        change: the corrections.
+        limits: how far times may be ahead.
+        lock: held while entities get their numbers.
+
+    Raises:
+        InvalidPlan: what windows in windows gave would not see them.
+        InvalidData, FutureRow: a row that is not there, or whose time may not be.
+    """
+    if memory.lowered.kept:
+        raise InvalidPlan(f"correct: {of_kept(memory.lowered)}")
+    rows = memory.with_ids(change.rows)
+    numbers_known(memory, rows, "corrections")
+    is_last = last_of_each(rows.column(row_id_of(memory)))
+    results = ChangeResults({}, is_last, counts={"corrected": int(is_last.sum())})
+    last, here = rows.filter(pa.array(is_last)), None
+    if is_last.any():
+        with lock:
+            here = corrected(memory, last)
+        is_placed = [entities != -1 for entities in here.entities]
+        tell = memory.teller(here)
+        limits = TimeLimits(limits.ahead_ns)  # a correction comes after the rows that it is of
+        marks = memory.watermarks
+        check_ahead(here.times, is_placed, memory.clocks, limits, marks, change.time_ns, tell)
+    return FoundChange(
+        replace(change, rows=rows), results, partial(_put_corrected, memory, last, here)
+    )
+
+
+def found_forgotten(memory: Memory, change: Change, lock: Lock) -> FoundChange:
+    """Return rows that are forgotten; arguments as of `found_corrections`."""
+    check_forgotten(memory.lowered, change.name)
+    with lock:
+        numbers = rows_with(memory, change)
+    results = ChangeResults({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})
+    return FoundChange(change, results, partial(_remove, memory, numbers, change.name))
+
+
+def found_removed(memory: Memory, change: Change) -> FoundChange:
+    """Return a row that is taken out.
+
+    Raises:
+        InvalidPlan: what windows in windows gave has seen it.
+        InvalidData: it is not there.
+    """
+    if memory.lowered.kept:
+        raise InvalidPlan(f"remove: {of_kept(memory.lowered)}")
+    rows = memory.with_ids(change.rows)
+    numbers = numbers_known(memory, rows, "removals")
+    row, log = memory.standing_at(numbers), log_of(memory)
+    is_latest = any(
+        memory.clocks[k].held.kept is not None and bool((log.latest(k, entities) == times).any())
+        for k, (entities, times) in enumerate(zip(row.entities, row.times, strict=True))
+    )
+    counts = {"removed": 1, **({REMOVED_LATEST: 1} if is_latest else {})}
+    results = ChangeResults({}, np.ones(1, np.bool_), counts=counts)
+    given = replace(change, rows=rows)
+    return FoundChange(given, results, partial(_take_out, memory, numbers))
+
+
+def found_table(memory: Memory, change: Change) -> FoundChange:
+    """Return rows of a lookup table."""
+    table = with_rows(memory.lowered, change.name, memory.tables.get(change.name), change.rows)
+
+    def put() -> None:
+        memory.tables = {**memory.tables, change.name: table}
+
+    return FoundChange(change, ChangeResults({}, np.ones(int(change.rows.num_rows), np.bool_)), put)
+
+
+def put_again(memory: Memory, change: Change, results: ChangeResults) -> None:
+    """Put into memory what a change gave: of outcomes, corrections, forgotten rows, a table."""
+    match change.kind:
+        case "outcomes" | "correct":
+            rows = memory.with_ids(change.rows).filter(pa.array(results.stored))
+            if not rows.num_rows:
+                return
+            if change.kind == "outcomes":
+                put_outcomes(memory, rows)
+            else:
+                _put_corrected(memory, rows, corrected(memory, rows))
+        case "remove":
+            rows = memory.with_ids(change.rows)
+            _take_out(memory, numbers_known(memory, rows, "removals"))
+        case "forget":
+            _remove(memory, rows_with(memory, change), change.name)
+        case _:
+            found_table(memory, change).put()
+
+
+def _put_corrected(memory: Memory, rows: Table, here: Here | None) -> None:
+    """Change rows of the log, and note which entities have an earlier latest row then."""
+    if here is None:
+        return
+    with _lowering(memory, log_of(memory).find(rows.column(row_id_of(memory)))):
+        put_corrections(memory, rows, here)
+        memory.note_times(here)
+
+
+def _remove(memory: Memory, numbers: Numbers, column: str) -> None:
+    """Remove rows of the log, those of one value in a column, and note what that hides."""
+    log = memory.log
+    if log is not None and len(numbers):
+        with _lowering(memory, numbers, column):
+            log.remove(numbers)
+
+
+def _take_out(memory: Memory, numbers: Numbers) -> None:
+    """Remove a row of the log, which then is one that never had it but for what it put away.
+
+    Its entity is not held up until the time of the row: that one is why it is taken out.
+    """
+    log = log_of(memory)
+    before = memory.standing_at(numbers)
+    log.remove(numbers)
+    for k, entities in enumerate(before.entities):
+        for entity in entities[log.latest(k, entities) == NEVER].tolist():
+            memory.lowered_latest[k].pop(entity, None)  # its number may be another's
+        memory.watermarks[k] = log.last(k)
+
+
+@contextmanager
+def _lowering(memory: Memory, numbers: Numbers, forgotten: str = "") -> Generator[None]:
+    """Note of which entities the latest row is an earlier one after the body, or none."""
+    log = log_of(memory)
+    before = memory.standing_at(numbers)
+    latest = [log.latest(k, entities) for k, entities in enumerate(before.entities)]
+    yield
+    memory.note_latest(before, latest, forgotten)

@@ -1,0 +1,498 @@
+"""Memory of a live state: the log and the tables, and how rows are placed and asked there.
+
+It does not lock, and it does not journal: `State` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.execute.lookup_tables import table_values
+from fastfeat.execute.steps import make
+from fastfeat.execute.values import compute_columns, key_values
+from fastfeat.io.arrow import Table, call, pa
+from fastfeat.io.columns.keys import key_column
+from fastfeat.io.columns.types import column_text, dtype_of
+from fastfeat.ir.dtypes import BOOL, DType
+from fastfeat.ir.node import Column
+from fastfeat.live.ask.features import (
+    AnsweredRows,
+    LogView,
+    answer,
+    begin,
+    kept_arrays,
+    make_stage,
+)
+from fastfeat.live.ask.one_row import AnsweredRow, answer_row
+from fastfeat.live.log.entities import NEVER
+from fastfeat.live.log.log import Log, RowsInReach
+from fastfeat.live.log.retention import earlier
+from fastfeat.live.lower.live_plan import LivePlan, Stage
+from fastfeat.live.lower.row_orders import place, take_kept
+from fastfeat.live.lower.row_tables import given_type, typed
+from fastfeat.live.state.call_rows import Here, Sight
+from fastfeat.live.state.changes import ANSWERED
+from fastfeat.live.state.lateness import Arriving, Codes, Numbers, row_text
+from fastfeat.live.state.order_clocks import Clock
+from fastfeat.scalars.zones import using
+
+_MOST_SEEN = 1 << 21
+"""Rows that those who ask alone see together, about."""
+_NEVER_CAUGHT = 1 << 63
+"""Later than any time."""
+Tie = tuple[bool, Any]
+"""Whether a row has a value that orders those of one instant, and the value."""
+
+
+class Memory:
+    """The rows that windows can still see, in order of arrival, and the lookup tables.
+
+    Args:
+        lowered: what is asked of it.
+        clocks: of its orders.
+        tables: the lookup tables, by name.
+    """
+
+    def __init__(
+        self, lowered: LivePlan, clocks: Sequence[Clock], tables: Mapping[str, Table]
+    ) -> None:
+        self.lowered = lowered
+        self.clocks = clocks
+        self.tables = dict(tables)
+        self.log: Log | None = None
+        self.lowered_latest: list[dict[int, int]] = [{} for _ in lowered.orders]
+        """By order and entity, the latest time of rows that were removed or moved since."""
+        self.watermarks = [NEVER] * len(lowered.orders)
+        """By order, the latest time of rows that came, in ticks."""
+        self._read = [_columns_read(lowered, k) for k in range(len(lowered.orders))]
+        self._placed_by = lowered.placed_by
+        self.marks: dict[str, DType] = {ANSWERED: BOOL} if lowered.late else {}
+        row_id = lowered.row_id
+        if lowered.orders and (row_id is None or row_id in lowered.columns):
+            self._begin(lowered.columns)
+
+    @property
+    def id_type(self) -> DType | None:
+        """The type of the column that tells rows apart; None while it is not known."""
+        row_id = self.lowered.row_id
+        return None if self.log is None or row_id is None else self.log.types[row_id]
+
+    @property
+    def columns(self) -> dict[str, DType]:
+        """The type of each column of the log that is of the data."""
+        row_id, known = self.lowered.row_id, self.id_type
+        more = {} if row_id is None or known is None else {row_id: known}
+        return {**self.lowered.columns, **more}
+
+    @property
+    def placed_by(self) -> list[str]:
+        """The columns of the log by which rows of it are known, and put into orders."""
+        return [*self.columns, *self._placed_by]
+
+    @property
+    def kept_types(self) -> dict[str, DType]:
+        """The type of each column that stands beside the rows of the log."""
+        return {**self.lowered.kept_types, **self.marks}
+
+    def know_ids(self, dtype: DType) -> None:
+        """Begin the log, with ids of a type."""
+        assert self.lowered.row_id is not None
+        self._begin({**self.lowered.columns, self.lowered.row_id: dtype})
+
+    def _begin(self, columns: Mapping[str, DType]) -> None:
+        held = [clock.held for clock in self.clocks]
+        self.log = Log(columns, self.kept_types, held, self.lowered.row_id)
+
+    def with_ids(self, rows: Table, *, begins: bool = False) -> Table:
+        """Return rows with ids of the type that the log has.
+
+        Args:
+            rows: the rows.
+            begins: whether they say which type that is, where no row has come yet.
+
+        Raises:
+            TypeMismatch: they are of another type, or of none that tells rows apart.
+            InvalidData: a row has no id.
+        """
+        row_id = self.lowered.row_id
+        if row_id is None or not self.lowered.orders:
+            return rows
+        column = rows.column(row_id)
+        if self.log is None and begins:
+            dtype = dtype_of(column.type)
+            if dtype.is_list:
+                raise TypeMismatch(f"row_id={row_id!r}: an id is one value, got {dtype}")
+            if column.null_count < len(column):
+                self.know_ids(dtype)
+        known = self.id_type
+        if known is not None:
+            try:
+                column = typed(column, row_id, known)
+            except (TypeMismatch, InvalidData) as error:
+                told = str(error).replace("which fit saw", "as the ids of the state are")
+                raise type(error)(told.replace("fit saw", "the ids of the state are")) from None
+        keys = column if known is None else key_column(column, row_id, known)
+        if keys.null_count:
+            row = int(np.argmin(call("is_valid", keys).to_numpy(zero_copy_only=False)))
+            raise InvalidData(
+                f"row {row}: {column_text(row_id)} is missing, and row_id= says that it tells rows "
+                "apart. Give each row an id"
+            )
+        return rows.set_column(rows.column_names.index(row_id), row_id, column)
+
+    def here(self, rows: Table, *, add: bool, has_ids: bool = True, first: int = 0) -> Here:
+        """Return the places of rows in the orders of the first stage, which mostly are all.
+
+        Args:
+            rows: with the columns that plans read, of the types that the log has.
+            add: whether they are going to be rows of the log.
+            has_ids: whether they have the column of the id.
+            first: the number that a user knows the first of them by.
+        """
+        nobody: Numbers = np.full(int(rows.num_rows), -1, np.int64)
+        names = [name for name in self.columns if name in rows.column_names]
+        log = rows.select(names)
+        times, entities = self._placed(log, self.lowered.stages[0], add=add)
+        row_id = self.lowered.row_id
+        if self.log is None or row_id is None or not has_ids:
+            return Here(rows, log, times, entities, nobody, self.tables, first)
+        numbers = self.log.find(rows.column(row_id))
+        return Here(rows, log, times, entities, numbers, self.tables, first)
+
+    def standing(self, rows: Table, kept: Mapping[str, Any], *, add: bool) -> Here:
+        """Return the places of rows in all orders, from the values of functions.
+
+        Args:
+            rows: as of `here`.
+            kept: the functions that orders are made of, by their name.
+            add: as of `here`.
+        """
+        here = self.here(rows, add=add, has_ids=False)
+        for stage in self.lowered.stages[1:]:
+            here = self._further(here, stage, kept, add=add)
+        return here
+
+    def standing_at(self, numbers: Numbers) -> Here:
+        """Return the places of rows of the log in all orders.
+
+        Args:
+            numbers: of the rows.
+        """
+        assert self.log is not None
+        rows = self.log.take(numbers, self.placed_by)
+        kept = {name: rows.column(name) for name in self._placed_by}
+        return self.standing(rows, kept, add=False)
+
+    def _further(self, here: Here, stage: Stage, kept: Mapping[str, Any], *, add: bool) -> Here:
+        """Return rows in the orders of one more stage."""
+        log = here.log
+        for name in stage.kept:
+            if name not in log.column_names:
+                log = log.append_column(name, kept[name])
+        times, entities = self._placed(log, stage, add=add)
+        times, entities = [*here.times, *times], [*here.entities, *entities]
+        return replace(here, log=log, times=times, entities=entities)
+
+    def _placed(self, log: Table, stage: Stage, *, add: bool) -> tuple[list[Numbers], list[Codes]]:
+        """Return the times and entities of rows in the orders of a stage."""
+        times: list[Numbers] = []
+        entities: list[Codes] = []
+        placed = place(self.lowered, log, self.tables, log, stage.orders)
+        for k, values in zip(stage.orders, placed, strict=True):
+            if self.log is None:  # ids were never seen: who asks is alone
+                found = (-2 - np.arange(int(log.num_rows))).astype(np.int32)
+            else:
+                found = self.log.entities(k, values.keys, log.num_rows, add=add)
+            if not values.is_placed.all():
+                found = np.where(values.is_placed, found, np.int32(-1))
+            times.append(values.times)
+            entities.append(found)
+        return times, entities
+
+    def arriving(self, here: Here) -> Arriving:
+        """Return rows as they arrive: with what tells whether they are late, or come again."""
+        log, row_id = self.log, self.lowered.row_id
+        n_rows = here.n_rows
+        if log is None:
+            return Arriving([], [], [], [], here.numbers, np.arange(n_rows))
+        latest = [log.latest(k, entities) for k, entities in enumerate(here.entities)]
+        ties = [self._ties(k, here, latest[k]) for k in range(len(latest))]
+        again = np.arange(n_rows) if row_id is None else first_of_each(here.rows.column(row_id))
+        return Arriving(here.times, here.entities, latest, ties, here.numbers, again)
+
+    def _ties(
+        self, order: int, here: Here, latest: Numbers
+    ) -> Callable[[], tuple[Sequence[Tie], Mapping[int, Tie]]] | None:
+        """Return a function that gives the ties of rows, and of the latest of their entities."""
+        if self.lowered.orders[order].tie is None:
+            return None
+
+        def ties() -> tuple[Sequence[Tie], Mapping[int, Tie]]:
+            assert self.log is not None
+            times, entities = here.times[order], here.entities[order]
+            known: dict[int, Tie] = {}
+            who = np.unique(entities[(entities >= 0) & (times == latest)]).astype(np.int32)
+            if len(who):
+                last = self.log.latest(order, who)
+                seen = self.log.seen(order, who, last, alone=False)
+                there = self.log.take(seen, self.placed_by)
+                at = self.times_of(order, there)
+                for code, time, tie in zip(
+                    seen.codes.tolist(), at.tolist(), self.ties_of(order, there), strict=True
+                ):
+                    entity = int(who[code])
+                    if time == int(last[code]):
+                        known[entity] = max(known.get(entity, tie), tie)
+            return self.ties_of(order, here.log), known
+
+        return ties
+
+    def ties_of(self, order: int, log: Table) -> list[Tie]:
+        """Return the ties that order rows of one instant; of rows of the log."""
+        tie = self.lowered.orders[order].tie
+        assert tie is not None
+        prepared = self.lowered.prepared[self.lowered.orders[order].plan]
+        made: dict[Any, Any] = dict(table_values(prepared.fitted.table_columns, self.tables))
+        batch = prepared.batch(log, made, "cpu", 0)
+        take_kept(batch, prepared.placing[order])
+        with using(prepared.fitted.zones):
+            make(batch, [tie])
+            compute_columns(batch, [tie])
+            values = key_values(batch, tie, narrow=False).to_pylist()
+        return [(value is not None, 0 if value is None else value) for value in values]
+
+    def times_of(self, order: int, log: Table) -> Numbers:
+        """Return the times of rows of the log, in ticks."""
+        return place(self.lowered, log, self.tables, log, [order])[0].times
+
+    def sight(self, here: Here, *, alone: bool, check: Callable[[Here], object]) -> Sight:
+        """Return rows in all orders, with what they see there.
+
+        Args:
+            here: the rows, in the orders of the first stage; one that is known is asked at its
+                place in the log.
+            alone: whether they do not see each other; else they are going to be rows of the log.
+            check: raises where something is wrong with where they stand in a further stage.
+        """
+        first, *further = self.lowered.stages
+        seen = self._seen(here, first, alone=alone)
+        if not further:
+            return Sight(here, seen)
+        begun = begin(self.lowered, here.rows, here.tables, first_number=here.first)
+        for before, stage in pairwise(self.lowered.stages):
+            make_stage(self.lowered, before, begun, here.log, seen)
+            kept = kept_arrays(self.lowered, begun, stage.kept)
+            here = self._further(here, stage, kept, add=not alone)
+            check(here)
+            seen += self._seen(here, stage, alone=alone)
+        return Sight(here, seen, begun)
+
+    def _seen(self, here: Here, stage: Stage, *, alone: bool) -> list[LogView]:
+        """Return the views of rows that ask, one an order of a stage."""
+        if self.log is None:
+            return [self._nothing(k, here.entities[k]) for k in stage.orders]
+        found: list[LogView] = []
+        for k in stage.orders:
+            times, entities = here.times[k], here.entities[k]
+            gathered = self.log.seen(k, entities, times, alone=alone)
+            rows = self.log.take(gathered, self._read[k])
+            seen = LogView(rows, gathered.codes, gathered.asking)
+            if alone and bool((here.numbers >= 0).any()):
+                seen = self._without_later(k, here, gathered, seen)
+            found.append(seen)
+        return found
+
+    def at_once(self, here: Here) -> list[int]:
+        """Return the cuts of rows that ask alone, so that what they see takes bounded memory."""
+        if self.log is None or here.n_rows < 2:
+            return [0, here.n_rows]
+        n_seen: Numbers = np.zeros(here.n_rows, np.int64)
+        for k, entities in enumerate(here.entities):
+            n_seen = np.maximum(n_seen, self.log.n_at_most(k, entities))
+        turns = np.cumsum(n_seen) // _MOST_SEEN
+        return [0, *(np.flatnonzero(np.diff(turns)) + 1).tolist(), here.n_rows]
+
+    def _nothing(self, order: int, entities: Codes) -> LogView:
+        """Return the view of rows on a log that no row has come to."""
+        types = {**self.lowered.columns, **self.lowered.kept_types}
+        rows = pa.table({name: pa.nulls(0, given_type(types[name])) for name in self._read[order]})
+        asking = np.where(entities == -1, -1, np.arange(len(entities)))
+        return LogView(rows, np.zeros(0, np.int32), asking.astype(np.int32))
+
+    def _without_later(
+        self, order: int, here: Here, gathered: RowsInReach, seen: LogView
+    ) -> LogView:
+        """Return the view of rows of the log: not themselves, nor what came after them."""
+        assert self.log is not None
+        own: Numbers = np.full(here.n_rows + 1, -1, np.int64)
+        own_times: Numbers = np.zeros(here.n_rows + 1, np.int64)
+        is_asking = seen.asking >= 0
+        own[seen.asking[is_asking]] = here.numbers[is_asking]
+        own_times[seen.asking[is_asking]] = here.times[order][is_asking]
+        asker = seen.codes
+        numbers, there = gathered.rows, self.log.take(gathered, self.placed_by)
+        is_same = self.times_of(order, there) == own_times[asker]
+        if self.lowered.orders[order].tie is not None:
+            asked = self.ties_of(order, here.log)
+            by_code = dict(zip(seen.asking.tolist(), asked, strict=True))
+            ties = zip(self.ties_of(order, there), asker.tolist(), strict=True)
+            is_same &= np.array([tie == by_code[code] for tie, code in ties], np.bool_)
+        is_known = own[asker] >= 0
+        hidden = is_known & ((numbers == own[asker]) | (is_same & (numbers > own[asker])))
+        stays = ~hidden
+        return LogView(seen.rows.filter(pa.array(stays)), seen.codes[stays], seen.asking)
+
+    def note_latest(self, before: Here, latest: Sequence[Numbers], forgotten: str) -> None:
+        """Note of which entities the latest row is an earlier one than before, or none.
+
+        What is dropped of an entity was chosen by its latest row: that of an earlier one would have
+        left more. Of one that has no row in its order any more it is noted as what was swept is: of
+        all entities. One that was forgotten by its key never had a row.
+
+        Args:
+            before: rows that were removed or moved since.
+            latest: the latest time of the entity of each before that, by order.
+            forgotten: the column by which they were forgotten; "" where they were moved.
+        """
+        if self.log is None:
+            return
+        for k, (entities, times) in enumerate(zip(before.entities, latest, strict=True)):
+            now, known = self.log.latest(k, entities), self.lowered_latest[k]
+            is_lower = (now < times) & (now != NEVER)
+            if known:
+                for entity in entities[now == NEVER].tolist():  # its number may be another's
+                    known.pop(entity, None)
+            is_gone = (now == NEVER) & (times != NEVER)
+            kept, is_key = (
+                self.clocks[k].held.kept,
+                Column(forgotten) in self.lowered.orders[k].keys,
+            )
+            if kept is not None and not is_key and is_gone.any():
+                dropped = int(times[is_gone].max()) - kept - 1
+                self.log.swept[k] = max(self.log.swept[k], dropped)
+            if kept is not None and is_lower.any():
+                for entity, time in zip(
+                    entities[is_lower].tolist(), times[is_lower].tolist(), strict=True
+                ):
+                    known[entity] = max(time, known.get(entity, time))
+
+    def is_early(self, order: int, here: Here) -> NDArray[np.bool_]:
+        """Return flags of rows that ask for what was dropped before rows were removed or moved."""
+        known, keep = self.lowered_latest[order], self.clocks[order].held.keep or 0
+        before = [known.get(entity, NEVER) for entity in here.entities[order].tolist()]
+        return here.times[order] < earlier(np.array(before, np.int64), keep)
+
+    def answer(self, sight: Sight) -> AnsweredRows:
+        """Return rows with all that their features are computed of."""
+        here = sight.here
+        return answer(
+            *(self.lowered, here.rows, sight.seen, here.tables),
+            first_number=here.first,
+            log=here.log,
+            begun=sight.begun,
+        )
+
+    def answer_row(self, row: Mapping[str, Any], sight: Sight) -> AnsweredRow:
+        """Return the features of one row as arrays of floats."""
+        if sight.begun is not None:  # it is a batch already
+            answered = self.answer(sight)
+            features = {name: answered.features(name, to="numpy")[0] for name in self.lowered.plans}
+            return AnsweredRow(features, answered.kept)
+        return answer_row(self.lowered, row, sight.here.log, sight.seen, sight.here.tables)
+
+    def append(
+        self, here: Here, kept: Mapping[str, Any], *, is_answered: bool | NDArray[np.bool_]
+    ) -> None:
+        """Put rows into the log, at its end: whether a user has been given their features."""
+        if self.log is None or not here.n_rows:
+            return
+        marks = {name: pa.array(np.full(here.n_rows, is_answered)) for name in self.marks}
+        self.log.append(here.log, {**kept, **marks}, here.placed)
+
+    def note_times(self, here: Here) -> None:
+        """Note the latest time of rows that came, by order."""
+        for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
+            latest = int(times.max(initial=NEVER, where=entities >= 0))
+            self.watermarks[k] = max(self.watermarks[k], latest)
+
+    def caught_up(self, here: Here) -> None:
+        """Note that rows stand in the log, and stay: they may be as late as those removed before.
+
+        Args:
+            here: the rows.
+        """
+        for known, times, entities in zip(
+            self.lowered_latest, here.times, here.entities, strict=True
+        ):
+            if known:
+                for entity, time in zip(entities.tolist(), times.tolist(), strict=True):
+                    if time >= known.get(entity, _NEVER_CAUGHT):
+                        del known[entity]
+
+    def lowered_columns(self, rows: Table) -> Table:
+        """Return rows of the log with a column of each order that has lowered latest times.
+
+        Args:
+            rows: all of the log, with its columns; in reach.
+        """
+        for order, known in enumerate(self.lowered_latest):
+            if known:
+                there = rows.select(self.placed_by)
+                (values,) = place(self.lowered, there, self.tables, there, [order])
+                assert self.log is not None
+                entities = self.log.entities(order, values.keys, rows.num_rows, add=False)
+                times = [known.get(entity) for entity in entities.tolist()]
+                rows = rows.append_column(lowered_name(order), pa.array(times, pa.int64()))
+        return rows
+
+    def load_lowered(self, rows: Table, here: Here) -> None:
+        """Know the lowered latest times that `lowered_columns` has put beside rows.
+
+        Args:
+            rows: with those columns.
+            here: where they stand.
+        """
+        for order, known in enumerate(self.lowered_latest):
+            name = lowered_name(order)
+            if name in rows.column_names:
+                pairs = zip(
+                    here.entities[order].tolist(), rows.column(name).to_pylist(), strict=True
+                )
+                known.update((entity, time) for entity, time in pairs if time is not None)
+
+    def teller(self, here: Here) -> Callable[[int, int], str]:
+        """Return a function that names a row of a call in messages: number, time and entity."""
+        return lambda row, order: row_text(self.lowered.orders[order], here.log, row, here.first)
+
+
+def lowered_name(order: int) -> str:
+    """Return the column of a base that tells which latest times of an order were lowered."""
+    return f"?lowered{order}"
+
+
+def first_of_each(ids: Any) -> Numbers:
+    """Return of each row the first one that has its id."""
+    if pa.types.is_floating(ids.type):
+        ids = call("add", ids, pa.scalar(0.0, ids.type))  # -0.0 is the id 0.0
+    whole = ids.combine_chunks()
+    coded = (
+        whole if isinstance(whole, pa.Array) else pa.concat_arrays(whole.chunks or [])
+    ).dictionary_encode()
+    if len(coded.dictionary) == len(ids):
+        return np.arange(len(ids))
+    codes = coded.indices.to_numpy(zero_copy_only=False)
+    return np.unique(codes, return_index=True)[1][codes].astype(np.int64)
+
+
+def _columns_read(lowered: LivePlan, order: int) -> list[str]:
+    """Return the columns of the log that functions of an order read."""
+    rounds = [one for p in lowered.prepared.values() for one in p.rounds if one.order == order]
+    names = [name for one in rounds for name in (*one.columns, *one.kept)]
+    return list(dict.fromkeys(names))

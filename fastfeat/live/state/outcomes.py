@@ -1,0 +1,236 @@
+"""Outcomes: late columns that become known by the id of their row, and whether they come in time.
+
+An outcome is in time where no row that was answered, and stands in the log, could have read it in
+its window; what windows read of each other stands beside every row, answered or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidData
+from fastfeat.execute.row_identity import first_unlike
+from fastfeat.io.arrow import Table, call, pa
+from fastfeat.io.columns.bits import Flags
+from fastfeat.io.columns.decode import has_value
+from fastfeat.io.columns.types import column_text
+from fastfeat.ir.node import Call, Column
+from fastfeat.ir.scope import row_order, window_of
+from fastfeat.live.lower.live_plan import LivePlan
+from fastfeat.steps.windows.rows import function_over
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The reading of late columns by functions over windows of one order.
+
+    Args:
+        columns: what they read.
+        window: the parameters of their window.
+        lag: the place of the row that they read before its end; None for any row in it.
+        is_kept: whether what they give stands beside every row, answered or not.
+    """
+
+    columns: frozenset[str]
+    window: Mapping[str, Any]
+    lag: int | None
+    is_kept: bool
+
+
+def readings_of(lowered: LivePlan) -> tuple[tuple[Reading, ...], ...]:
+    """Return the readings of late columns, by order."""
+    found: list[dict[Any, Reading]] = [{} for _ in lowered.orders]
+    for plan, prepared in lowered.prepared.items():
+        kept = {function.call for function in lowered.functions[plan] if function.is_kept}
+        for one in prepared.rounds:
+            of_order = found[one.order]
+            for statistic in one.statistics:
+                columns = _late_read(statistic.call, lowered.late)
+                reading = _reading(statistic.call, columns, is_kept=statistic.call in kept)
+                if columns:
+                    key = (tuple(reading.window.items()), reading.lag, reading.is_kept)
+                    more = of_order[key].columns if key in of_order else frozenset[str]()
+                    of_order[key] = replace(reading, columns=columns | more)
+    return tuple(tuple(of_order.values()) for of_order in found)
+
+
+def _late_read(over: Call, late: Collection[str]) -> frozenset[str]:
+    """Return the late columns that a function over a window reads of the rows that it sees."""
+    read = row_order([over.args[0]])
+    return frozenset(n.name for n in read if isinstance(n, Column) and n.name in late)
+
+
+def _reading(over: Call, columns: frozenset[str], *, is_kept: bool) -> Reading:
+    lag = dict(over.params)["n"] if function_over(over).picks == "n-th" else None
+    return Reading(columns, dict(window_of(over).params), lag, is_kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Rows of a log in one order, those of an entity together and in order.
+
+    Args:
+        entities: a number of the entity of each, from 0, not decreasing.
+        times: of each, in ticks.
+        tick: nanoseconds of a tick; 1 for whole numbers.
+        is_answered: whether a user has been given its features.
+    """
+
+    entities: Numbers
+    times: Numbers
+    tick: int
+    is_answered: NDArray[np.bool_]
+
+
+def is_read(standing: Standing, reading: Reading) -> NDArray[np.bool_]:
+    """Return of each row whether one that was answered could have read it in its window.
+
+    Args:
+        standing: the rows.
+        reading: how they read.
+    """
+    n_rows = len(standing.times)
+    begins, ends = _windows(standing, reading)
+    asks = np.ones(n_rows, np.bool_) if reading.is_kept else standing.is_answered
+    asks = asks & (begins < ends)
+    turns: Numbers = np.zeros(n_rows + 1, np.int64)
+    np.add.at(turns, begins[asks], 1)
+    np.subtract.at(turns, ends[asks], 1)
+    return np.cumsum(turns)[:n_rows] > 0
+
+
+def _windows(standing: Standing, reading: Reading) -> tuple[Numbers, Numbers]:
+    """Return the begins and ends of the rows that the window of each row reads."""
+    window, tick = reading.window, standing.tick
+    offset, last, closed = window["offset"], window["last"], window["closed"]
+    places: Numbers = np.arange(len(standing.times))
+    firsts = np.searchsorted(standing.entities, standing.entities)
+    if closed in ("left", "neither"):
+        ends = _places(standing, -(offset // tick), "left")
+    elif offset:
+        ends = _places(standing, offset // -tick, "right")
+    else:
+        ends = places + 1
+    begins = firsts
+    if last is not None:
+        length = offset + last
+        if closed in ("left", "both"):
+            begins = _places(standing, -(length // tick), "left")
+        else:
+            begins = _places(standing, length // -tick, "right")
+    if window["rows"] is not None:
+        begins = np.maximum(begins, ends - window["rows"])
+    if reading.lag is not None:
+        at = ends - reading.lag
+        return np.where(at >= begins, at, ends), np.where(at >= begins, at + 1, ends)
+    return begins, ends
+
+
+def _places(standing: Standing, shift: int, side: Any) -> Numbers:
+    """Return the first places of each row's entity that are at a moment, or after it.
+
+    Args:
+        standing: the rows.
+        shift: the moment less the row's own time, in ticks, not above 0.
+        side: "left" for rows at the moment too, "right" for those after it.
+    """
+    least = np.iinfo(np.int64).min
+    earliest = standing.times < least - shift
+    moments = np.where(earliest, least, standing.times + np.where(earliest, 0, shift))
+    known = np.unique(np.concatenate([standing.times, moments]))
+    each = standing.entities * (len(known) + 1)
+    of_rows = each + np.searchsorted(known, standing.times)
+    asked = each + np.searchsorted(known, moments)
+    return np.searchsorted(of_rows, asked, side).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeComparison:
+    """Outcomes beside what the state has of their rows.
+
+    Args:
+        is_new: of each row whether it says something that was not known, shape (n_rows,).
+        columns: of each late column, the rows of which it says something new.
+    """
+
+    is_new: NDArray[np.bool_]
+    columns: Mapping[str, Flags]
+
+
+def compared(row_id: str, given: Table, there: Table, again: Numbers) -> OutcomeComparison:
+    """Return the outcomes that say something that was not known.
+
+    Args:
+        row_id: the column of the id.
+        given: the outcomes.
+        there: the rows of the state, one for each of them.
+        again: of each outcome the first one of its id, itself where it is the first.
+
+    Raises:
+        InvalidData: one says another value than is known, or than an earlier one of its id.
+    """
+    columns: dict[str, Flags] = {}
+    is_new: NDArray[np.bool_] = np.zeros(int(given.num_rows), np.bool_)
+    for name in given.column_names:
+        if name == row_id:
+            continue
+        said, known = has_value(given.column(name)), has_value(there.column(name))
+        both = np.flatnonzero(said & known)
+        _check_same(row_id, name, given, both, there, both, "the state has")
+        news = np.flatnonzero(said & ~known)
+        first = _first_said(news, again)
+        _check_same(row_id, name, given, news, given, first, "an earlier outcome says")
+        new: Flags = np.zeros(int(given.num_rows), np.bool_)
+        new[np.unique(first)] = True
+        columns[name] = new
+        is_new |= new
+    return OutcomeComparison(is_new, columns)
+
+
+def _first_said(rows: Numbers, again: Numbers) -> Numbers:
+    """Return of each of some rows the first of them that has its id."""
+    first: dict[int, int] = {}
+    pairs = zip(rows.tolist(), again[rows].tolist(), strict=True)
+    return np.array([first.setdefault(key, row) for row, key in pairs], np.int64)
+
+
+def _check_same(
+    row_id: str, name: str, given: Table, rows: Numbers, other: Table, others: Numbers, told: str
+) -> None:
+    if not len(rows) or (given is other and bool((rows == others).all())):
+        return
+    column = pa.chunked_array([*given.column(name).chunks, *other.column(name).chunks])
+    at = first_unlike(column, rows, others + given.num_rows)
+    if at is not None:
+        row, value = int(rows[at]), other.column(name)[int(others[at])].as_py()
+        raise InvalidData(
+            f"row {row}: the outcome {column_text(name)} of {row_id} = "
+            f"{given.column(row_id)[row].as_py()!r} is {given.column(name)[row].as_py()!r}, and "
+            f"{told} {value!r}. What is wrong is changed by live.correct(rows)"
+        )
+
+
+def filled(there: Table, given: Table, row_id: str, rows: Sequence[int] | Numbers) -> Table:
+    """Return rows of a state with what outcomes say of them, where they say something.
+
+    Args:
+        there: the rows of the state, one for each of some outcomes.
+        given: the outcomes.
+        row_id: the column of the id.
+        rows: the numbers of those outcomes.
+    """
+    columns: dict[str, Any] = {}
+    for name in given.column_names:
+        if name == row_id:
+            continue
+        said = given.column(name).take(pa.array(rows)).combine_chunks()
+        known = there.column(name).combine_chunks()
+        columns[name] = call("if_else", pa.array(has_value(said)), said, known)
+    return pa.table(columns)

@@ -1,0 +1,254 @@
+"""Few rows that ask or arrive as most do, new and in time: each by the kernel of one row.
+
+They stand in the log as `Memory.append` would put them there. What is not as usual, of a row or of
+the state, is left to the general way with all rows of the call, and so is each error: until then
+nothing has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.results import computed_form
+from fastfeat.io.arrow import Array, DataType, Schema, Table, pa
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.ir.dtypes import BFLOAT16, DType
+from fastfeat.ir.node import Column
+from fastfeat.live.ask.prepared import (
+    UNREADABLE,
+    PreparedAnswer,
+    PreparedAsk,
+    SeenRow,
+    prepared_ask,
+)
+from fastfeat.live.ask.prepared_windows import CannotBePrepared
+from fastfeat.live.ask.results import Results
+from fastfeat.live.lower.live_plan import LivePlan
+from fastfeat.live.lower.row_tables import array_of_stored, given_type, table_of_stored
+from fastfeat.live.row.prepared import Reading, reading_of, values_as_stored
+from fastfeat.live.state.changes import Change, ChangeResults, StoredRow
+from fastfeat.live.state.memory import Memory
+from fastfeat.live.state.order_clocks import TimeLimits
+from fastfeat.plan.lower.outputs import MATRIX_ORDERS
+
+FEW = 32
+"""Rows of a call that are computed one by one: a table of more costs less than they do."""
+Arrived = tuple[SeenRow, PreparedAnswer]
+"""A row that arrives, and its features."""
+
+
+class PreparedAsks:
+    """The prepared askers of a state, of which each thread takes one that is free.
+
+    Args:
+        lowered: what is asked.
+    """
+
+    def __init__(self, lowered: LivePlan) -> None:
+        self._lowered = lowered
+        self._free: list[PreparedAsk] = []
+        self.schemas = {name: fitted.schema for name, fitted in lowered.plans.items()}
+        """Of the features of each plan, by its name."""
+        self._can_be = all(map(_is_of_numbers, lowered.plans.values()))
+        self._row: tuple[DType | None, dict[str, DType], Schema] | None = None
+
+    def take(self) -> PreparedAsk | None:
+        """Return one that nobody else has then; None where plans need the general way."""
+        if not self._can_be:
+            return None
+        try:
+            return self._free.pop()
+        except IndexError:
+            pass
+        try:
+            return prepared_ask(self._lowered)
+        except CannotBePrepared:
+            self._can_be = False
+            return None
+
+    def row_of(self, memory: Memory) -> tuple[dict[str, DType], Schema]:
+        """Return the types of the columns that are read of rows, and their schema as a table.
+
+        They are the same objects each time: of them others know what they have made of them.
+
+        Args:
+            memory: knows the type of the id.
+        """
+        known = self._row
+        if known is None or known[0] is not memory.id_type:
+            types = {**memory.columns, **self._lowered.asked}
+            schema = pa.schema([(name, given_type(dtype)) for name, dtype in types.items()])
+            known = self._row = memory.id_type, types, schema
+        return known[1:]
+
+    def results_of(self, answers: Sequence[PreparedAnswer], to: str) -> Results:
+        """Return the features of rows, by plan, as they are computed for a form.
+
+        Args:
+            answers: of the rows.
+            to: the form; "" for none.
+        """
+        found: dict[str, Any] = {}
+        for name, fitted in self._lowered.plans.items() if to else ():
+            lines, form = [one.features[name] for one in answers], computed_form(fitted, to)
+            if form in MATRIX_ORDERS:
+                found[name] = np.array(lines, order=MATRIX_ORDERS[form])
+            else:
+                found[name] = _table_of(lines, self.schemas[name])
+        return found
+
+    def give(self, ask: PreparedAsk) -> None:
+        """Give one back, whose memory is not in use any more."""
+        self._free.append(ask)
+
+
+def seen_on_arrival(
+    memory: Memory, ask: PreparedAsk, row: Mapping[str, Any], limits: TimeLimits, now_ns: int
+) -> SeenRow | None:
+    """Return a row that arrives, with what it sees; None where the general way is needed.
+
+    Args:
+        memory: it arrives at.
+        ask: takes what it sees.
+        row: as a user gave it.
+        limits: how far its times may be ahead.
+        now_ns: the time by this machine's clock.
+    """
+    found = seen_in(memory, ask, row)
+    if found is None or memory.log is None:
+        return None
+    for time, one in zip(found.times, found.seen, strict=True):
+        if time < one.latest:
+            return None
+    if limits.ahead_ns is not None or limits.jump is not None:
+        for clock, time, before in zip(memory.clocks, found.times, memory.watermarks, strict=True):
+            latest = limits.latest(clock, now_ns, before)
+            if latest is not None and time > latest:
+                return None
+    row_id = memory.lowered.row_id
+    if row_id is None:
+        return found
+    value = _id_of(row, row_id, memory.log.types[row_id])
+    if value is None or not memory.log.has_not(value):
+        return None
+    return found._replace(values={**found.values, row_id: value})
+
+
+def seen_in(memory: Memory, ask: PreparedAsk, row: Mapping[str, Any]) -> SeenRow | None:
+    """Return a row that asks, with what it sees; None where the general way is needed."""
+    log = memory.log
+    if log is None:
+        return None
+    found = ask.gather(row, log)
+    if found is None:
+        return None
+    for one, lowered in zip(found.seen, memory.lowered_latest, strict=True):
+        if one.entity in lowered:  # rows that it would see may have been put away
+            return None
+    return found
+
+
+def asked_id_is_new(memory: Memory, row: Mapping[str, Any]) -> bool:
+    """Return whether a row that asks has no id, or one that no row of the log has."""
+    row_id = memory.lowered.row_id
+    if row_id is None or row_id not in row:
+        return True
+    assert memory.log is not None
+    value = _id_of(row, row_id, memory.log.types[row_id])
+    return value is not None and memory.log.has_not(value)
+
+
+def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
+    """Put a row into the log, at its end, whose features a user is given."""
+    assert memory.log is not None
+    values = {**row.values, **answered.kept, **dict.fromkeys(memory.marks, True)}
+    memory.log.add(values, list(zip(row.keys, row.times, strict=True)))
+    memory.watermarks = list(map(max, memory.watermarks, row.times))
+
+
+def written(
+    asks: PreparedAsks, memory: Memory, arrived: Sequence[Arrived], change: Change | None, now: int
+) -> tuple[Change, ChangeResults]:
+    """Return rows that arrive as a change, and what that gave, as a journal writes them.
+
+    Args:
+        asks: knows the schemas.
+        memory: has the lookup tables and the log.
+        arrived: the rows with their features.
+        change: the rows as a table; None where there is none.
+        now: the time of the change, in nanoseconds.
+    """
+    answers = [answer for _, answer in arrived]
+    types, schema = asks.row_of(memory)
+    lines = [[row.values[name] for name in types] for row, _ in arrived]
+    if change is None:
+        change = Change("process", table_of_stored(lines, types, schema), time_ns=now)
+    kept = {
+        name: array_of_stored([answer.kept[name] for answer in answers], dtype)
+        for name, dtype in memory.lowered.kept_types.items()
+    }
+    is_stored = np.ones(len(arrived), np.bool_)
+    if len(arrived) > 1:
+        return change, ChangeResults(asks.results_of(answers, "arrow"), is_stored, kept)
+    features = {
+        name: StoredRow(asks.schemas[name], of_plan.tolist())
+        for name, of_plan in answers[0].features.items()
+    }
+    return replace(change, row=StoredRow(schema, lines[0])), ChangeResults(
+        features, is_stored, kept
+    )
+
+
+def _id_of(row: Mapping[str, Any], name: str, dtype: DType) -> Any:
+    """Return the id of a row as it is stored; None where it lacks, or is no text or integer."""
+    if not dtype.holds_bytes and not dtype.is_integer:
+        return None
+    reading = _reading_of_id(name, dtype)
+    try:
+        return values_as_stored(reading, row)[0]
+    except UNREADABLE:
+        return None
+
+
+@lru_cache(maxsize=64)
+def _reading_of_id(name: str, dtype: DType) -> Reading:
+    node = Column(name)
+    return reading_of([node], {node: dtype}, [node])
+
+
+def _is_of_numbers(fitted: Fitted) -> bool:
+    """Return whether all that a plan gives are numbers or bools, which a row of floats holds."""
+    kinds = pa.types
+    if fitted.declaration.keep or fitted.matrix_dtype == BFLOAT16:
+        return False
+    return all(
+        kinds.is_floating(one) or kinds.is_integer(one) or kinds.is_boolean(one)
+        for one in fitted.schema.types
+    )
+
+
+def _table_of(lines: Sequence[NDArray[Any]], schema: Schema) -> Table:
+    """Return rows of floats, where NaN is missing, as a table of the types of a schema."""
+    columns = np.array(lines).T.copy()
+    flags = columns == columns
+    is_whole = bool(flags.all())
+    arrays: list[Array] = []
+    for k, (kind, stored) in enumerate(_stored_types(schema)):
+        values, present = columns[k], None if is_whole else flags[k]
+        if values.dtype != stored:
+            there = values if present is None else np.where(present, values, 0)
+            values = there.astype(stored)
+        arrays.append(array_of_values(values, present, kind))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+@lru_cache(maxsize=64)
+def _stored_types(schema: Schema) -> tuple[tuple[DataType, np.dtype[Any]], ...]:
+    return tuple((kind, np.dtype(kind.to_pandas_dtype())) for kind in schema.types)

@@ -1,0 +1,264 @@
+"""Rows of a log that are told apart: those that come again, outcomes, corrections, the forgotten.
+
+Functions check and find first, and change the log in one step, which comes after the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidData, LateOutcome
+from fastfeat.execute.row_identity import first_unlike
+from fastfeat.io.arrow import Table, call, index_in, pa
+from fastfeat.io.columns.bits import Flags
+from fastfeat.io.columns.decode import has_value
+from fastfeat.io.columns.keys import key_column
+from fastfeat.live.log.log import Log
+from fastfeat.live.state.call_rows import Here
+from fastfeat.live.state.changes import ANSWERED, Change
+from fastfeat.live.state.lateness import Numbers
+from fastfeat.live.state.memory import Memory, first_of_each
+from fastfeat.live.state.outcomes import (
+    OutcomeComparison,
+    Reading,
+    Standing,
+    compared,
+    filled,
+    is_read,
+)
+
+Readings = Sequence[Sequence[Reading]]
+
+
+def row_id_of(memory: Memory) -> str:
+    """Return the column that tells rows apart, which `Live` knows to be there."""
+    assert memory.lowered.row_id is not None
+    return memory.lowered.row_id
+
+
+def log_of(memory: Memory) -> Log:
+    """Return the log, of which the caller knows that rows have come to it."""
+    assert memory.log is not None
+    return memory.log
+
+
+def check_repeated(
+    memory: Memory, here: Here, again: Numbers, is_repeated: NDArray[np.bool_]
+) -> None:
+    """Raise where a row has the id of another, and other values.
+
+    Args:
+        memory: has the log.
+        here: the rows of a call.
+        again: of each the first one of the call that has its id.
+        is_repeated: of each whether another one, in the log or before it in the call, has its id.
+
+    Raises:
+        InvalidData: the first column, and its first row, that differs.
+    """
+    log, row_id = log_of(memory), row_id_of(memory)
+    rows = np.flatnonzero(is_repeated)
+    in_log = here.numbers[rows] >= 0
+    names = [name for name in memory.columns if name != row_id]
+    there = log.take(here.numbers[rows[in_log]], names)
+    others: Numbers = np.empty(len(rows), np.int64)
+    others[in_log] = here.n_rows + np.arange(int(in_log.sum()))
+    others[~in_log] = again[rows[~in_log]]
+    for name in names:
+        column = pa.chunked_array([*here.log.column(name).chunks, *there.column(name).chunks])
+        left, right = rows, others
+        if name in memory.lowered.late:  # what is not known yet is no other value
+            is_there = has_value(column)
+            both = is_there[left] & is_there[right]
+            left, right = left[both], right[both]
+        at = first_unlike(column, left, right)
+        if at is not None:
+            row = int(left[at])
+            raise InvalidData(
+                f"row {row}: {row_id} = {here.rows.column(row_id)[row].as_py()!r} is that of a "
+                f"row that came before, and {name} is {column[row].as_py()!r} here and "
+                f"{column[int(right[at])].as_py()!r} there. What is wrong is changed by "
+                "live.correct(rows); another row has an id of its own"
+            )
+
+
+def each_once(rows: Table, row_id: str) -> Table:
+    """Return rows of a history without those that repeat an earlier one, as their id says.
+
+    Raises:
+        InvalidData: rows of one id differ.
+    """
+    first = first_of_each(rows.column(row_id))
+    again = np.flatnonzero(first != np.arange(int(rows.num_rows)))
+    if not len(again):
+        return rows
+    for name in rows.column_names:
+        values = rows.column(name)
+        at = first_unlike(values, again, first[again])
+        if at is not None:
+            row, other = int(again[at]), int(first[again[at]])
+            raise InvalidData(
+                f"history=, row {row}: {row_id} = {rows.column(row_id)[row].as_py()!r} is that of "
+                f"row {other} too, and {name} is {values[row].as_py()!r} here and "
+                f"{values[other].as_py()!r} there. A row_id= is of one row: leave one of them out"
+            )
+    return rows.take(pa.array(np.setdiff1d(np.arange(int(rows.num_rows)), again)))
+
+
+def numbers_known(memory: Memory, rows: Table, told: str) -> Numbers:
+    """Return the numbers of the rows of the log that have the ids of some rows.
+
+    Args:
+        memory: has the log.
+        rows: with their ids.
+        told: what they are called.
+
+    Raises:
+        InvalidData: the log has no such row.
+    """
+    row_id = row_id_of(memory)
+    if memory.log is None:
+        numbers: Numbers = np.full(int(rows.num_rows), -1, np.int64)
+    else:
+        numbers = memory.log.find(rows.column(row_id))
+    if (numbers < 0).any():
+        row = int(np.argmax(numbers < 0))
+        raise InvalidData(
+            f"row {row}: no row of the state has {row_id} = "
+            f"{rows.column(row_id)[row].as_py()!r}: it never came, or no window can see it any "
+            f"more. Leave it out of the {told}, or keep rows longer: online(keep=...)"
+        )
+    return numbers
+
+
+def compared_outcomes(memory: Memory, rows: Table, numbers: Numbers) -> OutcomeComparison:
+    """Return the outcomes that say something that was not known; see `outcomes.compared`."""
+    row_id = row_id_of(memory)
+    again = first_of_each(rows.column(row_id))
+    if not len(numbers):
+        return compared(row_id, rows, rows, again)
+    there = log_of(memory).take(numbers, [n for n in rows.column_names if n != row_id])
+    return compared(row_id, rows, there, again)
+
+
+def late_outcomes(
+    memory: Memory, readings: Readings, rows: Table, numbers: Numbers, new: Mapping[str, Flags]
+) -> NDArray[np.bool_]:
+    """Return flags of outcomes that come after the answer of a row whose window reads them.
+
+    Args:
+        memory: has the log.
+        readings: how late columns are read, by order.
+        rows: the outcomes.
+        numbers: of the rows that they are of.
+        new: of each late column, which of them say something new.
+    """
+    is_late: NDArray[np.bool_] = np.zeros(int(rows.num_rows), np.bool_)
+    for order, of_order in enumerate(readings):
+        read = [(reading, name) for reading in of_order for name in reading.columns & set(new)]
+        wanted: NDArray[np.bool_] = np.zeros(int(rows.num_rows), np.bool_)
+        for _, name in read:
+            wanted = wanted | new[name]
+        if wanted.any():
+            standing, stands = _standing(memory, order, np.unique(numbers[wanted]))
+            for reading, name in read:
+                were_read = stands[is_read(standing, reading)]
+                is_late = is_late | (new[name] & np.isin(numbers, were_read))
+    return is_late
+
+
+def too_late(row_id: str, rows: Table, is_late: NDArray[np.bool_]) -> LateOutcome:
+    """Return the error of the first outcome that comes too late."""
+    row = int(np.argmax(is_late))
+    return LateOutcome(
+        f"row {row}: the outcome of {row_id} = {rows.column(row_id)[row].as_py()!r} comes after a "
+        "row was answered whose window would have read it. Bring outcomes before such rows; say "
+        "how late they are, Plan(label_delay=...), so that windows wait for them; or take them as "
+        "they come: online(late='insert')"
+    )
+
+
+def _standing(memory: Memory, order: int, numbers: Numbers) -> tuple[Standing, Numbers]:
+    """Return the rows of the entities of some rows, from these on, and their numbers."""
+    log = log_of(memory)
+    own = memory.standing_at(numbers)
+    is_placed = own.entities[order] >= 0
+    asked, begins = own.entities[order][is_placed], own.times[order][is_placed]
+    ends = np.full(len(asked), np.iinfo(np.int64).max)
+    seen = log.seen(
+        order, np.concatenate([asked, asked]), np.concatenate([begins, ends]), alone=False
+    )
+    there = log.take(seen, [*memory.placed_by, *memory.marks])
+    times = memory.times_of(order, there)
+    keys: list[Any] = [seen.rows, times, seen.codes]
+    if memory.lowered.orders[order].tie is not None:
+        ties = memory.ties_of(order, there)
+        ranks = {tie: rank for rank, tie in enumerate(sorted(set(ties)))}
+        keys.insert(1, np.array([ranks[tie] for tie in ties], np.int64))
+    by = np.lexsort(keys)
+    is_answered = there.column(ANSWERED).to_numpy()[by].astype(np.bool_)
+    tick = memory.clocks[order].tick_ns or 1
+    return Standing(seen.codes[by].astype(np.int64), times[by], tick, is_answered), seen.rows[by]
+
+
+def put_outcomes(memory: Memory, rows: Table) -> None:
+    """Put late values into rows of the log; outcomes of one id one after the other."""
+    log, row_id = log_of(memory), row_id_of(memory)
+    again = first_of_each(rows.column(row_id))
+    names = [name for name in rows.column_names if name != row_id]
+    left: Numbers = np.arange(int(rows.num_rows))
+    while len(left):
+        now: Numbers = left[np.unique(again[left], return_index=True)[1]]
+        numbers = log.find(rows.column(row_id).take(pa.array(now)))
+        log.put(numbers, filled(log.take(numbers, names), rows, row_id, now))
+        left = np.setdiff1d(left, now)
+
+
+def corrected(memory: Memory, rows: Table) -> Here:
+    """Return the places of rows of the log once some of their columns have changed.
+
+    Args:
+        memory: has the log.
+        rows: the id of each, which stands once, and the columns that change.
+    """
+    log, row_id = log_of(memory), row_id_of(memory)
+    whole = log.take(log.find(rows.column(row_id)), memory.columns)
+    for name in rows.column_names:
+        if name != row_id:
+            whole = whole.set_column(whole.column_names.index(name), name, rows.column(name))
+    return memory.here(whole, add=True, has_ids=False)
+
+
+def put_corrections(memory: Memory, rows: Table, here: Here) -> None:
+    """Change columns of rows of the log; arguments as `corrected` takes, and gives, them."""
+    log, row_id = log_of(memory), row_id_of(memory)
+    numbers = log.find(rows.column(row_id))
+    log.put(numbers, rows.drop_columns([row_id]), dict(enumerate(here.placed)))
+
+
+def last_of_each(ids: Any) -> NDArray[np.bool_]:
+    """Return flags of the rows that are the last of their id."""
+    backwards = ids.take(pa.array(np.arange(len(ids))[::-1]))
+    first = first_of_each(backwards)
+    return (first == np.arange(len(ids)))[::-1]
+
+
+def rows_with(memory: Memory, change: Change) -> Numbers:
+    """Return the numbers of the rows of the log with a value in a column.
+
+    What is out of reach is put away before, so that none of it stays.
+    """
+    log, name = memory.log, change.name
+    if log is None or not log.n_rows:
+        return np.zeros(0, np.int64)
+    log.tidy(now=True)
+    dtype = memory.columns[name]
+    there = key_column(log.table([name]).column(name), name, dtype)
+    value = key_column(change.rows.column(name), name, dtype).combine_chunks()
+    is_missing = value.null_count > 0
+    found = call("is_null", there) if is_missing else call("is_valid", index_in(there, value))
+    return log.rows()[found.to_numpy(zero_copy_only=False)]

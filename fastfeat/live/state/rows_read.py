@@ -1,0 +1,224 @@
+"""Rows that a feature has read: of its entity, of others, and of tables, by the definition.
+
+An expression is walked from the row on; rows in a window are walked too, for what was read of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.steps import make
+from fastfeat.execute.values import compute_columns
+from fastfeat.execute.windows import past_of_table, query_columns
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.columns.decode import decoded
+from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
+from fastfeat.ir.scope import (
+    is_of_table,
+    is_over,
+    is_over_window,
+    order_of,
+    query_of,
+    row_order,
+    table_of,
+    window_of,
+)
+from fastfeat.ir.show import show, show_all
+from fastfeat.keep.state import aggregates_of
+from fastfeat.live.state.feature_origins import FeatureExplained, RowsSeen
+from fastfeat.plan.declare.columns_read import reads_own
+from fastfeat.steps.tables.rows import instants
+from fastfeat.steps.windows.rows import Ordered
+from fastfeat.steps.windows.rows import window_of as rows_in_window
+from fastfeat.steps.windows.table_rows import moments_of, places_in_window, rows_of_table
+from fastfeat.steps.windows.tasks import ordering
+from fastfeat.tell.html import learnt_text
+
+NUMBER = "row number"
+"""The column that tells rows of the state apart where the plan has no `row_id`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The rows that a row may see, and itself, with what is made of them.
+
+    Args:
+        fitted: the plan.
+        own: the row, of which all is made.
+        batch: the rows, and after them the row.
+        ids: what they are told by, and of each what tells it; None of the row, where it has none.
+        tables: the lookup tables.
+        orders: by its node, the rows in each order.
+        kept: the names of what is kept of each row.
+    """
+
+    fitted: Fitted
+    own: Batch
+    batch: Batch
+    ids: tuple[str, Sequence[Any]]
+    tables: Mapping[str, Table]
+    orders: Mapping[Call, Ordered]
+    kept: Mapping[Call, str]
+
+    @property
+    def last(self) -> int:
+        """The place of the row itself."""
+        return self.batch.n_rows - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The rows that are read for a feature, as far as they are known.
+
+    Args:
+        rows: the places of rows of the state, perhaps the row itself.
+        tables: of each table, the numbers of rows.
+        seen: what is told of it, by the function.
+    """
+
+    rows: set[int] = field(default_factory=set[int])
+    tables: dict[str, set[int]] = field(default_factory=dict[str, set[int]])
+    seen: dict[Node, RowsSeen] = field(default_factory=dict[Node, RowsSeen])
+
+
+def explain_column(sight: Sight, column: str, values: Table) -> FeatureExplained:
+    """Return the origins of one column of the features."""
+    fitted = sight.fitted
+    node, read = fitted.nodes[column], _Read()
+    _read_of_row(sight, sight.own, [node], [0], read)
+    asked = [arg for n in row_order([node]) if is_over_window(n) for arg in query_of(order_of(n))]
+    own = dict.fromkeys(n.name for n in row_order([node, *asked]) if isinstance(n, Column))
+    learnt = show_all(aggregates_of([node]))
+    return FeatureExplained(
+        column,
+        values.column(column)[0].as_py(),
+        show(fitted.declaration.nodes.get(column, node)),
+        {name: sight.own.table.column(name)[0].as_py() for name in own},
+        {
+            text: learnt_text(fitted.constants[one], fitted.bound[one])
+            for one, text in learnt.items()
+        },
+        tuple(read.seen.values()),
+        np.array(sorted(read.rows - {sight.last}), np.int64),
+        {
+            name: np.array(sorted(read.tables.get(name, ())), np.int64)
+            for name in dict.fromkeys(c.table for c in fitted.table_columns)
+        },
+    )
+
+
+def _read_of_row(
+    sight: Sight, batch: Batch, roots: Sequence[Node], places: Sequence[int], read: _Read
+) -> None:
+    """Note what some rows read of the state and of tables for expressions.
+
+    Args:
+        sight: the rows.
+        batch: that of `sight.own`, or of `sight.batch`.
+        roots: the expressions.
+        places: the rows, in the batch.
+        read: takes it.
+    """
+    is_own = batch is sight.own or sight.last in places
+    nodes = row_order(roots)
+    for node in nodes:
+        match node:
+            case Call() if is_over_window(node):
+                if is_own and node not in read.seen:  # of others it is kept
+                    _read_of_window(sight, node, read)
+            case Call() if is_over(node) and is_of_table(order_of(node)):
+                _note(sight, read, node, _in_window_of_table(batch, node, places))
+            case Call("lookup_row" | "asof_row"):
+                if node not in batch.made:
+                    make(batch, [node])
+                numbers = (
+                    batch.made[node].take(pa.array(places, pa.int64())).drop_null().to_pylist()
+                )
+                looked_up = [n.args[1] for n in nodes if _is_value_of(n, node)]
+                _note(sight, read, node, numbers, looked_up)
+            case _:
+                pass
+
+
+def _is_value_of(node: Node, row: Call) -> bool:
+    return isinstance(node, Call) and node.function == "lookup_value" and node.args[0] is row
+
+
+def _read_of_window(sight: Sight, over: Call, read: _Read) -> None:
+    """Note the rows that a function over a window read, and what was read for them."""
+    order, last = order_of(over), sight.last
+    inside = rows_in_window(sight.orders[order], last, dict(window_of(over).params)) or []
+    read.rows.update(inside)
+    value = over.args[0]
+    columns = [n for n in row_order([order.args[0], value]) if isinstance(n, Column)]
+    kept = [n for n in row_order([order.args[0], value]) if isinstance(n, Call) and n in sight.kept]
+    table = sight.batch.table.select([*dict.fromkeys(c.name for c in columns)])
+    for node in kept:
+        before, own = sight.batch.made[node].slice(0, last), decoded(sight.own.made[node])
+        values = pa.chunked_array([*before.chunks, *own.cast(before.type).chunks], before.type)
+        table = table.append_column(sight.kept[node], values)
+    name, ids = sight.ids
+    if last in inside and name == NUMBER:
+        name, ids = "row", [*map(str, ids[:-1]), "itself"]
+    if name not in table.column_names:
+        table = table.add_column(0, name, pa.array(ids))
+    rows = table.take(pa.array(inside, pa.int64()))
+    read.seen[over] = RowsSeen(show(over), "", rows, int(last in inside))
+    for_value = [*inside, *([last] if reads_own(over) and last not in inside else [])]
+    _read_of_row(sight, sight.batch, [value], for_value, read)
+    _read_of_row(sight, sight.batch, order.args, sorted({*inside, last}), read)
+
+
+def _in_window_of_table(batch: Batch, over: Call, places: Sequence[int]) -> list[int]:
+    """Return the numbers of the rows of a table that are in the window of some rows."""
+    order = order_of(over)
+    make(batch, [over])
+    compute_columns(batch, query_of(order))
+    past, asking = past_of_table(batch, order), query_columns(batch, order)
+    times, keys, tie = ordering(past)
+    table = rows_of_table(times, past.dtype, keys, past.key_dtypes, tie)
+    own, own_keys, _ = ordering(asking)
+    moments = moments_of(own, asking.dtype, own_keys, asking.key_dtypes)
+    when, window = instants(moments.times, moments.dtype), dict(window_of(over).params)
+    found: list[int] = []
+    for place in places:
+        key, moment = moments.keys[place], when[place]
+        if key is not None and moment is not None:
+            at, rows = table.get(key, ((), ()))
+            found += rows[places_in_window(at, moment, window)]
+    return found
+
+
+def _note(
+    sight: Sight, read: _Read, step: Call, numbers: Sequence[int], others: Iterable[Node] = ()
+) -> None:
+    """Note rows of a table that a step read.
+
+    Args:
+        sight: the rows.
+        read: takes them.
+        step: the step.
+        numbers: of the rows; one may come several times.
+        others: further columns that were read of them.
+    """
+    columns = [n for n in (*postorder([step]), *others) if isinstance(n, TableColumn)]
+    own = [n for n in columns if n.table == _table_of(step)]
+    name, once = own[0].table, list(dict.fromkeys(numbers))
+    read.tables.setdefault(name, set()).update(once)
+    table = sight.tables[name].select([*dict.fromkeys(n.name for n in own)])
+    if step in read.seen:
+        return
+    read.seen[step] = RowsSeen(show(step), name, table.take(pa.array(once, pa.int64())))
+
+
+def _table_of(step: Call) -> str:
+    """Return the name of the table that a step reads rows of."""
+    if is_over(step):
+        return table_of(order_of(step))
+    return next(arg.table for arg in reversed(step.args) if isinstance(arg, TableColumn))

@@ -1,0 +1,738 @@
+"""The state of plans that are asked row by row: applies changes, whole or not at all.
+
+One thread at a time changes it. It computes what a change gives, has it written by the journal, and
+then puts it into memory; what is put there before, since later rows of the change see it, is taken
+back when anything fails. Those who ask beside it wait for memory alone, and see whole changes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice, pairwise
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastfeat.errors import StateError
+from fastfeat.io.arrow import Table, pa
+from fastfeat.live.ask.prepared import PreparedAnswer, PreparedAsk
+from fastfeat.live.ask.results import Results, joined, results_of, results_of_row
+from fastfeat.live.log.entities import NEVER
+from fastfeat.live.lower.live_plan import LivePlan
+from fastfeat.live.lower.row_tables import as_dicts
+from fastfeat.live.state.arrivals import (
+    NOTHING,
+    ArrivalResults,
+    Wanted,
+    check_arrived,
+    check_early,
+    results_of_arrival,
+)
+from fastfeat.live.state.call_rows import Here, Sight
+from fastfeat.live.state.changes import (
+    Base,
+    Change,
+    ChangeResults,
+    Entry,
+    Settings,
+    Writing,
+    check_offsets,
+)
+from fastfeat.live.state.forking import wait_before_forks
+from fastfeat.live.state.held_up import (
+    MOST_TOLD,
+    HeldUp,
+    LateCounts,
+    described,
+    is_held_up,
+    place_of,
+    row_behind,
+)
+from fastfeat.live.state.known_rows import (
+    FoundChange,
+    found_corrections,
+    found_forgotten,
+    found_outcomes,
+    found_removed,
+    found_table,
+    put_again,
+)
+from fastfeat.live.state.lateness import ArrivalRuns, LateBehind, Run
+from fastfeat.live.state.memory import Memory
+from fastfeat.live.state.order_clocks import Clock, clocks_of, time_limits
+from fastfeat.live.state.outcomes import readings_of
+from fastfeat.live.state.prepared_arrival import (
+    FEW,
+    Arrived,
+    PreparedAsks,
+    asked_id_is_new,
+    put,
+    seen_in,
+    seen_on_arrival,
+    written,
+)
+from fastfeat.live.state.whole_states import base_of, begin_with, load
+
+if TYPE_CHECKING:
+    from fastfeat.live.state.explanation import Explained
+
+_HALF_CHANGED = (
+    "the state was interrupted while it changed, and is of no use: begin it again, with the rows "
+    "that it had, or open its file"
+)
+SWEPT_AT = 1 << 16
+"""Rows in memory from which on those of silent entities are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The size of a state.
+
+    Args:
+        rows: in memory.
+        entities: in memory, by what tells them apart.
+    """
+
+    rows: int
+    entities: Mapping[str, int]
+
+
+class State:
+    """The rows that windows can still see, in order of arrival, and the lookup tables.
+
+    Args:
+        lowered: what is asked of it.
+        settings: how it takes rows.
+        base: what it begins with.
+        journal: keeps its changes; None for none.
+    """
+
+    def __init__(
+        self,
+        lowered: LivePlan,
+        settings: Settings,
+        base: Base,
+        journal: Writing | None = None,
+    ) -> None:
+        self.lowered = lowered
+        self.settings = settings
+        self.journal = journal
+        self.offsets: Mapping[str, int] = dict(base.offsets)
+        self.counts: Mapping[str, int] = {}
+        self.late_counts = LateCounts()
+        self.kept_changes: Callable[[], Iterable[Change]] = tuple
+        """Gives the changes that its file has kept; nothing may be written meanwhile."""
+        self._places: dict[LateBehind, str] = {}
+        clocks = clocks_of(lowered, settings)
+        self._limits = time_limits(settings, clocks)
+        self._memory = Memory(lowered, clocks, base.tables)
+        self._readings = readings_of(lowered)
+        self.sweeps = True
+        """Whether it drops rows of silent entities by itself, when that is due."""
+        self.takes_few = True
+        """Whether few rows are computed one by one; a replay computes all the general way."""
+        self._n_swept = 0
+        self._process = os.getpid()
+        self._unusable = ""
+        self._is_changing = False
+        self._asks = PreparedAsks(lowered)
+        self.renew_locks()
+        load(self._memory, base)
+        wait_before_forks(self)
+
+    def renew_locks(self) -> None:
+        """Make locks that nobody holds: in a child, those who held them are not there."""
+        self._writing = RLock()
+        self.reading = RLock()
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """The lookup tables, by name."""
+        return self._memory.tables
+
+    @property
+    def types(self) -> Mapping[str, Any]:
+        """The type of each column that rows have in the log."""
+        return self._memory.columns
+
+    @property
+    def clocks(self) -> Sequence[Clock]:
+        """The clock of each order."""
+        return self._memory.clocks
+
+    def limit_jumps(self, max_jump: str | int) -> None:
+        """Refuse rows from now on that are further ahead of the latest row than a length.
+
+        The limit is no setting of the state: after a long silence it may be a longer one.
+
+        Raises:
+            InvalidPlan, TypeMismatch: as of `time_limits`.
+        """
+        self._limits = time_limits(self.settings, self.clocks, max_jump)
+
+    @property
+    def n_rows(self) -> int:
+        """The number of rows that stand in the log, and can still be seen."""
+        with self.reading:
+            log = self._memory.log
+            return 0 if log is None else len(log.rows())
+
+    @property
+    def sizes(self) -> Sizes:
+        """The numbers of rows and entities in memory."""
+        with self.reading:
+            log = self._memory.log
+            if log is None:
+                return Sizes(0, {})
+            orders = [order.entity for order in self.lowered.orders]
+            return Sizes(log.n_stored, {name: log.n_entities(k) for k, name in enumerate(orders)})
+
+    def held_up(self, *, is_due: bool, places: bool) -> list[HeldUp]:
+        """Return entities that one row holds up, with that row.
+
+        Args:
+            is_due: whether only those that are to be told now, once each.
+            places: whether the file is searched for where that row came from, which takes a while.
+        """
+        with self._writing if places else nullcontext():  # nobody writes to the file meanwhile
+            with self.reading:
+                counts = self.late_counts
+                known = iter(counts.due() if is_due else counts.held())
+                rows = ((late, n, row_behind(self._memory, late)) for late, n in known)
+                # without a row nothing is held up any more
+                holding = ((late, n, row) for late, n, row in rows if row is not None)
+                found = list(islice(holding, MOST_TOLD))
+                n_more = sum(is_held_up(self._memory, late) for late, _ in known)
+            orders, row_id = self.lowered.orders, self.lowered.row_id
+            held = [
+                described(orders[of.order], row_id, row, n, self._place_of(of, row, places))
+                for of, n, row in found
+            ]
+            return [*held[:-1], replace(held[-1], n_more=n_more)] if n_more else held
+
+    def _place_of(self, late: LateBehind, row: Table, looks: bool) -> str:
+        """Return the source and offset of a row that holds others up; empty if nobody knows."""
+        if late not in self._places and looks and self.offsets:
+            counted = self.late_counts.counts
+            self._places = {of: place for of, place in self._places.items() if counted(of)}
+            self._places[late] = place_of(row, self.lowered.row_id, self.kept_changes())
+        return self._places.get(late, "")
+
+    def history(self) -> Table | None:
+        """Return the rows of the log in order of arrival; None where there has been none."""
+        with self.reading:
+            self.check_usable()
+            log = self._memory.log
+            return None if log is None or not log.n_rows else log.table(self._memory.columns)
+
+    def base(self) -> Base:
+        """Return the base from which another state begins that is to be equal to this one."""
+        with self.reading:
+            return base_of(self._memory, self.offsets)
+
+    def begin(self, history: Table) -> None:
+        """Begin an empty state with rows that came before it, at once; see `begin_with`."""
+        with self._writing, self.reading:
+            begin_with(self._memory, history)
+
+    @property
+    def head(self) -> bytes:
+        """The last link of the audit; empty without a journal."""
+        return b"" if self.journal is None else self.journal.link
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether `check_usable` does not raise."""
+        if self._unusable or self._is_changing:
+            return False
+        return self.journal is None or os.getpid() == self._process
+
+    def check_usable(self) -> None:
+        """Raise where the state is closed, half changed, or a parent's.
+
+        Who does not change it holds `reading`: nobody who changes it is there then.
+
+        Raises:
+            StateError: it is.
+        """
+        if self._unusable:
+            raise StateError(self._unusable)
+        if self._is_changing:
+            raise StateError(_HALF_CHANGED)
+        if self.journal is not None and os.getpid() != self._process:
+            raise StateError(
+                f"the state was opened in process {self._process}, and this is a child of it: open "
+                "it after the fork"
+            )
+
+    def close(self, *, discards: bool = False) -> None:
+        """Have all on disk, and end.
+
+        That there is no room to compact is no error: all is on disk, and what was forgotten is
+        erased once the file is opened again, as `forget` has said.
+
+        Args:
+            discards: whether what is not on disk yet is left out.
+        """
+        with self._writing:
+            if self.journal is not None and os.getpid() == self._process:
+                if discards:
+                    self.journal.discard()
+                else:
+                    if not self._unusable and not self._is_changing:
+                        self.journal.flush()
+                        with suppress(StateError):
+                            self.journal.settle(self.base)
+                    self.journal.close()  # of a state that was interrupted: whole calls alone
+            self._unusable = self._unusable or "the state is closed. Open it again, by its path="
+
+    def flush(self) -> None:
+        """Have all that was applied on disk."""
+        with self._writing:
+            self.check_usable()
+            if self.journal is not None:
+                self.journal.flush()
+                self.journal.settle(self.base)
+
+    def compact(self) -> None:
+        """Write the state as a whole in the place of its changes."""
+        self.flush()
+        with self._writing:
+            if self.journal is not None:
+                self.journal.settle(self.base, erases=True)
+
+    def delete_audit_key(self) -> None:
+        """Delete the key of the audit, and write the state as a whole."""
+        self.flush()
+        with self._writing:
+            if self.journal is not None:
+                self.journal.delete_key(self.base())
+
+    def apply(self, change: Change, wanted: Wanted = NOTHING) -> tuple[ChangeResults, Results]:
+        """Return the results of a change, once applied; after any error the state is as it was.
+
+        Args:
+            change: what is asked for.
+            wanted: the features that a user wants of it.
+
+        Returns:
+            What it gave, and by plan the features as they are computed for that form.
+        """
+        with self._writing:
+            self.check_usable()
+            check_offsets(change, self.offsets)
+            if change.kind in ("process", "update"):
+                self._settle_and_sweep()
+            elif self.journal is not None:
+                self.journal.settle(self.base)
+            done = self._applied(change, wanted)
+            if self.journal is not None and change.kind == "forget":
+                self.journal.settle(self.base, erases=True)
+            return done
+
+    def restore(self, entries: Sequence[Entry]) -> None:
+        """Apply changes again that were kept: what they gave is taken, nothing is computed."""
+        with self._writing, self.reading:
+            for entry in entries:
+                self._restore(entry.change, entry.applied)
+                self._finish(entry.change, replace(entry.applied, counts={}))
+
+    def features(self, rows: Table, wanted: Wanted, *, has_ids: bool) -> Results:
+        """Return the features of rows that do not see each other, by plan; the state stays.
+
+        Args:
+            rows: the rows.
+            wanted: the form in which they are wanted.
+            has_ids: whether the rows have the column of the id: one that the state has is asked at
+                its place there.
+
+        Raises:
+            LateRow: a row is so early that what its windows see may have been dropped.
+        """
+        found = self._features_of_few(rows, wanted)
+        return self._features(rows, wanted, has_ids=has_ids, first=0) if found is None else found
+
+    def _features_of_few(self, rows: Table, wanted: Wanted) -> Results | None:
+        given = self._as_few(rows, wanted)
+        answers = None if given is None else self.features_of_rows(given)
+        return None if answers is None else self._asks.results_of(answers, wanted.to)
+
+    def _as_few(self, rows: Table, wanted: Wanted) -> list[dict[str, Any]] | None:
+        """Return rows for the kernel of one row; None where that is not the way for them."""
+        if wanted.row is not None or not 1 <= rows.num_rows <= FEW:
+            return None
+        return as_dicts(rows)
+
+    def _features(self, rows: Table, wanted: Wanted, *, has_ids: bool, first: int) -> Results:
+        """Return the results of `features`, of rows from some row of the call on."""
+        with self.reading:
+            self.check_usable()
+            memory = self._memory
+            if has_ids:
+                rows = memory.with_ids(rows)
+            here = memory.here(rows, add=False, has_ids=has_ids, first=first)
+            check_early(memory, here)
+            cuts = memory.at_once(here)
+            sight = None if len(cuts) > 2 else self._sight_alone(here)
+        if sight is None:  # in between, others take their turns
+            parts = [(begin, rows.slice(begin, end - begin)) for begin, end in pairwise(cuts)]
+            return joined(
+                [self._features(p, wanted, has_ids=has_ids, first=first + n) for n, p in parts]
+            )
+        if wanted.row is not None:
+            return results_of_row(memory.answer_row(wanted.row, sight))
+        return results_of(memory.answer(sight), wanted.to)
+
+    def features_of_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[PreparedAnswer] | None:
+        """Return the answers to few rows that do not see each other; None to ask `features`.
+
+        Args:
+            rows: as a user gave them.
+        """
+        ask = self._asks.take()
+        if ask is None:
+            return None
+        found: list[PreparedAnswer] = []
+        with self.reading:
+            memory = self._memory
+            for row in rows if self.is_usable else ():
+                seen = seen_in(memory, ask, row)
+                if seen is None or not asked_id_is_new(memory, row):
+                    break
+                answer = ask.answer(row, seen, memory.tables)
+                if answer is None:
+                    break
+                found.append(answer)
+        self._asks.give(ask)  # until here its buffers were in use
+        return found if len(found) == len(rows) else None
+
+    def process_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[PreparedAnswer] | None:
+        """Return the answers to few rows, which then stand in the state: all of them, or none.
+
+        None where `apply` is to be asked: nothing has changed then.
+
+        Args:
+            rows: as a user gave them; each sees those before it.
+        """
+        with self._writing:
+            if not self.is_usable:
+                return None
+            self._settle_and_sweep()
+            found = self._arrive_few(rows, None, time.time_ns())
+        return None if found is None else found[1]
+
+    def _settle_and_sweep(self) -> None:
+        """Take less room on disk and in memory, where that is due, before rows come."""
+        if self.journal is not None:
+            self.journal.settle(self.base)
+        if self.sweeps:
+            self._sweep()
+
+    def _arrive_few(
+        self, rows: Sequence[Mapping[str, Any]], change: Change | None, now: int
+    ) -> tuple[ChangeResults, list[PreparedAnswer]] | None:
+        """Return the results of few rows that arrive; None where one needs the general way.
+
+        Args:
+            rows: the rows.
+            change: the same as it is written; None where there is no table of them yet.
+            now: the time by this machine's clock, in nanoseconds.
+        """
+        ask = self._asks.take()
+        if ask is None:
+            return None
+        memory = self._memory
+        applied = ChangeResults({}, np.ones(len(rows), np.bool_))
+        arrived = self._seen_few(ask, rows, now)
+        self._asks.give(ask)
+        if arrived is None:
+            return None
+        committing: AbstractContextManager[Any] = self._changing()
+        if self.journal is not None:
+            change, applied = written(self._asks, memory, arrived, change, now)
+        if change is not None:
+            committing = self._commit(change, applied)
+        with committing:
+            for row, answer in arrived:
+                put(memory, row, answer)
+        return applied, [answer for _, answer in arrived]
+
+    def _seen_few(
+        self, ask: PreparedAsk, rows: Sequence[Mapping[str, Any]], now: int
+    ) -> list[Arrived] | None:
+        """Return few rows that arrive with their features; None where one needs the general way.
+
+        A row that sees others of the call does so in the log: they stand there meanwhile, beside
+        nobody, and are taken back.
+        """
+        memory, arrived, entities = self._memory, list[Arrived](), set[Any]()
+        log, n_rows, n_there = memory.log, 0 if memory.log is None else memory.log.n_rows, 0
+        watermarks, row_id = memory.watermarks, self.lowered.row_id
+        with self.reading:
+            try:
+                for row in rows:
+                    seen = seen_on_arrival(memory, ask, row, self._limits, now)
+                    if seen is None:
+                        return None
+                    own: set[Any] = {*enumerate(seen.keys)}
+                    if row_id is not None:
+                        own.add((row_id, seen.values[row_id]))
+                    if not own.isdisjoint(entities):
+                        with self._changing():
+                            for before in arrived[n_there:]:
+                                put(memory, *before)
+                        n_there = len(arrived)
+                        entities.clear()
+                        seen = seen_on_arrival(memory, ask, row, self._limits, now)
+                    answer = None if seen is None else ask.answer(row, seen, memory.tables)
+                    if seen is None or answer is None:
+                        return None
+                    arrived.append((seen, answer))
+                    entities |= own
+                    memory.watermarks = list(map(max, memory.watermarks, seen.times))
+            finally:
+                memory.watermarks = watermarks
+                if n_there and log is not None and not self._is_changing:
+                    with self._changing():
+                        log.truncate(n_rows)
+        return arrived
+
+    def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
+        """Return the origins of one row's features, by plan; arguments as of `features`."""
+        from fastfeat.live.state.explanation import explain_in_memory  # seldom needed
+
+        with self.reading:
+            self.check_usable()
+            memory = self._memory
+            if has_ids:
+                row = memory.with_ids(row)
+            here = memory.here(row, add=False, has_ids=has_ids)
+            check_early(memory, here)
+            return explain_in_memory(memory, self._sight_alone(here).here)
+
+    def _sight_alone(self, here: Here) -> Sight:
+        """Return rows that do not see each other, with what they see, where that is all there."""
+        memory = self._memory
+        return memory.sight(here, alone=True, check=partial(check_early, memory))
+
+    def _applied(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
+        match change.kind:
+            case "process" | "update":
+                return self._arrive(change, wanted)
+            case "outcomes" | "correct" | "remove" | "forget" | "table":
+                found = self._found(change)
+                with self._commit(found.change, found.results):
+                    found.put()
+                return found.results, {}
+            case "sweep" | "plans":
+                applied = ChangeResults({}, np.ones(int(change.rows.num_rows), np.bool_))
+                with self._commit(change, applied) as log:
+                    if change.kind == "sweep":
+                        self._swept(log, change.rows)
+                return applied, {}
+
+    def _found(self, change: Change) -> FoundChange:
+        """Return a change of what is known, of which all is checked."""
+        memory = self._memory
+        match change.kind:
+            case "outcomes":
+                return found_outcomes(memory, change, self.settings.late, self._readings)
+            case "correct":
+                return found_corrections(memory, change, self._limits, self.reading)
+            case "remove":
+                return found_removed(memory, change)
+            case "forget":
+                return found_forgotten(memory, change, self.reading)
+            case _:
+                return found_table(memory, change)
+
+    def _arrive(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
+        """Return the results of rows that arrive."""
+        memory, begun = self._memory, self._memory.log is None
+        is_general = begun or change.kind != "process" or not self.takes_few
+        few = None if is_general else self._as_few(change.rows, wanted)
+        if few is not None:
+            change = replace(change, rows=memory.with_ids(change.rows))
+            found = self._arrive_few(few, change, change.time_ns)
+            if found is not None:
+                results = self._asks.results_of(found[1], wanted.to)
+                return found[0], results
+        try:
+            return self._arrive_whole(change, wanted)
+        except BaseException:
+            if begun and self.lowered.row_id is not None and memory.id_type is not None:
+                memory.log = None if memory.log is None or not memory.log.n_rows else memory.log
+            raise
+
+    def _arrive_whole(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
+        memory = self._memory
+        with self.reading:  # entities get their numbers
+            change = replace(change, rows=memory.with_ids(change.rows, begins=True))
+            here = memory.here(change.rows, add=True)
+        late, asks = self.settings.late, change.kind == "process"
+        arrived = check_arrived(memory, here, late, self._limits, change.time_ns, asks=asks)
+        if len(arrived.runs) <= 1 and all(run.is_stored for run in arrived.runs):
+            return self._arrive_at_once(change, here, arrived, wanted)
+        return self._arrive_in_runs(change, here, arrived, wanted)
+
+    def _arrive_at_once(
+        self, change: Change, here: Here, arrived: ArrivalRuns, wanted: Wanted
+    ) -> tuple[ChangeResults, Results]:
+        """Return the results of rows that are all new, none late against another."""
+        asks = change.kind == "process"
+        given = self._arrival_results(change, here, wanted, alone=False)
+        is_stored = np.ones(here.n_rows, np.bool_)
+        applied = ChangeResults(given.features, is_stored, given.kept, arrived.counts)
+        memory = self._memory
+        with self._commit(change, applied):
+            memory.append(given.here, given.kept, is_answered=asks)
+            memory.note_times(given.here)
+            memory.caught_up(given.here)
+        return applied, given.results
+
+    def _arrival_results(
+        self, change: Change, here: Here, wanted: Wanted, *, alone: bool
+    ) -> ArrivalResults:
+        """Return the results of the rows of a change; see `arrivals.results_of_arrival`."""
+        asks, keeps, memory = change.kind == "process", self.journal is not None, self._memory
+
+        def check(placed: Here) -> None:
+            late, limits = self.settings.late, self._limits
+            check_arrived(memory, placed, late, limits, change.time_ns, asks=asks)
+
+        has_stages = len(self.lowered.stages) > 1  # then entities get their numbers there
+        with self.reading if has_stages else nullcontext():
+            return results_of_arrival(
+                memory, here, wanted, check, asks=asks, alone=alone, keeps=keeps
+            )
+
+    def _arrive_in_runs(
+        self, change: Change, here: Here, arrived: ArrivalRuns, wanted: Wanted
+    ) -> tuple[ChangeResults, Results]:
+        """Return the results of rows of which some are late, or come again: run by run."""
+        memory, asks, log = self._memory, change.kind == "process", self._memory.log
+        assert log is not None
+        n_rows, watermarks = log.n_rows, list(memory.watermarks)
+        pieces: list[ArrivalResults] = []
+        with self.reading:
+            try:
+                for run in arrived.runs:
+                    part, alone = self._part(here, run), not run.is_stored
+                    given = self._arrival_results(change, part, wanted, alone=alone)
+                    pieces.append(given)
+                    if run.is_stored:
+                        with self._changing():
+                            memory.append(given.here, given.kept, is_answered=asks)
+                            memory.note_times(given.here)
+                applied = ChangeResults(
+                    joined([piece.features for piece in pieces]),
+                    arrived.is_stored,
+                    joined([piece.kept for piece in pieces]),
+                    dict(arrived.counts),
+                )
+                with self._commit(change, applied):
+                    for run, given in zip(arrived.runs, pieces, strict=True):
+                        if run.is_stored:
+                            memory.caught_up(given.here)
+                    self.late_counts.note(arrived.dropped)
+            except BaseException:
+                if not self._is_changing:
+                    with self._changing():
+                        log.truncate(n_rows)
+                        memory.watermarks = watermarks
+                raise
+        return applied, joined([piece.results for piece in pieces])
+
+    def _part(self, here: Here, run: Run) -> Here:
+        """Return the rows of a run; those that came again with their numbers in the log."""
+        part = here.part(run.begin, run.end)
+        if run.is_stored or self.lowered.row_id is None:
+            return part
+        assert self._memory.log is not None
+        ids = part.rows.column(self.lowered.row_id)
+        return replace(part, numbers=self._memory.log.find(ids))
+
+    def _sweep(self) -> None:
+        """Drop rows of entities that are silent, and put what is out of reach away, when due."""
+        log = self._memory.log
+        if log is None:
+            return
+        log.tidy(lock=self.reading)
+        if log.n_stored < max(SWEPT_AT, 2 * self._n_swept):
+            return
+        marks = [None if last == NEVER else last for last in self._memory.watermarks]
+        rows = pa.table({str(k): pa.array([mark], pa.int64()) for k, mark in enumerate(marks)})
+        self._applied(Change("sweep", rows, time_ns=time.time_ns()), NOTHING)
+
+    def _swept(self, log: Any, rows: Table) -> None:
+        """Drop rows of entities that are silent at some watermarks."""
+        n_dropped = log.sweep([column[0].as_py() for column in rows.columns])
+        log.tidy(now=True)
+        for k, known in enumerate(self._memory.lowered_latest):
+            entities = np.fromiter(known, np.int32, len(known))
+            there = log.latest(k, entities) != NEVER
+            self._memory.lowered_latest[k] = {e: known[e] for e in entities[there].tolist()}
+        self._n_swept = log.n_stored
+        self.counts = {**self.counts, "swept": self.counts.get("swept", 0) + n_dropped}
+
+    @contextmanager
+    def _commit(self, change: Change, applied: ChangeResults) -> Generator[Any]:
+        """Have a change written, and then let the body put it into memory, beside nobody.
+
+        Where the body fails after that, the state is no longer that on disk, and is of no use.
+        """
+        is_written = False
+        try:
+            if self.journal is not None:
+                self.journal.write([Entry(change, applied)])
+                is_written = True
+            with self._changing():
+                yield self._memory.log
+                self._finish(change, applied)
+        except BaseException as error:
+            if self.journal is not None and (is_written or not isinstance(error, Exception)):
+                self._unusable = (
+                    f"the state was interrupted, by {type(error).__name__}, while it changed. Open "
+                    "it again: what was written is on disk"
+                )
+            raise
+
+    @contextmanager
+    def _changing(self) -> Generator[None]:
+        """Have the body change memory, beside nobody; where it fails, the state is of no use."""
+        with self.reading:
+            self._is_changing = True
+            yield
+            self._is_changing = False
+
+    def _finish(self, change: Change, applied: ChangeResults) -> None:
+        if change.source:
+            self.offsets = {**self.offsets, change.source: change.end}
+        if applied.counts:
+            more = {name: self.counts.get(name, 0) + n for name, n in applied.counts.items()}
+            self.counts = {**self.counts, **more}
+
+    def _restore(self, change: Change, applied: ChangeResults) -> None:
+        """Put into memory what a change gave."""
+        memory = self._memory
+        match change.kind:
+            case "process" | "update":
+                rows = memory.with_ids(change.rows, begins=True)
+                is_stored = pa.array(applied.stored)
+                kept = {name: array.filter(is_stored) for name, array in applied.kept.items()}
+                here = memory.standing(rows.filter(is_stored), kept, add=True)
+                memory.append(here, kept, is_answered=change.kind == "process")
+                memory.note_times(here)
+                memory.caught_up(here)
+            case "outcomes" | "correct" | "remove" | "forget" | "table":
+                put_again(memory, change, applied)
+            case "sweep":
+                self._swept(memory.log, change.rows)
+            case "plans":
+                pass

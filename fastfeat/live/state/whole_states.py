@@ -1,0 +1,75 @@
+"""Whole states: what a base holds of memory, and memory that begins with one, or with a history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.io.arrow import Table
+from fastfeat.live.log.entities import NEVER
+from fastfeat.live.state.changes import ANSWERED, Base
+from fastfeat.live.state.memory import Memory
+from fastfeat.live.state.rows_by_id import each_once
+
+
+def base_of(memory: Memory, offsets: Mapping[str, int]) -> Base:
+    """Return the base from which another state begins that is to be equal to that of some memory.
+
+    Args:
+        memory: of the state.
+        offsets: the offset after the last row that was applied, by source.
+    """
+    log = memory.log
+    if log is None:
+        return Base(None, memory.tables, offsets)
+    swept = [None if last == NEVER else last for last in log.swept]
+    return Base(memory.lowered_columns(log.table()), memory.tables, offsets, swept)
+
+
+def load(memory: Memory, base: Base) -> None:
+    """Begin empty memory with the rows of a base."""
+    rows = base.rows
+    if rows is None or not memory.lowered.orders:
+        return
+    rows = memory.with_ids(rows, begins=True)
+    kept = {name: rows.column(name) for name in memory.lowered.kept}
+    here = memory.standing(rows, kept, add=True)
+    if memory.log is None:
+        return
+    marks = {name: rows.column(name) for name in memory.marks}
+    if here.n_rows:
+        memory.log.append(here.log, {**kept, **marks}, here.placed)
+        memory.load_lowered(rows, here)
+    if base.swept:
+        memory.log.swept = [NEVER if last is None else last for last in base.swept]
+    memory.note_times(here)
+
+
+def begin_with(memory: Memory, history: Table) -> None:
+    """Begin empty memory with rows that came before it, at once.
+
+    Args:
+        memory: of a state.
+        history: the rows, in order of arrival; rows of one id are one. The column `ANSWERED`
+            says of which a user has been given the features; without it, of none.
+
+    Raises:
+        InvalidData: rows of one id differ, or one has none.
+    """
+    rows = memory.with_ids(history, begins=True)
+    row_id = memory.lowered.row_id
+    if row_id is not None and memory.lowered.orders:
+        rows = each_once(rows, row_id)
+    here = memory.here(rows, add=True, has_ids=False)
+    kept: Mapping[str, Any] = {}
+    if memory.lowered.kept:
+        sight = memory.sight(here, alone=False, check=lambda placed: None)
+        here, kept = sight.here, memory.answer(sight).kept
+    is_answered: NDArray[np.bool_] = np.zeros(int(rows.num_rows), np.bool_)
+    if ANSWERED in rows.column_names:
+        is_answered = rows.column(ANSWERED).to_numpy()
+    memory.append(here, kept, is_answered=is_answered)
+    memory.note_times(here)

@@ -1,0 +1,176 @@
+"""Summary of the file of a state, read beside the process that writes it: for the command line."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fastfeat.errors import UnknownColumn, counted, shortened
+from fastfeat.execute.fitted import Fitted
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.keep.artifact import fitted_of_bytes
+from fastfeat.live.file.follower import Follower
+from fastfeat.live.lower.live_plan import lower
+from fastfeat.live.opening import reopened
+from fastfeat.live.state.changes import Settings
+from fastfeat.live.state.state import State
+from fastfeat.plan.declare.window_reach import history_needed
+
+_SUFFIXES = ("", "-wal")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StateSummary:
+    """The content of the file of a state, in numbers; prints as some lines.
+
+    Args:
+        path: of the file.
+        n_bytes: of it, with what is not yet part of it.
+        plans: that are asked, by name.
+        settings: how it takes rows.
+        n_rows: how many rows windows can still see.
+        tables: how many rows each lookup table has.
+        n_base_rows: how many rows the whole state has that changes follow.
+        changes: how many changes there are after it, by what they do.
+        n_changed_rows: how many rows these have.
+        offsets: the offset after the last row that was applied, by source.
+        head: the last link of the audit; empty without a key.
+    """
+
+    path: Path
+    n_bytes: int
+    plans: Mapping[str, Fitted]
+    settings: Settings
+    n_rows: int
+    tables: Mapping[str, int]
+    n_base_rows: int
+    changes: Mapping[str, int]
+    n_changed_rows: int
+    offsets: Mapping[str, int]
+    head: bytes
+
+    def __repr__(self) -> str:
+        """Return a line of each thing."""
+        told = [
+            (f"plan {name}" if name else "plan", _plan_text(one))
+            for name, one in self.plans.items()
+        ]
+        reach = [
+            f"{entity}: {reach}"
+            for fitted in self.plans.values()
+            for entity, reach in history_needed(fitted.declaration.nodes.values()).items()
+        ]
+        settings = [f"{n}={value!r}" for n, value in asdict(self.settings).items() if value]
+        changes = [f"{n:,} {kind}" for kind, n in sorted(self.changes.items())]
+        after = f", and after it {', '.join(changes)} of {counted(self.n_changed_rows, 'row')}"
+        lines = [
+            ("state", f"{self.path}, {self.n_bytes / 2**20:.1f} MiB"),
+            *told,
+            ("windows see", "; ".join(dict.fromkeys(reach)) or "nothing of other rows"),
+            ("takes rows", ", ".join(settings)),
+            ("rows", f"{self.n_rows:,} that windows can still see"),
+            *((f"table {name}", counted(n, "row")) for name, n in self.tables.items()),
+            ("in the file", f"{counted(self.n_base_rows, 'row')} as one{after if changes else ''}"),
+            *((f"offset {source}", f"{end:,}") for source, end in self.offsets.items()),
+            ("last link", self.head.hex() or "none: the key of the audit was deleted"),
+        ]
+        width = max(len(name) for name, _ in lines)
+        return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
+
+
+def _plan_text(fitted: Fitted) -> str:
+    return f"{counted(len(fitted.feature_names), 'feature')}, fitted on {fitted.n_rows:,} rows"
+
+
+def read_state(path: str | os.PathLike[str]) -> tuple[State, StateSummary]:
+    """Return the state of a file, in memory alone, and what the file holds.
+
+    Raises:
+        StateError: it is missing, no state, newer, truncated, or altered.
+    """
+    with closing(Follower(path)) as follower:
+        news = follower.news()
+        plans = {name: fitted_of_bytes(content) for name, content in follower.plans.items()}
+        key, settings = follower.key, follower.settings
+        link = news.entries[-1].link if news.entries else follower.links(follower.head.base).link
+    base = news.base
+    assert base is not None, "the first news begin with a whole state"
+    state = State(lower(plans), settings, base)
+    kinds: Counter[str] = Counter()
+    n_changed = 0
+    for written in news.entries:
+        state.restore([written.entry])
+        kinds[written.entry.change.kind] += 1
+        n_changed += written.entry.change.rows.num_rows
+    summary = StateSummary(
+        Path(path),
+        _n_bytes(path),
+        plans,
+        settings,
+        state.n_rows,
+        {name: table.num_rows for name, table in state.tables.items()},
+        0 if base.rows is None else base.rows.num_rows,
+        kinds,
+        n_changed,
+        dict(state.offsets),
+        link if key else b"",
+    )
+    return state, summary
+
+
+def stored_rows(path: str | os.PathLike[str], table: str | None = None) -> Table:
+    """Return the rows of a state as `Live.history` gives them, or those of a lookup table.
+
+    Raises:
+        StateError: as of `read_state`.
+        UnknownColumn: the state has no such table.
+    """
+    state, _ = read_state(path)
+    if table is None:
+        history = state.history()
+        schema = [pa.field(n, arrow_type(dtype)) for n, dtype in state.types.items()]
+        return pa.schema(schema).empty_table() if history is None else history
+    if table not in state.tables:
+        known = f"It has {shortened(state.tables)}" if state.tables else "It has none"
+        raise UnknownColumn(f"{path}: there is no table {table!r}. {known}")
+    return state.tables[table]
+
+
+def compact_state(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Write a state as a whole in the place of its changes; return its bytes before and after.
+
+    Raises:
+        StateError: as of `read_state`, or it is in use.
+    """
+    before = _n_bytes(path)
+    with closing(_opened(path)) as state:
+        state.compact()
+    return before, _n_bytes(path)
+
+
+def delete_audit_key(path: str | os.PathLike[str]) -> None:
+    """Delete the key of the audit of a state.
+
+    Raises:
+        StateError: as of `compact_state`.
+    """
+    with closing(_opened(path)) as state:
+        state.delete_audit_key()
+
+
+def _opened(path: str | os.PathLike[str]) -> State:
+    """Return a state that is open for writing, under its own plans."""
+    with closing(Follower(path)) as follower:
+        plans = {name: fitted_of_bytes(content) for name, content in follower.plans.items()}
+    return reopened(path, lower(plans), {}, "commit", time.time_ns())
+
+
+def _n_bytes(path: str | os.PathLike[str]) -> int:
+    files = [Path(f"{path}{suffix}") for suffix in _SUFFIXES]
+    return sum(file.stat().st_size for file in files if file.exists())

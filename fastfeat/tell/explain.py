@@ -1,0 +1,315 @@
+"""`explain`: a plan as text, at each stage of its life."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from fastfeat.aggregates import is_target
+from fastfeat.engine.program import Program
+from fastfeat.errors import InvalidPlan, counted
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.node import (
+    Aggregate,
+    Call,
+    Column,
+    GroupFrame,
+    Node,
+    TableColumn,
+    TrainingFrame,
+    postorder,
+)
+from fastfeat.ir.scope import is_over
+from fastfeat.ir.show import names_of, show, show_all
+from fastfeat.plan.declare.bind import Schema, Schemas, bind
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.lower.indicators import is_one_hot
+from fastfeat.plan.lower.lower import Types, constant_nodes
+from fastfeat.plan.lower.outputs import arrow_program
+from fastfeat.plan.lower.schedule import Purpose
+from fastfeat.plan.lower.scheduling import scans_of, schedule_of
+from fastfeat.plan.lower.typed import TypedPlan
+from fastfeat.steps.registry import STEPS, is_step, step_function
+from fastfeat.tell.explain_leakage import describe_leakage
+from fastfeat.tell.explain_live import describe_live, describe_windows, is_window
+from fastfeat.tell.explain_schedule import describe_schedule
+
+_MOST_NAMES = 3
+UNTYPED = ("plan", "leakage", "live")
+TYPED = ("bound", "optimized", "schedule", "physical", "cpu", "cuda")
+OF_PEERS = ("pandas", "polars")
+"""Stages of a fitted plan: its features as code of another library, see `peers`."""
+OF_DATA = "passes"
+"""A stage of data that a plan is to be fitted on, which `describe_passes` tells."""
+
+
+def explain_plan(
+    plan: Declaration,
+    stage: str,
+    schema: Schema | None,
+    nodes: Mapping[str, Node] | None = None,
+    tables: Schemas | None = None,
+    codes: Mapping[str, DType] | None = None,
+) -> str:
+    """Return a plan as text at a stage.
+
+    Args:
+        plan: what is shown.
+        stage: which.
+        schema: the types of the columns, for the stages that need them.
+        nodes: the columns of a fitted plan; None where it is not fitted.
+        tables: the types of the columns of lookup tables.
+        codes: the types of features that are codes, where they are not those of their functions.
+
+    Raises:
+        InvalidPlan: an unknown stage, or one that needs the types of the columns.
+    """
+    if stage == "plan":
+        return _plan(plan)
+    if stage == "leakage":
+        return describe_leakage(plan.nodes, plan.known_late)
+    if stage == "live":
+        return describe_live(plan)
+    if stage == OF_DATA:
+        raise InvalidPlan(
+            f"stage {stage!r} tells what a fit of the plan reads of files. Use "
+            f"plan.explain({stage!r}, schema=files), of the plan that is not fitted"
+        )
+    if stage in OF_PEERS:
+        raise InvalidPlan(
+            f"code of {stage} has what fit has learnt in it. Use fitted.explain({stage!r})"
+        )
+    if stage not in TYPED:
+        known = ", ".join(map(repr, (*UNTYPED, *TYPED, OF_DATA, *OF_PEERS)))
+        raise InvalidPlan(f"there is no stage {stage!r}. There are: {known}")
+    if schema is None:
+        raise InvalidPlan(
+            f"stage {stage!r} needs the types of the columns. Use fitted.explain({stage!r}), or "
+            f"plan.explain({stage!r}, schema=table.schema)"
+        )
+    fixed = {name: node for name, node in plan.nodes.items() if not is_one_hot(node)}
+    columns = fixed if nodes is None else nodes
+    types = bind([*plan.nodes.values(), *columns.values()], schema, tables)
+    typed = TypedPlan(columns, plan.dtype, schema, tables or {}, types, {}, codes)
+    stages: dict[str, Callable[[Declaration, Types], str]] = {
+        "bound": lambda p, t: _bound(p, t, columns),
+        "optimized": _optimized,
+        "schedule": _schedules,
+        "physical": lambda p, t: _physical(p, t, arrow_program(typed, columns, t)),
+        "cpu": lambda p, t: _kernel(arrow_program(typed, columns, t)),
+        "cuda": lambda p, t: _cuda(p, t, arrow_program(typed, columns, t)),
+    }
+    return stages[stage](plan, types)
+
+
+def _plan(plan: Declaration) -> str:
+    shown = show_all(list(plan.nodes.values()))
+    lines = [f"{name} = {shown[node]}" for name, node in plan.nodes.items()]
+    return "\n".join([*lines, *_label(plan), "", _scans(plan), *_steps(plan)])
+
+
+def _label(plan: Declaration) -> list[str]:
+    """Return the expression of a label, if it is one."""
+    if plan.label is None or isinstance(plan.label, str):
+        return []
+    shown = [f"label {name} = {show(node)}" for name, node in plan.label_nodes.items()]
+    if plan.looks_ahead:
+        shown.append("  looks ahead: nothing is learnt from rows whose label is missing")
+    return shown
+
+
+def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
+    """Return lines of steps, by what computes them: a hand-written kernel, or Arrow on the host.
+
+    Args:
+        plan: what is shown.
+        types: as of `_computed_by`.
+    """
+
+    def place(step: Call) -> str:
+        return "kernel" if step_function(step).host is None else "host"
+
+    roots = list(plan.nodes.values())
+    lines = _computed_by([n for n in postorder(roots) if not is_over(n)], types, place)
+    steps = ["", "steps, of whole columns:", *lines] if lines else []
+    return [*steps, *describe_windows(roots)]
+
+
+def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
+    """Return lines of steps, by the place where a device backend runs them: there, or the host."""
+    from fastfeat.backends.device import place_of
+
+    def place(step: Call) -> str:
+        return place_of(step, [types[arg] for arg in step.args])
+
+    lines = _computed_by(postorder(list(plan.nodes.values())), types, place)
+    return [f"// {line}" for line in ("steps, of whole columns:", *lines)] if lines else []
+
+
+def _learnt_with_a_device(plan: Declaration) -> list[str]:
+    """Return lines of learnt values: where each of a group is found, and which the host finds."""
+    from fastfeat.engine.gpu.learn.learn import is_learnt_on_device
+    from fastfeat.steps.keys.gpu.groups import is_found_on_device
+
+    nodes = postorder(list(plan.nodes.values()))
+    aggregates = [n for n in nodes if isinstance(n, Aggregate)]
+    groups = [n for n in aggregates if isinstance(n.frame, GroupFrame)]
+    in_host = [
+        n
+        for n in aggregates
+        if isinstance(n.frame, TrainingFrame) and not is_learnt_on_device(n.function)
+    ]
+    shown = show_all([*in_host, *groups])
+    of_all = [f"  on the host: {shown[one]}" for one in in_host]
+    of_groups = [
+        f"  {'on the device' if is_found_on_device(one.function) else 'on the host'}: {shown[one]}"
+        for one in groups
+    ]
+    lines = ["learnt from all rows, of what a device does not find:", *of_all] if of_all else []
+    lines += ["learnt per group:", *of_groups] if of_groups else []
+    return [f"// {line}" for line in lines]
+
+
+def _computed_by(
+    nodes: Iterable[Node], types: Types | None, place: Callable[[Call], str]
+) -> list[str]:
+    """Return a line for each step, which says what or where computes it.
+
+    Args:
+        nodes: the steps, and others.
+        types: of the nodes, without which choices between texts are not known to be steps.
+        place: says it.
+    """
+    calls = [n for n in nodes if isinstance(n, Call) and not is_window(n)]
+    steps = [n for n in calls if (is_step(n, types) if types else n.function in STEPS)]
+    shown = show_all(steps)
+    return [f"  {place(step)}: {shown[step]}" for step in steps]
+
+
+def _scans(plan: Declaration) -> str:
+    """Return the scans of the training rows as text, with the aggregates that each learns."""
+    scans = scans_of(list(plan.nodes.values()))
+    if not scans:
+        return "fit: nothing to learn, no scan of the training rows"
+    shown = show_all([aggregate for scan in scans for aggregate in scan])
+    lines = [f"fit: {counted(len(scans), 'scan')} of the training rows"]
+    for k, scan in enumerate(scans):
+        lines += [f"  scan {k + 1}:", *(f"    {shown[aggregate]}" for aggregate in scan)]
+    return "\n".join(lines)
+
+
+def _bound(plan: Declaration, types: Types, made: Mapping[str, Node]) -> str:
+    roots = list(plan.nodes.values())
+    shown = show_all(roots)
+    columns = [node for node in postorder(roots) if isinstance(node, Column)]
+    width = min(60, max((len(column.name) for column in columns), default=0))
+    lines = ["columns:"]
+    lines += _indented(f"{column.name:{width}}  {types[column]}" for column in columns)
+    looked_up = [node for node in postorder(roots) if isinstance(node, TableColumn)]
+    if looked_up:
+        lines += ["columns of lookup tables:"]
+        lines += _indented(f"{c.table}[{c.name!r}]  {types[c]}" for c in looked_up)
+    lines += ["features:"]
+    lines += [
+        f"  {name}: {_width(name, node, made) or types[node]} = {shown[node]}"
+        for name, node in plan.nodes.items()
+    ]
+    return "\n".join(lines)
+
+
+def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
+    """Return the number of columns of an indicator, and the first of them; empty if not known."""
+    if not is_one_hot(node):
+        return ""
+    of_codes = (name for name, column in made.items() if column.args[:1] == node.args[:1])
+    names = [name for name in of_codes if name.startswith(f"{feature}_")]
+    if not names:
+        return ""
+    more = ", ..." if len(names) > _MOST_NAMES else ""
+    listed = ", ".join(names[:_MOST_NAMES])
+    return f"{counted(len(names), 'column')} of uint8 ({listed}{more})"
+
+
+def _optimized(plan: Declaration, types: Types) -> str:
+    """Return the expressions computed once before the rows, and those that features share."""
+    nodes = _outside_of_aggregates(list(plan.nodes.values()))
+    constant = constant_nodes(nodes)
+    users = [node for node in nodes if not isinstance(node, Aggregate)]
+    n_users = Counter(argument for node in users for argument in node.args)
+    n_users.update(plan.nodes.values())  # a feature is a use too
+    hoisted = [n for n in nodes if n in constant and n.args]
+    shared = [n for n in nodes if n_users[n] > 1 and n.args and n not in constant]
+    shared = [node for node in shared if not is_window(node)]
+    shown = show_all([*hoisted, *shared])
+    lines = ["computed once, before the rows:", *_indented(shown[n] for n in hoisted)]
+    return "\n".join([*lines, "computed once a row:", *_indented(shown[n] for n in shared)])
+
+
+def _schedules(plan: Declaration, types: Types) -> str:
+    """Return the tasks that run a plan, in their order: what fit learns, and then the features.
+
+    Those of rows in parts are told where they differ, and those of the training rows: where
+    encodings are out of fold.
+    """
+    learnt = [n for n in postorder(list(plan.nodes.values())) if isinstance(n, Aggregate)]
+    purposes: list[Purpose] = ["apply"]
+    if any(map(is_target, learnt)):
+        purposes.insert(0, "training")
+    schedules = [schedule_of(plan.nodes, types, purpose) for purpose in purposes]
+    if learnt:
+        whole, in_parts = (schedule_of(plan.nodes, types, p) for p in ("fit", "fit in parts"))
+        schedules[:0] = [whole] if in_parts.tasks == whole.tasks else [whole, in_parts]
+    return "\n\n".join(map(describe_schedule, schedules))
+
+
+def _indented(texts: Iterable[str]) -> list[str]:
+    return [f"  {text}" for text in texts] or ["  nothing"]
+
+
+def _outside_of_aggregates(roots: Sequence[Node]) -> list[Node]:
+    """Return the nodes that are computed for each row, or before all: not those learnt from."""
+    reached, order = set(roots), postorder(roots)
+    for node in reversed(order):
+        if node in reached and not isinstance(node, Aggregate):
+            reached.update(node.args)
+    return [node for node in order if node in reached]
+
+
+def _physical(plan: Declaration, types: Types, program: Program) -> str:
+    from fastfeat.engine.cpu.compiled import compiled
+
+    lines = [_scans(plan), *_steps(plan, types), "", "transform:"]
+    for k, loop in enumerate(compiled(program).loops):
+        runs, steps = len(loop.instances), counted(len(loop.shape.steps), "step")
+        lines.append(f"  loop {k}: {steps}, run for {counted(runs, 'group')} of outputs")
+        for instance in loop.instances[:4]:
+            reads = ", ".join(
+                dict.fromkeys(c for slot in instance.inputs for c in names_of(slot.sources))
+            )
+            writes = ", ".join(program.outputs[o].name for o in instance.outputs)
+            lines.append(f"    {writes} <- {reads or 'constants'}")
+        if runs > 4:
+            lines.append(f"    ... and {runs - 4} more of the same shape")
+    return "\n".join(lines)
+
+
+def _kernel(program: Program) -> str:
+    from fastfeat.engine.cpu.compiled import compiled
+
+    return compiled(program).text()
+
+
+def _cuda(plan: Declaration, types: Types, program: Program) -> str:
+    """Return the text of the kernels, after the places of steps and groups."""
+    from fastfeat.engine.gpu.programs.program import device_program, text_of
+
+    lines = [*_steps_of_a_device(plan, types), *_learnt_with_a_device(plan)]
+    for k, loop in enumerate(device_program(program).loops):
+        for j, instance in enumerate(loop.instances[:4]):
+            reads = ", ".join("/".join(names_of(slot.sources)) for slot in instance.inputs)
+            writes = ", ".join(program.outputs[o].name for o in instance.outputs)
+            row = f"loop_{k}, blockIdx.y {j}: {writes} <- {reads or 'constants'}"
+            lines.append(" ".join(f"// {row}".split()))
+        if len(loop.instances) > 4:
+            lines.append(f"// loop_{k}: and {len(loop.instances) - 4} more of the same shape")
+    return "\n".join([*lines, text_of(program, False)])

@@ -1,0 +1,114 @@
+"""Passes of fit over a data set as text: what each learns, and how much of the data it reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from tempfile import gettempdir
+
+from fastfeat.errors import counted
+from fastfeat.io.host_memory import as_bytes
+from fastfeat.io.sources.dataset import Dataset
+from fastfeat.io.sources.file_parts import FilePart
+from fastfeat.io.sources.scratch import room_for_copy
+from fastfeat.learn.part_state import task_learner
+from fastfeat.learn.round import PURPOSE, Learning, columns_read, needed
+from fastfeat.plan.lower.schedule import Schedule
+
+_MOST_NAMES = 8
+
+
+def describe_passes(learning: Learning, dataset: Dataset) -> str:
+    """Return the passes of a fit over data that is read in parts, and then that of its features.
+
+    There may be fewer: a task takes as many rounds as its rows need.
+
+    Args:
+        learning: before its first round.
+        dataset: the data.
+    """
+    schedule = learning.prepared.typed.schedule(PURPOSE)
+    n_passes, n_looks = learning.n_passes, learning.most_rounds - learning.n_passes
+    passes = "1 pass" if n_passes == 1 else f"at most {n_passes} passes"
+    lines = [_data(dataset, learning), "", f"fit, where rows come in parts: {passes}"]
+    if n_looks:
+        lines[-1] += f"; where what is learnt is not finite, {_more(n_looks)} to tell a row"
+    read_by_pass: list[list[str]] = []
+    for number in range(1, n_passes + 1):
+        active = {
+            k
+            for k, task in enumerate(schedule.tasks)
+            if task.learns and task.round <= number < task.round + task.n_rounds
+        }
+        columns = columns_read(needed(schedule, active))
+        read_by_pass.append(columns)
+        lines.append(f"  pass {number} reads {_read(dataset, columns)}")
+        lines += (f"    {line}" for line in _learnt(schedule, active))
+    if n_before := learning.n_function_passes:
+        lines.append(f"  {_more(n_before)} over rows that windows, or labels ahead, bring together")
+    lines += _copied(dataset, read_by_pass)
+    columns = learning.columns_of_features
+    read = f"  one pass more reads {_read(dataset, columns)}"
+    kinds = dict.fromkeys(task.kind for task in schedule.tasks if task.learns)
+    states = [f"  {kind}: {task_learner(kind).learner.takes}" for kind in kinds]
+    if states:
+        lines += ["", "bytes of what is kept of the rows on the way", *states]
+    return "\n".join([*lines, "", "features of the training rows, where they are asked for", read])
+
+
+def _copied(dataset: Dataset, read_by_pass: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a line for the copy on disk that later passes read, where there is one."""
+    pays = dataset.readings_that_pay if dataset.parts else None
+    n_read = Counter(name for columns in read_by_pass for name in columns)
+    again = [name for name, n in n_read.items() if pays is not None and n - 1 >= pays]
+    if not again:
+        return
+    folder, n_bytes, room = gettempdir(), dataset.bytes_of(again), 0
+    with suppress(OSError):
+        room = room_for_copy(folder)
+    told = f"a copy of {_read(dataset, again)} in {folder}"
+    if not room:
+        yield f"  no pass reads {told}: it is in memory, or cannot be written. TMPDIR says another"
+    elif n_bytes > room:
+        yield f"  no pass reads {told}: it may take {as_bytes(room)}, half of what is free"
+    else:
+        yield f"  later passes read {told}, which may take {as_bytes(room)}"
+
+
+def _more(n: int) -> str:
+    return "1 pass more" if n == 1 else f"{n} passes more"
+
+
+def _data(dataset: Dataset, learning: Learning) -> str:
+    """Return the rows and files of the data, as far as they are known before it is read."""
+    n_rows, parts = dataset.n_rows, dataset.parts
+    told = "rows" if n_rows is None or not parts else counted(n_rows, "row")
+    if parts and all(isinstance(part, FilePart) for part in parts):
+        told += f" in {counted(len(parts), 'file')}"
+    read = {*columns_read(learning.prepared.typed.schedule(PURPOSE)), *learning.columns_of_features}
+    n_bytes = dataset.bytes_of(list(read))
+    size = f", about {as_bytes(n_bytes)} in memory" if n_bytes else ""
+    n_columns = counted(len(dataset.schema), "column")
+    return f"data: {told}; the plan reads {len(read)} of {n_columns}{size}"
+
+
+def _read(dataset: Dataset, columns: Sequence[str]) -> str:
+    """Return columns, and about how many bytes they take in memory, where that is known."""
+    if not columns:
+        return "no column, and counts rows"
+    n_bytes = dataset.bytes_of(columns)
+    names = ", ".join(columns[:_MOST_NAMES])
+    more = f" and {len(columns) - _MOST_NAMES} more" if len(columns) > _MOST_NAMES else ""
+    size = f", about {as_bytes(n_bytes)}" if n_bytes else ""
+    return f"{names}{more}: {counted(len(columns), 'column')}{size}"
+
+
+def _learnt(schedule: Schedule, active: set[int]) -> Iterator[str]:
+    """Yield a line for the tasks of a kind that learn in a pass."""
+    n_values = dict[str, int]()
+    for k in sorted(active):
+        task = schedule.tasks[k]
+        n_values[task.kind] = n_values.get(task.kind, 0) + len(task.learns)
+    for kind, n in n_values.items():
+        yield f"{kind}: {counted(n, 'value')}"

@@ -1,0 +1,149 @@
+"""Schedules as text: the tasks of each round, in order, and the spaces that they run in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from fastfeat.errors import counted
+from fastfeat.ir.node import Call, Column, Node, TableColumn
+from fastfeat.ir.show import show_all
+from fastfeat.plan.lower.schedule import ColumnOf, Schedule, Task, ValueOf
+from fastfeat.tell.explain_live import order_text
+
+_TITLES = {
+    "apply": "features of later rows",
+    "training": "features of the training rows",
+    "fit": "fit",
+    "fit in parts": "fit, where rows come in parts",
+    "fit_transform": "fit, where features of the training rows follow",
+    "columns": "columns",
+}
+_KEPT = {
+    "artifact": "",
+    "artifact and fit": ", outside of each fold too",
+    "fit": ", for training rows alone",
+}
+_MOST = 12
+"""Columns or values on a line."""
+_MOST_LEARNT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A schedule with what its columns and values are called: by their task, or as expressions."""
+
+    schedule: Schedule
+    shown: dict[Node, str]
+    columns: dict[ColumnOf, str]
+    values: dict[ValueOf, str]
+
+
+def describe_schedule(schedule: Schedule) -> str:
+    """Return a schedule as text: the tasks, numbered, of each round.
+
+    A task stands with the space that it runs in. What it reads that another one has made or learnt
+    is told by the number of that, and where that makes several, which one it is: [3.2].
+
+    Args:
+        schedule: of a plan.
+    """
+    named = _named(schedule)
+    read = {schedule.columns[place].space for task in schedule.tasks for place in _touched(task)}
+    spaces = ", ".join(schedule.spaces[space].name for space in sorted(read)) or "rows"
+    title = f"{_TITLES[schedule.purpose]}: {counted(len(schedule.tasks), 'task')} over {spaces}"
+    if schedule.n_rounds:
+        bound = "at most " if any(task.n_rounds > 1 for task in schedule.tasks) else ""
+        title += f", {bound}{counted(schedule.n_rounds, 'round')}"
+    lines = [title]
+    numbered = enumerate(schedule.tasks, 1)
+    for number, members in groupby(numbered, key=lambda pair: pair[1].round):
+        if schedule.n_rounds:
+            lines.append(f"  round {number}:")
+        indent = "    " if schedule.n_rounds else "  "
+        for k, task in members:
+            lines += (f"{indent}{line}" for line in _task(named, k, task))
+    return "\n".join(lines)
+
+
+def _touched(task: Task) -> tuple[ColumnOf, ...]:
+    return (*task.reads, *task.gives)
+
+
+def _named(schedule: Schedule) -> _Named:
+    nodes = [*(c.origin for c in schedule.columns), *(v.origin for v in schedule.values)]
+    shown = show_all(nodes) | {n: n.name for n in nodes if isinstance(n, Column | TableColumn)}
+    columns = {place: shown[column.origin] for place, column in enumerate(schedule.columns)}
+    values = {place: shown[value.origin] for place, value in enumerate(schedule.values)}
+    for number, task in enumerate(schedule.tasks, 1):
+        for names, places in ((columns, task.gives), (values, task.learns)):
+            for k, place in enumerate(places, 1):
+                names[place] = f"[{number}.{k}]" if len(places) > 1 else f"[{number}]"
+    return _Named(schedule, shown, columns, values)
+
+
+def _task(named: _Named, number: int, task: Task) -> Iterator[str]:
+    """Yield the lines of a task."""
+    schedule = named.schedule
+    places = task.gives or task.reads
+    own = schedule.columns[places[0]].space if places else 0
+    order = f", {order_text(task.order)}" if isinstance(task.order, Call) else ""
+    rounds = f", at most {task.n_rounds} rounds" if task.n_rounds > 1 else ""
+    yield f"{number}. {task.kind} of {schedule.spaces[own].name}{order}{rounds}"
+    yield from _line("reads", (_column(named, place, own) for place in task.reads))
+    yield from _line("uses", _used(named, task))
+    if task.kind != "features":
+        yield from _below("gives", [_made(named, place) for place in task.gives])
+        yield from _below("learns", [_learnt(named, value) for value in task.learns])
+    yield from _line("may give", (_column(named, place, own) for place in task.free))
+    if task.keeps_order:
+        yield "   keeps the order of its rows"
+    yield from _line("frees", (_column(named, place, own) for place in task.frees))
+
+
+def _used(named: _Named, task: Task) -> list[str]:
+    """Return the names of the values that a task uses; of many that are learnt before, how many."""
+    learnt = {value for other in named.schedule.tasks for value in other.learns}
+    before = [value for value in task.uses if value not in learnt]
+    if len(before) <= _MOST_LEARNT:
+        return [named.values[value] for value in task.uses]
+    own = [named.values[value] for value in task.uses if value in learnt]
+    return [*own, counted(len(before), "learnt value")]
+
+
+def _column(named: _Named, place: ColumnOf, own: int) -> str:
+    """Return the name of a column, with its space where that is not a task's own."""
+    space = named.schedule.columns[place].space
+    name = named.columns[place]
+    return name if space == own else f"{named.schedule.spaces[space].name}: {name}"
+
+
+def _made(named: _Named, place: ColumnOf) -> str:
+    column = named.schedule.columns[place]
+    width = ""
+    if column.width is not None:
+        width = f", a column a key of {named.values[column.width]}"
+    return f"{named.shown[column.origin]}: {column.dtype}{width}"
+
+
+def _learnt(named: _Named, place: ValueOf) -> str:
+    value = named.schedule.values[place]
+    return f"{named.shown[value.origin]}{_KEPT[value.keep]}"
+
+
+def _line(word: str, texts: Iterable[str]) -> Iterator[str]:
+    """Yield a line of names; of many the first."""
+    found = [*dict.fromkeys(texts)]
+    if found:
+        more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
+        yield f"   {word} {', '.join(found[:_MOST])}{more}"
+
+
+def _below(word: str, texts: list[str]) -> Iterator[str]:
+    """Yield lines of what a task makes."""
+    if len(texts) == 1:
+        yield f"   {word} {texts[0]}"
+    elif texts:
+        yield f"   {word}"
+        yield from (f"     {k}. {text}" for k, text in enumerate(texts, 1))

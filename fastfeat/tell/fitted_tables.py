@@ -1,0 +1,262 @@
+"""Tables of a fitted plan that a user reads: categories, values per key, and the map of features.
+
+The map says of what each column of the output is made: importances and SHAP values are grouped by
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastfeat.aggregates import is_target
+from fastfeat.aggregates.keys import Groups, Vocabulary
+from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, did_you_mean
+from fastfeat.execute.fitted import Fitted
+from fastfeat.io.arrow import Array, Table, call, pa
+from fastfeat.io.columns.bits import array_of_values, present_rows
+from fastfeat.io.columns.keys import comparable
+from fastfeat.io.columns.times import python_value
+from fastfeat.io.columns.types import arrow_type, storage_type
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn, fold, postorder
+from fastfeat.ir.show import show_all
+from fastfeat.keep.state import aggregates_of
+from fastfeat.plan.declare.bind import listed
+from fastfeat.plan.lower.codes import vocabulary_of_codes
+from fastfeat.plan.lower.indicators import expanded
+from fastfeat.plan.lower.lower import Constant, Types
+
+
+def encoder_of(known: Mapping[str, Sequence[Node]], feature: str) -> Call:
+    """Return the first codes that a feature is made of.
+
+    Args:
+        known: the nodes of each feature, and of each column of the fitted plan.
+        feature: one of them.
+
+    Raises:
+        InvalidPlan: there is none of that name, or it has no codes.
+    """
+    if feature not in known:
+        hint = did_you_mean(str(feature), known) or f" There are: {listed(known)}"
+        raise InvalidPlan(f"there is no feature {feature!r}.{hint}")
+    for node in postorder(known[feature]):
+        if isinstance(node, Call) and node.function in ("encode", "list.encode"):
+            return node
+    raise InvalidPlan(f"feature {feature!r} has no categories: no encoder, and no by=, is in it")
+
+
+def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> Table:
+    """Return the categories that codes stand for: code, parts, number of training rows."""
+    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    n_unseen = int(dict(codes.params)["n_unseen"])
+    # of several codes, the hash of a rare key says which: how often is not kept
+    rare = [vocabulary.n_rare] if n_unseen == 1 else [None if vocabulary.n_rare else 0] * n_unseen
+    counts = [vocabulary.n_missing, *rare]
+    numbers = np.arange(1 + n_unseen + len(vocabulary), dtype=np.int32)
+    columns = {
+        "code": array_of_values(numbers, None, pa.int32()),
+        **_parts(codes, vocabulary, types, 1 + n_unseen),
+        "count": pa.array([*counts, *vocabulary.counts.tolist()], pa.int64()),
+    }
+    return pa.table(columns)
+
+
+def categories_of_codes(
+    codes: Call, given: Any, learnt: Mapping[Node, Constant], types: Types
+) -> Any:
+    """Return the categories that codes stand for, null for those of no category.
+
+    Raises:
+        InvalidData: a code that is none.
+        TypeMismatch: what is given are no integers.
+    """
+    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    n_codes = 1 + int(dict(codes.params)["n_unseen"]) + len(vocabulary)
+    places = _integers(given)
+    odd = [c for c in places.to_pylist() if c is not None and not 0 <= c < n_codes]
+    if odd:
+        raise InvalidData(f"{odd[0]} is not a code of the encoder: they go from 0 to {n_codes - 1}")
+    parts = _parts(codes, vocabulary, types, n_codes - len(vocabulary))
+    taken = {name: call("take", part, places) for name, part in parts.items()}
+    if len(taken) == 1:
+        return next(iter(taken.values()))
+    first = n_codes - len(vocabulary)
+    none = pa.array([code is None or code < first for code in places.to_pylist()], pa.bool_())
+    return pa.StructArray.from_arrays(list(taken.values()), names=list(taken), mask=none)
+
+
+def _integers(given: Any) -> Array:
+    """Return codes in any form that PyArrow takes as one array of int64.
+
+    Raises:
+        TypeMismatch: they are something else.
+    """
+    try:
+        column = given if isinstance(given, pa.ChunkedArray | pa.Array) else pa.array(given)
+        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+            return whole.cast(pa.int64())
+        if pa.types.is_null(column.type):
+            return pa.nulls(len(column), pa.int64())
+        found = f"values of type {column.type}"
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        found = str(error)
+    raise TypeMismatch(f"inverse takes codes, which are whole numbers, in a list or array: {found}")
+
+
+def learnt_table(
+    aggregate: Aggregate, value: Vocabulary | Groups, learnt: Mapping[Node, Constant], types: Types
+) -> Table:
+    """Return a table of learnt keys: the key, and its count or its value."""
+    if isinstance(value, Vocabulary):
+        parts = _named(aggregate.args, value, types, 0)
+        return pa.table({**parts, "count": array_of_values(value.counts, None, pa.int64())})
+    codes = aggregate.args[1]
+    assert isinstance(codes, Call)
+    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    first = len(value.values) - len(vocabulary)
+    found = _stored(value, types[aggregate])
+    keys = _named(_keys(codes), vocabulary, types, first, unnamed="key", taken=("value",))
+    return pa.table({**keys, "value": found})
+
+
+def _stored(groups: Groups, dtype: DType) -> Array:
+    """Return the values of groups as an Arrow array of their type."""
+    if dtype.name == "bool":
+        return array_of_values(groups.values.astype(bool), groups.present, pa.bool_())
+    if dtype.physical == "f64":
+        return array_of_values(np.ascontiguousarray(groups.values), groups.present, pa.float64())
+    narrow = groups.values.astype(storage_type(dtype).to_pandas_dtype())
+    return array_of_values(narrow, groups.present, arrow_type(dtype))
+
+
+def _parts(codes: Call, vocabulary: Vocabulary, types: Types, n_before: int) -> dict[str, Array]:
+    return _named(_keys(codes), vocabulary, types, n_before)
+
+
+def _keys(codes: Call) -> Sequence[Node]:
+    of_lists = codes.function == "list.encode"
+    return codes.args[-1].args if of_lists else codes.args[:-1]
+
+
+def _named(
+    keys: Sequence[Node],
+    vocabulary: Vocabulary,
+    types: Types,
+    n_before: int,
+    *,
+    unnamed: str = "value",
+    taken: Sequence[str] = ("code", "count"),
+) -> dict[str, Array]:
+    """Return the parts of keys by name, after nulls for codes that stand for no key.
+
+    Args:
+        keys: the parts.
+        vocabulary: their values.
+        types: of nodes.
+        n_before: how many codes stand for no key.
+        unnamed: the name of a part that is no column.
+        taken: names of the other columns of the table.
+    """
+    parts: dict[str, Array] = {}
+    for key, values in zip(keys, vocabulary.parts, strict=True):
+        name = key.name if isinstance(key, Column) else unnamed
+        while name in parts or name in taken:
+            name += "_"
+        array = column_of_keys(values, types[key])
+        parts[name] = pa.concat_arrays([pa.nulls(n_before, array.type), array])
+    return parts
+
+
+def column_of_keys(keys: Array, dtype: DType) -> Array:
+    """Return keys, as they are stored, as values of the type of their column."""
+    wanted = arrow_type(comparable(dtype))
+    if dtype.name == "utf8" or keys.type == wanted:
+        return keys
+    if dtype.name == "bool":
+        values = keys.fill_null(0).to_numpy(zero_copy_only=False).astype(bool)
+        return array_of_values(values, present_rows(keys), pa.bool_())
+    plain = keys.cast(storage_type(dtype), safe=False)
+    return plain if plain.type == wanted else plain.view(wanted)
+
+
+_SCHEMA = pa.schema(
+    [("column", pa.string()), ("feature", pa.string()), ("sources", pa.list_(pa.string()))]
+)
+
+
+def feature_map(fitted: Fitted) -> Table:
+    """Return a table of the output columns; see `FittedPlan.feature_map`."""
+    sources = sources_of(list(fitted.nodes.values()))
+    rows = [(name, of, sources[fitted.nodes[name]]) for name, of in features_of_columns(fitted)]
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
+    return pa.table(columns, schema=_SCHEMA)
+
+
+def sources_of(roots: list[Node]) -> dict[Node, list[str]]:
+    """Return the columns that each root is made of, in order of first use.
+
+    What encoders learn from, and the folds by which, is not among them: no row is made of it.
+    """
+
+    def visit(node: Node, args: list[dict[str, None]]) -> dict[str, None]:
+        match node:
+            case Column(name):
+                return {name: None}
+            case TableColumn(table, name):
+                return {f"{table}.{name}": None}
+            case _:
+                read = args[1:2] if is_target(node) else args
+                return {name: None for names in read for name in names}
+
+    found = fold(roots, visit)
+    return {root: list(found[root]) for root in roots}
+
+
+def features_of_columns(fitted: Fitted) -> Iterator[tuple[str, str]]:
+    """Yield each column of the output and the feature of the plan that it is of."""
+    plan = fitted.declaration
+    for feature, expression in plan.features.items():
+        written = {feature + suffix: plan.nodes[feature + suffix] for suffix in expression.suffixes}
+        for column in expanded(written, fitted.learnt, fitted.types):
+            yield column, feature
+
+
+def learnt_values(fitted: Fitted) -> dict[str, Any]:
+    """Return the learnt values, by the text of the aggregate; see `FittedPlan.learnt`."""
+    aggregates = aggregates_of(fitted.declaration.nodes.values())
+    values: dict[str, Any] = {}
+    for aggregate, text in show_all(aggregates).items():
+        # texts that were shortened may be the same
+        name = text if text not in values else f"{text} #{len(values)}"
+        value = fitted.learnt[aggregate]
+        if isinstance(aggregate, Aggregate) and isinstance(value, Vocabulary | Groups):
+            values[name] = learnt_table(aggregate, value, fitted.learnt, fitted.types)
+        else:
+            values[name] = python_value(value, fitted.types[aggregate])
+    return values
+
+
+def vocabulary(fitted: Fitted, feature: str) -> Table:
+    """Return the categories of an encoder; see `FittedPlan.vocabulary`."""
+    return vocabulary_table(_encoder(fitted, feature), fitted.learnt, fitted.types)
+
+
+def inverse(fitted: Fitted, feature: str, codes: Any) -> Any:
+    """Return the categories that codes of an encoder stand for; see `FittedPlan.inverse`."""
+    encoder = _encoder(fitted, feature)
+    return categories_of_codes(encoder, codes, fitted.learnt, fitted.types)
+
+
+def _encoder(fitted: Fitted, feature: str) -> Call:
+    """Return the first encoder of an output column, or of a feature of the plan."""
+    plan = fitted.declaration
+    of_plan: dict[str, list[Node]] = {
+        name: [plan.nodes[name + suffix] for suffix in expression.suffixes]
+        for name, expression in plan.features.items()
+    }
+    return encoder_of({name: [node] for name, node in fitted.nodes.items()} | of_plan, feature)

@@ -1,0 +1,174 @@
+"""A plan as a table in a notebook: a row a feature, which opens to how it is made.
+
+The text of users is escaped, there is no script, and the table ends after so many features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from itertools import islice
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.keys import Groups, Vocabulary
+from fastfeat.errors import counted
+from fastfeat.execute.fitted import Fitted
+from fastfeat.io.columns.times import python_value
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node, postorder
+from fastfeat.ir.show import show, show_all, show_columns
+from fastfeat.keep.state import aggregates_of
+from fastfeat.markup.html import capped, folded, in_notebook, lines, listed, short, table
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.declare.window_reach import history_needed
+from fastfeat.plan.lower.lower import Constant
+from fastfeat.steps.registry import STEPS
+from fastfeat.tell.summary import feature_sources, head_of_fitted, head_of_plan, type_of
+
+MOST_FEATURES = 50
+_MOST_LISTED = 12
+_LONGEST_FORMULA = 90
+_LONGEST_VALUE = 100
+FORMULAS = frozenset({"formula", "label", "learnt", "parameters", "windows"})
+"""The titles of details that are no names."""
+
+
+def plan_html(plan: Declaration) -> str:
+    """Return a plan as HTML."""
+    head = ("feature", "formula", "learns", "sees", "runs on")
+    rows = [
+        [_named(name), _formula(details_of(plan, name)), *facts_of(plan, name)]
+        for name in islice(plan.features, MOST_FEATURES)
+    ]
+    return _page(head_of_plan(plan), head, rows, plan)
+
+
+def fitted_html(fitted: Fitted) -> str:
+    """Return a fitted plan as HTML, with types and what it has learnt."""
+    plan = fitted.declaration
+    head = ("feature", "type", "formula", "learns", "sees", "runs on")
+    rows = [
+        [
+            _named(name),
+            escape(type_of(fitted, name)),
+            _formula({**details_of(plan, name), "learnt": learnt_of(fitted, name)}),
+            *facts_of(plan, name),
+        ]
+        for name in islice(plan.features, MOST_FEATURES)
+    ]
+    return _page(head_of_fitted(fitted), head, rows, plan)
+
+
+def _page(told: str, head: Sequence[str], rows: Sequence[Sequence[str]], plan: Declaration) -> str:
+    """Return the whole: cells are HTML already, all else is text."""
+    left = len(plan.features) - len(rows)
+    more = f"<p>... and {left:,} more. explain() says how each is made</p>" if left else ""
+    return in_notebook(told, f"{_options(plan)}{table(head, rows)}{more}")
+
+
+def _options(plan: Declaration) -> str:
+    """Return the options of a plan, folded up; nothing where it has none."""
+    label = [f"{name} = {show(node)}" for name, node in plan.label_nodes.items()]
+    given = {
+        "label": label,
+        "late columns": plan.late,
+        "known": plan.known,
+        "known_clocks": plan.known_clocks,
+        "label_delay": [] if plan.label_delay is None else [str(plan.label_delay)],
+        "keep": plan.keep,
+        "row_id": plan.row_ids,
+        "parameters": [f"{name} = {value!r}" for name, value in plan.params.items()],
+        "reads": plan.columns,
+    }
+    if not any(given.values()):
+        return ""
+    return folded("options", listed(given, FORMULAS))
+
+
+def _named(name: str) -> str:
+    return f"<b>{escape(short(name))}</b>"
+
+
+def _formula(details: Mapping[str, Sequence[str]]) -> str:
+    """Return a formula, short, that opens to the details: the whole of it, if that says more."""
+    (formula,) = details["formula"]
+    start = capped(formula, _LONGEST_FORMULA)
+    more = {title: texts for title, texts in details.items() if [*texts] != [start]}
+    return folded(f"<code>{escape(start)}</code>", listed(more, FORMULAS))
+
+
+def _nodes(plan: Declaration, feature: str) -> list[Node]:
+    return [plan.nodes[feature + suffix] for suffix in plan.features[feature].suffixes]
+
+
+def details_of(plan: Declaration, feature: str) -> dict[str, Sequence[str]]:
+    """Return the details of a feature by their title: its whole formula, and what it reads."""
+    expression, nodes = plan.features[feature], _nodes(plan, feature)
+    windows = [
+        node for node in postorder(nodes) if isinstance(node, Call) and node.function == "window"
+    ]
+    columns = [feature + suffix for suffix in expression.suffixes]
+    return {
+        "formula": [show_columns(expression.nodes)],
+        "columns": columns if len(columns) > 1 else [],
+        "reads": columns_of(nodes),
+        "tables": feature_sources(nodes).tables,
+        "windows": list(dict.fromkeys(show_all(windows).values())),
+    }
+
+
+def facts_of(plan: Declaration, feature: str) -> list[str]:
+    """Return the cells of what a feature learns, what it sees, and what computes it."""
+    nodes = _nodes(plan, feature)
+    cells = [_learns(nodes), _sees(nodes), _runs_on(nodes)]
+    return [lines(cell) for cell in cells]
+
+
+def _learns(nodes: Iterable[Node]) -> list[str]:
+    learnt = aggregates_of(nodes)
+    words = [learnt_word(one) for one in learnt]
+    return list(dict.fromkeys(words)) or ["nothing"]
+
+
+def learnt_word(learnt: Aggregate) -> str:
+    """Return a word or two for what is learnt."""
+    by_key = " by key" if isinstance(learnt.frame, GroupFrame) else ""
+    return f"{AGGREGATES[learnt.function].called or learnt.function}{by_key}"
+
+
+def _sees(nodes: list[Node]) -> list[str]:
+    seen = feature_sources(nodes)
+    past = [
+        f"earlier rows of {short(entity)}: {reach}"
+        for entity, reach in history_needed(nodes).items()
+    ]
+    label = ["the label, out of fold"] if seen.label else []
+    return [*label, *past, *(f"table {table}" for table in seen.tables)] or ["its own row"]
+
+
+def _runs_on(nodes: list[Node]) -> list[str]:
+    """Return names of what computes a feature: kernels, and steps that Arrow does on the host."""
+    calls = [node for node in postorder(nodes) if isinstance(node, Call)]
+    host = [c.function for c in calls if c.function in STEPS and STEPS[c.function].host is not None]
+    return ["kernel", *(f"host: {name}" for name in dict.fromkeys(host))]
+
+
+def learnt_of(fitted: Fitted, feature: str) -> list[str]:
+    """Return the values that fit has learnt for a feature, and of keys how many there are."""
+    learnt = aggregates_of(_nodes(fitted.declaration, feature))
+    return [
+        f"{capped(text, _LONGEST_VALUE)} = {learnt_text(fitted.constants[one], fitted.bound[one])}"
+        for one, text in show_all(learnt[: _MOST_LISTED + 1]).items()
+    ]
+
+
+def learnt_text(value: Constant, dtype: DType) -> str:
+    """Return a learnt value as text, of keys their number."""
+    match value:
+        case Vocabulary():
+            return counted(len(value), "key")
+        case Groups():
+            return f"{counted(len(value.values), 'value')}, one a key"
+        case _:
+            return capped(repr(python_value(value, dtype)), _LONGEST_VALUE)

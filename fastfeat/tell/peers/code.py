@@ -1,0 +1,38 @@
+"""The peers by the name that `explain` takes, and a fitted plan as code of one of them."""
+
+from __future__ import annotations
+
+from fastfeat.errors import InvalidPlan
+from fastfeat.execute.fitted import Fitted
+from fastfeat.scalars.zones import using
+from fastfeat.tell.peers.in_pandas import PANDAS
+from fastfeat.tell.peers.in_polars import POLARS
+from fastfeat.tell.peers.writing import Peer, Refusal, attempt, written
+
+PEERS = {"pandas": PANDAS, "polars": POLARS}
+
+
+def code_of(fitted: Fitted, name: str) -> str:
+    """Return a fitted plan as a module of a peer.
+
+    Raises:
+        NotExportable: features that it cannot compute; all of them are named.
+    """
+    with using(fitted.zones):
+        return written(fitted, PEERS[name])
+
+
+def code_as_far(fitted: Fitted, name: str) -> tuple[str, tuple[Refusal, ...]]:
+    """Return the module of the features that a peer can compute, and those that it cannot.
+
+    Raises:
+        InvalidPlan: no such peer.
+    """
+    with using(fitted.zones):
+        return attempt(fitted, _peer(name))
+
+
+def _peer(name: str) -> Peer:
+    if name not in PEERS:
+        raise InvalidPlan(f"plans are written for {' and '.join(PEERS)}, got {name!r}")
+    return PEERS[name]

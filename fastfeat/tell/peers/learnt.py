@@ -1,0 +1,136 @@
+"""Values that were learnt or given, by keys, as members or as edges: as peers look them up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from fastfeat.aggregates.keys import Groups, Vocabulary
+from fastfeat.execute.fitted import Fitted
+from fastfeat.ir.dtypes import INTEGER_RANGE, DType
+from fastfeat.ir.node import Aggregate, Call, Literal, Node
+from fastfeat.plan.lower.codes import vocabulary_of_codes
+from fastfeat.scalars.table import edges
+from fastfeat.tell.fitted_tables import column_of_keys
+from fastfeat.tell.peers.writing import Site, Unwritable, kind_of
+
+MOST_KEYS = 100_000
+"""The most keys that are written into a module."""
+
+
+_EXACT = 2**53
+"""Whole numbers below this size are floats."""
+
+
+class ByKey(NamedTuple):
+    """Values by key.
+
+    Args:
+        values: by key, of several parts by a tuple; None is missing.
+        missing: the value of a key that is missing.
+        unseen: that of a key that is not there.
+    """
+
+    values: Mapping[Any, Any]
+    missing: Any
+    unseen: Any
+
+
+def by_key(site: Site) -> str:
+    """Write what is known of the key of a row: its code, its count, what is learnt of its group."""
+    node, fitted = site.node, site.scribe.fitted
+    found = known_of_keys(node, fitted)
+    return site.scribe.peer.keyed(site, found.values, found.missing, found.unseen)
+
+
+def known_of_keys(node: Call | Aggregate, fitted: Fitted) -> ByKey:
+    """Return the values that a node gives keys.
+
+    Raises:
+        Unwritable: there are too many, or the code of an unseen key is a hash.
+    """
+    codes = _codes_of(node)
+    params = dict(codes.params)
+    if params["n_unseen"] != 1:
+        raise Unwritable("the codes of unseen keys are their XXH64, which it does not have")
+    vocabulary = vocabulary_of_codes(codes, fitted.learnt, fitted.types)
+    if len(vocabulary) > MOST_KEYS:
+        raise Unwritable(f"{len(vocabulary):,} keys are too many for a text, which takes 100,000")
+    keys = _keys(codes, vocabulary, fitted)
+    missing, unseen, *known = _values(node, vocabulary, fitted)
+    if params["missing"] == "value":  # a missing part is a value: what is not there is unseen
+        missing = unseen
+    return ByKey(dict(zip(keys, known, strict=True)), missing, unseen)
+
+
+def _codes_of(node: Call | Aggregate) -> Call:
+    """Return the codes by which a node finds the values of a row."""
+    codes: Node = node
+    if isinstance(node, Aggregate):
+        codes = node.args[1]
+    elif node.function in ("category_count", "category_share"):
+        codes = node.args[0]
+    if not isinstance(codes, Call) or codes.function != "encode":
+        raise Unwritable("its keys are those of lists")
+    return codes
+
+
+def _keys(codes: Call, vocabulary: Vocabulary, fitted: Fitted) -> Sequence[Any]:
+    parts: list[list[Any]] = []
+    for key, stored in zip(codes.args[:-1], vocabulary.parts, strict=True):
+        dtype = fitted.types[key]
+        if kind_of(dtype) not in ("f", "i", "b", "s") or dtype.name == "binary":
+            raise Unwritable(f"keys of {dtype} are not written")
+        parts.append(column_of_keys(stored, dtype).to_pylist())
+    return parts[0] if len(parts) == 1 else list(zip(*parts, strict=True))
+
+
+def _values(node: Call | Aggregate, vocabulary: Vocabulary, fitted: Fitted) -> Sequence[Any]:
+    """Return the value of a missing key, of an unseen one, and of each key."""
+    if isinstance(node, Aggregate):
+        groups = fitted.learnt[node]
+        assert isinstance(groups, Groups)
+        dtype = fitted.types[node]
+        if kind_of(dtype) not in ("f", "i", "b"):
+            raise Unwritable(f"learnt values of {dtype} are not written")
+        is_bool = dtype.name == "bool"
+        pairs = zip(groups.values.tolist(), groups.present.tolist(), strict=True)
+        found = [value if there else None for value, there in pairs]
+        return [None if v is None else bool(v) for v in found] if is_bool else found
+    if node.function == "encode":
+        return range(2 + len(vocabulary))
+    counts = vocabulary.counts_of_codes.tolist()
+    if node.function == "category_count":
+        return counts
+    return [count / vocabulary.n_rows for count in counts]
+
+
+def equal_members(dtype: DType, elements: Sequence[Any]) -> list[Any]:
+    """Return the elements that a value of a type of numbers can equal, as that type has them."""
+    if kind_of(dtype) == "f":
+        return [float(e) for e in elements if float(e) == e]
+    if kind_of(dtype) == "b":
+        return [bool(e) for e in elements if e in (0, 1)]
+    low, high = INTEGER_RANGE["uint64" if dtype.name == "uint64" else "int64"]
+    return [int(e) for e in elements if low <= e <= high and e == int(e)]
+
+
+def bins_of(site: Site, cut: Callable[[Sequence[float], int], list[float]]) -> list[float]:
+    """Return the edges of bins, in order.
+
+    Args:
+        site: the call that finds the bin of a number.
+        cut: takes edges from the elements of the table.
+
+    Raises:
+        Unwritable: there are none; or edges that a user wrote are compared with whole numbers that
+            are no floats.
+    """
+    elements: Sequence[float] = (site.args[1].value or ((),))[0] or ()
+    if isinstance(site.node.args[1], Literal):
+        is_whole = site.args[0].kind == "i"
+        if any(abs(e) >= _EXACT and (is_whole or type(e) is int) for e in elements):
+            raise Unwritable("edges beyond 2**53 are compared exactly, and here as floats")
+    if not elements or not edges(elements, 0):
+        raise Unwritable("nothing could be learnt, so that there are no bins")
+    return cut(elements, 0)

@@ -1,0 +1,136 @@
+"""Windows and lookups as peers write them: the parts of their nodes, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.node import Call, TableColumn
+from fastfeat.tell.peers.writing import Piece, Site, Unwritable
+
+
+class Window(NamedTuple):
+    """The rows of its entity that a row sees.
+
+    Args:
+        values: what the function is of; none of a count of rows.
+        time: the moments.
+        keys: the parts of the key.
+        last: how far it looks back, in ticks of the time; None for all of the past.
+        offset: how long before the row it ends, in ticks.
+        rows: how many rows it keeps at most; None for all.
+        closed: "left", "right", "both" or "neither".
+        min_samples: how many values it needs.
+    """
+
+    values: int | None
+    time: int
+    keys: tuple[int, ...]
+    last: int | None
+    offset: int
+    rows: int | None
+    closed: str
+    min_samples: int
+
+
+def window_of(site: Site) -> Window:
+    """Return the window that a function is of; places are those of the arguments of the site.
+
+    Raises:
+        Unwritable: it is over a table, ahead, or has a tie.
+    """
+    call = site.node.args[-1]
+    if not isinstance(call, Call) or call.function != "window":
+        raise Unwritable("windows of labels are not written")
+    (order,) = call.args
+    if not isinstance(order, Call) or order.function != "order":
+        raise Unwritable("windows over a table are not written")
+    given = dict(order.params)
+    if given["has_tie"]:
+        raise Unwritable("windows with tie= are not written")
+    params: dict[str, Any] = dict(call.params)
+    n_values = len(site.node.args) - 1
+    if n_values > 1:
+        raise Unwritable("a function of several columns is not written")
+    time = site.args[n_values].dtype
+    return Window(
+        0 if n_values else None,
+        n_values,
+        tuple(range(n_values + 1, len(site.args))),
+        None if params["last"] is None else ticks_of(params["last"], time),
+        ticks_of(params["offset"], time),
+        params["rows"],
+        params["closed"],
+        params["min_samples"],
+    )
+
+
+def ticks_of(reach: int, time: DType) -> int:
+    """Return a duration of nanoseconds in ticks of a time; a number of steps as it is.
+
+    Raises:
+        Unwritable: it is no whole number of ticks.
+    """
+    if not time.is_temporal:
+        return reach
+    tick = 10**9 if time.name == "date32" else tick_ns(time)
+    if reach % tick:
+        raise Unwritable(f"a window of parts of a tick of {time} is not written")
+    return reach // tick
+
+
+class Lookup(NamedTuple):
+    """The rows of a table that rows of the data find.
+
+    Args:
+        table: its name.
+        keys: its columns that are compared, in the order of the arguments of the site.
+        value: the column that is wanted.
+        types: of all columns of the table that are read, by name.
+        params: of an as-of join; None of a lookup by key.
+    """
+
+    table: str
+    keys: tuple[str, ...]
+    value: str
+    types: dict[str, DType]
+    params: dict[str, Any] | None
+
+
+def lookup_of(site: Site) -> Lookup:
+    """Return the lookup whose value a site is."""
+    row, value = site.node.args
+    assert isinstance(row, Call)
+    assert isinstance(value, TableColumn)
+    columns = [c for c in row.args[len(row.args) // 2 :] if isinstance(c, TableColumn)]
+    types = {c.name: site.scribe.types[c] for c in (*columns, value)}
+    params = dict(row.params) if row.function == "asof_row" else None
+    return Lookup(value.table, tuple(c.name for c in columns), value.name, types, params)
+
+
+def age_and_delay(params: Mapping[str, Any], time: DType) -> tuple[int | None, int]:
+    """Return the most ticks between a moment and that from which a row is known, and the delay.
+
+    A plan counts the age of a row from the row's own moment, peers from its delayed one.
+
+    Args:
+        params: of the as-of join.
+        time: the type of the moments.
+
+    Raises:
+        Unwritable: the delay is beyond the tolerance.
+    """
+    delay = ticks_of(params["delay"], time)
+    if params["tolerance"] is None:
+        return None, delay
+    age = ticks_of(params["tolerance"], time) - delay
+    if age < 0:
+        raise Unwritable("a delay beyond the tolerance is not written")
+    return age, delay
+
+
+def is_number(piece: Piece) -> bool:
+    """Return whether a piece holds numbers or bools."""
+    return piece.kind in "fib"

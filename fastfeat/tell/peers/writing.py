@@ -1,0 +1,426 @@
+"""Walks the expressions of a fitted plan and writes a module of another library for them.
+
+What is true of one function in one library stands in a row of that library: `in_pandas`,
+`in_polars`. Names of columns and features reach the text as string literals only.
+"""
+
+from __future__ import annotations
+
+import ast
+import string
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from fastfeat.errors import NotExportable
+from fastfeat.execute.fitted import Fitted
+from fastfeat.ir.dtypes import NEVER_COLUMNS, DType
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn
+from fastfeat.plan.lower.lower import Types, constant_nodes
+from fastfeat.plan.lower.outputs import output_types
+
+LONGEST = 60
+"""The longest text that stands inside another one; a longer one gets a name of its own."""
+
+
+class Unwritable(Exception):
+    """A function that a library has no equal of; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The text of an expression.
+
+    Args:
+        text: an expression of Python.
+        dtype: its type in the plan.
+        value: of a constant, what it is, in a tuple of one; None of a column.
+    """
+
+    text: str
+    dtype: DType
+    value: tuple[Any] | None = None
+
+    @property
+    def kind(self) -> str:
+        """The letter of what is held, see `kind_of`."""
+        return kind_of(self.dtype)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is one value for all rows."""
+        return self.value is not None
+
+
+def kind_of(dtype: DType) -> str:
+    """Return "f" of floats, "i" of integers, "b" of bools, "s" of text, "l" of lists, "t" of times.
+
+    What no row holds, such as a table to search, is "x".
+    """
+    if dtype in NEVER_COLUMNS or dtype.name == "table":
+        return "x"
+    if dtype.is_list:
+        return "l"
+    if dtype.holds_bytes:
+        return "s"
+    if dtype.is_temporal:
+        return "t"
+    return {"f64": "f", "i64": "i", "b1": "b"}[dtype.physical]
+
+
+@dataclass(frozen=True, slots=True)
+class Scribe:
+    """The module while it is written.
+
+    Args:
+        peer: the library.
+        fitted: the plan.
+        constant: the nodes of one value for all rows.
+        pieces: the texts of nodes so far.
+        statements: the lines of the function so far.
+        helpers: the names of helpers that they call.
+        tables: the names of the constants of the module, by their texts.
+        names: how many names were given.
+        bound: the name of each text that has one.
+    """
+
+    peer: Peer
+    fitted: Fitted
+    constant: frozenset[Node]
+    pieces: dict[Node, Piece] = field(default_factory=dict[Node, Piece])
+    statements: list[str] = field(default_factory=list[str])
+    helpers: dict[str, None] = field(default_factory=dict[str, None])
+    tables: dict[str, str] = field(default_factory=dict[str, str])
+    names: Counter[str] = field(default_factory=Counter[str])
+    bound: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def types(self) -> Types:
+        """The type of every node."""
+        return self.fitted.types
+
+    def help(self, name: str) -> str:
+        """Return the name of a helper, which the module will have."""
+        self.helpers[name] = None
+        return name
+
+    def named(self, text: str, stem: str = "v") -> str:
+        """Return the name to which a statement binds a text, the same for the same text."""
+        if text in self.bound:
+            return self.bound[text]
+        self.names[stem] += 1
+        name = f"{stem}{self.names[stem]}"
+        self.statements.append(f"{name} = {text}")
+        self.bound[text] = name
+        return name
+
+    def table(self, text: str) -> str:
+        """Return the name of a constant of the module that has a text."""
+        return self.tables.setdefault(text, f"TABLE_{len(self.tables) + 1}")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A call that a row writes.
+
+    Args:
+        node: the call.
+        args: the texts of what it reads, see `reads`.
+        scribe: the module.
+    """
+
+    node: Call | Aggregate
+    args: tuple[Piece, ...]
+    scribe: Scribe
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters of the call."""
+        return dict(self.node.params)
+
+    @property
+    def dtype(self) -> DType:
+        """The type of the result."""
+        return self.scribe.types[self.node]
+
+    def shown(self, place: int, form: str = "") -> str:
+        """Return an argument in a form, as something that a method may follow."""
+        return atom(self.scribe.peer.forms[form](self.args[place], self.scribe))
+
+    def named(self, place: int, form: str = "") -> str:
+        """Return a name of an argument in a form, which may be written more than once."""
+        text = self.scribe.peer.forms[form](self.args[place], self.scribe)
+        return text if is_short(text) else self.scribe.named(text)
+
+    def help(self, name: str, *args: str) -> str:
+        """Return a call of a helper."""
+        return f"{self.scribe.help(name)}({', '.join(args)})"
+
+
+Write = Callable[[Site], str]
+Row = str | Mapping[str, str | Write] | Write
+"""How a function is written: a template, one for each kind of what it reads, or a function.
+
+In a template `{x}`, `{y}`, `{z}` are the arguments, `{x:f}` one as floats, by the forms of the
+peer; `{p[name]}` is a parameter, `{h[name]}` a helper.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A library that plans are written for.
+
+    Args:
+        name: how users call it.
+        rows: how each function is written.
+        unwritten: why each other function is not.
+        forms: what a value is made of before a function reads it, by the letter of templates.
+        read: the text of a column, from its name and type.
+        literal: the text of a constant, from its value and type.
+        keyed: the text of values by key: the site, the keys, values by key, and the values of a
+            missing key and of an unknown one.
+        output: the text of a feature, from its text and the type that it is given out as.
+        helpers: the sources of helpers, by name.
+        module: the text of the module, from what was written and the texts of the features.
+    """
+
+    name: str
+    rows: Mapping[str, Row]
+    unwritten: Mapping[str, str]
+    forms: Mapping[str, Callable[[Piece, Scribe], str]]
+    read: Callable[[str, DType, Scribe], str]
+    literal: Callable[[Any, DType], str]
+    keyed: Callable[[Site, Mapping[Any, Any], Any, Any], str]
+    output: Callable[[Piece, DType, Scribe], str]
+    helpers: Mapping[str, str]
+    module: Callable[[Scribe, Mapping[str, str]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A feature that a peer cannot compute as the plan does.
+
+    Args:
+        feature: its name.
+        function: what is not written.
+        reason: why.
+    """
+
+    feature: str
+    function: str
+    reason: str
+
+
+def written(fitted: Fitted, peer: Peer) -> str:
+    """Return a fitted plan as a module of a peer.
+
+    Raises:
+        NotExportable: features that cannot be written; all of them are named.
+    """
+    text, refused = attempt(fitted, peer)
+    if refused:
+        told = "".join(f"\n  {r.feature!r}: {r.function}: {r.reason}" for r in refused)
+        raise NotExportable(
+            f"{len(refused)} of {len(fitted.nodes)} features cannot be written for {peer.name}:"
+            f"{told}\nLeave them out by fitted.select([...])"
+        )
+    return text
+
+
+def attempt(fitted: Fitted, peer: Peer) -> tuple[str, tuple[Refusal, ...]]:
+    """Return the module of the features that a peer has, and those that it has not."""
+    roots = list(fitted.nodes.values())
+    scribe = Scribe(peer, fitted, frozenset(constant_nodes(roots)))
+    failed: dict[Node, tuple[str, str]] = {}
+    order = _order(roots, scribe.constant)
+    n_users = Counter(read for node in order for read in _read(node, scribe.constant))
+    n_users.update(roots)
+    for node in order:
+        broken = next((failed[r] for r in _read(node, scribe.constant) if r in failed), None)
+        if broken is None:
+            try:
+                scribe.pieces[node] = _bound(_piece(node, scribe), n_users[node], scribe)
+            except Unwritable as error:
+                name = node.function if isinstance(node, Call | Aggregate) else "column"
+                broken = name, str(error)
+        if broken is not None:
+            failed[node] = broken
+    types = output_types(fitted.typed, fitted.nodes, fitted.types)
+    outputs: dict[str, str] = {}
+    refused: list[Refusal] = []
+    for name, node in fitted.nodes.items():
+        broken = failed.get(node)
+        if broken is None:
+            try:
+                outputs[name] = peer.output(scribe.pieces[node], types[name], scribe)
+                continue
+            except Unwritable as error:
+                broken = "output", str(error)
+        refused.append(Refusal(name, *broken))
+    return peer.module(scribe, outputs), tuple(refused)
+
+
+def _order(roots: Iterable[Node], constant: frozenset[Node]) -> list[Node]:
+    """Return the nodes that rows are computed by, each after what it reads."""
+    seen: set[Node] = set()
+    order: list[Node] = []
+    stack = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        node, is_open = stack.pop()
+        if is_open:
+            order.append(node)
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack += [(read, False) for read in reversed(_read(node, constant))]
+    return order
+
+
+def _read(node: Node, constant: frozenset[Node]) -> tuple[Node, ...]:
+    return () if node in constant else reads(node)
+
+
+def reads(node: Node) -> tuple[Node, ...]:
+    """Return the nodes whose values of the row a node is computed from.
+
+    Codes are no values of a peer: what reads them is written by the keys that they stand for.
+    """
+    match node:
+        case Aggregate(_, (_, codes, *_), _, GroupFrame()):
+            return reads(codes)
+        case Call("encode" | "list.encode", (*keys, _)):
+            return tuple(keys)
+        case Call("category_count" | "category_share", (codes, _)):
+            return reads(codes)
+        case Call("lookup_value", (row, _)):
+            return reads(row)
+        case Call("lookup_row" | "asof_row", args):
+            return args[: len(args) // 2]
+        case Call("window", (order,)):
+            return reads(order)
+        case Call(function, (*values, window)) if function.startswith("over."):
+            return (*values, *reads(window))
+        case _:
+            return node.args
+
+
+def _bound(piece: Piece, n_users: int, scribe: Scribe) -> Piece:
+    """Return a piece by a name of its own, if it is long or read more than once."""
+    if piece.is_constant or is_short(piece.text) or (n_users < 2 and len(piece.text) <= LONGEST):
+        return piece
+    return Piece(scribe.named(piece.text), piece.dtype)
+
+
+def _piece(node: Node, scribe: Scribe) -> Piece:
+    dtype = scribe.types.get(node)
+    if node in scribe.constant:
+        assert dtype is not None
+        return _constant(node, dtype, scribe)
+    match node:
+        case Column(name):
+            assert dtype is not None
+            return Piece(scribe.named(scribe.peer.read(name, dtype, scribe), "c"), dtype)
+        case Call(function) | Aggregate(function):
+            assert dtype is not None
+            args = tuple(scribe.pieces[read] for read in reads(node))
+            return Piece(_text(Site(node, args, scribe), function), dtype)
+        case TableColumn() | Literal():
+            raise Unwritable("it is no value of a row")
+
+
+def _constant(node: Node, dtype: DType, scribe: Scribe) -> Piece:
+    value = node.value if isinstance(node, Literal) else scribe.fitted.constants.get(node)
+    if isinstance(value, tuple):
+        return Piece("", dtype, (cast("tuple[Any, ...]", value),))
+    if not isinstance(node, Literal) and node not in scribe.fitted.constants:
+        raise Unwritable("it is of learnt values alone, and was not computed")
+    return Piece(scribe.peer.literal(value, dtype), dtype, (value,))
+
+
+def _text(site: Site, function: str) -> str:
+    peer = site.scribe.peer
+    if isinstance(site.node, Aggregate):
+        function = "by key"
+    row = peer.rows.get(function)
+    if row is None:
+        raise Unwritable(peer.unwritten[function])
+    if isinstance(row, Mapping):
+        rows = cast("Mapping[str, str | Write]", row)
+        row = rows.get(widest(site.args))
+        if row is None:
+            raise Unwritable(f"{peer.name} has nothing like it for {site.args[0].dtype}")
+    return filled(row, site) if isinstance(row, str) else row(site)
+
+
+def widest(args: Sequence[Piece]) -> str:
+    """Return the kind that all arguments become: text, lists and times before numbers."""
+    kinds = {piece.kind for piece in args}
+    return next(kind for kind in "sltfibx" if kind in kinds)
+
+
+_PLACES = "xyzw"
+
+
+def filled(template: str, site: Site) -> str:
+    """Return a template with the arguments of a site in it; see `Row`."""
+    used = Counter(name for _, name, _, _ in string.Formatter().parse(template) if name)
+    operands = {
+        _PLACES[k]: _Operand(site, k, used[_PLACES[k]] > 1)
+        for k in range(min(len(site.args), len(_PLACES)))
+    }
+    params = {name: repr(value) for name, value in site.params.items()}
+    return template.format(**operands, p=params, h=_Helpers(site.scribe))
+
+
+@dataclass(frozen=True, slots=True)
+class _Helpers:
+    scribe: Scribe
+
+    def __getitem__(self, name: str) -> str:
+        return self.scribe.help(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Operand:
+    site: Site
+    place: int
+    is_repeated: bool
+
+    def __format__(self, form: str) -> str:
+        if self.is_repeated:
+            return self.site.named(self.place, form)
+        return self.site.shown(self.place, form)
+
+
+def atom(text: str) -> str:
+    """Return an expression so that a method may follow it, in parentheses where it needs them."""
+    body = ast.parse(text, mode="eval").body
+    is_atom = isinstance(body, ast.Call | ast.Name | ast.Attribute | ast.Subscript) or (
+        isinstance(body, ast.Constant) and not isinstance(body.value, int)
+    )
+    is_enclosed = body.col_offset > 0  # parentheses are in no tree
+    return text if is_atom or is_enclosed else f"({text})"
+
+
+def is_short(text: str) -> bool:
+    """Return whether an expression is a name or a number, which may be written again."""
+    body = ast.parse(text, mode="eval").body
+    if isinstance(body, ast.UnaryOp):
+        body = body.operand
+    return isinstance(body, ast.Name | ast.Constant)
+
+
+def float_text(value: float) -> str:
+    """Return a float as Python reads it again, bit for bit but for the payload of a NaN."""
+    if value != value:
+        return 'float("nan")'
+    if value in (float("inf"), float("-inf")):
+        return 'float("inf")' if value > 0 else '-float("inf")'
+    return repr(float(value))
+
+
+def dict_text(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return a dict of texts of Python, a line a pair."""
+    lines = [f"    {key}: {value}," for key, value in pairs]
+    return "\n".join(["{", *lines, "}"]) if lines else "{}"

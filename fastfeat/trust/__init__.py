@@ -1,0 +1,1 @@
+"""Trust: data checked, drift told, promises verified, all of it reported."""

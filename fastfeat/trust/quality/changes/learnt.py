@@ -1,0 +1,293 @@
+"""Changes of what plans have learnt: values, values per key, and which category a code means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.aggregates.keys import Groups, Vocabulary, in_order_of
+from fastfeat.errors import counted
+from fastfeat.execute.fitted import Fitted
+from fastfeat.io.columns.keys import places_in
+from fastfeat.io.columns.times import python_value
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
+from fastfeat.ir.show import show
+from fastfeat.keep.state import aggregates_of
+from fastfeat.plan.lower.codes import shown_codes
+from fastfeat.plan.lower.indicators import is_one_hot
+from fastfeat.steps.keys.rows import category_texts
+from fastfeat.trust.quality.changes.record import Change, shown
+
+_MOST_SHOWN = 3
+_MOST_NAMED = 1000
+"""The categories that a change has at most, the most frequent ones."""
+
+
+def changes_learnt(a: Fitted, b: Fitted) -> Iterator[Change]:
+    """Yield the changes of what both plans learn."""
+    pair_of = _pairs(a, b)
+    yield from _codes(a, b, pair_of)
+    yield from _values(a, b, pair_of)
+    yield from _zones(a, b)
+
+
+def _common(a: Fitted, b: Fitted) -> list[Aggregate]:
+    """Return the aggregates that both plans learn, of keys of the same types."""
+    known = set(aggregates_of(b.declaration.nodes.values()))
+    return [one for one in aggregates_of(a.declaration.nodes.values()) if one in known]
+
+
+def _values(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
+    """Yield the values that are learnt otherwise, of all rows or per key."""
+    codes = {node.args[-1] for node in set(_shown(a)) & set(_shown(b))}
+    for one in _common(a, b):
+        before, after = a.learnt[one], b.learnt[one]
+        if isinstance(before, Vocabulary) and isinstance(after, Vocabulary):
+            pair = pair_of(one)
+            if one not in codes or not (pair.n_recoded or len(pair.added)):
+                yield from _recounted(one, pair)
+        elif isinstance(before, Groups) and isinstance(after, Groups):
+            yield from _of_groups(one, pair_of(one.args[1].args[-1]), before, after)
+        elif not _are_equal(before, after):
+            yield _of_value(a, b, one)
+
+
+def _shown(fitted: Fitted) -> list[Call]:
+    """Return the codes whose numbers features are made of; one-hot columns go by their names."""
+    roots = fitted.declaration.nodes.values()
+    return shown_codes(node for node in roots if not is_one_hot(node))
+
+
+def _are_equal(before: Any, after: Any) -> bool:
+    """Return whether two learnt values are the same, NaN and the sign of zero included."""
+    return type(before) is type(after) and repr(before) == repr(after)
+
+
+def _of_value(a: Fitted, b: Fitted, one: Aggregate) -> Change:
+    """Return the change of a value that is learnt from all rows."""
+    before, after = a.learnt[one], b.learnt[one]
+    if isinstance(before, tuple) and isinstance(after, tuple):
+        return _change_of(one, before, after, _of_tables(before, after))
+    was, now = (python_value(f.learnt[one], f.types[one]) for f in (a, b))
+    more = ""
+    if isinstance(was, int | float) and isinstance(now, int | float) and was:
+        more = f" ({(now - was) / abs(was):+.3g} of it)"
+    return _change_of(one, was, now, f"{shown(was)} -> {shown(now)}{more}")
+
+
+def _change_of(one: Aggregate, before: Any, after: Any, told: str) -> Change:
+    return Change("learnt value changed", show(one), before, after, told)
+
+
+def _of_tables(before: Sequence[float], after: Sequence[float]) -> str:
+    """Return the change of a table, such as the edges of bins, in words."""
+    if len(before) != len(after):
+        return f"{counted(len(before), 'value')} -> {len(after):,}"
+    differ = [k for k, (x, y) in enumerate(zip(before, after, strict=True)) if not _are_equal(x, y)]
+    k = max(differ, key=lambda k: abs(after[k] - before[k]))
+    return f"{len(differ):,} of {counted(len(before), 'value')}, {before[k]!r} -> {after[k]!r}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matched:
+    """Two vocabularies of the same key, with the place of each category in the other one.
+
+    Args:
+        before: the one.
+        after: the other.
+        places: of the categories of the first in the second, -1 where it has none; (n_before,).
+        back: of those of the second in the first; (n_after,).
+    """
+
+    before: Vocabulary
+    after: Vocabulary
+    places: NDArray[np.int64]
+    back: NDArray[np.int64]
+
+    @staticmethod
+    def of(before: Vocabulary, after: Vocabulary) -> Matched:
+        """Return two vocabularies, matched by their keys."""
+        places = places_in(before.parts, after.parts)
+        back = np.full(len(after), -1, np.int64)
+        found = np.flatnonzero(places >= 0)
+        back[places[found]] = found
+        return Matched(before, after, places, back)
+
+    @property
+    def is_moved(self) -> NDArray[np.bool_]:
+        """Whether a category of the first has another code in the second, or none; (n_before,)."""
+        return self.places != np.arange(len(self.before))
+
+    @property
+    def n_recoded(self) -> int:
+        """How many categories have another code, or none of their own any more."""
+        return int(self.is_moved.sum())
+
+    @property
+    def added(self) -> NDArray[np.int64]:
+        """The places of the categories that are new; ascending."""
+        return np.flatnonzero(self.back < 0)
+
+    @property
+    def share_before(self) -> float:
+        """The share of the rows of the first fit that have another code by the second."""
+        return _share(self.before.counts[self.is_moved], self.before)
+
+    @property
+    def share_after(self) -> float:
+        """The share of the rows of the second fit whose code is another than by the first."""
+        moved = (self.back >= 0) & (self.back != np.arange(len(self.after)))
+        return _share(self.after.counts[moved], self.after)
+
+
+PairOf = Callable[[Node], Matched]
+"""Gives the two vocabularies that an aggregate has learnt, or that a plan lists."""
+
+
+def _pairs(a: Fitted, b: Fitted) -> PairOf:
+    """Return a function that matches the vocabularies of two plans, each pair of them once."""
+
+    @cache
+    def pair_of(node: Node) -> Matched:
+        before, after = (f.learnt.get(node) for f in (a, b))
+        if isinstance(before, Vocabulary) and isinstance(after, Vocabulary):
+            return Matched.of(before, after)
+        raise AssertionError(show(node))
+
+    return pair_of
+
+
+def _share(counts: NDArray[np.int64], of: Vocabulary) -> float:
+    return int(counts.sum()) / of.n_rows if of.n_rows else 0.0
+
+
+def _codes(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
+    """Yield the encodings whose codes mean other categories, or that have more of them."""
+    own, readers = set(_shown(b)), _first_readers(a)
+    for codes in _shown(a):
+        learnt = codes.args[-1]
+        if codes not in own or not isinstance(learnt, Aggregate):
+            continue  # of a list that the plan gives, whose features are written otherwise
+        pair, name = pair_of(learnt), readers[codes]
+        n_before = 1 + int(dict(codes.params)["n_unseen"])
+        if pair.n_recoded:
+            yield _reassigned(a, name, learnt, pair, n_before)
+        if len(pair.added):
+            yield _more(b, name, learnt, pair, n_before)
+
+
+def _first_readers(fitted: Fitted) -> dict[Node, str]:
+    """Return the first feature that each node is made for."""
+    first: dict[Node, str] = {}
+    for name, expression in fitted.declaration.features.items():
+        nodes = [fitted.declaration.nodes[name + suffix] for suffix in expression.suffixes]
+        for node in postorder(nodes):
+            first.setdefault(node, name)
+    return first
+
+
+def _reassigned(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) -> Change:
+    """Return the change of codes that mean another category, or none, than before."""
+    moved = np.flatnonzero(pair.is_moved)
+    by_count = moved[np.argsort(-pair.before.counts[moved], kind="stable")]
+    places = np.sort(by_count[:_MOST_NAMED])
+    texts = _texts(fitted, key, pair.before, places)
+    before, now = dict(zip(texts, places.tolist(), strict=True)), pair.places[places].tolist()
+    was = {text: place + first for text, place in before.items()}
+    after = {t: k + first if k >= 0 else None for t, k in zip(texts, now, strict=True)}
+    rank = {place: k for k, place in enumerate(by_count[:_MOST_SHOWN].tolist())}
+    largest = sorted((t for t, k in before.items() if k in rank), key=lambda t: rank[before[t]])
+    examples = [f"{shown(text)} {was[text]} -> {after[text] or 'unseen'}" for text in largest]
+    more = ", ..." if len(moved) > _MOST_SHOWN else ""
+    n_lost = int((pair.places < 0).sum())
+    lost = f", {n_lost:,} of them unseen now" if n_lost else ""
+    told = (
+        f"{pair.n_recoded:,} of {len(pair.before):,} categories have another code{lost}: "
+        f"{pair.share_before:.1%} of the rows of the first fit, {pair.share_after:.1%} of the "
+        f"second ({', '.join(examples)}{more})"
+    )
+    return Change("codes reassigned", name, was, after, told)
+
+
+def _texts(fitted: Fitted, key: Aggregate, of: Vocabulary, places: NDArray[np.int64]) -> list[str]:
+    """Return categories as text, by their places; two that are written alike differ by a "_"."""
+    some = in_order_of(places, of)
+    assert isinstance(some, Vocabulary)
+    found: dict[str, None] = {}
+    for text in category_texts(some, [fitted.types[part] for part in key.args]):
+        name = text
+        while name in found:
+            name += "_"
+        found[name] = None
+    return list(found)
+
+
+def _more(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) -> Change:
+    """Return the change of codes that stand for categories which had none."""
+    places = pair.added[:_MOST_NAMED]  # the most frequent ones are the first
+    texts = _texts(fitted, key, pair.after, places)
+    after = {text: place + first for text, place in zip(texts, places.tolist(), strict=True)}
+    share = _share(pair.after.counts[pair.added], pair.after)
+    others = f" and {len(pair.added) - _MOST_SHOWN:,} more"
+    examples = ", ".join(map(shown, texts[:_MOST_SHOWN]))
+    told = f"{len(pair.added):,} new, of {share:.1%} of the rows of the second fit: {examples}"
+    return Change("categories added", name, None, after, told + others * (len(texts) > _MOST_SHOWN))
+
+
+def _recounted(one: Aggregate, pair: Matched) -> Iterator[Change]:
+    """Yield the change of a vocabulary whose codes tell groups apart, or only count."""
+    before, after = pair.before, pair.after
+    n_lost, n_new = int((pair.places < 0).sum()), len(pair.added)
+    there = np.flatnonzero(pair.places >= 0)
+    n_other = int((before.counts[there] != after.counts[pair.places[there]]).sum())
+    others = [f.n_missing for f in (before, after)], [f.n_rare for f in (before, after)]
+    if not (n_lost or n_new or n_other or any(was != now for was, now in others)):
+        return
+    told = ", ".join(
+        [
+            f"{counted(len(before), 'key')} -> {len(after):,}",
+            *([f"{n_new:,} new"] if n_new else []),
+            *([f"{n_lost:,} gone"] if n_lost else []),
+            *([f"{n_other:,} with another count"] if n_other else []),
+        ]
+    )
+    yield Change("learnt keys changed", _keys_text(one), len(before), len(after), told)
+
+
+def _keys_text(one: Aggregate) -> str:
+    return f"keys of {', '.join(map(show, one.args))}"
+
+
+def _of_groups(one: Aggregate, pair: Matched, before: Groups, after: Groups) -> Iterator[Change]:
+    """Yield the change of what is learnt per key."""
+    known = pair.before, pair.after
+    n_first = len(before.values) - len(known[0])
+    there = np.flatnonzero(pair.places >= 0)
+    of_a = np.concatenate([np.arange(n_first), there + n_first])
+    of_b = np.concatenate([np.arange(n_first), pair.places[there] + n_first])
+    x, y = before.values[of_a], after.values[of_b]
+    has, had = after.present[of_b], before.present[of_a]
+    differ = (had != has) | (had & has & (x != y))
+    if not (differ.any() or len(pair.added) or (pair.places < 0).any()):
+        return
+    both = np.flatnonzero(differ & had & has)
+    # groups of missing keys and of those without a code are among these, and no keys
+    told = f"{int(differ.sum()):,} of {counted(len(differ), 'group')} have another value"
+    if len(both):
+        k = both[np.argmax(np.abs(y[both].astype(float) - x[both].astype(float)))]
+        told += f", most of all {x[k].item()!r} -> {y[k].item()!r}"
+    yield Change("learnt value changed", show(one), len(known[0]), len(known[1]), told)
+
+
+def _zones(a: Fitted, b: Fitted) -> Iterator[Change]:
+    """Yield the time zones of which another table was stored."""
+    zones: Mapping[str, Any] = a.zones
+    for name, table in zones.items():
+        if name in b.zones and b.zones[name] != table:
+            told = "the zone has other transitions: calendar parts of the same instant may differ"
+            yield Change("time zone changed", name, None, None, told)

@@ -1,0 +1,133 @@
+"""Changes of outputs: the features of the same rows, by two fitted plans."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import FastfeatError, FastfeatWarning
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.transform import transform
+from fastfeat.io.arrow import Array, Table, call, pa
+from fastfeat.trust.quality.changes.record import Change
+from fastfeat.trust.quality.golden.golden_rows import GoldenRows
+
+Computed = Callable[[Fitted], Table]
+"""Gives the features of a sample by a fitted plan."""
+
+
+def changes_of_outputs(a: Fitted, b: Fitted, compute: Computed) -> tuple[list[Change], int]:
+    """Return the features whose values differ on a sample, and how many rows it has.
+
+    Args:
+        a: the plan whose features the sample has; its errors are raised.
+        b: the plan that they are compared with; where it refuses the sample, that is a change.
+        compute: gives the features of the sample.
+
+    Raises:
+        FastfeatError: as `FittedPlan.transform`, of the first plan.
+    """
+    before = compute(a)
+    try:
+        after = compute(b)
+    except FastfeatError as error:
+        told = f"{type(error).__name__}: {error}"
+        return [Change("sample refused", "the sample", before.num_rows, None, told)], 0
+    return list(_compared(before, after, "rows", a.n_codes)), before.num_rows
+
+
+def changes_of_golden(a: Fitted, b: Fitted) -> tuple[list[Change], int]:
+    """Return the features whose values differ on the golden rows that the first plan keeps.
+
+    They are made up at the edges of what it takes: how many differ says less than that none does.
+    A second plan that cannot take them reads other columns, which is told as that.
+
+    Returns:
+        The changes, and how many rows there are; 0 where there are none, or they cannot be taken.
+    """
+    if a.golden is None:
+        return [], 0
+    kept = GoldenRows.from_bytes(a.golden)
+    made, before = kept.made_up, kept.features
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FastfeatWarning)
+            options: Any = {"history": made.history, "tables": made.tables}
+            after = transform(b, made.rows, backend="reference", **options)
+    except FastfeatError:
+        return [], 0
+    return list(_compared(before, after, "golden rows", a.n_codes)), len(kept)
+
+
+def on_rows(data: Any, history: Any, tables: Any) -> Computed:
+    """Return a function that computes the features of rows, as `FittedPlan.transform` does."""
+
+    def compute(fitted: Fitted) -> Table:
+        for_nobody = replace(fitted, encoded=None)  # no model trains on what its encodings know
+        return transform(for_nobody, data, history=history, tables=tables, to="arrow")
+
+    return compute
+
+
+def _compared(before: Table, after: Table, rows: str, codes: Collection[str]) -> Iterator[Change]:
+    """Yield a change for each column of both tables, of one type, that has other values."""
+    for name in before.column_names:
+        if name not in after.column_names or before[name].type != after[name].type:
+            continue
+        x, y = (_one(table[name]) for table in (before, after))
+        if not x.equals(y):
+            is_number = _is_number(x.type) and name not in codes  # no distance between categories
+            change = _of_column(name, x, y, rows, is_number=is_number)
+            if change is not None:
+                yield change
+
+
+def _one(column: Any) -> Array:
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
+def _of_column(name: str, x: Array, y: Array, rows: str, *, is_number: bool) -> Change | None:
+    """Return the change of a column; None where only the sign of zero, or no value, differs."""
+    missing = [_flags(one.is_null()) for one in (x, y)]
+    same = call("equal", x, y)
+    differ = (missing[0] != missing[1]) | (_flags(call("invert", same).fill_null(False)))
+    if not differ.any():
+        return None
+    told = f"{int(differ.sum()):,} of {len(x):,} {rows} ({differ.mean():.1%})"
+    if is_number:
+        told += _distance(x, y)
+    shares = [float(one.mean()) for one in missing]
+    if shares[0] != shares[1]:
+        told += f", missing {shares[0]:.2%} -> {shares[1]:.2%}"
+    return Change("outputs changed", name, 0.0, float(differ.mean()), told)
+
+
+def _flags(found: Array) -> NDArray[np.bool_]:
+    return found.to_numpy(zero_copy_only=False).astype(bool)
+
+
+def _is_number(dtype: Any) -> bool:
+    return pa.types.is_integer(dtype) or pa.types.is_floating(dtype)
+
+
+def _distance(x: Array, y: Array) -> str:
+    """Return the largest change of a column of numbers in words, in its standard deviations."""
+    before, after = (
+        one.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
+        for one in (x, y)
+    )
+    with np.errstate(invalid="ignore", over="ignore"):
+        moved = np.abs(after - before)
+        finite = before[np.isfinite(before)]
+        spread = float(finite.std()) if len(finite) else 0.0
+    moved = moved[np.isfinite(moved)]
+    if not len(moved):
+        return ""
+    largest = float(moved.max())
+    of_spread = f" ({largest / spread:.2g} standard deviations)" if spread else ""
+    return f", by {largest:.4g} at most{of_spread}"

@@ -1,0 +1,437 @@
+"""Checking: the rules of a contract judged on rows, each counted in the scan that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import (
+    InvalidData,
+    InvalidPlan,
+    Overflow,
+    TypeMismatch,
+    UnknownColumn,
+)
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.guard import fitted_rules, unlike
+from fastfeat.execute.inputs import absence_hint
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.expr import Expr, col
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.columns.types import UnsupportedType
+from fastfeat.ir.dtypes import BOOL, INTEGER_RANGE, NULL, DType
+from fastfeat.ir.literals import literal_value
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, postorder, rewritten
+from fastfeat.ir.show import show
+from fastfeat.plan.declare.bind import bind, check_new_plan
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.contract import ContractDeclaration, Rule, says, type_rule_name
+from fastfeat.plan.declare.declaration import declare
+from fastfeat.tell.fitted_tables import learnt_values
+from fastfeat.trust.quality.report import CheckReport, Outcome, RuleResult
+from fastfeat.trust.quality.rows import CheckedRows, checked_rows, features_of, learnt_of
+from fastfeat.trust.quality.sentences import sentence_of
+
+UNDECIDED = (Overflow, InvalidData, TypeMismatch)
+"""Errors of values, by which a rule cannot be decided; others are errors of a check."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRule:
+    """A rule on its way to be judged.
+
+    Args:
+        rule: with the time of the check in place of the clock.
+        text: its expression.
+        result: of a rule that need not be counted; else None.
+        sentence: its demand in words; "" if only its expression says it.
+    """
+
+    rule: Rule
+    text: str
+    result: RuleResult | None = None
+    sentence: str = ""
+
+
+def check(contract: ContractDeclaration, data: Any, **options: Any) -> CheckReport:
+    """Return the report of `check_rows`, of which the arguments and errors are."""
+    return check_rows(contract, data, **options)[1]
+
+
+@in_ieee
+def check_rows(
+    contract: ContractDeclaration,
+    data: Any,
+    *,
+    history: Any = None,
+    tables: Tables = None,
+    clock: Any = None,
+    backend: str = "cpu",
+    memory: str | int | None = None,
+    late: Collection[str] = (),
+    needs_clock: bool = True,
+) -> tuple[CheckedRows, CheckReport]:
+    """Return rows, as they were read, and the rules of a contract, judged on them.
+
+    Args:
+        contract: the rules.
+        data: as of `Contract.check`, as the following are.
+        history: earlier rows.
+        tables: lookup tables.
+        clock: the time of the check.
+        backend: its name.
+        memory: the budget.
+        late: columns that need not be there: a rule that reads one is skipped without it.
+        needs_clock: whether rules that read the clock are judged; else they are skipped.
+
+    Raises:
+        FastfeatError: as `Contract.check`.
+    """
+    rows = checked_rows(
+        data,
+        columns_checked(contract),
+        contract.table_columns,
+        history=history,
+        tables=tables,
+        backend=backend,
+        memory=memory,
+    )
+    options: Any = {"clock": clock, "late": late, "needs_clock": needs_clock, "given": data}
+    return rows, check_read(contract, rows, **options)
+
+
+def columns_checked(contract: ContractDeclaration) -> list[str]:
+    """Return the columns of the data that are read, where they are there."""
+    return [*contract.columns, *([contract.clock] if contract.clock else [])]
+
+
+@in_ieee
+def check_read(
+    contract: ContractDeclaration,
+    rows: CheckedRows,
+    *,
+    clock: Any = None,
+    late: Collection[str] = (),
+    needs_clock: bool = True,
+    given: Any = None,
+) -> CheckReport:
+    """Return the rules of a contract, judged on rows that are read.
+
+    Args:
+        contract: the rules.
+        rows: with the columns of `columns_checked`.
+        clock: as of `check_rows`, as the following are.
+        late: columns that need not be there.
+        needs_clock: whether rules that read the clock are judged.
+        given: the rows as they were given, for messages.
+
+    Raises:
+        FastfeatError: as `Contract.check`.
+    """
+    at = _clock_of(contract, clock, needs_clock=needs_clock)
+    if contract.clock is not None and contract.clock in rows.schema:
+        raise InvalidPlan(
+            f"the data has a column {contract.clock!r}, and the contract calls the time of a check "
+            "so. Rename one of them"
+        )
+    judged = {
+        name: _before_counting(contract, name, rows, at, late, given) for name in contract.rules
+    }
+    judged |= _types(contract, rows, late)
+    counted = {name: one for name, one in judged.items() if one.result is None}
+    found = _counted(rows, {name: one.rule for name, one in counted.items()})
+    results = [
+        _result(name, one, rows.n_rows, found[name]) if one.result is None else one.result
+        for name, one in judged.items()
+    ]
+
+    def find(name: str, n: int | None) -> Table:
+        return rows_that_break(rows, judged[name].rule, n)
+
+    return CheckReport(tuple(results), rows.n_rows, find)
+
+
+def _clock_of(contract: ContractDeclaration, clock: Any, *, needs_clock: bool) -> Literal | None:
+    """Return the time of the check as it stands in rules.
+
+    Raises:
+        InvalidPlan: the rules read none, or one, and it was given, or not.
+        TypeMismatch: it is no value of a row.
+    """
+    if clock is None:
+        if contract.clock is not None and needs_clock:
+            named = next(name for name in contract.rules if contract.reads_clock(name))
+            raise InvalidPlan(
+                f"the rule {named!r} reads the time of the check: pass it, "
+                "check(data, clock=datetime.now(timezone.utc))"
+            )
+        return None
+    if contract.clock is None:
+        raise InvalidPlan("no rule reads a clock: name it, Contract(rules, clock='now')")
+    return Literal(literal_value(clock))
+
+
+def _before_counting(
+    contract: ContractDeclaration,
+    name: str,
+    rows: CheckedRows,
+    at: Literal | None,
+    late: Collection[str],
+    data: Any,
+) -> JudgedRule:
+    """Return a rule with the clock in place, and its result where it need not be counted.
+
+    Args:
+        contract: the rules.
+        name: of the rule.
+        rows: that are checked.
+        at: the time of the check.
+        late: columns that need not be there.
+        data: the rows as they were given, for messages.
+
+    Raises:
+        TypeMismatch: it is no bool.
+    """
+    rule, text = contract.rules[name], says(contract.nodes[name])
+    sentence = sentence_of(contract.nodes[name])
+
+    def judged(outcome: Outcome, reason: str) -> JudgedRule:
+        n_broken = 0 if outcome == "skipped" else 1 if rule.is_of_table else rows.n_rows
+        of = (name, text, rule.on_violation, outcome, n_broken, rows.n_rows, reason)
+        result = RuleResult(*of, of_table=rule.is_of_table, sentence=sentence)
+        return JudgedRule(rule, text, result)
+
+    absent = [column for column in contract.reads[name] if column not in rows.schema]
+    if absent and set(absent) <= set(late):
+        return judged("skipped", f"it reads {absent[0]!r}, which is late, and not there")
+    if contract.reads_clock(name):
+        if at is None:
+            return judged("skipped", "it reads the time of a check, which was not given")
+        rule = with_clock(rule, contract.clock, at)
+    if absent:
+        hint = absence_hint(absent[0], data)
+        return judged("undecided", f"no column {absent[0]!r} in the data.{hint}")
+    try:
+        node = rule.expression.node
+        types = bind([node], rows.schema, rows.schemas)
+        check_new_plan(types)
+        dtype = types[node]
+    except (UnknownColumn, TypeMismatch) as error:
+        return judged("undecided", str(error))
+    if dtype not in (BOOL, NULL):
+        raise TypeMismatch(f"rule {name!r} must be a bool expression, and {text} is {dtype}")
+    if rule.is_of_table and rows.n_rows == 0:
+        return judged("undecided", "there are no rows")
+    return JudgedRule(rule, text, sentence=sentence)
+
+
+def with_clock(rule: Rule, name: str | None, at: Literal) -> Rule:
+    """Return a rule with a time in place of the clock."""
+    (node,) = rewritten([rule.expression.node], lambda n: at if n == Column(name or "") else n)
+    made = object.__new__(Rule)  # of a clock alone there is no column left
+    object.__setattr__(made, "expression", Expr((node,)))
+    object.__setattr__(made, "on_violation", rule.on_violation)
+    object.__setattr__(made, "at_most", rule.at_most)
+    return made
+
+
+def _types(
+    contract: ContractDeclaration, rows: CheckedRows, late: Collection[str]
+) -> dict[str, JudgedRule]:
+    """Return the types that columns must have as rules."""
+    judged: dict[str, JudgedRule] = {}
+    for column, dtype in contract.types.items():
+        name, found = type_rule_name(column, dtype), rows.schema.get(column)
+        whole = _is_whole(col(column), dtype)
+        text = f"{column} is {dtype}"
+        outcome: Outcome = "holds" if found is not None and is_of_type(found, dtype) else "broken"
+        reason = f"it is {found}"
+        if found is None:
+            outcome = "skipped" if column in late else "broken"
+            reason = "it is late, and not there" if column in late else "there is no such column"
+        elif dtype.is_integer and isinstance(found, DType) and found.is_float:
+            judged[name] = JudgedRule(Rule(whole), text)
+            continue
+        broken = outcome == "broken"
+        reason = "" if outcome == "holds" else reason
+        result = RuleResult(name, text, "reject", outcome, int(broken), rows.n_rows, reason, True)
+        judged[name] = JudgedRule(Rule(whole), text, result)
+    return judged
+
+
+def _is_whole(x: Expr, dtype: DType) -> Expr:
+    """Return whether floats are missing, or whole numbers that an integer type has."""
+    low, high = INTEGER_RANGE.get(dtype.name, (0, 0))
+    return ((x == x.floor()) & (x >= float(low)) & (x < float(high + 1))) | x.is_null()
+
+
+def is_of_type(found: DType | UnsupportedType, wanted: DType) -> bool:
+    """Return whether all values of a type can be had in another one, as data of a plan may be.
+
+    A column of only missing values, which has no type, is of any.
+    """
+    if not isinstance(found, DType):
+        return False
+    if found in (NULL, wanted):
+        return True
+    if wanted.is_float:
+        return found.is_float or found.is_integer
+    if wanted.unit is not None:  # in a coarser or finer one, or another zone
+        return (found.name, found.tz is None) == (wanted.name, wanted.tz is None)
+    if wanted.is_integer and found.is_integer:
+        low, high = INTEGER_RANGE[found.name]
+        least, most = INTEGER_RANGE[wanted.name]
+        return least <= low and high <= most
+    return False
+
+
+def _result(name: str, judged: JudgedRule, n_rows: int, found: Found) -> RuleResult:
+    """Return the result of a rule.
+
+    Args:
+        name: of the rule.
+        judged: the rule.
+        n_rows: how many rows there are.
+        found: how many break it.
+    """
+    rule, of_table, n_broken = judged.rule, judged.rule.is_of_table, found.n_broken
+    outcome: Outcome = "broken" if n_broken else "holds"
+    reason = found.reason
+    if not found.is_decided:
+        outcome, n_broken = "undecided", 1 if of_table else n_rows
+    elif rule.at_most and n_broken:
+        outcome = "holds" if n_broken / n_rows <= rule.at_most else "broken"
+        reason = f"at most {100 * rule.at_most:g} % may"
+    of = (name, judged.text, rule.on_violation, outcome, n_broken, n_rows, reason, of_table)
+    return RuleResult(*of, judged.sentence)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The rows that break a rule, counted.
+
+    Args:
+        n_broken: how many; of one statement of all rows, 1 where it is not so.
+        reason: the values that the statement is of; or why the rows could not be counted.
+        is_decided: whether they could.
+    """
+
+    n_broken: int
+    reason: str = ""
+    is_decided: bool = True
+
+
+def _counted(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
+    """Return how many rows break each rule."""
+    if not rules or rows.n_rows == 0:
+        return dict.fromkeys(rules, Found(0))
+    try:
+        return _counts(rows, rules)
+    except UNDECIDED as error:
+        if len(rules) == 1:
+            told = str(error).partition("\n")[0]
+            return dict.fromkeys(rules, Found(0, told, is_decided=False))
+    names = list(rules)
+    halves = names[: len(names) // 2], names[len(names) // 2 :]
+    found: dict[str, Found] = {}
+    for half in halves:
+        found |= _counted(rows, {name: rules[name] for name in half})
+    return found
+
+
+def _counts(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
+    """Return how many rows break each rule.
+
+    Raises:
+        FastfeatError: as `Plan.fit`.
+    """
+    found = {
+        name: Found(n_missing)
+        for name, rule in rules.items()
+        if (n_missing := _n_missing(rows, rule.expression.node)) is not None
+    }
+    asked = {name: _learnt_of_rule(rule) for name, rule in rules.items() if name not in found}
+    if not asked:
+        return found
+    fitted = learnt_of(rows, asked)
+    for name, node in fitted.declaration.nodes.items():
+        value: Any = fitted.constants[node]
+        if not rules[name].is_of_table:
+            found[name] = Found(int(value or 0))
+        else:
+            found[name] = Found(0) if value is True else Found(1, _values(fitted, node))
+    return found
+
+
+def _n_missing(rows: CheckedRows, node: Node) -> int | None:
+    """Return the number of rows that break "x is not missing", where Arrow knows it.
+
+    Returns:
+        None of another rule, and of columns of which missing values must be counted: floats, where
+        a NaN is one, and those with entries that may be missing.
+    """
+    match node:
+        case Call("is_not_null", (Column(name),)):
+            dtype = rows.schema[name]
+        case _:
+            return None
+    if not isinstance(rows.data, Table) or not isinstance(dtype, DType) or dtype.is_float:
+        return None
+    column, types = rows.data[name], pa.types
+    plain = types.is_primitive(column.type) or types.is_string(column.type)
+    return column.null_count if plain or types.is_large_string(column.type) else None
+
+
+@lru_cache(maxsize=1024)
+def _learnt_of_rule(rule: Rule) -> Expr:
+    """Return the expression that judges a rule: how many rows break it, or whether all hold it."""
+    return rule.expression if rule.is_of_table else rule.broken.sum()
+
+
+def _values(fitted: Fitted, node: Node) -> str:
+    """Return the values of the aggregates of a statement, for a message."""
+    learnt = learnt_values(fitted)
+    texts = [show(of) for of in postorder([node]) if isinstance(of, Aggregate)]
+    known = [(text, learnt[text]) for text in dict.fromkeys(texts) if text in learnt]
+    return ", ".join(f"{text} is {value}" for text, value in known[:_MOST_VALUES])
+
+
+def rows_that_break(rows: CheckedRows, rule: Rule, n: int | None = None) -> Table:
+    """Return the rows that break a rule, with their numbers and the columns that it reads.
+
+    Args:
+        rows: all rows.
+        rule: the rule.
+        n: the first so many; None for all. Rows of workers have no numbers, and no order.
+    """
+    columns = [name for name in columns_of([rule.expression.node]) if name in rows.schema]
+    flag, number = unlike("broken", columns), unlike("row", columns)
+    plan = declare({flag: rule.broken}, keep=columns)
+    if rule.learns:
+        fitted = replace(learnt_of(rows, {flag: rule.broken}), declaration=plan)
+    else:
+        fitted = fitted_rules(plan, rows.schema, rows.schemas)
+    if rows.elsewhere is not None:
+        kept = rows.elsewhere.find(fitted, flag, n).select(columns)
+        return kept.add_column(0, number, pa.nulls(kept.num_rows, pa.int64()))
+    found: list[Table] = []
+    first, left = 0, n
+    for features in features_of(rows, fitted):
+        places = np.flatnonzero(features[flag].to_numpy())[:left]
+        kept = features.select(columns).take(pa.array(places))
+        found.append(kept.add_column(0, number, pa.array(places + first)))
+        first += features.num_rows
+        if left is not None:
+            left -= len(places)
+            if left <= 0:
+                break
+    return pa.concat_tables(found)
+
+
+_MOST_VALUES = 3
+"""Values of a statement that a message tells."""

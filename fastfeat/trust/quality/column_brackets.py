@@ -1,0 +1,191 @@
+"""Distances of columns, of many at once, from what their profiles hold of bins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from fastfeat_kernels.moments.exact import rounded, scaled_quotient
+from numpy.typing import NDArray
+
+from fastfeat.trust.quality import distances
+from fastfeat.trust.quality.distances import Binned, Bins, Bracket, Floats, Moments
+from fastfeat.trust.quality.profile import POSITIONS, ColumnProfile, Exact
+
+Pair = tuple[ColumnProfile, ColumnProfile]
+"""Then and now, of one column with bins."""
+
+
+class Distances(NamedTuple):
+    """The distances of a column then and now, as far as its bins tell them.
+
+    Args:
+        ks: bracket of the Kolmogorov-Smirnov statistic.
+        wasserstein: bracket of the Wasserstein distance, in the unit of the values.
+        shift: the least Wasserstein distance where infinite values count as the nearest finite
+            one.
+        shift_noise: what chance makes of it, in so few rows.
+    """
+
+    ks: Bracket
+    wasserstein: Bracket
+    shift: float
+    shift_noise: float
+
+
+def distances_of(pairs: Sequence[Pair]) -> list[Distances]:
+    """Return the distances of columns.
+
+    Args:
+        pairs: profiles of numbers, or of moments, then and now; those of a pair have the same
+            edges.
+    """
+    if not pairs:
+        return []
+    sides = binned_sides(pairs)
+    bins, then, now = sides
+    ks, area = distances.kolmogorov_smirnov(*sides), distances.area(*sides)
+    wasserstein = distances.with_infinite(area, then, now)
+    noise = distances.area_noise(*sides, _moments(pairs, bins))
+    figures = (*ks, *wasserstein, area.low, noise)
+    ends = zip(*(of.tolist() for of in figures), strict=True)
+    return [Distances(Bracket(a, b), Bracket(c, d), e, f) for a, b, c, d, e, f in ends]
+
+
+def _moments(pairs: Sequence[Pair], bins: Bins) -> Moments:
+    """Return moments of the values then and now together, shape `(n_columns,)`.
+
+    Places are shares of the way from the least to the greatest value: no square is too large.
+    """
+    first, last = bins.ends
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        width = last - first
+        parts: list[tuple[Floats, Floats, Floats]] = []  # rows, their mean place, its deviation
+        zeros, ones = np.zeros(len(pairs)), np.ones(len(pairs))
+        for side in (0, 1):
+            columns = [pair[side] for pair in pairs]
+            n_finite, n_low, n_high = np.array(
+                [(of.n_finite, of.n_low, of.n_high) for of in columns], np.float64
+            ).T
+            mean = np.nan_to_num((np.array([of.mean for of in columns]) - first) / width)
+            std = np.nan_to_num(np.array([of.std for of in columns]) / width)
+            parts += [(n_finite, mean, std), (n_low, zeros, zeros), (n_high, ones, zeros)]
+        total = np.maximum(sum(n for n, _, _ in parts), 1)
+        mean = sum(n * place for n, place, _ in parts) / total
+        squares = sum(n * (std * std + (place - mean) ** 2) for n, place, std in parts)
+        is_wide = width > 0
+        std = np.where(is_wide, np.sqrt(squares / total) * width, 0.0)
+        return Moments(np.where(is_wide, first + mean * width, first), std)
+
+
+def binned_sides(pairs: Sequence[Pair]) -> tuple[Bins, Binned, Binned]:
+    """Return the bins of columns, and both samples in them, shape `(n_columns, most bins)`.
+
+    Columns of fewer bins have empty ones of no width at their end.
+    """
+    n_edges = np.array([len(then.edges) for then, _ in pairs], np.int64)
+    edges = np.empty((len(pairs), n_edges.max() + 2))
+    is_atom = np.zeros((len(pairs), n_edges.max() + 1), np.bool_)
+    for k, (then, now) in enumerate(pairs):
+        n = n_edges[k]
+        least, greatest = np.fmin(then.least, now.least), np.fmax(then.greatest, now.greatest)
+        if n:
+            least, greatest = np.fmin(least, then.edges[0]), np.fmax(greatest, then.edges[-1])
+        edges[k, 0], edges[k, n + 1 :] = least, greatest
+        edges[k, 1 : n + 1], is_atom[k, : n + 1] = then.edges, then.is_atom
+    edges = np.nan_to_num(edges)  # of columns without values
+    is_whole = np.array([not then.dtype.startswith("float") for then, _ in pairs])
+    bins = _bins(edges, n_edges, is_atom, is_whole)
+    places = _places(edges, n_edges, bins)
+    then, now = (_binned([pair[side] for pair in pairs], bins, places) for side in (0, 1))
+    return bins, then, now
+
+
+def _bins(
+    edges: Floats,
+    n_edges: NDArray[np.int64],
+    is_atom: NDArray[np.bool_],
+    is_whole: NDArray[np.bool_],
+) -> Bins:
+    """Return bins.
+
+    Args:
+        edges: with the least value before them, and the greatest after them, until the row ends.
+        n_edges: how many there are, of each column.
+        is_atom: whether a bin holds one float alone.
+        is_whole: whether a column has whole numbers.
+    """
+    place: NDArray[np.int64] = np.arange(edges.shape[1], dtype=np.int64)
+    is_edge = (place >= 1) & (place <= n_edges[:, None]) & is_whole[:, None]
+    up = np.ceil(edges)  # of whole numbers the last one is before the edge
+    first = np.where(is_edge, up, edges)[:, :-1]
+    last = np.where(is_edge, _before(up), edges)[:, 1:]
+    return Bins(first, np.where(is_atom, first, np.maximum(last, first)))
+
+
+def _before(whole: Floats) -> Floats:
+    """Return the whole numbers before others; beyond 2**53, where floats are no finer, these."""
+    return np.where(np.abs(whole) < 2.0**53, whole - 1, whole)
+
+
+class _Places(NamedTuple):
+    """Factors from the mean place in a bin to a share of its width, shape `(n_columns, n_bins)`.
+
+    Args:
+        begin: the share at place 0.
+        step: that of one step.
+        unknown: 1 where places are not counted, and the share may be any; else 0.
+        scale: 1 / width; 0 of bins that have none, or an infinite one.
+    """
+
+    begin: Floats
+    step: Floats
+    unknown: Floats
+    scale: Floats
+
+
+def _places(edges: Floats, n_edges: NDArray[np.int64], bins: Bins) -> _Places:
+    width = bins.width
+    scale = np.divide(1.0, width, out=np.zeros_like(width), where=width > _LEAST)
+    with np.errstate(over="ignore"):
+        between = edges[:, 1:] - edges[:, :-1]
+    place: NDArray[np.int64] = np.arange(width.shape[1], dtype=np.int64)
+    is_known = (place >= 1) & (place < n_edges[:, None]) & (scale > 0) & (between > _LEAST)
+    begin = np.where(is_known, edges[:, :-1] - bins.first, 0.0) * scale
+    step = np.where(is_known, between, 0.0) * scale / POSITIONS
+    return _Places(begin, step, (~is_known & (width > 0)).astype(np.float64), scale)
+
+
+def _binned(columns: Sequence[ColumnProfile], bins: Bins, places: _Places) -> Binned:
+    """Return samples as brackets need them: the means of bins from places and from exact sums."""
+    counts, offsets = np.zeros(bins.first.shape, np.int64), np.zeros(bins.first.shape, np.int64)
+    for k, column in enumerate(columns):
+        counts[k, : len(column.counts)] = column.counts
+        offsets[k, : len(column.counts)] = column.offsets
+    mean = offsets / np.maximum(counts, 1)
+    low = np.maximum(places.begin + (mean - 1) * places.step, 0.0)
+    high = np.minimum(places.begin + (mean + 2) * places.step + places.unknown, 1.0)
+    for k, column in enumerate(columns):
+        n = len(column.edges)
+        for j, tail in zip((0, n) if n else (0,), column.tails, strict=False):
+            scale = float(places.scale[k, j])
+            if column.counts[j] and scale > 0:
+                first, middle = float(bins.first[k, j]), mean_of(tail, int(column.counts[j]))
+                off = _ROUNDED * max(abs(middle), abs(first))
+                low[k, j] = max((middle - first - off) * scale, 0.0)
+                high[k, j] = min((middle - first + off) * scale, 1.0)
+    n_low, n_high = np.array([(column.n_low, column.n_high) for column in columns]).T
+    return Binned(counts, n_low, n_high, low, high)
+
+
+def mean_of(total: Exact, n: int) -> float:
+    """Return an exact sum divided by a number."""
+    mantissa, exponent = rounded(total[0])
+    return scaled_quotient(mantissa, exponent + total[1], n)
+
+
+_ROUNDED = 2.0**-50
+"""More than what a mean, once rounded, is off by."""
+_LEAST = 1e-290
+"""Bins that are narrower are as if they had no width; places in them are not counted."""

@@ -1,0 +1,368 @@
+"""`ColumnDrift`: a column then and now, by its profiles, and whether its values have drifted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.markup.html import printable
+from fastfeat.trust.quality import distances
+from fastfeat.trust.quality.column_brackets import Distances, distances_of
+from fastfeat.trust.quality.distances import Bracket, ChiSquared
+from fastfeat.trust.quality.layout import SAMPLED
+from fastfeat.trust.quality.profile import ColumnProfile
+
+N_GROUPS: Final = 10
+"""PSI of numbers is of as many groups of bins, as is usual."""
+N_GROUPS_OF_CATEGORIES: Final = 20
+FREQUENT: Final = 10
+"""Categories of fewer rows are compared as one, with those that are new: by itself each of them
+has fewer rows in any other sample than in the one that it was found in."""
+
+USUAL: Final = 0.2
+"""Categories beyond those that are counted are usual where they had more than this share: the limit
+of growth is in proportion to their share then."""
+
+
+class Shares(NamedTuple):
+    """A share of the rows, 0 to 1, then and now."""
+
+    then: float
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDrift:
+    """The values of a column now, compared with those then.
+
+    Args:
+        name: of the column.
+        kind: "number", "moment", "category" or "other", as of its profile.
+        n_then: rows then.
+        n_now: rows now.
+        psi: the population stability index, of about ten groups of values that were as frequent
+            as one another then; 0 where there are no values.
+        psi_threshold: what it must be above to be told: the limit, or what chance makes of so few
+            rows, which one sample in a thousand is above without any drift.
+        ks: the least and the greatest Kolmogorov-Smirnov statistic that the values can have;
+            None of categories.
+        wasserstein: the same of the Wasserstein distance, in the unit of the values.
+        shift: how far the values have moved at least, in their unit: the least Wasserstein
+            distance where infinite values count as the nearest finite one; None of categories.
+        shift_threshold: what it must be above to be told: the limit, or what chance makes of so
+            few rows. Where all values move by more, the move is told. None of categories.
+        std: the standard deviation of the finite values then; None of categories, and without
+            any.
+        jensen_shannon: distance of the shares of bins or categories, 0 to 1.
+        chi2: test of these shares: its p decides nothing, for of many rows every p is small.
+        missing: shares of missing rows.
+        missing_threshold: the difference of them that is told.
+        unseen: shares of values that are no category of the sample of training rows, or beyond
+            its numbers, or infinite.
+        unseen_threshold: by how much it must have grown to be told.
+        is_drifted: whether something is beyond its limit, and the column is judged.
+        reason: what is beyond its limit, or why it is not judged; "" otherwise.
+        is_judged: whether it counts: times, and features of times alone, do not.
+    """
+
+    name: str
+    kind: str
+    n_then: int
+    n_now: int
+    psi: float
+    psi_threshold: float
+    ks: Bracket | None
+    wasserstein: Bracket | None
+    shift: float | None
+    shift_threshold: float | None
+    std: float | None
+    jensen_shannon: float
+    chi2: ChiSquared
+    missing: Shares
+    missing_threshold: float
+    unseen: Shares
+    unseen_threshold: float
+    is_drifted: bool
+    reason: str
+    is_judged: bool = True
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the values have moved by more than is told."""
+        return self.shift is not None and self.shift > (self.shift_threshold or 0.0)
+
+    @property
+    def smallest_shift(self) -> float | None:
+        """The smallest move of all values that these rows could show, in deviations of training.
+
+        None of categories, and where training has one value or none.
+        """
+        if not self.std or self.shift_threshold is None:
+            return None
+        return self.shift_threshold / self.std
+
+    @property
+    def severity(self) -> float:
+        """How far beyond its limit the farthest figure is: 1 at the limit; 0 of what is not judged.
+
+        What is worst comes first by it.
+        """
+        if not self.is_judged:
+            return 0.0
+        ratios = (
+            self.psi / self.psi_threshold,
+            abs(self.missing.now - self.missing.then) / self.missing_threshold,
+            (self.unseen.now - self.unseen.then) / self.unseen_threshold,
+            (self.shift or 0.0) / self.shift_threshold if self.shift_threshold else 0.0,
+        )
+        return max(0.0, *ratios)
+
+    def __str__(self) -> str:
+        """Return one line."""
+        word = "drift" if self.is_drifted else "ok   " if self.is_judged else "skip "
+        told = self.reason or f"PSI {self.psi:.3g}"
+        return printable(f"{word} {self.name}: {told}")
+
+
+def worst_first(columns: Iterable[ColumnDrift]) -> list[ColumnDrift]:
+    """Return columns by what has drifted, then by how far each is from its limit."""
+    return sorted(columns, key=lambda column: (not column.is_drifted, -column.severity))
+
+
+Limit = Mapping[str, Any]
+"""Limits of a column: psi, missing, unseen, beyond, wasserstein; ks, jensen_shannon or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A column that is to be compared.
+
+    Args:
+        then: its profile.
+        now: another one, with the same edges and categories.
+        limits: by the names of figures.
+        not_judged: why the column does not count; "" where it does.
+    """
+
+    then: ColumnProfile
+    now: ColumnProfile
+    limits: Limit
+    not_judged: str = ""
+
+
+def compared_columns(columns: Sequence[Compared]) -> list[ColumnDrift]:
+    """Return the drift of columns; many together cost less than one after the other."""
+    binned = [k for k, column in enumerate(columns) if column.then.has_bins]
+    found = distances_of([(columns[k].then, columns[k].now) for k in binned])
+    by_place = dict(zip(binned, found, strict=True))
+    return [_compared(column, by_place.get(k)) for k, column in enumerate(columns)]
+
+
+def _compared(column: Compared, apart: Distances | None) -> ColumnDrift:
+    then, now, limits, not_judged = column.then, column.now, column.limits, column.not_judged
+    kept = _mixed(np.flatnonzero(then.counts >= FREQUENT))
+    p, q = counts_in_order(then, kept), counts_in_order(now, kept)
+    most = N_GROUPS_OF_CATEGORIES if then.kind == "category" else N_GROUPS
+    groups = distances.coarse_groups(p, int(q.sum()), most)
+    sizes = int(p.sum()), int(q.sum())
+    noise = distances.psi_noise(len(groups), *sizes, apart=_psi_of_choice(then))
+    missing, missing_noise = _shares((then.n_missing, then.n_rows), (now.n_missing, now.n_rows))
+    n_once, n_new = n_seen_once(then), n_unseen(then)
+    new_now = (n_unseen(now), now.n_values)
+    std = then.std if then.has_bins and then.n_finite else None
+    unseen, _ = _shares((n_new, then.n_values), new_now)
+    expected, unseen_noise = _shares((n_new + n_once, then.n_values), new_now)
+    found = ColumnDrift(
+        then.name,
+        then.kind,
+        then.n_rows,
+        now.n_rows,
+        distances.psi(np.add.reduceat(p, groups), np.add.reduceat(q, groups)),
+        max(limits["psi"], noise),
+        apart and apart.ks,
+        apart and apart.wasserstein,
+        apart and apart.shift,
+        apart and max(limits["wasserstein"] * (std or 0.0), apart.shift_noise),
+        std,
+        distances.jensen_shannon(p, q),
+        distances.chi_squared(p, q),
+        missing,
+        max(limits["missing"], missing_noise),
+        unseen,
+        max(_growth_told(limits, then, unseen), unseen_noise) + expected.then - unseen.then,
+        is_drifted=False,
+        reason=not_judged,
+        is_judged=not not_judged,
+    )
+    if not_judged:
+        return found
+    beyond = _beyond(found, limits, then, now)
+    reason = "; ".join(beyond) or _untold(then, now)
+    return replace(found, is_drifted=bool(beyond), reason=reason)
+
+
+def _shares(then: tuple[int, int], now: tuple[int, int]) -> tuple[Shares, float]:
+    """Return two shares of (number, of all), and the difference that chance makes of them."""
+    found = Shares(*(n / of if of else 0.0 for n, of in (then, now)))
+    return found, distances.share_noise(*then, *now)
+
+
+def _growth_told(limits: Limit, then: ColumnProfile, unseen: Shares) -> float:
+    """Return by how much the share of unseen values must grow, whatever chance makes.
+
+    Where many values were beyond the categories that are counted, these are none that nobody has
+    seen: which of them are counted is a matter of a few rows, and old ones go as new ones come.
+    They are one of the groups of PSI, too.
+    """
+    if then.kind != "category":
+        return limits["beyond"]
+    return limits["unseen"] * max(1.0, unseen.then / USUAL)
+
+
+def _beyond(
+    found: ColumnDrift, limits: Limit, then: ColumnProfile, now: ColumnProfile
+) -> list[str]:
+    """Return the figures of a column that are beyond their limits, as text."""
+    told: list[str] = []
+    if found.psi > found.psi_threshold:
+        told.append(f"PSI {found.psi:.3g}, above {found.psi_threshold:.3g}")
+    if found.has_moved:
+        told.append(f"Wasserstein {found.shift:.3g} at least, above {found.shift_threshold:.3g}")
+    if abs(found.missing.now - found.missing.then) > found.missing_threshold:
+        told.append(f"missing {_then_now(found.missing)}")
+    if found.unseen.now - found.unseen.then > found.unseen_threshold:
+        what = "unseen categories" if then.kind == "category" else "values beyond all before"
+        if then.kind == "category" and then.n_other:  # of training rows, too
+            what = f"categories beyond the {len(then.categories):,} that are counted"
+        told.append(f"{what} {_then_now(found.unseen)}")
+    return told + _beyond_given(found, limits, then, now)
+
+
+def _beyond_given(
+    found: ColumnDrift, limits: Limit, then: ColumnProfile, now: ColumnProfile
+) -> list[str]:
+    """Return figures beyond limits that a user must set, as text.
+
+    Of a bracket the least value decides, and it must be more than what chance makes.
+    """
+    told: list[str] = []
+    sizes = then.n_values, now.n_values
+    limit, distance = limits.get("jensen_shannon"), found.jensen_shannon
+    if limit is not None:
+        chance = distances.jensen_shannon_noise(found.chi2.degrees + 1, *sizes)
+        if distance > max(limit, chance):
+            told.append(f"Jensen-Shannon {distance:.3g}, above {max(limit, chance):.3g}")
+    limit = limits.get("ks")
+    if found.ks is not None and limit is not None:
+        chance, least = distances.ks_noise(*sizes), found.ks.low
+        if least > max(limit, chance):
+            told.append(f"KS {least:.3g} at least, above {max(limit, chance):.3g}")
+    return told
+
+
+def _untold(then: ColumnProfile, now: ColumnProfile) -> str:
+    """Return the reason why nothing is told of the values of a column; "" where there is none."""
+    if then.kind == "other":
+        return f"of {then.dtype} only missing rows are counted"
+    for column, when in ((then, "then"), (now, "now")):
+        if column.n_rows == 0:
+            return f"no rows {when}"
+        if column.n_values == 0:
+            return f"no values {when}"
+    return ""
+
+
+def _psi_of_choice(then: ColumnProfile) -> float:
+    """Return the PSI that other rows have because categories of few rows are taken together.
+
+    Some came often enough, or not, by chance alone: see `_rows_next_to_left_out`. 0 but of
+    categories.
+    """
+    if then.kind != "category":
+        return 0.0
+    n_kept = int(then.counts[then.counts >= FREQUENT].sum())
+    n_few = then.n_values - n_kept
+    n_more = min(_rows_next_to_left_out(then, FREQUENT), n_few)
+    shares = ([n_kept, n_few], [n_kept - n_more, n_few + n_more])
+    return distances.psi(*(np.array(of, np.int64) for of in shares))
+
+
+def _rows_next_to_left_out(then: ColumnProfile, least: int) -> int:
+    """Return by how many rows as many others have more of the categories that were left out.
+
+    The most frequent ones are kept: these came more often than in other rows, and what was left
+    out less often. Other rows have as many of what came up to k times as came up to k + 1 times.
+
+    Args:
+        then: categories.
+        least: categories of fewer rows are left out, too.
+
+    Source:
+        I. J. Good: The population frequencies of species, 1953.
+    """
+    counts = then.counts[then.counts >= least]
+    of_sample = _share_of_sample(then)
+    most = np.ceil(then.counts.min() * of_sample) if then.n_other and len(counts) else 0
+    return int(counts[(counts <= least) | (counts * of_sample <= most + 1)].sum() * of_sample)
+
+
+def _share_of_sample(then: ColumnProfile) -> float:
+    """Return the share of the rows from which categories and edges were taken."""
+    return min(1.0, SAMPLED / max(then.n_values, 1))
+
+
+def _mixed(places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the places of categories, which stand by their counts, in an order that has none.
+
+    Of equally frequent categories those that came most often by chance would be a group of their
+    own, and come less often in any other rows: multiples of the golden ratio are near no others.
+    """
+    return places[np.argsort(np.arange(len(places)) * _GOLDEN % 1, kind="stable")]
+
+
+_GOLDEN: Final = (5**0.5 - 1) / 2
+
+
+def counts_in_order(column: ColumnProfile, kept: NDArray[np.intp]) -> distances.Counts:
+    """Return the counts of all values: of numbers in ascending order, of categories those kept.
+
+    Infinite values are the first and the last, categories that are not kept the last; of a column
+    of which rows alone are counted, those that are not missing.
+    """
+    if column.has_bins:
+        return np.concatenate([[column.n_low], column.counts, [column.n_high]])
+    if column.kind == "category":
+        n_kept = column.counts[kept]
+        return np.concatenate([n_kept, [column.n_values - n_kept.sum()]])
+    return np.array([column.n_values])
+
+
+def n_seen_once(then: ColumnProfile) -> int:
+    """Return how many values of as many other rows would be unseen, more than those that were.
+
+    Categories and edges come from a sample, which has none beyond by construction: in other rows of
+    the same kind there are about as many as the sample has values once. Of rows that are not in the
+    sample, they are counted.
+    """
+    if then.kind == "category":
+        n_once = _rows_next_to_left_out(then, 1)
+    else:  # the least and the greatest
+        n_once = int(2 * _share_of_sample(then)) if then.has_bins else 0
+    return min(n_once, then.n_values - n_unseen(then))
+
+
+def n_unseen(column: ColumnProfile) -> int:
+    """Return how many values are none of the sample's: other categories, beyond all edges."""
+    if column.kind == "category":
+        return column.n_other
+    if not column.has_bins or len(column.edges) == 0:
+        return column.n_values if column.has_bins else 0
+    return int(column.counts[0] + column.counts[-1]) + column.n_low + column.n_high
+
+
+def _then_now(shares: Shares) -> str:
+    return f"{100 * shares.now:.3g} %, {100 * shares.then:.3g} % then"

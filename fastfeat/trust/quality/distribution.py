@@ -1,0 +1,221 @@
+"""The distribution of a column, drawn from its profile: bars of training, a line of now.
+
+A profile has bins of equal counts, which say nothing when they are drawn as they are: their rows
+are spread over cells of equal width, evenly within a bin. Frequent values stand in the cell of
+their own; a column of few values, and nothing else, is drawn as categories are.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.io.columns.times import time_text
+from fastfeat.ir.dtypes import PER_SECOND, DType
+from fastfeat.markup.html import capped, short
+from fastfeat.markup.svg import distribution_svg
+
+if TYPE_CHECKING:
+    from fastfeat.trust.quality.profile import ColumnProfile
+
+N_CELLS = 32
+_MOST_CATEGORIES = 16
+_LEAST_EDGES = 8
+_LONGEST_TAIL = 0.15
+"""Of the width between the tails: what is longer is cut, and its rows stand in the outer cell."""
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Shares of the rows that have a value, in cells.
+
+    Args:
+        then: of training, shape (n_cells,).
+        now: of other rows; None where there are none.
+        first: what is at the left, as text.
+        last: what is at the right.
+        labels: the categories; empty where cells are of values that go on.
+    """
+
+    then: Floats
+    now: Floats | None
+    first: str
+    last: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def moved(self) -> str:
+        """The category whose share has changed most, as text; "" of values that go on."""
+        if self.now is None or not self.labels:
+            return ""
+        k = int(np.abs(self.now - self.then).argmax())
+        if abs(self.now[k] - self.then[k]) < _LEAST_CHANGE:
+            return ""
+        return f"{self.labels[k]}: {self.then[k]:.0%} → {self.now[k]:.0%}"
+
+    def html(self) -> str:
+        """Return the picture, and below it what its ends are."""
+        now = None if self.now is None else self.now.tolist()
+        ends = " … ".join(dict.fromkeys(filter(None, (self.first, self.last))))
+        picture = distribution_svg(
+            self.then.tolist(), now, apart=bool(self.labels), told=f"distribution, {ends}"
+        )
+        return f"{picture}<small>{escape(self.moved or ends)}</small>"
+
+
+_LEAST_CHANGE = 0.005
+
+
+def distribution(then: ColumnProfile, now: ColumnProfile | None = None) -> Distribution | None:
+    """Return the distribution of a column, and that of other rows in the same cells.
+
+    Args:
+        then: of training.
+        now: of other rows, by the same edges and categories.
+
+    Returns:
+        None where nothing can be drawn: no value, or values that are only counted.
+    """
+    if then.kind == "other" or then.n_values + (now.n_values if now else 0) == 0:
+        return None
+    if then.kind == "category":
+        return _of_categories(then, now)
+    if _is_of_few_values(then, now):
+        return _of_few_values(then, now)
+    return _of_bins(then, now)
+
+
+def _of_categories(then: ColumnProfile, now: ColumnProfile | None) -> Distribution:
+    every = [then] if now is None else [then, now]
+    n_shown = min(len(then.categories), _MOST_CATEGORIES)
+    has_others = n_shown < len(then.categories) or any(of.n_other for of in every)
+
+    def shares(of: ColumnProfile) -> Floats:
+        others = of.n_other + int(of.counts[n_shown:].sum())
+        counts = [*of.counts[:n_shown], *([others] if has_others else [])]
+        return _shares(counts, of.n_values)
+
+    names = [short(str(one), 24) for one in then.categories[:n_shown]]
+    labels = (*names, *(["other"] if has_others else []))
+    first, last = labels[0], labels[-1]
+    return Distribution(shares(then), now and shares(now), first, last, labels)
+
+
+def _is_of_few_values(then: ColumnProfile, now: ColumnProfile | None) -> bool:
+    """Return whether all rows are in bins of one value each, and these are few."""
+    there = then.counts + (now.counts if now else 0) > 0
+    return bool(then.is_atom[there].all()) and 0 < int(there.sum()) <= _MOST_CATEGORIES
+
+
+def _of_few_values(then: ColumnProfile, now: ColumnProfile | None) -> Distribution:
+    bins = np.flatnonzero(then.counts + (now.counts if now else 0) > 0)
+    labels = tuple(value_text(then, float(then.edges[place - 1])) for place in bins)
+
+    def shares(of: ColumnProfile) -> Floats:
+        return _shares(of.counts[bins], of.n_values)
+
+    return Distribution(shares(then), now and shares(now), labels[0], labels[-1], labels)
+
+
+def _of_bins(then: ColumnProfile, now: ColumnProfile | None) -> Distribution:
+    every = [then] if now is None else [then, now]
+    ends = [end for of in every for end in (of.least, of.greatest) if not math.isnan(end)]
+    if not ends:  # infinite values alone
+        return Distribution(np.ones(1), now and np.ones(1), "infinite", "infinite")
+    low, high = min(ends), max(ends)
+    if len(then.edges) > _LEAST_EDGES:  # all but about a sixtieth of the sample at each end
+        inner_low, inner_high = float(then.edges[1]), float(then.edges[-2])
+        longest = _LONGEST_TAIL * (inner_high - inner_low)
+        low = low if inner_low - low <= longest else inner_low
+        high = high if high - inner_high <= longest else inner_high
+    if not low < high:
+        low, high = low - 0.5 * max(abs(low), 1), high + 0.5 * max(abs(high), 1)
+    cells = np.linspace(low / 4, high / 4, N_CELLS + 1) * 4  # without overflow
+    left = f"{'< ' if low > min(ends) else ''}{value_text(then, low, n_digits=2)}"
+    right = f"{'> ' if high < max(ends) else ''}{value_text(then, high, n_digits=2)}"
+    of_now = None if now is None else _in_cells(now, cells)
+    return Distribution(_in_cells(then, cells), of_now, left, right)
+
+
+def _in_cells(of: ColumnProfile, cells: Floats) -> Floats:
+    """Return the shares of rows in cells; what is beyond them counts in the outer ones."""
+    found, counts = np.zeros(len(cells) - 1), of.counts.astype(np.float64)
+    if len(of.edges):
+        lows, highs = of.lows, of.highs
+    else:
+        lows, highs = np.array([of.least]), np.array([of.greatest])
+    is_point = of.is_atom | ~(highs > lows)
+    places = np.searchsorted(cells, lows[is_point], side="right") - 1
+    np.add.at(found, np.clip(places, 0, len(found) - 1), counts[is_point])
+    spread = np.flatnonzero(~is_point)
+    if len(spread):
+        below = np.concatenate([[0], np.cumsum(counts[spread])])
+        ends = np.stack([lows[spread], highs[spread]], axis=1).ravel()
+        rows = np.stack([below[:-1], below[1:]], axis=1).ravel()
+        upto = np.interp(cells, ends, rows)
+        upto[0], upto[-1] = 0, below[-1]
+        found += np.diff(upto)
+    found[0] += of.n_low
+    found[-1] += of.n_high
+    return _shares(found, of.n_values)
+
+
+def _shares(counts: Any, n_rows: int) -> Floats:
+    return np.asarray(counts, np.float64) / max(n_rows, 1)
+
+
+def value_text(of: ColumnProfile, value: float, n_digits: int = 4) -> str:
+    """Return a value of a column as text: a time as one, a number with four digits.
+
+    Args:
+        of: the column.
+        value: as its profile has it.
+        n_digits: of a number that is not whole; those before its point are all told.
+    """
+    if math.isnan(value):
+        return ""
+    if of.kind == "moment" and math.isfinite(value):
+        dtype = _time_type(of.dtype)
+        if dtype is not None:
+            text = time_text(round(value), dtype)
+            return capped(text.removesuffix("+00:00").removesuffix(" 00:00:00"), 30)
+    if not math.isfinite(value) or abs(value) >= 1e6:
+        return f"{value:.{n_digits}g}"
+    is_whole = value == int(value) or abs(value) >= 10**n_digits
+    return f"{round(value):,}" if is_whole else f"{value:.{n_digits}g}"
+
+
+def length_text(of: ColumnProfile, length: float) -> str:
+    """Return a distance between values of a column as text: of times in days or less.
+
+    Args:
+        of: the column.
+        length: in the unit of its values.
+    """
+    dtype = _time_type(of.dtype) if of.kind == "moment" else None
+    if dtype is None or not math.isfinite(length):
+        return f"{length:.3g}"
+    if dtype.unit is None:
+        seconds = length * (86_400 if dtype.name == "date32" else 1e-3)
+    else:
+        seconds = length / PER_SECOND[dtype.unit]
+    for name, unit in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds:.3g} s"
+
+
+def _time_type(text: str) -> DType | None:
+    """Return the type of times of a text such as "timestamp[us, UTC]"; None of another."""
+    found = re.fullmatch(r"(date32|date64|time|timestamp|duration)(?:\[(\w+)(?:, (.*))?\])?", text)
+    if found is None:
+        return None
+    name, unit, zone = found.groups()
+    return DType(name, cast("Any", unit), zone)

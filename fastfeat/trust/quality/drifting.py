@@ -1,0 +1,185 @@
+"""Drift of rows: counted as the training rows of a plan were, in segments too, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.history import BATCH
+from fastfeat.io.arrow import Array, Table, pa
+from fastfeat.trust.quality.drift import Drift, compared
+from fastfeat.trust.quality.later_rows import each_piece, profile_to_compare
+from fastfeat.trust.quality.profile import Profile, has_layout_of
+from fastfeat.trust.quality.table_profiles import counted_tables
+from fastfeat.trust.quality.thresholds import Given, Limits, thresholds
+
+MOST_SEGMENTS: Final = 1_000
+
+
+@in_ieee
+def drift(
+    fitted: Fitted,
+    data: Any,
+    *,
+    by: str | Sequence[str] | None = None,
+    reference: Any = None,
+    reference_history: Any = None,
+    given: Given = None,
+    **options: Any,
+) -> Drift:
+    """Return the drift of rows; arguments and errors as of `FittedPlan.drift`.
+
+    Args:
+        fitted: the plan.
+        data: the rows.
+        by: columns whose values tell segments apart.
+        reference: earlier rows, or a profile of some, in place of those of training.
+        reference_history: what windows in rows of the reference see.
+        given: thresholds.
+        options: as of `profile_of`.
+    """
+    layout, limits = profile_to_compare(fitted), limits_of(given)
+    keys = _columns_named(by)
+    if isinstance(reference, Profile):
+        _check_layout(reference, layout)
+    now = _counted(fitted, layout, data, keys, options)
+    then = _Counted(layout, {}, layout)
+    if isinstance(reference, Profile):
+        then = _Counted(reference, {}, reference)
+    elif reference is not None:
+        past = BATCH if reference_history is None else reference_history
+        then = _counted(fitted, layout, reference, keys, {**options, "history": past})
+    of: Any = {"limits": limits, "is_same_season": reference is not None}
+    segments = {
+        value: compared(fitted, profile, then.segments.get(value, then.of_others), fixed=keys, **of)
+        for value, profile in now.segments.items()
+    }
+    return compared(fitted, now.whole, then.whole, segments=segments, **of)
+
+
+def _columns_named(by: object) -> list[str]:
+    """Return the columns whose values tell segments apart.
+
+    Raises:
+        TypeMismatch: it is no name, nor names.
+    """
+    if by is None:
+        return []
+    names: list[Any] = list(cast("list[Any]", by)) if isinstance(by, list | tuple) else [by]
+    if not all(isinstance(name, str) for name in names):
+        raise TypeMismatch(f"by= takes the name of a column, or a list of names, got {by!r}")
+    return names
+
+
+def _check_layout(reference: Profile, layout: Profile) -> None:
+    """Raise where a reference was counted by other edges or categories than the rows will be.
+
+    Raises:
+        InvalidData: it names the first column that was, or is not there.
+    """
+    inputs = {name: of for name, of in layout.inputs.items() if name in reference.inputs}
+    for of, known in ((reference.inputs, inputs), (reference.features, layout.features)):
+        for name, column in known.items():
+            if name in of and has_layout_of(of[name], column):
+                continue
+            odd = "has other edges or categories" if name in of else "is not"
+            raise InvalidData(
+                f"reference=: {name!r} {odd} in the profile that was given. Make it of the rows by "
+                "profile_of() of this plan"
+            )
+
+
+def limits_of(given: Given) -> Limits:
+    """Return the limits of drift.
+
+    Args:
+        given: a mapping of words, or the path of a file of thresholds for all gates.
+
+    Raises:
+        InvalidConfig: a word is unknown, or a value is none of its word.
+    """
+    return thresholds({"drift": given} if isinstance(given, Mapping) else given, "drift")
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Rows, counted.
+
+    Args:
+        whole: all of them.
+        segments: those of each value of the columns `by=`.
+        of_others: what other segments are compared with.
+    """
+
+    whole: Profile
+    segments: Mapping[Any, Profile]
+    of_others: Profile
+
+
+def _counted(
+    fitted: Fitted, layout: Profile, data: Any, keys: Sequence[str], options: Mapping[str, Any]
+) -> _Counted:
+    """Return rows, counted on the edges and categories of the training rows."""
+    whole: list[Profile] = []
+    segments: dict[Any, Profile] = {}
+
+    def take(inputs: Table, features: Table | None) -> None:
+        def count(rows: Array) -> Profile:
+            of_rows = None if features is None else features.take(rows)
+            return counted_tables(layout, fitted, inputs.take(rows), of_rows)
+
+        counted = counted_tables(layout, fitted, inputs, features)
+        whole[:] = [whole[0].merge(counted) if whole else counted, count(NO_ROWS)]
+        for value, rows in _rows_by_value(inputs, keys, segments).items():
+            before = segments.get(value)
+            segments[value] = count(rows) if before is None else before.merge(count(rows))
+
+    each_piece(fitted, layout, data, keys, take, **options)
+    return _Counted(whole[0], segments, whole[1])
+
+
+def _rows_by_value(table: Table, keys: Sequence[str], known: Collection[Any]) -> dict[Any, Array]:
+    """Return the numbers of the rows of each value of some columns, in their order.
+
+    Args:
+        table: the rows.
+        keys: the columns.
+        known: the values that there are already.
+
+    Raises:
+        InvalidPlan: there are more values than `MOST_SEGMENTS`.
+        TypeMismatch: a column has lists.
+    """
+    if not keys:
+        return {}
+    for key in keys:
+        found = table.column(key).type
+        if pa.types.is_nested(found):
+            raise TypeMismatch(
+                f"by={key!r}: a segment has one value, and it has {found}. Name another column"
+            )
+    names = [*map(str, range(len(keys)))]
+    numbered = pa.table(
+        [*(table.column(key) for key in keys), pa.array(range(table.num_rows), pa.int64())],
+        names=[*names, "row"],
+    )
+    found = numbered.group_by(names, use_threads=False).aggregate([("row", "list")])
+    rows = found.column("row_list").combine_chunks()
+    values = zip(*(found.column(name).to_pylist() for name in names), strict=True)
+    by_value = {
+        value[0] if len(keys) == 1 else value: rows[k].values for k, value in enumerate(values)
+    }
+    n_values = len(by_value.keys() | set(known))
+    if n_values > MOST_SEGMENTS:
+        raise InvalidPlan(
+            f"by={list(keys)!r}: has {n_values:,} values, and {MOST_SEGMENTS:,} are compared at "
+            "most. Name a column of fewer segments, or pass rows of some of them"
+        )
+    return by_value
+
+
+NO_ROWS = pa.nulls(0, pa.int64())  # `pa.array` would import pandas

@@ -1,0 +1,108 @@
+"""Contracts of plans: training rows checked, and the rules kept with the types that they saw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import ContractBroken, RowsBreakRule, TypeMismatch, counted, warn
+from fastfeat.execute.fitted import FittedContract, check_bound
+from fastfeat.execute.lookup_tables import Tables, columns_of_tables
+from fastfeat.plan.declare.contract import ContractDeclaration
+from fastfeat.trust.quality.checking import check_rows
+from fastfeat.trust.quality.contract import Contract
+from fastfeat.trust.quality.report import CheckReport
+from fastfeat.trust.quality.rows import CheckedRows
+
+
+def fitted_contract(
+    given: object,
+    data: Any,
+    *,
+    history: Any = None,
+    tables: Tables = None,
+    backend: str = "cpu",
+    memory: str | int | None = None,
+) -> FittedContract:
+    """Return a contract that training rows hold, with the types of what its rules read.
+
+    Args:
+        given: what a user gives as contract.
+        data: as of `Plan.fit`, as the following are.
+        history: earlier rows.
+        tables: lookup tables.
+        backend: its name.
+        memory: the budget.
+
+    Raises:
+        TypeMismatch: it is no contract.
+        ContractBroken: the rows break a rule that does not only warn.
+        FastfeatError: as `Contract.check`.
+
+    Warns:
+        RowsBreakRule: they break one that does.
+    """
+    contract = declared(given)
+    options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
+    rows, report = check_rows(contract, data, needs_clock=False, **options)
+    raise_broken(report)
+    return with_types(contract, rows)
+
+
+def declared(given: object) -> ContractDeclaration:
+    """Return the rules of a contract.
+
+    Args:
+        given: what a user gives as contract.
+
+    Raises:
+        TypeMismatch: it is none.
+    """
+    if not isinstance(given, Contract):
+        raise TypeMismatch(
+            f"contract= takes an ff.Contract, got {type(given).__name__}. Make one of rules: "
+            "ff.Contract({'name': col('x') > 0})"
+        )
+    return given.declaration
+
+
+def raise_broken(report: CheckReport) -> None:
+    """Raise, or warn, where rows break rules.
+
+    Raises:
+        ContractBroken: they break one that does not only warn.
+
+    Warns:
+        RowsBreakRule: they break one that does.
+    """
+    found = [result for result in report.results if result.is_finding]
+    for result in found:
+        if result.on_violation == "warn":
+            warn(f"rule {report.told(result)}", RowsBreakRule)
+    told = [report.told(result) for result in found if result.on_violation != "warn"]
+    if told:
+        n_more = len(told) - _MOST_TOLD
+        more = [f"and {counted(n_more, 'more rule')}"] if n_more > 0 else []
+        if any(result.on_violation == "quarantine" for result in found):
+            more.append("contract.quarantine(data) sets rows apart: fit on those that it accepts")
+        else:
+            more.append("mend the rows, or give other rules: contract=")
+        raise ContractBroken("\n".join(["rule " + "\nrule ".join(told[:_MOST_TOLD]), *more]))
+
+
+@in_ieee
+def with_types(contract: ContractDeclaration, rows: CheckedRows) -> FittedContract:
+    """Return a contract with the types and zones of what its rules read.
+
+    Args:
+        contract: the rules.
+        rows: those that it was checked on.
+    """
+    inputs = {name: rows.schema[name] for name in contract.columns if name in rows.schema}
+    tables = columns_of_tables(contract.table_columns, rows.schemas)
+    found = FittedContract(contract, inputs, tables, {})
+    check_bound(found)
+    return found
+
+
+_MOST_TOLD = 10

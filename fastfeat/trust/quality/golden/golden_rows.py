@@ -1,0 +1,344 @@
+"""Golden rows: rows that are made up, kept in an artifact with the bits of their features.
+
+Whoever loads an artifact computes them again: a machine, a version or a kernel that gives another
+bit is found before it serves. The features are those of the reference, where few keys were learnt.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import (
+    ArtifactError,
+    BackendUnavailable,
+    FastfeatError,
+    InvalidPlan,
+    NoGoldenRows,
+    counted,
+    warn,
+)
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.transform import transform
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.columns.differences import bits_text, first_difference
+from fastfeat.ir.node import postorder
+from fastfeat.keep.artifact import read_artifact
+from fastfeat.trust.quality.golden.made_up import MadeUp, Odd, made_up_rows
+
+N_ROWS = 64
+FORMAT = 1
+_TABLE = "table "
+_MOST_VALUES = 1 << 14
+"""Values of features in golden rows: plans of more than 256 features have fewer rows than 64."""
+_LEAST_ROWS = 8
+SEED = 0
+_ODD: tuple[Odd, ...] = "everywhere", "in rows", "nowhere"
+"""Rows are tried in this order, until the features of enough of them can be computed."""
+MOST_WORK = 1 << 26
+"""Nodes times rows times learnt keys, up to which `save` makes golden rows without being asked."""
+_MOST_OF_REFERENCE = 1 << 23
+"""The same, up to which the reference computes them, with 384 bytes a key; beyond it the CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenRows:
+    """Rows that are made up, with their features.
+
+    Args:
+        made_up: the rows, and what their features read beside them.
+        features: shape (n_rows, n_features), as the reference computed them.
+    """
+
+    made_up: MadeUp
+    features: Table
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.features.num_rows
+
+    def to_bytes(self) -> bytes:
+        """Return the rows as JSON and Arrow IPC streams; equal rows give equal bytes."""
+        made = self.made_up
+        tables = {"rows": made.rows, "features": self.features}
+        if made.history is not None:
+            tables["history"] = made.history
+        tables |= {f"{_TABLE}{name}": table for name, table in made.tables.items()}
+        parts = {name: _written(table) for name, table in tables.items()}
+        listed = [[name, tables[name].num_rows, len(part)] for name, part in parts.items()]
+        head = json.dumps({"golden": FORMAT, "parts": listed}, separators=(",", ":")).encode()
+        return b"".join([len(head).to_bytes(4, "little"), head, *parts.values()])
+
+    @staticmethod
+    def from_bytes(content: bytes) -> GoldenRows:
+        """Return the rows that `to_bytes` wrote.
+
+        Raises:
+            ArtifactError: they are damaged, or of a newer version.
+        """
+        try:
+            tables = _tables_of(content)
+            rows, features = tables.pop("rows"), tables.pop("features")
+            history = tables.pop("history", None)
+            odd = [name for name in tables if not name.startswith(_TABLE)]
+        except ArtifactError:
+            raise
+        except Exception as error:  # whatever a file makes our code raise, the file is at fault
+            raise ArtifactError(f"the golden rows are damaged: {error}") from None
+        if odd or rows.num_rows != features.num_rows:
+            raise ArtifactError("the golden rows are damaged: they do not fit their features")
+        known = {name.removeprefix(_TABLE): table for name, table in tables.items()}
+        return GoldenRows(MadeUp(rows, history, known), features)
+
+
+def _written(table: Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    return sink.getvalue().to_pybytes()
+
+
+def _tables_of(content: bytes) -> dict[str, Table]:
+    start = 4 + int.from_bytes(content[:4], "little")
+    head = cast("dict[str, Any]", json.loads(content[4:start]))
+    if head["golden"] != FORMAT:
+        told = f"have format {head['golden']!r}; this version reads {FORMAT}. Update fastfeat"
+        raise ArtifactError(f"the golden rows {told}")
+    tables: dict[str, Table] = {}
+    for name, n_rows, n_bytes in head["parts"]:
+        part = content[start : start + n_bytes]
+        table = pa.ipc.open_stream(pa.py_buffer(part)).read_all()
+        table.validate(full=True)
+        if len(part) != n_bytes or table.num_rows != n_rows or name in tables:
+            raise ArtifactError(f"the golden rows are damaged: {name!r} is not whole")
+        tables[str(name)] = table
+        start += n_bytes
+    if start != len(content):
+        raise ArtifactError("the golden rows are damaged: there are bytes behind them")
+    return tables
+
+
+def with_golden(fitted: Fitted, wanted: bool | None = None) -> Fitted:
+    """Return a fitted plan with golden rows, those that it has, or new ones; or without.
+
+    Args:
+        fitted: the plan.
+        wanted: whether it has some; None for those that it has, and new ones unless they are more
+            work than `MOST_WORK`: a table of many keys would be made to look a few rows up.
+
+    Warns:
+        NoGoldenRows: there are none: of no row that was made up the features can be computed.
+    """
+    if wanted is False:
+        return replace(fitted, golden=None)
+    if fitted.golden is not None or (wanted is None and work_of(fitted) > MOST_WORK):
+        return fitted
+    try:
+        made = golden_rows(fitted)
+        reason = "its features cannot be computed of any row that was made up"
+    except Exception as error:  # a defect of ours: what was learnt is written all the same
+        made, reason = None, f"{type(error).__name__}: {error}"
+    if made is None:
+        warn(
+            f"the artifact has no golden rows, load(check='golden') will refuse it: {reason}. "
+            "save(path, golden=False) says that there need be none",
+            NoGoldenRows,
+        )
+        return fitted
+    return replace(fitted, golden=made.to_bytes())
+
+
+def check_option(check: object) -> None:
+    """Raise where a word is none that `load` checks by.
+
+    Raises:
+        InvalidPlan: it is another one than "golden".
+    """
+    if check != "golden":
+        raise InvalidPlan(f'check={check!r}: write check="golden", or None')
+
+
+def checked_artifact(path: str | os.PathLike[str]) -> Fitted:
+    """Return the fitted plan of a file whose golden rows have the features that it keeps.
+
+    Raises:
+        ArtifactError: as `ff.load`.
+        FastfeatError: as `ff.load`.
+    """
+    fitted = read_artifact(path)
+    try:
+        check_golden(fitted)
+    except ArtifactError as error:
+        raise ArtifactError(f"{os.fspath(path)}: {error}") from error.__cause__
+    return fitted
+
+
+@in_ieee
+def golden_rows(
+    fitted: Fitted, n_rows: int = N_ROWS, backend: str | None = None
+) -> GoldenRows | None:
+    """Return rows that are made up, with their features.
+
+    Rows of which a feature cannot be computed, such as those whose sum is no integer of 64 bits,
+    are left out.
+
+    Args:
+        fitted: the plan.
+        n_rows: how many are tried; of wide plans fewer.
+        backend: what computes their features; None for the reference, or the CPU where it has
+            many keys.
+
+    Returns:
+        The rows; None where of none the features can be computed.
+    """
+    n_rows = _n_rows_of(fitted, n_rows)
+    most: GoldenRows | None = None
+    sees_more = bool(fitted.declaration.past_columns or fitted.tables)
+    for odd in _ODD if sees_more else _ODD[::2]:
+        made = made_up_rows(fitted, n_rows, SEED, odd)
+        found = _of_those_that_compute(fitted, made, backend or _backend_for(fitted))
+        if found is not None and 4 * len(found) >= n_rows:  # as many as have nothing odd
+            return found
+        most = max(most, found, key=lambda made: 0 if made is None else len(made))
+    return most if most is not None and len(most) else None
+
+
+def _backend_for(fitted: Fitted) -> str:
+    """Return the name of the backend that computes golden rows."""
+    return "cpu" if work_of(fitted) > _MOST_OF_REFERENCE else "reference"
+
+
+def _of_those_that_compute(fitted: Fitted, made: MadeUp, backend: str) -> GoldenRows | None:
+    """Return the rows whose features can be computed, with them; None where there are none."""
+
+    def tried(places: list[int]) -> GoldenRows | FastfeatError:
+        rows = made.rows.take(pa.array(places, pa.int64())).combine_chunks()
+        some = MadeUp(rows, made.history, made.tables)
+        try:
+            return GoldenRows(some, _features(fitted, some, backend))
+        except FastfeatError as error:
+            return error
+
+    def compute(places: list[int]) -> GoldenRows | None:
+        found = tried(places)
+        return found if isinstance(found, GoldenRows) else None
+
+    places = list(range(made.rows.num_rows))
+    while places:  # a program tells all of its rows that fail, so that few are tried
+        found = tried(places)
+        if isinstance(found, GoldenRows):
+            return found
+        failing = set(found.rows)
+        left = [place for k, place in enumerate(places) if k not in failing]
+        if len(left) == len(places):
+            break
+        places = left
+    first = tried(places[:1]) if places else None
+    if first is None or (isinstance(first, FastfeatError) and not first.rows):
+        return None  # what fails is what all rows see
+    blocks = _blocks(places, compute)
+    together = compute([place for block in blocks for place in block]) if blocks else None
+    return together or compute(max([list[int](), *blocks], key=len))
+
+
+def _blocks(places: list[int], compute: Callable[[list[int]], object]) -> list[list[int]]:
+    """Return blocks of rows that can be computed, of rows that cannot be computed together."""
+    half = len(places) // 2
+    found: list[list[int]] = []
+    for part in (places[:half], places[half:]):
+        if part and compute(part) is not None:
+            found.append(part)
+        elif len(part) > 1:
+            found += _blocks(part, compute)
+    return found
+
+
+def work_of(fitted: Fitted) -> int:
+    """Return how much work golden rows are: nodes times rows times learnt keys.
+
+    It is counted and never timed: which plans have golden rows depends on no machine.
+    """
+    n_nodes = sum(1 for _ in postorder(fitted.declaration.nodes.values()))
+    learnt = (value for value in fitted.constants.values() if isinstance(value, Vocabulary))
+    return n_nodes * _n_rows_of(fitted) * max(1, sum(map(len, learnt)))
+
+
+def _n_rows_of(fitted: Fitted, most: int = N_ROWS) -> int:
+    """Return how many rows are tried; of wide plans fewer."""
+    return min(most, max(_LEAST_ROWS, _MOST_VALUES // max(1, len(fitted.nodes))))
+
+
+def _features(fitted: Fitted, made: MadeUp, backend: str) -> Table:
+    """Return the features of rows, without kept columns.
+
+    Raises:
+        FastfeatError: one cannot be computed.
+    """
+    options: Any = {"history": made.history, "tables": made.tables, "backend": backend}
+    with fitted.told.unheard():  # an id that is made up may be one that fit has learnt from
+        features = transform(fitted, made.rows, **options)
+    names = fitted.feature_names
+    return features.select(names).replace_schema_metadata(None).combine_chunks()
+
+
+def check_golden(fitted: Fitted, backend: str = "cpu") -> int:
+    """Return the number of golden rows whose features, computed again, are those of the artifact.
+
+    Args:
+        fitted: the plan.
+        backend: the name of what computes.
+
+    Raises:
+        ArtifactError: there are none; or a feature has other bits, which names it and the row.
+    """
+    if fitted.golden is None:
+        raise ArtifactError(
+            "there are no golden rows to check: the artifact was saved without. Save it again with "
+            "fitted.save(path)"
+        )
+    kept = GoldenRows.from_bytes(fitted.golden)
+    names = fitted.feature_names
+    if kept.features.column_names != names:
+        raise ArtifactError("the golden rows are of other features than the plan has")
+    try:
+        found = _features(fitted, kept.made_up, backend)
+    except BackendUnavailable:
+        raise
+    except FastfeatError as error:
+        raise ArtifactError(f"the golden rows cannot be computed: {error}") from error
+    for name in names:
+        _compare(name, kept.features.column(name), found.column(name), backend)
+    return len(kept)
+
+
+def check_if_there(fitted: Fitted) -> int:
+    """Return the number of golden rows that were computed again; 0 of a plan that has none.
+
+    Raises:
+        ArtifactError: as `check_golden`.
+    """
+    return 0 if fitted.golden is None else check_golden(fitted)
+
+
+def _compare(name: str, kept: Any, found: Any, backend: str) -> None:
+    """Raise where a feature differs.
+
+    Raises:
+        ArtifactError: it names the first row.
+    """
+    if kept.type != found.type:
+        raise ArtifactError(f"golden rows: feature {name!r} is {found.type}, and was {kept.type}")
+    one, other = kept.combine_chunks(), found.combine_chunks()
+    row = first_difference(one, other)
+    if row is not None:
+        raise ArtifactError(
+            f"golden rows: feature {name!r}, row {row}: the artifact has {bits_text(one, row)}, "
+            f"and {backend} computes {bits_text(other, row)} here. Of "
+            f"{counted(len(one), 'row')} this is the first that differs: do not serve with this "
+            "file on this machine; fitted.verify(data) tells which path is at fault"
+        )

@@ -1,0 +1,285 @@
+"""Values of a column: at the edges of what a plan tells apart, and at the ends of its type."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.execute.fitted import Fitted
+from fastfeat.io.arrow import pa
+from fastfeat.io.columns.types import UnsupportedType, arrow_type
+from fastfeat.ir.dtypes import FLOAT_FORMATS, INTEGER_RANGE, PER_SECOND, DType
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, postorder
+
+Type = DType | UnsupportedType
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Values that a column may have, as Python values; those of times are their integers.
+
+    Args:
+        ordinary: values in the midst of what the plan was fitted on, and at its edges.
+        odd: missing, unseen, and the ends of the type.
+    """
+
+    ordinary: tuple[Any, ...]
+    odd: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Readers of each column in a plan and its contract, and what was learnt for them.
+
+    Args:
+        learnt: values by their aggregates.
+        by_column: of each column, the nodes that it is an argument of.
+        largest: the largest finite float that a column may have: what is given out as a narrow
+            float must be within its range.
+    """
+
+    learnt: Mapping[Node, Any]
+    by_column: Mapping[str, Sequence[Node]]
+    largest: float
+
+
+def reads_of(fitted: Fitted) -> Reads:
+    """Return the readers of the columns of a plan."""
+    contract = () if fitted.contract is None else fitted.contract.declaration.nodes.values()
+    found: dict[str, list[Node]] = {}
+    for node in postorder([*fitted.declaration.nodes.values(), *contract]):
+        for name in {arg.name for arg in node.args if isinstance(arg, Column)}:
+            found.setdefault(name, []).append(node)
+    dtype = fitted.declaration.dtype
+    narrow = dtype is not None and dtype != "float64"
+    exponent = FLOAT_FORMATS[dtype or ""].largest_exponent if narrow else 0
+    largest = 2.0 ** (exponent - exponent // _ROOM) if narrow else math.inf
+    return Reads(fitted.learnt, found, largest)
+
+
+def pool_of(reads: Reads, name: str, dtype: Type) -> Pool:
+    """Return the values of a column: those that the plan tells apart, and those of its type.
+
+    Args:
+        reads: what reads it.
+        name: of the column.
+        dtype: its type.
+    """
+    pool = pool_of_type(dtype)
+    if not isinstance(dtype, DType) or dtype.is_list or not pool.ordinary:
+        return pool
+    pool = within(pool, reads.largest)
+    told = list(_told_apart(reads, name, dtype))
+    if told and dtype.holds_bytes:
+        return Pool(tuple(dict.fromkeys(told)), pool.odd)
+    edges = [edge for value in told for edge in _around(value, dtype)]
+    return Pool(tuple(dict.fromkeys([*told, *edges, *pool.ordinary])), pool.odd)
+
+
+def plain_pool(pool: Pool, dtype: Type) -> Pool:
+    """Return the ordinary values alone; of text that the plan does not name, those of digits."""
+    ordinary = pool.ordinary
+    if isinstance(dtype, DType) and dtype.name == "utf8" and ordinary == _TEXTS:
+        ordinary = tuple(text for text in _TEXTS if text.isdigit())
+    return Pool(ordinary, ())
+
+
+def within(pool: Pool, largest: float) -> Pool:
+    """Return the values of which no float is larger than the largest; infinities stay."""
+    return Pool(pool.ordinary, tuple(_bounded(value, largest) for value in pool.odd))
+
+
+def _bounded(value: Any, largest: float) -> Any:
+    if not isinstance(value, float) or math.isinf(value) or abs(value) <= largest:
+        return value
+    return math.copysign(largest, value)
+
+
+def _told_apart(reads: Reads, name: str, dtype: DType) -> Iterable[Any]:
+    """Yield values that a plan, its contract and what it has learnt tell apart in a column."""
+    column, learnt = Column(name), reads.learnt
+    for node in reads.by_column.get(name, ()):
+        for param in node.params if dtype.name == "utf8" and isinstance(node, Call) else ():
+            if isinstance(param[1], str) and "%" in param[1]:  # a format of dates
+                times = [datetime.fromtimestamp(seconds, UTC) for seconds in _MOMENTS]
+                yield from (time.strftime(param[1]) for time in times)
+        for other in node.args:
+            match other:
+                case Literal(value):
+                    yield from _literals(value, dtype)
+                case Aggregate("vocabulary") if isinstance(learnt.get(other), Vocabulary):
+                    yield from _common_keys(learnt[other], node.args.index(column), dtype)
+                case _:
+                    pass
+        if isinstance(node, Aggregate) and node in learnt:
+            yield from _literals(learnt[node], dtype)
+
+
+def _common_keys(vocabulary: Any, part: int, dtype: DType) -> list[Any]:
+    """Return the most frequent keys: one that few rows have tells of these."""
+    if part >= len(vocabulary.parts):
+        return []
+    n = min(_MOST_KEYS, int(np.searchsorted(-vocabulary.counts, -_COMMON, side="right")))
+    keys = vocabulary.parts[part][:n]
+    if dtype.is_temporal:
+        keys = keys.cast(pa.int64())
+    found = [key for key in keys.to_pylist() if key is not None]
+    return [key for key in found if is_of(key, dtype)]
+
+
+def _literals(value: Any, dtype: DType) -> Iterable[Any]:
+    """Yield values that a column of a type may have, of a literal or of what was learnt."""
+    if isinstance(value, tuple):
+        elements: tuple[Any, ...] = value  # pyright: ignore[reportUnknownVariableType]
+        for element in elements[:: max(1, len(elements) // _MOST_EDGES)]:
+            yield from _literals(element, dtype)
+        return
+    if value is None or dtype.is_list:
+        return
+    if dtype.is_temporal and not isinstance(value, int | float | str | bytes):
+        try:
+            scalar = pa.scalar(value, arrow_type(dtype))
+            yield scalar.cast(pa.int64() if scalar.type.bit_width == 64 else pa.int32()).as_py()
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            return
+    elif is_of(value, dtype):
+        yield float(value) if dtype.is_float else value
+
+
+def is_of(value: Any, dtype: DType) -> bool:
+    """Return whether a column of a type may have a value."""
+    match dtype.name:
+        case "utf8":
+            return isinstance(value, str)
+        case "binary":
+            return isinstance(value, bytes)
+        case "bool":
+            return isinstance(value, bool)
+        case _ if dtype.is_integer:
+            low, high = INTEGER_RANGE[dtype.name]
+            return type(value) is int and low <= value <= high
+        case _ if dtype.is_float:
+            return type(value) in (int, float) and math.isfinite(value)
+        case _:
+            return dtype.is_temporal and type(value) is int
+
+
+def _around(value: Any, dtype: DType) -> list[Any]:
+    """Return the neighbours of an edge."""
+    if dtype.name == "float32":
+        near = np.float32(value)
+        return [float(np.nextafter(near, np.float32(to))) for to in (-math.inf, math.inf)]
+    if dtype.is_float:
+        return [math.nextafter(value, -math.inf), math.nextafter(value, math.inf)]
+    if dtype.is_integer or dtype.is_temporal:
+        near = [value - 1, value + 1]
+        return [other for other in near if dtype.is_temporal or is_of(other, dtype)]
+    return []
+
+
+def pool_of_type(dtype: Type) -> Pool:
+    """Return ordinary and odd values of a type; none of one that no expression reads."""
+    if not isinstance(dtype, DType) or dtype.name == "null":
+        return Pool((), ())
+    match dtype.name:
+        case "bool":
+            return Pool((True, False), (None,))
+        case "utf8":
+            return Pool(_TEXTS, (None, *_ODD_TEXTS))
+        case "binary":
+            return Pool(tuple(text.encode() for text in _TEXTS), (None, b"", b"\xff\x00", b"\xc3"))
+        case "list":
+            assert dtype.of is not None
+            some = pool_of_type(dtype.of)
+            lists = tuple(list(some.ordinary[:k]) for k in (1, 2, 3))
+            return Pool(lists, (None, [], *([value] for value in some.odd)))
+        case _ if dtype.is_float:
+            return _floats(dtype)
+        case _ if dtype.is_integer:
+            low, high = INTEGER_RANGE[dtype.name]
+            large = [value for value in (2**24 + 1, 2**53 + 1) if value < high]
+            some = (0, 1, 2, 3, 7, 10, 60, 100)
+            return Pool((*some, -1) if low else some, (None, low, high, *large))
+        case _:
+            return _times(dtype)
+
+
+def _floats(dtype: DType) -> Pool:
+    """Return floats of a width, and the ends of what it has; decimals of 15 digits."""
+    ordinary = (0.0, 1.0, 2.0, 3.0, -1.0, 0.5, 0.25, 10.0, 100.0)
+    if dtype.name == "decimal":
+        return Pool(ordinary, (None, -1e15, 1e15))
+    of_width = np.finfo(dtype.name)
+    largest, least = float(of_width.max), float(of_width.tiny)
+    return Pool(ordinary, (None, -0.0, math.inf, -math.inf, largest, -largest, least))
+
+
+def _times(dtype: DType) -> Pool:
+    """Return moments, days, durations and times of day as integers of their unit."""
+    second = 1 if dtype.unit is None else PER_SECOND[dtype.unit]
+    match dtype.name:
+        case "date32" | "date64":
+            step = 1 if dtype.name == "date32" else _MS_OF_DAY
+            days = tuple(seconds // _SECONDS_OF_DAY * step for seconds in _MOMENTS)
+            return Pool(days, (None, 0, -step, 2_932_896 * step))
+        case "timestamp":
+            some = tuple(seconds * second for seconds in _MOMENTS)
+            return Pool(some, (None, 0, -1, 4_102_444_799 * second))
+        case "duration":
+            return Pool(tuple(k * second for k in (0, 1, 60, 3_600, 86_400)), (None, -second))
+        case _:
+            last = _SECONDS_OF_DAY * second - 1
+            return Pool(tuple(k * second for k in (0, 1, 3_600, 43_200)), (None, last))
+
+
+def moments(dtype: Type, span: Mapping[str, int]) -> Pool:
+    """Return moments on a clock, as far apart as windows tell: half of them before rows begin.
+
+    Args:
+        dtype: of the clock.
+        span: how far windows reach back, in nanoseconds ("time") and in steps of an integer clock.
+    """
+    if not isinstance(dtype, DType) or not (dtype.is_integer or dtype.is_temporal):
+        return pool_of_type(dtype)
+    if dtype.is_integer:
+        most = INTEGER_RANGE[dtype.name][1]
+        first, reach, whole = min(_FIRST_STEP, most // 2), min(span["steps"], most // 5), 1
+    else:
+        whole, unit = _MS_OF_DAY if dtype.name == "date64" else 1, unit_of(dtype)
+        first, reach = _MOMENTS[0] * 10**9 // unit, max(1, span["time"] // unit)
+    step = (2 * reach) ** (1 / _N_MOMENTS)
+    offsets = sorted({max(1, int(step**k)) for k in range(1, _N_MOMENTS + 1)})
+    times = [first - offset for offset in reversed(offsets)] + [first + each for each in offsets]
+    return Pool(tuple(time // whole * whole for time in times), (None,))
+
+
+def unit_of(dtype: DType) -> int:
+    """Return the nanoseconds of a tick of a type of times."""
+    of_days = {"date32": _SECONDS_OF_DAY * 10**9, "date64": 10**6}
+    return of_days.get(dtype.name, 10**9 // PER_SECOND[dtype.unit or "s"])
+
+
+_MOST_KEYS, _COMMON = 8, 10
+"""The categories that rows have: so many, each of so many training rows."""
+_MOST_EDGES = 8
+_ROOM = 8
+"""One in so many powers of two is left, by which values grow on the way to a narrow float."""
+_N_MOMENTS = 12
+_FIRST_STEP = 1_000_000
+_SECONDS_OF_DAY, _MS_OF_DAY = 86_400, 86_400_000
+_MOMENTS = (
+    1_711_845_000,  # 2024-03-31T00:30 UTC, half an hour before clocks change in Europe
+    1_709_164_799,  # the last second of 2024-02-28, a leap year
+    1_709_251_199,
+    1_704_067_199,  # the last second of 2023
+    1_730_599_200,  # 2024-11-03T02:00 UTC
+    1_721_044_800,
+)
+_TEXTS = ("1", "2", "3", "a", "b")
+_ODD_TEXTS = ("", " ", "__never seen", "été Ω", "0", "-1.5", "x" * 100)

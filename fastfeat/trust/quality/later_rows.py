@@ -1,0 +1,166 @@
+"""Later rows, profiled: their inputs and features beside each other, whole or some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+from fastfeat.backends import backend_named
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import InvalidPlan
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.guard import IGNORE, read_again
+from fastfeat.execute.inputs import read_columns
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.execute.pieces import budget_of_features, pieces_of_later_rows
+from fastfeat.execute.transform import transform
+from fastfeat.io.arrow import Table
+from fastfeat.io.budget import Budget, within
+from fastfeat.io.sources.dataset import Dataset, dataset_of
+from fastfeat.io.sources.scan import scan
+from fastfeat.trust.quality.profile import Profile
+from fastfeat.trust.quality.profiling import NO_FEATURES, host_table, profile_face
+from fastfeat.trust.quality.table_profiles import counted_tables
+
+Take = Callable[[Table, Table | None], None]
+"""Takes the inputs of some rows and their features, None where these are not counted."""
+
+NO_PROFILE = "the plan has no profile of its training rows: fit it with profile=True"
+
+
+def known_profile(fitted: Fitted) -> Profile:
+    """Return the profile of the training rows, on whose edges and categories others are counted.
+
+    Raises:
+        InvalidPlan: there is none.
+    """
+    profile = profile_face(fitted)
+    if profile is None:
+        raise InvalidPlan(NO_PROFILE)
+    return profile
+
+
+def profile_to_compare(fitted: Fitted) -> Profile:
+    """Return the profile of the training rows, with features unless nobody asked for them.
+
+    Raises:
+        InvalidPlan: there is none, or its features could not be counted.
+    """
+    profile = known_profile(fitted)
+    if profile.no_features not in ("", NO_FEATURES):
+        raise InvalidPlan(f"the profile has no features to compare with: {profile.no_features}")
+    return profile
+
+
+def profile_of(
+    fitted: Fitted,
+    data: Any,
+    *,
+    history: Any = None,
+    tables: Tables = None,
+    backend: str = "cpu",
+    memory: str | int | None = None,
+) -> Profile:
+    """Return the profile of other rows; arguments and errors as of `FittedPlan.profile_of`."""
+    layout = known_profile(fitted)
+    found: list[Profile] = []
+
+    def take(inputs: Table, features: Table | None) -> None:
+        counted = counted_tables(layout, fitted, inputs, features)
+        found[:] = [found[0].merge(counted) if found else counted]
+
+    options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
+    each_piece(fitted, layout, data, (), take, **options)
+    return found[0]
+
+
+@in_ieee
+def each_piece(
+    fitted: Fitted,
+    layout: Profile,
+    data: Any,
+    others: Sequence[str],
+    take: Take,
+    *,
+    history: Any = None,
+    tables: Tables = None,
+    backend: str = "cpu",
+    memory: str | int | None = None,
+) -> None:
+    """Give rows to a function, all at once, or in pieces where memory is bounded; one at least.
+
+    Args:
+        fitted: the plan.
+        layout: the profile whose columns are wanted; late ones need not be there.
+        data: as of `FittedPlan.transform`, as history, tables and backend are.
+        others: further columns, which stand beside the inputs.
+        take: the function.
+        history: earlier rows.
+        tables: lookup tables.
+        backend: its name.
+        memory: the budget; None reads the rows whole.
+
+    Raises:
+        InvalidPlan: a budget with another backend than "cpu".
+        FastfeatError: as `FittedPlan.transform`, and `transform_to` with a budget.
+    """
+    late = set(fitted.declaration.late)
+    wanted = list(dict.fromkeys([*(n for n in layout.inputs if n not in late), *others]))
+    if_there = [name for name in layout.inputs if name in late and name not in wanted]
+    options: Any = {"history": history, "tables": tables, "backend": backend}
+    if memory is None:
+        data = read_again(data)
+        table = read_columns(data, wanted, if_there)
+        features = transform(fitted, data, **options) if layout.features else None
+        take(host_table(table, [*wanted, *if_there], backend_named(backend)), features)
+        return
+    if backend != "cpu":
+        raise InvalidPlan(f"memory= reads the rows in passes, on the CPU: leave out {backend=}")
+    dataset = dataset_of(data)
+    budget = budget_of_features(fitted, dataset, tables, memory)
+    assert budget is not None
+    with within(budget):
+        _each_of_files(fitted, layout, dataset, (wanted, if_there), take, budget, options)
+
+
+def _each_of_files(
+    fitted: Fitted,
+    layout: Profile,
+    dataset: Dataset,
+    columns: tuple[Sequence[str], Sequence[str]],
+    take: Take,
+    budget: Budget,
+    options: Any,
+) -> None:
+    """Give rows to a function in pieces, each read twice: once for its features."""
+    wanted, if_there = columns
+    dataset.check(wanted)
+    dataset.check_passes(2 if layout.features else 1)
+    there = set(dataset.schema.names)
+    names = [name for name in (*wanted, *if_there) if name in there]
+    with closing(scan(dataset, names, budget.table_bytes)) as scanned:
+        inputs = (piece.table for piece in scanned)
+        if not layout.features:
+            for table in inputs:
+                take(table, None)
+            return
+        bounds: Any = {"most_bytes": budget.table_bytes, "on_violation": IGNORE}
+        pieces = pieces_of_later_rows(fitted, dataset, **options, **bounds)
+        for table, features in _beside(inputs, pieces.of_all()):
+            take(table, features)
+
+
+def _beside(first: Iterator[Table], second: Iterator[Table]) -> Iterator[tuple[Table, Table]]:
+    """Yield the rows of two streams of tables, which have as many, cut alike."""
+    a, b = next(first), next(second)
+    while True:
+        n = min(a.num_rows, b.num_rows)
+        yield a.slice(0, n), b.slice(0, n)
+        a, b = a.slice(n), b.slice(n)
+        while a.num_rows == 0 or b.num_rows == 0:
+            rest, which = (a, first) if a.num_rows == 0 else (b, second)
+            more = next(which, None)
+            if more is None:
+                return
+            a, b = (more, b) if rest is a else (a, more)

@@ -1,0 +1,175 @@
+"""States of profile rounds: the sample, or the counts, of some training rows; they merge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.engine.learner import opened, sealed
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import Table, ipc_stream, pa
+from fastfeat.learn.part_state import Sums, added
+from fastfeat.trust.quality.layout import SAMPLED
+from fastfeat.trust.quality.profile import Profile, profile_of_columns
+
+MAGIC: Final = b"fastfeat profile of rows\n"
+"""What the bytes of such a state begin with."""
+_FOREIGN = (
+    "the state is of another plan, schema, or round: states of one round of one learning merge"
+)
+_USED = (
+    "the state is used up: it was merged, added to, or given to next() before. Go on with the "
+    "state that came of it, or make this one anew"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A sample of rows.
+
+    Args:
+        keys: their numbers, or the hashes of their content, ascending, each once.
+        counts: how many rows have each key.
+        inputs: the rows: the columns that the plan reads.
+        features: their features; None where these are not counted.
+    """
+
+    keys: NDArray[Any]
+    counts: NDArray[np.int64]
+    inputs: Table
+    features: Table | None
+
+    def merge(self, other: Sample, *, has_features: bool) -> Sample:
+        """Return the sample of the rows of both: those of the least keys."""
+        keys = np.concatenate([self.keys, other.keys])
+        found, first, place = np.unique(keys, return_index=True, return_inverse=True)
+        counts = np.zeros(len(found), np.int64)
+        np.add.at(counts, place, np.concatenate([self.counts, other.counts]))
+        taken = pa.array(first[:SAMPLED])
+        features = None
+        if has_features and self.features is not None and other.features is not None:
+            features = pa.concat_tables([self.features, other.features]).take(taken)
+        inputs = pa.concat_tables([self.inputs, other.inputs]).take(taken)
+        return Sample(found[:SAMPLED], counts[:SAMPLED], inputs, features)
+
+    def rows(self) -> NDArray[np.int64]:
+        """Return the places of rows that make edges and categories, each as often as it counts.
+
+        SAMPLED of them at most, evenly by their counts where they are more.
+        """
+        ends = np.cumsum(self.counts)
+        total = int(ends[-1]) if len(ends) else 0
+        n = min(total, SAMPLED)
+        return np.searchsorted(ends, np.arange(n, dtype=np.int64) * total // max(n, 1), "right")
+
+
+@dataclass(slots=True, eq=False)
+class ProfileState:
+    """The state of some rows in a profile round.
+
+    Args:
+        digest: of the round.
+        n_rows: how many rows there are.
+        sums: of their numbers; None where they have none.
+        sample: of the rows, in a round that samples; None without rows.
+        counts: their profile, in a round that counts; None without rows.
+        is_failed: whether features of some of the rows cannot be computed.
+        is_used: whether its rows are in another state by now.
+    """
+
+    digest: str
+    n_rows: int = 0
+    sums: Sums = (0, 0)
+    sample: Sample | None = None
+    counts: Profile | None = None
+    is_failed: bool = False
+    is_used: bool = field(default=False, repr=False)
+
+    def check(self, digest: str) -> None:
+        """Raise where the state is not of a round, or its rows are in another one by now.
+
+        Raises:
+            InvalidData: it is so.
+        """
+        if self.is_used:
+            raise InvalidData(_USED)
+        if self.digest != digest:
+            raise InvalidData(_FOREIGN)
+
+    def merge(self, other: ProfileState) -> ProfileState:
+        """Return the state of the rows of both, which are used up.
+
+        Raises:
+            InvalidData: the other is of another round, or this one; or one of them is used up.
+        """
+        if self is other:
+            raise InvalidData("a state is merged with itself, and its rows would count twice")
+        self.check(self.digest)
+        other.check(self.digest)
+        sample, counts = self.sample or other.sample, self.counts or other.counts
+        is_failed = self.is_failed or other.is_failed
+        if self.sample is not None and other.sample is not None:
+            sample = self.sample.merge(other.sample, has_features=not is_failed)
+        if self.counts is not None and other.counts is not None:
+            a, b = (_bare(one) if is_failed else one for one in (self.counts, other.counts))
+            counts = a.merge(b)
+        self.is_used = other.is_used = True
+        n_rows, sums = self.n_rows + other.n_rows, added(self.sums, other.sums)
+        return ProfileState(self.digest, n_rows, sums, sample, counts, is_failed)
+
+    def to_bytes(self) -> bytes:
+        """Return the state as bytes, without code.
+
+        Raises:
+            InvalidData: it is used up.
+        """
+        self.check(self.digest)
+        parts: list[bytes] = []
+        head: dict[str, Any] = {"digest": self.digest, "n_rows": self.n_rows, "sums": self.sums}
+        head["is_failed"] = self.is_failed
+        if self.sample is not None:
+            one = self.sample
+            head["keys"] = one.keys.dtype.str
+            parts = [one.keys.tobytes(), one.counts.tobytes(), _table_bytes(one.inputs)]
+            parts += [] if one.features is None else [_table_bytes(one.features)]
+        elif self.counts is not None:
+            parts = [self.counts.to_bytes()]
+        head["sizes"] = list(map(len, parts))
+        return MAGIC + sealed(head, parts)
+
+
+def profile_state_of(content: bytes) -> ProfileState:
+    """Return the state of bytes that `ProfileState.to_bytes` gave.
+
+    Raises:
+        InvalidData: they are cut or changed.
+    """
+    head, rest = opened(content[len(MAGIC) :])
+    ends = np.cumsum([0, *head["sizes"]]).tolist()
+    parts = [rest[a:b] for a, b in pairwise(ends)]
+    sums = head["sums"] and (int(head["sums"][0]), int(head["sums"][1]))
+    state = ProfileState(head["digest"], head["n_rows"], sums, is_failed=head["is_failed"])
+    if "keys" in head:
+        keys, counts = np.frombuffer(parts[0], head["keys"]), np.frombuffer(parts[1], np.int64)
+        inputs, *features = map(_table_of, parts[2:])
+        return replace(state, sample=Sample(keys, counts, inputs, next(iter(features), None)))
+    if parts:
+        return replace(state, counts=Profile.from_bytes(parts[0]))
+    return state
+
+
+def _bare(profile: Profile) -> Profile:
+    """Return a profile without its features."""
+    return profile_of_columns(profile.inputs, {}, profile.n_rows, profile.no_features)
+
+
+def _table_bytes(table: Table) -> bytes:
+    return ipc_stream(table).to_pybytes()
+
+
+def _table_of(content: bytes) -> Table:
+    return pa.ipc.open_stream(pa.py_buffer(content)).read_all()

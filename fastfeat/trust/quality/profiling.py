@@ -1,0 +1,220 @@
+"""Profiles of plans: counts of the training rows of a fit that asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import Backend
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import FastfeatError, TypeMismatch
+from fastfeat.execute.batch import Made, TrainingRows
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.history import BATCH
+from fastfeat.execute.inputs import column_in_host
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.execute.row_selection import rows_to_learn_from
+from fastfeat.execute.transform import transform
+from fastfeat.io.arrow import Table, pa
+from fastfeat.learn.fit import features_given, fit_on
+from fastfeat.learn.training_data import TrainingData, prepare
+from fastfeat.learn.training_features import has_folds, later_features
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.lower.outputs import check_result
+from fastfeat.trust.quality import profile as profiles
+from fastfeat.trust.quality import table_profiles
+
+if TYPE_CHECKING:
+    from fastfeat.trust.quality.profile import Profile
+
+Profiled = bool | Literal["inputs"]
+"""What a fit profiles: inputs and features, inputs alone, or nothing."""
+
+NO_FEATURES = "profile='inputs' left them out"
+
+
+def checked_choice(profile: object) -> Profiled:
+    """Return the choice of `profile=`, checked.
+
+    Raises:
+        TypeMismatch: it is none of the choices.
+    """
+    if isinstance(profile, bool) or profile == "inputs":
+        return profile  # pyright: ignore[reportReturnType]
+    raise TypeMismatch(f"profile= takes True, False or 'inputs', got {profile!r}")
+
+
+@in_ieee
+def fit_profiled(
+    plan: Declaration,
+    data: Any,
+    *,
+    profile: Profiled,
+    rows: Any = None,
+    history: Any = None,
+    tables: Tables = None,
+    backend: str = "cpu",
+    stable: Fitted | None = None,
+) -> Fitted:
+    """Return a plan with what it has learnt, and the profile of its training rows.
+
+    Args:
+        plan: what is fitted.
+        data: as of `Plan.fit`, as the following are.
+        profile: what is profiled.
+        rows: which rows.
+        history: earlier rows.
+        tables: lookup tables.
+        backend: its name.
+        stable: an earlier fit, whose categories keep their codes.
+    """
+    options: Any = {"history": history, "tables": tables, "backend": backend, "stable": stable}
+    choice = checked_choice(profile)
+    with_features = choice is True
+    prepared = prepare(plan, data, **options, transforms=with_features or rows is not None)
+    wanted = rows_to_learn_from(rows, prepared.table)
+    if not choice:
+        return fit_on(prepared, wanted)[0]
+    fitted, training = fit_on(prepared, wanted, transforms=with_features)
+    made = _trained(fitted, prepared, training, with_features=with_features)
+    return replace(fitted, profile=made)
+
+
+@in_ieee
+def fit_transform_profiled(
+    plan: Declaration,
+    data: Any,
+    *,
+    profile: Profiled,
+    rows: Any = None,
+    history: Any = None,
+    tables: Tables = None,
+    to: str = "arrow",
+    categories: bool = False,
+    backend: str = "cpu",
+    stable: Fitted | None = None,
+) -> tuple[Fitted, Any]:
+    """Return the fitted plan and the features of the training rows; see `Plan.fit_transform`."""
+    check_result(to, None, backend, categories=categories)
+    options: Any = {"history": history, "tables": tables, "backend": backend, "stable": stable}
+    choice = checked_choice(profile)
+    prepared = prepare(plan, data, further=plan.keep, **options, transforms=True)
+    wanted = rows_to_learn_from(rows, prepared.table)
+    fitted, training = fit_on(prepared, wanted, transforms=True)
+    features = features_given(fitted, prepared, training, to, categories=categories)
+    if not choice:
+        return fitted, features
+    is_as_later = training.wanted is None and not has_folds(training.learnt_from)
+    if choice is True and to == "arrow" and not categories and is_as_later:
+        made = of_training_rows(fitted, prepared, wanted, features)
+    else:
+        made = _trained(fitted, prepared, training, with_features=choice is True)
+    return replace(fitted, profile=made), features
+
+
+def _trained(
+    fitted: Fitted, prepared: TrainingData, training: TrainingRows | None, *, with_features: bool
+) -> Profile:
+    """Return the profile of training rows, whose features are computed for it.
+
+    Args:
+        fitted: the plan, fitted on them.
+        prepared: the data.
+        training: the rows as fit left them; None where they are all, and nothing is made of them.
+        with_features: whether features are profiled.
+    """
+    wanted = None if training is None else training.wanted
+    if not with_features:
+        return of_training_rows(fitted, prepared, wanted, None, NO_FEATURES)
+    features, reason = None, ""
+    try:
+        with fitted.told.unheard():  # fit has warned already
+            features = _as_later(fitted, prepared, training)
+    except FastfeatError as error:  # fit does not fail by it: it has learnt what it could
+        reason = failed(error)
+    return of_training_rows(fitted, prepared, wanted, features, reason)
+
+
+def _as_later(fitted: Fitted, prepared: TrainingData, training: TrainingRows | None) -> Table:
+    """Return the features of training rows as `transform` gives them, as it gives later ones.
+
+    Those of `fit_transform` are out of fold, and spread otherwise than any later row's.
+    """
+    plan = replace(fitted.declaration, keep=())
+    bare = replace(fitted, declaration=plan) if fitted.declaration.keep else fitted
+    known: Made = {}
+    if training is not None:
+        if training.wanted is not None:
+            return later_features(bare, training, training.wanted, "arrow")
+        if training.is_learnt is None and not has_folds(training.learnt_from):
+            known = training.learnt_from.made
+    return transform(
+        bare,
+        prepared.table,
+        history=BATCH if prepared.earlier is None else prepared.earlier,
+        tables=prepared.tables,
+        backend=prepared.rows.backend.name,
+        known=known,
+    )
+
+
+def failed(error: FastfeatError) -> str:
+    """Return the reason for which a profile has no features, of the error that they give."""
+    return f"of training rows they fail: {str(error).partition(chr(10))[0]}"
+
+
+def of_training_rows(
+    fitted: Fitted,
+    prepared: TrainingData,
+    wanted: NDArray[np.int64] | None,
+    features: Table | None,
+    no_features: str = "",
+) -> Profile:
+    """Return the profile of training rows.
+
+    Args:
+        fitted: the plan, fitted on them.
+        prepared: the data.
+        wanted: the numbers of the rows that were given to fit, in their order; None for all.
+        features: of these; None where there are none.
+        no_features: why.
+    """
+    own = host_table(prepared.table, fitted.inputs, prepared.rows.backend)
+    rows = own if wanted is None else table_profiles.taken(own, wanted)
+    return table_profiles.profile_of_tables(fitted, rows, features, no_features)
+
+
+def host_table(table: Any, names: Iterable[str], backend: Backend) -> Table:
+    """Return the columns of a table that are there of some names, in the memory of the host."""
+    columns = set(table.column_names)
+    there = [name for name in names if name in columns]
+    if isinstance(table, pa.Table):
+        return table.select(there)
+    return pa.table({name: column_in_host(table.column(name), backend) for name in there})
+
+
+def profile_face(fitted: Fitted) -> Profile | None:
+    """Return the profile of the training rows: of the features that there are, and their inputs.
+
+    Raises:
+        ArtifactError: it is damaged, or of another plan.
+    """
+    match fitted.profile:
+        case None:
+            return None
+        case profiles.Profile() as profile:
+            pass
+        case bytes() as content:
+            profile = profiles.Profile.from_bytes(content)
+            table_profiles.check_is_of(profile, fitted)
+        case other:
+            profile = profiles.Profile.from_bytes(other.to_bytes())
+    inputs = {name: one for name, one in profile.inputs.items() if name in fitted.inputs}
+    features = {name: one for name, one in profile.features.items() if name in fitted.nodes}
+    if len(inputs) + len(features) == len(profile.inputs) + len(profile.features):
+        return profile
+    return profiles.profile_of_columns(inputs, features, profile.n_rows, profile.no_features)

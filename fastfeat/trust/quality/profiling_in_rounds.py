@@ -1,0 +1,296 @@
+"""Profiles of training rows that come in parts: a round samples them, and the next one counts.
+
+They follow the rounds that learn. What a part gives is a state as of these: workers make and merge
+them, and whoever has the learning receives one a round.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.learner import Rows, opened, sealed
+from fastfeat.errors import FastfeatError, FastfeatWarning, InvalidPlan
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.history import BATCH
+from fastfeat.execute.inputs import read_columns
+from fastfeat.execute.transform import transform
+from fastfeat.io.arrow import Table
+from fastfeat.io.columns.decode import plain_table
+from fastfeat.learn.learning import check_all_rows, finished, first_window
+from fastfeat.learn.part_rows import check_numbers
+from fastfeat.learn.part_state import sums_of
+from fastfeat.learn.round import Learning
+from fastfeat.learn.row_sample import are_sampled, stride_of_sample
+from fastfeat.trust.quality.content_hashes import content_hashes
+from fastfeat.trust.quality.layout import SAMPLED
+from fastfeat.trust.quality.profile import Profile
+from fastfeat.trust.quality.profile_state import ProfileState, Sample
+from fastfeat.trust.quality.profiling import NO_FEATURES, Profiled, host_table
+from fastfeat.trust.quality.table_profiles import (
+    counted_tables,
+    layout_of_tables,
+    stored_features,
+    stored_inputs,
+    taken,
+)
+
+N_ROUNDS = 2
+FAILED = "of training rows they fail: fitted.transform(rows) tells which"
+
+
+class ProfileRounds(NamedTuple):
+    """The rounds that profile the training rows, behind those that learn.
+
+    Args:
+        choice: what is profiled.
+        round: the number of the next one; None before the first, and once there is a profile.
+        stride: of the sample, which is one of so many rows; None where rows have no numbers, and
+            the hash of what they hold chooses.
+        no_features: why features are not counted; "" where they are.
+        layout: the profile of no rows, once there is a sample.
+        made: the profile.
+    """
+
+    choice: Profiled
+    round: int | None = None
+    stride: int | None = None
+    no_features: str = ""
+    layout: Profile | None = None
+    made: Profile | None = None
+
+    @property
+    def has_features(self) -> bool:
+        """Whether features are counted."""
+        return not self.no_features
+
+    def to_bytes(self) -> bytes:
+        """Return the rounds as bytes, without code; those before the profile is there."""
+        parts = [one.to_bytes() for one in (self.layout, self.made) if one is not None]
+        head = {"choice": self.choice, "round": self.round, "stride": self.stride}
+        head |= {"no_features": self.no_features, "has_layout": self.layout is not None}
+        return sealed({**head, "sizes": list(map(len, parts))}, parts)
+
+
+def rounds_of_bytes(content: bytes) -> ProfileRounds:
+    """Return the rounds of bytes that `ProfileRounds.to_bytes` gave.
+
+    Raises:
+        InvalidData: they are cut or changed.
+    """
+    head, rest = opened(content)
+    parts: list[Profile] = []
+    for size in head.pop("sizes"):
+        parts.append(Profile.from_bytes(rest[:size]))
+        rest = rest[size:]
+    layout = parts.pop(0) if head.pop("has_layout") else None
+    return ProfileRounds(**head, layout=layout, made=next(iter(parts), None))
+
+
+@in_ieee
+def begun(
+    rounds: ProfileRounds, learning: Learning, last: int, *, has_numbers: bool
+) -> ProfileRounds:
+    """Return the rounds before the first of them.
+
+    Args:
+        rounds: as they are chosen.
+        learning: once all is learnt.
+        last: the number of the last round that has learnt.
+        has_numbers: whether the rows have numbers.
+    """
+    n_rows = int(learning.n_rows or 0)
+    stride = stride_of_sample(n_rows, SAMPLED) if has_numbers else None
+    reason = NO_FEATURES
+    if rounds.choice is True:
+        first = None if learning.keys else first_window(_fitted(learning).schedule)
+        reason = "" if first is None else _of_windows(first)
+    return rounds._replace(round=last + 1, stride=stride, no_features=reason)
+
+
+def _of_windows(first: str) -> str:
+    return (
+        f"{first} sees rows that may be in other parts: they are counted where parts have whole "
+        "entities, by learning(whole_entities=True), and by fit_transform of Ray and Spark"
+    )
+
+
+def columns_profiled(rounds: ProfileRounds, learning: Learning) -> list[str]:
+    """Return the columns that the next round reads: one at least, which tells the number of rows.
+
+    Args:
+        rounds: before that round.
+        learning: once all is learnt.
+    """
+    fitted = _fitted(learning)
+    read = list(fitted.inputs)
+    if rounds.has_features:
+        read += fitted.declaration.row_columns
+    return list(dict.fromkeys(read)) or learning.columns[:1]
+
+
+@in_ieee
+def add_part(
+    rounds: ProfileRounds,
+    learning: Learning,
+    data: Any,
+    given: Rows | None,
+    state: ProfileState | None,
+    history: Any = None,
+) -> ProfileState:
+    """Return the state of a part of the rows.
+
+    Args:
+        rounds: before the round.
+        learning: once all is learnt.
+        data: the rows.
+        given: their numbers; None where they have none.
+        state: that of other rows, which these are added to: it is used up; None for a new one.
+        history: earlier rows of the same entities.
+
+    Raises:
+        InvalidData: the state is of another round, or used up.
+        InvalidPlan: the rows had numbers in the rounds before.
+        FastfeatError: as `Plan.fit`.
+    """
+    own_digest = digest(rounds, learning)
+    if state is not None:
+        state.check(own_digest)
+    plan = learning.prepared.plan
+    table = read_columns(data, columns_profiled(rounds, learning), plan.row_ids)
+    n_rows = int(table.num_rows)
+    check_numbers(given, n_rows)
+    if given is None and rounds.stride is not None:
+        raise InvalidPlan(
+            "rows=None says that the rows have no numbers, and in the rounds before they had. Give "
+            "them in each round, or in none"
+        )
+    own = ProfileState(own_digest, n_rows, sums_of(given))
+    if n_rows:
+        _profile_part(own, rounds, learning, table, given, history)
+    return own if state is None else state.merge(own)
+
+
+def _profile_part(
+    state: ProfileState,
+    rounds: ProfileRounds,
+    learning: Learning,
+    table: Table,
+    given: Rows | None,
+    history: Any,
+) -> None:
+    """Sample, or count, rows into a state that has none."""
+    fitted = _fitted(learning)
+    inputs = host_table(table, fitted.inputs, learning.prepared.rows.backend)
+    is_whole = rounds.layout is not None or bool(learning.keys)
+    features = None
+    if rounds.has_features and is_whole:
+        features = _features(state, learning, table, history)
+    if rounds.layout is not None:
+        layout = rounds.layout
+        state.counts = counted_tables(layout, fitted, inputs, features)
+        return
+    keys, counts, places = _chosen(rounds, fitted, inputs, features, given, int(table.num_rows))
+    sampled = plain_table(taken(inputs, places))
+    if features is not None:
+        features = taken(features, places)
+    elif rounds.has_features and not is_whole:
+        features = _features(state, learning, taken(table, places), None)
+    state.sample = Sample(keys, counts, sampled, features)
+
+
+def _chosen(
+    rounds: ProfileRounds,
+    fitted: Fitted,
+    inputs: Table,
+    features: Table | None,
+    given: Rows | None,
+    n_rows: int,
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the keys of the rows of a sample, ascending, how many have each, and their places."""
+    if rounds.stride is not None:
+        assert given is not None
+        numbers = np.asarray(given, np.int64)
+        places = np.flatnonzero(are_sampled(numbers, rounds.stride))
+        return numbers[places], np.ones(len(places), np.int64), places
+    columns = stored_inputs(fitted, inputs)
+    if features is not None:  # of windows: of one content they may be several
+        columns += stored_features(fitted, features)
+    hashes = content_hashes(columns, n_rows)
+    keys, places, counts = np.unique(hashes, return_index=True, return_counts=True)
+    return keys[:SAMPLED], counts[:SAMPLED].astype(np.int64), places[:SAMPLED]
+
+
+def _features(state: ProfileState, learning: Learning, table: Table, history: Any) -> Table | None:
+    """Return the features of rows as `transform` gives them; None where they fail."""
+    fitted = _fitted(learning)
+    past = BATCH if history is None or not learning.keys else history
+    try:
+        with warnings.catch_warnings():  # fit has warned already
+            warnings.simplefilter("ignore", FastfeatWarning)
+            return transform(fitted, table, history=past, tables=learning.prepared.tables)
+    except FastfeatError:
+        state.is_failed = True
+        return None
+
+
+@in_ieee
+def next_round(rounds: ProfileRounds, learning: Learning, state: ProfileState) -> ProfileRounds:
+    """Return the rounds after one of them.
+
+    Args:
+        rounds: before it.
+        learning: once all is learnt.
+        state: of all rows; used up.
+
+    Raises:
+        InvalidData: it is of another round or used up, or has not each row once.
+    """
+    state.check(digest(rounds, learning))
+    check_all_rows(learning, state.n_rows, state.sums)
+    state.is_used = True
+    assert rounds.round is not None
+    reason = FAILED if state.is_failed else rounds.no_features
+    if rounds.layout is None:
+        assert state.sample is not None
+        sample, chosen = state.sample, state.sample.rows()
+        features = None if reason or sample.features is None else taken(sample.features, chosen)
+        inputs = taken(sample.inputs, chosen)
+        layout = layout_of_tables(_fitted(learning), inputs, features, reason)
+        return rounds._replace(round=rounds.round + 1, no_features=reason, layout=layout)
+    assert state.counts is not None
+    made = replace(state.counts, no_features=reason)
+    if reason:
+        made = replace(made, features={})
+    return rounds._replace(round=None, no_features=reason, made=made)
+
+
+def _fitted(learning: Learning) -> Fitted:
+    """Return the fitted plan without the columns that it keeps beside features."""
+    if _BARE not in learning.shared:
+        with warnings.catch_warnings():  # finish() warns, of the plan that it makes
+            warnings.simplefilter("ignore", FastfeatWarning)
+            fitted = finished(replace(learning, shared={}))
+        plan = replace(fitted.declaration, keep=())
+        bare = replace(fitted, declaration=plan) if fitted.declaration.keep else fitted
+        learning.shared[_BARE] = bare
+    return learning.shared[_BARE]
+
+
+def digest(rounds: ProfileRounds, learning: Learning) -> str:
+    """Return the digest that the states of a round share."""
+    key = ("digest of profile", rounds.round)
+    if key not in learning.shared:
+        content = hashlib.sha256(f"profile {learning.digest} {bool(learning.keys)}".encode())
+        content.update(rounds.to_bytes())
+        learning.shared[key] = content.hexdigest()
+    return learning.shared[key]
+
+
+_BARE = "plan without kept columns"

@@ -1,0 +1,172 @@
+"""Rounding: the error that a float type brings to each feature, from the features of some rows.
+
+A type keeps a share of every number, its significand, and has a largest number and a least one.
+Whether that is enough depends on the values: scaled features lose little in float16, amounts of
+money may lie beyond it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidPlan
+from fastfeat.execute.feature_subset import selected
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.execute.transform import transform
+from fastfeat.io.sinks.results import float_values
+from fastfeat.ir.dtypes import FLOAT_FORMATS
+
+Floats = NDArray[np.float64]
+NARROW = ("float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """The error of a feature that is rounded once to a float type, over some rows.
+
+    Missing values and infinities are left out: every type holds them.
+
+    Args:
+        dtype: the type.
+        n_values: the finite values.
+        n_beyond: those beyond the largest number of the type: `transform` fails for them. No other
+            part counts them.
+        n_vanished: those other than 0 that become 0.
+        largest: the largest absolute error.
+        largest_relative: the largest error as a share of the size of its value, 1 of one that
+            vanishes; at most 2**-24 for float32, 2**-11 for float16 and 2**-8 for bfloat16 where
+            no value lies below the least number with all its bits.
+        rms_relative: the root of the mean of the squares of those shares, over values but 0.
+    """
+
+    dtype: str
+    n_values: int
+    n_beyond: int
+    n_vanished: int
+    largest: float
+    largest_relative: float
+    rms_relative: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether the type holds every value, and none but 0 becomes 0."""
+        return not self.n_beyond and not self.n_vanished
+
+
+def roundings(
+    fitted: Fitted,
+    data: Any,
+    *,
+    dtypes: Sequence[str] = NARROW,
+    history: Any = None,
+    tables: Tables = None,
+    backend: str = "cpu",
+) -> dict[str, dict[str, Rounding]]:
+    """Return the rounding of each feature of floats, by its name and by the type.
+
+    Args:
+        fitted: what has the features; whatever float type it has, they are computed in float64.
+        data: the rows, as of `FittedPlan.transform`, as the following are.
+        dtypes: the types.
+        history: earlier rows.
+        tables: lookup tables.
+        backend: its name.
+
+    Raises:
+        InvalidPlan: a type is none of "float16", "bfloat16", "float32" and "float64".
+    """
+    for dtype in dtypes:
+        if dtype not in FLOAT_FORMATS:
+            known = ", ".join(map(repr, FLOAT_FORMATS))
+            raise InvalidPlan(f"dtypes= takes some of {known}, got {dtype!r}")
+    names = [name for name, node in fitted.nodes.items() if fitted.types[node].is_float]
+    if not names:
+        return {}
+    wide = selected(fitted, names, dtype="float64")
+    features = transform(wide, data, history=history, tables=tables, backend=backend)
+    return {name: roundings_of(_values(features.column(name)), dtypes) for name in names}
+
+
+def _values(column: Any) -> Floats:
+    chunks = [float_values(chunk) for chunk in column.chunks]
+    return np.concatenate(chunks) if chunks else np.zeros(0)
+
+
+def roundings_of(values: Floats, dtypes: Sequence[str] = NARROW) -> dict[str, Rounding]:
+    """Return the rounding of values to each of some types.
+
+    Args:
+        values: shape (n_rows,); NaN is missing.
+        dtypes: the types.
+    """
+    finite = values[np.isfinite(values)]
+    return {dtype: _rounding(finite, dtype) for dtype in dtypes}
+
+
+def _rounding(values: Floats, dtype: str) -> Rounding:
+    result = rounded(values, dtype)
+    held = np.isfinite(result)
+    kept, sizes = values[held], np.abs(values[held])
+    errors = np.abs(result[held] - kept)
+    is_zero = sizes == 0
+    shares = errors[~is_zero] / sizes[~is_zero]
+    return Rounding(
+        dtype,
+        n_values=len(values),
+        n_beyond=len(values) - len(kept),
+        n_vanished=int(np.count_nonzero((result[held] == 0) & ~is_zero)),
+        largest=float(errors.max(initial=0.0)),
+        largest_relative=float(shares.max(initial=0.0)),
+        rms_relative=math.sqrt(float(np.square(shares).mean())) if len(shares) else 0.0,
+    )
+
+
+def rounded(values: Floats, dtype: str) -> Floats:
+    """Return values rounded once to a float type, ties to even, as float64; infinite beyond it.
+
+    Args:
+        values: shape (n_rows,); NaN and infinities stay.
+        dtype: "float16", "bfloat16", "float32" or "float64".
+
+    Example:
+        >>> import numpy as np
+        >>> rounded(np.array([0.1, 257.0, 1e-8, 70000.0]), "float16").tolist()
+        [0.0999755859375, 257.0, 0.0, inf]
+        >>> rounded(np.array([0.1, 257.0, 1e-8, 70000.0]), "bfloat16").tolist()
+        [0.10009765625, 256.0, 1.0011717677116394e-08, 70144.0]
+    """
+    if dtype != "bfloat16":
+        with np.errstate(over="ignore"):
+            return values.astype(dtype).astype(np.float64)
+    kind = FLOAT_FORMATS[dtype]
+    _, exponents = np.frexp(values)
+    units = np.maximum(exponents - kind.n_bits, int(math.log2(kind.least)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        result = np.ldexp(np.rint(np.ldexp(values, -units)), units)
+    return np.where(np.abs(result) > kind.largest, np.copysign(np.inf, values), result)
+
+
+def told(found: Mapping[str, Rounding]) -> str:
+    """Return the roundings of a feature as a line of text.
+
+    Example:
+        >>> import numpy as np
+        >>> told(roundings_of(np.array([0.1, 70000.0]), ["float16", "bfloat16"]))
+        'float16: 1 beyond its largest number; bfloat16: error at most 0.21 %, rms 0.16 %'
+    """
+    return "; ".join(f"{name}: {_told(one)}" for name, one in found.items())
+
+
+def _told(one: Rounding) -> str:
+    if one.n_beyond:
+        return f"{one.n_beyond:,} beyond its largest number"
+    vanished = f", {one.n_vanished:,} become 0" if one.n_vanished else ""
+    largest, rms = (f"{100 * share:.2g} %" for share in (one.largest_relative, one.rms_relative))
+    return f"error at most {largest}, rms {rms}{vanished}"

@@ -1,0 +1,187 @@
+"""Rows that are checked, of any kind and size: what is learnt of them, and which break a rule.
+
+Rules are counted by fit: a count is the sum of a bool that says whether a row breaks a rule, learnt
+in the scan that reads the rows. So it is the same for any split, thread count and backend.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from fastfeat.errors import FastfeatWarning, InvalidPlan
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.history import BATCH
+from fastfeat.execute.inputs import read_columns
+from fastfeat.execute.lookup_tables import Tables, read_tables, table_schemas
+from fastfeat.execute.memory_needs import needs_of_call
+from fastfeat.execute.pieces import pieces_of_later_rows
+from fastfeat.execute.transform import transform
+from fastfeat.execute.window_columns import history_of
+from fastfeat.expr import Expr
+from fastfeat.io.arrow import Table
+from fastfeat.io.budget import Budget, budget_of, budget_of_free
+from fastfeat.io.columns.types import UnsupportedType, schema_of
+from fastfeat.io.host_memory import free_memory
+from fastfeat.io.sources.dataset import Dataset, dataset_of
+from fastfeat.io.sources.read import may_be_large
+from fastfeat.io.sources.scan import n_rows_of
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.node import Node
+from fastfeat.keep.learning import learning_record
+from fastfeat.learn.fit import fit
+from fastfeat.learn.learning import finished
+from fastfeat.learn.passes import learned_within, with_scratch
+from fastfeat.learn.rows_in_passes import rows_in_passes
+from fastfeat.plan.declare.bind import Schemas
+from fastfeat.plan.declare.declaration import Declaration, declare
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowsElsewhere:
+    """Rows that the workers of an engine have, which have no numbers.
+
+    Args:
+        learn: gives a plan that has learnt from all of them.
+        find: gives the rows in which a feature of a plan is true, with the columns that it keeps;
+            at most so many.
+    """
+
+    learn: Callable[[Declaration], Fitted]
+    find: Callable[[Fitted, str, int | None], Table]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckedRows:
+    """Rows with what their windows and joins see.
+
+    Args:
+        data: a table, in memory or on a device, or a data set.
+        schema: the types of the columns that were asked for, and are there.
+        n_rows: how many there are.
+        history: earlier rows; None where there are none.
+        tables: lookup tables, as Arrow tables.
+        backend: its name.
+        budget: of memory, for a data set.
+        elsewhere: what workers do with rows that they have; None of others.
+    """
+
+    data: Any
+    schema: Mapping[str, DType | UnsupportedType]
+    n_rows: int
+    history: Any
+    tables: Mapping[str, Any]
+    backend: str
+    budget: Budget | None
+    elsewhere: RowsElsewhere | None = None
+
+    @property
+    def schemas(self) -> Schemas:
+        """The types of the columns of each lookup table."""
+        return table_schemas(self.tables)
+
+
+def checked_rows(
+    data: Any,
+    columns: Sequence[str],
+    table_columns: Sequence[Any],
+    *,
+    history: Any = None,
+    tables: Tables = None,
+    backend: str = "cpu",
+    memory: str | int | None = None,
+) -> CheckedRows:
+    """Return rows to check, read where they are in memory.
+
+    Args:
+        data: as of `Plan.fit`.
+        columns: which are read where they are there.
+        table_columns: those of lookup tables.
+        history: as of `Plan.fit`, as the following are.
+        tables: lookup tables.
+        backend: its name.
+        memory: the budget, of data that is read in passes.
+
+    Raises:
+        InvalidPlan: `memory` with another backend than "cpu".
+        InvalidData: data that is read in passes, and can be read once.
+        FastfeatError: as `Plan.fit`, of data that cannot be read, or a table that is not there.
+    """
+    if memory is not None and backend != "cpu":
+        raise InvalidPlan(f"memory= reads the rows in passes, on the CPU: leave out {backend=}")
+    budget = None
+    if memory is not None:
+        data = dataset_of(data)
+        budget = budget_of(memory, needs_of_call(data, columns, tables, list(table_columns)))
+    read = read_tables(tables, list(table_columns))
+    past = None if isinstance(history, str) and history == BATCH else history
+    if memory is not None or (backend == "cpu" and may_be_large(data)):
+        dataset, free = dataset_of(data), free_memory()
+        budget = budget or budget_of_free(free)
+        if memory is not None or (free is not None and dataset.bytes_of(columns) >= free):
+            dataset.check_passes(2)  # rows are numbered, counted, and looked for
+            dataset.check(columns)
+            dataset.check_folders(columns)
+            types, n_rows = schema_of(dataset.schema), n_rows_of(dataset)
+            schema = {name: types[name] for name in columns if name in types}
+            return CheckedRows(dataset, schema, n_rows, past, read, backend, budget)
+    table = read_columns(data, [], columns)
+    return CheckedRows(table, schema_of(table), table.num_rows, past, read, backend, None)
+
+
+def learnt_of(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
+    """Return expressions as features that have learnt from all rows.
+
+    What fit warns of is not told: that a value is missing is for rules to say.
+
+    Raises:
+        FastfeatError: as `Plan.fit`.
+    """
+    plan = _declared(tuple((name, of.node) for name, of in expressions.items()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FastfeatWarning)
+        if rows.elsewhere is not None:
+            return rows.elsewhere.learn(plan)
+        if rows.budget is not None:
+            return _learnt_in_passes(rows, plan, rows.budget)
+        return fit(plan, rows.data, history=rows.history, tables=rows.tables, backend=rows.backend)
+
+
+def _learnt_in_passes(rows: CheckedRows, plan: Declaration, budget: Budget) -> Fitted:
+    """Return a plan that has learnt from a data set, with its windows over the data's own past."""
+    earlier = history_of(rows.history) if plan.history_columns else None
+    schema = earlier.schema if isinstance(earlier, Dataset) else None
+    with with_scratch(rows.data) as copied:
+        options: Any = {"history": schema, "has_functions": True}
+        learning = learning_record(plan, copied.schema, rows.tables, **options)
+        copied.check_passes(learning.most_rounds + learning.n_function_passes)
+        read = rows_in_passes(copied, earlier, budget)
+        return finished(learned_within(learning, read, budget))
+
+
+def features_of(rows: CheckedRows, fitted: Fitted) -> Iterator[Table]:
+    """Yield the features of the rows, with the kept columns, some rows at a time, in their order.
+
+    Args:
+        rows: the rows.
+        fitted: the features.
+
+    Raises:
+        FastfeatError: as `FittedPlan.transform`.
+    """
+    options: Any = {"tables": rows.tables, "backend": rows.backend}
+    options["history"] = BATCH if rows.history is None else rows.history
+    if rows.budget is None:
+        yield transform(fitted, rows.data, **options)
+        return
+    pieces = pieces_of_later_rows(fitted, rows.data, most_bytes=rows.budget.table_bytes, **options)
+    yield from pieces.of_all()
+
+
+@lru_cache(maxsize=32)
+def _declared(expressions: tuple[tuple[str, Node], ...]) -> Declaration:
+    """Return the plan of expressions: the same one each time, which is lowered once."""
+    return declare({name: Expr((node,)) for name, node in expressions})

@@ -1,0 +1,94 @@
+"""Seasons: features that read times alone, which are other ones at another time of the year.
+
+Those of hours, minutes or weekdays come again within a week: of rows that span enough of that they
+are like any other feature.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from fastfeat.execute.fitted import Fitted
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.node import Call, Node, postorder
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.scalars import SCALARS
+from fastfeat.scalars.temporal import SECONDS_PER_DAY, ticks_per_day
+from fastfeat.trust.quality.profile import ColumnProfile, Profile
+
+ENOUGH: Final = 7
+"""Repetitions that rows must span: a part of one more changes the shares by little then."""
+_POINTS = ("date", "timestamp")
+"""Types of points in time; others of time, such as durations, are as numbers."""
+
+
+def is_moment(column: ColumnProfile) -> bool:
+    """Return whether a column has points in time, which are never those of training rows."""
+    return column.kind == "moment" and column.dtype.startswith(_POINTS)
+
+
+def reading_alone(fitted: Fitted, is_of: Callable[[str], bool]) -> list[str]:
+    """Return the features that read columns of one kind alone, and some of them.
+
+    Args:
+        fitted: the plan.
+        is_of: whether a column is of the kind.
+    """
+    read = {name: columns_of([node]) for name, node in fitted.nodes.items()}
+    return [name for name, columns in read.items() if columns and all(map(is_of, columns))]
+
+
+def out_of_season(fitted: Fitted, now: Profile, then: Profile) -> frozenset[str]:
+    """Return the features of times alone that rows do not tell the whole of.
+
+    Args:
+        fitted: the plan.
+        now: the profile of rows.
+        then: that of others, with which they are compared.
+    """
+
+    def is_time(name: str) -> bool:
+        dtype = fitted.inputs.get(name)
+        return isinstance(dtype, DType) and dtype.name.startswith(_POINTS)
+
+    found: list[str] = []
+    for name in reading_alone(fitted, is_time):
+        node = fitted.nodes[name]
+        least = ENOUGH * _repeats_s(node, fitted.types)
+        spans = [_span_s(of.inputs, columns_of([node]), fitted) for of in (now, then)]
+        if min(spans) < least:
+            found.append(name)
+    return frozenset(found)
+
+
+def _repeats_s(node: Node, types: Mapping[Node, DType]) -> float:
+    """Return the seconds after which all parts of times in an expression come again."""
+    longest = 0.0
+    for of in postorder([node]):
+        dtype = types.get(of)
+        if not of_times(of, types) or (dtype is not None and dtype.name.startswith(_POINTS)):
+            continue
+        # steps, such as the row of a table at a moment, have no season
+        row = SCALARS.get(of.function) if isinstance(of, Call) else None
+        repeats = 0 if row is None else row.repeats_s
+        longest = max(longest, repeats or math.inf)
+    return longest
+
+
+def of_times(node: Node, types: Mapping[Node, DType]) -> bool:
+    """Return whether an argument of a node is a point in time."""
+    found = (types.get(arg) for arg in getattr(node, "args", ()))
+    return any(dtype is not None and dtype.name.startswith(_POINTS) for dtype in found)
+
+
+def _span_s(inputs: Mapping[str, ColumnProfile], columns: list[str], fitted: Fitted) -> float:
+    """Return the seconds from the first to the last time of the columns, of the shortest span."""
+    spans = [0.0]
+    for name in columns:
+        column, dtype = inputs.get(name), fitted.inputs[name]
+        if column is not None and column.n_finite and isinstance(dtype, DType):
+            ticks = column.greatest - column.least
+            spans.append(ticks * SECONDS_PER_DAY / ticks_per_day(dtype))
+    return min(spans[1:], default=0.0)

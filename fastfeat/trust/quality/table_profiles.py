@@ -1,0 +1,276 @@
+"""Profiles of tables: of the inputs of a plan and its features, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.aggregates.keys import least_rows
+from fastfeat.errors import ArtifactError
+from fastfeat.execute.batch import takeable
+from fastfeat.execute.fitted import Fitted
+from fastfeat.io.arrow import ChunkedArray, DataType, Table, call, options_of, pa
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.conform import conform
+from fastfeat.io.columns.types import UnsupportedType, known_type
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
+from fastfeat.learn.row_sample import numbers_of_sample
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.scalars import SCALARS
+from fastfeat.steps.registry import STEPS
+from fastfeat.trust.quality.counting import KERNEL, counted, counted_columns
+from fastfeat.trust.quality.layout import SAMPLED, kind_of, layout_of
+from fastfeat.trust.quality.profile import ColumnProfile, Kind, Profile, profile_of_columns
+from fastfeat.trust.quality.wide import KERNELS, Head, counted_at_once, laid_out_at_once
+
+Stored = list[tuple[str, DType | UnsupportedType, ChunkedArray]]
+"""Name, type and values of columns, in the storage of their types."""
+_Told = tuple[DType | UnsupportedType, Kind]
+
+
+class _Laid(NamedTuple):
+    """The arguments of `layout_of`, by which a column is laid out."""
+
+    name: str
+    dtype: DType | UnsupportedType
+    kind: Kind
+    column: ChunkedArray
+    least_rows: int
+
+
+def profile_of_tables(
+    fitted: Fitted, inputs: Table, features: Table | None, no_features: str = ""
+) -> Profile:
+    """Return the profile of rows on edges and categories of their own.
+
+    Args:
+        fitted: what they are the rows of.
+        inputs: the columns that it reads, as they were given.
+        features: its features; None where there are none.
+        no_features: why.
+    """
+    n_rows = _n_rows(inputs, features)
+    if n_rows <= SAMPLED:
+        return _of_few_rows(fitted, inputs, features, no_features)
+    numbers = numbers_of_sample(n_rows, SAMPLED)
+    of_features = None if features is None else taken(features, numbers)
+    layout = layout_of_tables(fitted, taken(inputs, numbers), of_features, no_features)
+    return counted_tables(layout, fitted, inputs, features)
+
+
+def _of_few_rows(
+    fitted: Fitted, inputs: Table, features: Table | None, no_features: str
+) -> Profile:
+    """Return the profile of rows that are all of their sample; arguments as above."""
+    of_inputs, of_features = map(_in_their_layouts, _to_lay_out(fitted, inputs, features))
+    n_rows = _n_rows(inputs, features)
+    return profile_of_columns(of_inputs, of_features, n_rows, no_features)
+
+
+def _in_their_layouts(given: Sequence[_Laid]) -> dict[str, ColumnProfile]:
+    """Return profiles of columns, each in the layout of its own rows."""
+    known = _at_once(given, counted_at_once)
+    return {
+        one.name: known[k] if k in known else counted(layout_of(*one), one.column)
+        for k, one in enumerate(given)
+    }
+
+
+def _layouts(given: Sequence[_Laid]) -> dict[str, ColumnProfile]:
+    """Return profiles of no rows, in the layouts of samples."""
+    known = _at_once(given, laid_out_at_once)
+    return {one.name: known[k] if k in known else layout_of(*one) for k, one in enumerate(given)}
+
+
+def _at_once(
+    given: Sequence[_Laid],
+    profiles_of: Callable[[Sequence[Head], Sequence[ChunkedArray]], dict[int, ColumnProfile]],
+) -> dict[int, ColumnProfile]:
+    """Return profiles that are made of many columns together, by place among those given."""
+    binned = [k for k, one in enumerate(given) if one.kind in ("number", "moment")]
+    heads = [Head(given[k].name, str(given[k].dtype), given[k].kind) for k in binned]
+    found = profiles_of(heads, [given[k].column for k in binned])
+    return {binned[k]: profile for k, profile in found.items()}
+
+
+def check_is_of(profile: Profile, fitted: Fitted) -> None:
+    """Raise where a profile is of other columns than a plan has, or of other types.
+
+    Args:
+        profile: of a file.
+        fitted: the plan of that file.
+
+    Raises:
+        ArtifactError: it names the first such column.
+    """
+    inputs, features = _inputs_told_of(fitted), _features_told_of(fitted)
+    for of, told in ((profile.inputs, inputs), (profile.features, features)):
+        for name, column in of.items():
+            if name not in told:
+                continue  # of a feature that was left out
+            dtype, kind = told[name]
+            if (column.dtype, column.kind) != (str(dtype), kind):
+                differs = f"{name!r} is {column.dtype} in it, and {dtype} here"
+                raise ArtifactError(f"the profile is of another plan: {differs}. Fit it again")
+    lacking = [] if profile.no_features else [of for of in features if of not in profile.features]
+    if lacking:
+        raise ArtifactError(
+            f"the profile is of another plan: it lacks the feature {lacking[0]!r}. Fit it again"
+        )
+
+
+def kernels_of_profiles(fitted: Fitted) -> list[tuple[str, str]]:
+    """Return folder and entry of the kernels that profiles of many rows of a plan run.
+
+    Args:
+        fitted: the plan.
+    """
+    told = [*_inputs_told_of(fitted).values(), *_features_told_of(fitted).values()]
+    return [KERNEL, *KERNELS] if any(kind in ("number", "moment") for _, kind in told) else []
+
+
+def _inputs_told_of(fitted: Fitted) -> dict[str, _Told]:
+    return {name: (dtype, kind_of(dtype)) for name, dtype in fitted.inputs.items()}
+
+
+def _features_told_of(fitted: Fitted) -> dict[str, _Told]:
+    return {field.name: _told_of(field.type, fitted.nodes[field.name]) for field in fitted.schema}
+
+
+def _told_of(arrow: DataType, node: Node) -> _Told:
+    """Return the type of a feature, and how its values are counted."""
+    dtype = _known(arrow)
+    return dtype, kind_of(dtype, is_code=_is_code(node))
+
+
+def _known(arrow: DataType) -> DType | UnsupportedType:
+    return known_type(arrow) or UnsupportedType(str(arrow))
+
+
+def taken(table: Table, places: NDArray[np.int64]) -> Table:
+    """Return rows of a table in memory of its own, in encodings whose rows can be taken.
+
+    Args:
+        table: any.
+        places: of the rows, all in the table, shape (n_rows,); a table of no columns has any.
+    """
+    if table.num_columns and len(places):
+        assert 0 <= places.min() <= places.max() < table.num_rows
+    index = array_of_values(places, None, pa.int64())
+    in_bounds = options_of("TakeOptions", boundscheck=False)  # checked once: a quarter of the time
+    columns = [call("take", takeable(one), index, options=in_bounds) for one in table.columns]
+    return pa.table(columns, names=table.column_names)
+
+
+def layout_of_tables(
+    fitted: Fitted, inputs: Table, features: Table | None, no_features: str = ""
+) -> Profile:
+    """Return the profile of no rows, whose edges and categories are those of a sample.
+
+    Args:
+        fitted: what the rows are of.
+        inputs: the sample of the columns that it reads, as they were given.
+        features: the sample of its features; None where there are none.
+        no_features: why.
+    """
+    of_inputs, of_features = map(_layouts, _to_lay_out(fitted, inputs, features))
+    return profile_of_columns(of_inputs, of_features, 0, no_features)
+
+
+def _to_lay_out(
+    fitted: Fitted, inputs: Table, features: Table | None
+) -> tuple[list[_Laid], list[_Laid]]:
+    """Return the columns that a plan reads, and its features, for `layout_of`."""
+    least = _least_rows(fitted)
+    of_inputs = [
+        _Laid(name, dtype, kind_of(dtype), column, least.get(name, 1))
+        for name, dtype, column in stored_inputs(fitted, inputs)
+    ]
+    of_features = list[_Laid]()
+    for name, dtype, column in [] if features is None else stored_features(fitted, features):
+        node = fitted.nodes[name]
+        rows = max((least.get(read, 1) for read in columns_of([node])), default=1) if least else 1
+        kind = kind_of(dtype, is_code=_is_code(node))
+        of_features.append(_Laid(name, dtype, kind, column, rows))
+    return of_inputs, of_features
+
+
+def counted_tables(
+    layout: Profile, fitted: Fitted, inputs: Table, features: Table | None
+) -> Profile:
+    """Return the profile of rows on the edges and categories of another.
+
+    Args:
+        layout: that other one.
+        fitted: what the rows are of.
+        inputs: the columns that it reads, as they were given; late ones need not be there.
+        features: its features; None where they are not counted.
+    """
+    of_inputs = _counted(layout.inputs, stored_inputs(fitted, inputs))
+    of_features = (
+        {} if features is None else _counted(layout.features, stored_features(fitted, features))
+    )
+    return profile_of_columns(of_inputs, of_features, _n_rows(inputs, features), layout.no_features)
+
+
+def _counted(layouts: Mapping[str, ColumnProfile], given: Stored) -> dict[str, ColumnProfile]:
+    """Return the profiles of those columns that have a layout."""
+    columns = [(layouts[name], column) for name, _, column in given if name in layouts]
+    return {one.name: one for one in counted_columns(columns)}
+
+
+def _n_rows(inputs: Table, features: Table | None) -> int:
+    """Return the number of rows: a plan of literals has no inputs, which would tell it."""
+    return inputs.num_rows if features is None else features.num_rows
+
+
+def stored_inputs(fitted: Fitted, table: Table) -> Stored:
+    """Return the inputs of a plan that a table has: name, type and values of each."""
+    types: Mapping[str, DType | UnsupportedType] = fitted.inputs
+    there = set(table.column_names)
+    return [
+        (name, dtype, _stored(table.column(name), name, dtype))
+        for name, dtype in types.items()
+        if name in there
+    ]
+
+
+def stored_features(fitted: Fitted, table: Table) -> Stored:
+    """Return the features of a plan: name, type and values of each."""
+    found: Stored = []
+    for name in fitted.nodes:
+        column = table.column(name)
+        dtype = _known(column.type)
+        found.append((name, dtype, _stored(column, name, dtype)))
+    return found
+
+
+def _stored(column: ChunkedArray, name: str, dtype: DType | UnsupportedType) -> ChunkedArray:
+    if isinstance(dtype, UnsupportedType) or dtype.is_list or dtype.holds_bytes:
+        return column
+    return conform(column, name, dtype)
+
+
+def _least_rows(fitted: Fitted) -> dict[str, int]:
+    """Return how many rows a category of a column has to have to be named, of some columns.
+
+    Keys of fewer rows than `min_rows=` or `min_frequency=` says are not kept in the plan either.
+    """
+    found: dict[str, int] = {}
+    for node in postorder(fitted.declaration.nodes.values()):
+        if isinstance(node, Aggregate) and node.function == "vocabulary":
+            for name in columns_of([node]):
+                found[name] = max(found.get(name, 1), least_rows(node.params))
+    return found
+
+
+def _is_code(node: Node) -> bool:
+    """Return whether a feature's integers are numbers of categories."""
+    if not isinstance(node, Call):
+        return False
+    row = SCALARS.get(node.function) or STEPS.get(node.function)
+    return row is not None and row.names_categories

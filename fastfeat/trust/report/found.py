@@ -1,0 +1,112 @@
+"""Facts of a report, and the verdict that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastfeat.errors import counted
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.step_costs import StepCost
+from fastfeat.trust.quality.drift import Drift
+from fastfeat.trust.quality.profile import Profile
+from fastfeat.trust.quality.report import CheckReport
+from fastfeat.trust.report.energy import Energy
+from fastfeat.trust.report.smaller import SmallerFloats
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Times and energy of the run that computed features of the rows and counted their values.
+
+    Args:
+        steps: of the plan.
+        wall_s: seconds that passed, in all, without those in which kernels were made ready.
+        cpu_s: the same of processors, of all threads.
+        n_rows: how many rows there were.
+        n_compiled: how many kernels were compiled meanwhile.
+        energy: of the machine.
+    """
+
+    steps: Sequence[StepCost]
+    wall_s: float
+    cpu_s: float
+    n_rows: int
+    n_compiled: int
+    energy: Energy
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Facts that a report shows.
+
+    Args:
+        fitted: the plan.
+        then: the profile of training rows; None where the plan has none.
+        now: that of the rows that were given; None without.
+        drift: of these; None where there is nothing to compare.
+        no_drift: why, or why there are no features, in words; "" where all is compared.
+        check: of the contract; None without rows or contract.
+        costs: None without rows.
+        smaller: roundings to smaller floats; None without rows.
+    """
+
+    fitted: Fitted
+    then: Profile | None = None
+    now: Profile | None = None
+    drift: Drift | None = None
+    no_drift: str = ""
+    check: CheckReport | None = None
+    costs: Costs | None = None
+    smaller: SmallerFloats | None = None
+
+
+LEVELS = ("none", "ok", "warn", "bad")
+Verdict = tuple[str, str]
+"""A level, and what was found in words."""
+
+
+def verdict_of(found: Found) -> Verdict:
+    """Return the level of the verdict, and the verdict in a line."""
+    if found.costs is None:
+        return "none", "No rows were given: this tells what the plan is, and what it was fitted on"
+    said = [
+        *([] if found.drift is None else [_of_drift(found.drift)]),
+        *([] if found.check is None else [_of_rules(found.check)]),
+    ]
+    if not said:
+        return "none", f"Nothing is compared: {found.no_drift}"
+    level = max((level for level, _ in said), key=LEVELS.index)
+    text = "; ".join(told for _, told in said)
+    if found.drift is None:
+        text += f"; drift is not judged: {found.no_drift}"
+    return level, text[0].upper() + text[1:]
+
+
+def _of_drift(drift: Drift) -> Verdict:
+    n_features, n_inputs = len(drift.drifted), len(drift.drifted_inputs)
+    inputs = counted(n_inputs, "input")
+    if not drift.n_now:
+        return "ok", "there are no rows to compare"
+    if n_features:
+        has = "has" if n_features == 1 else "have"
+        told = f"{counted(n_features, 'feature')} of {len(drift.features):,} {has} drifted"
+        return "bad", told
+    if n_inputs:
+        return "warn", f"no feature has drifted, {inputs} did" if drift.features else (
+            f"{inputs} of {len(drift.inputs):,} drifted; features are not compared"
+        )
+    return "ok", "no drift" if drift.features else "no drift of inputs; features are not compared"
+
+
+def _of_rules(check: CheckReport) -> Verdict:
+    levels = [result.level for result in check.results]
+    n_broken, n_warn, n_held = (levels.count(level) for level in ("bad", "warn", "ok"))
+    of_all = f"of {counted(len(levels), 'rule')} broken"
+    if n_broken:
+        return "bad", f"{n_broken:,} {of_all}"
+    if n_warn:
+        return "warn", f"{n_warn:,} {of_all}, which only warn"
+    if n_held == len(levels):
+        return "ok", f"all {counted(n_held, 'rule')} hold"
+    return "ok", f"{counted(n_held, 'rule')} of {len(levels):,} hold, the others are not judged"

@@ -1,0 +1,310 @@
+"""A plan as a picture: columns at the left, what fit learns and windows in the middle, features.
+
+A line runs from a column to what is learnt of it or sees it, and from there to the features; one
+that a feature reads of its own row alone runs straight. Of a large plan, features that are made
+alike stand together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+from typing import TypeVar
+
+from fastfeat.errors import counted
+from fastfeat.ir.durations import duration_text
+from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn, fold
+from fastfeat.ir.scope import OVER, is_over, window_of
+from fastfeat.ir.show import show
+from fastfeat.markup.html import short
+from fastfeat.tell.html import learnt_word
+
+MOST = 60
+"""Nodes of a column of the picture, above which they are put together."""
+_ROW, _TOP, _WIDTH = 18, 14, 900
+_LONGEST = 30
+_MIDDLE = 450
+_STARTS, _ENDS = {1: 340, 2: 680}, {0: 220, 1: 560}
+"""Where boxes of each column of the picture begin, and end."""
+
+Names = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A step between inputs and features.
+
+    Args:
+        text: what it is, in a word or two.
+        told: all of it, as it is written.
+        inputs: what it reads.
+    """
+
+    text: str
+    told: str
+    inputs: Names
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A feature, as it is made.
+
+    Args:
+        own: inputs that it reads of its own row, and of no step.
+        steps: that it reads.
+    """
+
+    own: Names
+    steps: frozenset[_Step]
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """A node of the picture.
+
+    Args:
+        text: beside it.
+        told: where one points at it.
+        level: its class, "bad" or "warn", where it is to be seen.
+    """
+
+    text: str
+    told: str
+    level: str = ""
+
+
+Place = tuple[int, int]
+"""The column of a box, and its number there."""
+Edges = dict[tuple[Place, Place], None]
+
+
+def plan_picture(
+    nodes: Mapping[str, Node], of_inputs: Mapping[str, str], of_features: Mapping[str, str]
+) -> str:
+    """Return the picture of a plan as SVG.
+
+    Args:
+        nodes: the expression of each feature, by name.
+        of_inputs: the class of inputs that are to be seen, by name: "bad" or "warn".
+        of_features: the same of features.
+    """
+    ways = _ways(nodes)
+    names, every = list(ways), sorted({name for way in ways.values() for name in _inputs(way)})
+    steps = list(dict.fromkeys(step for way in ways.values() for step in way.steps))
+    features = _grouped(names, lambda name: frozenset(s.text for s in ways[name].steps))
+    seen_by = _seen_by(ways, {name: k for k, group in enumerate(features) for name in group})
+    inputs = _grouped(every, lambda name: frozenset(seen_by[name]))
+    middle = _grouped(steps, lambda step: step.text)
+    columns = (
+        [_box_of_names(group, of_inputs) for group in inputs],
+        [_box_of_steps(group) for group in middle],
+        [_box_of_names(group, of_features) for group in features],
+    )
+    places = (_places(inputs, 0), _places(middle, 1), _places(features, 2))
+    edges = _edges(ways, *places)
+    return _drawn(columns, edges)
+
+
+def _ways(nodes: Mapping[str, Node]) -> dict[str, _Way]:
+    """Return how each feature is made."""
+    found = fold(list(nodes.values()), _way)
+    return {name: _without_doubles(found[node]) for name, node in nodes.items()}
+
+
+def _way(node: Node, args: list[_Way]) -> _Way:
+    match node:
+        case Column(name):
+            return _Way(frozenset([name]), frozenset())
+        case TableColumn(table, name):
+            return _Way(frozenset([f"{table}.{name}"]), frozenset())
+        case Aggregate():
+            return _through(node, learnt_word(node), args)
+        case Call() if is_over(node):
+            return _through(node, _window_text(node), args)
+        case Call("lookup_row" | "asof_row", (*_, TableColumn(table))):
+            how = "as-of" if node.function == "asof_row" else "lookup"
+            return _through(node, f"{how} in {short(table)}", args)
+        case _:
+            own = frozenset[str]().union(*(way.own for way in args))
+            return _Way(own, frozenset[_Step]().union(*(way.steps for way in args)))
+
+
+def _through(node: Node, text: str, args: list[_Way]) -> _Way:
+    """Return the way through a step: what it reads itself is behind it."""
+    inputs = frozenset[str]().union(*(_inputs(way) for way in args))
+    return _Way(frozenset(), frozenset([_Step(text, show(node), inputs)]))
+
+
+def _inputs(way: _Way) -> Names:
+    return way.own.union(*(step.inputs for step in way.steps))
+
+
+def _without_doubles(way: _Way) -> _Way:
+    """Return a way without columns that a step brings, too; steps of one word are one."""
+    by_inputs: dict[Names, list[_Step]] = {}
+    for step in sorted(way.steps, key=lambda step: step.told):
+        by_inputs.setdefault(step.inputs, []).append(step)
+    steps = [
+        _Step(
+            ", ".join(dict.fromkeys(s.text for s in same)), "\n".join(s.told for s in same), names
+        )
+        for names, same in by_inputs.items()
+    ]
+    through = frozenset[str]().union(*by_inputs)
+    return _Way(way.own - through, frozenset(steps))
+
+
+def _window_text(over: Call) -> str:
+    """Return a function over a window in a few words."""
+    params, name = dict(window_of(over).params), over.function.removeprefix(OVER)
+    last, n_rows = params.get("last"), params.get("rows")
+    if isinstance(last, int):
+        return f"{name} of {duration_text(last) if params.get('unit') == 'time' else last}"
+    return f"{name} of {counted(n_rows, 'row')}" if isinstance(n_rows, int) else name
+
+
+H = TypeVar("H", bound=Hashable)
+
+
+def _grouped(items: Sequence[H], key: Callable[[H], Hashable]) -> list[tuple[H, ...]]:
+    """Return items one by one; of more than fit, those of one key together, the last the rest."""
+    if len(items) <= MOST:
+        return [(item,) for item in items]
+    groups: dict[Hashable, list[H]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    found = [tuple(group) for group in groups.values()]
+    rest = tuple(item for group in found[MOST - 1 :] for item in group)
+    return [*found[: MOST - 1], *([rest] if rest else [])]
+
+
+def _places(groups: Sequence[tuple[H, ...]], column: int) -> dict[H, Place]:
+    return {item: (column, k) for k, group in enumerate(groups) for item in group}
+
+
+def _seen_by(ways: Mapping[str, _Way], group_of: Mapping[str, int]) -> dict[str, set[int]]:
+    """Return the groups of features that each input reaches."""
+    found: dict[str, set[int]] = {}
+    for name, way in ways.items():
+        for one in _inputs(way):
+            found.setdefault(one, set()).add(group_of[name])
+    return found
+
+
+def _edges(
+    ways: Mapping[str, _Way],
+    inputs: Mapping[str, Place],
+    steps: Mapping[_Step, Place],
+    features: Mapping[str, Place],
+) -> Edges:
+    """Return the lines between boxes, each once."""
+    edges: Edges = {}
+    for name, way in ways.items():
+        for own in sorted(way.own):
+            edges[inputs[own], features[name]] = None
+        for step in way.steps:
+            edges[steps[step], features[name]] = None
+            for one in sorted(step.inputs):
+                edges[inputs[one], steps[step]] = None
+    return edges
+
+
+def _box_of_names(names: Sequence[str], levels: Mapping[str, str]) -> _Box:
+    level = max((levels.get(name, "") for name in names), key=_LEVELS.index)
+    first = short(names[0], _LONGEST if len(names) == 1 else 16)
+    if len(names) == 1:
+        return _Box(first, short(names[0], 200), level)
+    more = ", ..." if len(names) > _MOST_TOLD else ""
+    told = ", ".join(short(name) for name in names[:_MOST_TOLD])
+    return _Box(f"{first} and {len(names) - 1:,} more", f"{told}{more}", level)
+
+
+def _box_of_steps(steps: Sequence[_Step]) -> _Box:
+    told = "\n".join(step.told for step in steps[:_MOST_TOLD])
+    return _Box(short(steps[0].text, _LONGEST), told if len(told) < 400 else f"{told[:400]}...")
+
+
+_SIZE = f' width="{_ENDS[1] - _STARTS[1]}" height="16" rx="4"'
+_LEVELS = ("", "ok", "warn", "bad")
+_MOST_TOLD = 8
+
+
+def _drawn(columns: Sequence[Sequence[_Box]], edges: Iterable[tuple[Place, Place]]) -> str:
+    """Return boxes and lines as SVG: each column in the order that its lines ask for."""
+    heights = _heights(columns, list(edges))
+    longest = max(map(len, columns))
+    parts = [_line(one, other, heights) for one, other in edges]
+    for column, boxes in enumerate(columns):
+        parts += [_text(box, column, heights[column, k]) for k, box in enumerate(boxes)]
+    height = longest * _ROW + _TOP
+    return (
+        f'<svg class="plan" viewBox="0 0 {_WIDTH} {height}" role="img" '
+        f'aria-label="the plan: columns, what is learnt, features">{"".join(parts)}</svg>'
+    )
+
+
+def _heights(
+    columns: Sequence[Sequence[_Box]], edges: Sequence[tuple[Place, Place]]
+) -> dict[Place, float]:
+    """Return the height of each box, from above: others stand beside the features they are for."""
+    longest = max(map(len, columns))
+    heights: dict[Place, float] = {}
+    after: dict[Place, list[Place]] = {}
+    for one, other in edges:
+        after.setdefault(one, []).append(other)
+    for column in (2, 1, 0):
+        boxes = [(column, k) for k in range(len(columns[column]))]
+        if column < 2:
+            wanted = {
+                place: sum(heights[other] for other in after[place]) / len(after[place])
+                for place in boxes
+            }
+            boxes.sort(key=wanted.__getitem__)
+        apart = longest / max(len(boxes), 1) * _ROW
+        for k, place in enumerate(boxes):
+            heights[place] = _TOP + (k + 0.5) * apart - _ROW / 2
+    return heights
+
+
+def _line(one: Place, other: Place, heights: Mapping[Place, float]) -> str:
+    """Return a line from the end of a box to the start of another one."""
+    y, z = round(heights[one]), round(heights[other])
+    if other[0] - one[0] == 1:
+        return f'<path d="M{_ENDS[one[0]]} {y}{_curve(one[0], y, other[0], z)}"/>'
+    between = _gap((y + z) / 2, sorted(of for (k, _), of in heights.items() if k == 1))
+    through = f"{_curve(0, y, 1, between)}H{_ENDS[1]}{_curve(1, between, 2, z)}"
+    return f'<path class="own" d="M{_ENDS[0]} {y}{through}"/>'
+
+
+def _curve(one: int, y: int, other: int, z: int) -> str:
+    """Return the curve from the end of a column to the start of another one."""
+    right = _STARTS[other]
+    middle = (_ENDS[one] + right) // 2
+    return f"C{middle} {y} {middle} {z} {right} {z}"
+
+
+def _gap(wanted: float, boxes: Sequence[float]) -> int:
+    """Return the height nearest to a wanted one at which a line passes no box of a column."""
+    if not boxes:
+        return round(wanted)
+    between = [(low + high) / 2 for low, high in pairwise(boxes)]
+    gaps = [boxes[0] - _ROW / 2 - 2, *between, boxes[-1] + _ROW / 2 + 2]
+    return round(min(gaps, key=lambda gap: abs(gap - wanted)))
+
+
+def _text(box: _Box, column: int, height: float) -> str:
+    """Return the text of a box, which says more where one points at it."""
+    x, anchor = (
+        (_ENDS[0] - 6, ' text-anchor="end"'),
+        (_MIDDLE, ' text-anchor="middle"'),
+        (_STARTS[2] + 6, ""),
+    )[column]
+    level = f' class="{box.level}"' if box.level in ("warn", "bad") else ""
+    more = f"<title>{escape(box.told)}</title>" if box.told != box.text else ""
+    box_of_step = f'<rect x="{_STARTS[1]}" y="{round(height) - 8}"{_SIZE}/>' if column == 1 else ""
+    return (
+        f'{box_of_step}<text{level} x="{x}" y="{round(height) + 4}"{anchor}>'
+        f"{escape(box.text)}{more}</text>"
+    )

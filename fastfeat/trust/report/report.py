@@ -1,0 +1,187 @@
+"""`FeatureReport`: a fitted plan and rows beside those of training, told on one page."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from fastfeat.calls.completion import offering
+from fastfeat.engine.kernel_cache import observing
+from fastfeat.errors import counted
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.guard import read_again
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.execute.step_costs import StepCost, measuring, times_without_kernels
+from fastfeat.io.arrow import Table
+from fastfeat.io.sinks.atomic import write_bytes
+from fastfeat.progress import Step, doing
+from fastfeat.trust.quality.checking import check
+from fastfeat.trust.quality.drift import Drift, compared
+from fastfeat.trust.quality.drifting import limits_of
+from fastfeat.trust.quality.later_rows import NO_PROFILE, each_piece, known_profile
+from fastfeat.trust.quality.profile import ColumnProfile, Profile, profile_of_columns
+from fastfeat.trust.quality.profiling import profile_face
+from fastfeat.trust.quality.report import CheckReport
+from fastfeat.trust.quality.table_profiles import counted_tables
+from fastfeat.trust.quality.thresholds import Limits
+from fastfeat.trust.report.columns import features_section, inputs_section
+from fastfeat.trust.report.energy import energy_meter
+from fastfeat.trust.report.found import Costs, Found, verdict_of
+from fastfeat.trust.report.page import page
+from fastfeat.trust.report.sections import contract_section, costs_section, head, plan_section
+from fastfeat.trust.report.smaller import smaller_floats, smaller_section
+
+
+@offering("verdict", "level", "html", "path", "drift", "check", "steps")
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class FeatureReport:
+    """The report of a fitted plan; a notebook shows its page.
+
+    Args:
+        level: "ok" where nothing has drifted and no rule is broken, "warn" where only inputs have,
+            or rules that only warn are broken, "bad" where features have or rules are; "none" where
+            no rows were given, or nothing could be compared.
+        verdict: the same in a line.
+        html: the page.
+        path: the file that it was written to; None without.
+        drift: of the rows; None where there is nothing to compare.
+        check: of the rows by the plan's contract; None without.
+        steps: what each step took, measured.
+    """
+
+    level: str
+    verdict: str
+    html: str = field(repr=False)
+    path: Path | None = None
+    drift: Drift | None = None
+    check: CheckReport | None = None
+    steps: tuple[StepCost, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return the verdict, and where the page is."""
+        where = (
+            "" if self.path is None else f"\n{self.path}: {counted(len(self.html), 'character')}"
+        )
+        return f"{self.verdict}{where}"
+
+    def _repr_html_(self) -> str:
+        """Return the page in a frame of its own, for notebooks."""
+        return (
+            '<iframe sandbox="" style="width:100%;height:70vh;border:1px solid #8884" '
+            f'srcdoc="{escape(self.html)}"></iframe>'
+        )
+
+
+def report(
+    fitted: Fitted,
+    data: Any = None,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    title: str | None = None,
+    history: Any = None,
+    tables: Tables = None,
+    memory: str | int | None = None,
+    clock: Any = None,
+    thresholds: Any = None,
+) -> FeatureReport:
+    """Return the report of a fitted plan; arguments and errors as of `FittedPlan.report`."""
+    limits, rows = limits_of(thresholds), _Rows(data, history, tables, memory, clock)
+    with doing("making a report") as step:
+        found = Found(fitted, profile_face(fitted))
+        if data is not None:
+            if fitted.contract is None:  # else rules are judged
+                known_profile(fitted)
+            rows = replace(rows, data=read_again(data) if memory is None else data)
+            found = _beside(found, rows, limits, step)
+        step("writing the page")
+        level, told = verdict_of(found)
+        html = _page(found, title or _title(fitted))
+        if path is not None:
+            write_bytes(Path(path), html.encode("utf-8", "replace"), durable=False)
+    steps = () if found.costs is None else tuple(found.costs.steps)
+    where = None if path is None else Path(path)
+    return FeatureReport(level, told, html, where, found.drift, found.check, steps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows that are compared, with what else is read; as of `FittedPlan.report`."""
+
+    data: Any
+    history: Any
+    tables: Tables
+    memory: str | int | None
+    clock: Any
+
+    @property
+    def sides(self) -> dict[str, Any]:
+        """The options of whatever reads the data."""
+        return {"history": self.history, "tables": self.tables, "memory": self.memory}
+
+
+def _beside(found: Found, rows: _Rows, limits: Limits, step: Step) -> Found:
+    """Return the facts with those of rows beside those of training."""
+    fitted, then = found.fitted, found.then
+    step("computing features")
+    features, now, costs = _measured(fitted, then, rows)
+    smaller = smaller_floats(fitted, features)
+    found = replace(found, now=now, costs=costs, smaller=smaller)
+    if then is None or now is None:
+        found = replace(found, no_drift=NO_PROFILE)
+    elif not (then.inputs or then.features):
+        found = replace(found, no_drift=then.no_features or NO_PROFILE)
+    else:
+        drift = compared(fitted, now, then, limits=limits)
+        found = replace(found, drift=drift, no_drift=then.no_features)
+    if fitted.contract is None:
+        return found
+    step("judging rules")
+    options: Any = {"clock": rows.clock, "late": fitted.declaration.late, **rows.sides}
+    return replace(found, check=check(fitted.contract.declaration, rows.data, **options))
+
+
+def _measured(
+    fitted: Fitted, then: Profile | None, rows: _Rows
+) -> tuple[Table, Profile | None, Costs]:
+    """Return features of the first rows, the profile of all, where there is one, and the costs."""
+    first, counted_rows, n_rows = list[Table](), list[Profile](), 0
+
+    def take(inputs: Table, features: Table | None) -> None:
+        nonlocal n_rows
+        assert features is not None
+        n_rows += features.num_rows
+        first[:] = first or [features]
+        if then is not None:
+            part = counted_tables(then, fitted, inputs, features if then.features else None)
+            counted_rows[:] = [counted_rows[0].merge(part) if counted_rows else part]
+
+    taken = energy_meter()
+    begin = times_without_kernels()
+    with observing() as used, measuring() as costs:
+        each_piece(fitted, _wanted(fitted, then), rows.data, (), take, **rows.sides)
+    wall, cpu = (now - then for now, then in zip(times_without_kernels(), begin, strict=True))
+    n_compiled = sum(kernel.is_compiled for kernel in used.values())
+    measured = Costs(costs.steps, wall, cpu, n_rows, n_compiled, taken())
+    return first[0], counted_rows[0] if counted_rows else None, measured
+
+
+def _wanted(fitted: Fitted, then: Profile | None) -> Profile:
+    """Return a profile that names what is read: features too, where none were counted."""
+    if then is not None and then.features:
+        return then
+    features = {name: ColumnProfile(name, "", "other") for name in fitted.nodes}
+    return profile_of_columns({} if then is None else then.inputs, features, 0)
+
+
+def _page(found: Found, title: str) -> str:
+    sections = (features_section, inputs_section, contract_section, plan_section, costs_section)
+    smaller = smaller_section(found.smaller, found.then, found.now)
+    return page(title, [head(found, title), *(section(found) for section in sections), smaller])
+
+
+def _title(fitted: Fitted) -> str:
+    label = ", ".join(fitted.declaration.label_nodes)
+    return f"Features of {label}" if label else "Features"

@@ -1,0 +1,212 @@
+"""The sections of a report but its columns: verdict, contract, plan, costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+
+from fastfeat.errors import counted, shortened
+from fastfeat.execute.step_costs import FEATURES, StepCost
+from fastfeat.ir.node import Call, Node, postorder
+from fastfeat.ir.show import show_all
+from fastfeat.markup.html import capped, folded, lines, short, table
+from fastfeat.tell.explain_live import order_text
+from fastfeat.trust.quality.column_drift import worst_first
+from fastfeat.trust.quality.html import RULE_TITLES, level_of, rule_cells
+from fastfeat.trust.quality.report import CheckReport
+from fastfeat.trust.report.columns import anchors
+from fastfeat.trust.report.found import Costs, Found, verdict_of
+from fastfeat.trust.report.page import cards, section, verdict
+from fastfeat.trust.report.picture import plan_picture
+
+_MOST_POINTS = 8
+_MOST_SERVED = 6
+
+
+def head(found: Found, title: str) -> str:
+    """Return the title, the verdict, and the figures that one asks for first."""
+    fitted, (level, headline) = found.fitted, verdict_of(found)
+    told = f"{counted(len(fitted.nodes), 'feature')}, fitted on {counted(fitted.n_rows, 'row')}"
+    if found.costs is not None:
+        told += f"; compared with {counted(found.costs.n_rows, 'row')}"
+    if found.drift is not None and found.drift.smallest_shift:
+        told += f"; {found.drift.smallest_shift}"
+    name = f'<h1>{escape(short(title, 200))}</h1><p class="soft">{escape(told)}</p>'
+    return name + verdict(level, headline, _points(found)) + cards(_cards(found))
+
+
+def _points(found: Found) -> list[str]:
+    """Return the reasons of the verdict as HTML, the worst first."""
+    points: list[str] = []
+    if found.drift is not None:
+        anchor_of = anchors(found.fitted)
+        for column in worst_first(found.drift.features.values()):
+            if column.is_drifted:
+                name = f'<a href="#{anchor_of[column.name]}">{escape(short(column.name))}</a>'
+                points.append(f"{name}: {escape(column.reason)}")
+        if found.drift.drifted_inputs:
+            names = shortened(map(short, found.drift.drifted_inputs), _MOST_SERVED)
+            points.insert(min(len(points), _MOST_POINTS), f"inputs that drifted: {escape(names)}")
+    if found.check is not None:
+        broken = [r for r in found.check.worst_first if r.is_finding]
+        points = [
+            *(f"{escape(short(r.name))}: {escape(capped(r.told(), 200))}" for r in broken[:3]),
+            *points,
+        ]
+    if found.costs is not None and found.no_drift:
+        what = "drift" if found.drift is None else "drift of features"
+        points.append(f"{what} is not told: {escape(found.no_drift)}")
+    more = len(points) - _MOST_POINTS
+    return [*points[:_MOST_POINTS], *([f"and {more:,} more"] if more > 0 else [])]
+
+
+def _cards(found: Found) -> list[tuple[str, str, str]]:
+    facts: list[tuple[str, str, str]] = []
+    if found.drift is not None:
+        n_features, n_inputs = len(found.drift.drifted), len(found.drift.drifted_inputs)
+        facts += [
+            (f"{n_features:,}", "features drifted", "bad" if n_features else "ok"),
+            (f"{n_inputs:,}", "inputs drifted", "warn" if n_inputs else "ok"),
+        ]
+    if found.check is not None:
+        n_broken = sum(result.level == "bad" for result in found.check.results)
+        facts.append((f"{n_broken:,}", "rules broken", "bad" if n_broken else "ok"))
+    plan = found.fitted.declaration
+    facts += [
+        (f"{len(found.fitted.nodes):,}", "features", ""),
+        (f"{len(plan.columns):,}", "columns read", ""),
+    ]
+    if plan.late:
+        column = "late column" if len(plan.late) == 1 else "late columns"
+        facts.append((f"{len(plan.late):,}", f"{column}, which no row sees of itself", ""))
+    if found.costs is not None and found.costs.n_rows:
+        per_row = found.costs.cpu_s / found.costs.n_rows
+        facts.append((_seconds(per_row), "of processor time a row", ""))
+    return facts
+
+
+def contract_section(found: Found) -> str:
+    """Return the rules of the contract, with the rows that break each; nothing without one."""
+    contract = found.fitted.contract
+    if contract is None:
+        return ""
+    if found.check is not None:
+        return section("Contract", found.check.summary, *_rules(found.check))
+    declared = contract.declaration
+    rows = [
+        [f"<b>{escape(short(name))}</b>", f"<code>{escape(capped(repr(rule), 400))}</code>"]
+        for name, rule in declared.rules.items()
+    ]
+    types = [
+        [f"<b>{escape(short(name))}</b>", f"is {escape(str(dtype))}"]
+        for name, dtype in declared.types.items()
+    ]
+    told = "Rules that later rows must hold; no rows were given that they could be counted on."
+    return section("Contract", told, table(("rule", "what it says"), [*rows, *types]))
+
+
+def _rules(check: CheckReport) -> Iterator[str]:
+    """Yield a table of the rules that are broken, and those that hold, folded up."""
+    broken = [result for result in check.results if result.is_finding]
+    others = [result for result in check.results if not result.is_finding]
+    if broken:
+        ordered = [result for result in check.worst_first if result.is_finding]
+        yield _wide(table(RULE_TITLES, [rule_cells(check.shown(result)) for result in ordered]))
+    if others:
+        rows = table(RULE_TITLES, [rule_cells(check.shown(result)) for result in others])
+        yield folded(f"{counted(len(others), 'rule')} held, or not judged", _wide(rows))
+
+
+def _wide(content: str) -> str:
+    """Return HTML that is scrolled where the screen is narrow."""
+    return f'<div class="wide">{content}</div>'
+
+
+def plan_section(found: Found) -> str:
+    """Return the plan as a picture."""
+    inputs: dict[str, str] = {}
+    features: dict[str, str] = {}
+    if found.drift is not None:
+        inputs = {name: level_of(of) for name, of in found.drift.inputs.items()}
+        features = {name: level_of(of) for name, of in found.drift.features.items()}
+    picture = plan_picture(found.fitted.nodes, inputs, features)
+    told = "Columns, what fit learns of them or windows see, features."
+    return section("The plan", told, _wide(picture))
+
+
+def costs_section(found: Found) -> str:
+    """Return the cost of each step in the run that this report rests on; nothing without rows."""
+    costs = found.costs
+    if costs is None:
+        return ""
+    steps = sorted(costs.steps, key=lambda step: -step.cpu_s)
+    in_steps = sum(step.wall_s for step in steps), sum(step.cpu_s for step in steps)
+    others = (
+        "rows read, converted, counted",
+        max(costs.wall_s - in_steps[0], 0.0),
+        max(costs.cpu_s - in_steps[1], 0.0),
+    )
+    texts = show_all([node for step in steps for node in step.nodes])
+    served = _served(found.fitted.nodes, steps)
+    rows = [
+        [
+            escape(step.kind),
+            lines(_step_text(step, texts), 110),
+            escape(_features_text(step, features)),
+            *_times(step.wall_s, step.cpu_s, costs),
+        ]
+        for step, features in zip(steps, served, strict=True)
+    ]
+    rows.append([others[0], "", "", *_times(others[1], others[2], costs)])
+    compiled = (
+        f" {counted(costs.n_compiled, 'kernel')} compiled meanwhile: these times leave that out."
+        if costs.n_compiled
+        else ""
+    )
+    told = (
+        f"Measured in the one run over {counted(costs.n_rows, 'row')} that this report rests on: "
+        f"{_seconds(costs.wall_s)}, of processors {_seconds(costs.cpu_s)}.{compiled} "
+        f"Energy: {costs.energy}."
+    )
+    titles = ("step", "what it computes", "for", "time", "processors", "a row", "share")
+    return section("Costs by step", told, _wide(table(titles, rows)))
+
+
+def _step_text(step: StepCost, texts: Mapping[Node, str]) -> list[str]:
+    """Return lines that say what a step computes."""
+    if step.kind == FEATURES:
+        return ["functions of a row, fused into loops"]
+    order = [order_text(step.order)] if isinstance(step.order, Call) else []
+    shown = [texts[node] for node in step.nodes[:3]]
+    more = [f"and {len(step.nodes) - 3:,} more"] if len(step.nodes) > 3 else []
+    return [*order, *shown, *more]
+
+
+def _features_text(step: StepCost, features: Sequence[str]) -> str:
+    if step.kind == FEATURES:
+        return "all features"
+    return shortened(map(short, features), _MOST_SERVED) if features else "other steps"
+
+
+def _served(nodes: Mapping[str, Node], steps: Sequence[StepCost]) -> list[list[str]]:
+    """Return the features that each step is for."""
+    read = {name: set(postorder([node])) for name, node in nodes.items()}
+    return [
+        [] if step.kind == FEATURES else [n for n, of in read.items() if of & set(step.nodes)]
+        for step in steps
+    ]
+
+
+def _times(wall_s: float, cpu_s: float, costs: Costs) -> list[str]:
+    share = cpu_s / costs.cpu_s if costs.cpu_s else 0.0
+    a_row = _seconds(cpu_s / costs.n_rows) if costs.n_rows else "–"
+    texts = [_seconds(wall_s), _seconds(cpu_s), a_row, f"{share:.0%}"]
+    return [f'<span class="n">{text}</span>' for text in texts]
+
+
+def _seconds(seconds: float) -> str:
+    """Return a time as text, with three digits and a unit."""
+    for unit, length in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"

@@ -1,0 +1,48 @@
+"""`python -m fastfeat.trust.selfcheck`: write the golden digests anew, by the CPU backend.
+
+For those who change what a feature is. A diff of `golden.json` and `golden_past.json` shows
+which features changed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+from fastfeat.errors import FastfeatWarning
+from fastfeat.trust.selfcheck.digests import (
+    FILE,
+    FILE_OF_PAST,
+    Digests,
+    digests_of,
+    digests_of_live,
+    digests_of_past,
+    golden_text,
+)
+from fastfeat.trust.selfcheck.past_plans import live_plan, past_plans
+from fastfeat.trust.selfcheck.plans import contract_plans
+from fastfeat.trust.selfcheck.tables import check_table, past_tables, training_table
+
+
+def main() -> None:
+    """Write the files."""
+    warnings.simplefilter("ignore", FastfeatWarning)
+    train, rows = training_table(), check_table()
+    digests: Digests = {}
+    for name, plan in contract_plans().items():
+        fitted = plan.fit(train)
+        digests[name] = digests_of(fitted, fitted.transform(rows))
+    _write(FILE, digests)
+    past = past_tables()
+    of_past = {name: digests_of_past(plan, past) for name, plan in past_plans().items()}
+    _write(FILE_OF_PAST, {**of_past, "live": digests_of_live(live_plan(), past)})
+
+
+def _write(file: str, digests: Digests) -> None:
+    path = Path(__file__).with_name(file)
+    path.write_text(golden_text(digests), "utf-8")
+    print(f"{path}: {sum(map(len, digests.values())):,} digests")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Checking a backend against the contract: the golden digests, and the CPU where one differs."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastfeat.api.plan import Plan
+from fastfeat.backends import DEVICE_NAMES, backend_named, device_of
+from fastfeat.engine.gpu.device.driver import driver_version
+from fastfeat.errors import FastfeatWarning
+from fastfeat.trust.selfcheck.bandwidth import Bandwidth, measure_bandwidth
+from fastfeat.trust.selfcheck.digests import LEARNT, digests_of, golden_digests
+from fastfeat.trust.selfcheck.plans import contract_plans
+from fastfeat.trust.selfcheck.tables import N_ROWS, check_table, training_table
+from fastfeat.trust.verify.comparison import first_difference
+
+MOST_SHOWN = 5
+_PACKAGES = ("fastfeat", "numpy", "pyarrow", "numba", "cupy-cuda13x", "cupy-cuda12x")
+_PACKAGES_OF_NVIDIA = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanResult:
+    """The results of one plan.
+
+    Args:
+        name: of the plan.
+        n_features: how many columns it has.
+        seconds: that the backend took to fit and to compute, compilation included.
+        differences: features that differ from the golden digest, the first row that differs from
+            the CPU with each; or the error that ended it.
+    """
+
+    name: str
+    n_features: int
+    seconds: float
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """The results of a check of a backend.
+
+    Args:
+        backend: its name.
+        device: what it ran on.
+        versions: of what results depend on.
+        n_rows: how many rows were computed.
+        plans: what came of each.
+        bandwidth: how fast a row plan runs; None where it was not measured.
+    """
+
+    backend: str
+    device: str
+    versions: dict[str, str]
+    n_rows: int
+    plans: tuple[PlanResult, ...]
+    bandwidth: Bandwidth | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every bit agreed."""
+        agreed = self.bandwidth is None or self.bandwidth.difference is None
+        return agreed and all(not plan.differences for plan in self.plans)
+
+    def to_json(self) -> str:
+        """Return the report as JSON."""
+        return json.dumps({"ok": self.ok, **asdict(self)}, indent=2) + "\n"
+
+
+def check(backend: str, step: Callable[[str], None], *, n_rows: int = 1 << 27) -> CheckReport:
+    """Return the results of the contract on a backend.
+
+    Args:
+        backend: its name.
+        step: told what is being done.
+        n_rows: of the measurement of speed, fewer where memory is short; 0 leaves it out.
+
+    Raises:
+        BackendUnavailable: it cannot run here.
+    """
+    backend_named(backend)
+    train, rows = training_table(), check_table()
+    results: list[PlanResult] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FastfeatWarning)  # of columns that are constant
+        for name, plan in contract_plans().items():
+            step(f"Checking {name}")
+            results.append(_check_plan(name, plan, backend, train, rows))
+    device, bandwidth = platform.processor() or platform.machine(), None
+    if backend in DEVICE_NAMES:
+        device = device_of(backend_named(backend)).name
+        if n_rows:
+            step("Measuring the speed of a row plan")
+            bandwidth = measure_bandwidth(backend, n_rows)
+    return CheckReport(backend, device, _versions(), N_ROWS, tuple(results), bandwidth)
+
+
+def _check_plan(name: str, plan: Plan, backend: str, train: Any, rows: Any) -> PlanResult:
+    begin = time.perf_counter()
+    try:
+        fitted = plan.fit(train, backend=backend)
+        features = fitted.transform(rows, backend=backend)
+    except Exception as error:  # what one plan meets must not hide what the others give
+        said = f"{type(error).__name__}: {error}"
+        return PlanResult(name, len(plan.declaration.nodes), time.perf_counter() - begin, (said,))
+    seconds = time.perf_counter() - begin
+    found, golden = digests_of(fitted, features), golden_digests()[name]
+    wrong = [feature for feature, digest in found.items() if golden.get(feature) != digest]
+    if not wrong:
+        return PlanResult(name, len(plan.declaration.nodes), seconds, ())
+    on_cpu = plan.fit(train)
+    expected = on_cpu.transform(rows)
+    differences = [
+        _difference_learnt(on_cpu.learnt(), fitted.learnt())
+        if feature == LEARNT
+        else _difference(feature, expected, features)
+        for feature in wrong
+    ]
+    return PlanResult(name, len(plan.declaration.nodes), seconds, tuple(differences))
+
+
+def _difference(feature: str, expected: Any, features: Any) -> str:
+    one, other = expected[feature].combine_chunks(), features[feature].combine_chunks()
+    row = first_difference(one, other)
+    if row is None:
+        return f"{feature}: as on this CPU, which differs from the golden digest too"
+    return f"{feature}: row {row} is {other[row].as_py()!r}, and {one[row].as_py()!r} on the CPU"
+
+
+def _difference_learnt(expected: dict[str, Any], learnt: dict[str, Any]) -> str:
+    wrong = [name for name, value in expected.items() if repr(learnt.get(name)) != repr(value)]
+    if not wrong:
+        return f"{LEARNT}: as on this CPU, which differs from the golden digest too"
+    name = wrong[0]
+    return f"{LEARNT}: {name} is {learnt.get(name)!r}, and {expected[name]!r} on the CPU"
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    driver = driver_version()
+    if driver is not None:
+        found["CUDA of the driver"] = f"{driver[0]}.{driver[1]}"
+    for package in (*_PACKAGES, *_PACKAGES_OF_NVIDIA):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,121 @@
+"""Digests of what a plan learns and computes: equal for equal bits, and for those alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, cast
+
+from fastfeat.aggregates.keys import Groups, Vocabulary
+from fastfeat.api.plan import FittedPlan, Plan
+from fastfeat.keep.state import aggregates_of
+from fastfeat.trust.selfcheck.tables import PastTables
+
+FILE = "golden.json"
+FILE_OF_PAST = "golden_past.json"
+LEARNT = "what fit learns"
+
+_N_ARRIVING = 80
+
+Digests = dict[str, dict[str, str]]
+"""By plan, by feature."""
+
+
+def digests_of(fitted: FittedPlan, features: Any) -> dict[str, str]:
+    """Return a digest of each feature of a table, and one of all that was learnt."""
+    found = {name: column_digest(features.column(name)) for name in features.column_names}
+    learnt = [
+        fitted.record.learnt[one] for one in aggregates_of(fitted.plan.declaration.nodes.values())
+    ]
+    return {LEARNT: _learnt_digest(learnt), **found}
+
+
+def column_digest(column: Any) -> str:
+    """Return a digest of the type, of which rows are missing, and of the bits of the others.
+
+    Args:
+        column: an Arrow chunked array; how it is chunked does not matter.
+    """
+    digest = hashlib.sha256(str(column.type).encode())
+    for chunk in column.chunks:
+        digest.update(chunk.is_valid().to_numpy(zero_copy_only=False).tobytes())
+    for chunk in column.chunks:
+        digest.update(chunk.drop_null().to_numpy(zero_copy_only=False).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _learnt_digest(learnt: Sequence[Any]) -> str:
+    """Return a digest of values in the order of the plan, whatever their aggregates are called."""
+    return hashlib.sha256("\0".join(map(_bits, learnt)).encode()).hexdigest()[:16]
+
+
+def _bits(value: Any) -> str:
+    if isinstance(value, Vocabulary):
+        keys = [part.to_pylist() for part in value.parts]
+        return f"k{_bits([*keys, value.counts.tolist(), [value.n_missing, value.n_rare]])}"
+    if isinstance(value, Groups):
+        return f"g{_bits([value.values.tolist(), value.present.tolist()])}"
+    if isinstance(value, float):
+        return f"f{struct.pack('>d', value).hex()}"
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(_bits, cast('list[Any]', value)))}]"
+    return f"{type(value).__name__}{value}"
+
+
+def digests_of_past(plan: Plan, rows: PastTables, backend: str = "cpu") -> dict[str, str]:
+    """Return digests of what a plan learns, of training and later features, and of its label.
+
+    Args:
+        plan: of `past_plans`.
+        rows: that it learns from and computes; the later ones see the others as their history.
+        backend: that computes.
+    """
+    tables = rows.tables
+    fitted, training = plan.fit_transform(rows.train, tables=tables, backend=backend)
+    later = fitted.transform(rows.later, history=rows.train, tables=tables, backend=backend)
+    found = digests_of(fitted, later)
+    found |= {f"training: {name}": column_digest(training[name]) for name in training.column_names}
+    if plan.label is not None:
+        label = fitted.label(rows.later, history=rows.train, tables=tables, backend=backend)
+        found["label"] = column_digest(label)
+    return found
+
+
+def digests_of_live(plan: Plan, rows: PastTables) -> dict[str, str]:
+    """Return digests of what a state answers: to rows that are kept, and that only ask.
+
+    Args:
+        plan: of rows that arrive, whose label is not known yet.
+        rows: that it learns from and begins with, and that arrive.
+    """
+    fitted = plan.fit(rows.train, history="batch", tables=rows.tables)
+    arriving = rows.later.sort_by("t").slice(0, _N_ARRIVING).drop_columns(["flag"])
+    n_kept = _N_ARRIVING // 2
+    with fitted.online(history=rows.train, tables=rows.tables, late="insert") as live:
+        kept = live.process(arriving.slice(0, n_kept))
+        asked = live.features(arriving.slice(n_kept))
+    answers = {"kept": kept, "asked": asked}
+    return {
+        f"{told}: {name}": column_digest(answer[name])
+        for told, answer in answers.items()
+        for name in answer.column_names
+    }
+
+
+@cache
+def golden_digests(file: str = FILE) -> Digests:
+    """Return the digests that every backend must give.
+
+    Args:
+        file: that holds them: of plans of the row, or `FILE_OF_PAST`.
+    """
+    return json.loads((files("fastfeat.trust.selfcheck") / file).read_text("utf-8"))
+
+
+def golden_text(digests: Digests) -> str:
+    """Return digests as the text of the file that holds them."""
+    return json.dumps(digests, indent=1, ensure_ascii=False) + "\n"

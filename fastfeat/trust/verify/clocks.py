@@ -1,0 +1,193 @@
+"""Clocks by which features see other rows: which features one moment can judge, and what by.
+
+A feature sees earlier rows of the data by the time of a window, and rows of a table by a column of
+it. A row that comes after a moment by that clock is one that the feature may not have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fastfeat.errors import shortened
+from fastfeat.execute.fitted import Fitted
+from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node, TableColumn, fold
+from fastfeat.ir.scope import (
+    is_asof,
+    is_over_table,
+    is_over_window,
+    order_of,
+    table_columns_of,
+)
+from fastfeat.ir.show import show
+from fastfeat.plan.declare.clocks import clock_of
+from fastfeat.plan.declare.late_columns import Late
+from fastfeat.plan.declare.rows_ahead import is_known
+
+
+class Sight(NamedTuple):
+    """A way by which a feature sees other rows.
+
+    Args:
+        time: the time of the row; None where rows of a table are looked up by key alone.
+        column: the time of the rows of a table, or the first of their keys; None for the data.
+    """
+
+    time: Node | None
+    column: TableColumn | None
+
+
+Sights = frozenset[Sight]
+
+
+class TableTime(NamedTuple):
+    """A column of a table that says when its rows are.
+
+    Args:
+        column: the column.
+        step: how many nanoseconds a step of whole numbers has; None where nothing says it.
+    """
+
+    column: TableColumn
+    step: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The features that are judged by one clock.
+
+    Args:
+        clock: the time of a row.
+        columns: output columns.
+        tables: of each table that these read, the columns by which they see its rows; none of a
+            table that stays whole.
+    """
+
+    clock: Node
+    columns: list[str] = field(default_factory=list[str])
+    tables: dict[str, frozenset[TableTime]] = field(default_factory=dict[str, frozenset[TableTime]])
+
+    def takes(self, tables: Mapping[str, frozenset[TableTime]]) -> bool:
+        """Return whether a feature that sees rows of tables in these ways may join."""
+        return all(self.tables.get(name, seen) == seen for name, seen in tables.items())
+
+
+class Runs(NamedTuple):
+    """The runs of a plan, and as text the features and tables that no run judges."""
+
+    runs: tuple[Run, ...]
+    on_word: tuple[str, ...]
+
+
+def runs_of(fitted: Fitted) -> Runs:
+    """Return the runs of a fitted plan.
+
+    Beside a label that looks ahead, its clock judges every feature. Without such a label, each
+    feature is judged by its own clock. A feature with several clocks is left out then: a row that
+    is later by one clock may be earlier by another.
+
+    Args:
+        fitted: the plan.
+    """
+    late = fitted.declaration.known_late
+    seen = fold(list(fitted.nodes.values()), _sights_of)
+    runs: list[Run] = []
+    unjudged: dict[str, list[str]] = {}
+    for name, node in fitted.nodes.items():
+        own = seen[node]
+        clocks = list(dict.fromkeys(sight.time for sight in own if sight.time is not None))
+        known = [time for time in clocks if is_known(time, late, fitted.types)]
+        if not clocks:
+            continue
+        if known:
+            unjudged.setdefault(f"by {show(known[0])}, which known_clocks= names", []).append(name)
+        elif late.ahead is not None:
+            for clock in late.ahead.times:
+                _join(runs, clock, name, _tables_of(own, late, fitted))
+        elif len(clocks) > 1:
+            several = " and ".join(sorted(map(show, clocks)))
+            unjudged.setdefault(f"by several clocks, {several}", []).append(name)
+        else:
+            _join(runs, clocks[0], name, _tables_of(own, late, fitted))
+    told = [f"features that see rows {by}: {shortened(names)}" for by, names in unjudged.items()]
+    all_seen = frozenset[Sight]().union(*(seen[node] for node in fitted.nodes.values()))
+    return Runs(tuple(runs), (*told, *_tables_on_word(all_seen, late)))
+
+
+def _join(
+    runs: list[Run], clock: Node, name: str, tables: Mapping[str, frozenset[TableTime]]
+) -> None:
+    """Add an output column to the first run that has its clock and sees tables as it does."""
+    run = next((run for run in runs if run.clock is clock and run.takes(tables)), None)
+    if run is None:
+        run = Run(clock)
+        runs.append(run)
+    run.columns.append(name)
+    run.tables.update(tables)
+
+
+def _sights_of(node: Node, below: Sequence[Sights]) -> Sights:
+    """Return the ways by which the row of an expression sees other rows, but not by learning."""
+    match node:
+        case Aggregate(_, _, _, frame):
+            return frozenset[Sight]().union(*below[1:2] if isinstance(frame, GroupFrame) else ())
+        case Call() if is_over_window(node):
+            own = Sight(order_of(node).args[0], None)
+        case Call() if is_over_table(node):
+            order = order_of(node)
+            own = Sight(order.args[0], table_columns_of(order)[0])
+        case Call(_, (time, *others)) if is_asof(node):
+            own = Sight(time, _column(others[(len(others) - 1) // 2]))
+        case Call("lookup_row", (*_, key)):
+            own = Sight(None, _column(key))
+        case _:
+            return frozenset[Sight]().union(*below)
+    return frozenset({own}).union(*below)
+
+
+def _column(node: Node) -> TableColumn:
+    assert isinstance(node, TableColumn)
+    return node
+
+
+def _tables_of(own: Sights, late: Late, fitted: Fitted) -> dict[str, frozenset[TableTime]]:
+    """Return the columns by which a feature sees rows of tables, by table; see `Run.tables`."""
+    found: dict[str, frozenset[TableTime]] = {}
+    whole = {sight.column.table for sight in own if sight.column and sight.time is None}
+    for time, column in own:
+        if column is None:
+            continue
+        name = column.table
+        if time is None or name in whole or name in late.known_tables:
+            found[name] = frozenset()
+            continue
+        clock = clock_of(time, fitted.types)
+        step = None if clock is None else clock.step
+        times = {TableTime(one, step) for one in _columns_that_say_when(column, late, fitted)}
+        found[name] = found.get(name, frozenset()) | times
+    return found
+
+
+def _columns_that_say_when(column: TableColumn, late: Late, fitted: Fitted) -> list[TableColumn]:
+    """Return the columns that say when the rows of a table are that a feature sees by a column.
+
+    Of a table that the label looks ahead in it is the label's, unless the user vouches for another.
+    """
+    seen = frozenset[str]() if late.ahead is None else late.ahead.tables.get(column.table, ())
+    if not seen or column.name in seen or column.name in late.known_clocks:
+        return [column]
+    of_label = [TableColumn(column.table, name) for name in seen]
+    return [one for one in of_label if one in fitted.table_columns] or [column]
+
+
+def _tables_on_word(seen: Sights, late: Late) -> list[str]:
+    """Return a line for each kind of table from which no row is removed."""
+    columns = [sight.column for sight in seen if sight.column is not None]
+    looked_up = {s.column.table for s in seen if s.column is not None and s.time is None}
+    named = {column.table for column in columns} & set(late.known_tables)
+    told = {
+        "tables that are looked up by key alone": looked_up - named,
+        "tables that known_tables= names": named,
+    }
+    return [f"{what}: {shortened(sorted(names))}" for what, names in told.items() if names]

@@ -1,0 +1,414 @@
+"""Features of a row, with and without the rows that come after it: a feature sees no later row.
+
+Rules say which plans build; here a fitted plan is run. All rows after a moment are removed, and the
+later rows of tables; the features of the rows at that moment, and before it, must keep their bits.
+What `fit` has learnt is held as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastfeat.backends import backend_named
+from fastfeat.errors import counted
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.history import BATCH, id_columns
+from fastfeat.execute.inputs import used_schema
+from fastfeat.execute.lookup_tables import Tables, read_tables, table_values
+from fastfeat.execute.row_selection import Numbers
+from fastfeat.execute.steps import make
+from fastfeat.execute.values import times_in_ticks, values_of
+from fastfeat.io.arrow import call, options_of, pa
+from fastfeat.io.columns.bits import Flags
+from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.decode import plain_table
+from fastfeat.io.columns.differences import bits_text, first_difference
+from fastfeat.io.columns.times import ticks_column, ticks_of, time_text
+from fastfeat.ir.dtypes import DType
+from fastfeat.ir.node import Node
+from fastfeat.ir.scope import window_nodes
+from fastfeat.ir.show import show
+from fastfeat.plan.declare.bind import bind
+from fastfeat.plan.declare.clocks import clock_of
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.progress import Step
+from fastfeat.scalars.zones import using
+from fastfeat.trust.verify.clocks import Run, Runs, TableTime, runs_of
+from fastfeat.trust.verify.comparison import Check
+from fastfeat.trust.verify.orders import Order, latest_before, orders_of, sampled, take_rows
+from fastfeat.trust.verify.rows import SideInputs, rows_in_memory
+
+MOMENTS = 50
+"""Moments that are judged, of all clocks together."""
+FEWEST_MOMENTS = 10
+"""Of one clock."""
+TABLE_ROWS = 2_000_000
+"""Rows of tables that are indexed again, of all moments of a clock together."""
+CANNOT_SEE = (
+    "what fit has learnt from later rows, such as counts per key, and in which order codes come",
+    "features of training rows out of fold: later rows have those that all training rows taught",
+    "rows of tables without a time, which may be later ones",
+)
+
+
+class Change(NamedTuple):
+    """An output column that changes where later rows are removed.
+
+    Args:
+        column: its name.
+        row: the first row whose value changes, by its number in the data.
+        moment: the moment after which rows are removed, as text.
+        values: the value beside all rows, and without the later ones, as text.
+        n_moments: at how many moments the column changes.
+    """
+
+    column: str
+    row: int
+    moment: str
+    values: tuple[str, str]
+    n_moments: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaterRows:
+    """The results of removing the rows after some moments.
+
+    Args:
+        checks: one for each clock.
+        changes: the output columns that have changed.
+        on_word: features and tables that were left out: the user vouches for them, or a feature
+            has several clocks.
+    """
+
+    checks: tuple[Check, ...] = ()
+    changes: tuple[Change, ...] = ()
+    on_word: tuple[str, ...] = ()
+
+    @property
+    def cannot_see(self) -> tuple[str, ...]:
+        """The leaks that the removal of rows cannot show, as text."""
+        return CANNOT_SEE if self.checks or self.on_word else ()
+
+
+class Sample(NamedTuple):
+    """The rows whose features are compared, and the tables and the history beside them.
+
+    Args:
+        rows: a table.
+        side: the tables and the history.
+        numbers: of the rows in the data, shape (n_rows,).
+    """
+
+    rows: Any
+    side: SideInputs
+    numbers: Numbers
+
+
+def later_rows_of(
+    fitted: Fitted, data: Any, history: Any, tables: Tables, n_rows: int
+) -> LaterRows:
+    """Return the results of removing the rows after some moments from data.
+
+    Args:
+        fitted: the plan.
+        data: rows, as in `transform`.
+        history: as in `transform`.
+        tables: as in `transform`.
+        n_rows: about how many rows are a sample.
+    """
+    plan, runs = fitted.declaration, runs_of(fitted)
+    ids = id_columns(plan.row_id, history, plan.past_columns)
+    read = read_tables(tables, plan.row_table_columns)
+    wanted = [*plan.row_columns, *ids]
+    rows = rows_in_memory(fitted, data, wanted, history, n_rows, clock_columns(runs))
+    side = SideInputs(read, BATCH if rows.earlier is None else rows.earlier)
+    many = plain_table(rows.many)
+    orders = []
+    if window_nodes(fitted.nodes.values()):
+        orders = orders_of(fitted, many, rows.earlier, read)
+    sample = sample_of(orders, many, rows.earlier, side, n_rows)
+    return check_later_rows(fitted, runs, sample, lambda _: None)
+
+
+def clock_columns(runs: Runs) -> list[str]:
+    """Return the columns of the data by which features are judged."""
+    return columns_of(run.clock for run in runs.runs)
+
+
+def sample_of(
+    orders: Sequence[Order], many: Any, earlier: Any, side: SideInputs, n_rows: int
+) -> Sample:
+    """Return a sample of rows: of whole entities where the plan has windows, else evenly spaced.
+
+    Args:
+        orders: of the earlier rows and then the rows, that windows read; none without windows.
+        many: the rows.
+        earlier: the history, a table; None where there is none.
+        side: what is passed beside the rows.
+        n_rows: about how many there are.
+    """
+    if not orders:
+        n_all: int = many.num_rows
+        places = np.linspace(0, max(n_all - 1, 0), min(n_rows, n_all))
+        numbers: Numbers = np.unique(places.astype(np.int64))
+        return Sample(take_rows(many, numbers), side, numbers)
+    n_earlier = len(orders[0].times) - many.num_rows
+    chosen = sampled(orders, n_earlier, n_rows)
+    if earlier is not None:
+        side = side._replace(history=take_rows(earlier, latest_before(orders, n_earlier, chosen)))
+    return Sample(take_rows(many, chosen), side, chosen)
+
+
+def check_later_rows(fitted: Fitted, runs: Runs, sample: Sample, step: Step) -> LaterRows:
+    """Return the results of removing the rows after some moments from a sample.
+
+    Args:
+        fitted: the plan.
+        runs: its features by the clock that judges them.
+        sample: the rows.
+        step: is told what is compared.
+    """
+    if not runs.runs:
+        return LaterRows(on_word=runs.on_word)
+    features = sample.side.transform(fitted, sample.rows)
+    most = max(FEWEST_MOMENTS, MOMENTS // len(runs.runs))
+    found = [_judged(fitted, run, sample, features, most, step) for run in runs.runs]
+    return LaterRows(
+        tuple(one.check for one in found),
+        tuple(change for one in found for change in one.changes),
+        (*runs.on_word, *dict.fromkeys(word for one in found for word in one.on_word)),
+    )
+
+
+@dataclass(slots=True)
+class _Judged:
+    """The results of one run."""
+
+    check: Check
+    changes: tuple[Change, ...] = ()
+    on_word: list[str] = field(default_factory=list[str])
+
+
+def _judged(
+    fitted: Fitted, run: Run, sample: Sample, features: Any, most: int, step: Step
+) -> _Judged:
+    """Return the results of a run, at so many moments at most."""
+    name = f"all rows = without later rows, by {show(run.clock)}"
+    step(f"verifying {name}")
+    times = _times_of(fitted, run.clock, sample.rows, sample.side.tables)
+    if times is None:
+        lacking = [n for n in columns_of([run.clock]) if n not in sample.rows.column_names]
+        return _Judged(Check(name, 0, None, f"the data lacks {lacking[0]!r}"))
+    removal = _removal_of(fitted, run, sample, times)
+    changes: dict[str, Change] = {}
+    n_rows = n_moments = 0
+    for moment in times.spread(removal.at_most(most)):
+        kept = removal.rows_at(moment)
+        if kept is None:
+            continue
+        n_rows, n_moments = max(n_rows, len(kept.judged)), n_moments + 1
+        alone = kept.side.transform(fitted, kept.rows).select(run.columns)
+        alone = take_rows(alone, np.searchsorted(kept.numbers, kept.judged))
+        expected = take_rows(features.select(run.columns), kept.judged)
+        for column, row, values in _differences(expected, alone):
+            first = Change(
+                column, int(sample.numbers[kept.judged[row]]), times.text(moment), values, 0
+            )
+            found = changes.get(column, first)
+            changes[column] = found._replace(n_moments=found.n_moments + 1)
+    if not n_moments:
+        check = Check(name, 0, None, "no row comes after another one")
+    else:
+        told = _told(list(changes.values()), n_moments)
+        check = Check(name, n_rows, told, note=f", at {counted(n_moments, 'moment')}")
+    return _Judged(check, tuple(changes.values()), removal.on_word)
+
+
+def _told(changes: Sequence[Change], n_moments: int) -> str | None:
+    """Return the first change as text, and how many more columns change."""
+    if not changes:
+        return None
+    column, row, moment, (with_all, without), n_changed = changes[0]
+    more = f". So do {counted(len(changes) - 1, 'more column')}" if len(changes) > 1 else ""
+    return (
+        f"feature {column!r}, row {row}: {with_all} beside all rows, and {without} without those "
+        f"after {moment}; it changes at {n_changed} of {counted(n_moments, 'moment')}{more}"
+    )
+
+
+def _differences(one: Any, other: Any) -> Iterator[tuple[str, int, tuple[str, str]]]:
+    """Yield the columns of two tables that differ, the first row where, and the values there."""
+    for name, left, right in zip(one.column_names, one.columns, other.columns, strict=True):
+        pair = left.combine_chunks(), right.combine_chunks()
+        row = first_difference(*pair)
+        if row is not None:
+            yield name, row, (bits_text(pair[0], row), bits_text(pair[1], row))
+
+
+class _Times(NamedTuple):
+    """The times of rows.
+
+    Args:
+        ticks: one a row, 0 where it is missing, shape (n_rows,).
+        is_there: whether there is one, shape (n_rows,).
+        dtype: of the times.
+        tick: nanoseconds of one; None of whole numbers that are no time.
+    """
+
+    ticks: Numbers
+    is_there: Flags
+    dtype: DType
+    tick: int | None
+
+    def spread(self, most: int) -> list[int]:
+        """Return some of the times, evenly among those that are there, in ticks."""
+        distinct = np.unique(self.ticks[self.is_there])
+        places = np.linspace(0, max(len(distinct) - 1, 0), min(most, len(distinct)))
+        return [int(tick) for tick in distinct[np.unique(places.astype(np.int64))]]
+
+    def are_after(self, moment: int, tick: int | None) -> Flags:
+        """Return whether each time is there and after a moment, which is in other ticks."""
+        limit = moment * (tick or 1) // (self.tick or 1)
+        return self.is_there & (self.ticks > limit)
+
+    def text(self, moment: int) -> str:
+        """Return a time as text."""
+        return time_text(moment, self.dtype) if self.dtype.is_temporal else str(moment)
+
+
+def _times_of(fitted: Fitted, clock: Node, rows: Any, tables: Any) -> _Times | None:
+    """Return the times of rows by a clock; None where they lack a column of it."""
+    names = columns_of([clock])
+    if not set(names) <= set(rows.column_names):
+        return None
+    types = fitted.types
+    if clock not in types:
+        types = bind([clock], used_schema(rows, names))
+    made = table_values(fitted.table_columns, tables)
+    batch = Batch(rows, types, backend_named("cpu"), dict(fitted.constants), {**made})
+    with using(fitted.zones):
+        make(batch, [clock])
+        ticks, is_there, dtype = times_in_ticks(batch, *values_of(batch, clock))
+        known = clock_of(clock, types)
+    return _Times(ticks, is_there, dtype, _tick(dtype, None if known is None else known.step))
+
+
+def _tick(dtype: DType, step: int | None) -> int | None:
+    return tick_ns(dtype) if dtype.is_temporal else step
+
+
+class _Kept(NamedTuple):
+    """The rows that are left at a moment, and the tables and the history beside them.
+
+    Args:
+        rows: a table.
+        numbers: of the rows in the sample, in order, shape (n_rows,).
+        judged: the numbers of the rows whose features are compared: they have a time.
+        side: the tables and the history, without later rows.
+    """
+
+    rows: Any
+    numbers: Numbers
+    judged: Numbers
+    side: SideInputs
+
+
+@dataclass(slots=True)
+class _Removal:
+    """A sample with the times by which its rows, and rows beside it, are removed.
+
+    Args:
+        sample: the rows.
+        times: of the rows.
+        of_history: of the history; None where it stays whole.
+        of_tables: of the rows of tables, by each column that a feature sees them by. A table that
+            stays whole is not among them.
+        row_id: the column that tells rows of the history and the sample apart, or None.
+        on_word: tables and a history that stay whole, as text.
+    """
+
+    sample: Sample
+    times: _Times
+    of_history: _Times | None
+    of_tables: Mapping[str, Sequence[_Times]]
+    row_id: str | None
+    on_word: list[str]
+
+    def at_most(self, wanted: int) -> int:
+        """Return how many moments are judged: fewer beside large tables."""
+        n_rows = sum(len(times[0].ticks) for times in self.of_tables.values())
+        return max(min(wanted, TABLE_ROWS // max(n_rows, 1)), FEWEST_MOMENTS // 2)
+
+    def rows_at(self, moment: int) -> _Kept | None:
+        """Return the rows that are left at a moment; None where all are."""
+        rows, side, _ = self.sample
+        is_later = self.times.are_after(moment, self.times.tick)
+        tables, n_removed = self._tables_at(moment)
+        history, is_late = side.history, None
+        if self.of_history is not None:
+            is_late = self.of_history.are_after(moment, self.times.tick)
+            is_late |= self._are_removed(history, rows, is_later)
+            n_removed += int(is_late.sum())
+        if not n_removed and not is_later.any():
+            return None
+        if is_late is not None:
+            history = take_rows(history, np.flatnonzero(~is_late))
+        kept = np.flatnonzero(~is_later)
+        judged = np.flatnonzero(~is_later & self.times.is_there)
+        return _Kept(take_rows(rows, kept), kept, judged, SideInputs(tables, history))
+
+    def _tables_at(self, moment: int) -> tuple[dict[str, Any], int]:
+        """Return the tables without what is later by every column, and how many rows are."""
+        tables, n_removed = dict(self.sample.side.tables or {}), 0
+        for name, times in self.of_tables.items():
+            is_later = np.logical_and.reduce(
+                [one.are_after(moment, self.times.tick) for one in times]
+            )
+            if is_later.any():
+                tables[name] = take_rows(tables[name], np.flatnonzero(~is_later))
+                n_removed += int(is_later.sum())
+        return tables, n_removed
+
+    def _are_removed(self, history: Any, rows: Any, is_later: Flags) -> Flags:
+        """Return whether each row of a history is one of the rows that are removed, by its id."""
+        if self.row_id is None:
+            n_rows: int = history.num_rows
+            return np.zeros(n_rows, np.bool_)
+        removed = rows.column(self.row_id).filter(pa.array(is_later)).combine_chunks()
+        ids = history.column(self.row_id)
+        of_removed = options_of("SetLookupOptions", value_set=removed)
+        found: Flags = np.asarray(call("is_in", ids, options=of_removed))
+        return found
+
+
+def _removal_of(fitted: Fitted, run: Run, sample: Sample, times: _Times) -> _Removal:
+    """Return a sample with the times by which a run removes rows."""
+    history = sample.side.history
+    has_history = not isinstance(history, str)
+    of_history = _times_of(fitted, run.clock, history, sample.side.tables) if has_history else None
+    on_word = [] if of_history or not has_history else ["the history, which lacks the clock"]
+    columns = {one.column for seen in run.tables.values() for one in seen}
+    read = table_values({c: fitted.table_columns[c] for c in columns}, sample.side.tables)
+    of_tables: dict[str, list[_Times]] = {}
+    for name, seen in run.tables.items():
+        found = [_times_of_table(one, read, fitted) for one in seen]
+        if any((one.tick is None) != (times.tick is None) for one in found):
+            on_word.append(
+                f"the table {name!r}: its time is no time that {show(run.clock)} compares with"
+            )
+        elif found:
+            of_tables[name] = found
+    row_id = fitted.declaration.row_id if of_history is not None else None
+    return _Removal(sample, times, of_history, of_tables, row_id, on_word)
+
+
+def _times_of_table(time: TableTime, read: Mapping[Node, Any], fitted: Fitted) -> _Times:
+    """Return the times of the rows of a table by one of its columns."""
+    dtype = fitted.table_columns[time.column]
+    ticks, is_there = ticks_of(ticks_column(read[time.column].array, dtype))
+    return _Times(ticks, is_there, dtype, _tick(dtype, time.step))

@@ -1,0 +1,266 @@
+"""Orders of the rows of plans with windows: which rows `verify` takes, in what order, how split.
+
+Windows put rows in orders: those of an entity, by a time. What is done here holds for all orders of
+a plan, whichever entities and times they are of, and computed ones too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import backend_named
+from fastfeat.execute.batch import Batch
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.history import with_past
+from fastfeat.execute.lookup_tables import Tables, table_values
+from fastfeat.execute.row_selection import Numbers
+from fastfeat.execute.steps import make
+from fastfeat.execute.values import compute_columns
+from fastfeat.execute.windows import past_of
+from fastfeat.io.arrow import call, cast, pa
+from fastfeat.io.columns.decode import decoded, plain_table
+from fastfeat.ir.node import Call, Node
+from fastfeat.ir.scope import order_of, window_nodes
+from fastfeat.scalars.zones import using
+
+PAIRS_PER_ROW = 120
+"""Rows of its past that the reference reads for a row of the sample, on average."""
+EARLIER_PER_ROW = 20
+"""Rows of the history that it is given for one, at most."""
+_NO_TIME = -1
+_MIXING = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no two numbers become one
+
+
+class Order(NamedTuple):
+    """An order of rows that windows read.
+
+    Args:
+        clock: the expression of the time.
+        entities: a number of the entity of each row, shape (n_rows,).
+        times: of each row the place of its time among all times, -1 where it is missing.
+    """
+
+    clock: Node
+    entities: Numbers
+    times: Numbers
+
+    def rows(self, wanted: Numbers | slice) -> Order:
+        """Return the order of some rows."""
+        return Order(self.clock, self.entities[wanted], self.times[wanted])
+
+
+def orders_of(fitted: Fitted, rows: Any, earlier: Any, tables: Tables) -> list[Order]:
+    """Return the orders of earlier rows, and after them some rows, that the windows of a plan read.
+
+    Args:
+        fitted: the plan.
+        rows: the rows.
+        earlier: a table of rows before them; None where there are none.
+        tables: what its keys and times may be looked up in.
+    """
+    orders = dict.fromkeys(order_of(over) for over in window_nodes(fitted.nodes.values()))
+    made = table_values(fitted.table_columns, tables)
+    batch = Batch(rows, fitted.types, backend_named("cpu"), dict(fitted.constants), {**made})
+    with using(fitted.zones):
+        seen = with_past(batch, earlier, fitted.declaration.past_columns).seen
+        read = [arg for order in orders for arg in order.args]
+        make(seen, read)
+        compute_columns(seen, read)
+        return [_order(seen, order) for order in orders]
+
+
+def _order(seen: Batch, order: Call) -> Order:
+    past = past_of(seen, order)
+    entities: Numbers = np.zeros(seen.n_rows, dtype=np.int64)
+    for key in past.keys:
+        entities = _numbered(entities, _codes(key))
+    return Order(order.args[0], entities, _places(past.times))
+
+
+def _codes(column: Any) -> Numbers:
+    """Return a number for each value of a column, the same for equal ones; -1 where missing."""
+    values = decoded(column)
+    if pa.types.is_floating(values.type):
+        values = call("add", cast(values, pa.float64()), pa.scalar(0.0))  # 0.0 for -0.0
+    whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    indices = whole.dictionary_encode().indices
+    return indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _places(times: Any) -> Numbers:
+    """Return the place of each time among all; see `Order`."""
+    whole = times.combine_chunks() if isinstance(times, pa.ChunkedArray) else times
+    there: NDArray[np.bool_] = whole.is_valid().to_numpy(zero_copy_only=False)
+    known = whole.drop_null()
+    places: Numbers = np.full(len(whole), _NO_TIME, dtype=np.int64)
+    if len(known):
+        plain = known.view(f"int{known.type.bit_width}") if _is_time(known) else known
+        numbers = plain.to_numpy(zero_copy_only=False)
+        places[there] = np.unique(numbers, return_inverse=True)[1]
+    return places
+
+
+def _is_time(array: Any) -> bool:
+    return pa.types.is_temporal(array.type)
+
+
+def _numbered(first: Numbers, second: Numbers) -> Numbers:
+    """Return a number for each pair of numbers, the same for equal pairs, from 0 on."""
+    first = np.unique(first, return_inverse=True)[1].astype(np.int64)
+    second = np.unique(second, return_inverse=True)[1].astype(np.int64)
+    n_second = int(second.max(initial=0)) + 1
+    return np.unique(first * n_second + second, return_inverse=True)[1].astype(np.int64)
+
+
+def sampled(orders: Sequence[Order], n_earlier: int, n_rows: int) -> Numbers:
+    """Return the numbers of about so many rows for the reference, of whole entities, in order.
+
+    They are fewer where they have a long past, which the reference reads row by row.
+
+    Args:
+        orders: of the earlier rows and then the rows.
+        n_earlier: how many are earlier.
+        n_rows: how many are wanted.
+    """
+    own = [order.rows(slice(n_earlier, None)) for order in orders]
+    chosen: Numbers = np.argsort(own[0].entities, kind="stable")[:n_rows]
+    n_read: Numbers = np.zeros(len(chosen), dtype=np.int64)
+    for order, of_rows in zip(orders, own, strict=True):
+        entities = of_rows.entities[chosen]
+        counts = np.bincount(order.entities[:n_earlier], minlength=int(order.entities.max()) + 1)
+        before = np.minimum(counts, PAIRS_PER_ROW)[entities] + _places_within(entities)
+        n_read = np.maximum(n_read, before)
+    within = np.cumsum(n_read) <= PAIRS_PER_ROW * n_rows
+    return np.sort(chosen[: max(1, int(within.sum()))])
+
+
+def _places_within(groups: Numbers) -> Numbers:
+    """Return of each row how many rows of its group come before it."""
+    order = np.argsort(groups, kind="stable")
+    first = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    sizes = np.diff(first, append=len(groups))
+    places: Numbers = np.empty(len(groups), dtype=np.int64)
+    places[order] = np.arange(len(groups)) - np.repeat(first, sizes)
+    return places
+
+
+def latest_before(orders: Sequence[Order], n_earlier: int, rows: Numbers) -> Numbers:
+    """Return the numbers of the latest earlier rows of the entities of some rows, in order.
+
+    Args:
+        orders: of the earlier rows and then the rows.
+        n_earlier: how many are earlier.
+        rows: the numbers of those rows, among the ones that are not earlier.
+    """
+    kept: NDArray[np.bool_] = np.zeros(n_earlier, dtype=np.bool_)
+    for order in orders:
+        asking = order.rows(rows + n_earlier)
+        wanted = np.unique(asking.entities)
+        most = min(PAIRS_PER_ROW, max(1, EARLIER_PER_ROW * len(rows) // len(wanted)))
+        earlier = order.rows(slice(0, n_earlier))
+        is_seen = np.isin(earlier.entities, wanted) & (earlier.times <= asking.times.max())
+        numbers = np.flatnonzero(is_seen)
+        latest_first = numbers[
+            np.lexsort((-numbers, -earlier.times[numbers], earlier.entities[numbers]))
+        ]
+        kept[latest_first[_places_within(earlier.entities[latest_first]) < most]] = True
+    return np.flatnonzero(kept)
+
+
+def moved(orders: Sequence[Order]) -> Numbers | None:
+    """Return rows in an order as good as theirs, by their numbers; None where there is no other.
+
+    Windows read the rows of an entity at one moment in the order that they have, and those of one
+    moment stay in it, by whichever order of the plan; all else is moved about.
+
+    Args:
+        orders: of the rows.
+    """
+    labels = _least_bound([_numbered(order.entities, order.times) for order in orders])
+    if (labels == labels[0]).all():
+        return None
+    mixed = labels.astype(np.uint64) * _MIXING
+    return np.argsort(mixed, kind="stable").astype(np.int64)
+
+
+def _least_bound(groupings: Sequence[Numbers]) -> Numbers:
+    """Return for each row the least of those that groups, of any grouping, bind it to.
+
+    Args:
+        groupings: the group of each row, each of shape (n_rows,).
+    """
+    labels: Numbers = np.arange(len(groupings[0]))
+    while True:
+        before = labels
+        for groups in groupings:
+            least = np.full(int(groups.max()) + 1, len(groups), dtype=np.int64)
+            np.minimum.at(least, groups, labels)
+            labels = least[groups]
+        labels = labels[labels]  # what binds in a long chain is found in few rounds
+        if np.array_equal(labels, before):
+            return labels
+
+
+def halves(orders: Sequence[Order]) -> tuple[Numbers, Numbers]:
+    """Return the numbers of rows before a moment, and of rows from it on, by every clock.
+
+    A row that one clock has before its moment, and another after it, is in neither.
+
+    Args:
+        orders: of the rows.
+    """
+    clocks = {order.clock: order.times for order in orders}
+    n_rows = len(orders[0].times)
+    early: NDArray[np.bool_] = np.ones(n_rows, dtype=np.bool_)
+    late: NDArray[np.bool_] = np.ones(n_rows, dtype=np.bool_)
+    for times in clocks.values():
+        is_early = (times != _NO_TIME) & (times < _middle(times))
+        early &= is_early
+        late &= ~is_early
+    return np.flatnonzero(early), np.flatnonzero(late)
+
+
+def _middle(times: Numbers) -> int:
+    """Return the time in the middle of those that are there, or the next, if it is the first."""
+    known = np.sort(times[times != _NO_TIME])
+    if not len(known):
+        return 0
+    middle = known[len(known) // 2]
+    later = known[known > middle]
+    return int(later[0] if middle == known[0] and len(later) else middle)
+
+
+def in_time(orders: Sequence[Order]) -> Numbers | None:
+    """Return the numbers of rows, each after its past; None where there are several clocks.
+
+    Args:
+        orders: of the rows.
+    """
+    if len({order.clock for order in orders}) > 1:
+        return None
+    return np.argsort(orders[0].times, kind="stable").astype(np.int64)
+
+
+def take_rows(rows: Any, numbers: Numbers) -> Any:
+    """Return some rows of a table by their numbers."""
+    return plain_table(rows).take(pa.array(numbers))
+
+
+def as_history(rows: Any, columns: Sequence[str]) -> Any:
+    """Return the columns of rows that windows read; late ones that the rows lack are missing."""
+    there = set(rows.column_names)
+    found = plain_table(rows.select([name for name in columns if name in there]))
+    for name in columns:
+        if name not in there:
+            found = found.append_column(name, pa.nulls(rows.num_rows))
+    return found
+
+
+def together(history: Any, rows: Any) -> Any:
+    """Return earlier rows and the rows after them, which have the same columns, as one table."""
+    both = [plain_table(history), rows.select(history.column_names)]
+    return pa.concat_tables(both, promote_options="permissive")

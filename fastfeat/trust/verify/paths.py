@@ -1,0 +1,476 @@
+"""`verify`: the promise, checked on a user's own rows: every path must give the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import backend_named
+from fastfeat.engine.cpu.threads import using_threads
+from fastfeat.errors import InvalidData, InvalidPlan, LateRow, Overflow, counted
+from fastfeat.execute.feature_subset import selected
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.history import BATCH, id_columns
+from fastfeat.execute.lookup_tables import Tables, read_tables
+from fastfeat.execute.memory_needs import needs_of_call
+from fastfeat.execute.pieces import pieces_of_later_rows
+from fastfeat.execute.row_identity import one_table
+from fastfeat.io.arrow import pa
+from fastfeat.io.budget import budget_of
+from fastfeat.io.columns.decode import plain_table
+from fastfeat.io.sinks.write import memory_type
+from fastfeat.io.sources.dataset import dataset_of
+from fastfeat.ir.dtypes import ONE_HOT, UINT8, DType
+from fastfeat.ir.node import Node
+from fastfeat.ir.scope import window_nodes
+from fastfeat.live.row.one_row import transform_row
+from fastfeat.plan.declare.window_reach import live_functions
+from fastfeat.progress import Step, doing
+from fastfeat.trust.verify.clocks import runs_of
+from fastfeat.trust.verify.comparison import Check, Report, compare
+from fastfeat.trust.verify.later_rows import Sample, check_later_rows, clock_columns, sample_of
+from fastfeat.trust.verify.orders import (
+    Order,
+    as_history,
+    halves,
+    in_time,
+    moved,
+    orders_of,
+    take_rows,
+    together,
+)
+from fastfeat.trust.verify.rows import (
+    Rows,
+    SideInputs,
+    needs_of_reference,
+    rows_in_memory,
+    rows_of_parts,
+)
+
+Names = Sequence[str]
+ROWS_ONE_BY_ONE = 100
+ROWS_AFTER_THEIR_PAST = 20
+_N_PIECES, _N_SHARES = 7, 3
+"""Of data that is read in pieces: how many there are of the rows compared, and of entities."""
+
+
+Begin = Callable[..., Any]
+"""Begins a live state of a plan and a history, with the options of `FittedPlan.online`."""
+
+
+def verify(
+    fitted: Fitted,
+    data: Any,
+    history: Any,
+    tables: Tables,
+    n_rows: int,
+    backends: Sequence[str],
+    begin: Begin,
+    memory: str | int | None = None,
+) -> Report:
+    """Return a report: of the reference on a sample of the rows, of all else on many.
+
+    Args:
+        fitted: what is verified.
+        data: as in `transform`.
+        history: as in `transform`.
+        tables: as in `transform`.
+        n_rows: size of the sample.
+        backends: which are compared.
+        begin: begins a live state.
+        memory: the budget within which the data is read a little at a time; None reads it whole.
+    """
+    fitted = replace(fitted, encoded=None)  # nothing is trained on these features
+    names = _checked_names(backends)
+    if isinstance(n_rows, bool) or n_rows < 1:
+        raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
+    columns = fitted.declaration.past_columns
+    ids = id_columns(fitted.declaration.row_id, history, columns)
+    wanted = [*fitted.declaration.row_columns, *ids]
+    of_tables = fitted.declaration.row_table_columns
+    budget = None
+    if memory is not None:
+        data = dataset_of(data)
+        needs = [*needs_of_call(data, wanted, tables, of_tables), *needs_of_reference(fitted)]
+        budget = budget_of(memory, needs, "or verify fewer features")
+    read = read_tables(tables, of_tables)
+    has_past = len(window_nodes(fitted.nodes.values())) > 0
+    runs = runs_of(fitted)
+    clocks = clock_columns(runs)
+    if budget is None:
+        rows = rows_in_memory(fitted, data, wanted, history, n_rows, clocks)
+    else:
+        of_history = [*columns, *ids]
+        rows = rows_of_parts(
+            fitted, data, wanted, history, of_history, read, n_rows, budget, clocks
+        )
+    if rows.many.num_rows == 0:
+        raise InvalidData("the data has no rows, so there is nothing to verify")
+    side = SideInputs(read, BATCH if rows.earlier is None else rows.earlier)
+    expected = selected(fitted, list(fitted.declaration.features), keeps_ids=bool(ids))
+    many = plain_table(rows.many)
+    orders = orders_of(expected, many, rows.earlier, read) if has_past else []
+    sample = sample_of(orders, many, rows.earlier, side, n_rows)
+    checks = partial(_checks_of_past, orders, sample, begin) if has_past else _checks_of_rows
+    with doing("verifying") as step:
+        found = [*checks(expected, rows, side, names, step)]
+        later = check_later_rows(expected, runs, sample, step)
+        found += later.checks
+        if budget is not None:
+            found.append(_in_pieces(expected, rows, side, step))
+        return Report(tuple(found), later.on_word, later.cannot_see)
+
+
+def _checks_of_rows(
+    fitted: Fitted, rows: Rows, side: SideInputs, backends: Names, step: Step
+) -> Iterator[Check]:
+    """Yield the checks of a plan that reads of each row that row alone.
+
+    Args:
+        fitted: the plan.
+        rows: the rows.
+        side: what is passed beside them.
+        backends: their names.
+        step: is told what is compared.
+    """
+    many, sample = rows.many, rows.sample
+    yield from _checks_of_backends(fitted, many, side, sample, side, "", backends, step)
+    features = side.transform(fitted, many)
+    yield from _checks_of_pieces(fitted, many, side, features, step)
+    name = _say(step, "all rows = first half + second half")
+    halves = compare(name, features, _in_halves(many, partial(side.transform, fitted)))
+    if halves.difference is None:
+        again = _in_halves(many, partial(side.transform_again, fitted))
+        halves = compare(name, features, again)
+    yield halves
+    _say(step, "batch = one row at a time")
+    yield _check_rows(fitted, sample.slice(0, ROWS_ONE_BY_ONE), side)
+
+
+def _checks_of_past(
+    orders: Sequence[Order],
+    chosen: Sample,
+    begin: Begin,
+    fitted: Fitted,
+    rows: Rows,
+    side: SideInputs,
+    backends: Names,
+    step: Step,
+) -> Iterator[Check]:
+    """Yield the checks of a plan with windows; see `_checks_of_rows`.
+
+    Args:
+        orders: of the earlier rows and then the rows.
+        chosen: the sample.
+        begin: begins a live state.
+        fitted: the plan; the others as of `_checks_of_rows`.
+        rows: the rows.
+        side: what is passed beside them.
+        backends: their names.
+        step: is told what is compared.
+    """
+    many = plain_table(rows.many)
+    n_earlier = len(orders[0].times) - many.num_rows
+    sample, of_sample, numbers = chosen
+    note = ""
+    if rows.earlier is not None:
+        n_known = counted(n_earlier, "row")
+        note = f", after {of_sample.history.num_rows:,} of {n_known} of history"
+    yield from _checks_of_backends(fitted, many, side, sample, of_sample, note, backends, step)
+    features = side.transform(fitted, many)
+    yield from _checks_of_pieces(fitted, rows.many, side, features, step)
+    own = [order.rows(slice(n_earlier, None)) for order in orders]
+    yield _rows_moved(fitted, own, many, side, features, step)
+    yield _halves_in_time(fitted, own, many, side, step)
+    own = [order.rows(numbers) for order in own]
+    yield _row_after_row(fitted, own, sample, of_sample, note, step)
+    yield _live(fitted, own, sample, of_sample, note, step, begin)
+
+
+def _say(step: Step, name: str) -> str:
+    """Return the name of a check, which begins."""
+    step(f"verifying {name}")
+    return name
+
+
+def _checks_of_backends(
+    fitted: Fitted,
+    many: Any,
+    side: SideInputs,
+    sample: Any,
+    of_sample: SideInputs,
+    note: str,
+    backends: Names,
+    step: Step,
+) -> Iterator[Check]:
+    """Yield the comparisons of backends: with the reference, which is slow, of a sample."""
+    first, *others = backends
+    for other in others:
+        name = _say(step, f"{first} = {other}")
+        is_slow = "reference" in (first, other)
+        rows, passed = (sample, of_sample) if is_slow else (many, side)
+        left, right = (
+            passed.transform(fitted, rows, backend=backend) for backend in (first, other)
+        )
+        yield replace(compare(name, left, right), note=note if is_slow else "")
+
+
+def _checks_of_pieces(
+    fitted: Fitted, rows: Any, side: SideInputs, features: Any, step: Step
+) -> Iterator[Check]:
+    """Yield the comparisons of features with those of rows in chunks, and by one thread."""
+    name = _say(step, "one chunk = many chunks")
+    yield compare(name, features, side.transform(fitted, _rechunked(rows)))
+    name = _say(step, "all threads = 1 thread")
+    yield compare(name, features, _with_one_thread(fitted, rows, side))
+
+
+def _in_pieces(fitted: Fitted, rows: Rows, side: SideInputs, step: Step) -> Check:
+    """Return the comparison of rows in memory with rows of which some are read at a time."""
+    name = _say(step, "all rows = pieces of the data")
+    n_rows, n_bytes = rows.many.num_rows, max(1, rows.many.nbytes // _N_PIECES)
+    options: Any = {"tables": side.tables, "most_bytes": n_bytes, "n_shares": _N_SHARES}
+    if fitted.declaration.past_columns:
+        options["history"] = side.history
+    pieces: list[Any] = []
+    try:
+        data = plain_table(rows.many) if rows.again is None else rows.again
+        with closing(pieces_of_later_rows(fitted, data, **options).of_all()) as made:
+            for piece in made:
+                pieces.append(piece.slice(0, n_rows - sum(of.num_rows for of in pieces)))
+                if sum(of.num_rows for of in pieces) == n_rows:
+                    break
+    except InvalidPlan as error:
+        return Check(name, 0, None, str(error))
+    return compare(name, side.transform(fitted, rows.many), pa.concat_tables(pieces))
+
+
+def _rows_moved(
+    fitted: Fitted,
+    orders: Sequence[Order],
+    rows: Any,
+    side: SideInputs,
+    features: Any,
+    step: Step,
+) -> Check:
+    """Return the comparison of rows in their order with the rows in another."""
+    name = _say(step, "rows in another order")
+    order = moved(orders)
+    if order is None:
+        return Check(name, 0, None, "all rows are of one entity and moment, whose order counts")
+    return compare(name, take_rows(features, order), side.transform(fitted, take_rows(rows, order)))
+
+
+def _halves_in_time(
+    fitted: Fitted, orders: Sequence[Order], rows: Any, side: SideInputs, step: Step
+) -> Check:
+    """Return the comparison of rows with those before a moment, and those after with these."""
+    name = _say(step, "all rows = earlier half + later half, after it")
+    early, late = halves(orders)
+    if not len(early) or not len(late):
+        return Check(name, 0, None, "no moment has rows before it by all times of windows")
+    earlier, later = take_rows(rows, early), take_rows(rows, late)
+    histories = _histories_of_halves(fitted, earlier, later, side.history)
+    parts = [
+        side._replace(history=history).transform(fitted, half)
+        for half, history in zip((earlier, later), histories, strict=True)
+    ]
+    whole = side.transform(fitted, pa.concat_tables([earlier, later]))
+    n_left_out = rows.num_rows - len(early) - len(late)
+    note = f", without {n_left_out:,} that stand between by several times" if n_left_out else ""
+    return replace(compare(name, whole, pa.concat_tables(parts)), note=note)
+
+
+def _row_after_row(
+    fitted: Fitted, orders: Sequence[Order], rows: Any, side: SideInputs, note: str, step: Step
+) -> Check:
+    """Return the comparison of the last rows in a batch with each alone, after all before it."""
+    name = _say(step, "batch = one row at a time, after its past")
+    order = in_time(orders)
+    if order is None:
+        return Check(name, 0, None, "windows have several times: none tells what comes before")
+    rows = take_rows(rows, order)
+    first = max(0, rows.num_rows - ROWS_AFTER_THEIR_PAST)
+    alone: list[Any] = []
+    for k in range(first, rows.num_rows):
+        row = rows.slice(k, 1)
+        _, history = _histories_of_halves(fitted, rows.slice(0, k), row, side.history)
+        alone.append(side._replace(history=history).transform(fitted, row))
+    expected = side.transform(fitted, rows).slice(first)
+    found = compare(name, expected, pa.concat_tables(alone))
+    return replace(found, note=f", the last of {counted(rows.num_rows, 'row')}{note}")
+
+
+def _live(
+    fitted: Fitted,
+    orders: Sequence[Order],
+    rows: Any,
+    side: SideInputs,
+    note: str,
+    step: Step,
+    begin: Begin,
+) -> Check:
+    """Return the comparison of rows in a batch with a live state, to which they come bit by bit."""
+    name = _say(step, "batch = live, as rows arrive")
+    order = in_time(orders)
+    if order is None:
+        return Check(name, 0, None, "windows have several times: none tells what comes before")
+    rows = take_rows(rows, order)
+    history, _ = _histories_of_halves(fitted, rows, rows.slice(0, 0), side.history)
+    earlier = None if isinstance(history, str) else history
+    functions = live_functions(fitted.nodes.items())
+    sees_all = any(one.reach.is_everything for one in functions)
+    has_tie = any(dict(one.order.params)["has_tie"] for one in functions)
+    pieces: list[Any] = []
+    try:
+        live = begin(
+            fitted,
+            earlier,
+            tables=side.tables,
+            keep="everything" if sees_all else None,
+        )
+        pieces = [live.process(rows.slice(first, n)) for first, n in _growing(rows.num_rows)]
+    except InvalidPlan as error:
+        return Check(name, 0, None, str(error))
+    except LateRow:  # of a history that goes on after the rows
+        if has_tie or any(one.is_kept for one in functions):
+            return Check(name, 0, None, "rows do not stand in an order in which they could arrive")
+        live = begin(fitted, earlier, tables=side.tables, late="insert", keep="everything")
+        pieces = [live.process(rows.slice(first, n)) for first, n in _growing(rows.num_rows)]
+    expected = side._replace(history=history).transform(fitted, rows)
+    return replace(compare(name, expected, pa.concat_tables(pieces)), note=note)
+
+
+def _growing(n_rows: int) -> Iterator[tuple[int, int]]:
+    """Yield parts of some rows, each larger than the one before: the first row, and how many."""
+    first, n = 0, 1
+    while first < n_rows:
+        yield first, min(n, n_rows - first)
+        first, n = first + n, n * 3 // 2 + 1
+
+
+def _histories_of_halves(fitted: Fitted, earlier: Any, later: Any, known: Any) -> tuple[Any, Any]:
+    """Return the history of each half of some rows: the earlier one has nothing of the later.
+
+    Args:
+        fitted: what is verified.
+        earlier: the earlier half.
+        later: the later one.
+        known: what comes before both: a table, or "batch" where nothing does.
+    """
+    columns, row_id = fitted.declaration.past_columns, fitted.declaration.row_id
+    if isinstance(known, str):
+        return known, as_history(earlier, columns)
+    if row_id is None:
+        return known, together(known, as_history(earlier, columns))
+    known, _ = one_table(row_id, plain_table(known), earlier)
+    known, places = one_table(row_id, known, later)
+    before: NDArray[np.int64] = np.setdiff1d(np.arange(int(known.num_rows)), places)
+    return known.take(pa.array(before)), known
+
+
+def _checked_names(backends: Sequence[str]) -> list[str]:
+    """Return the names of backends that there are, each once, at least two."""
+    if isinstance(backends, str) or len(set(backends)) < 2:
+        raise InvalidPlan(
+            f"backends= names at least two to compare, such as ('cpu', 'reference'), got "
+            f"{backends!r}"
+        )
+    for name in backends:
+        backend_named(name)
+    return list(dict.fromkeys(backends))
+
+
+def _check_rows(fitted: Fitted, rows: Any, side: SideInputs) -> Check:
+    """Return the comparison of a batch with its rows one at a time."""
+    name = "batch = one row at a time"
+    held = _features_of_a_matrix(fitted, rows, side)
+    by_name = _python_rows(rows)
+    if not held:
+        return Check(name, 0, None, "no feature is a number that a matrix holds")
+    if by_name is None:
+        return Check(name, 0, None, "the rows hold times that Python's datetime cannot")
+    return _row_check(name, selected(fitted, held), rows, by_name, side)
+
+
+def _python_rows(table: Any) -> list[dict[str, Any]] | None:
+    """Return rows as `transform_row` takes them; None where Python has no value for a time."""
+    try:
+        rows = table.to_pylist()
+    except (ValueError, OverflowError):
+        return None
+    kinds = {type(value).__name__ for row in rows for value in row.values()}
+    if "NaTType" in kinds or any(map(_loses_nanoseconds, table.columns)):
+        return None  # pandas has NaT for the first instant of int64
+    return rows
+
+
+def _loses_nanoseconds(column: Any) -> bool:
+    """Return whether a column has times of day between two microseconds, which Python cuts off."""
+    if not column.type.equals(pa.time64("ns")):
+        return False
+    ticks = column.cast(pa.int64()).combine_chunks().drop_null().to_numpy(zero_copy_only=False)
+    return bool((ticks % 1000 != 0).any())
+
+
+def _features_of_a_matrix(fitted: Fitted, rows: Any, side: SideInputs) -> list[str]:
+    """Return the features that a matrix of these rows holds: numbers, no integer beyond floats."""
+    numbers = _features_of(fitted, lambda dtype: dtype.is_number)
+    try:
+        if numbers:
+            side.transform(selected(fitted, numbers), rows, to="numpy")
+    except Overflow:
+        return _features_of(fitted, lambda dtype: dtype.is_float or dtype.name == "bool")
+    return numbers
+
+
+def _features_of(fitted: Fitted, holds: Callable[[DType], bool]) -> list[str]:
+    nodes = fitted.declaration.nodes
+    return [
+        name
+        for name, expression in fitted.declaration.features.items()
+        if all(holds(_column_type(fitted, nodes[name + s])) for s in expression.suffixes)
+    ]
+
+
+def _column_type(fitted: Fitted, node: Node) -> DType:
+    """Return the type of the columns of a feature."""
+    return UINT8 if fitted.types[node] == ONE_HOT else fitted.types[node]
+
+
+def _rechunked(table: Any) -> Any:
+    step = max(1, table.num_rows // 7)
+    starts = range(0, table.num_rows, step)
+    return pa.concat_tables([table.slice(s, step) for s in starts]) if len(starts) else table
+
+
+def _in_halves(table: Any, compute: Callable[[Any], Any]) -> Any:
+    half = table.num_rows // 2
+    parts = table.slice(0, half), table.slice(half)
+    return pa.concat_tables([compute(part) for part in parts])
+
+
+def _with_one_thread(fitted: Fitted, table: Any, side: SideInputs) -> Any:
+    with using_threads(1):
+        return side.transform(fitted, table)
+
+
+def _row_check(
+    name: str, fitted: Fitted, table: Any, rows: list[dict[str, Any]], side: SideInputs
+) -> Check:
+    matrix = np.ascontiguousarray(side.transform(fitted, table, to="numpy"))
+    integer = f"i{memory_type(fitted.matrix_dtype).itemsize}"
+    for k, row in enumerate(rows):
+        differ = transform_row(fitted, row, tables=side.tables).view(integer) != matrix[k].view(
+            integer
+        )
+        if differ.any():
+            feature = fitted.feature_names[int(np.flatnonzero(differ)[0])]
+            return Check(name, len(rows), f"feature {feature!r}, row {k}")
+    return Check(name, len(rows), None)

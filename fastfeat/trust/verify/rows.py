@@ -1,0 +1,261 @@
+"""The rows that `verify` compares: of data larger than memory as many as have room.
+
+Whatever rows are taken, every path must give the same bits of them. Where windows see the rows of
+entities, some entities are taken with all their rows; else the first rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.errors import InvalidPlan, counted
+from fastfeat.execute.entities import SHARE, keys_in_common, share_plan
+from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.history import hint_of, history_table, is_batch, naming_history
+from fastfeat.execute.inputs import check_place, read_columns
+from fastfeat.execute.lookup_tables import Tables
+from fastfeat.execute.transform import transform
+from fastfeat.io.arrow import Schema, Table, call, pa, schema_within
+from fastfeat.io.budget import LEAST_TABLE, Budget, Need
+from fastfeat.io.columns.decode import plain_table
+from fastfeat.io.columns.types import row_bytes
+from fastfeat.io.sources.dataset import Dataset, dataset_of
+from fastfeat.io.sources.scan import scan
+from fastfeat.ir.scope import window_nodes
+
+MOST_ROWS = 1 << 20
+_SHARE = 8
+"""Of the memory that is left, rows and their features take so much a time; several are there."""
+_FEATURES = 4
+"""Tables of features that are there at a time."""
+_KEY_BYTES = 384
+"""Of a learnt key as objects of Python, in two tables: 365 were measured of a million integers."""
+IsTaken = Callable[[Table], Any]
+"""Gives a bool for each of some rows."""
+
+
+class Rows(NamedTuple):
+    """The rows that are compared.
+
+    Args:
+        many: by all paths but the reference.
+        sample: those that the reference may be given; of a plan with windows `many`.
+        earlier: the history, a table; None where there is none.
+        again: the data, of which `many` are the first rows, where it can be read again in pieces.
+    """
+
+    many: Any
+    sample: Any
+    earlier: Any
+    again: Any = None
+
+
+class SideInputs(NamedTuple):
+    """The tables and the history that `transform` is given beside the rows, at each call."""
+
+    tables: Tables
+    history: Any
+
+    def transform(self, fitted: Fitted, rows: Any, **options: Any) -> Any:
+        """Return the features of rows, as a first call computes them: nothing is prepared."""
+        fitted.prepared.clear()
+        return self.transform_again(fitted, rows, **options)
+
+    def transform_again(self, fitted: Fitted, rows: Any, **options: Any) -> Any:
+        """Return the features of rows, as a second call computes them."""
+        return transform(fitted, rows, tables=self.tables, history=self.history, **options)
+
+
+def rows_in_memory(
+    fitted: Fitted,
+    data: Any,
+    columns: Sequence[str],
+    history: Any,
+    n_rows: int,
+    if_there: Sequence[str] = (),
+) -> Rows:
+    """Return the rows that are verified of data that is read whole.
+
+    Args:
+        fitted: the plan.
+        data: as in `transform`.
+        columns: those that are read.
+        history: as in `transform`.
+        n_rows: size of the sample.
+        if_there: further columns, which the data may lack.
+    """
+    past = fitted.declaration.past_columns
+    table = read_columns(data, columns, [*past, *if_there])
+    check_place(table, "cpu")
+    earlier = history_table(history, past, "cpu", fitted.declaration.row_id)
+    many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
+    has_past = len(window_nodes(fitted.nodes.values())) > 0
+    return Rows(many, many if has_past else _sample(table, n_rows), earlier)
+
+
+def _sample(table: Any, n_rows: int) -> Any:
+    if table.num_rows <= n_rows:
+        return table
+    last: int = table.num_rows - 1
+    return plain_table(table).take(np.unique(np.linspace(0, last, n_rows).astype(np.int64)))
+
+
+def rows_of_parts(
+    fitted: Fitted,
+    data: Any,
+    columns: Sequence[str],
+    history: Any,
+    of_history: Sequence[str],
+    tables: Tables,
+    n_rows: int,
+    budget: Budget,
+    if_there: Sequence[str] = (),
+) -> Rows:
+    """Return the rows that are verified of data that is read a little at a time.
+
+    Args:
+        fitted: the plan.
+        data: of any kind that `dataset_of` takes.
+        columns: those that are read.
+        history: earlier rows, of such a kind; "batch" or None where there are none.
+        of_history: the columns that are read of it.
+        tables: lookup tables.
+        n_rows: size of the sample.
+        budget: of memory.
+        if_there: further columns, which the data may lack.
+
+    Raises:
+        FastfeatError: as `dataset_of`; of the history, the message says so.
+    """
+    dataset = dataset_of(data)
+    read_columns(pa.Table.from_batches([], dataset.schema), columns)
+    columns = list(dict.fromkeys([*columns, *fitted.declaration.past_columns, *if_there]))
+    earlier = None
+    if of_history and history is not None and not is_batch(history):
+        with naming_history(hint_of(history)):
+            earlier = dataset_of(history)
+            read_columns(pa.Table.from_batches([], earlier.schema), of_history)
+    most = _most_rows(fitted, schema_within(dataset.schema, columns), budget)
+    if not window_nodes(fitted.nodes.values()):
+        many, sample = _first_and_sample(dataset, columns, most, n_rows, budget)
+        return Rows(many, sample, None, None if dataset.is_once else dataset)
+    is_taken = _of_some_entities(fitted, tables, [dataset, *([earlier] if earlier else [])], most)
+    many = _first(dataset, columns, most, is_taken, budget)
+    known = None if earlier is None else _first(earlier, of_history, most, is_taken, budget)
+    return Rows(many, many, known)
+
+
+def needs_of_reference(fitted: Fitted) -> list[Need]:
+    """Return the memory in which the reference and single rows look learnt keys up."""
+    n_keys = _n_keys(fitted)
+    what = f"the reference, which looks {counted(n_keys, 'learnt key')} up in Python,"
+    return [Need(what, n_keys * _KEY_BYTES)] if n_keys else []
+
+
+def _n_keys(fitted: Fitted) -> int:
+    vocabularies = {id(v): v for v in fitted.learnt.values() if isinstance(v, Vocabulary)}
+    return sum(map(len, vocabularies.values()))
+
+
+def _most_rows(fitted: Fitted, schema: Schema, budget: Budget) -> int:
+    """Return how many rows have room, with their features several times."""
+    room = budget.room() - _n_keys(fitted) * _KEY_BYTES
+    width = row_bytes(schema) + _FEATURES * row_bytes(fitted.schema)
+    return max(1, min(MOST_ROWS, room // _SHARE // width))
+
+
+def _of_some_entities(
+    fitted: Fitted, tables: Tables, datasets: Sequence[Dataset], most: int
+) -> IsTaken | None:
+    """Return the choice of all rows of some entities; None for all rows.
+
+    Args:
+        fitted: the plan.
+        tables: lookup tables.
+        datasets: the rows, and earlier ones.
+        most: about so many rows are taken of each.
+    """
+    known = [dataset.n_rows for dataset in datasets if dataset.n_rows is not None]
+    n_shares = -(-max(known) // most) if known else _UNKNOWN
+    try:
+        keys = keys_in_common(window_nodes(fitted.nodes.values()))
+    except InvalidPlan:  # no entity has all rows that a row sees
+        return None
+    if n_shares < 2 or not keys:
+        return None
+    made = share_plan(
+        keys, n_shares, fitted.inputs, fitted.tables, fitted.zones, dict(fitted.constants)
+    )
+
+    def is_taken(rows: Table) -> Any:
+        share = transform(made, rows, tables=tables)[SHARE]
+        return call("equal", share.fill_null(0), n_shares - 1)
+
+    return is_taken
+
+
+def _first(
+    dataset: Dataset,
+    columns: Sequence[str],
+    most: int,
+    is_taken: IsTaken | None,
+    budget: Budget,
+) -> Table:
+    """Return the first rows that are taken, at most so many."""
+    kept: list[Table] = []
+    n = 0
+    with closing(scan(dataset, columns, lambda: _table_bytes(budget))) as tables:
+        for scanned in tables:
+            rows = scanned.table
+            chosen = rows if is_taken is None else rows.filter(is_taken(rows))
+            kept.append(chosen.slice(0, most - n))
+            n += kept[-1].num_rows
+            if n >= most:
+                break
+    pa.default_memory_pool().release_unused()
+    return pa.concat_tables(kept)
+
+
+def _first_and_sample(
+    dataset: Dataset, columns: Sequence[str], most: int, n_rows: int, budget: Budget
+) -> tuple[Table, Table]:
+    """Return the first rows, at most so many, and rows that are evenly spaced among all.
+
+    All are read once. Every row is taken at first, and half of them are let go whenever they are
+    too many, so that nobody needs to know how many will come.
+    """
+    first: list[Table] = []
+    sample: list[Table] = []
+    n_first = n_sample = 0
+    step = 1
+    with closing(scan(dataset, columns, lambda: _table_bytes(budget))) as tables:
+        for scanned in tables:
+            rows = scanned.table
+            if n_first < most:
+                first.append(rows.slice(0, most - n_first))
+                n_first += first[-1].num_rows
+            offset = -scanned.first_row % step
+            numbers: NDArray[np.int64] = np.arange(offset, int(rows.num_rows), step)
+            sample.append(plain_table(rows).take(pa.array(numbers)))
+            n_sample += len(numbers)
+            while n_sample >= 2 * n_rows:
+                joined = pa.concat_tables(sample)
+                sample = [joined.take(pa.array(np.arange(0, n_sample, 2)))]
+                n_sample, step = sample[0].num_rows, 2 * step
+    found = pa.concat_tables(first), _sample(pa.concat_tables(sample), n_rows)
+    pa.default_memory_pool().release_unused()
+    return found
+
+
+def _table_bytes(budget: Budget) -> int:
+    return max(LEAST_TABLE, budget.table_bytes() // 2)
+
+
+_UNKNOWN = 8
+"""Shares of entities where nobody knows the number of rows."""
