@@ -6,18 +6,20 @@ file is read and run once something is taken from it: `windows.run_over`. So imp
 list as a module, and take names from it inside functions. A table of `Rows` knows the names of its
 rows, and the module of each, which it imports for the first row that is asked for.
 
-No lock is held while a module is imported but that of the module, as in any import.
+No lock is held while a module is imported but that of the module, as in any import. A fork waits
+until no other thread imports on first use.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
-from threading import RLock, get_ident
+from threading import Condition, RLock, get_ident
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -36,7 +38,6 @@ DEFERRED = frozenset(
         "fastfeat.engine.cpu.learn",
         "fastfeat.engine.cpu.likelihood",
         "fastfeat.engine.cpu.ranks",
-        "fastfeat.engine.cpu.run",
         "fastfeat.engine.cpu.step_calls",
         "fastfeat.engine.failure",
         "fastfeat.engine.learner",
@@ -156,7 +157,8 @@ _KNOWN = frozenset(
 def at(address: str) -> Any:
     """Return the value at an address, such as "fastfeat.learn.scans:learn"."""
     module, _, name = address.partition(":")
-    return getattr(import_module(module), name)
+    with _importing():
+        return getattr(import_module(module), name)
 
 
 def calling(address: str) -> Callable[..., Any]:
@@ -290,7 +292,8 @@ class _Deferred(ModuleType):
     def __getattribute__(self, name: str) -> Any:
         """Run the file of the module, and return what it has by that name."""
         if name not in _KNOWN:
-            _run(self)
+            with _importing():
+                _run(self)
         return ModuleType.__getattribute__(self, name)
 
 
@@ -357,6 +360,56 @@ class Finder:
         return spec
 
 
+class _Imports:
+    """The threads that import on first use now, which a fork of another thread waits for.
+
+    A child process has the locks of imports as they were, but not the threads that would give them
+    back: its own import of the same module would wait for ever. A fork waits `patience_s` seconds
+    at most, for an import may itself wait for the thread that forks.
+    """
+
+    def __init__(self) -> None:
+        self.changed = Condition(RLock())
+        self.depths: dict[int, int] = {}
+        self.patience_s = 10.0
+
+    def wait(self) -> None:
+        """Wait until no other thread imports, and let none begin."""
+        self.changed.acquire()
+        if get_ident() not in self.depths:
+            self.changed.wait_for(lambda: not self.depths, self.patience_s)
+
+    def go_on(self) -> None:
+        """Let threads import again."""
+        self.changed.release()
+
+    def forget(self) -> None:
+        """In a child process, forget the threads of the parent."""
+        me = get_ident()
+        self.depths = {me: self.depths[me]} if me in self.depths else {}
+        self.changed = Condition(RLock())
+        _forget_threads()
+
+
+_IMPORTS = _Imports()
+
+
+@contextmanager
+def _importing() -> Generator[None]:
+    """Keep forks of other threads waiting in the block."""
+    me, imports = get_ident(), _IMPORTS
+    with imports.changed:
+        imports.depths[me] = imports.depths.get(me, 0) + 1
+    try:
+        yield
+    finally:
+        with imports.changed:
+            imports.depths[me] -= 1
+            if not imports.depths[me]:
+                del imports.depths[me]
+                imports.changed.notify_all()
+
+
 def _forget_threads() -> None:
     """In a child process, let the files be run that threads of the parent were running."""
     for name in DEFERRED:
@@ -367,6 +420,8 @@ def _forget_threads() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)
+    os.register_at_fork(
+        before=_IMPORTS.wait, after_in_parent=_IMPORTS.go_on, after_in_child=_IMPORTS.forget
+    )
 if Finder not in sys.meta_path:
     sys.meta_path.insert(0, Finder)

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -153,7 +153,7 @@ def addresses() -> Iterator[tuple[str, str]]:
     for name, table in TABLES.items():
         for address in filter(None, table.addresses.values()):  # a row put in by hand has none
             yield owners.get(name, "fastfeat.steps.registry"), address
-    for address in step_kernels("cpu").addresses.values():
+    for address in filter(None, step_kernels("cpu").addresses.values()):
         yield "fastfeat.backends.cpu", address
     for table in (cpu.BACKEND.functions, cpu.BACKEND.learners):
         assert isinstance(table, Kinds)
@@ -237,6 +237,35 @@ def test_threads_wait_for_the_one_that_runs_a_module(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_fork_waits_for_the_imports_of_other_threads(
+    deferred: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module(deferred)
+    begun, is_waited_for = threading.Event(), threading.Event()
+    imports = first_use._Imports()
+
+    def wait() -> None:
+        begun.set()
+        assert is_waited_for.wait(PATIENCE_S)
+
+    def wait_for(is_so: Callable[[], bool], _patience_s: float) -> bool:
+        is_waited_for.set()
+        return waiting(is_so, PATIENCE_S)
+
+    waiting = imports.changed.wait_for
+    monkeypatch.setattr(imports.changed, "wait_for", wait_for)
+    monkeypatch.setattr(first_use, "_IMPORTS", imports)
+    monkeypatch.setattr("builtins.begun", wait, raising=False)
+    thread = threading.Thread(target=lambda: module.own())
+    thread.start()
+    assert begun.wait(PATIENCE_S)
+    imports.wait()  # as a fork does
+    assert not is_unused(module)
+    imports.go_on()
+    thread.join(PATIENCE_S)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 def test_a_child_runs_what_a_thread_of_its_parent_was_running(
     deferred: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +277,7 @@ def test_a_child_runs_what_a_thread_of_its_parent_was_running(
         assert go_on.wait(PATIENCE_S)
 
     monkeypatch.setattr("builtins.begun", wait, raising=False)
+    monkeypatch.setattr(first_use._IMPORTS, "patience_s", 0)
     thread = threading.Thread(target=lambda: module.own())
     thread.start()
     assert begun.wait(PATIENCE_S)

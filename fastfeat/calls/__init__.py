@@ -1,1 +1,1 @@
-"""How the call of a user is checked, completed and recorded."""
+"""Calls of users: arguments checked, names completed, what was written recorded."""

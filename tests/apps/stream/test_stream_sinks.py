@@ -156,7 +156,7 @@ def test_calls_with_other_arguments_say_what_to_write() -> None:
     from fastfeat.apps import stream
 
     wrong: Any = stream
-    with pytest.raises(TypeMismatch, match=r"fastfeat\.stream\.run\(\): lacks config="):
+    with pytest.raises(TypeMismatch, match=r"fastfeat\.apps\.stream\.run\(\): lacks config="):
         wrong.run()
     with pytest.raises(TypeMismatch, match="has no parameter 'known'"):
         wrong.drop_repeats([], known={})

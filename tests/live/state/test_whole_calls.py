@@ -125,7 +125,7 @@ class Interrupt:
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
         path = Path(frame.f_code.co_filename)
-        if path.parent.parent.name != "online" or path.name not in self.names:
+        if path.parent.parent.name != "live" or path.name not in self.names:
             return None
         if self.inside not in frame.f_code.co_name:
             return None

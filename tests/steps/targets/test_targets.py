@@ -392,12 +392,12 @@ def test_a_target_of_one_class_and_missing_targets_are_taken() -> None:
 def test_folds_and_categories_beyond_the_memory_are_refused_before_it_is_asked_for(
     smooth: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fastfeat.learn import keys
+    from fastfeat.io import host_memory
 
     rows = {"k": np.arange(1000), "y": np.arange(1000) % 2}
     plan = ff.Plan({"t": K.target_encode("y", folds=10, smooth=smooth)}, label="y")
     assert plan.fit(rows).n_rows == 1000
-    monkeypatch.setattr(keys, "host_memory", lambda: 1_000_000)
+    monkeypatch.setattr(host_memory, "host_memory", lambda: 1_000_000)
     told = r"10 folds of 1,002 categories take about [\d,]+ bytes, and this machine has 1,000,000"
     with pytest.raises(InvalidData, match=told):
         plan.fit(rows)
