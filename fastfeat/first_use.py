@@ -398,16 +398,16 @@ _IMPORTS = _Imports()
 def _importing() -> Generator[None]:
     """Keep forks of other threads waiting in the block."""
     me, imports = get_ident(), _IMPORTS
-    with imports.changed:
-        imports.depths[me] = imports.depths.get(me, 0) + 1
     try:
+        with imports.changed:
+            imports.depths[me] = imports.depths.get(me, 0) + 1
         yield
     finally:
         with imports.changed:
-            imports.depths[me] -= 1
-            if not imports.depths[me]:
-                del imports.depths[me]
-                imports.changed.notify_all()
+            depth = imports.depths.pop(me, 1)
+            if depth > 1:
+                imports.depths[me] = depth - 1
+            imports.changed.notify_all()
 
 
 def _forget_threads() -> None:
