@@ -42,6 +42,13 @@ DEFERRED = frozenset(
         "fastfeat.engine.failure",
         "fastfeat.engine.learner",
         "fastfeat.engine.reference.run",
+        "fastfeat.execute.encoded_rows",
+        "fastfeat.execute.failures",
+        "fastfeat.execute.order_warnings",
+        "fastfeat.execute.row_identity",
+        "fastfeat.execute.shares",
+        "fastfeat.execute.values",
+        "fastfeat.execute.windows",
         "fastfeat.io.budget",
         "fastfeat.io.columns.conversions",
         "fastfeat.io.columns.keys",
@@ -59,6 +66,15 @@ DEFERRED = frozenset(
         "fastfeat.io.sources.scan",
         "fastfeat.io.sources.schema",
         "fastfeat.io.unnamed",
+        "fastfeat.learn.ahead_warnings",
+        "fastfeat.learn.fold_warnings",
+        "fastfeat.learn.folds",
+        "fastfeat.learn.held_codes",
+        "fastfeat.learn.infinite",
+        "fastfeat.learn.keys",
+        "fastfeat.learn.labels",
+        "fastfeat.learn.repeated_ids",
+        "fastfeat.learn.repeated_rows",
         "fastfeat.live.row.one_row",
         "fastfeat.operators.calendar",
         "fastfeat.operators.hints",
@@ -73,28 +89,7 @@ DEFERRED = frozenset(
         "fastfeat.plan.declare.leakage",
         "fastfeat.plan.declare.rows_ahead",
         "fastfeat.plan.declare.window_reach",
-        "fastfeat.learn.ahead_warnings",
-        "fastfeat.learn.fold_warnings",
-        "fastfeat.learn.folds",
-        "fastfeat.learn.held_codes",
-        "fastfeat.learn.infinite",
-        "fastfeat.learn.keys",
-        "fastfeat.learn.labels",
-        "fastfeat.learn.repeated_ids",
-        "fastfeat.learn.repeated_rows",
         "fastfeat.plan.lower.code_types",
-        "fastfeat.execute.encoded_rows",
-        "fastfeat.execute.failures",
-        "fastfeat.execute.order_warnings",
-        "fastfeat.execute.row_identity",
-        "fastfeat.execute.shares",
-        "fastfeat.execute.values",
-        "fastfeat.execute.windows",
-        "fastfeat.tell.explain",
-        "fastfeat.tell.fitted_tables",
-        "fastfeat.tell.summary",
-        "fastfeat.trust.quality.profile",
-        "fastfeat.trust.quality.table_profiles",
         "fastfeat.scalars.bounds",
         "fastfeat.scalars.calendar",
         "fastfeat.scalars.categories",
@@ -129,6 +124,11 @@ DEFERRED = frozenset(
         "fastfeat.steps.windows.rows",
         "fastfeat.steps.windows.table_rows",
         "fastfeat.steps.windows.tasks",
+        "fastfeat.tell.explain",
+        "fastfeat.tell.fitted_tables",
+        "fastfeat.tell.summary",
+        "fastfeat.trust.quality.profile",
+        "fastfeat.trust.quality.table_profiles",
         "fastfeat_kernels.grouped.joining",
         "fastfeat_kernels.grouped.order",
         "fastfeat_kernels.grouped.statistics",
@@ -178,8 +178,8 @@ class Rows(MutableMapping[str, V], Generic[V]):
 
     Args:
         address: of the tables, with braces for what differs: "fastfeat.scalars.{}:FUNCTIONS".
-        names: for what stands in the braces, the names of the rows of the table, with spaces.
-        taken: makes of such a table the rows by name; without it, it has them.
+        names: dict of what stands in the braces to names of rows, separated by spaces.
+        taken: turns such a table into a dict of name to row; by default the table is one.
 
     Example:
         >>> rows = Rows("fastfeat.scalars.{}:FUNCTIONS", {"boolean": "and or xor not"})
@@ -398,16 +398,16 @@ _IMPORTS = _Imports()
 def _importing() -> Generator[None]:
     """Keep forks of other threads waiting in the block."""
     me, imports = get_ident(), _IMPORTS
-    with imports.changed:
-        imports.depths[me] = imports.depths.get(me, 0) + 1
     try:
+        with imports.changed:
+            imports.depths[me] = imports.depths.get(me, 0) + 1
         yield
     finally:
         with imports.changed:
-            imports.depths[me] -= 1
-            if not imports.depths[me]:
-                del imports.depths[me]
-                imports.changed.notify_all()
+            depth = imports.depths.pop(me, 1)
+            if depth > 1:
+                imports.depths[me] = depth - 1
+            imports.changed.notify_all()
 
 
 def _forget_threads() -> None:

@@ -1,4 +1,1 @@
-"""The faces: `Plan`, `FittedPlan`, and what runs both of them.
-
-Imports `plan` and `live`; only what stands above the API imports it.
-"""
+"""The faces: `Plan`, `FittedPlan`, and what runs both of them."""

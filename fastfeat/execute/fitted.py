@@ -100,7 +100,7 @@ class Fitted:
         encoded: the rows whose labels an encoding knows, where it was fitted in this process.
         contract: what rows must be; None where nothing is said.
         profile: what the values of training rows were, or the bytes of it; None where nobody asked.
-        golden: rows that are made up, with their features, as `quality.golden` writes them.
+        golden: rows that are made up, with their features, as `trust.quality.golden` writes them.
     """
 
     declaration: Declaration

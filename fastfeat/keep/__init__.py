@@ -1,4 +1,1 @@
-"""Keeping: plans as JSON documents, and artifacts of what fit has learnt.
-
-Imports `learn` and the floors below; `tell`, `api`, `live` and `serve` import it.
-"""
+"""Keeping: plans as JSON documents, and artifacts of what fit has learnt."""

@@ -4,7 +4,4 @@
 takes; all else is an index of it that can be made again. A call of `Live` is read as a `Change`,
 which `State` applies in memory and `Journal` writes to disk; `lower` says what some plans ask of
 one log, `ask` computes features of rows with what they see.
-
-The API, the command line, `serve` and `stream` import this folder; it imports `plan` and what is
-below.
 """

@@ -69,7 +69,7 @@ def test_demos_are_a_part_wherever_they_stand(tmp_path: Path) -> None:
     places = {
         "fastfeat/plan/x.py": "fastfeat",
         "fastfeat/demo/live.py": "demos",
-        "fastfeat/apps/cli/trust_demo.py": "demos",
+        "fastfeat/cli/trust_demo.py": "demos",
         "docs/demos/train.py": "demos",
         "kernels/fastfeat_kernels/y.py": "kernels",
         "tests/demo/test_x.py": "tests",

@@ -1,7 +1,5 @@
 """Batches of tensors for torch: tables, files or readers, transformed by a plan piece by piece.
 
-Users import it, and `demo`.
-
 Rows of any size are read and transformed a row group at a time, by the workers of a loader:
 
     loader = FeatureBatches(fitted, "train/", 4096).loader(num_workers=2)

@@ -260,7 +260,7 @@ class Journal:
     ) -> bool:
         """Put a base in the place of all entries, whole or not at all; their links stay.
 
-        Without entries since the last base none is written.
+        Where no entry was written since the last base, `base` is not used: the file has it already.
 
         Args:
             base: the state after the last entry that was written.

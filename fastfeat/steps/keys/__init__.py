@@ -1,4 +1,1 @@
-"""Keys: codes in vocabularies, hashes, and aggregates of groups.
-
-Other subjects of `steps` read their keys by it; `backends` and `plan` import it.
-"""
+"""Keys: codes in vocabularies, hashes, and aggregates of groups. Other subjects read keys by it."""

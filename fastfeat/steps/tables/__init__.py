@@ -1,4 +1,1 @@
-"""Tables: rows of another table, by key, or by key and moment.
-
-`steps.registry`, `backends` and `plan` import it.
-"""
+"""Tables: rows of another table, by key, or by key and moment."""

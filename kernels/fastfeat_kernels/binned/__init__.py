@@ -1,6 +1,6 @@
 """The number of values of a column in each bin, the sum of their places in it, and their moments.
 
-`quality.counting` imports it.
+`trust.quality.counting` imports it.
 
 Spec: a bin j of n_edges + 1 holds [edges[j - 1], edges[j]), of edges that ascend; integers are in
 the bin of the float nearest to them. The place of x in a bin is floor((x - low) * scale), a

@@ -1,6 +1,6 @@
 """Keys on a device: distinct keys, codes, hashes, and groups of rows.
 
-`backends` imports it, `steps.tables`, and `plan.tell` for what `explain` says of groups.
+`backends` imports it, `steps.tables`, and `tell` for what `explain` says of groups.
 """
 
 from __future__ import annotations
