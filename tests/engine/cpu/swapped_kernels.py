@@ -90,12 +90,14 @@ def count_compilations(whole: Path | None) -> list[str]:
     keys: list[str] = []
     original = cache._load_or_compile
 
-    def counted(key: str, text: str, compile_kernel: cache.Compile) -> tuple[cache.Kernel, bool]:
+    def counted(
+        key: str, recipe: str, compile_kernel: cache.Compile, text: Callable[[], str] | None
+    ) -> tuple[cache.Kernel, bool]:
         def compile_or_read() -> Any:
             keys.append(key)
             return compile_kernel() if whole is None else cache._read(whole / f"{key}.kernel", key)
 
-        return original(key, text, compile_or_read)
+        return original(key, recipe, compile_or_read, text)
 
     cache._load_or_compile = counted
     return keys
