@@ -26,7 +26,6 @@ from fastfeat import col
 from fastfeat.engine.cpu import cache
 from fastfeat.engine.kernel_cache import cache_folder
 
-objects.FOLDER = Path("none")  # kernels of the package are in no folder
 X, Y, K = col("x"), col("y"), col("k")
 WINDOW = ff.window(time="t", by="k", last=20)
 PLANS: dict[str, dict[str, Any]] = {
@@ -105,6 +104,7 @@ def count_compilations(whole: Path | None) -> list[str]:
 
 def main(name: str, work: Path) -> None:
     """Run a plan on whole files, and on each rotation of them."""
+    objects.FOLDER = Path("none")  # kernels of the package are in no folder
     whole, answer = work / "whole", work / "answer"
     whole.mkdir()
     start = Path(os.environ["FASTFEAT_CACHE_DIR"])
