@@ -210,6 +210,8 @@ def warn_ties(
         coming: the orders of windows that are going to be computed of these rows.
     """
     seen = batch.seen
+    if not seen.n_rows:  # parts come later, which take over what is made of these
+        return
     found = {
         window: n_tied(seen, order, is_coming=order in coming) for order, window in windows.items()
     }

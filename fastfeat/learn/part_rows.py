@@ -99,6 +99,7 @@ def batch_of_part(
         table=table,
         learnt=dict(learning.learnt),
         made={**prepared.rows.made, **known.columns},
+        orders={},
         past=None,
         places=None,
         first_number=int(numbers[0]) if len(numbers) else 0,

@@ -499,6 +499,10 @@ BY_CARD = ff.Plan(
         "mean": col("x").mean(over=ff.window(20, by="card", time="t")).standard_scale(),
         "last": col("x").lag(1, over=CARD_WINDOW).impute("median"),
         "code": col("card").target_encode("y", folds=3),
+        "n": ff.count(over=ff.window(by="card", time="t", closed="right")).standard_scale(),
+        "later": ff.count(
+            over=ff.window(by="card", time=col("t") * 2, closed="right")
+        ).standard_scale(),
     },
     label="y",
 )
