@@ -134,13 +134,13 @@ def _starts(good: list[Entry]) -> str:
             [
                 entry["title"],
                 units.seconds(cold["total_seconds"]),
-                units.seconds(cold["numba_import_seconds"]),
+                units.seconds(cold["compiler_import_seconds"]),
                 units.seconds(cold["compile_seconds"]),
                 units.seconds(cached["total_seconds"]),
                 "yes" if cached["numba_imported"] else "no",
             ]
         )
-    head = ["work", "cold", "of it import numba", "of it compile", "cached", "imports numba"]
+    head = ["work", "cold", "of it import compiler", "of it compile", "cached", "imports numba"]
     return table(head, rows)
 
 

@@ -38,6 +38,7 @@ DEFERRED = frozenset(
         "fastfeat.engine.cpu.learn",
         "fastfeat.engine.cpu.likelihood",
         "fastfeat.engine.cpu.ranks",
+        "fastfeat.engine.cpu.render",
         "fastfeat.engine.cpu.step_calls",
         "fastfeat.engine.failure",
         "fastfeat.engine.learner",

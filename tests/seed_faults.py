@@ -118,8 +118,8 @@ FAULTS = {
     ),
     "a_key_of_the_cache_omits_the_machine": Fault(
         "fastfeat/engine/cpu/cache.py",
-        "[_machine(), digest_of_sources(text), text]",
-        "[digest_of_sources(text), text]",
+        "[_machine(is_by_numba), digest_of_sources(recipe), recipe]",
+        "[digest_of_sources(recipe), recipe]",
         ("tests/engine/cpu/test_kernel_cache.py",),
     ),
     "a_kernel_runs_under_another_name": Fault(

@@ -93,7 +93,7 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
     fitted = plan.fit(train, tables=tables)
     features = fitted.transform(test, history=train, tables=tables)
     first_seconds = time.perf_counter() - started
-    has_compiled = "numba" in sys.modules  # imported only to compile
+    has_compiled = "fastfeat_kernels.llvm" in sys.modules  # imported only to compile
 
     step("Writing files")
     _write(folder, fitted, train=train, test=test, weather=weather, features=features)

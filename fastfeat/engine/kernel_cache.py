@@ -21,7 +21,7 @@ from fastfeat.io.sinks.atomic import TEMPORARY
 
 _CODE = re.compile(r"[0-9a-f]{40}(\.kernel|-[0-9a-f]{16}\.[a-z]+)")
 
-_BESIDE_CODE = re.compile(r"[0-9a-f]{40}(\.py|\.lock|\.[a-z]+\.digest)")
+_BESIDE_CODE = re.compile(r"[0-9a-f]{40}(\.py|\.ll|\.lock|\.[a-z]+\.digest)")
 
 
 def cache_folder() -> Path:

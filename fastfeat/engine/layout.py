@@ -68,6 +68,14 @@ class Shape(NamedTuple):
     tables: tuple[str, ...]
 
 
+_TRUE = Step("literal", (), True, "b1")
+
+
+def has_flags(store: Store, shape: Shape) -> bool:
+    """Return whether a loop writes flags that say whether an integer or bool is present."""
+    return store.dtype.physical != "f64" and shape.steps[store.ok] != _TRUE
+
+
 class Instance(NamedTuple):
     """One run of a loop: the outputs that it writes, and all that it reads."""
 

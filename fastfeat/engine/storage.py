@@ -10,15 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.engine.layout import Shape, Step, Store
 from fastfeat.engine.program import Constants, Output, leaves_of
 from fastfeat.io.sinks.write import memory_type
 from fastfeat.ir.dtypes import FLOAT_FORMATS, DType
 from fastfeat.ir.node import Literal
 from fastfeat.scalars import LAYOUTS, op
 from fastfeat.scalars.value import InputSlot, TableKey
-
-_TRUE = Step("literal", (), True, "b1")
 
 
 @cache
@@ -33,11 +30,6 @@ def storage(dtype: DType) -> str:
 def output_storage(dtype: DType) -> str:
     """Return the name of the element type that a loop writes; a bool is a byte."""
     return dtype.name if dtype.name in FLOAT_FORMATS else storage(dtype)
-
-
-def has_flags(store: Store, shape: Shape) -> bool:
-    """Return whether a loop writes flags that say whether an integer or bool is present."""
-    return store.dtype.physical != "f64" and shape.steps[store.ok] != _TRUE
 
 
 def column_of(output: Output) -> InputSlot | None:

@@ -1,11 +1,10 @@
-# llvmlite has no types, and the lambdas of a row take what its `args` say
+# the lambdas of a row take what its `args` say
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 """The primitive operations: one row each, with the reference in Python and the rendering in LLVM.
 
 Names carry the type. A row means the same bits wherever it is rendered: nothing here depends on a
-compiler's promotion rules, on libm, or on the floating-point environment. `llvm` builds on scalars
-and on vectors alike.
+compiler's promotion rules, on libm, or on the floating-point environment. The LLVM text of a row is
+for scalars and vectors alike.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from fastfeat.ir.dtypes import Physical
@@ -27,15 +27,17 @@ class Primitive:
         args: types of the operands.
         result: type of the result.
         python: the reference, on float, int and bool.
-        llvm: builds the operation; the first argument is an llvmlite IRBuilder.
+        llvm: LLVM text, with words for what differs: {0}, {1} and {2} are the operands, %{n} is
+            the result, {block} is the block before it, and `llvm_template` has the others.
         reads_memory: the first operand is the address of a table (a list, in the reference).
-        loops: a row loop that holds it does not vectorize.
+        loops: it ends in a block of its own, {n}.after, and a row loop that has it does not
+            vectorize.
     """
 
     args: tuple[Physical, ...]
     result: Physical
     python: Callable[..., Any]
-    llvm: Callable[..., Any]
+    llvm: str
     reads_memory: bool = False
     loops: bool = False
 
@@ -130,189 +132,206 @@ def _quotient(x: int, y: int) -> int:
     return abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1)
 
 
-def _call(name: str) -> Callable[..., Any]:
-    """Return a builder that calls an LLVM intrinsic overloaded on the type of its operands."""
-
-    def build(b: Any, *values: Any) -> Any:
-        kind = values[0].type
-        lanes = getattr(kind, "count", None)
-        suffix = ("" if lanes is None else f"v{lanes}") + "f64"
-        symbol = f"{name}.{suffix}"
-        function = b.module.globals.get(symbol)
-        if function is None:
-            from llvmlite import ir
-
-            function = ir.Function(b.module, ir.FunctionType(kind, [kind] * len(values)), symbol)
-        return b.call(function, values)
-
-    return build
+LLVM_TYPES: dict[str, str] = {"f64": "double", "i64": "i64", "b1": "i1"}
+_LLVM_WORDS = {"f": "double", "i": "i64", "b": "i1", "f32": "float", "i128": "i128"}
 
 
-def _convert(method: str, to: str) -> Callable[..., Any]:
-    """Return a builder for a conversion, to `double`, `i64` or `float` of as many lanes."""
-
-    def build(b: Any, x: Any) -> Any:
-        return getattr(b, method)(x, like(x.type, to))
-
-    return build
-
-
-def like(kind: Any, to: str) -> Any:
-    """Return the LLVM type `to` with as many lanes as `kind` has."""
-    from llvmlite import ir
-
-    scalar = {
-        "double": ir.DoubleType(),
-        "float": ir.FloatType(),
-        "i64": ir.IntType(64),
-        "i128": ir.IntType(128),
-    }[to]
-    lanes = getattr(kind, "count", None)
-    return scalar if lanes is None else ir.VectorType(scalar, lanes)
+def llvm_constant(physical: Physical, value: float | int, lanes: int | None = None) -> str:
+    """Return a constant as LLVM's text has it; a vector has it in all lanes."""
+    match physical:
+        case "f64":
+            text = _llvm_float(value)
+        case "i64":
+            text = str(int(value))
+        case "b1":
+            text = "true" if value else "false"
+    return _in_all_lanes(LLVM_TYPES[physical], text, lanes)
 
 
-def constant(kind: Any, value: float | int) -> Any:
-    """Return an LLVM constant of a scalar type, or of a vector with that value in all lanes."""
-    from llvmlite import ir
-
-    lanes = getattr(kind, "count", None)
-    return ir.Constant(kind, value if lanes is None else [value] * lanes)
-
-
-def _high(b: Any, x: Any, y: Any) -> Any:
-    wide = like(x.type, "i128")
-    product = b.mul(b.zext(x, wide), b.zext(y, wide))
-    return b.trunc(b.lshr(product, constant(wide, 64)), x.type)
+def _llvm_float(value: float) -> str:
+    """Return the shortest decimal that is read as this float; of NaN and infinities the bits."""
+    if not math.isfinite(value):
+        return f"0x{_bits_of(value) % 2**64:016X}"
+    digits, _, exponent = repr(float(value)).partition("e")
+    digits = digits if "." in digits else f"{digits}.0"
+    return f"{digits}e{exponent}" if exponent else digits
 
 
-def _load(element: str) -> Callable[..., Any]:
-    def build(b: Any, address: Any, index: Any) -> Any:
-        kind = like(address.type, element)
-        return b.load(b.gep(b.inttoptr(address, kind.as_pointer()), [index], source_etype=kind))
-
-    return build
+def _in_all_lanes(kind: str, text: str, lanes: int | None) -> str:
+    return text if lanes is None else f"splat ({kind} {text})"
 
 
-def _round_f32(b: Any, x: Any) -> Any:
-    return b.fpext(b.fptrunc(x, like(x.type, "float")), x.type)
+@cache
+def llvm_template(name: str, lanes: int | None = None) -> str:
+    """Return the LLVM text of a primitive, which lacks the names of values and of the block alone.
+
+    Args:
+        name: of the primitive.
+        lanes: of the vectors that it is for; scalars without.
+    """
+    types = {
+        word: kind if lanes is None else f"<{lanes} x {kind}>" for word, kind in _LLVM_WORDS.items()
+    }
+    constants = {
+        "zero": llvm_constant("i64", 0, lanes),
+        "ones": llvm_constant("i64", -1, lanes),
+        "true": llvm_constant("b1", True, lanes),
+        "nothing": llvm_constant("f64", 0.0, lanes),
+        "at_once": llvm_constant("f64", 52.0, lanes),
+        "stored": llvm_constant("i64", 52, lanes),
+        "bias": llvm_constant("f64", 2.0**52 + 1023, lanes),
+        "half": _in_all_lanes("i128", "64", lanes),
+    }
+    suffix, mask = ("f64", "i1") if lanes is None else (f"v{lanes}f64", f"i{lanes}")
+    kept = {"n": "{n}", "block": "{block}", "suffix": suffix, "mask": mask}
+    return PRIMITIVES[name].llvm.format("{0}", "{1}", "{2}", **types, **constants, **kept)
 
 
-def _remainder_loop(b: Any, x: Any, y: Any, exponent: Any) -> Any:
-    """Return x * 2**exponent mod y, at most 52 bits of the quotient at a time; no step rounds."""
-    kind, bits = x.type, like(x.type, "i64")
-    before, loop = b.block, b.append_basic_block("remainder")
-    after = b.append_basic_block("after_remainder")
-    b.branch(loop)
-    b.position_at_end(loop)
-    rest, left = b.phi(kind), b.phi(kind)
-    step = b.select(b.fcmp_ordered("<", left, constant(kind, 52.0)), left, constant(kind, 52.0))
-    integer = b.bitcast(b.fadd(step, constant(kind, 2.0**52 + 1023)), bits)
-    scaled = b.fmul(rest, b.bitcast(b.shl(integer, constant(bits, 52)), kind))
-    # The quotient is below 2**53: truncated it is right, or 1 too large where it was rounded up.
-    whole = _call("llvm.trunc")(b, b.fdiv(scaled, y))
-    found = _call("llvm.fma")(b, b.fneg(whole), y, scaled)
-    is_short = b.fcmp_ordered("<", found, constant(kind, 0.0))
-    found = b.select(is_short, b.fadd(found, y), found)
-    left_then = b.fsub(left, step)
-    more = b.fcmp_ordered(">", left_then, constant(kind, 0.0))
-    lanes = getattr(kind, "count", None)
-    if lanes is not None:
-        from llvmlite import ir
+def _line(instruction: str) -> str:
+    """Return the LLVM text of a primitive that is one instruction."""
+    return f"%{{n}} = {instruction}"
 
-        word = ir.IntType(lanes)
-        more = b.icmp_unsigned("!=", b.bitcast(more, word), ir.Constant(word, 0))
-    rest.add_incoming(x, before)
-    rest.add_incoming(found, loop)
-    left.add_incoming(exponent, before)
-    left.add_incoming(left_then, loop)
-    b.cbranch(more, loop, after)
-    b.position_at_end(after)
-    return found
 
+def _lines(*instructions: str) -> str:
+    """Return the LLVM text of several instructions: %{n}.0, %{n}.1 and so on, at last %{n}."""
+    names = [*(f"%{{n}}.{k}" for k in range(len(instructions) - 1)), "%{n}"]
+    return "\n".join(f"{name} = {text}" for name, text in zip(names, instructions, strict=True))
+
+
+def _call(name: str, n_operands: int = 1) -> str:
+    """Return the LLVM text that calls an intrinsic, which is overloaded on its operands."""
+    operands = ", ".join(f"{{f}} {{{k}}}" for k in range(n_operands))
+    return _line(f"call {{f}} @llvm.{name}.{{suffix}}({operands})")
+
+
+def _load(element: str) -> str:
+    return _lines(
+        "inttoptr i64 {0} to ptr",
+        f"getelementptr {element}, ptr %{{n}}.0, i64 {{1}}",
+        f"load {element}, ptr %{{n}}.1",
+    )
+
+
+# x * 2**exponent mod y, at most 52 bits of the quotient at a time; no step rounds. The quotient is
+# below 2**53: truncated it is right, or 1 too large where it was rounded up.
+_REMAINDER = """br label %{n}.again
+{n}.again:
+%{n}.rest = phi {f} [ {0}, %{block} ], [ %{n}, %{n}.again ]
+%{n}.left = phi {f} [ {2}, %{block} ], [ %{n}.then, %{n}.again ]
+%{n}.few = fcmp olt {f} %{n}.left, {at_once}
+%{n}.step = select {b} %{n}.few, {f} %{n}.left, {f} {at_once}
+%{n}.sum = fadd {f} %{n}.step, {bias}
+%{n}.bits = bitcast {f} %{n}.sum to {i}
+%{n}.shifted = shl {i} %{n}.bits, {stored}
+%{n}.power = bitcast {i} %{n}.shifted to {f}
+%{n}.scaled = fmul {f} %{n}.rest, %{n}.power
+%{n}.quotient = fdiv {f} %{n}.scaled, {1}
+%{n}.whole = call {f} @llvm.trunc.{suffix}({f} %{n}.quotient)
+%{n}.minus = fneg {f} %{n}.whole
+%{n}.found = call {f} @llvm.fma.{suffix}({f} %{n}.minus, {f} {1}, {f} %{n}.scaled)
+%{n}.short = fcmp olt {f} %{n}.found, {nothing}
+%{n}.more = fadd {f} %{n}.found, {1}
+%{n} = select {b} %{n}.short, {f} %{n}.more, {f} %{n}.found
+%{n}.then = fsub {f} %{n}.left, %{n}.step
+%{n}.lanes = fcmp ogt {f} %{n}.then, {nothing}
+%{n}.mask = bitcast {b} %{n}.lanes to {mask}
+%{n}.any = icmp ne {mask} %{n}.mask, 0
+br i1 %{n}.any, label %{n}.again, label %{n}.after
+{n}.after:"""
+
+
+_HIGH = _lines(
+    "zext {i} {0} to {i128}",
+    "zext {i} {1} to {i128}",
+    "mul {i128} %{n}.0, %{n}.1",
+    "lshr {i128} %{n}.2, {half}",
+    "trunc {i128} %{n}.3 to {i}",
+)
 
 _F: tuple[Physical] = ("f64",)
 _I: tuple[Physical] = ("i64",)
 _B: tuple[Physical] = ("b1",)
 
 
-def _compare(stem: str, python: Callable[[Any, Any], bool], sign: str) -> dict[str, Primitive]:
+def _compare(stem: str, python: Callable[[Any, Any], bool]) -> dict[str, Primitive]:
     """Return the rows of one comparison: ordered for floats, except `ne`, which is true for NaN."""
-    ordering = "fcmp_unordered" if stem == "ne" else "fcmp_ordered"
+    of_floats = f"fcmp {'u' if stem == 'ne' else 'o'}{stem} {{f}} {{0}}, {{1}}"
+    of_integers = f"icmp {stem if stem in ('eq', 'ne') else f's{stem}'} {{i}} {{0}}, {{1}}"
     return {
-        f"{stem}_f64": Primitive(
-            _F * 2, "b1", python, lambda b, x, y: getattr(b, ordering)(sign, x, y)
-        ),
-        f"{stem}_i64": Primitive(_I * 2, "b1", python, lambda b, x, y: b.icmp_signed(sign, x, y)),
+        f"{stem}_f64": Primitive(_F * 2, "b1", python, _line(of_floats)),
+        f"{stem}_i64": Primitive(_I * 2, "b1", python, _line(of_integers)),
     }
 
 
 PRIMITIVES: dict[str, Primitive] = {
     # float64
-    "add_f64": Primitive(_F * 2, "f64", lambda x, y: x + y, lambda b, x, y: b.fadd(x, y)),
-    "sub_f64": Primitive(_F * 2, "f64", lambda x, y: x - y, lambda b, x, y: b.fsub(x, y)),
-    "mul_f64": Primitive(_F * 2, "f64", lambda x, y: x * y, lambda b, x, y: b.fmul(x, y)),
-    "div_f64": Primitive(_F * 2, "f64", divide, lambda b, x, y: b.fdiv(x, y)),
-    "fma": Primitive(_F * 3, "f64", exact_fma, _call("llvm.fma")),
-    "sqrt": Primitive(_F, "f64", square_root, _call("llvm.sqrt")),
-    "neg_f64": Primitive(_F, "f64", lambda x: -x, lambda b, x: b.fneg(x)),
-    "abs_f64": Primitive(_F, "f64", abs, _call("llvm.fabs")),
-    "floor": Primitive(_F, "f64", _integral(math.floor), _call("llvm.floor")),
-    "ceil": Primitive(_F, "f64", _integral(math.ceil), _call("llvm.ceil")),
-    "trunc": Primitive(_F, "f64", _integral(math.trunc), _call("llvm.trunc")),
-    "rint": Primitive(_F, "f64", _integral(round), _call("llvm.rint")),
-    "round_f32": Primitive(_F, "f64", _to_float32, _round_f32),
+    "add_f64": Primitive(_F * 2, "f64", lambda x, y: x + y, _line("fadd {f} {0}, {1}")),
+    "sub_f64": Primitive(_F * 2, "f64", lambda x, y: x - y, _line("fsub {f} {0}, {1}")),
+    "mul_f64": Primitive(_F * 2, "f64", lambda x, y: x * y, _line("fmul {f} {0}, {1}")),
+    "div_f64": Primitive(_F * 2, "f64", divide, _line("fdiv {f} {0}, {1}")),
+    "fma": Primitive(_F * 3, "f64", exact_fma, _call("fma", 3)),
+    "sqrt": Primitive(_F, "f64", square_root, _call("sqrt")),
+    "neg_f64": Primitive(_F, "f64", lambda x: -x, _line("fneg {f} {0}")),
+    "abs_f64": Primitive(_F, "f64", abs, _call("fabs")),
+    "floor": Primitive(_F, "f64", _integral(math.floor), _call("floor")),
+    "ceil": Primitive(_F, "f64", _integral(math.ceil), _call("ceil")),
+    "trunc": Primitive(_F, "f64", _integral(math.trunc), _call("trunc")),
+    "rint": Primitive(_F, "f64", _integral(round), _call("rint")),
+    "round_f32": Primitive(
+        _F, "f64", _to_float32, _lines("fptrunc {f} {0} to {f32}", "fpext {f32} %{n}.0 to {f}")
+    ),
     # x * 2**n mod y, for x and y in [1, 2) and an integral n in [0, 2**12]
-    "remainder_scaled": Primitive(_F * 3, "f64", _remainder_scaled, _remainder_loop, loops=True),
+    "remainder_scaled": Primitive(_F * 3, "f64", _remainder_scaled, _REMAINDER, loops=True),
     # int64, modulo 2**64; an overflow is a check beside the operation, never part of it
-    "add_i64": Primitive(_I * 2, "i64", lambda x, y: wrap(x + y), lambda b, x, y: b.add(x, y)),
-    "sub_i64": Primitive(_I * 2, "i64", lambda x, y: wrap(x - y), lambda b, x, y: b.sub(x, y)),
-    "mul_i64": Primitive(_I * 2, "i64", lambda x, y: wrap(x * y), lambda b, x, y: b.mul(x, y)),
-    "neg_i64": Primitive(_I, "i64", lambda x: wrap(-x), lambda b, x: b.neg(x)),
-    "quotient_i64": Primitive(_I * 2, "i64", _quotient, lambda b, x, y: b.sdiv(x, y)),
+    "add_i64": Primitive(_I * 2, "i64", lambda x, y: wrap(x + y), _line("add {i} {0}, {1}")),
+    "sub_i64": Primitive(_I * 2, "i64", lambda x, y: wrap(x - y), _line("sub {i} {0}, {1}")),
+    "mul_i64": Primitive(_I * 2, "i64", lambda x, y: wrap(x * y), _line("mul {i} {0}, {1}")),
+    "neg_i64": Primitive(_I, "i64", lambda x: wrap(-x), _line("sub {i} {zero}, {0}")),
+    "quotient_i64": Primitive(_I * 2, "i64", _quotient, _line("sdiv {i} {0}, {1}")),
     "remainder_i64": Primitive(
-        _I * 2, "i64", lambda x, y: x - y * _quotient(x, y), lambda b, x, y: b.srem(x, y)
+        _I * 2, "i64", lambda x, y: x - y * _quotient(x, y), _line("srem {i} {0}, {1}")
     ),
     "mulhi_u64": Primitive(
-        _I * 2, "i64", lambda x, y: wrap((x % 2**64) * (y % 2**64) >> 64), _high
+        _I * 2, "i64", lambda x, y: wrap((x % 2**64) * (y % 2**64) >> 64), _HIGH
     ),
-    "and_i64": Primitive(_I * 2, "i64", lambda x, y: x & y, lambda b, x, y: b.and_(x, y)),
-    "or_i64": Primitive(_I * 2, "i64", lambda x, y: x | y, lambda b, x, y: b.or_(x, y)),
-    "xor_i64": Primitive(_I * 2, "i64", lambda x, y: x ^ y, lambda b, x, y: b.xor(x, y)),
-    "not_i64": Primitive(_I, "i64", lambda x: ~x, lambda b, x: b.not_(x)),
-    "shl_i64": Primitive(_I * 2, "i64", lambda x, y: wrap(x << y), lambda b, x, y: b.shl(x, y)),
-    "shr_i64": Primitive(_I * 2, "i64", lambda x, y: x >> y, lambda b, x, y: b.ashr(x, y)),
+    "and_i64": Primitive(_I * 2, "i64", lambda x, y: x & y, _line("and {i} {0}, {1}")),
+    "or_i64": Primitive(_I * 2, "i64", lambda x, y: x | y, _line("or {i} {0}, {1}")),
+    "xor_i64": Primitive(_I * 2, "i64", lambda x, y: x ^ y, _line("xor {i} {0}, {1}")),
+    "not_i64": Primitive(_I, "i64", lambda x: ~x, _line("xor {i} {0}, {ones}")),
+    "shl_i64": Primitive(_I * 2, "i64", lambda x, y: wrap(x << y), _line("shl {i} {0}, {1}")),
+    "shr_i64": Primitive(_I * 2, "i64", lambda x, y: x >> y, _line("ashr {i} {0}, {1}")),
     "lshr_i64": Primitive(
-        _I * 2, "i64", lambda x, y: wrap((x % 2**64) >> y), lambda b, x, y: b.lshr(x, y)
+        _I * 2, "i64", lambda x, y: wrap((x % 2**64) >> y), _line("lshr {i} {0}, {1}")
     ),
     # comparisons
-    **_compare("lt", lambda x, y: x < y, "<"),
-    **_compare("le", lambda x, y: x <= y, "<="),
-    **_compare("gt", lambda x, y: x > y, ">"),
-    **_compare("ge", lambda x, y: x >= y, ">="),
-    **_compare("eq", lambda x, y: x == y, "=="),
-    **_compare("ne", lambda x, y: x != y, "!="),
+    **_compare("lt", lambda x, y: x < y),
+    **_compare("le", lambda x, y: x <= y),
+    **_compare("gt", lambda x, y: x > y),
+    **_compare("ge", lambda x, y: x >= y),
+    **_compare("eq", lambda x, y: x == y),
+    **_compare("ne", lambda x, y: x != y),
     # booleans
-    "and_b1": Primitive(_B * 2, "b1", lambda x, y: x and y, lambda b, x, y: b.and_(x, y)),
-    "or_b1": Primitive(_B * 2, "b1", lambda x, y: x or y, lambda b, x, y: b.or_(x, y)),
-    "xor_b1": Primitive(_B * 2, "b1", lambda x, y: x != y, lambda b, x, y: b.xor(x, y)),
-    "eq_b1": Primitive(_B * 2, "b1", lambda x, y: x == y, lambda b, x, y: b.not_(b.xor(x, y))),
-    "ne_b1": Primitive(_B * 2, "b1", lambda x, y: x != y, lambda b, x, y: b.xor(x, y)),
-    "not_b1": Primitive(_B, "b1", lambda x: not x, lambda b, x: b.not_(x)),
+    "and_b1": Primitive(_B * 2, "b1", lambda x, y: x and y, _line("and {b} {0}, {1}")),
+    "or_b1": Primitive(_B * 2, "b1", lambda x, y: x or y, _line("or {b} {0}, {1}")),
+    "xor_b1": Primitive(_B * 2, "b1", lambda x, y: x != y, _line("xor {b} {0}, {1}")),
+    "eq_b1": Primitive(_B * 2, "b1", lambda x, y: x == y, _line("icmp eq {b} {0}, {1}")),
+    "ne_b1": Primitive(_B * 2, "b1", lambda x, y: x != y, _line("xor {b} {0}, {1}")),
+    "not_b1": Primitive(_B, "b1", lambda x: not x, _line("xor {b} {0}, {true}")),
     **{
         f"select_{kind}": Primitive(
             ("b1", kind, kind),
             kind,
             lambda c, x, y: x if c else y,
-            lambda b, c, x, y: b.select(c, x, y),
+            _line(f"select {{b}} {{0}}, {{{kind[0]}}} {{1}}, {{{kind[0]}}} {{2}}"),
         )
         for kind in ("f64", "i64", "b1")
     },
     # conversions
-    "f64_from_i64": Primitive(_I, "f64", float, _convert("sitofp", "double")),
-    "i64_from_f64": Primitive(_F, "i64", _truncated, _convert("fptosi", "i64")),
-    "i64_from_b1": Primitive(_B, "i64", int, lambda b, x: b.zext(x, like(x.type, "i64"))),
-    "bits_i64": Primitive(_F, "i64", _bits_of, _convert("bitcast", "i64")),
-    "bits_f64": Primitive(_I, "f64", _from_bits, _convert("bitcast", "double")),
+    "f64_from_i64": Primitive(_I, "f64", float, _line("sitofp {i} {0} to {f}")),
+    "i64_from_f64": Primitive(_F, "i64", _truncated, _line("fptosi {f} {0} to {i}")),
+    "i64_from_b1": Primitive(_B, "i64", int, _line("zext {b} {0} to {i}")),
+    "bits_i64": Primitive(_F, "i64", _bits_of, _line("bitcast {f} {0} to {i}")),
+    "bits_f64": Primitive(_I, "f64", _from_bits, _line("bitcast {i} {0} to {f}")),
     # tables: the reference holds a list where a kernel holds an address
     "load_f64": Primitive(_I * 2, "f64", lambda t, k: t[k], _load("double"), reads_memory=True),
     "load_i64": Primitive(_I * 2, "i64", lambda t, k: t[k], _load("i64"), reads_memory=True),

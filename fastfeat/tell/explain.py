@@ -294,9 +294,24 @@ def _physical(plan: Declaration, types: Types, program: Program) -> str:
 
 
 def _kernel(program: Program) -> str:
+    """Return the LLVM text, with the columns of each loop as comments above it."""
     from fastfeat.engine.cpu.compiled import compiled
 
-    return compiled(program).text()
+    laid_out = compiled(program)
+    text = laid_out.text()
+    for k, loop in enumerate(laid_out.loops):
+        lines: list[str] = []
+        for instance in loop.instances[:4]:
+            read = [f"x{j} {'/'.join(names_of(s.sources))}" for j, s in enumerate(instance.inputs)]
+            outputs = enumerate(instance.outputs)
+            written = ", ".join(f"y{j} {program.outputs[o].name}" for j, o in outputs)
+            row = f"; loop {k}: {written} <- {', '.join(read) or 'constants'}"
+            lines.append(" ".join(row.split()))
+        if len(loop.instances) > 4:
+            lines.append(f"; loop {k}: and {len(loop.instances) - 4} more of the same shape")
+        head = f"define internal i64 @loop_{k}("
+        text = text.replace(head, "\n".join([*lines, head]), 1)
+    return text
 
 
 def _cuda(plan: Declaration, types: Types, program: Program) -> str:

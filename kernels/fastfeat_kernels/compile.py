@@ -18,17 +18,12 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.runtime.nrt import rtsys
 from numba.core.target_extension import target_override
 
-from fastfeat_kernels.elf import undefined_symbols
+from fastfeat_kernels.llvm import foreign_symbols, remove_unused, require_no_other
 from fastfeat_kernels.load import Kernel
 from fastfeat_kernels.pipeline import NoAliasCompiler, PlainCompiler
 from fastfeat_kernels.target import NAME, KernelDispatcher
 
-ALLOWED_SYMBOLS = frozenset({"memcpy", "memset"})
 SIGNATURE = types.int64(types.int64, types.int64, types.int64)
-
-
-class NotCacheable(Exception):
-    """The code calls into Numba, Python or libm: loaded elsewhere, it would crash there."""
 
 
 def compile_entry(entry: Callable[..., int]) -> tuple[bytes, str]:
@@ -42,11 +37,7 @@ def compile_entry(entry: Callable[..., int]) -> tuple[bytes, str]:
     """
     module, machine, symbol = _compile(entry)
     code = machine.emit_object(module)
-    foreign = undefined_symbols(code)
-    if foreign is None:
-        foreign = _declared_symbols(module)
-    if foreign - ALLOWED_SYMBOLS:
-        raise NotCacheable(f"{entry.__name__}: needs {', '.join(sorted(foreign))}")
+    require_no_other(foreign_symbols(code, module), entry.__name__)
     return code, symbol
 
 
@@ -101,30 +92,16 @@ def _optimize(module, codegen, symbol: str) -> None:
     propagated, and the code which reports an error stays.
     """
     for function in module.functions:
-        # of weak linkage are the bodies on vectors, which LLVM calls once it vectorizes
-        if function.name != symbol and function.linkage != binding.Linkage.weak_odr:
+        if function.name != symbol:
             _hide(function)
     for variable in module.global_variables:
         if variable.linkage == binding.Linkage.common:  # one empty "environment" per function
             _hide(variable)
     passes, builder = codegen._module_pass_manager()
     passes.run(module, builder)
-    for function in module.functions:
-        if function.linkage == binding.Linkage.weak_odr:
-            _hide(function)
-    passes = binding.create_new_module_pass_manager()
-    passes.add_global_dead_code_eliminate_pass()
-    passes.add_strip_dead_prototype_pass()
-    passes.run(module, builder)
+    remove_unused(module, builder)
 
 
 def _hide(symbol) -> None:
     if not symbol.is_declaration:
         symbol.linkage = "internal"
-
-
-def _declared_symbols(module) -> set[str]:
-    """Return the names that the module declares: a good guess, for objects of an unknown format."""
-    declared = [*module.functions, *module.global_variables]
-    names = {symbol.name for symbol in declared if symbol.is_declaration}
-    return {name for name in names if not name.startswith("llvm.")}

@@ -25,7 +25,7 @@ def load_object(code: bytes, symbol: str) -> Kernel:
     """Return a kernel (table address, first row, n rows) -> status; calls release the GIL.
 
     Args:
-        code: what `compile_entry` returned, for this processor.
+        code: what `compile_entry` or `compile_text` returned, for this processor.
         symbol: the name that came with it.
 
     Raises:
@@ -36,7 +36,7 @@ def load_object(code: bytes, symbol: str) -> Kernel:
     try:
         return load_known(code, symbol)
     except elf.UnknownObject:
-        return _PROTOTYPE(_address_by_llvm(code, symbol))
+        return load_by_llvm(code, symbol)
 
 
 def load_known(code: bytes, symbol: str) -> Kernel:
@@ -51,7 +51,12 @@ def load_known(code: bytes, symbol: str) -> Kernel:
     return _PROTOTYPE(elf.load(code, symbol))
 
 
-def _address_by_llvm(code: bytes, symbol: str) -> int:
+def load_by_llvm(code: bytes, symbol: str) -> Kernel:
+    """Return a kernel as `load_object` does, by the loader of LLVM.
+
+    Raises:
+        ValueError: the object does not define the symbol.
+    """
     import llvmlite.binding as llvmlite_binding  # pyright: ignore[reportMissingTypeStubs]
 
     binding: Any = llvmlite_binding  # it has no types
@@ -65,4 +70,4 @@ def _address_by_llvm(code: bytes, symbol: str) -> int:
     if address == 0:
         raise ValueError(f"the object code does not define {symbol}")
     _engines.append(engine)
-    return address
+    return _PROTOTYPE(address)

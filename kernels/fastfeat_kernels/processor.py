@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from typing import Any
 
 _FILE = "/proc/cpuinfo"
 _MOST = 1 << 14  # bytes; the description of one processor has 2,000 to 3,000
@@ -27,6 +28,22 @@ def flags() -> frozenset[str]:
     """Return the instruction sets that programs may use here; none where they are not known."""
     found = _found()
     return frozenset() if found is None else frozenset(found["flags"].split())
+
+
+@cache
+def lanes() -> int:
+    """Return how many float64 a vector register of this processor holds."""
+    known = flags() if description() is not None else _flags_of_llvm()
+    return 8 if "avx512f" in known else 4 if "avx" in known else 2
+
+
+def _flags_of_llvm() -> frozenset[str]:
+    """Return the instruction sets that LLVM finds; of x86-64 those of vectors are named alike."""
+    import llvmlite.binding as llvmlite_binding  # pyright: ignore[reportMissingTypeStubs]
+
+    binding: Any = llvmlite_binding  # it has no types
+    found: dict[str, bool] = binding.get_host_cpu_features()
+    return frozenset(name for name, is_there in found.items() if is_there)
 
 
 @cache

@@ -124,7 +124,7 @@ warnings.simplefilter("ignore")
 {PLAN}
 for n in {SIZES}:
     use(n)
-sys.exit("numba" in sys.modules)
+sys.exit("numba" in sys.modules or "llvmlite" in sys.modules)
 """
     environment = os.environ | {"FASTFEAT_CACHE_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=PATIENCE_S)
@@ -141,8 +141,8 @@ made = plan.compile({"x": "float64"})
 print(made.n_compiled, made.n_loaded, made.n_not_kept, len(made.kernels), made.notes)
 """
     using = """
-from fastfeat.engine.cpu import kernels
-kernels._compile = None
+from fastfeat.engine.cpu import compiled, kernels
+kernels._compile = compiled._compile = None
 fitted, _ = plan.fit_transform({"x": [1.0, 4.0]})
 fitted.transform({"x": [None, 2.0]}, to="numpy")
 print(fitted.transform_row({"x": 3.0}).shape)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastfeat_kernels.compile import NotCacheable, assembly_of, compile_entry, kernel_of_process
+from fastfeat_kernels.compile import assembly_of, compile_entry, kernel_of_process
 from fastfeat_kernels.intrinsics import (
     intrinsic,
     opaque,
@@ -23,6 +23,7 @@ from fastfeat_kernels.intrinsics import (
     read_bits,
     swap_float_environment,
 )
+from fastfeat_kernels.llvm import NotCacheable
 from fastfeat_kernels.load import Kernel, load_object
 from fastfeat_kernels.moments.state import make_table, new_state, read_state, summarize
 from fastfeat_kernels.selection.state import select

@@ -97,7 +97,7 @@ def test_kernels_of_the_package_are_run_and_no_folder_keeps_them(
 def test_a_setting_of_numba_asks_for_other_code(
     setting: str, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = kernels._text_of(*SMALL[0])  # pyright: ignore[reportPrivateUsage]
+    text = cache.recipe_of_written(*SMALL[0])
     assert cache._shipped(text) is not None  # pyright: ignore[reportPrivateUsage]
     monkeypatch.setenv(setting, "1")
     assert cache._shipped(text) is None  # pyright: ignore[reportPrivateUsage]

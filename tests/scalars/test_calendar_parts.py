@@ -348,10 +348,10 @@ def test_a_column_without_any_value_has_missing_parts() -> None:
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 assembly")
 def test_parts_are_computed_in_vector_lanes_without_division() -> None:
-    from fastfeat.engine.cpu.kernels import assembly
+    from fastfeat_kernels.llvm import assembly_of
 
     names = ("year", "week", "hour", "is_month_end", "days_in_month")
-    text = assembly(plan_of(names, pa.timestamp("us", "Europe/Berlin")).explain("cpu"))
+    text = assembly_of(plan_of(names, pa.timestamp("us", "Europe/Berlin")).explain("cpu"))
     packed = re.findall(r"\tv?(?:add|mul|round|rndscale|fmadd\w*)pd\t", text)
     assert len(packed) > 30
     assert not re.findall(r"\t(?:idiv|div|cvttsd2si|vcvttsd2si)\w*\t", text)

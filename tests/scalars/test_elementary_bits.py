@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fastfeat_kernels.compile import compile_entry
+from fastfeat_kernels import llvm, processor
 
-from fastfeat.engine.cpu.emit import native_lanes
+from fastfeat.engine.cpu.words import ENTRY
 from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import BODIES, body_of
 from fastfeat.scalars.interpret import elementary_function
 from fastfeat.scalars.primitives import PRIMITIVES
 from fastfeat_tests.scalars.elementary_arguments import anything
-from fastfeat_tests.scalars.elementary_kernels import FORMS, entry_of_all, llvm_text, run, same_bits
+from fastfeat_tests.scalars.elementary_kernels import (
+    FORMS,
+    NAMES,
+    llvm_text,
+    run,
+    same_bits,
+    text_of,
+)
 
 N = 1500
 
@@ -53,12 +60,12 @@ def test_inlined_functions_leave_no_call_and_vectorize():
 
 @pytest.mark.parametrize("name", BODIES)
 def test_called_functions_are_called_on_vectors(name: str):
-    lanes = native_lanes()
+    lanes = processor.lanes()
     assert f"call <{lanes} x double> @fastfeat_{name}_v{lanes}(" in llvm_text("called")
 
 
 def test_a_kernel_that_calls_all_of_them_needs_no_foreign_symbol():
-    code, _ = compile_entry(entry_of_all())
+    code, _ = llvm.compile_text(text_of(NAMES), ENTRY)
     assert code
 
 

@@ -1,5 +1,9 @@
 """The cache of compiled kernels: object code on disk, named by everything that it depends on.
 
+A recipe is a few lines of Python that make a kernel: imports, and a call with arguments. The name
+of a kernel is a hash of its recipe, of the sources of the imported modules, and of the machine.
+Nothing is rendered to find it.
+
 Hand-written kernels come compiled with the package where their sources, this processor and the
 settings allow it: see `fastfeat_kernels.objects`. All others are kept in a folder.
 
@@ -17,7 +21,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -29,15 +33,7 @@ from fastfeat_kernels.elf import CodeRefused, UnknownObject
 from fastfeat_kernels.load import Kernel, load_known, load_object
 
 from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, is_observed, note, spending
-from fastfeat.engine.sources import (
-    Import,
-    Places,
-    digest_of,
-    imports_of,
-    installed,
-    source_of,
-    sources_of,
-)
+from fastfeat.engine.sources import Import, digest_of, imports_of, installed, sources_of
 from fastfeat.errors import BackendUnavailable, FastfeatError, KernelsNotKept, reason_of, warn
 from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.progress import doing
@@ -48,9 +44,9 @@ except ImportError:  # Windows, where each process compiles what it wants
     fcntl = None
 
 _MAGIC = b"fastfeat kernel 2\n"
+_TARGET = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")  # for which processor LLVM writes machine code
 _SETTINGS = (  # of Numba, that change the machine code
-    "NUMBA_CPU_NAME",
-    "NUMBA_CPU_FEATURES",
+    *_TARGET,
     "NUMBA_ENABLE_AVX",
     "NUMBA_OPT",
     "NUMBA_LOOP_VECTORIZE",
@@ -59,10 +55,13 @@ _SETTINGS = (  # of Numba, that change the machine code
 _loaded: dict[str, Kernel] = {}
 _lock = threading.RLock()
 _warned: set[str] = set()
-_KERNELS = "fastfeat_kernels."
-_COMPILING = "fastfeat.engine.cpu.kernels"
+_BY_NUMBA = """from fastfeat_kernels.compile import compile_entry
+from fastfeat_kernels.{folder}.cpu import ENTRIES
+
+code, symbol = compile_entry(ENTRIES["{entry}"])
+"""
 _WRITTEN = re.compile(
-    r'from fastfeat_kernels\.(\w+)\.[\w.]+ import ENTRIES\n\nentry = ENTRIES\["(\w+)"\]\n'
+    re.escape(_BY_NUMBA).replace(r"\{folder\}", r"(\w+)").replace(r"\{entry\}", r"(\w+)")
 )
 _PAUSE = 0.5  # seconds; compilations that are no further apart are told as one
 _LONGEST_WAIT = 30.0  # seconds, for a process that compiles; it may stand still
@@ -71,55 +70,65 @@ _ASKED_AGAIN = 0.02  # seconds between two looks whether it is done
 Compile = Callable[[], tuple[bytes, str] | Kernel]
 
 
-def cached_kernel(text: str, compile_kernel: Compile) -> Kernel:
-    """Return the kernel of a text: from this process, from disk, or compiled now.
+def recipe_of_written(folder: str, entry: str) -> str:
+    """Return the recipe of a hand-written kernel: `entry` of `fastfeat_kernels.<folder>.cpu`."""
+    return _BY_NUMBA.format(folder=folder, entry=entry)
+
+
+def cached_kernel(
+    recipe: str, compile_kernel: Compile, text: Callable[[], str] | None = None
+) -> Kernel:
+    """Return the kernel of a recipe: from this process, from disk, or compiled now.
 
     Args:
-        text: what the code is generated from; with the sources and the machine it names the file.
+        recipe: what the code is made of; with the sources and the machine it names the file.
         compile_kernel: returns object code and its symbol, or a kernel that cannot be kept on disk.
+        text: the LLVM text that is compiled, which is kept beside the code for people; else the
+            recipe is.
 
     Raises:
         BackendUnavailable: the system allows no new code.
     """
-    key = kernel_key(text)
+    key = kernel_key(recipe)
     kernel = _loaded.get(key)
     if kernel is None or is_observed():
         with _lock:
             kernel, is_compiled = _loaded.get(key), False
-            if kernel is None or (is_observed() and not _is_kept(key, text)):
+            if kernel is None or (is_observed() and not _is_kept(key, recipe)):
                 with spending(), _code_allowed():
-                    kernel, is_compiled = _load_or_compile(key, text, compile_kernel)
+                    kernel, is_compiled = _load_or_compile(key, recipe, compile_kernel, text)
                 _loaded[key] = kernel
-            note(key, UsedKernel(_name(text), is_compiled, _is_kept(key, text)))
+            note(key, UsedKernel(_name(recipe), is_compiled, _is_kept(key, recipe)))
     return kernel
 
 
-def is_compiled(text: str) -> bool:
-    """Return whether the kernel of a text is there, in this process or on disk."""
-    key = kernel_key(text)
-    return key in _loaded or _is_kept(key, text)
+def is_compiled(recipe: str) -> bool:
+    """Return whether the kernel of a recipe is there, in this process or on disk."""
+    key = kernel_key(recipe)
+    return key in _loaded or _is_kept(key, recipe)
 
 
-def object_of(text: str, compile_kernel: Callable[[], tuple[bytes, str]]) -> tuple[bytes, str]:
-    """Return the object code of a text and its symbol: from the folder, or compiled now.
+def object_of(recipe: str, compile_kernel: Callable[[], tuple[bytes, str]]) -> tuple[bytes, str]:
+    """Return the object code of a recipe and its symbol: from the folder, or compiled now.
 
     Args:
-        text: as of `cached_kernel`.
+        recipe: as of `cached_kernel`.
         compile_kernel: returns object code and its symbol.
     """
-    key = kernel_key(text)
+    key = kernel_key(recipe)
     path = _path(key)
     stored = None if path is None else _read(path, key)
     if stored is None:
         stored = compile_kernel()
         if path is not None:
-            _write(path, key, stored, text)
+            _write(path, key, stored, recipe)
     return stored
 
 
-def kernel_key(text: str) -> str:
-    """Return the name of a kernel: a hash of its text, of our sources, and of the machine."""
-    content = "\n".join([_machine(), digest_of_sources(text), text])
+def kernel_key(recipe: str) -> str:
+    """Return the name of a kernel: a hash of its recipe, of our sources, and of the machine."""
+    is_by_numba = _WRITTEN.fullmatch(recipe) is not None
+    content = "\n".join([_machine(is_by_numba), digest_of_sources(recipe), recipe])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
@@ -141,26 +150,26 @@ class _Burst:
 _burst = _Burst()
 
 
-def _name(text: str) -> str:
+def _name(recipe: str) -> str:
     """Return the name of a kernel: its folder and entry, or "features" of a generated one."""
-    written = _WRITTEN.fullmatch(text)
+    written = _WRITTEN.fullmatch(recipe)
     return f"{written[1]}.{written[2]}" if written else "features"
 
 
-def _shipped(text: str) -> objects.Object | None:
+def _shipped(recipe: str) -> objects.Object | None:
     """Return the object of a hand-written kernel that came with this package, if it fits.
 
     A setting of Numba asks for other code: then none does.
     """
-    written = _WRITTEN.fullmatch(text)
+    written = _WRITTEN.fullmatch(recipe)
     if written is None or any(os.environ.get(name) for name in _SETTINGS):
         return None
-    return objects.found(f"{written[1]}.{written[2]}", digest_of_sources(text))
+    return objects.found(f"{written[1]}.{written[2]}", digest_of_sources(recipe))
 
 
-def _is_kept(key: str, text: str) -> bool:
+def _is_kept(key: str, recipe: str) -> bool:
     """Return whether a kernel has a file, from which other processes load it."""
-    if _shipped(text) is not None:
+    if _shipped(recipe) is not None:
         return True
     path = _path(key)
     # to pathlib a folder that another user has is an error
@@ -168,14 +177,14 @@ def _is_kept(key: str, text: str) -> bool:
 
 
 @contextmanager
-def _progress_of(text: str) -> Generator[None]:
+def _progress_of(recipe: str) -> Generator[None]:
     """Report that a kernel is compiled, and the number of those before it."""
     now = time.monotonic()
     if now - _burst.ended > _PAUSE:
         _burst.began, _burst.n = now, 0
     _burst.n += 1
     try:
-        told = f"compiling kernel {_burst.n} ({_name(text)})"
+        told = f"compiling kernel {_burst.n} ({_name(recipe)})"
         with doing(told, since=_burst.began, is_event=True):
             yield
     finally:
@@ -195,9 +204,11 @@ def _code_allowed() -> Generator[None]:
         ) from None
 
 
-def _load_or_compile(key: str, text: str, compile_kernel: Compile) -> tuple[Kernel, bool]:
+def _load_or_compile(
+    key: str, recipe: str, compile_kernel: Compile, text: Callable[[], str] | None
+) -> tuple[Kernel, bool]:
     """Return a kernel that this process has not loaded, and whether it was compiled."""
-    shipped = _shipped(text)
+    shipped = _shipped(recipe)
     if shipped is not None:
         with suppress(UnknownObject):
             return load_known(*shipped), False
@@ -209,12 +220,12 @@ def _load_or_compile(key: str, text: str, compile_kernel: Compile) -> tuple[Kern
             stored = None if path is None else _read(path, key)
             is_compiled = stored is None
             if stored is None:
-                with _progress_of(text):
+                with _progress_of(recipe):
                     stored = compile_kernel()
                 if callable(stored):
                     return stored, True
                 if path is not None:
-                    _write(path, key, stored, text)
+                    _write(path, key, stored, recipe, text)
     return load_object(*stored), is_compiled
 
 
@@ -304,14 +315,21 @@ def _digest(key: str, body: bytes) -> bytes:
     return hashlib.sha256(key.encode() + b"\n" + body).hexdigest().encode()
 
 
-def _write(path: Path, key: str, stored: tuple[bytes, str], text: str) -> None:
+def _write(
+    path: Path,
+    key: str,
+    stored: tuple[bytes, str],
+    recipe: str,
+    text: Callable[[], str] | None = None,
+) -> None:
     """Keep object code, and beside it the text, for people."""
+    ending, beside = (".py", recipe) if text is None else (".ll", text())
     code, symbol = stored
     body = symbol.encode() + b"\n" + code
     content = _MAGIC + _digest(key, body) + body
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_bytes(path.with_suffix(".py"), text.encode("utf-8", "surrogatepass"), private=True)
+        write_bytes(path.with_suffix(ending), beside.encode(), private=True)
         write_bytes(path, content, private=True)
     except OSError as error:
         _warn_of_folder(str(path.parent), error)
@@ -343,11 +361,14 @@ if hasattr(os, "register_at_fork"):
 
 
 @cache
-def _machine() -> str:
+def _machine(is_by_numba: bool) -> str:
     """Return the names of all that object code depends on besides sources: compilers and CPU."""
-    settings = [f"{name}={os.environ.get(name)}" for name in _SETTINGS]
-    parts = [_version("numba"), _version("llvmlite"), sys.platform, sys.implementation.cache_tag]
-    return ", ".join([*parts, processor.description() or _host_of_llvm(), *settings])
+    compilers = [_version("llvmlite"), sys.platform]
+    if is_by_numba:
+        compilers += [_version("numba"), sys.implementation.cache_tag]
+    names = _SETTINGS if is_by_numba else _TARGET
+    settings = [f"{name}={os.environ.get(name)}" for name in names]
+    return ", ".join([*compilers, processor.description() or _host_of_llvm(), *settings])
 
 
 def _host_of_llvm() -> str:
@@ -372,28 +393,28 @@ def _version(package: str) -> str:
     return f"{package}-{version(package)}"
 
 
-def digest_of_sources(text: str) -> str:
-    """Return a digest of the modules that a text is compiled from, and of those that compile it."""
-    return _digest_of_sources(tuple(imports_of(text.encode("utf-8", "surrogatepass"))))
+def digest_of_sources(recipe: str) -> str:
+    """Return a digest of the modules that a kernel is made of, and of those that compile it."""
+    return _digest_of_sources(tuple(imports_of(recipe.encode("utf-8", "surrogatepass"))))
 
 
 @cache
 def _digest_of_sources(imports: tuple[Import, ...]) -> str:
-    return digest_of(kernel_sources(imports, installed()))
+    return digest_of(sources_of(imports, installed()))
 
 
-def kernel_sources(imports: Sequence[Import], places: Places) -> dict[str, bytes]:
-    """Return the content of every module that shapes the machine code of a text, by its name.
+def tell_not_kept(why: str, todo: str) -> None:
+    """Warn, once a process, that compiled kernels last no longer than this process."""
+    warn_once(
+        "kernels that cannot be kept",
+        f"compiled kernels cannot be kept for other processes ({why}); each process compiles its "
+        f"own. Results are the same. {todo}",
+    )
 
-    What writes the text shapes the text alone, which has its own place in the key.
 
-    Args:
-        imports: those of the text.
-        places: the folders of our packages.
-
-    Raises:
-        FastfeatError: the source of a module is not there.
-    """
-    compiling = source_of(_COMPILING, places[_COMPILING.partition(".")[0]])
-    used = [found for found in compiling.imports if found.module.startswith(_KERNELS)]
-    return {**sources_of([*imports, *used], places), _COMPILING: compiling.content}
+def tell_foreign(needed: Exception) -> None:
+    """Warn as `tell_not_kept`: machine code for this processor calls functions of libraries."""
+    tell_not_kept(
+        f"on this processor they call functions of other libraries, {needed}",
+        "If NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is set, remove it",
+    )

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 
+from fastfeat_kernels import processor
 from fastfeat_kernels.load import Kernel
 
-from fastfeat.engine.cpu.kernels import generated_kernel, written_kernel
-from fastfeat.engine.cpu.render import render
+from fastfeat.engine.cpu import render as rendering
+from fastfeat.engine.cpu.cache import cached_kernel, tell_foreign
+from fastfeat.engine.cpu.kernels import written_kernel
 from fastfeat.engine.cpu.table import TablePlan, plan_table
+from fastfeat.engine.cpu.words import ENTRY
 from fastfeat.engine.kernel_cache import is_observed
-from fastfeat.engine.layout import Loop, lay_out
+from fastfeat.engine.layout import Loop, Shape, Step, lay_out
 from fastfeat.engine.program import Program
+from fastfeat.engine.storage import output_storage, storage
+from fastfeat.ir.dtypes import DType
+from fastfeat.scalars.op import EXACT
+
+_BY_LLVM = """from fastfeat_kernels.llvm import compile_text
+from fastfeat.engine.cpu.render import render
+
+code, symbol = compile_text(render("""
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledProgram:
-    """A program with its loops, the places in its table, and the texts of its kernels."""
+    """A program with its loops, the places in its table, and the text of its kernel."""
 
     program: Program
     loops: tuple[Loop, ...]
     table: TablePlan
 
     def text(self, *, exact: bool = False) -> str:
-        """Return the generated module; `exact`: for very large arguments of sin, cos and tan."""
-        return render(self.loops, exact=exact)
+        """Return the LLVM text; `exact`: for very large arguments of sin, cos and tan."""
+        return rendering.render(_as_compiled(self.loops, exact), processor.lanes())
 
     def loops_address(self, *, exact: bool = False) -> int:
         """Return the address of the compiled loops."""
@@ -35,14 +47,57 @@ class CompiledProgram:
 
 @lru_cache(maxsize=512)
 def _loops(program: Program, exact: bool) -> Kernel:
-    """Return the compiled loops, without rendering their text again for every run.
+    """Return the compiled loops, which are found without rendering them.
 
     Where somebody looks, what values may ask for later is made ready too.
     """
     laid_out = compiled(program)
     if is_observed():
-        generated_kernel(laid_out.text(exact=not exact))
-    return generated_kernel(laid_out.text(exact=exact))
+        _kernel(laid_out, not exact)
+    return _kernel(laid_out, exact)
+
+
+def _kernel(laid_out: CompiledProgram, exact: bool) -> Kernel:
+    text = cache(partial(laid_out.text, exact=exact))
+    return cached_kernel(recipe_of(laid_out, exact), lambda: _compile(text()), text)
+
+
+def recipe_of(laid_out: CompiledProgram, exact: bool) -> str:
+    """Return the recipe of the loops of a program, which names their kernel.
+
+    To render 200 features takes four times as long.
+    """
+    shapes = _as_compiled(laid_out.loops, exact)
+    return f"{_BY_LLVM}{shapes!r}, {processor.lanes()}), {ENTRY!r})\n"
+
+
+def _as_compiled(loops: Sequence[Loop], exact: bool) -> tuple[Shape, ...]:
+    """Return the loops with what makes their code: types in memory, functions that are called."""
+    return tuple(
+        shape._replace(
+            steps=tuple(map(_exact_call, shape.steps)) if exact else shape.steps,
+            inputs=tuple(DType(storage(dtype)) for dtype in shape.inputs),
+            stores=tuple(s._replace(dtype=DType(output_storage(s.dtype))) for s in shape.stores),
+        )
+        for shape, _ in loops
+    )
+
+
+def _exact_call(step: Step) -> Step:
+    if step.name == "call" and step.detail in EXACT:
+        return step._replace(detail=EXACT[step.detail])
+    return step
+
+
+def _compile(text: str) -> tuple[bytes, str] | Kernel:
+    """Return object code; a kernel of this process alone where the code cannot leave it."""
+    from fastfeat_kernels import llvm
+
+    try:
+        return llvm.compile_text(text, ENTRY)
+    except llvm.NotCacheable as error:
+        tell_foreign(error)
+        return llvm.kernel_of_process(text, ENTRY)
 
 
 @lru_cache(maxsize=256)

@@ -1,15 +1,13 @@
-"""Compiling generated modules and hand-written kernels, and running those on our threads.
+"""Compiling hand-written kernels by Numba, and running them on our threads.
 
 Numba is imported only for compiling. Here it is also said into how many parts it pays to divide.
 """
 
 from __future__ import annotations
 
-import linecache
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from importlib import import_module
-from typing import Any
 
 from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.load import Kernel
@@ -18,9 +16,10 @@ from fastfeat.engine.cpu.cache import (
     cached_kernel,
     digest_of_sources,
     is_compiled,
-    kernel_key,
     object_of,
-    warn_once,
+    recipe_of_written,
+    tell_foreign,
+    tell_not_kept,
 )
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.first_use import at
@@ -29,19 +28,14 @@ from fastfeat.progress import doing
 import_module("concurrent.futures.thread")  # Numba needs it, and at exit it is too late for it
 
 
-def generated_kernel(text: str) -> Kernel:
-    """Return the kernel of a generated module: of the `entry` that it defines."""
-    return cached_kernel(text, lambda: _compile(_entry_of(text)))
-
-
 def written_kernel(folder: str, entry: str) -> Kernel:
     """Return a hand-written kernel: `entry` of `fastfeat_kernels.<folder>.cpu`."""
-    return generated_kernel(_text_of(folder, entry))
+    return cached_kernel(recipe_of_written(folder, entry), lambda: _compile(folder, entry))
 
 
 def is_written_kernel_compiled(folder: str, entry: str) -> bool:
     """Return whether a hand-written kernel is there, in this process or on disk."""
-    return is_compiled(_text_of(folder, entry))
+    return is_compiled(recipe_of_written(folder, entry))
 
 
 def written_object(folder: str, entry: str) -> tuple[bytes, str]:
@@ -52,61 +46,35 @@ def written_object(folder: str, entry: str) -> tuple[bytes, str]:
     """
     from fastfeat_kernels.compile import compile_entry
 
-    text = _text_of(folder, entry)
-    return object_of(text, lambda: compile_entry(_entry_of(text)))
+    recipe = recipe_of_written(folder, entry)
+    return object_of(recipe, lambda: compile_entry(_entry_of(folder, entry)))
 
 
 def sources_of_written(folder: str, entry: str) -> str:
     """Return a digest of all that a hand-written kernel is compiled from."""
-    return digest_of_sources(_text_of(folder, entry))
+    return digest_of_sources(recipe_of_written(folder, entry))
 
 
-def _text_of(folder: str, entry: str) -> str:
-    module = f"fastfeat_kernels.{folder}.cpu"
-    return f'from {module} import ENTRIES\n\nentry = ENTRIES["{entry}"]\n'
+def _entry_of(folder: str, entry: str) -> Callable[..., int]:
+    return import_module(f"fastfeat_kernels.{folder}.cpu").ENTRIES[entry]
 
 
-def assembly(text: str) -> str:
-    """Return the assembly text of a generated module, for tests that count instructions."""
-    from fastfeat_kernels.compile import assembly_of
-
-    return assembly_of(_entry_of(text))
-
-
-def _entry_of(text: str) -> Callable[..., int]:
-    """Return the function `entry` of a generated module; tracebacks show its text."""
-    name = f"<fastfeat {kernel_key(text)[:12]}>"
-    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-    scope: dict[str, Any] = {"__name__": name}
-    exec(compile(text, name, "exec"), scope)
-    return scope["entry"]
-
-
-def _compile(entry: Callable[..., int]) -> tuple[bytes, str] | Kernel:
+def _compile(folder: str, entry: str) -> tuple[bytes, str] | Kernel:
     """Return object code; a kernel of this process alone where the code cannot leave it."""
-    from fastfeat_kernels.compile import NotCacheable, compile_entry, kernel_of_process
+    from fastfeat_kernels.compile import compile_entry, kernel_of_process
+    from fastfeat_kernels.llvm import NotCacheable
 
+    function = _entry_of(folder, entry)
     try:
-        return compile_entry(entry)
-    except (NotCacheable, AttributeError) as error:
-        warn_once("kernels that cannot be kept", _reason(error))
-        return kernel_of_process(entry)
+        return compile_entry(function)
+    except NotCacheable as error:
+        tell_foreign(error)
+    except AttributeError as error:  # the private interface of Numba has moved
+        import numba
 
-
-def _reason(error: Exception) -> str:
-    """Return the reason for which compiled kernels last no longer than this process."""
-    import numba
-
-    if isinstance(error, AttributeError):  # its private interface has moved
         why = f"this version of Numba, {numba.__version__}, is not known: {error}"
-        todo = "Install an older Numba or a newer fastfeat"
-    else:
-        why = f"on this processor they call functions of other libraries, {error}"
-        todo = "If NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is set, remove it"
-    return (
-        f"compiled kernels cannot be kept for other processes ({why}); each process compiles its "
-        f"own. Results are the same. {todo}"
-    )
+        tell_not_kept(why, "Install an older Numba or a newer fastfeat")
+    return kernel_of_process(function)
 
 
 SERIAL_BELOW = 1 << 16

@@ -1,207 +1,283 @@
-"""Rendering: loops become the text of one Numba module, readable and the same for the same plan.
+"""Rendering: loops become one module of LLVM text, readable and the same for the same loops.
 
 Names in the text are positions only: x inputs, k their flags, y outputs, v their flags, c
-parameters, t tables, s the logarithm of the words between two groups of a table. The driver in
-`fastfeat_kernels.rows` calls `entry` with the number of a loop and the address of its arguments.
+parameters, t tables, s the logarithm of the words between two groups of a table, a the steps of a
+row. The driver in `fastfeat_kernels.rows` calls `entry` with the number of a loop, the address of
+its words and the number of its rows. Rendering needs no compiler.
 """
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 
-from fastfeat.engine.layout import Loop, Shape, Step, Store
-from fastfeat.engine.storage import has_flags, output_storage, storage
-from fastfeat.scalars import table as search_tables
-from fastfeat.scalars.op import EXACT
+from fastfeat.engine.cpu.lines import Lines, read_element, write_element
+from fastfeat.engine.cpu.words import ENTRY, interleaved, is_of_group, n_strides, reads
+from fastfeat.engine.layout import Shape, Step, Store, has_flags
+from fastfeat.ir.node import postorder
+from fastfeat.scalars.elementary import body_of
+from fastfeat.scalars.primitives import LLVM_TYPES, PRIMITIVES, llvm_constant
 
 INLINED_CALLS = 24
 _NO_STATUS = Step("literal", (), 0, "i64")
+_INTRINSIC = re.compile(r"@llvm\.(\w+)\.((?:v\d+)?f64)\(")
 
 
-def reads(shape: Shape) -> tuple[set[int], set[int]]:
-    """Return the inputs of which a loop reads values, and those of which it reads flags.
-
-    A missing float is a NaN in the loop: its flag is read with the value, so that the memory of
-    both streams into the computation (copying floats to scratch first cost 3 of 17 ns a row).
-    """
-    values: set[int] = {step.detail for step in shape.steps if step.name == "input"}
-    floats = {j for j in values if storage(shape.inputs[j]).startswith("float")}
-    return values, floats | {step.detail for step in shape.steps if step.name == "input_ok"}
-
-
-def n_arguments(shape: Shape) -> int:
-    """Return how many words the arguments of a loop take."""
-    columns = len(shape.inputs) + len(shape.stores)
-    constants = len(shape.parameters) + len(shape.tables) + n_strides(shape)
-    return 2 * columns + constants
-
-
-@cache
-def interleaved(shape: Shape) -> dict[int, int]:
-    """Return the tables that hold something of each group, and of each which stride it has.
-
-    Those that are read at one number of a group are one array and have one stride: a row reads one
-    line of the cache, not one a table.
-    """
-    places: dict[int, int] = {}
-    found: dict[int, int] = {}
-    for step in shape.steps:
-        if _is_of_group(step, shape):
-            table = shape.steps[step.args[0]].detail
-            found[table] = places.setdefault(step.args[1], len(places))
-    return found
-
-
-def n_strides(shape: Shape) -> int:
-    """Return how many strides a loop reads."""
-    return len(set(interleaved(shape).values()))
-
-
-def _is_of_group(step: Step, shape: Shape) -> bool:
-    """Return whether a step loads what is learnt of a group."""
-    if step.name not in ("load_f64", "load_i64"):
-        return False
-    source = shape.steps[step.args[0]]
-    return source.name == "table" and shape.tables[source.detail] in search_tables.OF_GROUPS
-
-
-def render(loops: Sequence[Loop], *, exact: bool = False) -> str:
+def render(shapes: Sequence[Shape], lanes: int) -> str:
     """Return the text of the module whose function `entry` is called by the driver.
 
     Args:
-        loops: what `lay_out` returned.
-        exact: with the exact reduction of large arguments of sin, cos and tan.
+        shapes: the loops, with the types that their columns have in memory.
+        lanes: how many float64 the vectors of this processor hold.
     """
-    calls: list[str] = [s.detail for loop in loops for s in loop.shape.steps if s.name == "call"]
-    names = sorted({EXACT.get(name, name) if exact else name for name in calls})
-    inline = len(calls) <= INLINED_CALLS
-    lines = ['"""Fused loops, generated."""', "from fastfeat.engine.cpu.prelude import *", ""]
-    lines += [f"{name}_ = elementary({name!r}, inline={inline})" for name in names]
-    for k, loop in enumerate(loops):
-        lines += ["", "", *_loop(k, loop.shape, exact)]
-    lines += ["", "", "def entry(loop, arguments, n):"]
-    for k, loop in enumerate(loops):
-        lines += [f"    if loop == {k}:", *_call(k, loop.shape)]
-    return "\n".join([*lines, "    return int64(0)", ""])
+    calls: list[str] = [s.detail for shape in shapes for s in shape.steps if s.name == "call"]
+    names = sorted(set(calls))
+    separate = {name for name in names if len(calls) > INLINED_CALLS or _loops(name)}
+    parts = [_loop(k, shape, lanes, separate) for k, shape in enumerate(shapes)]
+    parts.append(_entry(shapes))
+    for name in names:
+        parts += _separate(name, lanes) if name in separate else [_inlined(name)]
+    return "\n\n".join([*parts, *declarations("".join(parts))]) + "\n"
 
 
-def _loop(k: int, shape: Shape, exact: bool) -> list[str]:
-    """Return the text of a loop: loads, steps, stores."""
-    arguments = [name for name, _ in _arguments(shape)]
-    lines = ["@inner", f"def loop_{k}({', '.join([*arguments, 'n'])}):", "    status = int64(0)"]
-    lines += _prefetches(shape)
-    lines.append("    for i in range(n):")
-    names: list[str] = []
-    for number, step in enumerate(shape.steps):
-        name, text = _step(number, step, names, shape, exact)
-        names.append(name)
-        if text:
-            lines.append(f"        {name} = {text}")
+@cache
+def _loops(name: str) -> bool:
+    """Return whether an elementary function has a loop: such a one is never inlined."""
+    nodes = postorder([body_of(name)[1]])
+    return any(node.name in PRIMITIVES and PRIMITIVES[node.name].loops for node in nodes)
+
+
+@cache
+def _body(name: str, lanes: int | None, linkage: str, attributes: str) -> str:
+    """Return the function that computes an elementary function, of scalars or of vectors."""
+    inputs, result = body_of(name)
+    kind, suffix = ("double", "") if lanes is None else (f"<{lanes} x double>", f"_v{lanes}")
+    lines = Lines("entry")
+    values = {node: f"%x{k}" for k, node in enumerate(inputs)}
+    for k, node in enumerate(postorder([result])):
+        if node.name == "literal":
+            values[node] = llvm_constant(node.physical, node.value, lanes)
+        elif node not in values:
+            args = [values[argument] for argument in node.args]
+            values[node] = lines.primitive(node.name, args, f"a{k}", lanes)
+    lines.do(f"ret {kind} {values[result]}")
+    given = ", ".join(f"{kind} %x{k}" for k in range(len(inputs)))
+    head = f"define {linkage} {kind} @fastfeat_{name}{suffix}({given}) {attributes} {{"
+    return "\n".join([head, "entry:", *lines.texts, "}"])
+
+
+def _inlined(name: str) -> str:
+    """Return an elementary function that LLVM copies into each loop that calls it."""
+    return _body(name, None, "internal", "alwaysinline nounwind")
+
+
+def _separate(name: str, lanes: int) -> list[str]:
+    """Return an elementary function and its form on vectors, which vectorized loops call.
+
+    The form on vectors has weak linkage: it is kept although nothing calls it yet.
+    """
+    pure = "noinline nounwind willreturn memory(none)"
+    form = f"fastfeat_{name}(fastfeat_{name}_v{lanes})"
+    parameters = "v" * len(body_of(name)[0])
+    variant = f'"vector-function-abi-variant"="_ZGV_LLVM_N{lanes}{parameters}_{form}"'
+    scalar = _body(name, None, "internal", f"{pure} {variant}")
+    return [scalar, _body(name, lanes, "weak_odr", pure)]
+
+
+def _arguments(shape: Shape) -> list[tuple[str, str, int]]:
+    """Return each argument of a loop: its name, its type, and which word it is."""
+    values, flags = reads(shape)
+    found: list[tuple[str, str, int]] = []
+    for j in range(len(shape.inputs)):
+        if j in values:
+            found.append((f"x{j}", "ptr", 2 * j))
+        if j in flags:
+            found.append((f"k{j}", "ptr", 2 * j + 1))
+    word = 2 * len(shape.inputs)
     for j, store in enumerate(shape.stores):
-        lines += [f"        {text}" for text in _store(j, store, shape, names)]
-    return [*lines, "    return status"]
+        found.append((f"y{j}", "ptr", word))
+        if has_flags(store, shape):
+            found.append((f"v{j}", "ptr", word + 1))
+        word += 2
+    types = [(f"c{j}", LLVM_TYPES[physical]) for j, physical in enumerate(shape.parameters)]
+    types += [(f"t{j}", "i64") for j in range(len(shape.tables))]
+    types += [(f"s{j}", "i64") for j in range(n_strides(shape))]
+    return [*found, *((name, kind, word + j) for j, (name, kind) in enumerate(types))]
 
 
-def _prefetches(shape: Shape) -> list[str]:
-    """Return the text that asks for what rows read of their groups, before any waits for it."""
-    lines: list[str] = []
+def _loop(k: int, shape: Shape, lanes: int, separate: set[str]) -> str:
+    """Return the function of a loop: loads, steps, stores.
+
+    Where it calls functions on vectors, it may have as many lanes as they. For some processors with
+    registers of 512 bits LLVM prefers 256, and such loops then called scalars.
+    """
+    lines = Lines("entry")
+    for number, table, stride in _asked_ahead(shape):
+        _for_each_row(lines, f"ask{stride}", partial(_ask, shape, number, table, stride))
+    last = [j for j, store in enumerate(shape.stores) if shape.steps[store.status] != _NO_STATUS]
+    status = f"%status.{last[-1]}" if last else "0"
+
+    def row(part: Lines, i: str) -> None:
+        values, before = _steps(part, i, shape), "%status"
+        for j, store in enumerate(shape.stores):
+            _store(part, i, j, store, shape, values)
+            if shape.steps[store.status] != _NO_STATUS:
+                part.do(f"%status.{j} = or i64 {before}, {values[store.status]}")
+                before = f"%status.{j}"
+
+    _for_each_row(lines, "rows", row, status if last else None)
+    lines.do(f"ret i64 {'%status.all' if last else '0'}")
+    given = [
+        f"ptr noalias %{n}" if kind == "ptr" else f"{kind} %{n}" for n, kind, _ in _arguments(shape)
+    ]
+    calls = any(step.name == "call" and step.detail in separate for step in shape.steps)
+    width = f' "prefer-vector-width"="{64 * lanes}"' if calls else ""
+    head = f"define internal i64 @loop_{k}({', '.join([*given, 'i64 %n'])})"
+    return "\n".join([f"{head} noinline nounwind{width} {{", "entry:", *lines.texts, "}"])
+
+
+def _for_each_row(
+    lines: Lines, label: str, write: Callable[[Lines, str], None], status: str | None = None
+) -> None:
+    """Add a loop over the rows.
+
+    Args:
+        lines: of the function.
+        label: of the block of a row.
+        write: adds the lines of one row; it is called with them and the name of the row's number.
+        status: the name of the status after a row; None if no row has one.
+    """
+    before, part = lines.block, Lines(label)
+    write(part, f"%{label}.i")
+    lines.do(f"%{label}.some = icmp sgt i64 %n, 0")
+    lines.do(f"br i1 %{label}.some, label %{label}, label %{label}.done")
+    lines.start(label)
+    lines.do(f"%{label}.i = phi i64 [ 0, %{before} ], [ %{label}.next, %{part.block} ]")
+    if status:
+        lines.do(f"%status = phi i64 [ 0, %{before} ], [ {status}, %{part.block} ]")
+    lines.texts += part.texts
+    lines.do(f"%{label}.next = add nuw nsw i64 %{label}.i, 1")
+    lines.do(f"%{label}.again = icmp slt i64 %{label}.next, %n")
+    lines.do(f"br i1 %{label}.again, label %{label}, label %{label}.done")
+    lines.start(f"{label}.done")
+    if status:
+        lines.do(f"%status.all = phi i64 [ 0, %{before} ], [ {status}, %{part.block} ]")
+
+
+def _asked_ahead(shape: Shape) -> Iterator[tuple[int, int, int]]:
+    """Yield each table of groups that rows read: the input with their numbers, table, stride."""
     asked: set[int] = set()
     strides = interleaved(shape)
     for step in shape.steps:
-        if not _is_of_group(step, shape):
-            continue
-        table, number = (shape.steps[argument] for argument in step.args)
-        stride = strides[table.detail]
-        if stride not in asked and number.name == "input":
-            column: int = number.detail
-            read = f"read_{storage(shape.inputs[column])}(x{column}, i)"
-            lines.append("    for i in range(n):")
-            lines.append(f"        prefetch_word(t{table.detail}, shl_i64({read}, s{stride}))")
-        asked.add(stride)
-    return lines
+        if is_of_group(step, shape):
+            table, number = (shape.steps[argument] for argument in step.args)
+            stride = strides[table.detail]
+            if stride not in asked and number.name == "input":
+                yield number.detail, table.detail, stride
+            asked.add(stride)
 
 
-def _arguments(shape: Shape) -> list[tuple[str, str]]:
-    """Return each argument of a loop: its name, and how it is found among the words."""
-    values, flags = reads(shape)
-    found: list[tuple[str, str]] = []
-    for j, dtype in enumerate(shape.inputs):
-        if j in values:
-            found.append((f"x{j}", f"pointer_{storage(dtype)}(arguments, {2 * j})"))
-        if j in flags:
-            found.append((f"k{j}", f"pointer_bool(arguments, {2 * j + 1})"))
-    word = 2 * len(shape.inputs)
-    for j, store in enumerate(shape.stores):
-        found.append((f"y{j}", f"pointer_{output_storage(store.dtype)}(arguments, {word})"))
-        if has_flags(store, shape):
-            found.append((f"v{j}", f"pointer_bool(arguments, {word + 1})"))
-        word += 2
-    for j, physical in enumerate(shape.parameters):
-        found.append((f"c{j}", f"word_{physical}(arguments, {word + j})"))
-    word += len(shape.parameters)
-    found += [(f"t{j}", f"word_i64(arguments, {word + j})") for j in range(len(shape.tables))]
-    word += len(shape.tables)
-    return found + [(f"s{j}", f"word_i64(arguments, {word + j})") for j in range(n_strides(shape))]
+def _ask(shape: Shape, number: int, table: int, stride: int, lines: Lines, i: str) -> None:
+    """Ask for an element of a table of groups, before any row waits for it."""
+    lines.name(f"ask{stride}")
+    group = read_element(lines, shape.inputs[number].name, f"%x{number}", f"%k{number}", i)
+    n_bytes = lines.put(f"shl i64 {lines.put(f'shl i64 {group}, %s{stride}')}, 3")
+    address = lines.put(f"inttoptr i64 {lines.put(f'add i64 %t{table}, {n_bytes}')} to ptr")
+    lines.do(f"call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 3, i32 1)")
 
 
-def _call(k: int, shape: Shape) -> list[str]:
-    lines = [f"        return loop_{k}("]
-    lines += [f"            {text}," for _, text in _arguments(shape)]
-    return [*lines, "            n,", "        )"]
+def _steps(lines: Lines, i: str, shape: Shape) -> list[str]:
+    """Add the steps of a row; return the name of each value."""
+    values: list[str] = []
+    for number, step in enumerate(shape.steps):
+        args = [values[argument] for argument in step.args]
+        lines.name(f"a{number}")
+        values.append(_step(lines, i, number, step, args, shape))
+    return values
 
 
-def _step(
-    number: int, step: Step, names: Sequence[str], shape: Shape, exact: bool
-) -> tuple[str, str]:
-    """Return the name of a step's result and the text that computes it, "" for what is in scope."""
+def _step(lines: Lines, i: str, number: int, step: Step, args: Sequence[str], shape: Shape) -> str:
+    """Add what computes a step; return the name of its value."""
     match step.name:
         case "literal":
-            return _literal(step), ""
+            return _literal(step)
         case "input":
             j: int = step.detail
-            kind = storage(shape.inputs[j])
-            flag = f", k{j}" if kind.startswith("float") else ""
-            return f"a{number}", f"read_{kind}(x{j}{flag}, i)"
+            return read_element(lines, shape.inputs[j].name, f"%x{j}", f"%k{j}", i)
         case "input_ok":
-            return f"a{number}", f"read_bool(k{step.detail}, i)"
+            return read_element(lines, "bool", f"%k{step.detail}", "", i)
         case "parameter":
-            return f"c{step.detail}", ""
+            return f"%c{step.detail}"
         case "table":
-            return f"t{step.detail}", ""
+            return f"%t{step.detail}"
         case "call":
-            function = EXACT.get(step.detail, step.detail) if exact else step.detail
-            return f"a{number}", f"{function}_({', '.join(names[j] for j in step.args)})"
-        case "load_f64" | "load_i64" if _is_of_group(step, shape):
-            table, place = (names[argument] for argument in step.args)
+            given = ", ".join(f"double {x}" for x in args)
+            return lines.put(f"call double @fastfeat_{step.detail}({given})")
+        case "load_f64" | "load_i64" if is_of_group(step, shape):
             stride = interleaved(shape)[shape.steps[step.args[0]].detail]
-            return f"a{number}", f"{step.name}({table}, shl_i64({place}, s{stride}))"
+            place = lines.put(f"shl i64 {args[1]}, %s{stride}")
+            return lines.primitive(step.name, [args[0], place], f"a{number}.at")
         case _:
-            return f"a{number}", f"{step.name}({', '.join(names[j] for j in step.args)})"
+            return lines.primitive(step.name, args, f"a{number}")
 
 
 def _literal(step: Step) -> str:
-    match step.physical:
-        case "f64":
-            value = struct.unpack("<d", struct.pack("<q", step.detail))[0]
-            return "NAN" if value != value else repr(value).replace("inf", "INF")
-        case "i64":
-            return f"int64({step.detail})"
-        case _:
-            return repr(step.detail)
+    if step.physical == "f64":
+        (value,) = struct.unpack("<d", struct.pack("<q", step.detail))
+        return llvm_constant("f64", value)
+    return llvm_constant("i64" if step.physical == "i64" else "b1", step.detail)
 
 
-def _store(j: int, store: Store, shape: Shape, names: Sequence[str]) -> list[str]:
-    """Return the text that writes an output; missing is NaN, or 0 with its flag clear."""
-    kind, value, ok = output_storage(store.dtype), names[store.value], names[store.ok]
-    lines: list[str] = []
+def _store(lines: Lines, i: str, j: int, store: Store, shape: Shape, values: Sequence[str]) -> None:
+    """Add what writes an output of a row; missing is NaN, or 0 with its flag clear."""
+    lines.name(f"y{j}")
+    value, ok = values[store.value], values[store.ok]
     if has_flags(store, shape):
-        zero = "False" if kind == "bool" else "int64(0)"
-        physical = shape.steps[store.value].physical
-        lines.append(f"write_bool(v{j}, i, {ok})")
-        value = f"select_{physical}({ok}, {value}, {zero})"
-    lines.append(f"write_{kind}(y{j}, i, {value})")
-    if shape.steps[store.status] != _NO_STATUS:
-        lines.append(f"status |= {names[store.status]}")
-    return lines
+        write_element(lines, "bool", f"%v{j}", i, ok)
+        kind = LLVM_TYPES[shape.steps[store.value].physical]
+        zero = "false" if kind == "i1" else "0"
+        value = lines.put(f"select i1 {ok}, {kind} {value}, {kind} {zero}")
+    write_element(lines, store.dtype.name, f"%y{j}", i, value)
+
+
+def _entry(shapes: Sequence[Shape]) -> str:
+    """Return the function that the driver calls, which takes the words of a loop apart."""
+    lines = Lines("entry")
+    cases = " ".join(f"i64 {k}, label %call_{k}" for k in range(len(shapes)))
+    lines.do("%words = inttoptr i64 %address to ptr")
+    lines.do(f"switch i64 %loop, label %none [ {cases} ]")
+    for k, shape in enumerate(shapes):
+        lines.start(f"call_{k}")
+        given: list[str] = []
+        for name, kind, word in _arguments(shape):
+            lines.name(f"{name}_{k}")
+            x = lines.element("i64", "%words", str(word))
+            match kind:
+                case "ptr":
+                    x = lines.put(f"inttoptr i64 {x} to ptr")
+                case "double":
+                    x = lines.put(f"bitcast i64 {x} to double")
+                case "i1":
+                    x = lines.put(f"icmp ne i64 {x}, 0")
+                case _:
+                    pass
+            given.append(f"{kind} {x}")
+        lines.name(f"status_{k}")
+        status = lines.put(f"call i64 @loop_{k}({', '.join([*given, 'i64 %n'])})")
+        lines.do(f"ret i64 {status}")
+    head = f"define i64 @{ENTRY}(i64 %loop, i64 %address, i64 %n) nounwind {{"
+    return "\n".join([head, "entry:", *lines.texts, "none:", "  ret i64 0", "}"])
+
+
+def declarations(text: str) -> list[str]:
+    """Return the declarations of the intrinsics that a text calls."""
+    found: list[str] = []
+    for name, suffix in sorted(set(_INTRINSIC.findall(text))):
+        kind = "double" if suffix == "f64" else f"<{suffix[1:-3]} x double>"
+        given = ", ".join([kind] * (3 if name == "fma" else 1))
+        found.append(f"declare {kind} @llvm.{name}.{suffix}({given})")
+    if "@llvm.prefetch.p0(" in text:
+        found.append("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+    return ["\n".join(found)] if found else []

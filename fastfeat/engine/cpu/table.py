@@ -20,11 +20,10 @@ from fastfeat_kernels.rows import (
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import n_parts, runner
-from fastfeat.engine.cpu.render import interleaved, n_arguments, reads
-from fastfeat.engine.layout import Loop, Shape
+from fastfeat.engine.cpu.words import interleaved, n_arguments, reads
+from fastfeat.engine.layout import Loop, Shape, has_flags
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import (
-    has_flags,
     output_storage,
     parameter_bits,
     storage,

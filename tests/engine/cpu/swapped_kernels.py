@@ -26,7 +26,6 @@ from fastfeat import col
 from fastfeat.engine.cpu import cache
 from fastfeat.engine.kernel_cache import cache_folder
 
-objects.FOLDER = Path("none")  # kernels of the package are in no folder
 X, Y, K = col("x"), col("y"), col("k")
 WINDOW = ff.window(time="t", by="k", last=20)
 PLANS: dict[str, dict[str, Any]] = {
@@ -90,12 +89,14 @@ def count_compilations(whole: Path | None) -> list[str]:
     keys: list[str] = []
     original = cache._load_or_compile
 
-    def counted(key: str, text: str, compile_kernel: cache.Compile) -> tuple[cache.Kernel, bool]:
+    def counted(
+        key: str, recipe: str, compile_kernel: cache.Compile, text: Callable[[], str] | None
+    ) -> tuple[cache.Kernel, bool]:
         def compile_or_read() -> Any:
             keys.append(key)
             return compile_kernel() if whole is None else cache._read(whole / f"{key}.kernel", key)
 
-        return original(key, text, compile_or_read)
+        return original(key, recipe, compile_or_read, text)
 
     cache._load_or_compile = counted
     return keys
@@ -103,6 +104,7 @@ def count_compilations(whole: Path | None) -> list[str]:
 
 def main(name: str, work: Path) -> None:
     """Run a plan on whole files, and on each rotation of them."""
+    objects.FOLDER = Path("none")  # kernels of the package are in no folder
     whole, answer = work / "whole", work / "answer"
     whole.mkdir()
     start = Path(os.environ["FASTFEAT_CACHE_DIR"])

@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastfeat_kernels import objects
+from fastfeat_kernels import load, objects
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu import cache, compiled
-from fastfeat.engine.cpu.kernels import generated_kernel
+from fastfeat.engine.cpu.words import ENTRY
 from fastfeat_tests.engine.cpu.swapped_kernels import PLANS
 from fastfeat_tests.operators.sampling import first_always
 from fastfeat_tests.patience import PATIENCE_S, halted
 
 ROWS = {"x": [1.0, None, 3.0]}
 EXPECTED = [2.25, None, 4.25]
+RECIPE, OTHER_RECIPE = (f"from fastfeat_kernels.load import Kernel\n\n{k}\n" for k in range(2))
 SESSION = os.environ.get("FASTFEAT_CACHE_DIR")  # what other tests have compiled
 
 
@@ -53,14 +54,15 @@ def transform() -> list[float | None]:
 
 def compiles(monkeypatch) -> list[str]:
     """Return a list that grows with each kernel compiled."""
-    from fastfeat.engine.cpu import kernels as compiling
+    from fastfeat.engine.cpu import kernels
 
-    compiled: list[str] = []
-    original = compiling._compile
+    names: list[str] = []
+    by_numba, by_llvm = kernels._compile, compiled._compile
+    monkeypatch.setattr(kernels, "_compile", lambda f, e: (names.append(e), by_numba(f, e))[1])
     monkeypatch.setattr(
-        compiling, "_compile", lambda e: (compiled.append(e.__name__), original(e))[1]
+        compiled, "_compile", lambda text: (names.append("entry"), by_llvm(text))[1]
     )
-    return compiled
+    return names
 
 
 def test_a_kernel_is_compiled_once_and_then_loaded(empty_cache, monkeypatch):
@@ -68,11 +70,23 @@ def test_a_kernel_is_compiled_once_and_then_loaded(empty_cache, monkeypatch):
     assert transform() == EXPECTED
     assert sorted(compiled) == ["blocks", "entry"]
     files = {file.suffix for file in empty_cache.iterdir()}
-    assert files == {".kernel", ".py"}
+    assert files == {".kernel", ".py", ".ll"}
     assert empty_cache.stat().st_mode & 0o077 == 0
     forget(monkeypatch)
     assert transform() == EXPECTED
     assert len(compiled) == 2
+
+
+def test_the_loader_of_llvm_loads_what_ours_does_not_know(empty_cache, monkeypatch):
+    monkeypatch.setattr(load, "_IS_KNOWN", False)
+    loaded: list[str] = []
+    by_llvm = load.load_by_llvm
+    monkeypatch.setattr(load, "load_by_llvm", lambda c, s: (loaded.append(s), by_llvm(c, s))[1])
+    assert transform() == EXPECTED
+    assert ENTRY in loaded
+    forget(monkeypatch)
+    assert transform() == EXPECTED
+    assert loaded.count(ENTRY) == 2
 
 
 def test_a_refit_compiles_nothing(monkeypatch):
@@ -105,7 +119,7 @@ def add(tiny):
         return tiny
 
     def add_up(x: int, y: int) -> int:
-        return cache.cached_kernel("the text of a kernel", compile_tiny)(0, x, y)
+        return cache.cached_kernel(RECIPE, compile_tiny)(0, x, y)
 
     call: Any = add_up  # a function that carries its own count
     call.compiled = 0
@@ -163,7 +177,7 @@ def test_files_at_each_other_s_names_are_compiled_again(name: str, tmp_path: Pat
 
 
 def test_a_folder_in_place_of_a_file_is_no_hindrance(add, empty_cache, monkeypatch):
-    (empty_cache / f"{cache.kernel_key('the text of a kernel')}.kernel").mkdir(parents=True)
+    (empty_cache / f"{cache.kernel_key(RECIPE)}.kernel").mkdir(parents=True)
     with pytest.warns(ff.FastfeatWarning, match="cannot be kept"):
         assert add(2, 3) == 5
 
@@ -173,7 +187,7 @@ def assert_works_with_one_warning(add, match: str) -> None:
         warnings.simplefilter("always")
         assert add(2, 3) == 5
         assert add(3, 4) == 7
-        assert cache.cached_kernel("another text", lambda: add) is add
+        assert cache.cached_kernel(OTHER_RECIPE, lambda: add) is add
         cache._loaded.clear()
         assert add(4, 5) == 9
     assert add.compiled == 2
@@ -232,7 +246,7 @@ def test_a_numba_that_is_not_known_costs_one_warning(empty_cache, monkeypatch):
     assert "no attribute '_final_module'" in str(caught[0].message)
     assert "Results are the same" in str(caught[0].message)
     assert caught[0].filename == __file__
-    assert not list(empty_cache.glob("*.kernel"))
+    assert len(list(empty_cache.glob("*.kernel"))) == 1  # the features, which Numba never sees
 
 
 def test_a_user_without_a_home_costs_one_warning(add, monkeypatch):
@@ -249,22 +263,30 @@ def test_a_user_without_a_home_costs_one_warning(add, monkeypatch):
 
 
 def test_the_key_tells_machines_compilers_settings_and_texts_apart(monkeypatch):
-    keys = {cache.kernel_key("text"), cache.kernel_key("other text")}
-    machine = cache._machine()
-    for other in (machine.replace("numba", "numba 1"), f"{machine},+avx512f", "another cpu"):
-        monkeypatch.setattr(cache, "_machine", lambda other=other: other)
-        keys.add(cache.kernel_key("text"))
+    keys = {cache.kernel_key(RECIPE), cache.kernel_key(OTHER_RECIPE)}
+    machine = cache._machine(False)
+    for other in (machine.replace("llvmlite", "llvm 1"), f"{machine},+avx512f", "another cpu"):
+        monkeypatch.setattr(cache, "_machine", lambda is_by_numba, other=other: other)
+        keys.add(cache.kernel_key(RECIPE))
     monkeypatch.undo()
-    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
-    assert cache._machine.__wrapped__() != machine
-    monkeypatch.setattr(cache, "digest_of_sources", lambda text: "other sources")
-    keys.add(cache.kernel_key("text"))
+    monkeypatch.setattr(cache, "digest_of_sources", lambda recipe: "other sources")
+    keys.add(cache.kernel_key(RECIPE))
     assert len(keys) == 6
+
+
+@pytest.mark.parametrize("setting", cache._SETTINGS)
+def test_settings_of_numba_name_what_it_compiles_and_those_of_the_target_all(setting, monkeypatch):
+    machine = cache._machine.__wrapped__
+    by_llvm, by_numba = machine(False), machine(True)
+    assert "numba" not in by_llvm.lower().replace("numba_cpu_", "")
+    monkeypatch.setenv(setting, "generic")
+    assert (machine(False) != by_llvm) == (setting in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"))
+    assert machine(True) != by_numba
 
 
 def test_code_of_another_cpu_is_left_alone(add, empty_cache, monkeypatch):
     assert add(2, 3) == 5
-    monkeypatch.setattr(cache, "_machine", lambda: "another cpu")
+    monkeypatch.setattr(cache, "_machine", lambda is_by_numba: "another cpu")
     assert add(2, 3) == 5
     assert add.compiled == 2
     assert len(list(empty_cache.glob("*.kernel"))) == 2
@@ -306,7 +328,8 @@ def test_processes_fill_one_cache_at_once(empty_cache):
     assert features[0] == features[1]
     n_kernels = len(list(empty_cache.glob("*.kernel")))
     assert sum(map(int, compiled)) == n_kernels  # each by one of them: the other one has waited
-    assert {file.suffix for file in empty_cache.iterdir()} == {".kernel", ".py"}
+    # with .py where hand-written kernels do not come with the package
+    assert {file.suffix for file in empty_cache.iterdir()} - {".py"} == {".kernel", ".ll"}
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
@@ -328,7 +351,7 @@ def test_a_lock_that_nobody_gives_back_is_waited_for_and_then_passed_by(
     fcntl = pytest.importorskip("fcntl")
     monkeypatch.setattr(cache, "_LONGEST_WAIT", 0.1)
     empty_cache.mkdir()
-    path = cache._path(cache.kernel_key("the text of a kernel"))
+    path = cache._path(cache.kernel_key(RECIPE))
     assert path is not None
     with open(path.with_suffix(".lock"), "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -339,6 +362,7 @@ def test_a_lock_that_nobody_gives_back_is_waited_for_and_then_passed_by(
 def test_the_text_beside_a_kernel_is_that_of_explain(empty_cache):
     fitted = ff.Plan({"y": col("x") + 1.25}).fit(ROWS)
     fitted.transform(ROWS)
-    texts = [file.read_text() for file in empty_cache.glob("*.py")]
-    assert fitted.explain("cpu") in texts
-    assert generated_kernel(fitted.explain("cpu")) is generated_kernel(fitted.explain("cpu"))
+    texts = [file.read_text() for file in empty_cache.glob("*.ll")]
+    comment, _, text = fitted.explain("cpu").partition("\n")
+    assert comment == "; loop 0: y0 y <- x0 x"
+    assert text in texts

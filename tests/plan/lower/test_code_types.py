@@ -170,7 +170,7 @@ def test_the_option_is_kept(of_codes, tmp_path):
     assert "codes" not in ff.Plan(OF_CODES).to_json().split('"features"')[0]
     assert of_codes.select(["few"]).transform(DATA, to="numpy").dtype == np.uint8
     assert "few: uint8 = " in repr(of_codes)
-    assert "write_uint8" in of_codes.explain("cpu")
+    assert "getelementptr i8, ptr %y0" in of_codes.explain("cpu")
     assert ff.Plan(OF_CODES, codes=ff.param("codes", "smallest")).codes == "smallest"
 
 

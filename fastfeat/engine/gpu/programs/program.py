@@ -21,11 +21,12 @@ from fastfeat.engine.layout import (
     Loop,
     ShapeOf,
     by_code,
+    has_flags,
     inputs_of,
     lay_out,
 )
 from fastfeat.engine.program import Constants, Output, Program
-from fastfeat.engine.storage import has_flags, parameter_bits, table_array
+from fastfeat.engine.storage import parameter_bits, table_array
 from fastfeat.scalars.value import InputSlot
 
 MOST_OUTPUTS = 32

@@ -17,8 +17,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 
-from fastfeat.engine.layout import Loop, Shape, Step, Store
-from fastfeat.engine.storage import has_flags, output_storage, storage
+from fastfeat.engine.layout import Loop, Shape, Step, Store, has_flags
+from fastfeat.engine.storage import output_storage, storage
 from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import body_of
 from fastfeat.scalars.op import EXACT, Op
