@@ -579,7 +579,7 @@ def test_a_closed_journal_says_so(tmp_path):
 
 def _python(code: str, expected: int = 0) -> str:
     """Return what another process prints, which runs code."""
-    paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(__file__).resolve().parents[3] / ".paths"), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         capture_output=True,
