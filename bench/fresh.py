@@ -21,31 +21,33 @@ _DATA = (
 )
 _OURS = "import fastfeat as ff; from fastfeat import col; "
 _THEIRS = "import polars as pl; frame = pl.DataFrame(data); "
+
+
+def _learnt(feature: str) -> str:
+    return f"{_OURS}_, found = ff.Plan({{'a': {feature}}}).fit_transform(data)"
+
+
+def _selected(expression: str) -> str:
+    return f"{_THEIRS}x = pl.col('x'); found = frame.lazy().select(a={expression}).collect()"
+
+
 _PLAN = f"{_OURS}plan = ff.Plan(dict(a=col('x').log1p(), b=col('x') * 2 + col('y')))"
 SIDES = {
     "Python, NumPy, pyarrow": "import numpy, pyarrow",
     "import fastfeat": "import fastfeat",
     "a first plan": _PLAN,
-    "a first result": f"{_DATA}{_PLAN}; plan.fit(data).transform(data)",
-    "the first result of Polars": (
-        f"{_DATA}{_THEIRS}frame.lazy().select("
+    "a first result": f"{_DATA}{_PLAN}; found = plan.fit(data).transform(data)",
+    "a first result of Polars": (
+        f"{_DATA}{_THEIRS}found = frame.lazy().select("
         "pl.col('x').log1p().alias('a'), (pl.col('x') * 2 + pl.col('y')).alias('b')).collect()"
     ),
-    "a scaler": f"{_DATA}{_OURS}ff.Plan({{'a': col('x').standard_scale()}}).fit_transform(data)",
-    "a scaler of Polars": (
-        f"{_DATA}{_THEIRS}x = pl.col('x'); frame.lazy().select((x - x.mean()) / x.std()).collect()"
-    ),
-    "a mean by key": f"{_DATA}{_OURS}ff.Plan({{'a': col('x').mean(by='k')}}).fit_transform(data)",
-    "a mean by key of Polars": (
-        f"{_DATA}{_THEIRS}frame.lazy().select(pl.col('x').mean().over('k')).collect()"
-    ),
-    "a window": (
-        f"{_DATA}{_OURS}ff.Plan({{'a': col('x').mean(over=ff.window(time='t', by='k', last=9))}})"
-        ".fit_transform(data)"
-    ),
+    "a scaler": _DATA + _learnt("col('x').standard_scale()"),
+    "a scaler of Polars": _DATA + _selected("(x - x.mean()) / x.std(ddof=0)"),
+    "a mean by key": _DATA + _learnt("col('x').mean(by='k')"),
+    "a mean by key of Polars": _DATA + _selected("x.mean().over('k')"),
+    "a window": _DATA + _learnt("col('x').mean(over=ff.window(time='t', by='k', last=9))"),
     "a window of Polars": (
-        f"{_DATA}{_THEIRS}frame.lazy().select(pl.col('x').rolling_mean_by('t', '9i')"
-        ".over('k')).collect()"
+        _DATA + _selected("x.rolling_mean_by('t', '9i', closed='left').over('k')")
     ),
 }
 

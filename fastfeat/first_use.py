@@ -7,7 +7,7 @@ list as a module, and take names from it inside functions. A table of `Rows` kno
 rows, and the module of each, which it imports for the first row that is asked for.
 
 No lock is held while a module is imported but that of the module, as in any import. A fork waits
-until no other thread imports on first use.
+for the first uses of other threads, ten seconds at most.
 """
 
 from __future__ import annotations

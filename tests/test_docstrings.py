@@ -85,7 +85,7 @@ def _beginnings(path: Path) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("folder", _NAMED)
 def test_docstrings_begin_with_a_noun(folder: str) -> None:
-    files = [*(Path(__file__).parents[1] / folder).rglob("*.py")]
+    files = [*(Path(__file__).resolve().parents[1] / folder).rglob("*.py")]
     assert files
     withheld = [
         f"{file}:{line}: {text}"
@@ -133,7 +133,7 @@ _NAMES = (
 
 def _is_there(name: str) -> bool:
     """Whether a module is there, or something in one."""
-    folder = Path(__file__).parents[1] / "fastfeat"
+    folder = Path(__file__).resolve().parents[1] / "fastfeat"
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         path = folder.joinpath(*parts[:length])
@@ -144,7 +144,7 @@ def _is_there(name: str) -> bool:
 
 
 def test_modules_that_a_text_names_exist() -> None:
-    files = [*(Path(__file__).parents[1] / "fastfeat").rglob("*.py")]
+    files = [*(Path(__file__).resolve().parents[1] / "fastfeat").rglob("*.py")]
     named = [
         (file.name, name) for file in files for name in re.findall(_NAMES, file.read_text("utf-8"))
     ]

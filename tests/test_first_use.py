@@ -342,7 +342,7 @@ def counted(run: str) -> dict[str, Any]:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_plan_of_rows_imports_what_it_needs(form: str) -> None:
     found = counted(f"data = {FORMS[form]}; {ROW_PLAN}; plan.fit(data).transform(data)")
-    assert found["lines"] <= 26_000, found  # 25,112 in 139 modules when this was written
+    assert found["lines"] <= 26_000, found  # 25,800 in 143 modules when this was written
     assert found["modules"] <= 150, found
     assert not found["others"]
     subjects = ("windows", "keys", "targets", "tables", "lists", "text")
@@ -360,13 +360,13 @@ TEXTS = (
 )
 WINDOW = 'ff.window(time="t", by="k", last=9)'
 KINDS = {  # the data, the features, other tables, and the most lines and modules
-    "scaler": ('{"x": x}', '{"a": col("x").standard_scale()}', "", 30_000, 168),
-    "imputer": ('{"x": x}', '{"a": col("x").impute("median")}', "", 30_500, 170),
-    "text": (TEXTS, '{"n": col("s").str.to_lowercase().str.len_chars()}', "", 30_000, 170),
-    "codes": (KEYED, '{"a": col("k").ordinal_encode()}', "", 33_000, 185),
-    "key": (KEYED, '{"a": col("x").mean(by="k")}', "", 37_000, 203),
-    "window": (KEYED, f'{{"a": col("x").mean(over={WINDOW})}}', "", 36_500, 195),
-    "asof": (KEYED, '{"a": ff.asof("w", by="k", time="t").col("x")}', '{"w": data}', 34_500, 192),
+    "scaler": ('{"x": x}', '{"a": col("x").standard_scale()}', "", 30_500, 170),
+    "imputer": ('{"x": x}', '{"a": col("x").impute("median")}', "", 31_000, 172),
+    "text": (TEXTS, '{"n": col("s").str.to_lowercase().str.len_chars()}', "", 31_000, 172),
+    "codes": (KEYED, '{"a": col("k").ordinal_encode()}', "", 34_500, 188),
+    "key": (KEYED, '{"a": col("x").mean(by="k")}', "", 38_000, 205),
+    "window": (KEYED, f'{{"a": col("x").mean(over={WINDOW})}}', "", 37_000, 197),
+    "asof": (KEYED, '{"a": ff.asof("w", by="k", time="t").col("x")}', '{"w": data}', 35_500, 195),
 }
 
 
@@ -387,6 +387,6 @@ def test_a_plan_with_a_window_and_an_encoder_imports_what_they_need() -> None:
         '"w": col("x").mean(over=ff.window(time="t", by="k", last=9)), "e": col("k").count_encode()'
     )
     found = counted(f"data = {data}; ff.Plan({{{features}}}).fit_transform(data)")
-    assert found["lines"] <= 41_000, found  # 40,066 in 202 modules when this was written
+    assert found["lines"] <= 41_000, found  # 40,723 in 206 modules when this was written
     assert found["modules"] <= 215, found
     assert not found["others"]

@@ -119,7 +119,7 @@ def test_one_import_upwards_makes_a_circle(
 def test_modules_of_tests_import_one_another_by_the_name_of_their_link() -> None:
     """`tests` may be a package of an installed library, and a bare name depends on the path."""
     files = sorted((ROOT / "tests").rglob("*.py"))
-    link = ROOT / "fastfeat_tests"
+    link = ROOT / ".paths" / "fastfeat_tests"
     assert link.resolve() == ROOT / "tests"
     bare = {"tests": link, **{path.stem: path for path in files}}
     found = {path.relative_to(ROOT).as_posix(): imported("", path, bare) for path in files}

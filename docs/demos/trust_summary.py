@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from docs.demos.trust import ARTIFACT, REPORT, RULES
-from fastfeat.apps.cli.summary import program_run
+from fastfeat.apps.cli.demo_summary import program_run
 
 if TYPE_CHECKING:
     from pathlib import Path

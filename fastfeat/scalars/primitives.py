@@ -163,11 +163,11 @@ def _in_all_lanes(kind: str, text: str, lanes: int | None) -> str:
 
 @cache
 def llvm_template(name: str, lanes: int | None = None) -> str:
-    """Return the LLVM text of a primitive, which lacks the names of values and of the block alone.
+    """Return the LLVM text of a primitive, with places for the names of values and of the block.
 
     Args:
         name: of the primitive.
-        lanes: of the vectors that it is for; scalars without.
+        lanes: elements of a vector; None for scalars.
     """
     types = {
         word: kind if lanes is None else f"<{lanes} x {kind}>" for word, kind in _LLVM_WORDS.items()

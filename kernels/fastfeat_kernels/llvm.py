@@ -76,7 +76,7 @@ def optimized(text: str):
 
 
 def remove_unused(module, builder) -> None:
-    """Remove the functions of a module that nothing calls, and the declarations of others."""
+    """Remove functions and declarations that nothing in the module calls."""
     passes = binding.create_new_module_pass_manager()
     passes.add_global_dead_code_eliminate_pass()
     passes.add_strip_dead_prototype_pass()
@@ -110,7 +110,7 @@ def _object_of(text: str) -> tuple[bytes, set[str]]:
 
 
 def _declared_symbols(module) -> set[str]:
-    """Return the names that the module declares: a good guess, for objects of an unknown format."""
+    """Return the names that the module declares, which are close to what its object needs."""
     declared = [*module.functions, *module.global_variables]
     names = {symbol.name for symbol in declared if symbol.is_declaration}
     return {name for name in names if not name.startswith("llvm.")}

@@ -24,7 +24,7 @@ from fastfeat.io.sources import read
 from fastfeat.learn import passes, training_data
 from fastfeat.trust.quality.golden import golden_rows
 
-PAGE = (Path(__file__).parents[2] / "docs" / "warnings.md").read_text("utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "warnings.md").read_text("utf-8")
 KINDS = FastfeatWarning.__subclasses__()
 X = col("x")
 DAY = ff.window(1, time="t")

@@ -1,9 +1,11 @@
-"""The CPU of fresh processes: each side runs, and a side that fails is an error."""
+"""The CPU of fresh processes: sides run, compute the same, and one that fails is an error."""
 
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
+import numpy as np
 import pytest
 
 from bench import fresh
@@ -19,3 +21,18 @@ def test_each_side_runs_and_takes_time(side: str) -> None:
 def test_a_side_that_fails_is_an_error() -> None:
     with pytest.raises(subprocess.CalledProcessError):
         fresh.cpu_ms("raise SystemExit(3)", {})
+
+
+@pytest.mark.parametrize(
+    "side", [side for side in fresh.SIDES if f"{side} of Polars" in fresh.SIDES]
+)
+def test_sides_compute_the_same(side: str) -> None:
+    pytest.importorskip("polars")
+    ours, theirs = dict[str, Any](), dict[str, Any]()
+    exec(fresh.SIDES[side], ours)
+    exec(fresh.SIDES[f"{side} of Polars"], theirs)
+    expected = theirs["found"].to_arrow()
+    assert ours["found"].column_names == expected.column_names
+    for name in expected.column_names:
+        found, wanted = (np.array(of[name].to_pylist(), float) for of in (ours["found"], expected))
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "contributing" / "layout.md"
 BEGIN, END = "<!-- written by: python tests/docs/folders.py -->\n\n", "\n<!-- end -->\n"
 

@@ -27,7 +27,7 @@ from fastfeat.operators import OPERATORS
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import STEPS
 
-PAGE = Path(__file__).parents[2] / "docs" / "parameters.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "parameters.md"
 HEAD = """# Parameters
 
 What the parameters of functions may be: an operator refuses anything else where it is called, and

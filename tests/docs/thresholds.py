@@ -9,7 +9,7 @@ from typing import assert_never
 
 from fastfeat.trust.quality.thresholds import SECTIONS, Flag, Number, Word, Words
 
-PAGE = Path(__file__).parents[2] / "docs" / "trust.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "trust.md"
 BEGIN, END = "<!-- written by: python tests/docs/thresholds.py -->\n\n", "\n<!-- end -->\n"
 HEAD = ["| in | word | is | takes | unless said |", "|---|---|---|---|---|"]
 

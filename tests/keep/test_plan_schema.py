@@ -48,7 +48,7 @@ from fastfeat.steps.registry import STEPS
 from fastfeat.trust.selfcheck.plans import contract_plans
 from fastfeat_tests.keep.test_parameters_in_json import documents
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).resolve().parents[1]
 ROWS = {**AGGREGATES, **STEPS, **SCALARS}
 ODD = [
     *(None, True, False, 0, 1, -1, 7, 2**31, 2**70, -(2**70), 1.5, "", "a", "left", [], {}),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 SITE = """
 import os, sys
 with open(os.environ["SEEN"], "a") as file:
@@ -62,6 +62,11 @@ def test_a_wheel_brings_its_kernels(tmp_path: Path) -> None:
     installed = tmp_path / "installed"
     with zipfile.ZipFile(wheel) as content:
         content.extractall(installed)
+    names = {path.name for path in installed.iterdir()}
+    assert {name for name in names if not name.endswith(".dist-info")} == {
+        "fastfeat",
+        "fastfeat_kernels",
+    }
     environment |= {"PYTHONPATH": str(installed), "FASTFEAT_CACHE_DIR": str(tmp_path / "cache")}
     program = [sys.executable, "-c", PROGRAM, str(installed)]
     done = subprocess.run(

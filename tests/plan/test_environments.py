@@ -144,7 +144,9 @@ def assert_same_elsewhere(folder: Path, environment: str, variables: dict[str, s
     for path, table in zip(paths, (train, rows), strict=False):
         with pa.ipc.new_file(str(path), table.schema) as writer:
             writer.write_table(table)
-    program = PROGRAM.format(root=str(Path(__file__).parents[2]), environment=environment)
+    program = PROGRAM.format(
+        root=str(Path(__file__).resolve().parents[2] / ".paths"), environment=environment
+    )
     run = subprocess.run(
         [sys.executable, "-c", program, *map(str, paths)],
         env={**os.environ, "FASTFEAT_CACHE_DIR": str(folder / "cache"), **variables},

@@ -13,7 +13,6 @@ import typer
 from fastfeat.apps.cli import (
     bench,
     contracts,
-    demo,
     diff,
     drift,
     gpu,
@@ -62,7 +61,19 @@ def options(
     """Declare what every command takes; `Commands` acts on it."""
 
 
-app.command()(demo.demo)
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
+) -> None:
+    """Make features of 336,776 real flights, beside the same in pandas."""
+    from fastfeat.apps.cli.demo_summary import print_summary
+    from fastfeat.demo.run import run
+
+    with doing("Starting", at_once=True, is_event=True) as step:
+        outcome = run(folder, step)
+    print_summary(outcome)
+    if not outcome.report.ok:
+        raise typer.Exit(1)
 
 
 @app.command()

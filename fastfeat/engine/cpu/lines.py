@@ -33,18 +33,18 @@ class Lines:
         self._stem, self._n = "", 0
 
     def name(self, stem: str) -> None:
-        """Say how the next values are named: the stem with a number."""
+        """Name the next results by a stem and a number."""
         self._stem, self._n = stem, 0
 
     def put(self, instruction: str) -> str:
-        """Add an instruction that gives a value; return the name of that."""
+        """Add an instruction with a result; return the name of the result."""
         value = f"%{self._stem}.{self._n}"
         self._n += 1
         self.texts.append(f"  {value} = {instruction}")
         return value
 
     def do(self, instruction: str) -> None:
-        """Add an instruction that gives none."""
+        """Add an instruction without a result."""
         self.texts.append(f"  {instruction}")
 
     def start(self, block: str) -> None:
@@ -61,7 +61,7 @@ class Lines:
     def primitive(
         self, name: str, args: Sequence[str], value: str, lanes: int | None = None
     ) -> str:
-        """Add a primitive; return the name of its value, `%` and the one that is given."""
+        """Add a primitive, whose result is named `value`; return that name with its `%`."""
         text = llvm_template(name, lanes).format(*args, n=value, block=self.block)
         self.texts += [line if line[-1] == ":" else f"  {line}" for line in text.split("\n")]
         if PRIMITIVES[name].loops:
@@ -70,7 +70,7 @@ class Lines:
 
 
 def read_element(lines: Lines, name: str, source: str, flags: str, i: str) -> str:
-    """Load the value of a row of an input; of a float that is missing NaN."""
+    """Load the value of a row of an input; a missing float is NaN."""
     kind = _ELEMENTS[name]
     x = lines.element(kind, source, i)
     match name:
@@ -87,7 +87,7 @@ def read_element(lines: Lines, name: str, source: str, flags: str, i: str) -> st
 
 
 def write_element(lines: Lines, name: str, target: str, i: str, x: str) -> None:
-    """Store the value of a row of an output; of NaN there is one pattern."""
+    """Store the value of a row of an output; every NaN has the same bits."""
     kind = _ELEMENTS[name]
     match name:
         case "bool":

@@ -38,7 +38,7 @@ def n_arguments(shape: Shape) -> int:
 
 @cache
 def interleaved(shape: Shape) -> dict[int, int]:
-    """Return the tables that hold something of each group, and of each which stride it has.
+    """Return the tables with an entry for each group, and the number of the stride of each.
 
     Those that are read at one number of a group are one array and have one stride: a row reads one
     line of the cache, not one a table.

@@ -232,7 +232,7 @@ class Journal:
             before = self._seq, self._link, self._plans
             self._seq, self._link, self._plans = pending[-1].seq, link, dict(plans)
             try:
-                self._put(base, _NO_LINKS, pending)
+                self._put(base, pending)
             except BaseException:
                 self._seq, self._link, self._plans = before
                 raise
@@ -254,7 +254,6 @@ class Journal:
     def compact(
         self,
         base: Base,
-        links: Links = _NO_LINKS,
         *,
         erases: bool = False,
     ) -> bool:
@@ -264,7 +263,6 @@ class Journal:
 
         Args:
             base: the state after the last entry that was written.
-            links: what the audit says of it, where `linking_base` does not.
             erases: whether what the base does not hold is to be nowhere in the file afterwards.
 
         Returns:
@@ -281,7 +279,7 @@ class Journal:
             if self._seq == self._file.head.base:
                 is_gone = self.replaced.remove_others()
             else:
-                is_gone = self._put(base, links)
+                is_gone = self._put(base)
             return self._file.erase_remains() and is_gone if erases else True
 
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
@@ -327,7 +325,7 @@ class Journal:
             self.key, self.linking, self.linking_base, past.sealing = b"", None, None, None
             try:
                 self._flush_whole()
-                is_gone = self._put(base, _NO_LINKS)
+                is_gone = self._put(base)
                 is_erased = self._file.erase_remains() and is_gone
             except StateError:
                 self.key, self.linking, self.linking_base, past.sealing = before
@@ -400,18 +398,13 @@ class Journal:
             pending.append(Pending(seq, segment, digest, plans))
         return pending, link
 
-    def _put(
-        self,
-        base: Base,
-        links: Links,
-        pending: Sequence[Pending] = (),
-    ) -> bool:
+    def _put(self, base: Base, pending: Sequence[Pending] = ()) -> bool:
         """Put a base in the place of all entries, the last ones of which may be pending.
 
         Returns:
             Whether no segment is left that the file no longer names.
         """
-        given, known = replace(base, offsets=self.offsets), replace(links, previous=self._link)
+        given, known = replace(base, offsets=self.offsets), replace(_NO_LINKS, previous=self._link)
         replaced = self.replaced
         past = replaced.past(pending)
         seal = replaced.seal if past is None else past.seal

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from fastfeat.aggregates import is_target
 from fastfeat.calls.checks import choice
 from fastfeat.calls.named_values import plain_value
 from fastfeat.calls.recording import (
@@ -24,7 +23,7 @@ from fastfeat.calls.recording import (
 )
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
 from fastfeat.expr import Expr
-from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn, postorder
+from fastfeat.ir.node import Column, Node, TableColumn, postorder
 from fastfeat.operators.durations import Duration
 from fastfeat.plan.declare import leakage, rows_ahead
 from fastfeat.plan.declare.arguments import (
@@ -54,7 +53,6 @@ from fastfeat.plan.declare.late_columns import (
     over_ahead,
     without_targets,
 )
-from fastfeat.steps.registry import STEPS
 
 Label = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
@@ -285,29 +283,8 @@ def declare(
     _check_tables(declared)
     _check_known_clocks(declared)
     check_features(declared.nodes, list(declared.label_nodes.values()))
-    if _sees_more_than_rows(declared):
-        leakage.check_leakage(declared.nodes, declared.known_late)
+    leakage.check_leakage(declared.nodes, declared.known_late)
     return declared
-
-
-def _sees_more_than_rows(declared: Declaration) -> bool:
-    """Return whether a feature reads more of a row than its columns that are known in time.
-
-    Where nothing is declared as late, targets and rows ahead alone are refused.
-    """
-    late = declared.known_late
-    is_any = bool(late.columns)
-
-    def sees_more(node: Node) -> bool:
-        match node:
-            case Column() | TableColumn():
-                return late.holds(node)
-            case Call(function):
-                return function == "ahead" or (is_any and function in STEPS)
-            case _:
-                return isinstance(node, Aggregate) and (is_any or is_target(node))
-
-    return late.ahead is not None or any(map(sees_more, postorder([*declared.nodes.values()])))
 
 
 def _recipe(declared: Declaration, given: Mapping[str, Any]) -> Recipe:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import fastfeat as ff
-from fastfeat.apps.cli.summary import program_run
+from fastfeat.apps.cli.demo_summary import program_run
 from fastfeat.demo import flights
 from fastfeat.demo import run as demo
 from fastfeat.errors import FastfeatError

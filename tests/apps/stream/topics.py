@@ -272,7 +272,7 @@ def member(folder: Path, config: Mapping[str, Any], name: str = "member") -> Any
     """Return the process of a member."""
     path = folder / f"{name}.json"
     path.write_text(json.dumps(config))
-    root = Path(__file__).parents[3]
+    root = Path(__file__).resolve().parents[3]
     environment = os.environ | {"PYTHONPATH": f"{root}:{root / 'kernels'}"}
     with (folder / f"{name}.log").open("ab") as log:
         return subprocess.Popen(

@@ -24,7 +24,7 @@ from fastfeat.errors import InvalidData, KernelFailed, OutOfDeviceMemory
 from fastfeat_tests.engine.gpu import stand_in_cupy
 from fastfeat_tests.engine.gpu.device_kernels import ARGUMENTS, KERNEL, run_kernel
 
-PROJECT = Path(__file__).parents[3] / "pyproject.toml"
+PROJECT = Path(__file__).resolve().parents[3] / "pyproject.toml"
 ROWS = {"x": [1.0, None, 4.0, -3.0, 9.5], "k": [1, 2, None, 4, 5]}
 NOTHING = f"{KERNEL} kernel{ARGUMENTS} {{}}"
 

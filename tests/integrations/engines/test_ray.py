@@ -55,8 +55,7 @@ ROWS = engine_rows()
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """Run Ray with two workers, whose modules are those of this process."""
-    folders = Path(__file__).parent, Path(__file__).parents[3]  # of this module, and of others
-    here = os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
+    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     ray.init(
         num_cpus=2,
         include_dashboard=False,

@@ -61,8 +61,7 @@ ROWS = engine_rows()
 def session() -> Iterator[Any]:
     """Give a session of two workers, with the Python of this process."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    folders = Path(__file__).parent, Path(__file__).parents[3]  # of this module, and of others
-    here = os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
+    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     options = {
         "spark.executorEnv.PYTHONPATH": here,
         "spark.python.daemon.module": "spark_daemon",

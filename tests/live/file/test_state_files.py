@@ -55,7 +55,7 @@ for n in range(8):
     journal.write([entry_of(200 + 50 * n, 50)])
 os.kill(os.getpid(), 9)
 """
-    paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(__file__).resolve().parents[3] / ".paths"), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, timeout=PATIENCE_S)
     assert done.returncode == -signal.SIGKILL

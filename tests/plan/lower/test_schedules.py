@@ -1,6 +1,6 @@
 """Schedules: a dozen plans, as they are drafted and after each pass, as text in files.
 
-`PYTHONPATH=. python tests/plan/lower/test_schedules.py` writes the files, on purpose.
+`python tests/plan/lower/test_schedules.py` writes the files, on purpose.
 """
 
 from __future__ import annotations

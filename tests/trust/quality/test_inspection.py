@@ -15,7 +15,7 @@ from fastfeat import col
 from fastfeat.errors import ArtifactError, InvalidPlan
 from fastfeat.keep import artifact
 
-FIXTURES = Path(__file__).parents[2] / "compatibility" / "fixtures" / "artifacts"
+FIXTURES = Path(__file__).resolve().parents[2] / "compatibility" / "fixtures" / "artifacts"
 K = [*("a" * 300), *("b" * 5), "only", "alone"]
 ROWS: dict[str, Any] = {
     "k": K,

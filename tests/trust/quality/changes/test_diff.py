@@ -213,7 +213,7 @@ def test_kinds_are_of_known_verdicts_and_all_are_seeded() -> None:
 
 
 def test_the_page_says_of_each_kind_what_verdict_it_has() -> None:
-    page = (Path(__file__).parents[4] / "docs" / "trust.md").read_text("utf-8")
+    page = (Path(__file__).resolve().parents[4] / "docs" / "trust.md").read_text("utf-8")
     rows = [
         line for line in page.splitlines() if line.startswith(tuple(f"| {v}" for v in VERDICTS))
     ]

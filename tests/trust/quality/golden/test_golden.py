@@ -22,7 +22,7 @@ from fastfeat.keep.artifact import artifact_bytes, fitted_digest
 from fastfeat.trust.quality.golden import golden_rows as golden
 from fastfeat.trust.quality.golden.golden_rows import GoldenRows
 
-FIXTURES = Path(__file__).parents[3] / "compatibility" / "fixtures" / "artifacts"
+FIXTURES = Path(__file__).resolve().parents[3] / "compatibility" / "fixtures" / "artifacts"
 NAMES = sorted(path.stem for path in FIXTURES.glob("*.fastfeat"))
 ROWS = pa.table(
     {
