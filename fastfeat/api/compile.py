@@ -25,6 +25,7 @@ from fastfeat.errors import (
     TypeMismatch,
     counted,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import guard_of, row_inputs
 from fastfeat.execute.history import BATCH, given_ids
@@ -182,10 +183,14 @@ class _Trial:
         rows = made_up(self.schema, N_ROWS, missing=missing, distinct=self.distinct)
         return rows if missing == "none" else rows.take([0, 2, 1, *range(3, N_ROWS)])
 
+    def given(self, rows: Any, history: Any = None) -> CallRows:
+        """Return rows as a user would give them, with the tables."""
+        return CallRows(rows, None, history, self.tables, self.backend)
+
     def run(self, what: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Return the result of a call; None where the made-up values are none that it takes."""
         try:
-            result = call(*args, tables=self.tables, **options)
+            result = call(*args, **options)
         except Overflow:  # no matrix holds such an integer: that is found when the kernel has run
             self.succeeded.add(what)
             return None
@@ -217,19 +222,19 @@ def _of_tables(tables: Mapping[str, Types]) -> dict[str, Any]:
 
 def _run_plan(plan: Declaration, trial: _Trial, profile: Profiled) -> None:
     """Fit a plan on rows without missing values, and with some; where no values do, on none."""
-    backend, is_fitted = trial.backend, False
+    is_fitted = False
     for missing in (*_MISSING, "all"):
         if missing == "all" and is_fitted:
             return
-        rows = trial.rows(missing)
-        fitted = trial.run("fit", fit, plan, rows, backend=backend)
+        rows = trial.given(trial.rows(missing))
+        fitted = trial.run("fit", fit, plan, rows)
         if fitted is None:
             continue
         if not is_fitted and profile:
             trial.of_profiles.update(kernels_of_profiles(fitted))
         is_fitted = True
         for to in trial.forms(fitted):
-            trial.run("fit_transform", fit_transform, plan, rows, to=to, backend=backend)
+            trial.run("fit_transform", fit_transform, plan, rows, to=to)
         _run_fitted(fitted, trial)
 
 
@@ -248,23 +253,16 @@ def _run_fitted(fitted: Fitted, trial: _Trial) -> None:
                 (rows, BATCH),
                 *([(rows, first), (to_come, first)] if past else []),
             ):
-                trial.run(
-                    f"transform to {to!r}",
-                    transform,
-                    fitted,
-                    data,
-                    history=history,
-                    to=to,
-                    backend=trial.backend,
-                )
+                given = trial.given(data, history)
+                trial.run(f"transform to {to!r}", transform, fitted, given, to=to)
         if trial.backend == "cpu":
             for to in forms:  # where made-up values are none that a form takes, too
                 prepare(fitted, rows, to)
         if not past and "numpy" in forms and trial.backend == "cpu":
             for row in rows.slice(0, 5).to_pylist():  # the fifth has missing values
-                trial.run("transform_row", transform_row, fitted, row)
+                trial.run("transform_row", transform_row, fitted, row, tables=trial.tables)
         if fitted.declaration.label_columns:
-            trial.run("label", label_of, fitted, rows, history=BATCH, backend=trial.backend)
+            trial.run("label", label_of, fitted, trial.given(rows, BATCH))
 
 
 def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compiled:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from fastfeat.api.out_of_core import begun, needs_of_fit, with_encoded
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted, FittedContract
 from fastfeat.execute.layout import Layout, check_beside
-from fastfeat.execute.lookup_tables import Tables, read_tables
+from fastfeat.execute.lookup_tables import read_tables
 from fastfeat.execute.pieces import MOST_BYTES, pieces_of
 from fastfeat.execute.to_files import digest_of_tables, write_features
 from fastfeat.execute.window_columns import history_of
@@ -28,12 +29,8 @@ from fastfeat.trust.quality.profiling_in_passes import N_PASSES, profiled_in_pas
 
 def fit_and_write(
     plan: Declaration,
-    data: Any,
+    rows: CallRows,
     layout: Layout,
-    rows: Any,
-    history: Any,
-    tables: Tables,
-    memory: str | int | None,
     contract: FittedContract | None = None,
     stable: Fitted | None = None,
     profile: Profiled = False,
@@ -44,12 +41,9 @@ def fit_and_write(
 
     Args:
         plan: what is fitted.
-        data: the rows, as of `Plan.fit_transform_to`, as the following are.
+        rows: The training rows, whose tables are read here, once. Without a budget they take what
+            the process has, and three quarters of what is free.
         layout: where features go.
-        rows: which rows.
-        history: earlier rows.
-        tables: lookup tables; they are read here, once.
-        memory: the budget; None for what the process has, and three quarters of what is free.
         contract: what the rows hold, which the plan keeps.
         stable: an earlier fit, whose categories keep their codes.
         profile: what is profiled, for which the rows are read again.
@@ -59,18 +53,21 @@ def fit_and_write(
         FastfeatError: as `Plan.fit_transform_to`.
     """
     choice = checked_choice(profile)
-    dataset = dataset_of(data)
-    needs = needs_of_fit(plan, dataset, tables)
-    budget = budget_of_free(free_memory(), needs) if memory is None else budget_of(memory, needs)
-    earlier = history_of(history) if plan.history_columns else None
-    of_lookup = tables.values() if isinstance(tables, Mapping) else ()
-    check_beside(layout, data, history, *of_lookup, read=(dataset, earlier))
-    known = read_tables(tables, [*plan.table_columns, *plan.label_table_columns])
+    dataset = dataset_of(rows.data)
+    needs = needs_of_fit(plan, dataset, rows.tables)
+    if rows.memory is None:
+        budget = budget_of_free(free_memory(), needs)
+    else:
+        budget = budget_of(rows.memory, needs)
+    earlier = history_of(rows.history) if plan.history_columns else None
+    of_lookup = rows.tables.values() if isinstance(rows.tables, Mapping) else ()
+    check_beside(layout, rows.data, rows.history, *of_lookup, read=(dataset, earlier))
+    known = read_tables(rows.tables, [*plan.table_columns, *plan.label_table_columns])
     parent = layout.target.parent
     folder = parent if parent.is_dir() else None
     with with_scratch(dataset) as copied:
-        given = rows, earlier, known, budget, folder, stable
-        first, read = begun(plan, copied, *given, check_ids=check_ids)
+        again = rows._replace(history=earlier, tables=known)
+        first, read = begun(plan, again, copied, budget, folder, stable, check_ids=check_ids)
         n_passes = first.n_passes + first.n_function_passes + 1
         dataset.check_passes(n_passes + N_PASSES if choice else n_passes)
         chosen, then = read.chosen, first.columns_of_features

@@ -275,8 +275,9 @@ class Learning(Generic[Face]):
             FastfeatError: as `FittedPlan.transform`.
         """
         numbers = _numbers(rows)
-        options: Any = {"categories": categories, "history": history}
-        return rounds.part_features(self.record, data, numbers, to, **options)
+        return rounds.part_features(
+            self.record, data, numbers, to, categories=categories, history=history
+        )
 
     def to_bytes(self) -> bytes:
         """Return the learning as bytes for those that read rows: JSON and Arrow, without code."""
@@ -299,8 +300,9 @@ class Learning(Generic[Face]):
             stop = begin + int.from_bytes(given[len(_MAGIC) : begin], "little")
             coming, given = profiling.rounds_of_bytes(given[begin:stop]), given[stop:]
         written = written_in(given)
-        options: Any = {"tables": written.tables, "whole_entities": written.whole_entities}
-        first = pickles.plan_of(written.plan).learning(written.empty, **options)
+        first = pickles.plan_of(written.plan).learning(
+            written.empty, tables=written.tables, whole_entities=written.whole_entities
+        )
         return replace(first, record=resumed(first.record, written), profiling=coming)
 
     def __repr__(self) -> str:
@@ -330,8 +332,7 @@ def learning_of(
         profile: as of `Plan.learning`.
     """
     choice = checked_choice(profile)
-    options: Any = {"whole_entities": whole_entities, "stable": stable}
-    record = learning_record(plan, schema, tables, **options)
+    record = learning_record(plan, schema, tables, whole_entities=whole_entities, stable=stable)
     return Learning(record, face, profiling.ProfileRounds(choice) if choice else None)
 
 

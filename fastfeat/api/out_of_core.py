@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.encoded_rows import encoded_in_files
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.lookup_tables import Tables
@@ -36,11 +37,7 @@ from fastfeat.trust.quality.profiling_in_passes import N_PASSES, profiled_in_pas
 
 def fit_within(
     plan: Declaration,
-    data: Any,
-    rows: Any,
-    history: Any,
-    tables: Tables,
-    memory: str | int,
+    rows: CallRows,
     stable: Fitted | None = None,
     profile: Profiled = False,
     *,
@@ -50,11 +47,7 @@ def fit_within(
 
     Args:
         plan: what is fitted.
-        data: as of `Plan.fit`, as the following are.
-        rows: which rows.
-        history: earlier rows.
-        tables: lookup tables.
-        memory: the budget.
+        rows: The training rows, with a budget.
         stable: an earlier fit, whose categories keep their codes.
         profile: what is profiled.
         check_ids: whether rows of one `row_id` are looked for.
@@ -62,10 +55,10 @@ def fit_within(
     Raises:
         FastfeatError: as `Plan.fit`.
     """
-    dataset = dataset_of(data)
-    budget = budget_of(memory, needs_of_fit(plan, dataset, tables))
-    given = rows, history, tables, budget, stable, profile
-    return _in_passes(plan, dataset, *given, check_ids=check_ids)
+    assert rows.memory is not None
+    dataset = dataset_of(rows.data)
+    budget = budget_of(rows.memory, needs_of_fit(plan, dataset, rows.tables))
+    return _in_passes(plan, rows, dataset, budget, stable, profile, check_ids=check_ids)
 
 
 def fit_if_large(
@@ -104,7 +97,7 @@ def fit_if_large(
         f"it is read in passes, within {as_bytes(budget.n_bytes)}. memory= says how much to take",
         LargerThanMemory,
     )
-    return _in_passes(plan, dataset, None, None, tables, budget, stable, profile)
+    return _in_passes(plan, CallRows(files, tables=tables), dataset, budget, stable, profile)
 
 
 def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
@@ -124,19 +117,6 @@ def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
     return describe_passes(learning, dataset)
 
 
-def check_backend(backend: str) -> None:
-    """Raise where a backend needs all rows in memory.
-
-    Raises:
-        InvalidPlan: it does.
-    """
-    if backend != "cpu":
-        raise InvalidPlan(
-            "memory= reads the rows a little at a time, and backend= needs all of them in memory: "
-            "leave one of the two out"
-        )
-
-
 def needs_of_fit(plan: Declaration, dataset: Dataset, tables: Tables) -> list[Need]:
     """Return the memory that a fit needs, by types and numbers of rows: nothing is read."""
     of_tables = [*plan.table_columns, *plan.label_table_columns]
@@ -146,10 +126,8 @@ def needs_of_fit(plan: Declaration, dataset: Dataset, tables: Tables) -> list[Ne
 
 def begun(
     plan: Declaration,
+    rows: CallRows,
     dataset: Dataset,
-    rows: Any,
-    history: Any,
-    tables: Tables,
     budget: Budget,
     folder: Path | None = None,
     stable: Fitted | None = None,
@@ -162,10 +140,8 @@ def begun(
 
     Args:
         plan: what is fitted.
-        dataset: the rows.
-        rows: as of `Plan.fit`, as the following are.
-        history: earlier rows.
-        tables: lookup tables.
+        rows: The training rows.
+        dataset: All rows of their data.
         budget: of memory.
         folder: where files without names go; None for that of the system.
         stable: an earlier fit, whose categories keep their codes.
@@ -177,21 +153,23 @@ def begun(
     columns = [*plan.columns, *(plan.label_columns if plan.looks_ahead else ())]
     dataset.check(columns)
     dataset.check_folders(columns)
-    earlier = history_of(history) if plan.history_columns else None
+    earlier = history_of(rows.history) if plan.history_columns else None
     check_shared({**plan.nodes, **plan.label_nodes})
     if plan.row_id is not None and plan.history_columns:
         raise InvalidPlan(
             "row_id= of a plan with windows is not looked at where data is read in passes, in this "
             "version. Fit on the whole data, without memory="
         )
-    of_history = earlier.schema if isinstance(earlier, Dataset) else None
-    options: Any = {"history": of_history, "has_functions": True, "stable": stable}
-    learning = learning_record(plan, dataset.schema, tables, **options)
+    past = earlier.schema if isinstance(earlier, Dataset) else None
+    learning = learning_record(
+        plan, dataset.schema, rows.tables, past=past, has_functions=True, stable=stable
+    )
     prepared, read = learning.prepared, rows_in_passes(dataset, earlier, budget, folder)
     label = prepared.label if plan.looks_ahead else None
-    n_before = (rows is not None and dataset.n_rows is None) + 3 * (label is not None) + check_ids
+    n_before = 3 * (label is not None) + check_ids
+    n_before += rows.rows is not None and dataset.n_rows is None
     dataset.check_passes(n_before + learning.n_passes + learning.n_function_passes)
-    given = None if rows is None else flags_of_rows(rows, n_rows_of(dataset))
+    given = None if rows.rows is None else flags_of_rows(rows.rows, n_rows_of(dataset))
     with within(budget):
         if check_ids:
             warn_of_ids_in_passes(plan, dataset, budget, folder, prepared.told)
@@ -213,10 +191,8 @@ def _warn_ahead(plan: Declaration, dataset: Dataset, columns: list[str], budget:
 
 def _in_passes(
     plan: Declaration,
+    rows: CallRows,
     dataset: Dataset,
-    rows: Any,
-    history: Any,
-    tables: Tables,
     budget: Budget,
     stable: Fitted | None,
     profile: Profiled,
@@ -225,8 +201,7 @@ def _in_passes(
 ) -> Fitted:
     choice = checked_choice(profile)
     with with_scratch(dataset) as copied:
-        ids: Any = {"stable": stable, "check_ids": check_ids}
-        learning, read = begun(plan, copied, rows, history, tables, budget, **ids)
+        learning, read = begun(plan, rows, copied, budget, stable=stable, check_ids=check_ids)
         if choice:
             copied.check_passes(learning.n_passes + learning.n_function_passes + N_PASSES)
         then = [*dict.fromkeys((*learning.columns_of_features, *plan.columns))] if choice else []

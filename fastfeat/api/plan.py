@@ -20,6 +20,7 @@ from fastfeat.calls.arguments import TOO_MANY, Hints, explaining, explaining_met
 from fastfeat.calls.completion import offering
 from fastfeat.calls.recording import Recipe
 from fastfeat.errors import InvalidPlan, NotFitted, TypeMismatch
+from fastfeat.execute.call_rows import CallRows, call_rows
 from fastfeat.execute.failing_files import naming_files
 from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema
 from fastfeat.execute.lookup_tables import Tables, resolve_schemas
@@ -417,32 +418,26 @@ class Plan:
             RowsBreakRule: rows break a rule of `contract` that only warns.
             FastfeatWarning: of its other kinds, see `ff.errors`, what is odd about the data.
         """
+        given = call_rows(data, rows, history, tables, backend, memory)
+        kept = None
         if contract is not None:
-            options: Any = {"history": history, "tables": tables}
-            options |= {"backend": backend, "memory": memory}
-            data, kept = _held(contract, data, in_passes=memory is not None, **options)
-            options |= {"profile": profile, "stable": stable, "check_ids": check_ids}
-            fitted = self.fit(data, rows=rows, **options)
-            return FittedPlan(self, replace(fitted.record, contract=kept))
+            given, kept = _held(contract, given, in_passes=memory is not None)
+            data = given.data
         record: Fitted | None = None
         old = stable_record(stable)
         if memory is not None:
-            from fastfeat.api.out_of_core import check_backend, fit_within  # seldom needed
+            from fastfeat.api.out_of_core import fit_within  # seldom needed
 
-            check_backend(backend)
-            given = rows, history, tables, memory, old, profile
-            record = fit_within(self.declaration, data, *given, check_ids=check_ids)
+            record = fit_within(self.declaration, given, old, profile, check_ids=check_ids)
         elif rows is None and history is None and backend == "cpu" and may_be_large(data):
             from fastfeat.api.out_of_core import fit_if_large  # seldom needed
 
             record = fit_if_large(self.declaration, data, tables, old, profile)
-        if record is not None:
-            return FittedPlan(self, record)
-        from fastfeat.trust.quality.profiling import fit_profiled  # imports the rest of it
+        if record is None:
+            from fastfeat.trust.quality.profiling import fit_profiled  # imports the rest of it
 
-        of_rows: Any = {"rows": rows, "history": history, "tables": tables, "backend": backend}
-        record = fit_profiled(self.declaration, data, **of_rows, profile=profile, stable=old)
-        return FittedPlan(self, record)
+            record = fit_profiled(self.declaration, given, profile=profile, stable=old)
+        return FittedPlan(self, replace(record, contract=kept) if kept else record)
 
     @naming_files
     def fit_transform(
@@ -481,24 +476,19 @@ class Plan:
         Raises:
             FastfeatError: as `fit` and `FittedPlan.transform`.
         """
-        kept = None
+        kept, given = None, call_rows(data, rows, history, tables, backend)
         if contract is not None:
-            options: Any = {"history": history, "tables": tables, "backend": backend}
-            data, kept = _held(contract, data, in_passes=False, **options)
+            given, kept = _held(contract, given, in_passes=False)
         from fastfeat.trust.quality.profiling import (
             fit_transform_profiled,  # imports the rest of it
         )
 
         record, features = fit_transform_profiled(
             self.declaration,
-            data,
+            given,
             profile=profile,
-            rows=rows,
-            history=history,
-            tables=tables,
             to=to,
             categories=categories,
-            backend=backend,
             stable=stable_record(stable),
         )
         return FittedPlan(self, replace(record, contract=kept) if kept else record), features
@@ -561,12 +551,11 @@ class Plan:
         from fastfeat.execute.layout import layout_of
 
         layout = layout_of(out, format, partition_by, part_rows)
-        kept = None
+        kept, given = None, call_rows(data, rows, history, tables, memory=memory)
         if contract is not None:
-            of_rows: Any = {"history": history, "tables": tables, "memory": memory}
-            data, kept = _held(contract, data, in_passes=True, **of_rows)
+            given, kept = _held(contract, given, in_passes=True)
         record, manifest = fit_and_write(
-            *(self.declaration, data, layout, rows, history, tables, memory, kept),
+            *(self.declaration, given, layout, kept),
             stable=stable_record(stable),
             profile=profile,
             check_ids=check_ids,
@@ -647,17 +636,14 @@ class Plan:
 
         return cross_fit(
             self.declaration,
-            data,
+            call_rows(data, None, history, tables, backend),
             cv,
             lambda record: FittedPlan(self, record),
             groups=groups,
             purge=purge,
             embargo=embargo,
-            history=history,
-            tables=tables,
             to=to,
             categories=categories,
-            backend=backend,
         )
 
     def learning(
@@ -899,15 +885,15 @@ def stable_record(stable: Any) -> Fitted | None:
 
 
 def _held(
-    contract: Contract, data: Any, *, in_passes: bool, **options: Any
-) -> tuple[Any, FittedContract]:
-    """Return data that can be read again, and the contract that its rows hold.
+    contract: Contract, rows: CallRows, *, in_passes: bool
+) -> tuple[CallRows, FittedContract]:
+    """Return rows whose data can be read again, and the contract that they hold.
 
     Args:
         contract: as of `Plan.fit`.
-        data: as of `Plan.fit`.
-        in_passes: whether it is read a little at a time: a reader that is used up is refused then.
-        options: as of `fitted_contract`.
+        rows: The training rows. The contract is checked on all rows of their data.
+        in_passes: Whether the data is read a little at a time: a reader that is used up is refused
+            then.
 
     Raises:
         InvalidData: the rows can be read once.
@@ -919,10 +905,10 @@ def _held(
     if in_passes:
         from fastfeat.io.sources.dataset import dataset_of
 
-        dataset_of(data).check_passes(2)
+        dataset_of(rows.data).check_passes(2)
     else:
-        data = read_again(data)
-    return data, fitted_contract(contract, data, **options)
+        rows = rows._replace(data=read_again(rows.data))
+    return rows, fitted_contract(contract, rows)
 
 
 @offering(*_READ_OF_FITTED)
@@ -1060,23 +1046,14 @@ class FittedPlan:
                 features to train a model on.
             RowsBreakRule: rows break a rule that only warns.
         """
+        given = call_rows(data, rows, history, tables, backend)
         if self.record.contract is not None or on_violation is not None:
             from fastfeat.trust.quality.transforming import transform_judged  # seldom needed
 
-            forms: Any = {"to": to, "out": out, "categories": categories, "backend": backend}
-            of_rows: Any = {"rows": rows, "history": history, "tables": tables}
-            return transform_judged(self.record, data, on_violation, **of_rows, **forms)
-        return transform(
-            self.record,
-            data,
-            rows=rows,
-            history=history,
-            tables=tables,
-            to=to,
-            out=out,
-            categories=categories,
-            backend=backend,
-        )
+            return transform_judged(
+                self.record, given, on_violation, to=to, out=out, categories=categories
+            )
+        return transform(self.record, given, to=to, out=out, categories=categories)
 
     def transform_batches(
         self,
@@ -1136,17 +1113,14 @@ class FittedPlan:
         from fastfeat.io.budget import bounded  # seldom needed
         from fastfeat.io.sources.dataset import dataset_of
 
-        dataset = dataset_of(data)
-        budget = budget_of_features(self.record, dataset, tables, memory)
+        given = CallRows(dataset_of(data), None, history, tables, backend, memory)
+        budget = budget_of_features(self.record, given, given.data)
         with bounded(budget):
             pieces = pieces_of_later_rows(
                 self.record,
-                dataset,
-                history=history,
-                tables=tables,
+                given,
                 to=to,
                 categories=categories,
-                backend=backend,
                 most_bytes=bytes_within(budget),
                 on_violation=on_violation,
             )
@@ -1232,9 +1206,9 @@ class FittedPlan:
 
         layout = layout_of(out, format, partition_by, part_rows)
         apart = None if quarantined is None else layout_of(quarantined)
-        options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
+        given = CallRows(data, None, history, tables, backend, memory)
         digest = self._digest.hex()
-        return write_judged(self.record, data, layout, digest, on_violation, apart, **options)
+        return write_judged(self.record, given, layout, digest, on_violation, apart)
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
@@ -1407,9 +1381,7 @@ class FittedPlan:
             UnknownColumn: the data, the history or a table lacks a column.
             InvalidData: it looks ahead, and the data is in the memory of a device.
         """
-        return labels.label_of(
-            self.record, data, rows=rows, history=history, tables=tables, backend=backend
-        )
+        return labels.label_of(self.record, call_rows(data, rows, history, tables, backend))
 
     def refit(self, data: Any, *, stable: bool = True, **options: Any) -> FittedPlan:
         """Return the plan as it is fitted on other rows, by the same contract; codes stay.
@@ -1483,8 +1455,7 @@ class FittedPlan:
         """
         from fastfeat.trust.quality.later_rows import profile_of  # seldom needed
 
-        options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
-        return profile_of(self.record, data, **options)
+        return profile_of(self.record, call_rows(data, None, history, tables, backend, memory))
 
     @property
     def contract(self) -> Contract | None:
@@ -1526,16 +1497,16 @@ class FittedPlan:
             >>> fitted.check({"x": [3.0, -1.0, None]}).counts
             {'x': 2}
         """
-        from fastfeat.trust.quality.checking import check  # seldom needed
+        from fastfeat.trust.quality.checking import check_rows  # seldom needed
 
         if self.record.contract is None:
             raise InvalidPlan(
                 "the plan has no contract. Fit it with one: plan.fit(data, contract=ff.Contract("
                 "{'name': col('x') > 0})), or check by that: contract.check(data)"
             )
-        options: Any = {"history": history, "tables": tables, "clock": clock}
-        options |= {"backend": backend, "memory": memory, "late": self.plan.late}
-        return check(self.record.contract.declaration, data, **options)
+        given = call_rows(data, None, history, tables, backend, memory)
+        contract, late = self.record.contract.declaration, self.plan.late
+        return check_rows(contract, given, clock=clock, late=late)[1]
 
     def drift(
         self,
@@ -1589,9 +1560,14 @@ class FittedPlan:
         """
         from fastfeat.trust.quality.drifting import drift  # seldom needed
 
-        options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
-        options |= {"reference": reference, "reference_history": reference_history}
-        return drift(self.record, data, by=by, given=thresholds, **options)
+        return drift(
+            self.record,
+            call_rows(data, None, history, tables, backend, memory),
+            by=by,
+            reference=reference,
+            reference_history=reference_history,
+            given=thresholds,
+        )
 
     def report(
         self,
@@ -1640,9 +1616,8 @@ class FittedPlan:
         """
         from fastfeat.trust.report.report import report  # seldom needed
 
-        options: Any = {"history": history, "tables": tables, "clock": clock}
-        options |= {"title": title, "thresholds": thresholds, "memory": memory}
-        return report(self.record, data, path, **options)
+        given = call_rows(data, None, history, tables, memory=memory)
+        return report(self.record, given, path, title=title, clock=clock, thresholds=thresholds)
 
     def history_needed(self) -> dict[str, str]:
         """Return the reach of windows as text, by the entity; see `Plan.history_needed`."""
@@ -1773,8 +1748,8 @@ class FittedPlan:
         """
         from fastfeat.trust.quality.rounding import roundings  # seldom needed
 
-        given: dict[str, Any] = {"history": history, "tables": tables, "backend": backend}
-        return roundings(self.record, data, dtypes=dtypes, **given)
+        given = call_rows(data, None, history, tables, backend)
+        return roundings(self.record, given, dtypes=dtypes)
 
     def verify(
         self,
@@ -1818,7 +1793,8 @@ class FittedPlan:
         from fastfeat.trust.verify.paths import verify
 
         bare = replace(self.record, contract=None)  # of rows that break a rule, too
-        return verify(bare, data, history, tables, n_rows, backends, begin_alone, memory)
+        given = call_rows(data, None, history, tables, memory=memory)
+        return verify(bare, given, n_rows, backends, begin_alone)
 
     def __repr__(self) -> str:
         """Return a line for each of the first features: its type, and how it is made."""

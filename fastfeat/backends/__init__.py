@@ -85,14 +85,23 @@ def backend_named(name: str) -> Backend:
     Raises:
         BackendUnavailable: there is none of that name in this version, or it cannot run here.
     """
-    if name not in NAMES:
-        raise BackendUnavailable(
-            f"there is no backend {name!r} in this version. There are: {', '.join(NAMES)}"
-        )
+    check_name(name)
     backend = _loaded(name)
     if backend.runtime is not None:
         backend.runtime()  # raises also where nothing is to be computed
     return backend
+
+
+def check_name(name: str) -> None:
+    """Raise where no backend has a name.
+
+    Raises:
+        BackendUnavailable: There is none of that name in this version.
+    """
+    if name not in NAMES:
+        raise BackendUnavailable(
+            f"there is no backend {name!r} in this version. There are: {', '.join(NAMES)}"
+        )
 
 
 @cache

@@ -21,6 +21,7 @@ from fastfeat.errors import (
     did_you_mean,
     warn,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema, fitted_of_values
 from fastfeat.execute.inputs import read_columns
 from fastfeat.execute.lookup_tables import Tables, columns_of_tables
@@ -158,7 +159,7 @@ def warm_guard(fitted: Fitted, rows: Any, tables: Tables) -> None:
     """
     guard = guard_of(fitted)
     for rules in () if guard is None else (guard.any_broken, guard.each_broken):
-        transform(rules, rows, tables=tables)
+        transform(rules, CallRows(rows, tables=tables))
 
 
 def check_option(on_violation: object, refused: Mapping[str, str] | None = None) -> None:
@@ -185,23 +186,13 @@ def read_again(data: Any) -> Any:
 
 
 def judge(
-    guard: Guard,
-    data: Any,
-    *,
-    rows: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    on_violation: str | None = None,
-    first_row: int = 0,
+    guard: Guard, rows: CallRows, *, on_violation: str | None = None, first_row: int = 0
 ) -> dict[str, int]:
     """Return how many rows break each rule that one breaks: rules that only warn.
 
     Args:
         guard: the rules.
-        data: as of `FittedPlan.transform`, as the following are.
-        rows: which of them.
-        tables: lookup tables.
-        backend: its name.
+        rows: The rows, which can be read twice; their history is not read.
         on_violation: what becomes of rows that break a rule, but one that only warns; None for what
             each rule says.
         first_row: the number that a user knows the first row of the data by.
@@ -213,17 +204,16 @@ def judge(
     Warns:
         RowsBreakRule: rows break one that does.
     """
-    options: Any = {"rows": rows, "tables": tables, "backend": backend, "first_row": first_row}
-    found = transform(guard.any_broken, data, **options)
+    found = transform(guard.any_broken, rows, first_row=first_row)
     if not call("any", found.column(0)).as_py():
         return {}
-    each = transform(guard.each_broken, data, **options)
-    table = read_columns(data, guard.columns)
+    each = transform(guard.each_broken, rows, first_row=first_row)
+    table = read_columns(rows.data, guard.columns)
     places = [np.flatnonzero(column.to_numpy()) for column in each.columns]
     broken = {name: len(of) for name, of in zip(guard.rules, places, strict=True) if len(of)}
     for (name, rule), of in zip(guard.rules.items(), places, strict=True):
         if len(of):
-            numbers = of if rows is None else _numbers(rows, table)[of]
+            numbers = of if rows.rows is None else _numbers(rows.rows, table)[of]
             text = _told(name, rule, table, numbers, each.num_rows, first_row)
             _tell(text, rule, on_violation, broken)
     return broken

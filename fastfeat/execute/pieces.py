@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import InvalidPlan
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.encoded_rows import warn_encoded_files
 from fastfeat.execute.entities import stages_of
 from fastfeat.execute.fitted import Fitted
@@ -118,13 +120,10 @@ def pieces_of(
 
 def pieces_of_later_rows(
     fitted: Fitted,
-    data: Any,
+    rows: CallRows,
     *,
-    history: Any = None,
-    tables: Tables = None,
     to: str = "arrow",
     categories: bool = False,
-    backend: str = "cpu",
     most_bytes: int | Callable[[], int] = MOST_BYTES,
     n_shares: int | None = None,
     folder: Path | None = None,
@@ -134,12 +133,9 @@ def pieces_of_later_rows(
 
     Args:
         fitted: the plan.
-        data: of any kind that `dataset_of` takes.
-        history: earlier rows, of such a kind too; "batch" or None as in `FittedPlan.transform`.
-        tables: lookup tables; they are read here, once.
-        to: the form of the features, as in `FittedPlan.transform`, as the following are.
-        categories: whether codes become categories.
-        backend: its name.
+        rows: All rows of data and of a history that `dataset_of` takes; tables are read here, once.
+        to: The form of the features, as `FittedPlan.transform` takes it.
+        categories: Whether codes become categories.
         most_bytes: as of `pieces_of`.
         n_shares: in how many shares rows are computed where windows see others, as of `RowSource`.
         folder: where files without names go then; None for that of the system.
@@ -150,23 +146,23 @@ def pieces_of_later_rows(
         InvalidPlan: as of `check_shared`; `row_id=` of a plan with windows.
         FastfeatError: as `pieces_of` and `dataset_of`.
     """
-    check_result(to, None, backend, categories=categories)
+    check_result(to, None, rows.backend, categories=categories)
     check_option(on_violation, {"quarantine": _NO_QUARANTINE})
     guard = None if on_violation == IGNORE else guard_of(fitted)
-    dataset = dataset_of(data)
-    known = known_tables(fitted, tables)
+    dataset = dataset_of(rows.data)
+    known = known_tables(fitted, rows.tables)
     warn_encoded_files(fitted.encoded, dataset.identity, fitted.told)
-    options: Any = {"tables": known, "backend": backend}
 
-    def check(piece: Scanned) -> None:
+    def judged(piece: Scanned, history: str | None = None) -> CallRows:
+        given = CallRows(piece.table, history=history, tables=known, backend=rows.backend)
         if guard is not None:
-            told: Any = {"on_violation": on_violation, "first_row": piece.first_row}
-            judge(guard, piece.table, **told, **options)
+            judge(guard, given, on_violation=on_violation, first_row=piece.first_row)
+        return given
+
+    compute = partial(transform, fitted, to=to, categories=categories)
 
     def features(piece: Scanned) -> Any:
-        check(piece)
-        forms: Any = {"to": to, "categories": categories}
-        return transform(fitted, piece.table, first_row=piece.first_row, **forms, **options)
+        return compute(judged(piece), first_row=piece.first_row)
 
     columns = [*fitted.declaration.row_columns, *fitted.declaration.keep]
     columns += [] if guard is None else guard.columns
@@ -179,44 +175,41 @@ def pieces_of_later_rows(
             "row_id= of a plan with windows is not looked at where data is read in pieces, in this "
             "version. Read the data whole: fitted.transform(data, history=...)"
         )
-    source = RowSource(dataset, history_of(history), most_bytes, n_shares, folder)
-    windows, bound = WindowColumns(source), bound_of(fitted, known, backend)
+    source = RowSource(dataset, history_of(rows.history), most_bytes, n_shares, folder)
+    windows, bound = WindowColumns(source), bound_of(fitted, known, rows.backend)
     functions = functions_of_rows(fitted.schedule)
     check_shared(fitted.nodes)
     dataset.check_passes(1 + len(stages_of(functions)))
-    of_batch: Any = {"history": BATCH, "to": to, "categories": categories, **options}
 
     def windowed(piece: Scanned) -> Any:
-        check(piece)
+        given = judged(piece, BATCH)
         first_row, made = piece.first_row, {}
         if piece.table.num_rows:
             windows.make(bound, functions)
             made = windows.of_rows(functions, first_row, piece.table.num_rows)
-        return transform(fitted, piece.table, known=made, first_row=first_row, **of_batch)
+        return compute(given, known=made, first_row=first_row)
 
     return pieces_of(dataset, columns, (), windowed, fitted.schema, most_bytes)
 
 
-def budget_of_features(
-    fitted: Fitted, dataset: Dataset, tables: Tables, memory: str | int | None
-) -> Budget | None:
+def budget_of_features(fitted: Fitted, rows: CallRows, dataset: Dataset) -> Budget | None:
     """Return the budget within which a plan computes features; None without a bound.
 
     Args:
         fitted: The plan.
-        dataset: The rows that it computes features of; none is read.
-        tables: Lookup tables, as a user passes them.
-        memory: The most memory that this process may have; None for any.
+        rows: The rows that it computes features of; none is read.
+        dataset: The same rows.
 
     Raises:
         InvalidConfig: `memory` is no number of bytes.
         OutOfMemory: It has no room for the tables and for reading.
     """
-    if memory is None:
+    if rows.memory is None:
         return None
     declared = fitted.declaration
     columns = [*dict.fromkeys((*declared.row_columns, *declared.past_columns, *declared.keep))]
-    return budget_of(memory, needs_of_call(dataset, columns, tables, table_columns_judged(fitted)))
+    needs = needs_of_call(dataset, columns, rows.tables, table_columns_judged(fitted))
+    return budget_of(rows.memory, needs)
 
 
 def known_tables(fitted: Fitted, tables: Tables) -> Tables:

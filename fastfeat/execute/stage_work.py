@@ -17,6 +17,7 @@ from fastfeat.backends import Backend
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import GivenWarnings, OutOfMemory
 from fastfeat.execute.batch import Batch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.entities import SHARE, Stage, share_plan
 from fastfeat.execute.fitted import Fitted, InputSchema
 from fastfeat.execute.history import warn_without_history, with_past
@@ -223,7 +224,8 @@ def split(
     with doing(f"taking rows apart by {_shown(work.stage)}", n_rows) as step:
         for piece in tables:
             table, row = piece.table, piece.first_row
-            found = transform(shares, table, tables=work.bound.tables, first_row=row)
+            rows = CallRows(table, tables=work.bound.tables)
+            found = transform(shares, rows, first_row=row)
             of_row: NDArray[np.int64] = found.column(SHARE).fill_null(0).to_numpy()
             numbers = np.array(range(row, row + table.num_rows), np.int64)
             writer.add(with_given(table, given, first + row), of_row, numbers)

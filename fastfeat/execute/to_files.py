@@ -21,6 +21,7 @@ from fastfeat.errors import (
     counted,
     reason_of,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.layout import Layout, check_beside
 from fastfeat.execute.lookup_tables import Tables, read_tables
@@ -52,7 +53,7 @@ def write_features(
     pieces: Pieces,
     layout: Layout,
     digest: str,
-    tables: str,
+    of_tables: str,
     history: Dataset | str | None = None,
     *,
     training: bool = False,
@@ -64,7 +65,7 @@ def write_features(
         pieces: the data, and what computes its features as Arrow tables.
         layout: where they go.
         digest: of the fitted plan.
-        tables: a digest of the lookup tables.
+        of_tables: a digest of the lookup tables.
         history: earlier rows that windows see.
         training: whether the rows are those that were learnt from, out of fold.
         given: a digest of which rows of the data have features; "" for all.
@@ -87,7 +88,7 @@ def write_features(
     check_columns(layout.partition_by, empty.schema)
     contents = Contents(
         digest,
-        tables,
+        of_tables,
         _source_of(dataset, history, given),
         layout.form,
         layout.part_rows or part_rows_of(empty.schema),
@@ -101,14 +102,11 @@ def write_features(
 
 def write_later_rows(
     fitted: Fitted,
-    data: Any,
+    rows: CallRows,
     layout: Layout,
     digest: str,
     *,
     read: Dataset | None = None,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
     most_bytes: int | Callable[[], int] = MOST_BYTES,
     n_shares: int | None = None,
     on_violation: str | None = None,
@@ -117,36 +115,30 @@ def write_later_rows(
 
     Args:
         fitted: the plan.
-        data: the rows.
+        rows: the rows.
         layout: where features go.
         digest: of the fitted plan.
         read: the rows as a data set; None makes one of them.
-        history: earlier rows.
-        tables: lookup tables.
-        backend: its name.
         most_bytes: of the rows that are read at a time.
         n_shares: as of `pieces_of_later_rows`.
         on_violation: as of `pieces_of_later_rows`.
     """
-    dataset, earlier = read or dataset_of(data), None
-    known = known_tables(fitted, tables)
+    dataset, earlier = read or dataset_of(rows.data), None
+    known = known_tables(fitted, rows.tables)
     if fitted.declaration.past_columns:
-        earlier = history_of(history)
+        earlier = history_of(rows.history)
     parent = layout.target.parent
     pieces = pieces_of_later_rows(
         fitted,
-        dataset,
-        history=earlier,
-        tables=known,
-        backend=backend,
+        rows._replace(data=dataset, history=earlier, tables=known),
         most_bytes=most_bytes,
         n_shares=n_shares,
         folder=parent if parent.is_dir() else None,
         on_violation=on_violation,
     )
-    of_lookup = tables.values() if isinstance(tables, Mapping) else ()
-    given = () if isinstance(earlier, str) else (history,)
-    check_beside(layout, data, *given, *of_lookup, read=(pieces.dataset, earlier))
+    of_lookup = rows.tables.values() if isinstance(rows.tables, Mapping) else ()
+    given = () if isinstance(earlier, str) else (rows.history,)
+    check_beside(layout, rows.data, *given, *of_lookup, read=(pieces.dataset, earlier))
     of_tables = digest_of_tables(known, list(fitted.table_columns))
     return write_features(pieces, layout, digest, of_tables, earlier)
 

@@ -26,6 +26,7 @@ from fastfeat.execute.batch import (
     run_program,
     take_rows_of_type,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import (
     given_ids,
@@ -67,15 +68,11 @@ _NOTHING = nullcontext()
 @in_ieee
 def transform(
     fitted: Fitted,
-    data: Any,
+    rows: CallRows,
     *,
-    rows: Any = None,
-    history: Any = None,
-    tables: Tables = None,
     to: str = "arrow",
     out: NDArray[Any] | None = None,
     categories: bool = False,
-    backend: str = "cpu",
     known: Mapping[Node, Any] | None = None,
     orders: Orders | None = None,
     index: Any = None,
@@ -85,21 +82,18 @@ def transform(
 
     Args:
         fitted: what is computed.
-        data: as of `FittedPlan.transform`, as the following are.
-        rows: which of its rows.
-        history: earlier rows.
-        tables: lookup tables.
+        rows: The rows.
         to: the form of the result.
         out: the array to write to.
         categories: whether codes become categories.
-        backend: its name.
         known: what steps have made of these rows already.
         orders: the same of orders of the rows that windows see, which are taken from there.
         index: of all rows of the data, for a pandas frame; None for that of the data, if it has
             one.
         first_row: the number that a user knows the first row of the data by.
     """
-    is_whole = rows is None and not known and backend == "cpu" and type(to) is str
+    data, tables, backend = rows.data, rows.tables, rows.backend
+    is_whole = rows.rows is None and not known and backend == "cpu" and type(to) is str
     is_plain = is_whole and not categories and to in ("arrow", "numpy")
     is_plain = is_plain and (to == "arrow" or fitted.matrix_dtype != BFLOAT16)  # computed as bits
     if is_plain and (features := prepared_features(fitted, data, tables, to, out)) is not None:
@@ -114,7 +108,7 @@ def transform(
             return given_out(fitted, features, index=index, **given)
     kept = fitted.declaration.keep if form in TABLES else ()
     plan = fitted.declaration
-    ids = id_columns(plan.row_id, history, plan.past_columns)
+    ids = id_columns(plan.row_id, rows.history, plan.past_columns)
     if_there = [*plan.past_columns, *given_ids(plan.row_id, plan.past_columns)]
     if fitted.encoded is not None and fitted.encoded.row_id is not None:
         if_there.append(fitted.encoded.row_id[0])
@@ -133,7 +127,7 @@ def transform(
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
     program, constants = bound(fitted, form)
-    wanted = row_numbers(rows, table)
+    wanted = row_numbers(rows.rows, table)
     if wanted is not None and out is None and not known and backend == "cpu":
         features = _prepared_of_rows(fitted, table, wanted, tables, form)
         if features is not None:
@@ -143,16 +137,14 @@ def transform(
     if form in MATRIX_ORDERS and memory is not None:
         n_rows = table.num_rows if wanted is None else len(wanted)
         check_memory(memory, *_matrix_form(fitted, program, n_rows), table)
-    with _telling(fitted, table, history, backend):
+    with _telling(fitted, table, rows):
         batch = made_rows(
-            *(fitted, table, history, tables, backend, known or {}, wanted),
-            orders=orders,
-            first_row=first_row,
+            *(fitted, table, rows, known or {}, wanted), orders=orders, first_row=first_row
         )
         every = batch if batch.source is None else batch.source.rows
         if every.first_place:  # of a history
             order_warnings.warn_repeated(
-                every, data, history, list(fitted.nodes.values()), fitted.told
+                every, data, rows.history, list(fitted.nodes.values()), fitted.told
             )
         if fitted.encoded is not None:
             rows_encoded.warn_encoded(fitted.encoded, table, wanted, fitted.told)
@@ -214,19 +206,16 @@ def _prepared_of_rows(
     return _prepared(fitted, table.take(pa.array(wanted)), tables, form)
 
 
-def _telling(
-    fitted: Fitted, table: Any, history: Any, backend: str
-) -> AbstractContextManager[object]:
+def _telling(fitted: Fitted, table: Any, rows: CallRows) -> AbstractContextManager[object]:
     """Return a context that tells of a transform that may take long; of few rows it tells nothing.
 
     Args:
         fitted: what is computed.
-        table: the rows.
-        history: as of `transform`; it may have any length.
-        backend: its name.
+        table: the rows, as they were read.
+        rows: The same rows as a user gave them; their history may have any length.
     """
-    is_short = table.num_rows < SHORT and backend == "cpu"
-    if is_short and (history is None or is_batch(history)):
+    is_short = table.num_rows < SHORT and rows.backend == "cpu"
+    if is_short and (rows.history is None or is_batch(rows.history)):
         return _NOTHING
     features = counted(len(fitted.nodes), "feature")
     return doing(f"computing {features} of {counted(table.num_rows, 'row')}")
@@ -246,9 +235,7 @@ def bound(fitted: Fitted, form: str) -> tuple[Program, Constants]:
 def made_rows(
     fitted: Fitted,
     table: Any,
-    history: Any,
-    tables: Tables,
-    backend: str,
+    rows: CallRows,
     known: Mapping[Node, Any],
     wanted: NDArray[np.int64] | None = None,
     *,
@@ -260,18 +247,16 @@ def made_rows(
 
     Args:
         fitted: the plan.
-        table: the data.
-        history: as of `FittedPlan.transform`, as the following are.
-        tables: lookup tables.
-        backend: its name.
+        table: the data, as it was read.
+        rows: The same rows as a user gave them.
         known: what steps have made of the data already.
         wanted: the numbers of the rows that are computed, shape (n_wanted,); None for all.
         frees: whether columns that no later task reads are freed.
         orders: of the rows that windows see, which are taken from there.
         first_row: the number that a user knows the first row of the data by.
     """
-    made: Made = {**table_values(fitted.table_columns, tables), **known}
-    engine = backend_named(backend)
+    made: Made = {**table_values(fitted.table_columns, rows.tables), **known}
+    engine = backend_named(rows.backend)
     learnt = dict(fitted.constants)
     batch = Batch(
         *(table, fitted.types, engine, learnt, made),
@@ -280,12 +265,12 @@ def made_rows(
         orders={} if orders is None else orders,
     )
     columns, row_id = fitted.declaration.past_columns, fitted.declaration.row_id
-    earlier = history_table(history, columns, backend, row_id)
+    earlier = history_table(rows.history, columns, rows.backend, row_id)
     batch = with_past(batch, earlier, columns, row_id)
     nodes = list(fitted.nodes.values())
     if wanted is not None:
         batch = chosen_rows(batch, wanted, columns_of_chosen(batch, [fitted.schedule]))
-    if history is None and columns:
+    if rows.history is None and columns:
         warn_without_history(batch, nodes, fitted.told)
     run(batch, fitted.schedule, frees=frees)
     return batch

@@ -19,6 +19,7 @@ from typing import Any
 
 from fastfeat.api.plan import FittedPlan
 from fastfeat.calls.arguments import explaining_as
+from fastfeat.execute.call_rows import call_rows
 from fastfeat.integrations.handover import Label, hand_over
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table, pa
@@ -63,19 +64,10 @@ def pool(
         TypeMismatch: a feature is no number, or the label neither number nor text.
         FastfeatError: as `FittedPlan.transform`.
     """
-    given = hand_over(
-        fitted,
-        data,
-        features,
-        label,
-        categories,
-        history=history,
-        tables=tables,
-        rows=rows,
-        text_label=True,
-    )
-    frame = _frame(given.features, {name: fitted.n_codes[name] for name in given.categorical})
-    return _catboost.Pool(frame, given.label, cat_features=list(given.categorical), **options)
+    given = call_rows(data, rows, history, tables)
+    hand = hand_over(fitted, given, features, label, categories, text_label=True)
+    frame = _frame(hand.features, {name: fitted.n_codes[name] for name in hand.categorical})
+    return _catboost.Pool(frame, hand.label, cat_features=list(hand.categorical), **options)
 
 
 def _frame(features: Table, n_codes: dict[str, int]) -> Any:

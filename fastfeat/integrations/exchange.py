@@ -119,16 +119,16 @@ def exchange_of_learning(
 
 
 def exchange_of_fitted(
-    fitted: FittedPlan, tables: Tables, rows: Schema, history: Schema | None, n_shares: int
+    fitted: FittedPlan, tables: Tables, rows: Schema, past: Schema | None, n_shares: int
 ) -> Exchange:
     """Return the exchange of rows whose features are computed.
 
     Args:
         fitted: the plan.
         tables: lookup tables, as of `FittedPlan.transform`.
-        rows: as of `exchange_of_learning`, as the following are.
-        history: of a history.
-        n_shares: how many there are.
+        rows: The schema of what is read of them.
+        past: The same of a history; None without one.
+        n_shares: how many shares there are.
 
     Raises:
         InvalidPlan: windows see rows of entities that have no key in common.
@@ -137,7 +137,7 @@ def exchange_of_fitted(
     nodes = postorder(list(record.declaration.nodes.values()))
     keys = keys_in_common([node for node in nodes if is_over_window(node)])
     shares = share_plan(keys, n_shares, record.inputs, record.tables, record.zones, {})
-    return _exchange(shares, tables, rows, history, n_shares)
+    return _exchange(shares, tables, rows, past, n_shares)
 
 
 def exchange_of_ids(row_id: str, rows: Schema, n_shares: int) -> Exchange:
@@ -157,11 +157,11 @@ def exchange_of_ids(row_id: str, rows: Schema, n_shares: int) -> Exchange:
 
 
 def _exchange(
-    shares: Fitted, tables: Tables, rows: Schema, history: Schema | None, n_shares: int
+    shares: Fitted, tables: Tables, rows: Schema, past: Schema | None, n_shares: int
 ) -> Exchange:
     columns = list(shares.table_columns)
     known: Any = read_tables(tables, columns) if columns else {}
-    return Exchange(artifact_bytes(shares), dict(known), n_shares, rows, history)
+    return Exchange(artifact_bytes(shares), dict(known), n_shares, rows, past)
 
 
 def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:

@@ -23,6 +23,7 @@ from fastfeat.errors import (
     did_you_mean,
     shortened,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.feature_subset import selected
 from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import Table, pa
@@ -51,44 +52,37 @@ class HandedData:
 
 def hand_over(
     fitted: FittedPlan,
-    data: Any,
+    rows: CallRows,
     features: Any,
     label: Label,
     categories: Sequence[str] | None,
     *,
-    history: Any = None,
-    tables: Any = None,
-    rows: Any = None,
     text_label: bool = False,
 ) -> HandedData:
     """Return the features of some rows, their label and categories, for a library.
 
     Args:
         fitted: the plan.
-        data: the rows; None where `features` are given.
+        rows: The rows; without data where `features` are given.
         features: their features, as `fit_transform` has given them out of fold.
         label: as of `Label`.
         categories: the features that are codes of categories; None for all that are.
-        history: as in `FittedPlan.transform`.
-        tables: as in `FittedPlan.transform`.
-        rows: as in `FittedPlan.transform`.
         text_label: whether the library takes a label of text.
     """
     check_fitted(fitted)
-    if (data is None) == (features is None):
+    if (rows.data is None) == (features is None):
         raise TypeMismatch(
             "pass either rows, as data, or features= of rows that are computed already, such as "
             "those of plan.fit_transform(data), which are out of fold"
         )
-    if data is None and not (rows is None and history is None and tables is None):
+    if rows.data is None and rows != CallRows(None):
         raise TypeMismatch("rows=, history= and tables= are for data, and features= is given")
     if features is None:
-        bare = without_kept(fitted)
-        table = bare.transform(data, rows=rows, history=history, tables=tables)
+        table = without_kept(fitted).transform(rows.data, rows=rows.rows, **rows.beside)
     else:
         table = _given_features(fitted, features)
     check_types(table)
-    values = _label(fitted, data, label, history, tables, rows)
+    values = _label(fitted, rows, label)
     numbers = None if values is None else label_values(values, table.num_rows, text=text_label)
     return HandedData(table, numbers, categorical(fitted, categories))
 
@@ -211,21 +205,19 @@ def _sign(sign: str) -> str:
     return sign if sign.isprintable() else repr(sign)
 
 
-def _label(
-    fitted: FittedPlan, data: Any, label: Label, history: Any, tables: Any, rows: Any
-) -> Any:
+def _label(fitted: FittedPlan, rows: CallRows, label: Label) -> Any:
     """Return the label of rows, as it is given or as the plan computes it; None without one."""
     if label is False or (label is None and fitted.plan.label is None):
         return None
     if label is not None:
         return label
-    if data is None:
+    if rows.data is None:
         raise TypeMismatch(
             "features= come without the rows that the label is computed from: pass label= too, "
             "such as fitted.label(data), or label=False for rows to predict"
         )
     try:
-        return fitted.label(data, rows=rows, history=history, tables=tables)
+        return fitted.label(rows.data, rows=rows.rows, **rows.beside)
     except UnknownColumn as error:
         raise UnknownColumn(f"{error} Pass label=False for rows to predict") from None
 

@@ -7,7 +7,7 @@ the features are made and a model is trained as ever. Whatever it then finds, it
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -21,6 +21,7 @@ from threadpoolctl import (  # pyright: ignore[reportMissingTypeStubs]  # nor ha
 from fastfeat.api.plan import FittedPlan, plan_of
 from fastfeat.calls.arguments import explaining
 from fastfeat.errors import FastfeatWarning, InvalidPlan, TypeMismatch, shortened
+from fastfeat.execute.call_rows import Beside, CallRows
 from fastfeat.execute.inputs import read_columns
 from fastfeat.integrations.leak_report import ALMOST, LEAST, N_ERRORS, LeakReport, Score
 from fastfeat.integrations.leak_scores import Kind, Labels, kind_of, labels_of, scores, scores_apart
@@ -130,7 +131,7 @@ def leak_test(
     of_folds = [*columns_named(cv, None), *resolve_purging(plan.declaration, None, None).columns]
     read = [*plan.columns, *plan.declaration.label_sources, *plan.keep, *of_folds]
     table = plain_table(read_columns(data, read, [*plan.outcomes, *plan.declaration.row_ids]))
-    given = {"history": history, "tables": tables}
+    given: Beside = {"history": history, "tables": tables}
     if plan.declaration.looks_ahead and not permuted_of_label(plan.declaration, table):
         plan, table = _with_computed_label(plan, table, given)
     world = null_world(plan.declaration, table)
@@ -145,7 +146,7 @@ def leak_test(
         return _report(test, _runs(test, kind, draws, step), almost, later)
 
 
-def _with_computed_label(plan: Plan, table: Table, given: Mapping[str, Any]) -> tuple[Plan, Table]:
+def _with_computed_label(plan: Plan, table: Table, given: Beside) -> tuple[Plan, Table]:
     """Return a plan that learns its label from a column, and the rows with that column."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FastfeatWarning)
@@ -175,7 +176,7 @@ class _Test(NamedTuple):
     table: Table
     world: NullWorld
     model: Any
-    given: Mapping[str, Any]
+    given: Beside
     cv: Any
     n_rows: int
 
@@ -184,7 +185,7 @@ def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...], LaterRows]:
     """Return the kind of the label, the columns that are almost it, and what sees later rows."""
     fitted, features = test.plan.fit_transform(test.table, to="numpy", **test.given)
     tell("computing features without later rows")
-    later = later_rows_of(fitted.record, test.table, n_rows=ROWS_OF_PAST, **test.given)
+    later = later_rows_of(fitted.record, CallRows(test.table, **test.given), ROWS_OF_PAST)
     given = _label_of(fitted, test.table, test.given)
     kind = kind_of(given)
     labels, late = labels_of(given, kind), seeing(test.plan.declaration, test.world.permuted)
@@ -196,7 +197,7 @@ def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...], LaterRows]:
     return kind, tuple(name for name, score in named if score >= ALMOST and name not in late), later
 
 
-def _label_of(fitted: FittedPlan, table: Table, given: Mapping[str, Any]) -> ChunkedArray:
+def _label_of(fitted: FittedPlan, table: Table, given: Beside) -> ChunkedArray:
     """Return the label of rows: as it is given in a column, or computed."""
     column = fitted.record.declaration.label_column
     return fitted.label(table, **given) if column is None else table.column(column)

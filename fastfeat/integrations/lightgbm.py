@@ -22,6 +22,7 @@ from typing import Any
 from fastfeat.api.plan import FittedPlan
 from fastfeat.calls.arguments import explaining_as
 from fastfeat.errors import InvalidData
+from fastfeat.execute.call_rows import call_rows
 from fastfeat.integrations.handover import Label, check_names, hand_over
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table
@@ -68,9 +69,8 @@ def dataset(
         TypeMismatch: a feature or the label is no number.
         FastfeatError: as `FittedPlan.transform`.
     """
-    given = hand_over(
-        fitted, data, features, label, categories, history=history, tables=tables, rows=rows
-    )
+    rows_of_call = call_rows(data, rows, history, tables)
+    given = hand_over(fitted, rows_of_call, features, label, categories)
     if given.label is None:
         raise InvalidData(
             "a Dataset needs a label: pass label=, or give the plan one, Plan(..., label='y'). To "
@@ -108,6 +108,5 @@ def features(
         >>> features(fitted, {"city": ["Bern", "Rome", None]}).to_pydict()
         {'city': [2, 1, 0]}
     """
-    return hand_over(
-        fitted, data, None, False, None, history=history, tables=tables, rows=rows
-    ).features
+    given = call_rows(data, rows, history, tables)
+    return hand_over(fitted, given, None, False, None).features

@@ -28,6 +28,7 @@ from typing import Any
 from fastfeat.api.plan import FittedPlan, load
 from fastfeat.calls.arguments import explaining_as, explaining_methods
 from fastfeat.errors import ArtifactError, InvalidPlan
+from fastfeat.execute.call_rows import CallRows, call_rows
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.lookup_tables import resolve_tables
 from fastfeat.integrations.handover import check_fitted, without_kept
@@ -92,7 +93,7 @@ def log_model(
             rows, that are not given.
         TypeMismatch: the model is of another library, or has no such method.
     """
-    whole = _whole(fitted, model, method, history, tables)
+    whole = _whole(fitted, model, method, call_rows(None, None, history, tables))
     with TemporaryDirectory() as folder:
         data, given = _written(Path(folder), whole, not_missing, input_example, model_options)
         with _signed():
@@ -132,7 +133,7 @@ def save_model(
     Raises:
         FastfeatError: as `log_model`.
     """
-    whole = _whole(fitted, model, method, history, tables)
+    whole = _whole(fitted, model, method, call_rows(None, None, history, tables))
     with TemporaryDirectory() as folder:
         data, given = _written(Path(folder), whole, not_missing, input_example, model_options)
         with _signed():
@@ -265,9 +266,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _whole(
-    fitted: FittedPlan, model: Any, method: str, history: Any, tables: Mapping[str, Any] | None
-) -> PlanModel:
+def _whole(fitted: FittedPlan, model: Any, method: str, beside: CallRows) -> PlanModel:
     """Return a plan and a model that belong together, with what the plan needs beside the rows.
 
     Raises:
@@ -278,7 +277,7 @@ def _whole(
     flavor = flavor_of(model)
     check_model(fitted, model, method)
     looked_up = {column.table for column in fitted.record.table_columns}
-    given = resolve_tables(tables)
+    history, given = beside.history, resolve_tables(beside.tables)
     known = {name: read_table(table) for name, table in given.items() if name in looked_up}
     lacking = looked_up - set(known)
     if lacking:

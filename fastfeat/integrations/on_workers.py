@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastfeat import errors, pickles
@@ -66,11 +67,11 @@ def begun(
         FastfeatError: as `Plan.fit`, of what does not depend on the rows.
     """
     _check_no_numbers(plan)
-    options: Any = {"tables": tables, "stable": stable, "profile": profile}
-    learning = plan.learning(schema, **options)
+    begin = partial(plan.learning, schema, tables=tables, stable=stable, profile=profile)
+    learning = begin()
     if window_learnt_from(learning.record) is None and not (features and has_windows(plan)):
         return learning, False
-    return plan.learning(schema, whole_entities=True, **options), True
+    return begin(whole_entities=True), True
 
 
 def learn(
@@ -247,8 +248,9 @@ def features_of(given: Transform | Training) -> Features:
 
             def own(part: Rows) -> Table:
                 history = past if part.history is None else part.history
-                options: Any = {"history": history, "tables": tables}
-                return fitted.transform(part.table, on_violation=on_violation, **options)
+                return fitted.transform(
+                    part.table, history=history, tables=tables, on_violation=on_violation
+                )
 
         case Training(content, label):
             learning = Learning.from_bytes(content)
@@ -272,7 +274,7 @@ def transform_of(
     tables: Tables,
     *,
     label: bool,
-    history: str | None = None,
+    past: str | None = None,
     on_violation: str | None = None,
 ) -> Transform:
     """Return a fitted plan as it goes to workers.
@@ -281,7 +283,7 @@ def transform_of(
         fitted: the plan.
         tables: lookup tables, as of `FittedPlan.transform`; they are read here, once.
         label: whether the label follows the features.
-        history: "batch" where the rows hold their past.
+        past: "batch" where the rows hold their past.
         on_violation: as of `FittedPlan.transform`; rows are not set apart.
 
     Raises:
@@ -291,7 +293,7 @@ def transform_of(
     check_option(on_violation, {"quarantine": _NO_QUARANTINE})
     known = read_tables(tables, table_columns_judged(fitted.record))
     name = _label_name(fitted.plan, label)
-    return Transform(artifact_bytes(fitted.record), known, name, history, on_violation)
+    return Transform(artifact_bytes(fitted.record), known, name, past, on_violation)
 
 
 def training_of(learning: Learning[FittedPlan], plan: Plan, *, label: bool) -> Training:

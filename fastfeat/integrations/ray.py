@@ -23,6 +23,7 @@ from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.calls.arguments import explaining_as
 from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.execute.call_rows import CallRows, call_rows
 from fastfeat.execute.guard import columns_judged
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.lookup_tables import Tables
@@ -129,12 +130,11 @@ def fit(
     Warns:
         FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`; `RowsRepeated` with `check_ids`.
     """
-    kept = held(contract, lambda rules: _checked(rules, dataset, history, tables))
+    given_rows = call_rows(dataset, None, history, tables)
+    kept = held(contract, lambda rules: _checked(rules, given_rows))
     learnt = _learnt(
         plan,
-        dataset,
-        history,
-        tables,
+        given_rows,
         features=False,
         stable=stable,
         profile=profile,
@@ -188,7 +188,7 @@ def transform(
     past = past_of_data(history) if earlier is None else None
     blocks = _blocks_of(dataset, rows, earlier)
     exchange = exchange_of_fitted(fitted, tables, rows, blocks.history, blocks.n_shares)
-    given = transform_of(fitted, tables, label=label, history=past, on_violation=on_violation)
+    given = transform_of(fitted, tables, label=label, past=past, on_violation=on_violation)
     return _features(_data.from_arrow_refs(_exchanged(blocks, exchange)), given, exchange)
 
 
@@ -216,7 +216,7 @@ def check(
         FastfeatError: as `Contract.check`.
     """
     contract, late = rules_of(rules)
-    rows = _checked(contract, dataset, history, tables)
+    rows = _checked(contract, call_rows(dataset, None, history, tables))
     return check_read(contract, rows, clock=clock, late=late)
 
 
@@ -257,12 +257,11 @@ def fit_transform(
         FastfeatWarning: as `Plan.fit_transform`, but for `TiesInOrder`.
     """
     columns = columns_read(plan, _schema_of(dataset), label=label)
-    kept = held(contract, lambda rules: _checked(rules, dataset, history, tables))
+    given_rows = call_rows(dataset, None, history, tables)
+    kept = held(contract, lambda rules: _checked(rules, given_rows))
     learning, shares = _learnt(
         plan,
-        dataset,
-        history,
-        tables,
+        given_rows,
         features=True,
         stable=stable,
         profile=profile,
@@ -277,24 +276,22 @@ def fit_transform(
     return fitted, _features(dataset.select_columns(columns), given, None)
 
 
-def _checked(
-    contract: ContractDeclaration, dataset: Any, history: Any, tables: Tables
-) -> CheckedRows:
+def _checked(contract: ContractDeclaration, rows: CallRows) -> CheckedRows:
     """Return the rows of a dataset, to be judged on the workers."""
-    schema = _schema_of(dataset)
+    dataset, schema = rows.data, _schema_of(rows.data)
 
     def learnt(plan: Plan) -> FittedPlan:
-        return _learnt(plan, dataset, history, tables, features=False)[0].finish()
+        return _learnt(plan, rows, features=False)[0].finish()
 
     def found(fitted: FittedPlan, flag: str, n: int | None) -> Table:
-        past = "batch" if history is None else history
-        rows = transform(fitted, dataset, history=past, tables=tables).map_batches(
+        past = "batch" if rows.history is None else rows.history
+        features = transform(fitted, dataset, history=past, tables=rows.tables).map_batches(
             only_true, fn_args=[flag], batch_format="pyarrow", batch_size=None
         )
-        blocks = _ray.get(list(_refs(rows if n is None else rows.limit(n))))
+        blocks = _ray.get(list(_refs(features if n is None else features.limit(n))))
         return pa.concat_tables([block for block in blocks if block.num_columns])
 
-    return rows_of_workers(contract, schema, dataset.count(), tables, learnt, found)
+    return rows_of_workers(contract, schema, dataset.count(), rows.tables, learnt, found)
 
 
 class _Shares(NamedTuple):
@@ -311,9 +308,7 @@ class _Shares(NamedTuple):
 
 def _learnt(
     plan: Plan,
-    dataset: Any,
-    history: Any,
-    tables: Tables,
+    rows: CallRows,
     *,
     features: bool,
     stable: FittedPlan | None = None,
@@ -321,9 +316,10 @@ def _learnt(
     check_ids: bool = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
     """Return the learning after passes over a dataset, and its rows where they were exchanged."""
-    schema = _schema_of(dataset)
-    options: Any = {"stable": stable, "profile": profile}
-    learning, is_exchanged = begun(plan, schema, tables, features=features, **options)
+    dataset, schema = rows.data, _schema_of(rows.data)
+    learning, is_exchanged = begun(
+        plan, schema, rows.tables, features=features, stable=stable, profile=profile
+    )
     if check_ids:
         _look_for_repeats(plan, dataset, schema)
     if not is_exchanged:
@@ -336,9 +332,9 @@ def _learnt(
             return _merged_on_workers(content, _refs(states))
 
         return learn(learning, state_of_all), None
-    rows = schema_with(schema, columns_learnt_from(plan, schema))
-    blocks = _blocks_of(dataset, rows, _earlier(plan, history, training=True))
-    exchange = exchange_of_learning(learning, rows, blocks.history, blocks.n_shares)
+    read = schema_with(schema, columns_learnt_from(plan, schema))
+    blocks = _blocks_of(dataset, read, _earlier(plan, rows.history, training=True))
+    exchange = exchange_of_learning(learning, read, blocks.history, blocks.n_shares)
     shares = _Shares(_exchanged(blocks, exchange), exchange)
     given = _ray.put(exchange)
 

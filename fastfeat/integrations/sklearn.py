@@ -17,6 +17,7 @@ from fastfeat.errors import (
     counted,
     did_you_mean,
 )
+from fastfeat.execute.call_rows import Beside, CallRows, call_rows
 from fastfeat.execute.encoded_rows import EncodedRows, n_split
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.inputs import read_columns
@@ -169,7 +170,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             FastfeatWarning: as `Plan.fit`.
         """
         with whole_or_not(self):
-            plan, data, beside = self._training(X, y, history, tables)
+            plan, data, beside = self._training(call_rows(X, None, history, tables), y)
             self.fitted_ = plan.fit(data, profile=self.profile, **beside)
             self._begun = beginnings(plan, data, beside["history"])
         return self
@@ -189,10 +190,11 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             FastfeatError, ValueError, TypeError: as `fit`.
         """
         with whole_or_not(self):
-            plan, data, beside = self._training(X, y, history, tables)
+            plan, data, beside = self._training(call_rows(X, None, history, tables), y)
             form = self._form()
-            options: Any = {"categories": self.categories, "profile": self.profile}
-            self.fitted_, made = plan.fit_transform(data, to=form, **options, **beside)
+            self.fitted_, made = plan.fit_transform(
+                data, to=form, categories=self.categories, profile=self.profile, **beside
+            )
             self._begun = beginnings(plan, data, beside["history"])
         self.fitted_.record.told.note(
             EncodedInFold
@@ -222,7 +224,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         validation.check_is_fitted(self)
         data, _ = rows_of(self, X, reset=False)
         form = self._form()
-        beside = self._beside(self.fitted_.plan, history, tables)
+        beside = self._beside(self.fitted_.plan, call_rows(X, None, history, tables))
         if is_batch(beside["history"]):
             warn_after_fit(self._begun, data, self.fitted_.record.told)
         else:
@@ -253,13 +255,13 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         validation.check_is_fitted(self)
         return self.fitted_.feature_map()
 
-    def _training(self, X: Any, y: Any, history: Any, tables: Any) -> tuple[Plan, Any, Any]:
+    def _training(self, rows: CallRows, y: Any) -> tuple[Plan, Any, Beside]:
         """Return the plan, the training rows, and what stands beside them."""
         self._form()
         _params_of(self.plan)
-        data, names = rows_of(self, X, reset=True)
+        data, names = rows_of(self, rows.data, reset=True)
         plan = self._plan_for(data, names)
-        beside = self._beside(plan, history, tables)
+        beside = self._beside(plan, rows)
         past = beside["history"]
         check_whole(plan, data, past)
         return *with_label(plan, data, names, y, past), beside
@@ -289,10 +291,11 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             "that returns one: Features(lambda names: ff.Plan({...}))"
         )
 
-    def _beside(self, plan: Plan, history: Any, tables: Any) -> dict[str, Any]:
+    def _beside(self, plan: Plan, rows: CallRows) -> Beside:
         """Return the history and the tables of a call; of the transformer where it gives none."""
-        past = resolve_history(plan, self.history if history is None else history)
-        return {"history": past, "tables": content_of(self.tables if tables is None else tables)}
+        past = resolve_history(plan, self.history if rows.history is None else rows.history)
+        tables = content_of(self.tables if rows.tables is None else rows.tables)
+        return {"history": past, "tables": tables}
 
     def _form(self) -> str:
         """Return the form of the features.

@@ -28,6 +28,7 @@ from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.calls.arguments import explaining_as
 from fastfeat.errors import BackendUnavailable, TypeMismatch
+from fastfeat.execute.call_rows import CallRows, call_rows
 from fastfeat.execute.guard import columns_judged
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.lookup_tables import Tables
@@ -141,12 +142,11 @@ def fit(
     Warns:
         FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`; `RowsRepeated` with `check_ids`.
     """
-    kept = held(contract, lambda rules: _checked(rules, frame, history, tables))
+    given_rows = call_rows(frame, None, history, tables)
+    kept = held(contract, lambda rules: _checked(rules, given_rows))
     learning, shares = _learnt(
         plan,
-        frame,
-        history,
-        tables,
+        given_rows,
         features=False,
         stable=stable,
         profile=profile,
@@ -204,7 +204,7 @@ def transform(
     of_history = None if earlier is None else earlier[1]
     n_shares = _n_shares(frame.sparkSession)
     exchange = exchange_of_fitted(fitted, tables, rows, of_history, n_shares)
-    given = transform_of(fitted, tables, label=label, history=past, on_violation=on_violation)
+    given = transform_of(fitted, tables, label=label, past=past, on_violation=on_violation)
     return _features(_exchanged(frame, earlier, exchange), rows, given, exchange)
 
 
@@ -232,7 +232,7 @@ def check(
         FastfeatError: as `Contract.check`.
     """
     contract, late = rules_of(rules)
-    rows = _checked(contract, frame, history, tables)
+    rows = _checked(contract, call_rows(frame, None, history, tables))
     return check_read(contract, rows, clock=clock, late=late)
 
 
@@ -275,12 +275,11 @@ def fit_transform(
     """
     schema = _schema_of(frame)
     columns = columns_read(plan, schema, label=label)
-    kept = held(contract, lambda rules: _checked(rules, frame, history, tables))
+    given_rows = call_rows(frame, None, history, tables)
+    kept = held(contract, lambda rules: _checked(rules, given_rows))
     learning, shares = _learnt(
         plan,
-        frame,
-        history,
-        tables,
+        given_rows,
         features=True,
         stable=stable,
         profile=profile,
@@ -296,25 +295,23 @@ def fit_transform(
     return fitted, features
 
 
-def _checked(
-    contract: ContractDeclaration, frame: Any, history: Any, tables: Tables
-) -> CheckedRows:
+def _checked(contract: ContractDeclaration, rows: CallRows) -> CheckedRows:
     """Return the rows of a frame, to be judged on the executors."""
-    schema = _schema_of(frame)
+    frame, schema = rows.data, _schema_of(rows.data)
 
     def learnt(plan: Plan) -> FittedPlan:
-        learning, shares = _learnt(plan, frame, history, tables, features=False)
+        learning, shares = _learnt(plan, rows, features=False)
         if shares is not None:
             _given_up(shares.frame)
         return learning.finish()
 
     def found(fitted: FittedPlan, flag: str, n: int | None) -> Table:
-        past = "batch" if history is None else history
-        rows = transform(fitted, frame, history=past, tables=tables)
-        rows = rows.where(rows["`" + flag + "`"])
-        return (rows if n is None else rows.limit(n)).toArrow()
+        past = "batch" if rows.history is None else rows.history
+        features = transform(fitted, frame, history=past, tables=rows.tables)
+        features = features.where(features["`" + flag + "`"])
+        return (features if n is None else features.limit(n)).toArrow()
 
-    return rows_of_workers(contract, schema, frame.count(), tables, learnt, found)
+    return rows_of_workers(contract, schema, frame.count(), rows.tables, learnt, found)
 
 
 def _given_up(frame: Any) -> None:
@@ -337,9 +334,7 @@ class _Shares(NamedTuple):
 
 def _learnt(
     plan: Plan,
-    frame: Any,
-    history: Any,
-    tables: Tables,
+    rows: CallRows,
     *,
     features: bool,
     stable: FittedPlan | None = None,
@@ -347,29 +342,30 @@ def _learnt(
     check_ids: bool = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
     """Return the learning after passes over a frame, and its rows where they were exchanged."""
-    schema, n_slots = _schema_of(frame), _n_slots(frame.sparkSession)
-    in_spark = _in_spark(PIECES)
-    options: Any = {"stable": stable, "profile": profile}
-    learning, is_exchanged = begun(plan, schema, tables, features=features, **options)
+    frame, schema = rows.data, _schema_of(rows.data)
+    n_slots, in_spark = _n_slots(frame.sparkSession), _in_spark(PIECES)
+    learning, is_exchanged = begun(
+        plan, schema, rows.tables, features=features, stable=stable, profile=profile
+    )
     if check_ids:
         _look_for_repeats(plan, frame, schema)
     shares: _Shares | None = None
     if is_exchanged:
-        rows = schema_with(schema, columns_learnt_from(plan, schema))
-        earlier = _earlier(plan, frame, history, training=True)
+        read = schema_with(schema, columns_learnt_from(plan, schema))
+        earlier = _earlier(plan, frame, rows.history, training=True)
         of_history = None if earlier is None else earlier[1]
         n_shares = _n_shares(frame.sparkSession)
-        exchange = exchange_of_learning(learning, rows, of_history, n_shares)
+        exchange = exchange_of_learning(learning, read, of_history, n_shares)
         shares = _Shares(_exchanged(frame, earlier, exchange).persist(), exchange)
 
     def state_of_all(learning: Learning[FittedPlan]) -> Table:
         content, columns = learning.to_bytes(), learning.columns
         if shares is None:
-            rows, given = _selected(frame, columns), schema_with(schema, columns)
+            parts, given = _selected(frame, columns), schema_with(schema, columns)
         else:
-            rows, given = shares.frame, shares.exchange
+            parts, given = shares.frame, shares.exchange
         part = StateOfPart(content, given, _PIECE_BYTES)
-        states, width = rows.mapInArrow(part, in_spark), n_slots
+        states, width = parts.mapInArrow(part, in_spark), n_slots
         while True:
             together = states.repartitionById(width, "number")
             states = together.mapInArrow(Merge(content, _PIECE_BYTES), in_spark)

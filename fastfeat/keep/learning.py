@@ -13,6 +13,7 @@ from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, opened, sealed
 from fastfeat.errors import InvalidData
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.lookup_tables import Tables
 from fastfeat.io.arrow import Schema, Table, ipc_stream, pa
@@ -67,7 +68,7 @@ def learning_record(
     schema: Any,
     tables: Tables,
     *,
-    history: Schema | None = None,
+    past: Schema | None = None,
     whole_entities: bool = False,
     has_functions: bool = False,
     stable: Fitted | None = None,
@@ -78,7 +79,7 @@ def learning_record(
         plan: what is fitted.
         schema: as of `Plan.learning`.
         tables: as of `Plan.learning`.
-        history: the columns of earlier rows; None without these.
+        past: The columns of earlier rows; None without these.
         whole_entities: as of `Plan.learning`.
         has_functions: whether functions of other rows come with the rows, as columns.
         stable: an earlier fit, whose categories keep their codes.
@@ -86,12 +87,11 @@ def learning_record(
     empty = _no_rows(schema)
     content = f"{plan_text(plan)}\n{empty.schema}".encode()
     digest = hashlib.sha256(content).hexdigest()
+    earlier = None if past is None else past.empty_table()
     return begin(
         plan,
-        empty,
-        tables,
+        CallRows(empty, history=earlier, tables=tables),
         digest,
-        history=None if history is None else history.empty_table(),
         whole_entities=whole_entities,
         has_functions=has_functions,
         stable=stable,

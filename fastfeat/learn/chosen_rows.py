@@ -15,6 +15,7 @@ import numpy as np
 
 from fastfeat.backends import backend_named
 from fastfeat.execute.batch import Batch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import BATCH
 from fastfeat.execute.lookup_tables import Tables
@@ -164,12 +165,8 @@ def _with_label(
             first, n_rows = piece.first_row, piece.table.num_rows
             made = columns.of_rows(functions, first, n_rows)
             with telling_place(piece):
-                labels = labels_of(
-                    *(label, piece.table, BATCH, tables, "cpu"),
-                    made=made,
-                    latest=latest,
-                    first_row=first,
-                )
+                rows = CallRows(piece.table, history=BATCH, tables=tables)
+                labels = labels_of(label, rows, made=made, latest=latest, first_row=first)
             asked = np.ones(n_rows, np.bool_) if given is None else _flags(given, first, n_rows)
             total, reasons = total.with_more(counts_of(labels, asked)), labels.reasons
             found.append(pa.array(labels.known & asked))

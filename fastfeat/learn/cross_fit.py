@@ -24,9 +24,8 @@ from fastfeat.errors import (
     warn,
 )
 from fastfeat.execute.batch import take_rows_of_type
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Face, Fitted
-from fastfeat.execute.history import BATCH
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.row_identity import repeated_ids
 from fastfeat.io.arrow import ChunkedArray
 from fastfeat.io.columns.decode import has_value
@@ -82,41 +81,37 @@ class Fold(Generic[Face]):
 
 def cross_fit(
     plan: Declaration,
-    data: Any,
+    rows: CallRows,
     cv: Any,
     faced: Callable[[Fitted], Face],
     *,
     groups: Any,
     purge: Any,
     embargo: Any,
-    history: Any,
-    tables: Tables,
     to: str,
     categories: bool,
-    backend: str,
 ) -> Iterator[Fold[Face]]:
     """Return the folds of a plan, each fitted when it is asked for.
 
-    Arguments as of `Plan.cross_fit`; `faced` makes the face of a fitted plan.
+    Arguments as of `Plan.cross_fit`, for all rows; `faced` makes the face of a fitted plan.
     """
-    check_result(to, None, backend, categories=categories)
+    check_result(to, None, rows.backend, categories=categories)
     named = columns_named(cv, groups)
-    _check_there(data, named)
+    _check_there(rows.data, named)
     purging = resolve_purging(plan, purge, embargo)
     further = [*plan.keep, *named, *purging.columns, *plan.label_sources]
-    options: Any = {"history": history, "tables": tables, "backend": backend}
-    prepared = prepare(plan, data, **options, further=further, transforms=True)
+    prepared = prepare(plan, rows, further=further, transforms=True)
     if isinstance(prepared.table, DeviceTable) and prepared.table.on_device():
         raise InvalidData(
             "cross_fit: data in the memory of a device is not divided in this version. Bring it to "
             "the host first: cupy.asnumpy(x)"
         )
-    label = _label_of(prepared, backend)
+    label = _label_of(prepared)
     splits = splits_of(cv, groups, _divided(prepared, label))
     left = _left(prepared, purging, splits)
-    rows = prepared.rows
+    backend = prepared.rows.backend
     with doing("making what folds share"):
-        warn_split(plan.nodes, plan.known_late, prepared.table, left, rows.backend)
+        warn_split(plan.nodes, plan.known_late, prepared.table, left, backend)
         share(prepared)
         share_keys(prepared)
     form = {"to": to, "categories": categories}
@@ -134,7 +129,7 @@ def _check_there(data: Any, names: Sequence[str]) -> None:
             )
 
 
-def _label_of(prepared: TrainingData, backend: str) -> ChunkedArray | None:
+def _label_of(prepared: TrainingData) -> ChunkedArray | None:
     """Return the label of all rows; None for plans without one."""
     plan, table = prepared.plan, prepared.table
     if plan.label is None:
@@ -144,9 +139,7 @@ def _label_of(prepared: TrainingData, backend: str) -> ChunkedArray | None:
     if prepared.labels is not None:
         return prepared.labels.values
     assert prepared.label is not None
-    past = BATCH if prepared.earlier is None else prepared.earlier
-    label = replace(prepared.label, told=prepared.told)
-    return labels_of(label, table, past, prepared.tables, backend).values
+    return labels_of(replace(prepared.label, told=prepared.told), prepared.again).values
 
 
 def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:

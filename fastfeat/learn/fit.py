@@ -13,10 +13,10 @@ from fastfeat.errors import GivenWarnings, InvalidData
 from fastfeat.execute import encoded_rows as rows_encoded
 from fastfeat.execute import order_warnings
 from fastfeat.execute.batch import TrainingRows, as_unlearnt, chosen_rows
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.history import BATCH
 from fastfeat.execute.inputs import column_in_host
-from fastfeat.execute.lookup_tables import Tables, columns_of_tables
+from fastfeat.execute.lookup_tables import columns_of_tables
 from fastfeat.execute.row_selection import Numbers, rows_to_learn_from
 from fastfeat.execute.steps import columns_of_chosen
 from fastfeat.execute.transform import transform
@@ -51,40 +51,25 @@ if TYPE_CHECKING:
 
 
 @in_ieee
-def fit(
-    plan: Declaration,
-    data: Any,
-    *,
-    rows: Any = None,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    stable: Fitted | None = None,
-) -> Fitted:
+def fit(plan: Declaration, rows: CallRows, *, stable: Fitted | None = None) -> Fitted:
     """Return a plan with what it has learnt from training rows; arguments as of `Plan.fit`."""
-    options: Any = {"history": history, "tables": tables, "backend": backend}
-    prepared = prepare(plan, data, **options, stable=stable, transforms=rows is not None)
-    return fit_on(prepared, rows_to_learn_from(rows, prepared.table))[0]
+    prepared = prepare(plan, rows, stable=stable, transforms=rows.rows is not None)
+    return fit_on(prepared, rows_to_learn_from(rows.rows, prepared.table))[0]
 
 
 @in_ieee
 def fit_transform(
     plan: Declaration,
-    data: Any,
+    rows: CallRows,
     *,
-    rows: Any = None,
-    history: Any = None,
-    tables: Tables = None,
     to: str = "arrow",
     categories: bool = False,
-    backend: str = "cpu",
     stable: Fitted | None = None,
 ) -> tuple[Fitted, Any]:
     """Return the fitted plan and the features of the training rows; see `Plan.fit_transform`."""
-    check_result(to, None, backend, categories=categories)
-    options: Any = {"history": history, "tables": tables, "backend": backend}
-    prepared = prepare(plan, data, **options, further=plan.keep, stable=stable, transforms=True)
-    wanted = rows_to_learn_from(rows, prepared.table)
+    check_result(to, None, rows.backend, categories=categories)
+    prepared = prepare(plan, rows, further=plan.keep, stable=stable, transforms=True)
+    wanted = rows_to_learn_from(rows.rows, prepared.table)
     fitted, training = fit_on(prepared, wanted, transforms=True)
     return fitted, features_given(fitted, prepared, training, to, categories=categories)
 
@@ -110,12 +95,9 @@ def features_given(
         return training_features(fitted, training, to, categories=categories)
     return transform(
         fitted,
-        prepared.table,
-        history=BATCH if prepared.earlier is None else prepared.earlier,
-        tables=prepared.tables,
+        prepared.again,
         to=to,
         categories=categories,
-        backend=prepared.rows.backend.name,
         known=training.learnt_from.made if training.is_learnt is None else {},
         orders=training.rows.seen.orders,
         index=prepared.index,

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, InvalidPlan, RowsWithoutLabel, counted, warn
 from fastfeat.execute.batch import Batch, take_rows_of_type
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted, fitted_label
 from fastfeat.execute.history import id_columns
 from fastfeat.execute.inputs import check_place, column_in_host, read_columns, used_schema
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.row_selection import row_numbers
 from fastfeat.execute.steps import make
 from fastfeat.execute.transform import computed, made_rows
@@ -70,32 +70,26 @@ class RecordState(NamedTuple):
     end: int | None
 
 
-def label_of(
-    fitted: Fitted,
-    data: Any,
-    *,
-    rows: Any = None,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-) -> ChunkedArray:
+def label_of(fitted: Fitted, rows: CallRows) -> ChunkedArray:
     """Return the label of rows; arguments and errors as of `FittedPlan.label`."""
     plan = fitted.declaration
     nodes = plan.label_nodes
     if not nodes:
         raise InvalidPlan("the plan has no label. Give it one: Plan(..., label='y')")
     of_label = None if isinstance(plan.label, str) else plan.label_plan
-    ids = [] if of_label is None else id_columns(of_label.row_id, history, of_label.history_columns)
-    table = read_columns(data, [*columns_of(nodes.values()), *ids])  # once: it may be a reader
+    ids: list[str] = []
+    if of_label is not None:
+        ids = id_columns(of_label.row_id, rows.history, of_label.history_columns)
+    table = read_columns(rows.data, [*columns_of(nodes.values()), *ids])  # once: it may be a reader
     if isinstance(plan.label, str):
         check_place(table, "cpu")
-        values, wanted = table.column(plan.label), row_numbers(rows, table)
+        values, wanted = table.column(plan.label), row_numbers(rows.rows, table)
         return values if wanted is None else take_rows_of_type(values, wanted)
-    wanted = row_numbers(rows, table)
+    wanted = row_numbers(rows.rows, table)
     inputs = fitted.label_inputs or used_schema(table, plan.label_columns)
     label = fitted_label(plan, inputs, fitted.label_tables, fitted.n_rows, dict(fitted.zones))
     told = replace(label, told=fitted.told)  # what fit has warned of comes no more
-    values = labels_of(told, table, history, tables, backend).values
+    values = labels_of(told, rows._replace(data=table)).values
     return values if wanted is None else values.take(pa.array(wanted))
 
 
@@ -105,10 +99,7 @@ Latest = Mapping[Node, int | None]
 
 def labels_of(
     label: Fitted,
-    rows: Any,
-    history: Any,
-    tables: Tables,
-    backend: str,
+    rows: CallRows,
     *,
     made: Mapping[Node, Any] | None = None,
     latest: Latest | None = None,
@@ -118,10 +109,7 @@ def labels_of(
 
     Args:
         label: its expression as a plan of one feature.
-        rows: a table with what it reads.
-        history: as of `FittedPlan.transform`, as the following are.
-        tables: lookup tables.
-        backend: its name.
+        rows: The rows, whose data is a table with what it reads.
         made: functions of other rows as columns, where these are not among the rows.
         latest: of these, too.
         first_row: the number that a user knows the first row by.
@@ -130,13 +118,13 @@ def labels_of(
         InvalidData: it looks ahead, and the rows are in the memory of a device.
     """
     functions = over_ahead(label.declaration.nodes.values())
-    if functions and isinstance(rows, DeviceTable) and rows.on_device():
+    table = rows.data
+    if functions and isinstance(table, DeviceTable) and table.on_device():
         raise InvalidData(
             "the label looks ahead, and the data is in the memory of a device: rows ahead are read "
             "from the host's in this version. Bring the data there first: cupy.asnumpy(x)"
         )
-    options: Any = {"frees": False, "first_row": first_row}
-    batch = made_rows(label, rows, history, tables, backend, made or {}, **options)  # read below
+    batch = made_rows(label, table, rows, made or {}, frees=False, first_row=first_row)
     found = computed(label, batch, label.arrow_program, label.arrow_constants, "arrow").column(0)
     windows = {window_of(function): None for function in functions}
     if made:

@@ -14,9 +14,9 @@ from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.learner import Again, Rows
 from fastfeat.errors import GivenWarnings, InvalidData, InvalidPlan, counted
 from fastfeat.execute.batch import TrainingRows
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.entities import keys_in_common
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.steps import begun, run_columns
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.scope import is_over_window
@@ -55,11 +55,9 @@ _FITTED, _TOLD = "fitted plan", "told"
 
 def begin(
     plan: Declaration,
-    empty: Any,
-    tables: Tables,
+    empty: CallRows,
     identity: str,
     *,
-    history: Any = None,
     whole_entities: bool = False,
     has_functions: bool = False,
     stable: Fitted | None = None,
@@ -68,10 +66,9 @@ def begin(
 
     Args:
         plan: what is fitted.
-        empty: an Arrow table of no rows, with the columns of the data.
-        tables: lookup tables, as of `Plan.fit`.
+        empty: No rows: Arrow tables with the columns of the data and of the history, if there is
+            one, and the lookup tables.
         identity: a digest of the plan and of the types of the columns.
-        history: an Arrow table of no rows, with the columns of earlier rows; None without these.
         whole_entities: whether a part has all rows of each of its entities.
         has_functions: whether functions of other rows come with the rows, as columns.
         stable: an earlier fit, whose categories keep their codes.
@@ -86,14 +83,13 @@ def begin(
             "rows are read in parts, and the label looks ahead of its row: a part lacks the rows "
             "that it sees. Fit on the whole data, or give the label as a column"
         )
-    options: Any = {"history": history, "tables": tables, "backend": "cpu"}
-    prepared = prepare(plan, empty, **options, stable=stable)
+    prepared = prepare(plan, empty, stable=stable)
     whole = prepared.typed.schedule(PURPOSE)
     keys = frozenset[Node]()
     if whole_entities:
         keys = keys_in_common(_windows_over_rows(prepared.plan))
     return before_round(
-        Learning(prepared, empty, identity, whole, keys=keys, has_functions=has_functions)
+        Learning(prepared, empty.data, identity, whole, keys=keys, has_functions=has_functions)
     )
 
 

@@ -14,6 +14,7 @@ from fastfeat.aggregates import is_fold_by_number
 from fastfeat.engine.learner import Rows
 from fastfeat.errors import InvalidData, InvalidPlan, counted
 from fastfeat.execute.batch import Batch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.entities import SHARE, share_plan
 from fastfeat.execute.fitted import InputSchema
 from fastfeat.execute.history import history_table, with_past
@@ -65,7 +66,7 @@ def shares_of_rows(learning: Learning, data: Any, n_shares: int) -> NDArray[np.i
         learning.shared[known] = share_plan(
             learning.keys, n_shares, prepared.schema, prepared.schemas, zones, {}
         )
-    found: Table = transform(learning.shared[known], table, tables=prepared.tables)
+    found: Table = transform(learning.shared[known], CallRows(table, tables=prepared.tables))
     shares: NDArray[np.uint32] = found.column(SHARE).fill_null(0).to_numpy()
     return shares.astype(np.int64)
 

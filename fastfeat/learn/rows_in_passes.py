@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.history import BATCH
 from fastfeat.execute.shares import renumbering
 from fastfeat.execute.transform import transform
@@ -137,7 +138,8 @@ class RowsInPasses:
         mask = pa.array(flags)
         known = {node: column.filter(mask) for node, column in made.items()}
         with renumbering(numbers[:0], numbers):
-            return transform(fitted, table.filter(mask), history=BATCH, tables=tables, known=known)
+            rows = CallRows(table.filter(mask), history=BATCH, tables=tables)
+            return transform(fitted, rows, known=known)
 
     def _part(
         self, learning: Learning, table: Table, first: int, n_before: int, flags: Flags | None

@@ -2,7 +2,7 @@
 
 A plan is fitted on some of its rows, or on all of them, by `fitting.fit_on`, as often as one likes:
 
-    prepared = prepare(plan, data, history=history, tables=tables, backend=backend)
+    prepared = prepare(plan, rows)
     share(prepared)  # where several fits follow: what needs nothing learnt is made once
     for wanted, others in folds:  # numbers of rows, int64
         fitted, training = fit_on(prepared, wanted, transforms=True)
@@ -26,11 +26,11 @@ from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, GivenWarnings, TypeMismatch
 from fastfeat.execute import order_warnings
 from fastfeat.execute.batch import Batch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted, InputSchema, fitted_label
 from fastfeat.execute.history import BATCH, given_ids, history_table, id_columns, with_past
 from fastfeat.execute.inputs import check_place, read_columns, used_schema, warn_absent
 from fastfeat.execute.lookup_tables import (
-    Tables,
     columns_of_tables,
     read_tables,
     table_schemas,
@@ -104,14 +104,17 @@ class TrainingData:
     index: Any = None
     held: HeldCodes = field(default_factory=dict[Aggregate, Any])
 
+    @property
+    def again(self) -> CallRows:
+        """The training rows, as they were read, for a call that computes their features."""
+        past = BATCH if self.earlier is None else self.earlier
+        return CallRows(self.table, None, past, self.tables, self.rows.backend.name)
+
 
 def prepare(
     plan: Declaration,
-    data: Any,
+    rows: CallRows,
     *,
-    history: Any,
-    tables: Tables,
-    backend: str,
     further: Sequence[str] = (),
     stable: Fitted | None = None,
     transforms: bool = False,
@@ -120,10 +123,7 @@ def prepare(
 
     Args:
         plan: what is fitted.
-        data: as of `Plan.fit`, as the following are.
-        history: earlier rows.
-        tables: lookup tables.
-        backend: its name.
+        rows: The training rows; all of them are read, whichever are learnt from.
         further: columns that are read besides, such as those that are kept.
         stable: an earlier fit, whose categories keep their codes.
         transforms: whether windows are computed of all rows that nothing is learnt from, too.
@@ -131,11 +131,12 @@ def prepare(
     Raises:
         FastfeatError: as `Plan.fit`, but for what is learnt.
     """
-    ids = id_columns(plan.row_id, history, plan.history_columns)
+    data, backend = rows.data, rows.backend
+    ids = id_columns(plan.row_id, rows.history, plan.history_columns)
     of_history = seen_by_windows_alone(plan.nodes.values(), plan.late) if ids else []
     table = _training_table(plan, data, [*plan.columns, *further, *ids], of_history)
-    read = read_tables(tables, (*plan.table_columns, *plan.label_table_columns))
-    earlier = history_table(history, plan.history_columns, backend, plan.row_id)
+    read = read_tables(rows.tables, (*plan.table_columns, *plan.label_table_columns))
+    earlier = history_table(rows.history, plan.history_columns, backend, plan.row_id)
     engine = backend_named(backend)
     check_place(table, backend)
     warn_absent(data, _declared(plan, of_history))
@@ -149,26 +150,26 @@ def prepare(
         types = typed.types
         warn_rounded_columns(plan, table, read, typed, told)
         made = table_values({c: types[c] for c in plan.table_columns}, read)
-        rows = Batch(table, types, engine, {}, {**made}, training=True)
-        rows = with_past(rows, earlier, plan.training_past_columns, plan.row_id)
+        batch = Batch(table, types, engine, {}, {**made}, training=True)
+        batch = with_past(batch, earlier, plan.training_past_columns, plan.row_id)
         windows = typed.once(_windows)
         coming = _coming(typed, every=transforms or plan.looks_ahead) if windows else ()
         if windows:
-            order_warnings.warn_ties(rows, windows, told, coming)
-        if rows.first_place:  # of a history
-            order_warnings.warn_repeated(rows, data, history, roots, told)
+            order_warnings.warn_ties(batch, windows, told, coming)
+        if batch.first_place:  # of a history
+            order_warnings.warn_repeated(batch, data, rows.history, roots, told)
         if plan.row_id is not None:
             repeated_ids.warn_of_ids(plan, table, engine, told)
         if typed.once(has_default_folds):
             repeated_rows.warn_of_twins(typed, table, data)
         label, labels = _bound_label(plan, table, schemas, zones), None
         if label is not None and plan.looks_ahead and table.num_rows:
-            past = BATCH if earlier is None else earlier
-            labels = label_values.labels_of(replace(label, told=told), table, past, read, backend)
+            again = CallRows(table, None, BATCH if earlier is None else earlier, read, backend)
+            labels = label_values.labels_of(replace(label, told=told), again)
     index = frame_index(data)
     held = {} if stable is None else codes_held.held_codes(plan, typed.types, stable)
     return TrainingData(
-        *(plan, typed, table, rows, earlier, read, schema, schemas, zones, label, labels, told),
+        *(plan, typed, table, batch, earlier, read, schema, schemas, zones, label, labels, told),
         index,
         held,
     )

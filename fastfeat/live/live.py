@@ -24,6 +24,7 @@ from fastfeat.errors import (
     shortened,
     warn,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Face, Fitted
 from fastfeat.execute.guard import guard_of, judge, read_again, row_inputs
 from fastfeat.execute.lookup_tables import Tables, read_tables, resolve_tables
@@ -768,7 +769,7 @@ class Live(Generic[Face]):
                 if is_one_row(given, types):
                     found = judge_one_row(fitted, given, tables)
                 else:
-                    found = judge(guard, given, tables=tables)
+                    found = judge(guard, CallRows(given, tables=tables))
             except ContractBroken as error:
                 error.plan = name
                 raise

@@ -39,6 +39,7 @@ from fastfeat.progress import Step, doing
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan
+    from fastfeat.execute.call_rows import CallRows
 
 app = typer.Typer(
     cls=Commands,
@@ -120,14 +121,31 @@ def fit(
     with doing("Reading the plan", at_once=True) as step:
         plan = read_plan(plan_file)
         step(f"Fitting {counted(len(plan.declaration.nodes), 'feature')} on {data}")
-        options: Any = {"tables": tables_named(table), "history": history, "memory": memory}
-        options["profile"] = profile
-        options["contract"] = None if contract is None else contracts.read_contract(contract)
-        options["stable"] = None if stable is None else read_fitted(stable)
+        tables = tables_named(table)
+        rules = None if contract is None else contracts.read_contract(contract)
+        old = None if stable is None else read_fitted(stable)
         if features is None:
-            fitted = plan.fit(data, backend=backend, **options)
+            fitted = plan.fit(
+                data,
+                history=history,
+                tables=tables,
+                backend=backend,
+                memory=memory,
+                contract=rules,
+                profile=profile,
+                stable=old,
+            )
         else:
-            fitted, _ = plan.fit_transform_to(data, features, **options)
+            fitted, _ = plan.fit_transform_to(
+                data,
+                features,
+                memory=memory,
+                history=history,
+                tables=tables,
+                contract=rules,
+                profile=profile,
+                stable=old,
+            )
         fitted.save(out)
     typer.echo(
         f"{out}: {counted(len(plan.declaration.nodes), 'feature')}, "
@@ -186,6 +204,7 @@ def transform(
     """Compute the features of data; a folder that was interrupted goes on where it was."""
     from fastfeat.api.plan import load
     from fastfeat.apps.cli.plans import tables_named
+    from fastfeat.execute.call_rows import call_rows
     from fastfeat.execute.layout import names_file
 
     started = time.perf_counter()
@@ -202,18 +221,26 @@ def transform(
     with doing("Reading the fitted plan", at_once=True) as step:
         fitted, tables = load(fitted_file), tables_named(table)
         n_columns = len(fitted.feature_names) + len(fitted.plan.keep)
-        folder_options = {"format": format, "partition_by": partition_by, "part_rows": part_rows}
-        is_folder = any(folder_options.values()) or not names_file(out)
-        of_rows: Any = {"history": history, "tables": tables, "backend": backend}
-        of_rows["on_violation"] = on_violation
+        is_folder = bool(format or partition_by or part_rows) or not names_file(out)
         is_whole = not (is_folder or memory or quarantined)
         if fitted.plan.declaration.past_columns and is_whole:
-            n_rows = _transform_whole(fitted, data, out, of_rows, step)
+            given = call_rows(data, None, history, tables, backend)
+            n_rows = _transform_whole(fitted, given, out, on_violation, step)
         else:
             step(f"Computing {counted(len(fitted.feature_names), 'feature')} of {data}")
-            options: Any = {**of_rows, **folder_options, "partition_by": partition_by or ()}
-            options["memory"] = memory
-            made = fitted.transform_to(data, out, quarantined=quarantined, **options)
+            made = fitted.transform_to(
+                data,
+                out,
+                format=format,
+                partition_by=partition_by or (),
+                part_rows=part_rows,
+                history=history,
+                tables=tables,
+                backend=backend,
+                memory=memory,
+                on_violation=on_violation,
+                quarantined=quarantined,
+            )
             n_rows, apart = made.n_rows, made.quarantined
             if apart is not None:
                 typer.echo(f"{quarantined}: {counted(apart.n_rows, 'row')} set apart")
@@ -224,19 +251,15 @@ def transform(
 
 
 def _transform_whole(
-    fitted: FittedPlan,
-    data: str,
-    out: Path,
-    of_rows: dict[str, Any],
-    step: Step,
+    fitted: FittedPlan, given: CallRows, out: Path, on_violation: str | None, step: Step
 ) -> int:
     """Write the features of rows that see others of the data, and return how many rows there are.
 
     Args:
         fitted: the plan.
-        data: a file.
+        given: The rows, with data, history and tables as files.
         out: the file that is written.
-        of_rows: how `FittedPlan.transform` takes rows, with history and tables as files.
+        on_violation: As `FittedPlan.transform` takes it.
         step: tells what is done.
     """
     from fastfeat.execute.guard import columns_judged
@@ -245,18 +268,20 @@ def _transform_whole(
     from fastfeat.execute.layout import check_beside, layout_of
     from fastfeat.io.sinks.write import write_table
 
-    history = of_rows["history"]
-    earlier = () if is_batch(history) else (history,)
-    check_beside(layout_of(out), data, *earlier, *of_rows["tables"].values(), read=())
-    step(f"Reading {data}")
+    earlier = () if is_batch(given.history) else (given.history,)
+    of_tables = {} if given.tables is None else given.tables
+    check_beside(layout_of(out), given.data, *earlier, *of_tables.values(), read=())
+    step(f"Reading {given.data}")
     plan = fitted.plan
-    ids = id_columns(plan.row_id, history, plan.declaration.past_columns)
+    ids = id_columns(plan.row_id, given.history, plan.declaration.past_columns)
     judged = columns_judged(fitted.record)
     wanted = [*plan.declaration.row_columns, *plan.keep, *judged, *ids]
-    rows = read_columns(data, wanted, plan.declaration.past_columns)
+    rows = read_columns(given.data, wanted, plan.declaration.past_columns)
     n_features = len(fitted.feature_names)
     step(f"Computing {counted(n_features, 'feature')} of {counted(rows.num_rows, 'row')}")
-    features = fitted.transform(rows, **of_rows)
+    features = fitted.transform(
+        rows, backend=given.backend, on_violation=on_violation, **given.beside
+    )
     step(f"Writing {out}")
     write_table(features, out)
     return features.num_rows
@@ -294,8 +319,8 @@ def compile_kernels(
                     "--schema FILE",
                     param_hint="'--schema'",
                 )
-            options: Any = {"tables": tables_named(table), "backend": backend}
-            made = plan.compile(schema, **options, profile=profile)
+            tables = tables_named(table)
+            made = plan.compile(schema, tables=tables, backend=backend, profile=profile)
         elif schema is not None or table:
             raise typer.BadParameter("a fitted plan knows its types", param_hint="'--schema'")
         else:

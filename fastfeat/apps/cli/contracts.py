@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -47,12 +47,17 @@ def check(
     from fastfeat.apps.cli.plans import tables_named
     from fastfeat.trust.quality.thresholds import thresholds as limits_of
 
-    options: Any = {"history": history, "tables": tables_named(table), "memory": memory}
     with doing("Reading the rules", at_once=True) as step:
         limits = limits_of(thresholds, "check")
         judge = read_rules(rules)
         step(f"Checking {data}")
-        report = judge.check(data, clock=time_of(clock), **options)
+        report = judge.check(
+            data,
+            history=history,
+            tables=tables_named(table),
+            clock=time_of(clock),
+            memory=memory,
+        )
     limits.check_names(report.counts)
     return judged_of(report, limits, verbose=verbose)
 
@@ -80,8 +85,9 @@ def quarantine(
         if contract is None:
             raise InvalidPlan(f"{rules}: the plan has no contract. Give one as JSON")
         step(f"Judging {data}")
-        options: Any = {"tables": tables_named(table), "memory": memory}
-        written = contract.quarantine_to(data, accepted, quarantined, **options)
+        written = contract.quarantine_to(
+            data, accepted, quarantined, tables=tables_named(table), memory=memory
+        )
     for path, rows in zip((accepted, quarantined), written, strict=True):
         typer.echo(f"{path}: {counted(rows.n_rows, 'row')}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -43,9 +43,8 @@ def diff(
     from fastfeat.trust.quality.thresholds import thresholds as limits_of
 
     limits = limits_of({"diff": {"findings": finding}} if finding else thresholds, "diff")
-    options: Any = {"history": history, "tables": tables_named(table)}
     with doing(f"Comparing {before} and {after}", at_once=True):
-        found = changes_of(before, after, data, **options)
+        found = changes_of(before, after, data, history=history, tables=tables_named(table))
     facts = {"verdict": found.verdict, "n_rows": found.n_rows, "n_compared": found.n_compared}
     return Judged("changes", _cases_of(found, limits["findings"]), str(found), facts)
 

@@ -50,7 +50,6 @@ def drift(
     from fastfeat.api.plan import load
     from fastfeat.apps.cli.plans import tables_named
 
-    options: Any = {"history": history, "tables": tables_named(table), "memory": memory}
     with doing("Reading the fitted plan", at_once=True) as step:
         fitted = load(fitted_file)
         step(f"Comparing {data}")
@@ -60,8 +59,10 @@ def drift(
             reference=reference,
             reference_history=reference_history,
             thresholds=thresholds,
+            history=history,
+            tables=tables_named(table),
             backend=backend,
-            **options,
+            memory=memory,
         )
     facts = {"n_rows": found.n_now, "n_then": found.n_then, "no_features": found.no_features}
     return Judged("columns", tuple(_cases_of(found)), str(found), facts)

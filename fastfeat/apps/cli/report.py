@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -35,7 +35,14 @@ def report(
 
     with doing("Reading the fitted plan", at_once=True):
         fitted = load(fitted_file)
-        options: Any = {"history": history, "tables": tables_named(table), "memory": memory}
-        options |= {"clock": time_of(clock), "thresholds": thresholds}
-        made = fitted.report(data, out, title=title or fitted_file.name, **options)
+        made = fitted.report(
+            data,
+            out,
+            title=title or fitted_file.name,
+            history=history,
+            tables=tables_named(table),
+            memory=memory,
+            clock=time_of(clock),
+            thresholds=thresholds,
+        )
     typer.echo(f"{out}: {made.verdict}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from fastfeat.api.example_rows import made_up
 from fastfeat.api.online import online
@@ -93,8 +92,8 @@ def _compute(fitted: Fitted, made: MadeUp, tables: Mapping[str, Table]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FastfeatWarning)
         warm_guard(fitted, made.rows, {**tables, **made.tables})
-        options: Any = {"tables": made.tables, "late": "insert", "keep": "everything"}
-        live = online({_ALONE: face_of(bare)}, made.history, **options)
+        plans = {_ALONE: face_of(bare)}
+        live = online(plans, made.history, tables=made.tables, late="insert", keep="everything")
         try:
             live.process(made.rows)
             live.features(made.rows.slice(made.rows.num_rows - 1))

@@ -23,6 +23,7 @@ from fastfeat.errors import (
     did_you_mean,
     shortened,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.feature_subset import selected
 from fastfeat.execute.guard import columns_judged
 from fastfeat.execute.inputs import read_columns
@@ -194,10 +195,8 @@ def _near(name: object, known: Iterable[str]) -> str:
 
 def block_of(
     contents: Contents,
-    table: Table,
+    rows: CallRows,
     *,
-    history: Any = None,
-    tables: Mapping[str, Any] | None = None,
     out: NDArray[Any] | None = None,
     leaves_out: bool = False,
 ) -> Block:
@@ -205,47 +204,44 @@ def block_of(
 
     Args:
         contents: what it holds.
-        table: the rows.
-        history: as in `FittedPlan.transform`, as the next is.
-        tables: lookup tables.
+        rows: The rows, whose data is a table.
         out: the array for the numbers, shape (n_rows, n_numbers); None makes one.
         leaves_out: whether rows to which a label that looks ahead gives none are left out.
 
     Raises:
         UnknownColumn: the rows lack a column.
     """
-    lacking = [name for name in contents.label_columns if name not in table.column_names]
+    there = rows.data.column_names
+    lacking = [name for name in contents.label_columns if name not in there]
     if lacking:
         raise UnknownColumn(
             f"the data lacks {shortened(lacking)}, of which the label is made. Rows to predict "
             "have none: label=False"
         )
-    table = read_columns(table, contents.columns, contents.columns_if_there)
+    table = read_columns(rows.data, contents.columns, contents.columns_if_there)
     block: Block = {}
     if contents.dense is not None:
         shape = (table.num_rows, len(contents.dense.feature_names))
         out = np.empty(shape, contents.dtype) if out is None else out
-        block[DENSE] = contents.dense.transform(
-            table, history=history, tables=tables, to="numpy", out=out
-        )
+        block[DENSE] = contents.dense.transform(table, to="numpy", out=out, **rows.beside)
     if contents.codes is not None:
-        made = contents.codes.transform(table, history=history, tables=tables)
+        made = contents.codes.transform(table, **rows.beside)
         block |= _codes(contents, made)
     block |= {("keep", name): kept_array(table.column(name), name) for name in contents.keep}
     if contents.label is None:
         return block
-    label = _label(contents, table, history, tables)
+    label = _label(contents, rows._replace(data=table))
     if leaves_out and contents.label_is_ahead and label.null_count:
         known = np.flatnonzero(label.is_valid().to_numpy())
         block, label = take_rows(block, known), label.drop_null()
     return block | {LABEL: label_array(label)}
 
 
-def _label(contents: Contents, table: Table, history: Any, tables: Any) -> ChunkedArray:
+def _label(contents: Contents, rows: CallRows) -> ChunkedArray:
     """Return the label of rows: the plan's, or a column."""
     if contents.label is PLANS_LABEL:
-        return contents.fitted.label(table, history=history, tables=tables)
-    return table.column(contents.label)
+        return contents.fitted.label(rows.data, **rows.beside)
+    return rows.data.column(contents.label)
 
 
 def features_block(contents: Contents, features: Table, label: Any = None) -> Block:

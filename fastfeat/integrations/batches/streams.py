@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.encoded_rows import warn_encoded
 from fastfeat.execute.history import BATCH
 from fastfeat.integrations.batches.blocks import (
@@ -173,9 +174,7 @@ class Stream:
         }
 
 
-def rows_of(
-    contents: Contents, pieces: Pieces, history: Any, tables: Mapping[str, Any] | None
-) -> TransformedRows | Ready:
+def rows_of(contents: Contents, pieces: Pieces, rows: CallRows) -> TransformedRows | Ready:
     """Return the rows of data: computed at once where windows see other pieces.
 
     A row is transformed here at any rate, so that what is wrong is told at once.
@@ -183,8 +182,7 @@ def rows_of(
     Args:
         contents: what blocks hold.
         pieces: the data.
-        history: earlier rows, "batch", "piece" or None.
-        tables: lookup tables.
+        rows: All rows of a call; their history may be "piece", too.
 
     Raises:
         InvalidPlan: the plan has windows, and `history` is None.
@@ -192,7 +190,7 @@ def rows_of(
     Warns:
         EncodedInFold: the plan has put the labels of these rows into an encoding.
     """
-    plan = contents.fitted.plan
+    plan, history = contents.fitted.plan, rows.history
     if isinstance(pieces, ParquetPieces):
         pieces.check(contents.columns)
     by_piece = isinstance(history, str) and history == PIECE
@@ -203,14 +201,13 @@ def rows_of(
             "is transformed at once; history=earlier rows; history='piece' where each piece holds "
             "the past of its rows"
         )
-    computed = TransformedRows(contents, pieces, tables, by_piece)
+    computed = TransformedRows(contents, pieces, rows.tables, by_piece)
     _warn_encoded(computed)
     if not by_piece and (plan.declaration.past_columns or contents.label_is_ahead):
         return _ready(computed, history)
     if pieces.sizes:
-        past = BATCH if by_piece else None
         first = computed.reader()(0).slice(0, 1)
-        block = block_of(contents, first, history=past, tables=tables)
+        block = block_of(contents, rows._replace(data=first, history=BATCH if by_piece else None))
         return replace(computed, kinds=kinds_of(block))
     return computed
 
@@ -247,7 +244,8 @@ def _ready(computed: TransformedRows, history: Any) -> TransformedRows | Ready:
         table = pa.concat_tables(parts)
     except pa.ArrowException as error:
         raise InvalidData(f"pieces of the data differ in their columns: {error}") from error
-    block = block_of(contents, table, history=history, tables=computed.tables, leaves_out=True)
+    rows = CallRows(table, history=history, tables=computed.tables)
+    block = block_of(contents, rows, leaves_out=True)
     return Ready(contents, block, table.num_rows - n_rows_of(block))
 
 
@@ -269,14 +267,15 @@ def segments_reader(rows: TransformedRows, *, reuses: bool) -> ReadSegments:
 
     @lru_cache(maxsize=1)
     def whole(piece: int) -> Block:
-        block = block_of(contents, read(piece), history=BATCH, tables=tables)
+        block = block_of(contents, CallRows(read(piece), history=BATCH, tables=tables))
         return of_kinds(block, rows.kinds)
 
     def one(part: Segment, out: NDArray[Any]) -> Block:
         try:
             if not by_piece:
                 table = read(part.piece).slice(part.start, part.n_rows)
-                return of_kinds(block_of(contents, table, tables=tables, out=out), rows.kinds)
+                block = block_of(contents, CallRows(table, tables=tables), out=out)
+                return of_kinds(block, rows.kinds)
             block = {k: of[part.start : part.stop] for k, of in whole(part.piece).items()}
         except FastfeatError as error:
             error.add_note(f"in piece {part.piece} of the data, rows from {part.start:,}")

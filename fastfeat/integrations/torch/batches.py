@@ -19,6 +19,7 @@ from fastfeat.calls.arguments import explaining_methods
 from fastfeat.calls.checks import choice, switch, whole_number
 from fastfeat.engine.cpu.threads import set_num_threads
 from fastfeat.errors import InvalidPlan, TypeMismatch, counted
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.inputs import read_columns
 from fastfeat.execute.lookup_tables import Tables, resolve_tables
 from fastfeat.integrations.batches.blocks import (
@@ -160,7 +161,7 @@ class FeatureBatches(torch_data.IterableDataset):
             data, columns, whole_number("FeatureBatches", "piece_rows", piece_rows, 1)
         )
         read = {name: read_table(of) for name, of in resolve_tables(tables).items()}
-        rows = rows_of(contents, pieces, history, read)
+        rows = rows_of(contents, pieces, CallRows(data, history=history, tables=read))
         ranks = resolve_ranks(rank, world_size, rank_and_world_size())
         division = resolve_division(rows.n_rows, batch_size, drop_last, even, *ranks)
         self._begin(Stream(rows, division, resolve_mixing(shuffle, seed, mix)), form)

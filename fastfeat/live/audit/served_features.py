@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastfeat.errors import InvalidData, InvalidPlan, counted, shortened
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.inputs import read_columns
 from fastfeat.io.arrow import ChunkedArray, Table, call, index_in, pa, parquet_module
@@ -186,7 +187,7 @@ class ServedWriter:
             )
             told = f"No label: the state has no {shortened(lacking)}, which no window reads: {join}"
             return None, told
-        values = label_of(self.fitted, rows, tables=tables or None)
+        values = label_of(self.fitted, CallRows(rows, tables=tables or None))
         places = np.concatenate([*self.places, np.zeros(0, np.int64)])
         name = next(iter(plan.label_nodes))
         return pa.table({name: values.take(pa.array(places))}), ""

@@ -17,10 +17,10 @@ from fastfeat.errors import (
     TypeMismatch,
     UnknownColumn,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import fitted_rules, unlike
 from fastfeat.execute.inputs import absence_hint
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.expr import Expr, col
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.types import UnsupportedType
@@ -58,21 +58,12 @@ class JudgedRule:
     sentence: str = ""
 
 
-def check(contract: ContractDeclaration, data: Any, **options: Any) -> CheckReport:
-    """Return the report of `check_rows`, of which the arguments and errors are."""
-    return check_rows(contract, data, **options)[1]
-
-
 @in_ieee
 def check_rows(
     contract: ContractDeclaration,
-    data: Any,
+    rows: CallRows,
     *,
-    history: Any = None,
-    tables: Tables = None,
     clock: Any = None,
-    backend: str = "cpu",
-    memory: str | int | None = None,
     late: Collection[str] = (),
     needs_clock: bool = True,
 ) -> tuple[CheckedRows, CheckReport]:
@@ -80,29 +71,19 @@ def check_rows(
 
     Args:
         contract: the rules.
-        data: as of `Contract.check`, as the following are.
-        history: earlier rows.
-        tables: lookup tables.
+        rows: All rows of the data, with a budget on the CPU alone.
         clock: the time of the check.
-        backend: its name.
-        memory: the budget.
         late: columns that need not be there: a rule that reads one is skipped without it.
         needs_clock: whether rules that read the clock are judged; else they are skipped.
 
     Raises:
         FastfeatError: as `Contract.check`.
     """
-    rows = checked_rows(
-        data,
-        columns_checked(contract),
-        contract.table_columns,
-        history=history,
-        tables=tables,
-        backend=backend,
-        memory=memory,
+    read = checked_rows(rows, columns_checked(contract), contract.table_columns)
+    report = check_read(
+        contract, read, clock=clock, late=late, needs_clock=needs_clock, given=rows.data
     )
-    options: Any = {"clock": clock, "late": late, "needs_clock": needs_clock, "given": data}
-    return rows, check_read(contract, rows, **options)
+    return read, report
 
 
 def columns_checked(contract: ContractDeclaration) -> list[str]:

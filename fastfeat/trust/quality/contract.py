@@ -113,10 +113,11 @@ class Contract:
             UnknownColumn: a table is not there.
             FastfeatError: data that cannot be read.
         """
-        from fastfeat.trust.quality.checking import check  # imports the engine
+        from fastfeat.execute.call_rows import call_rows  # imports the engine
+        from fastfeat.trust.quality.checking import check_rows
 
-        options: Any = {"history": history, "tables": tables, "clock": clock}
-        return check(self.declaration, data, backend=backend, memory=memory, **options)
+        rows = call_rows(data, None, history, tables, backend, memory)
+        return check_rows(self.declaration, rows, clock=clock)[1]
 
     def quarantine(self, data: Any, *, tables: Tables = None) -> tuple[Table, Table]:
         """Return the rows that hold the rules, and those that do not, in their order.

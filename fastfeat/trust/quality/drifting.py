@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, cast
 
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import BATCH
 from fastfeat.io.arrow import Array, Table, pa
@@ -23,42 +25,40 @@ MOST_SEGMENTS: Final = 1_000
 @in_ieee
 def drift(
     fitted: Fitted,
-    data: Any,
+    rows: CallRows,
     *,
     by: str | Sequence[str] | None = None,
     reference: Any = None,
     reference_history: Any = None,
     given: Given = None,
-    **options: Any,
 ) -> Drift:
     """Return the drift of rows; arguments and errors as of `FittedPlan.drift`.
 
     Args:
         fitted: the plan.
-        data: the rows.
+        rows: All rows of the data, with a budget on the CPU alone.
         by: columns whose values tell segments apart.
         reference: earlier rows, or a profile of some, in place of those of training.
         reference_history: what windows in rows of the reference see.
         given: thresholds.
-        options: as of `profile_of`.
     """
     layout, limits = profile_to_compare(fitted), limits_of(given)
     keys = _columns_named(by)
     if isinstance(reference, Profile):
         _check_layout(reference, layout)
-    now = _counted(fitted, layout, data, keys, options)
+    now = _counted(fitted, layout, rows, keys)
     then = _Counted(layout, {}, layout)
     if isinstance(reference, Profile):
         then = _Counted(reference, {}, reference)
     elif reference is not None:
         past = BATCH if reference_history is None else reference_history
-        then = _counted(fitted, layout, reference, keys, {**options, "history": past})
-    of: Any = {"limits": limits, "is_same_season": reference is not None}
+        then = _counted(fitted, layout, rows._replace(data=reference, history=past), keys)
+    compare = partial(compared, fitted, limits=limits, is_same_season=reference is not None)
     segments = {
-        value: compared(fitted, profile, then.segments.get(value, then.of_others), fixed=keys, **of)
+        value: compare(profile, then.segments.get(value, then.of_others), fixed=keys)
         for value, profile in now.segments.items()
     }
-    return compared(fitted, now.whole, then.whole, segments=segments, **of)
+    return compare(now.whole, then.whole, segments=segments)
 
 
 def _columns_named(by: object) -> list[str]:
@@ -120,25 +120,23 @@ class _Counted:
     of_others: Profile
 
 
-def _counted(
-    fitted: Fitted, layout: Profile, data: Any, keys: Sequence[str], options: Mapping[str, Any]
-) -> _Counted:
+def _counted(fitted: Fitted, layout: Profile, rows: CallRows, keys: Sequence[str]) -> _Counted:
     """Return rows, counted on the edges and categories of the training rows."""
     whole: list[Profile] = []
     segments: dict[Any, Profile] = {}
 
     def take(inputs: Table, features: Table | None) -> None:
-        def count(rows: Array) -> Profile:
-            of_rows = None if features is None else features.take(rows)
-            return counted_tables(layout, fitted, inputs.take(rows), of_rows)
+        def count(numbers: Array) -> Profile:
+            of_rows = None if features is None else features.take(numbers)
+            return counted_tables(layout, fitted, inputs.take(numbers), of_rows)
 
         counted = counted_tables(layout, fitted, inputs, features)
         whole[:] = [whole[0].merge(counted) if whole else counted, count(NO_ROWS)]
-        for value, rows in _rows_by_value(inputs, keys, segments).items():
+        for value, numbers in _rows_by_value(inputs, keys, segments).items():
             before = segments.get(value)
-            segments[value] = count(rows) if before is None else before.merge(count(rows))
+            segments[value] = count(numbers) if before is None else before.merge(count(numbers))
 
-    each_piece(fitted, layout, data, keys, take, **options)
+    each_piece(fitted, layout, rows, keys, take)
     return _Counted(whole[0], segments, whole[1])
 
 

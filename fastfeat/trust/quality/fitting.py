@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import ContractBroken, RowsBreakRule, TypeMismatch, counted, warn
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import FittedContract, check_bound
-from fastfeat.execute.lookup_tables import Tables, columns_of_tables
+from fastfeat.execute.lookup_tables import columns_of_tables
 from fastfeat.plan.declare.contract import ContractDeclaration
 from fastfeat.trust.quality.checking import check_rows
 from fastfeat.trust.quality.contract import Contract
@@ -15,24 +14,12 @@ from fastfeat.trust.quality.report import CheckReport
 from fastfeat.trust.quality.rows import CheckedRows
 
 
-def fitted_contract(
-    given: object,
-    data: Any,
-    *,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    memory: str | int | None = None,
-) -> FittedContract:
+def fitted_contract(given: object, rows: CallRows) -> FittedContract:
     """Return a contract that training rows hold, with the types of what its rules read.
 
     Args:
         given: what a user gives as contract.
-        data: as of `Plan.fit`, as the following are.
-        history: earlier rows.
-        tables: lookup tables.
-        backend: its name.
-        memory: the budget.
+        rows: The training rows, all of them, with a budget on the CPU alone.
 
     Raises:
         TypeMismatch: it is no contract.
@@ -43,10 +30,9 @@ def fitted_contract(
         RowsBreakRule: they break one that does.
     """
     contract = declared(given)
-    options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
-    rows, report = check_rows(contract, data, needs_clock=False, **options)
+    read, report = check_rows(contract, rows, needs_clock=False)
     raise_broken(report)
-    return with_types(contract, rows)
+    return with_types(contract, read)
 
 
 def declared(given: object) -> ContractDeclaration:

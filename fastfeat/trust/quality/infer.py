@@ -24,6 +24,7 @@ from fastfeat.errors import (
     did_you_mean,
     warn,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import read_again
 from fastfeat.expr import Expr, col, lit, when
@@ -136,12 +137,12 @@ def infer_contract(
     data = read_again(data) if memory is None else dataset_of(data)
     names = data.schema.names if isinstance(data, Dataset) else column_names(data)
     if names is None:
-        names = checked_rows(data, (), ()).data.column_names
+        names = checked_rows(CallRows(data), (), ()).data.column_names
     for name in (*keys, *exclude):
         if name not in names:
             raise UnknownColumn(f"the data has no column {name!r}.{did_you_mean(name, names)}")
     wanted = [name for name in names if name not in exclude]
-    rows = checked_rows(data, wanted, (), memory=memory)
+    rows = checked_rows(CallRows(data, memory=memory), wanted, ())
     types = {
         name: dtype
         for name, dtype in rows.schema.items()

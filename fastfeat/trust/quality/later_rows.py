@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import Any
 
 from fastfeat.backends import backend_named
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidPlan
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import IGNORE, read_again
 from fastfeat.execute.inputs import read_columns
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.pieces import budget_of_features, pieces_of_later_rows
 from fastfeat.execute.transform import transform
 from fastfeat.io.arrow import Table
@@ -53,16 +52,8 @@ def profile_to_compare(fitted: Fitted) -> Profile:
     return profile
 
 
-def profile_of(
-    fitted: Fitted,
-    data: Any,
-    *,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    memory: str | int | None = None,
-) -> Profile:
-    """Return the profile of other rows; arguments and errors as of `FittedPlan.profile_of`."""
+def profile_of(fitted: Fitted, rows: CallRows) -> Profile:
+    """Return the profile of other rows; errors as of `FittedPlan.profile_of`."""
     layout = known_profile(fitted)
     found: list[Profile] = []
 
@@ -70,70 +61,53 @@ def profile_of(
         counted = counted_tables(layout, fitted, inputs, features)
         found[:] = [found[0].merge(counted) if found else counted]
 
-    options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
-    each_piece(fitted, layout, data, (), take, **options)
+    each_piece(fitted, layout, rows, (), take)
     return found[0]
 
 
 @in_ieee
 def each_piece(
-    fitted: Fitted,
-    layout: Profile,
-    data: Any,
-    others: Sequence[str],
-    take: Take,
-    *,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    memory: str | int | None = None,
+    fitted: Fitted, layout: Profile, rows: CallRows, others: Sequence[str], take: Take
 ) -> None:
     """Give rows to a function, all at once, or in pieces where memory is bounded; one at least.
 
     Args:
         fitted: the plan.
         layout: the profile whose columns are wanted; late ones need not be there.
-        data: as of `FittedPlan.transform`, as history, tables and backend are.
+        rows: All rows of the data, with a budget on the CPU alone; without one they are read whole.
         others: further columns, which stand beside the inputs.
         take: the function.
-        history: earlier rows.
-        tables: lookup tables.
-        backend: its name.
-        memory: the budget; None reads the rows whole.
 
     Raises:
-        InvalidPlan: a budget with another backend than "cpu".
         FastfeatError: as `FittedPlan.transform`, and `transform_to` with a budget.
     """
     late = set(fitted.declaration.late)
     wanted = list(dict.fromkeys([*(n for n in layout.inputs if n not in late), *others]))
     if_there = [name for name in layout.inputs if name in late and name not in wanted]
-    options: Any = {"history": history, "tables": tables, "backend": backend}
-    if memory is None:
-        data = read_again(data)
-        table = read_columns(data, wanted, if_there)
-        features = transform(fitted, data, **options) if layout.features else None
-        take(host_table(table, [*wanted, *if_there], backend_named(backend)), features)
+    if rows.memory is None:
+        rows = rows._replace(data=read_again(rows.data))
+        table = read_columns(rows.data, wanted, if_there)
+        features = transform(fitted, rows) if layout.features else None
+        take(host_table(table, [*wanted, *if_there], backend_named(rows.backend)), features)
         return
-    if backend != "cpu":
-        raise InvalidPlan(f"memory= reads the rows in passes, on the CPU: leave out {backend=}")
-    dataset = dataset_of(data)
-    budget = budget_of_features(fitted, dataset, tables, memory)
+    dataset = dataset_of(rows.data)
+    budget = budget_of_features(fitted, rows, dataset)
     assert budget is not None
     with within(budget):
-        _each_of_files(fitted, layout, dataset, (wanted, if_there), take, budget, options)
+        columns = wanted, if_there
+        _each_of_files(fitted, layout, rows._replace(data=dataset), columns, take, budget)
 
 
 def _each_of_files(
     fitted: Fitted,
     layout: Profile,
-    dataset: Dataset,
+    rows: CallRows,
     columns: tuple[Sequence[str], Sequence[str]],
     take: Take,
     budget: Budget,
-    options: Any,
 ) -> None:
     """Give rows to a function in pieces, each read twice: once for its features."""
+    dataset: Dataset = rows.data
     wanted, if_there = columns
     dataset.check(wanted)
     dataset.check_passes(2 if layout.features else 1)
@@ -145,8 +119,9 @@ def _each_of_files(
             for table in inputs:
                 take(table, None)
             return
-        bounds: Any = {"most_bytes": budget.table_bytes, "on_violation": IGNORE}
-        pieces = pieces_of_later_rows(fitted, dataset, **options, **bounds)
+        pieces = pieces_of_later_rows(
+            fitted, rows, most_bytes=budget.table_bytes, on_violation=IGNORE
+        )
         for table, features in _beside(inputs, pieces.of_all()):
             take(table, features)
 

@@ -13,10 +13,9 @@ from fastfeat.backends import Backend
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import FastfeatError, TypeMismatch
 from fastfeat.execute.batch import Made, TrainingRows
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.history import BATCH
 from fastfeat.execute.inputs import column_in_host
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.row_selection import rows_to_learn_from
 from fastfeat.execute.transform import transform
 from fastfeat.io.arrow import Table, pa
@@ -50,33 +49,21 @@ def checked_choice(profile: object) -> Profiled:
 
 @in_ieee
 def fit_profiled(
-    plan: Declaration,
-    data: Any,
-    *,
-    profile: Profiled,
-    rows: Any = None,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    stable: Fitted | None = None,
+    plan: Declaration, rows: CallRows, *, profile: Profiled, stable: Fitted | None = None
 ) -> Fitted:
     """Return a plan with what it has learnt, and the profile of its training rows.
 
     Args:
         plan: what is fitted.
-        data: as of `Plan.fit`, as the following are.
+        rows: The training rows.
         profile: what is profiled.
-        rows: which rows.
-        history: earlier rows.
-        tables: lookup tables.
-        backend: its name.
         stable: an earlier fit, whose categories keep their codes.
     """
-    options: Any = {"history": history, "tables": tables, "backend": backend, "stable": stable}
     choice = checked_choice(profile)
     with_features = choice is True
-    prepared = prepare(plan, data, **options, transforms=with_features or rows is not None)
-    wanted = rows_to_learn_from(rows, prepared.table)
+    transforms = with_features or rows.rows is not None
+    prepared = prepare(plan, rows, stable=stable, transforms=transforms)
+    wanted = rows_to_learn_from(rows.rows, prepared.table)
     if not choice:
         return fit_on(prepared, wanted)[0]
     fitted, training = fit_on(prepared, wanted, transforms=with_features)
@@ -87,23 +74,18 @@ def fit_profiled(
 @in_ieee
 def fit_transform_profiled(
     plan: Declaration,
-    data: Any,
+    rows: CallRows,
     *,
     profile: Profiled,
-    rows: Any = None,
-    history: Any = None,
-    tables: Tables = None,
     to: str = "arrow",
     categories: bool = False,
-    backend: str = "cpu",
     stable: Fitted | None = None,
 ) -> tuple[Fitted, Any]:
     """Return the fitted plan and the features of the training rows; see `Plan.fit_transform`."""
-    check_result(to, None, backend, categories=categories)
-    options: Any = {"history": history, "tables": tables, "backend": backend, "stable": stable}
+    check_result(to, None, rows.backend, categories=categories)
     choice = checked_choice(profile)
-    prepared = prepare(plan, data, further=plan.keep, **options, transforms=True)
-    wanted = rows_to_learn_from(rows, prepared.table)
+    prepared = prepare(plan, rows, further=plan.keep, stable=stable, transforms=True)
+    wanted = rows_to_learn_from(rows.rows, prepared.table)
     fitted, training = fit_on(prepared, wanted, transforms=True)
     features = features_given(fitted, prepared, training, to, categories=categories)
     if not choice:
@@ -152,14 +134,7 @@ def _as_later(fitted: Fitted, prepared: TrainingData, training: TrainingRows | N
             return later_features(bare, training, training.wanted, "arrow")
         if training.is_learnt is None and not has_folds(training.learnt_from):
             known = training.learnt_from.made
-    return transform(
-        bare,
-        prepared.table,
-        history=BATCH if prepared.earlier is None else prepared.earlier,
-        tables=prepared.tables,
-        backend=prepared.rows.backend.name,
-        known=known,
-    )
+    return transform(bare, prepared.again, known=known)
 
 
 def failed(error: FastfeatError) -> str:

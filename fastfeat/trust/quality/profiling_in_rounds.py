@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.learner import Rows, opened, sealed
 from fastfeat.errors import FastfeatError, FastfeatWarning, InvalidPlan
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import BATCH
 from fastfeat.execute.inputs import read_columns
@@ -234,7 +235,7 @@ def _features(state: ProfileState, learning: Learning, table: Table, history: An
     try:
         with warnings.catch_warnings():  # fit has warned already
             warnings.simplefilter("ignore", FastfeatWarning)
-            return transform(fitted, table, history=past, tables=learning.prepared.tables)
+            return transform(fitted, CallRows(table, None, past, learning.prepared.tables))
     except FastfeatError:
         state.is_failed = True
         return None

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import OutputError
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import FittedContract
 from fastfeat.execute.guard import Guard, guard_of_rules, judged_rules, tell_of_rows, unlike
 from fastfeat.execute.layout import Layout, check_beside
@@ -57,18 +58,14 @@ class Quarantined:
     numbers: NDArray[np.int64]
 
 
-def quarantined(
-    guard: Guard | None, data: Any, *, tables: Tables = None, backend: str = "cpu"
-) -> Quarantined:
+def quarantined(guard: Guard | None, rows: CallRows) -> Quarantined:
     """Return rows in two halves: those that hold the rules, and those that break one.
 
     Rules that only warn tell of the rows that are accepted.
 
     Args:
         guard: the rules; None where there are none.
-        data: as of `FittedPlan.transform`.
-        tables: lookup tables.
-        backend: its name.
+        rows: All rows of the data.
 
     Raises:
         FastfeatError: as `transform`, of the columns that rules read.
@@ -76,18 +73,18 @@ def quarantined(
     Warns:
         RowsBreakRule: accepted rows break a rule that only warns.
     """
-    table = read_table(data)
-    broken = _broken(guard, table, tables, backend)
+    table = read_table(rows.data)
+    broken = _broken(guard, rows._replace(data=table))
     is_bad = _is_bad(guard, broken, table, 0)
     good, bad = np.flatnonzero(~is_bad), np.flatnonzero(is_bad)
     apart = with_reasons(table.take(pa.array(bad)), bad, reasons_of(broken, bad))
     return Quarantined(table.take(pa.array(good)), apart, good)
 
 
-def _broken(guard: Guard | None, table: Table, tables: Tables, backend: str) -> Broken:
+def _broken(guard: Guard | None, rows: CallRows) -> Broken:
     if guard is None:
         return {}
-    each = transform(guard.each_broken, table, tables=tables, backend=backend)
+    each = transform(guard.each_broken, rows)
     return {name: of.to_numpy() for name, of in zip(guard.rules, each.columns, strict=True)}
 
 
@@ -152,6 +149,10 @@ class Judge:
     backend: str
     most_bytes: int | Callable[[], int]
 
+    def rows_of(self, piece: Scanned) -> CallRows:
+        """Return the rows of a piece, with the tables beside them."""
+        return CallRows(piece.table, tables=self.tables, backend=self.backend)
+
 
 def divided(judge: Judge, dataset: Dataset, layout: Layout) -> Divided:
     """Return a data set in two halves: it is read once here, in the columns of rules.
@@ -188,7 +189,7 @@ def _accepted(judge: Judge, dataset: Dataset) -> RowFlags:
     with closing(scan(dataset, guard.columns, judge.most_bytes)) as pieces:
         for piece in pieces:
             with telling_place(piece):
-                broken = _broken(guard, piece.table, judge.tables, judge.backend)
+                broken = _broken(guard, judge.rows_of(piece))
                 found.append(~_is_bad(guard, broken, piece.table, piece.first_row))
     return flags_of(found)
 
@@ -200,7 +201,7 @@ def _apart(judge: Judge, rows: Dataset, flags: RowFlags, *, is_text: bool) -> Pi
         return call("binary_join", reasons, ", ") if is_text else reasons
 
     def features(piece: Scanned) -> Table:
-        broken = _broken(judge.guard, piece.table, judge.tables, judge.backend)
+        broken = _broken(judge.guard, judge.rows_of(piece))
         numbers = flags.numbers(piece.first_row, piece.table.num_rows)
         reasons = reasons_of(broken, np.arange(len(numbers)))
         return with_reasons(piece.table, numbers, joined(reasons))
@@ -218,7 +219,8 @@ def quarantine(
     """Return the rows that hold the rules, and the others; see `Contract.quarantine`."""
     table = read_table(data)
     known = read_tables(tables, contract.table_columns)
-    found = quarantined(_guard(contract, table.schema, known, late), table, tables=known)
+    guard = _guard(contract, table.schema, known, late)
+    found = quarantined(guard, CallRows(table, tables=known))
     return found.accepted, found.quarantined
 
 

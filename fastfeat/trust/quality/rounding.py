@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidPlan
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.feature_subset import selected
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.transform import transform
 from fastfeat.io.sinks.results import float_values
 from fastfeat.ir.dtypes import FLOAT_FORMATS
@@ -61,23 +61,14 @@ class Rounding:
 
 
 def roundings(
-    fitted: Fitted,
-    data: Any,
-    *,
-    dtypes: Sequence[str] = NARROW,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
+    fitted: Fitted, rows: CallRows, *, dtypes: Sequence[str] = NARROW
 ) -> dict[str, dict[str, Rounding]]:
     """Return the rounding of each feature of floats, by its name and by the type.
 
     Args:
         fitted: what has the features; whatever float type it has, they are computed in float64.
-        data: the rows, as of `FittedPlan.transform`, as the following are.
+        rows: All rows of the data.
         dtypes: the types.
-        history: earlier rows.
-        tables: lookup tables.
-        backend: its name.
 
     Raises:
         InvalidPlan: a type is none of "float16", "bfloat16", "float32" and "float64".
@@ -90,7 +81,7 @@ def roundings(
     if not names:
         return {}
     wide = selected(fitted, names, dtype="float64")
-    features = transform(wide, data, history=history, tables=tables, backend=backend)
+    features = transform(wide, rows)
     return {name: roundings_of(_values(features.column(name)), dtypes) for name in names}
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from fastfeat.errors import FastfeatWarning, InvalidPlan
+from fastfeat.errors import FastfeatWarning
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.history import BATCH
+from fastfeat.execute.history import BATCH, is_batch
 from fastfeat.execute.inputs import read_columns
-from fastfeat.execute.lookup_tables import Tables, read_tables, table_schemas
+from fastfeat.execute.lookup_tables import read_tables, table_schemas
 from fastfeat.execute.memory_needs import needs_of_call
 from fastfeat.execute.pieces import pieces_of_later_rows
 from fastfeat.execute.transform import transform
@@ -85,39 +86,25 @@ class CheckedRows:
 
 
 def checked_rows(
-    data: Any,
-    columns: Sequence[str],
-    table_columns: Sequence[Any],
-    *,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    memory: str | int | None = None,
+    rows: CallRows, columns: Sequence[str], table_columns: Sequence[Any]
 ) -> CheckedRows:
     """Return rows to check, read where they are in memory.
 
     Args:
-        data: as of `Plan.fit`.
+        rows: All rows of the data, with a budget on the CPU alone.
         columns: which are read where they are there.
         table_columns: those of lookup tables.
-        history: as of `Plan.fit`, as the following are.
-        tables: lookup tables.
-        backend: its name.
-        memory: the budget, of data that is read in passes.
 
     Raises:
-        InvalidPlan: `memory` with another backend than "cpu".
         InvalidData: data that is read in passes, and can be read once.
         FastfeatError: as `Plan.fit`, of data that cannot be read, or a table that is not there.
     """
-    if memory is not None and backend != "cpu":
-        raise InvalidPlan(f"memory= reads the rows in passes, on the CPU: leave out {backend=}")
-    budget = None
+    data, memory, backend, budget = rows.data, rows.memory, rows.backend, None
     if memory is not None:
         data = dataset_of(data)
-        budget = budget_of(memory, needs_of_call(data, columns, tables, list(table_columns)))
-    read = read_tables(tables, list(table_columns))
-    past = None if isinstance(history, str) and history == BATCH else history
+        budget = budget_of(memory, needs_of_call(data, columns, rows.tables, list(table_columns)))
+    read = read_tables(rows.tables, list(table_columns))
+    past = None if is_batch(rows.history) else rows.history
     if memory is not None or (backend == "cpu" and may_be_large(data)):
         dataset, free = dataset_of(data), free_memory()
         budget = budget or budget_of_free(free)
@@ -147,7 +134,7 @@ def learnt_of(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
             return rows.elsewhere.learn(plan)
         if rows.budget is not None:
             return _learnt_in_passes(rows, plan, rows.budget)
-        return fit(plan, rows.data, history=rows.history, tables=rows.tables, backend=rows.backend)
+        return fit(plan, CallRows(rows.data, None, rows.history, rows.tables, rows.backend))
 
 
 def _learnt_in_passes(rows: CheckedRows, plan: Declaration, budget: Budget) -> Fitted:
@@ -155,8 +142,9 @@ def _learnt_in_passes(rows: CheckedRows, plan: Declaration, budget: Budget) -> F
     earlier = history_of(rows.history) if plan.history_columns else None
     schema = earlier.schema if isinstance(earlier, Dataset) else None
     with with_scratch(rows.data) as copied:
-        options: Any = {"history": schema, "has_functions": True}
-        learning = learning_record(plan, copied.schema, rows.tables, **options)
+        learning = learning_record(
+            plan, copied.schema, rows.tables, past=schema, has_functions=True
+        )
         copied.check_passes(learning.most_rounds + learning.n_function_passes)
         read = rows_in_passes(copied, earlier, budget)
         return finished(learned_within(learning, read, budget))
@@ -172,12 +160,12 @@ def features_of(rows: CheckedRows, fitted: Fitted) -> Iterator[Table]:
     Raises:
         FastfeatError: as `FittedPlan.transform`.
     """
-    options: Any = {"tables": rows.tables, "backend": rows.backend}
-    options["history"] = BATCH if rows.history is None else rows.history
+    past = BATCH if rows.history is None else rows.history
+    given = CallRows(rows.data, None, past, rows.tables, rows.backend)
     if rows.budget is None:
-        yield transform(fitted, rows.data, **options)
+        yield transform(fitted, given)
         return
-    pieces = pieces_of_later_rows(fitted, rows.data, most_bytes=rows.budget.table_bytes, **options)
+    pieces = pieces_of_later_rows(fitted, given, most_bytes=rows.budget.table_bytes)
     yield from pieces.of_all()
 
 

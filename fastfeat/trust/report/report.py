@@ -11,14 +11,14 @@ from typing import Any
 from fastfeat.calls.completion import offering
 from fastfeat.engine.kernel_cache import observing
 from fastfeat.errors import counted
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import read_again
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.step_costs import StepCost, measuring, times_without_kernels
 from fastfeat.io.arrow import Table
 from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.progress import Step, doing
-from fastfeat.trust.quality.checking import check
+from fastfeat.trust.quality.checking import check_rows
 from fastfeat.trust.quality.drift import Drift, compared
 from fastfeat.trust.quality.drifting import limits_of
 from fastfeat.trust.quality.later_rows import NO_PROFILE, each_piece, known_profile
@@ -77,25 +77,23 @@ class FeatureReport:
 
 def report(
     fitted: Fitted,
-    data: Any = None,
+    rows: CallRows,
     path: str | os.PathLike[str] | None = None,
     *,
     title: str | None = None,
-    history: Any = None,
-    tables: Tables = None,
-    memory: str | int | None = None,
     clock: Any = None,
     thresholds: Any = None,
 ) -> FeatureReport:
     """Return the report of a fitted plan; arguments and errors as of `FittedPlan.report`."""
-    limits, rows = limits_of(thresholds), _Rows(data, history, tables, memory, clock)
+    limits = limits_of(thresholds)
     with doing("making a report") as step:
         found = Found(fitted, profile_face(fitted))
-        if data is not None:
+        if rows.data is not None:
             if fitted.contract is None:  # else rules are judged
                 known_profile(fitted)
-            rows = replace(rows, data=read_again(data) if memory is None else data)
-            found = _beside(found, rows, limits, step)
+            if rows.memory is None:
+                rows = rows._replace(data=read_again(rows.data))
+            found = _beside(found, rows, clock, limits, step)
         step("writing the page")
         level, told = verdict_of(found)
         html = _page(found, title or _title(fitted))
@@ -106,23 +104,7 @@ def report(
     return FeatureReport(level, told, html, where, found.drift, found.check, steps)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Rows that are compared, with what else is read; as of `FittedPlan.report`."""
-
-    data: Any
-    history: Any
-    tables: Tables
-    memory: str | int | None
-    clock: Any
-
-    @property
-    def sides(self) -> dict[str, Any]:
-        """The options of whatever reads the data."""
-        return {"history": self.history, "tables": self.tables, "memory": self.memory}
-
-
-def _beside(found: Found, rows: _Rows, limits: Limits, step: Step) -> Found:
+def _beside(found: Found, rows: CallRows, clock: Any, limits: Limits, step: Step) -> Found:
     """Return the facts with those of rows beside those of training."""
     fitted, then = found.fitted, found.then
     step("computing features")
@@ -139,12 +121,12 @@ def _beside(found: Found, rows: _Rows, limits: Limits, step: Step) -> Found:
     if fitted.contract is None:
         return found
     step("judging rules")
-    options: Any = {"clock": rows.clock, "late": fitted.declaration.late, **rows.sides}
-    return replace(found, check=check(fitted.contract.declaration, rows.data, **options))
+    contract, late = fitted.contract.declaration, fitted.declaration.late
+    return replace(found, check=check_rows(contract, rows, clock=clock, late=late)[1])
 
 
 def _measured(
-    fitted: Fitted, then: Profile | None, rows: _Rows
+    fitted: Fitted, then: Profile | None, rows: CallRows
 ) -> tuple[Table, Profile | None, Costs]:
     """Return features of the first rows, the profile of all, where there is one, and the costs."""
     first, counted_rows, n_rows = list[Table](), list[Profile](), 0
@@ -161,7 +143,7 @@ def _measured(
     taken = energy_meter()
     begin = times_without_kernels()
     with observing() as used, measuring() as costs:
-        each_piece(fitted, _wanted(fitted, then), rows.data, (), take, **rows.sides)
+        each_piece(fitted, _wanted(fitted, then), rows, (), take)
     wall, cpu = (now - then for now, then in zip(times_without_kernels(), begin, strict=True))
     n_compiled = sum(kernel.is_compiled for kernel in used.values())
     measured = Costs(costs.steps, wall, cpu, n_rows, n_compiled, taken())

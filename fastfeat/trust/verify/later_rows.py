@@ -16,10 +16,11 @@ import numpy as np
 from fastfeat.backends import backend_named
 from fastfeat.errors import counted
 from fastfeat.execute.batch import Batch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import BATCH, id_columns
 from fastfeat.execute.inputs import used_schema
-from fastfeat.execute.lookup_tables import Tables, read_tables, table_values
+from fastfeat.execute.lookup_tables import read_tables, table_values
 from fastfeat.execute.row_selection import Numbers
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import times_in_ticks, values_of
@@ -109,29 +110,25 @@ class Sample(NamedTuple):
     numbers: Numbers
 
 
-def later_rows_of(
-    fitted: Fitted, data: Any, history: Any, tables: Tables, n_rows: int
-) -> LaterRows:
+def later_rows_of(fitted: Fitted, rows: CallRows, n_rows: int) -> LaterRows:
     """Return the results of removing the rows after some moments from data.
 
     Args:
         fitted: the plan.
-        data: rows, as in `transform`.
-        history: as in `transform`.
-        tables: as in `transform`.
+        rows: All rows of the data.
         n_rows: about how many rows are a sample.
     """
     plan, runs = fitted.declaration, runs_of(fitted)
-    ids = id_columns(plan.row_id, history, plan.past_columns)
-    read = read_tables(tables, plan.row_table_columns)
+    ids = id_columns(plan.row_id, rows.history, plan.past_columns)
+    read = read_tables(rows.tables, plan.row_table_columns)
     wanted = [*plan.row_columns, *ids]
-    rows = rows_in_memory(fitted, data, wanted, history, n_rows, clock_columns(runs))
-    side = SideInputs(read, BATCH if rows.earlier is None else rows.earlier)
-    many = plain_table(rows.many)
+    found = rows_in_memory(fitted, rows, wanted, n_rows, clock_columns(runs))
+    side = SideInputs(read, BATCH if found.earlier is None else found.earlier)
+    many = plain_table(found.many)
     orders = []
     if window_nodes(fitted.nodes.values()):
-        orders = orders_of(fitted, many, rows.earlier, read)
-    sample = sample_of(orders, many, rows.earlier, side, n_rows)
+        orders = orders_of(fitted, many, found.earlier, read)
+    sample = sample_of(orders, many, found.earlier, side, n_rows)
     return check_later_rows(fitted, runs, sample, lambda _: None)
 
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from fastfeat.backends import backend_named
 from fastfeat.engine.cpu.threads import using_threads
 from fastfeat.errors import InvalidData, InvalidPlan, LateRow, Overflow, counted
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.feature_subset import selected
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import BATCH, id_columns
-from fastfeat.execute.lookup_tables import Tables, read_tables
+from fastfeat.execute.lookup_tables import read_tables
 from fastfeat.execute.memory_needs import needs_of_call
 from fastfeat.execute.pieces import pieces_of_later_rows
 from fastfeat.execute.row_identity import one_table
@@ -65,65 +66,55 @@ Begin = Callable[..., Any]
 
 
 def verify(
-    fitted: Fitted,
-    data: Any,
-    history: Any,
-    tables: Tables,
-    n_rows: int,
-    backends: Sequence[str],
-    begin: Begin,
-    memory: str | int | None = None,
+    fitted: Fitted, rows: CallRows, n_rows: int, backends: Sequence[str], begin: Begin
 ) -> Report:
     """Return a report: of the reference on a sample of the rows, of all else on many.
 
     Args:
         fitted: what is verified.
-        data: as in `transform`.
-        history: as in `transform`.
-        tables: as in `transform`.
+        rows: All rows of the data; with a budget they are read a little at a time.
         n_rows: size of the sample.
         backends: which are compared.
         begin: begins a live state.
-        memory: the budget within which the data is read a little at a time; None reads it whole.
     """
     fitted = replace(fitted, encoded=None)  # nothing is trained on these features
     names = _checked_names(backends)
     if isinstance(n_rows, bool) or n_rows < 1:
         raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
     columns = fitted.declaration.past_columns
-    ids = id_columns(fitted.declaration.row_id, history, columns)
+    ids = id_columns(fitted.declaration.row_id, rows.history, columns)
     wanted = [*fitted.declaration.row_columns, *ids]
     of_tables = fitted.declaration.row_table_columns
-    budget = None
+    budget, memory = None, rows.memory
     if memory is not None:
-        data = dataset_of(data)
-        needs = [*needs_of_call(data, wanted, tables, of_tables), *needs_of_reference(fitted)]
+        rows = rows._replace(data=dataset_of(rows.data))
+        needs = needs_of_call(rows.data, wanted, rows.tables, of_tables)
+        needs = [*needs, *needs_of_reference(fitted)]
         budget = budget_of(memory, needs, "or verify fewer features")
-    read = read_tables(tables, of_tables)
+    read = read_tables(rows.tables, of_tables)
+    rows = rows._replace(tables=read)
     has_past = len(window_nodes(fitted.nodes.values())) > 0
     runs = runs_of(fitted)
     clocks = clock_columns(runs)
     if budget is None:
-        rows = rows_in_memory(fitted, data, wanted, history, n_rows, clocks)
+        compared = rows_in_memory(fitted, rows, wanted, n_rows, clocks)
     else:
         of_history = [*columns, *ids]
-        rows = rows_of_parts(
-            fitted, data, wanted, history, of_history, read, n_rows, budget, clocks
-        )
-    if rows.many.num_rows == 0:
+        compared = rows_of_parts(fitted, rows, wanted, of_history, n_rows, budget, clocks)
+    if compared.many.num_rows == 0:
         raise InvalidData("the data has no rows, so there is nothing to verify")
-    side = SideInputs(read, BATCH if rows.earlier is None else rows.earlier)
+    side = SideInputs(read, BATCH if compared.earlier is None else compared.earlier)
     expected = selected(fitted, list(fitted.declaration.features), keeps_ids=bool(ids))
-    many = plain_table(rows.many)
-    orders = orders_of(expected, many, rows.earlier, read) if has_past else []
-    sample = sample_of(orders, many, rows.earlier, side, n_rows)
+    many = plain_table(compared.many)
+    orders = orders_of(expected, many, compared.earlier, read) if has_past else []
+    sample = sample_of(orders, many, compared.earlier, side, n_rows)
     checks = partial(_checks_of_past, orders, sample, begin) if has_past else _checks_of_rows
     with doing("verifying") as step:
-        found = [*checks(expected, rows, side, names, step)]
+        found = [*checks(expected, compared, side, names, step)]
         later = check_later_rows(expected, runs, sample, step)
         found += later.checks
         if budget is not None:
-            found.append(_in_pieces(expected, rows, side, step))
+            found.append(_in_pieces(expected, compared, side, step))
         return Report(tuple(found), later.on_word, later.cannot_see)
 
 
@@ -235,13 +226,13 @@ def _in_pieces(fitted: Fitted, rows: Rows, side: SideInputs, step: Step) -> Chec
     """Return the comparison of rows in memory with rows of which some are read at a time."""
     name = _say(step, "all rows = pieces of the data")
     n_rows, n_bytes = rows.many.num_rows, max(1, rows.many.nbytes // _N_PIECES)
-    options: Any = {"tables": side.tables, "most_bytes": n_bytes, "n_shares": _N_SHARES}
-    if fitted.declaration.past_columns:
-        options["history"] = side.history
     pieces: list[Any] = []
     try:
         data = plain_table(rows.many) if rows.again is None else rows.again
-        with closing(pieces_of_later_rows(fitted, data, **options).of_all()) as made:
+        of_data = pieces_of_later_rows(
+            fitted, side.of(data), most_bytes=n_bytes, n_shares=_N_SHARES
+        )
+        with closing(of_data.of_all()) as made:
             for piece in made:
                 pieces.append(piece.slice(0, n_rows - sum(of.num_rows for of in pieces)))
                 if sum(of.num_rows for of in pieces) == n_rows:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.errors import InvalidPlan, counted
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.entities import SHARE, keys_in_common, share_plan
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import hint_of, history_table, is_batch, naming_history
@@ -62,21 +63,26 @@ class SideInputs(NamedTuple):
     tables: Tables
     history: Any
 
-    def transform(self, fitted: Fitted, rows: Any, **options: Any) -> Any:
+    def transform(
+        self, fitted: Fitted, rows: Any, *, backend: str = "cpu", to: str = "arrow"
+    ) -> Any:
         """Return the features of rows, as a first call computes them: nothing is prepared."""
         fitted.prepared.clear()
-        return self.transform_again(fitted, rows, **options)
+        return transform(fitted, self.of(rows, backend), to=to)
 
-    def transform_again(self, fitted: Fitted, rows: Any, **options: Any) -> Any:
+    def transform_again(self, fitted: Fitted, rows: Any) -> Any:
         """Return the features of rows, as a second call computes them."""
-        return transform(fitted, rows, tables=self.tables, history=self.history, **options)
+        return transform(fitted, self.of(rows))
+
+    def of(self, rows: Any, backend: str = "cpu") -> CallRows:
+        """Return rows with the tables and the history beside them."""
+        return CallRows(rows, None, self.history, self.tables, backend)
 
 
 def rows_in_memory(
     fitted: Fitted,
-    data: Any,
+    rows: CallRows,
     columns: Sequence[str],
-    history: Any,
     n_rows: int,
     if_there: Sequence[str] = (),
 ) -> Rows:
@@ -84,16 +90,15 @@ def rows_in_memory(
 
     Args:
         fitted: the plan.
-        data: as in `transform`.
+        rows: All rows of the data.
         columns: those that are read.
-        history: as in `transform`.
         n_rows: size of the sample.
         if_there: further columns, which the data may lack.
     """
     past = fitted.declaration.past_columns
-    table = read_columns(data, columns, [*past, *if_there])
+    table = read_columns(rows.data, columns, [*past, *if_there])
     check_place(table, "cpu")
-    earlier = history_table(history, past, "cpu", fitted.declaration.row_id)
+    earlier = history_table(rows.history, past, "cpu", fitted.declaration.row_id)
     many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
     has_past = len(window_nodes(fitted.nodes.values())) > 0
     return Rows(many, many if has_past else _sample(table, n_rows), earlier)
@@ -108,11 +113,9 @@ def _sample(table: Any, n_rows: int) -> Any:
 
 def rows_of_parts(
     fitted: Fitted,
-    data: Any,
+    rows: CallRows,
     columns: Sequence[str],
-    history: Any,
     of_history: Sequence[str],
-    tables: Tables,
     n_rows: int,
     budget: Budget,
     if_there: Sequence[str] = (),
@@ -121,11 +124,9 @@ def rows_of_parts(
 
     Args:
         fitted: the plan.
-        data: of any kind that `dataset_of` takes.
+        rows: All rows of data and of a history that `dataset_of` takes.
         columns: those that are read.
-        history: earlier rows, of such a kind; "batch" or None where there are none.
-        of_history: the columns that are read of it.
-        tables: lookup tables.
+        of_history: The columns that are read of the history.
         n_rows: size of the sample.
         budget: of memory.
         if_there: further columns, which the data may lack.
@@ -133,7 +134,7 @@ def rows_of_parts(
     Raises:
         FastfeatError: as `dataset_of`; of the history, the message says so.
     """
-    dataset = dataset_of(data)
+    dataset, history = dataset_of(rows.data), rows.history
     read_columns(pa.Table.from_batches([], dataset.schema), columns)
     columns = list(dict.fromkeys([*columns, *fitted.declaration.past_columns, *if_there]))
     earlier = None
@@ -145,7 +146,8 @@ def rows_of_parts(
     if not window_nodes(fitted.nodes.values()):
         many, sample = _first_and_sample(dataset, columns, most, n_rows, budget)
         return Rows(many, sample, None, None if dataset.is_once else dataset)
-    is_taken = _of_some_entities(fitted, tables, [dataset, *([earlier] if earlier else [])], most)
+    datasets = [dataset, *([earlier] if earlier else [])]
+    is_taken = _of_some_entities(fitted, rows.tables, datasets, most)
     many = _first(dataset, columns, most, is_taken, budget)
     known = None if earlier is None else _first(earlier, of_history, most, is_taken, budget)
     return Rows(many, many, known)
@@ -194,7 +196,7 @@ def _of_some_entities(
     )
 
     def is_taken(rows: Table) -> Any:
-        share = transform(made, rows, tables=tables)[SHARE]
+        share = transform(made, CallRows(rows, tables=tables))[SHARE]
         return call("equal", share.fill_null(0), n_shares - 1)
 
     return is_taken

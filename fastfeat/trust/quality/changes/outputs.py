@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError, FastfeatWarning
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.transform import transform
 from fastfeat.io.arrow import Array, Table, call, pa
@@ -57,19 +58,18 @@ def changes_of_golden(a: Fitted, b: Fitted) -> tuple[list[Change], int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FastfeatWarning)
-            options: Any = {"history": made.history, "tables": made.tables}
-            after = transform(b, made.rows, backend="reference", **options)
+            after = transform(b, CallRows(made.rows, None, made.history, made.tables, "reference"))
     except FastfeatError:
         return [], 0
     return list(_compared(before, after, "golden rows", a.n_codes)), len(kept)
 
 
-def on_rows(data: Any, history: Any, tables: Any) -> Computed:
+def on_rows(rows: CallRows) -> Computed:
     """Return a function that computes the features of rows, as `FittedPlan.transform` does."""
 
     def compute(fitted: Fitted) -> Table:
         for_nobody = replace(fitted, encoded=None)  # no model trains on what its encodings know
-        return transform(for_nobody, data, history=history, tables=tables, to="arrow")
+        return transform(for_nobody, rows)
 
     return compute
 

@@ -23,6 +23,7 @@ from fastfeat.errors import (
     counted,
     warn,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.transform import transform
 from fastfeat.io.arrow import Table, pa
@@ -279,9 +280,9 @@ def _features(fitted: Fitted, made: MadeUp, backend: str) -> Table:
     Raises:
         FastfeatError: one cannot be computed.
     """
-    options: Any = {"history": made.history, "tables": made.tables, "backend": backend}
+    rows = CallRows(made.rows, None, made.history, made.tables, backend)
     with fitted.told.unheard():  # an id that is made up may be one that fit has learnt from
-        features = transform(fitted, made.rows, **options)
+        features = transform(fitted, rows)
     names = fitted.feature_names
     return features.select(names).replace_schema_metadata(None).combine_chunks()
 

@@ -78,8 +78,10 @@ def made_up_rows(fitted: Fitted, n_rows: int, seed: int, odd: Odd = "everywhere"
     history = None
     if plan.past_columns:
         names = list(dict.fromkeys([*plan.past_columns, *plan.row_ids]))
-        options: Any = {"with_odd": odd == "everywhere", "is_earlier": True}
-        earlier = _columns(drawn, roles, pools, names, _N_EARLIER, **options)
+        with_odd = odd == "everywhere"
+        earlier = _columns(
+            drawn, roles, pools, names, _N_EARLIER, with_odd=with_odd, is_earlier=True
+        )
         history = pa.table({name: _array(types[name], earlier[name]) for name in names})
     asking = _Asking(roles, types, pools, values, reads.largest)
     table = partial(_table, fitted, asking, drawn, with_odd=odd == "everywhere")

@@ -1,0 +1,69 @@
+"""The rows of a call: the data as a user gives it, and everything that is read beside it.
+
+A public function makes one `CallRows` of its arguments. The functions below it hand that record on
+and read the fields that they need.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypedDict
+
+from fastfeat.backends import check_name
+from fastfeat.errors import InvalidPlan
+from fastfeat.execute.lookup_tables import Tables
+
+
+class Beside(TypedDict):
+    """The history and the lookup tables of a call, as keyword arguments of public functions."""
+
+    history: Any
+    tables: Tables
+
+
+class CallRows(NamedTuple):
+    """The rows of one call.
+
+    Args:
+        data: The rows, in any form that `Plan.fit` takes.
+        rows: A bool for each row of the data, or row numbers; None for all rows.
+        history: Earlier rows, "batch", or None.
+        tables: The lookup tables.
+        backend: The name of the backend.
+        memory: The most memory that this process may have, as `Plan.fit` takes it; None reads the
+            data whole.
+    """
+
+    data: Any
+    rows: Any = None
+    history: Any = None
+    tables: Tables = None
+    backend: str = "cpu"
+    memory: str | int | None = None
+
+    @property
+    def beside(self) -> Beside:
+        """The history and the tables."""
+        return {"history": self.history, "tables": self.tables}
+
+
+def call_rows(
+    data: Any,
+    rows: Any = None,
+    history: Any = None,
+    tables: Tables = None,
+    backend: str = "cpu",
+    memory: str | int | None = None,
+) -> CallRows:
+    """Return the rows of a call that reads them in passes only on the CPU.
+
+    Raises:
+        BackendUnavailable: There is no backend of that name.
+        InvalidPlan: `memory` is given together with a backend other than "cpu".
+    """
+    if backend != "cpu":
+        check_name(backend)
+        if memory is not None:
+            raise InvalidPlan(
+                f"memory= reads the rows in passes, on the CPU: leave out backend={backend!r}"
+            )
+    return CallRows(data, rows, history, tables, backend, memory)
