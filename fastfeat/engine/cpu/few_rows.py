@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.engine.cpu.compiled import address_of, compiled, driver
-from fastfeat.engine.cpu.table import bind_constants
+from fastfeat.engine.cpu.bound import bound_program
+from fastfeat.engine.cpu.compiled import address_of, driver
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import output_storage, storage
 from fastfeat.scalars.value import LARGE_ARGUMENT
@@ -65,11 +65,11 @@ def few_rows(program: Program, constants: Constants, most: int) -> FewRows:
         constants: what it reads besides the rows.
         most: how many rows there are at most.
     """
-    plan = compiled(program)
-    bound = bind_constants(plan.table, constants)
+    bound = bound_program(program, constants)
+    plan = bound.plan
     inputs = [_stored(storage(slot.dtype), most) for slot in program.inputs]
     outputs = [_stored(output_storage(output.dtype), most) for output in program.outputs]
-    words, places = bound.words, plan.table
+    words, places = bound.words(), bound.places
     scratch = np.empty(plan.table.n_scratch_bytes + 64, dtype=np.uint8)
     words[0] = scratch.ctypes.data + -scratch.ctypes.data % 64
     words[places.input_words] = _addresses(inputs)[places.input_slots]
@@ -79,7 +79,7 @@ def few_rows(program: Program, constants: Constants, most: int) -> FewRows:
     words[places.output_words[:, 1][has_flags]] = written[:, 2][has_flags]
     kernel = driver()
     call = _PROTOTYPE(address_of(kernel))
-    table, owners = words.ctypes.data, (bound, inputs, outputs, scratch)
+    table, owners = words.ctypes.data, (bound, inputs, outputs, scratch, words)
 
     def run(n: int) -> bool:
         for one in inputs:

@@ -29,8 +29,9 @@ from fastfeat_kernels.rows import (
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu import step_calls
-from fastfeat.engine.cpu.compiled import address_of, call_kernel, compiled, driver
-from fastfeat.engine.cpu.table import TablePlan, Words, bind_constants
+from fastfeat.engine.cpu.bound import bound_program
+from fastfeat.engine.cpu.compiled import address_of, call_kernel, driver
+from fastfeat.engine.cpu.table import TablePlan, Words
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Schema, pa
@@ -95,24 +96,23 @@ def matrix_program(
         dtype: the type of the matrix.
         by_rows: whether one row after the other is contiguous in it, not its columns.
     """
-    plan = compiled(program)
-    bound = bind_constants(plan.table, constants)
-    table, n_columns, item = bound.words.copy(), len(program.outputs), dtype.itemsize
-    n_scratch = plan.table.n_scratch_bytes
+    bound = bound_program(program, constants)
+    table, places = bound.words(), bound.places
+    n_columns, item, n_scratch = len(program.outputs), dtype.itemsize, places.n_scratch_bytes
     if by_rows:
         n_rows = tile_rows(n_columns, item)
         column = tile_column_bytes(n_rows, item)
         strides = n_columns * item, item
         table[BLOCK_WORD] = n_rows
         table[TILE_WORDS] = 0, column, n_columns, CODES[dtype.name], 0, *strides
-        table[plan.table.output_words[:, 0]] = plan.table.outputs * column
-        table[plan.table.output_words[:, 3]] = 1
+        table[places.output_words[:, 0]] = places.outputs * column
+        table[places.output_words[:, 3]] = 1
         n_scratch += n_columns * column
-    block = _block(plan.table, sources, program, [item] * n_columns, range(n_columns), {})
+    block = _block(places, sources, program, [item] * n_columns, range(n_columns), {})
     block[4:6] = 0 if by_rows else item, item
-    table[1] = plan.loops_address()
+    table[1] = bound.plan.loops_address()
     kernel, owners = call_kernel("into_matrix"), (bound, constants)
-    read = _read(plan.table, sources, program)
+    read = _read(places, sources, program)
     return PreparedProgram(table, n_scratch, block, kernel, owners, sources.steps, read)
 
 
@@ -132,20 +132,19 @@ def arrow_program(
         places: of its outputs, among all columns that are given.
         copied: by the place of each of the others, the step that makes it.
     """
-    plan = compiled(program)
-    bound = bind_constants(plan.table, constants)
+    bound = bound_program(program, constants)
     widths = [
         0 if output.dtype.name == "bool" else memory_type(output.dtype).itemsize
         for output in program.outputs
     ]
-    block = _block(plan.table, sources, program, widths, places, copied)
+    block = _block(bound.places, sources, program, widths, places, copied)
     block[6:9] = *_memory(), address_of(call_kernel("release"))
-    table = bound.words.copy()
+    table = bound.words()
     if program.outputs:
-        table[1] = plan.loops_address()
+        table[1] = bound.plan.loops_address()
     else:  # there is nothing to run
         block[1] = 0
-    n_scratch = plan.table.n_scratch_bytes
+    n_scratch = bound.places.n_scratch_bytes
     first = len(block) - WRITE_WORDS * len(copied)
     return PreparedProgram(
         table,
@@ -154,7 +153,7 @@ def arrow_program(
         call_kernel("into_arrow"),
         (bound, constants),
         sources.steps,
-        _read(plan.table, sources, program),
+        _read(bound.places, sources, program),
         [(step, first + WRITE_WORDS * k) for k, step in enumerate(copied.values())],
     )
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.engine.cpu.compiled import CompiledProgram, address_of, compiled, driver
-from fastfeat.engine.cpu.table import BoundTable, bind_constants
+from fastfeat.engine.cpu.bound import BoundProgram, bound_program
+from fastfeat.engine.cpu.compiled import CompiledProgram, address_of, driver
+from fastfeat.engine.cpu.table import Words
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import output_storage, storage
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
@@ -62,12 +63,11 @@ def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) ->
 
     Its result is an array of that type; NaN is missing.
     """
-    plan = compiled(program)
-    bound = bind_constants(plan.table, constants)
+    bound = bound_program(program, constants)
     result = np.empty(len(program.outputs), dtype=dtype)
-    words, places = bound.words, plan.table
+    words, places = bound.words(), bound.places
     words[places.output_words[:, 0]] = result.ctypes.data + places.outputs * result.itemsize
-    return _ready(program, plan, bound, result.copy, (result,))
+    return _ready(bound, words, result.copy, (result,))
 
 
 def row_values_program(program: Program, constants: Constants) -> RowProgram:
@@ -75,12 +75,11 @@ def row_values_program(program: Program, constants: Constants) -> RowProgram:
 
     None is missing, a NaN too; 0.0 stands for -0.0, as in keys.
     """
-    plan = compiled(program)
-    bound = bind_constants(plan.table, constants)
+    bound = bound_program(program, constants)
     n_outputs = len(program.outputs)
     cells = np.zeros(n_outputs, dtype=np.int64)
     flags = np.ones(n_outputs, dtype=np.int64)  # of what is always present they stay
-    words, places = bound.words, plan.table
+    words, places = bound.words(), bound.places
     words[places.output_words[:, 0]] = cells.ctypes.data + places.outputs * _WIDTH
     names = [output_storage(output.dtype) for output in program.outputs]
     has_flags = np.array([not name.startswith("float") for name in names])[places.outputs]
@@ -100,30 +99,28 @@ def row_values_program(program: Program, constants: Constants) -> RowProgram:
             values[k] = None if values[k] is None else values[k] & 1 == 1
         return values
 
-    return _ready(program, plan, bound, result, (cells, flags))
+    return _ready(bound, words, result, (cells, flags))
 
 
 def _ready(
-    program: Program,
-    plan: CompiledProgram,
-    bound: BoundTable,
+    bound: BoundProgram,
+    words: Words,
     result: Callable[[], Any],
     owners: tuple[object, ...],
 ) -> RowProgram:
     """Return a program with buffers for the values of one row.
 
     Args:
-        program: what it computes.
-        plan: the same, compiled.
-        bound: its table, in which the addresses of outputs are.
+        bound: The program.
+        words: Its own words of the table, in which the addresses of outputs are.
         result: returns what it has written.
         owners: the memory of the outputs.
     """
+    program, places = bound.program, bound.places
     n_slots = max(1, len(program.inputs))
     values = np.zeros(n_slots * _WIDTH, dtype=np.uint8)
     present = np.ones(n_slots, dtype=np.uint8)
-    scratch = np.empty(plan.table.n_scratch_bytes + 64, dtype=np.uint8)
-    words, places = bound.words, plan.table
+    scratch = np.empty(places.n_scratch_bytes + 64, dtype=np.uint8)
     words[0] = scratch.ctypes.data + -scratch.ctypes.data % 64
     words[places.input_words] = _input_words(program.inputs, values, present)[places.input_slots]
     codes = [_padded(FORMATS[storage(slot.dtype)]) for slot in program.inputs]
@@ -132,9 +129,9 @@ def _ready(
         partial(struct.Struct("<" + "".join(codes)).pack_into, values.data, 0),
         partial(struct.Struct(narrow).unpack_from, values.data),
         present.data,
-        _runner(plan, words),
+        _runner(bound.plan, words),
         result,
-        (bound, values, present, scratch, *owners),
+        (bound, words, values, present, scratch, *owners),
     )
 
 

@@ -16,8 +16,9 @@ from fastfeat_kernels.rows import BLOCK_WORD, CODES, TILE_WORDS, tile_column_byt
 from numpy.typing import NDArray
 
 from fastfeat.engine import failure
-from fastfeat.engine.cpu.compiled import CompiledProgram, compiled, driver
-from fastfeat.engine.cpu.table import BoundTable, Words, bind_constants
+from fastfeat.engine.cpu.bound import BoundProgram, bound_program
+from fastfeat.engine.cpu.compiled import CompiledProgram, driver
+from fastfeat.engine.cpu.table import Words
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.program import Constants, Program, RowFailed
 from fastfeat.engine.storage import storage
@@ -189,11 +190,11 @@ def run(
     Raises:
         RowFailed: an overflow, or the like; the first row.
     """
-    plan = compiled(program)
-    bound = bind_constants(plan.table, constants)
+    bound = bound_program(program, constants)
+    plan = bound.plan
     chunks = [physical_chunks(columns[slot]) for slot in program.inputs]
     kept = list(pieces(chunks, n_rows, columns, program.inputs))
-    tasks = [task for piece in kept for task in _tasks(plan, bound, piece, targets, tile)]
+    tasks = [task for piece in kept for task in _tasks(bound, piece, targets, tile)]
     loops = plan.loops_address()
     statuses = _run_tasks(plan, loops, tasks, (owners, bound, kept))
     failed = next((k for k, status in enumerate(statuses) if status), None)
@@ -273,20 +274,18 @@ def _scratch_address(n_bytes: int) -> int:
 
 
 def _tasks(
-    plan: CompiledProgram,
-    bound: BoundTable,
+    bound: BoundProgram,
     piece: Piece,
     targets: Sequence[Target],
     tile: Tile | None,
 ) -> Iterator[Task]:
     """Yield the tasks of a piece."""
-    words = bound.words.copy()
-    places = plan.table
+    words, places = bound.words(), bound.places
     if tile is not None:
         words[BLOCK_WORD] = tile.n_rows
         first = tile.matrix + piece.start * tile.strides[0]
         words[TILE_WORDS] = 0, *tile[1:4], first, *tile.strides
-    words[places.input_words] = _input_words(piece, plan.program.inputs)[places.input_slots]
+    words[places.input_words] = _input_words(piece, bound.program.inputs)[places.input_slots]
     words[places.output_words] = np.array(
         [
             (

@@ -1,0 +1,58 @@
+"""Programs bound to constants: the table of a program, with all that does not depend on rows.
+
+Whatever runs a program begins with a copy of the same words, and fills in where its columns are.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+from fastfeat.engine.cpu.compiled import CompiledProgram, compiled
+from fastfeat.engine.cpu.table import BoundTable, TablePlan, Words, bind_constants
+from fastfeat.engine.program import Constants, Program
+
+
+class BoundProgram(NamedTuple):
+    """A program with the constants of a fitted plan in its table.
+
+    Args:
+        program: What is computed.
+        plan: The same program, laid out in loops.
+        bound: The table with the constants; its words are read alone.
+    """
+
+    program: Program
+    plan: CompiledProgram
+    bound: BoundTable
+
+    @property
+    def places(self) -> TablePlan:
+        """The place of each word that a run fills in."""
+        return self.plan.table
+
+    def words(self) -> Words:
+        """Return words of the table for one run at a time, without the addresses of columns."""
+        return self.bound.words.copy()
+
+
+_KEPT: WeakKeyDictionary[Constants, dict[Program, BoundProgram]] = WeakKeyDictionary()
+
+
+def bound_program(program: Program, constants: Constants) -> BoundProgram:
+    """Return a program bound to constants: made once, and kept as long as the constants are.
+
+    Args:
+        program: What is computed.
+        constants: What it reads besides the rows.
+    """
+    programs = _KEPT.get(constants)
+    if programs is None:
+        programs = _KEPT.setdefault(constants, {})
+    found = programs.get(program)
+    if found is None:
+        plan = compiled(program)
+        bound = bind_constants(plan.table, constants)
+        bound.words.flags.writeable = False
+        found = programs[program] = BoundProgram(program, plan, bound)
+    return found
