@@ -1046,7 +1046,7 @@ class FittedPlan:
                 features to train a model on.
             RowsBreakRule: rows break a rule that only warns.
         """
-        given = call_rows(data, rows, history, tables, backend)
+        given = CallRows(data, rows, history, tables, backend)
         if self.record.contract is not None or on_violation is not None:
             from fastfeat.trust.quality.transforming import transform_judged  # seldom needed
 

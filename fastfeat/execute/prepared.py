@@ -75,10 +75,6 @@ class Prepared:
     more: Way
     is_whole: bool
 
-    def way(self, n_rows: int) -> Way:
-        """Return how the features of so many rows come about."""
-        return self.few if n_rows <= FEW else self.more
-
 
 def prepared_features(fitted: Fitted, data: Any, tables: Tables, to: str, out: Any) -> Any:
     """Return the features of a small batch, by what was prepared; None where nothing was.
@@ -92,7 +88,7 @@ def prepared_features(fitted: Fitted, data: Any, tables: Tables, to: str, out: A
     """
     if (one := _prepared(fitted, data, to)) is None or not one.is_whole:
         return None
-    way = one.way(data.num_rows)
+    way = one.few if data.num_rows <= FEW else one.more
     if way.finish is None:
         return None
     return way.finish(data, _NONE if way.make is None else way.make(data, tables), out)

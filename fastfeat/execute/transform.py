@@ -95,7 +95,8 @@ def transform(
     data, tables, backend = rows.data, rows.tables, rows.backend
     is_whole = rows.rows is None and not known and backend == "cpu" and type(to) is str
     is_plain = is_whole and not categories and to in ("arrow", "numpy")
-    is_plain = is_plain and (to == "arrow" or fitted.matrix_dtype != BFLOAT16)  # computed as bits
+    is_bits = fitted.matrix_dtype.name == "bfloat16"  # a matrix of it is computed as bits
+    is_plain = is_plain and (to == "arrow" or not is_bits)
     if is_plain and (features := prepared_features(fitted, data, tables, to, out)) is not None:
         return features
     check_result(to, out, backend, categories=categories)

@@ -269,8 +269,8 @@ def _transform_whole(
     from fastfeat.io.sinks.write import write_table
 
     earlier = () if is_batch(given.history) else (given.history,)
-    of_tables = {} if given.tables is None else given.tables
-    check_beside(layout_of(out), given.data, *earlier, *of_tables.values(), read=())
+    of_tables = () if given.tables is None else given.tables.values()
+    check_beside(layout_of(out), given.data, *earlier, *of_tables, read=())
     step(f"Reading {given.data}")
     plan = fitted.plan
     ids = id_columns(plan.row_id, given.history, plan.declaration.past_columns)
