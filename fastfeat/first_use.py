@@ -73,6 +73,7 @@ DEFERRED = frozenset(
         "fastfeat.learn.held_codes",
         "fastfeat.learn.infinite",
         "fastfeat.learn.keys",
+        "fastfeat.learn.kinds",
         "fastfeat.learn.labels",
         "fastfeat.learn.repeated_ids",
         "fastfeat.learn.repeated_rows",

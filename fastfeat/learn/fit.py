@@ -23,8 +23,8 @@ from fastfeat.execute.transform import transform
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.learn import ahead_warnings, fold_warnings, labels
+from fastfeat.learn.in_memory import learn, warn_missing
 from fastfeat.learn.key_warnings import warn_rounded_keys
-from fastfeat.learn.scans import learn, warn_missing
 from fastfeat.learn.training_data import TrainingData, has_windows, prepare, share
 from fastfeat.learn.training_features import for_later_rows, has_folds, training_features
 from fastfeat.plan.declare.declaration import Declaration

@@ -15,21 +15,9 @@ from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
 from fastfeat.engine.learner import Learner, Rows, TaskLearner, of_bytes, opened, sealed, to_bytes
-from fastfeat.engine.tasks import LearnTask, Task
 from fastfeat.errors import InvalidData
 from fastfeat.learn import infinite
-from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
-from fastfeat.steps.targets.tasks import TargetTask
-from fastfeat.steps.targets.time_folds import TimesTask
-
-RECORDS: Mapping[str, type[Task[Any]]] = {
-    "keys": KeysTask,
-    "times": TimesTask,
-    "target": TargetTask,
-    "groups": GroupsTask,
-    "statistics": LearnTask,
-}
-"""What a backend is asked to learn, by the kind of the task of the schedule."""
+from fastfeat.learn.kinds import KINDS
 
 _KIND, _KINDS = "part of a round", "parts of a round"
 _FOREIGN = (
@@ -119,7 +107,7 @@ def learner_of(name: str) -> Learner[Any, Any]:
 
 def task_learner(kind: str) -> TaskLearner:
     """Return the learner of a kind of task of the schedule."""
-    return backend_named("cpu").learners[RECORDS[kind]]
+    return backend_named("cpu").learners[KINDS[kind].asks()]
 
 
 def merged(a: PartState, b: PartState) -> PartState:

@@ -1,16 +1,14 @@
-"""Training: the schedule of what is learnt, in rounds, as many as aggregates are nested deep.
+"""Scans: the statistics of one depth, learnt in one pass over the training rows.
 
-All statistics of one depth are learnt in one scan. An argument that is a column is read in place;
-any other is computed by the row kernel, piece by piece.
+An argument that is a column is read in place; any other is computed by the row kernel, piece by
+piece.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastfeat.backends import run_task
 from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
@@ -18,25 +16,18 @@ from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.errors import (
     BackendUnavailable,
     FastfeatError,
-    InvalidData,
     KernelFailed,
     OutOfDeviceMemory,
-    TooFewValues,
     counted,
     shortened,
-    warn,
 )
 from fastfeat.execute import failures
 from fastfeat.execute import values as row_values
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.inputs import Columns, slot_columns
-from fastfeat.execute.steps import Running, begun, run_columns
-from fastfeat.first_use import is_a
-from fastfeat.ir.node import Aggregate, Call, Node
+from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.learn import infinite
-from fastfeat.learn import keys as fit_keys
-from fastfeat.plan.lower.codes import in_any_order
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
     bind,
@@ -44,19 +35,14 @@ from fastfeat.plan.lower.constants import (
     constant_roots,
     evaluated,
 )
-from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.patterns import outputs_of
-from fastfeat.plan.lower.schedule import Purpose, Task
-from fastfeat.plan.lower.scheduling import scans_of
+from fastfeat.plan.lower.schedule import Purpose
 from fastfeat.plan.lower.typed import TypedPlan
-from fastfeat.progress import doing, tell
+from fastfeat.progress import tell
 
 if TYPE_CHECKING:
-    from fastfeat.aggregates.keys import Groups
-    from fastfeat.learn.keys import HeldCodes
     from fastfeat.scalars.value import Value
-
-_GROUPS = "fastfeat.aggregates.keys:Groups", "fastfeat.aggregates.target:FoldedGroups"
 
 
 class Scan(NamedTuple):
@@ -92,13 +78,16 @@ class Read(NamedTuple):
     columns: Columns
 
 
-def planned_scans(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
-    """Return the scans of a plan by what they learn, made of the types of the training rows."""
+def scans_by_purpose(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]:
+    """Return the scans of a plan by the aggregates that they learn, for "fit" or "fit in parts"."""
+    return typed.once(_of_parts if purpose == "fit in parts" else _of_all_rows)
+
+
+def _of_all_rows(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
     return _planned(typed, "fit")
 
 
-def scans_of_parts(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
-    """Return the scans of a plan by what they learn, of training rows that come in parts."""
+def _of_parts(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
     return _planned(typed, "fit in parts")
 
 
@@ -107,70 +96,7 @@ def _planned(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]
     return {task.nodes: _scan(task.nodes, typed.types) for task in tasks}
 
 
-def learn(
-    batch: Batch,
-    typed: TypedPlan,
-    *,
-    transforms: bool = False,
-    held: HeldCodes = MappingProxyType({}),
-) -> None:
-    """Learn the value of every aggregate below the features.
-
-    Args:
-        batch: the training rows; takes the values, and what steps make of them.
-        typed: the plan, with the types of these rows.
-        transforms: whether the features of the training rows are wanted too.
-        held: the vocabularies whose codes stay.
-
-    Raises:
-        InvalidData: there are no rows, or a value that is learnt is not finite.
-        Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
-    """
-    schedule = typed.schedule("fit_transform" if transforms else "fit")
-    n_scans = schedule.n_rounds
-    with doing(f"learning from {counted(batch.n_rows, 'row')}", n_scans, "scans") as step:
-        check_any_rows(typed, batch.n_rows)
-        running = begun(batch, schedule, frees=True)
-        for number, tasks in groupby(running.schedule.tasks, key=lambda task: task.round):
-            step(number - 1)
-            for task in tasks:
-                _learn_task(running, task, typed, held)
-                run_columns(running, task)
-
-
-def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
-    """Raise where there is something to learn, and no row to learn it from."""
-    if n_rows == 0 and typed.schedule("fit").n_rounds:
-        first = show(scans_of(list(typed.nodes.values()))[0][0])
-        raise InvalidData(
-            f"fit has no rows to learn {first} from. Give it at least one training row"
-        )
-
-
-def _learn_task(running: Running, task: Task, typed: TypedPlan, held: HeldCodes) -> None:
-    """Learn the values of a task; one that makes columns learns nothing."""
-    origins = [running.schedule.values[value].origin for value in task.learns]
-    aggregates = [one for one in origins if isinstance(one, Aggregate)]
-    match task.kind:
-        case "keys":
-            codes = [running.schedule.columns[place].origin for place in task.free]
-            fit_keys.learn_keys(running.batch, aggregates, codes, typed.once(_in_any_order), held)
-        case "times":
-            (folds,) = origins
-            assert isinstance(folds, Call)
-            fit_keys.learn_times(running.batch, folds, task.nodes)
-        case "target":
-            fit_keys.learn_target(running.batch, aggregates[0])
-        case "groups":
-            fit_keys.learn_groups(running.batch, aggregates)
-        case "statistics":
-            scan = typed.once(planned_scans)[task.nodes]
-            _learn_statistics(running.batch, scan, typed.nodes)
-        case _:
-            pass
-
-
-def _learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> None:
+def learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> None:
     """Learn statistics of all rows, in one pass over them."""
     n_aggregates = sum(map(len, scan.aggregates))
     tell(f"{counted(n_aggregates, 'statistic')} of {counted(len(scan.arguments), 'column')}")
@@ -195,26 +121,6 @@ def read_of(batch: Batch, scan: Scan) -> Read:
 def statistics_task(batch: Batch, scan: Scan, read: Read) -> LearnTask:
     """Return the task that learns the statistics of a scan."""
     return _task(batch, read, scan.program, scan.aggregates)
-
-
-def _in_any_order(typed: TypedPlan) -> frozenset[Node]:
-    return in_any_order(typed.nodes.values())
-
-
-def warn_missing(learnt: Mapping[Node, Constant]) -> None:
-    """Warn of what could not be learnt, because the training rows have too few values of it."""
-    missing: dict[Node, list[Aggregate]] = {}
-    for node, value in learnt.items():
-        nowhere = is_a(value, *_GROUPS) and not cast("Groups", value).present.any()
-        if isinstance(node, Aggregate) and (nowhere or value is None or value == ()):
-            missing.setdefault(node.args[0], []).append(node)
-    for argument, aggregates in missing.items():
-        more = f" and {len(aggregates) - 1} more" if len(aggregates) > 1 else ""
-        warn(
-            f"{show(argument)} has too few values in the training data to learn "
-            f"{show(aggregates[0])}{more}: what is computed from that is missing",
-            TooFewValues,
-        )
 
 
 def _scan(aggregates: Sequence[Node], types: Types) -> Scan:
