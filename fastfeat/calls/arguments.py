@@ -75,25 +75,32 @@ def explaining_as(prefix: Prefix, hints: Hints) -> Callable[[F], F]:
 
 
 def explaining_methods(
-    prefix: Prefix, hints: Mapping[str, Hints] | None = None
+    prefix: Prefix, hints: Mapping[str, Hints] | None = None, *, made_by: str = "ff."
 ) -> Callable[[C], C]:
     """Return a decorator of a class: `explaining` for its public methods and its making.
 
     Args:
         prefix: as of `explaining`.
         hints: those of each method, by its name; what begins with _ is explained if it has some.
+        made_by: What stands before the name of the class in code that makes one.
     """
 
     told_of = hints or {}
+
+    def of_making(_: object) -> str:
+        return made_by
 
     def explained(cls: C) -> C:
         for name, found in list(vars(cls).items()):
             told = told_of.get(name)
             if isinstance(found, staticmethod):
-                of_class = explaining(found.__func__, prefix=f"ff.{cls.__name__}.", hints=told)
+                of_class = explaining(
+                    found.__func__, prefix=f"{made_by}{cls.__name__}.", hints=told
+                )
                 setattr(cls, name, staticmethod(of_class))
             elif isfunction(found) and (not name.startswith("_") or name in told_of):
-                setattr(cls, name, explaining(found, prefix=prefix, hints=told))
+                before = of_making if name == "__init__" else prefix
+                setattr(cls, name, explaining(found, prefix=before, hints=told))
         return cls
 
     return explained
@@ -152,8 +159,7 @@ def _call(
     before, others = (prefix(args[0]), args[1:]) if callable(prefix) else (prefix, args)
     name = function.__name__
     if name == "__init__":
-        made = cast("type[object]", type(args[0]))
-        before, name = "" if ".integrations." in made.__module__ else "ff.", made.__name__
+        name = type(args[0]).__name__
     named = {key: _shown(value) for key, value in options.items()} | dict(more or {})
     written = [*map(_shown, others), *(f"{key}={value}" for key, value in named.items())]
     return f"{before}{name}({', '.join(written)})"

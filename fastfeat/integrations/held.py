@@ -29,7 +29,7 @@ class PackedTable(NamedTuple):
     content: NDArray[np.uint8]
 
 
-@explaining_methods(lambda _: "held.", {"__init__": {}})
+@explaining_methods(lambda _: "held.", {"__init__": {}}, made_by="")
 class Held:
     """Data that copies of what holds it share, never sliced.
 

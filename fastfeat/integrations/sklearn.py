@@ -50,7 +50,9 @@ _FIT_HINTS = {"sample_weight": _WEIGHTS}
 
 
 @explaining_methods(
-    lambda _: "features.", {"__init__": {}, "fit": _FIT_HINTS, "fit_transform": _FIT_HINTS}
+    lambda _: "features.",
+    {"__init__": {}, "fit": _FIT_HINTS, "fit_transform": _FIT_HINTS},
+    made_by="",
 )
 class Features(base.TransformerMixin, base.BaseEstimator):
     """The features of a plan, as a step of a scikit-learn pipeline.

@@ -54,7 +54,7 @@ _LOST = (EOFError, ConnectionError, FileNotFoundError)
 """What it looks like where a worker dies as the tensors of a batch are fetched from it."""
 
 
-@explaining_methods(lambda _: "batches.", {"__init__": {}})
+@explaining_methods(lambda _: "batches.", {"__init__": {}}, made_by="")
 class FeatureBatches(torch_data.IterableDataset):
     """Batches of features, codes and labels as tensors: an iterable data set for a DataLoader.
 
