@@ -16,6 +16,7 @@ import numpy as np
 
 from fastfeat.backends import backend_named
 from fastfeat.engine.kernel_cache import is_observed
+from fastfeat.errors import EncodedInFold
 from fastfeat.execute import encoded_rows as rows_encoded
 from fastfeat.execute.batch import Batch, Made
 from fastfeat.execute.fitted import Fitted
@@ -68,12 +69,14 @@ class Prepared:
         few: how the features of few rows come about.
         more: the same of more.
         is_whole: whether nothing else is done before; else rows see others, of a history.
+        warn: Warns of rows whose labels an encoder has learnt; None for plans without such.
     """
 
     schema: Schema
     few: Way
     more: Way
     is_whole: bool
+    warn: Callable[[Any], None] | None = None
 
 
 def prepared_features(fitted: Fitted, data: Any, tables: Tables, to: str, out: Any) -> Any:
@@ -91,7 +94,10 @@ def prepared_features(fitted: Fitted, data: Any, tables: Tables, to: str, out: A
     way = one.few if data.num_rows <= FEW else one.more
     if way.finish is None:
         return None
-    return way.finish(data, _NONE if way.make is None else way.make(data, tables), out)
+    features = way.finish(data, _NONE if way.make is None else way.make(data, tables), out)
+    if one.warn is not None and features is not None:
+        one.warn(data)
+    return features
 
 
 def finished_features(
@@ -165,22 +171,23 @@ def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:
         return Prepared(schema, nowhere, nowhere, is_whole)
     none = StepsOfSchema({}, fitted.schedule, is_any=False)
     steps = steps_of_schema(fitted, schema) if is_whole else none
-    finish, whole = _FORMS[to].finish, fitted.encoded is not None
+    finish = _FORMS[to].finish
     few = Way(
-        finish(fitted, schema, steps),
-        _maker(fitted, steps.schedule) if steps.has_others or whole else None,
+        finish(fitted, schema, steps), _maker(fitted, steps.schedule) if steps.has_others else None
     )
     if not is_whole:
         return Prepared(schema, few, few, is_whole)
-    make = _maker(fitted, none.schedule) if none.has_others or whole else None
-    return Prepared(schema, few, Way(finish(fitted, schema, none), make), is_whole)
+    more = Way(
+        finish(fitted, schema, none), _maker(fitted, none.schedule) if none.has_others else None
+    )
+    return Prepared(schema, few, more, is_whole, _warning(fitted))
 
 
 def _maker(fitted: Fitted, schedule: Schedule) -> Make:
     """Return a function that runs the tasks of a schedule; it does not hold the plan."""
     learnt, names = dict(fitted.constants), fitted.declaration.row_columns
     types, programs = fitted.types, fitted.programs
-    table_columns, encoded, told = fitted.table_columns, fitted.encoded, fitted.told
+    table_columns = fitted.table_columns
 
     def make(table: Any, tables: Tables) -> Mapping[Node, Any]:
         if isinstance(table, pa.RecordBatch):
@@ -189,11 +196,23 @@ def _maker(fitted: Fitted, schedule: Schedule) -> Make:
         engine, rows = backend_named("cpu"), table.select(names)
         batch = Batch(rows, types, engine, learnt, made, programs=programs)
         run(batch, schedule, frees=True)
-        if encoded is not None:
-            rows_encoded.warn_encoded(encoded, table, None, told)
         return made
 
     return make
+
+
+def _warning(fitted: Fitted) -> Callable[[Any], None] | None:
+    """Return the function that warns of rows whose labels an encoder has learnt."""
+    encoded, told = fitted.encoded, fitted.told
+    if encoded is None:
+        return None
+
+    def warn(rows: Any) -> None:
+        if EncodedInFold not in told.kinds:
+            table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
+            rows_encoded.warn_encoded(encoded, table, None, told)
+
+    return warn
 
 
 def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
