@@ -36,3 +36,10 @@ def test_sides_compute_the_same(side: str) -> None:
     for name in expected.column_names:
         found, wanted = (np.array(of[name].to_pylist(), float) for of in (ours["found"], expected))
         np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+def test_the_table_has_a_dash_where_a_library_keeps_no_kernels() -> None:
+    times = {"kernels kept, .pyc": 123.4, "kernels kept, no .pyc": 200.0}
+    lines = fresh.table({"a first result of Polars": times})
+    assert lines[2] == "| a first result of Polars | 123 | 200 | – | – |"
+    assert list(fresh.environments("a", "b")) == lines[0].strip("| ").split(" | ")[1:]
