@@ -55,7 +55,16 @@ def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
         else:
             low = middle
     start = low * WORD_ROWS
-    return start + next((n for n in range(1, n_rows - start + 1) if fails(start, n)), 1) - 1
+    n_left = min(WORD_ROWS, n_rows - start)
+    first, last = 0, n_left - 1
+    while first < last:  # the first n rows fail if and only if the failing one is among them
+        middle = (first + last) // 2
+        if fails(start, middle + 1):
+            last = middle
+        else:
+            first = middle + 1
+    is_there = first < n_left - 1 or fails(start, n_left)
+    return start + first if is_there else start
 
 
 _REPORT = "this is a fault of fastfeat: please report it, with the plan and the row"
