@@ -48,6 +48,7 @@ DEFERRED = frozenset(
         "fastfeat.execute.order_warnings",
         "fastfeat.execute.row_identity",
         "fastfeat.execute.shares",
+        "fastfeat.execute.text_slots",
         "fastfeat.execute.values",
         "fastfeat.execute.windows",
         "fastfeat.io.budget",

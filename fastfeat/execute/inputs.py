@@ -26,8 +26,9 @@ from fastfeat.errors import (
     shortened,
     warn,
 )
+from fastfeat.execute import text_slots
 from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.columns import conversions, strings
+from fastfeat.io.columns import conversions
 from fastfeat.io.columns import wide as wide_columns
 from fastfeat.io.columns.conform import (
     all_missing,
@@ -41,7 +42,7 @@ from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.sources import locations
 from fastfeat.io.sources.frames import columns_table
 from fastfeat.io.sources.read import column_names, read_table
-from fastfeat.ir.dtypes import BINARY, UTF8, DType
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.show import names_of
 from fastfeat.plan.declare.columns_read import columns_of
@@ -241,26 +242,12 @@ def slot_column(
     columns = [given[source] for source in slot.sources]
     if any(isinstance(column, DeviceArray) for column in columns):
         return _device_column(slot, columns)
-    match slot.kind:
-        case "column":
-            stored = in_storage(columns[0], slot.dtype)
-            if stored is not None:  # no name is needed, and that of a step is slow to write
-                return stored
-            return conform(columns[0], names_of(slot.sources)[0], slot.dtype, first_row)
-        case "codes":
-            return literal_codes(columns[0], names_of(slot.sources)[0], slot.literals)
-        case "valid" | "valid_bytes":
-            return strings.string_validity(
-                columns[0], names_of(slot.sources)[0], _content_type(slot)
-            )
-        case _:
-            left, right = names_of(slot.sources)
-            return strings.string_equal(columns[0], columns[1], left, right, _content_type(slot))
-
-
-def _content_type(slot: InputSlot) -> DType:
-    """Return the type of the content of a slot's columns: text or bytes."""
-    return BINARY if slot.kind.endswith("_bytes") else UTF8
+    if slot.kind != "column":
+        return text_slots.TEXT_SLOTS[slot.kind].columns(slot, columns, literal_codes)
+    stored = in_storage(columns[0], slot.dtype)
+    if stored is not None:  # no name is needed, and that of a step is slow to write
+        return stored
+    return conform(columns[0], names_of(slot.sources)[0], slot.dtype, first_row)
 
 
 def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastfeat.backends import step_calls
+from fastfeat.execute import text_slots
 from fastfeat.execute.fitted import Fitted
 from fastfeat.io.arrow import Schema
-from fastfeat.ir.dtypes import BINARY, COUNTS, TABLE, UTF8, VOCABULARY
+from fastfeat.ir.dtypes import COUNTS, TABLE, VOCABULARY
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.plan.lower.schedule import ROWS, Schedule, Task
 from fastfeat.plan.lower.task_graph import without_made
 from fastfeat.scalars.value import InputSlot
 from fastfeat.steps import step as step_records
-from fastfeat.steps.keys import cpu_vocabulary
 from fastfeat.steps.registry import step_function
 
 if TYPE_CHECKING:
@@ -120,18 +120,9 @@ def of_slot(slot: InputSlot, steps: StepsOfSchema, schema: Schema) -> OfColumns 
     source = slot.sources[0]
     if slot.kind == "column":
         return steps.of_columns.get(source)
-    from fastfeat.steps.text.cpu import equality_calls, presence_calls  # where text is read
-
     names = tuple(source.name for source in slot.sources if isinstance(source, Column))
     if not steps.is_any or len(names) < len(slot.sources):
         return None
     types = [schema.field(name).type for name in names]
-    content = BINARY if slot.kind.endswith("_bytes") else UTF8
-    match slot.kind:
-        case "codes":
-            calls = cpu_vocabulary.literal_calls(slot.literals, types[0])
-        case "valid" | "valid_bytes":
-            calls = presence_calls(types[0], content)
-        case _:
-            calls = equality_calls(types, content)
+    calls = text_slots.TEXT_SLOTS[slot.kind].calls(slot, types)
     return None if calls is None else OfColumns(calls, names)

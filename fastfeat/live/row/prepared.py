@@ -11,7 +11,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -21,8 +20,9 @@ from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.program import Program, program_of
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.results import row_type
-from fastfeat.io.columns.row_values import content_value, stored_literal
-from fastfeat.ir.dtypes import BINARY, FLOAT64, TABLE, UTF8, VOCABULARY, DType
+from fastfeat.execute.text_slots import function_of_text
+from fastfeat.io.columns.row_values import stored_literal
+from fastfeat.ir.dtypes import FLOAT64, TABLE, VOCABULARY, DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import is_over_table, is_over_window, row_args, row_order
 from fastfeat.ir.show import names_of, show
@@ -371,38 +371,8 @@ def _place_of_slot(layout: _Layout, slot: InputSlot) -> int:
         return layout.places[slot.sources[0]]
     if slot in layout.places:
         return layout.places[slot]
-    function = _slot_function(slot, [layout.fitted.types[source] for source in slot.sources])
+    function = function_of_text(slot, [layout.fitted.types[source] for source in slot.sources])
     return _add(layout, slot, function, [layout.places[source] for source in slot.sources])
-
-
-def _slot_function(slot: InputSlot, dtypes: Sequence[DType]) -> Callable[..., Any]:
-    """Return the function from texts to the value of the slot that is made of them."""
-    are_looked_at = all(isinstance(source, Column) for source in slot.sources)
-    as_they_are = are_looked_at and len(set(dtypes)) == 1  # a text is no bytes
-    dtype = BINARY if slot.kind in ("valid_bytes", "same_bytes") else UTF8
-    left, right, *_ = [
-        _as_it_is if as_they_are else partial(content_value, dtype=dtype, name=name)
-        for name in (*names_of(slot.sources), "")
-    ]
-    places: dict[Any, int] = {text: k for k, text in reversed([*enumerate(slot.literals)])}
-
-    def is_there(value: Any) -> bool:
-        return left(value) is not None
-
-    def code(value: Any) -> int | None:
-        return None if value is None else places.get(left(value), -1)
-
-    def are_same(one: Any, other: Any) -> bool | None:
-        one, other = left(one), right(other)
-        return None if one is None or other is None else one == other
-
-    match slot.kind:
-        case "valid" | "valid_bytes":
-            return is_there
-        case "codes":
-            return code
-        case _:
-            return are_same
 
 
 def _as_it_is(value: Any) -> Any:
