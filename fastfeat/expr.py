@@ -237,14 +237,14 @@ class Expr:
         return call("div", other, self)
 
     def __floordiv__(self, other: Expr | Scalar) -> Expr:
-        """Return the quotient rounded down; divisor 0 gives missing for integers, ±inf for floats."""
+        """Return the quotient rounded down; divisor 0 gives missing or, for floats, ±inf."""
         return call("floordiv", self, other)
 
     def __rfloordiv__(self, other: Scalar) -> Expr:
         return call("floordiv", other, self)
 
     def __mod__(self, other: Expr | Scalar) -> Expr:
-        """Return the remainder, with the divisor's sign like in Python; missing for divisor 0."""
+        """Return the remainder, with the sign of the divisor; missing for divisor 0."""
         return call("mod", self, other)
 
     def __rmod__(self, other: Scalar) -> Expr:

@@ -81,7 +81,7 @@ FAMILIES = (
 """The modules with operators or with functions of the package."""
 
 WRITTEN = {
-    "power": "box_cox div yeo_johnson",  # before "scaling": a standardized power ends in the same division
+    "power": "box_cox div yeo_johnson",  # before "scaling": it ends in the same div
     "binning": "bin bin_inside",
     "categories": "encode category_count category_share one_hot",
     "distribution": "clip interpolate_rank",
