@@ -1,4 +1,4 @@
-"""Looking a value up in what the user wrote down: `is_in`, `is_between`, `replace_strict`."""
+"""Comparing a value with the user's constants: `is_in`, `is_between`, `replace_strict`."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
 
 
 def _is_in_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    if params["values"] or not types[0].is_temporal:  # dates that are given are compared one by one
+    if params["values"] or not types[0].is_temporal:  # dates in `values` are compared one by one
         _require_literals(types[0], params["values"], "is_in")
     return BOOL
 
 
 def numeric_keys(value: Value, elements: Sequence[Any]) -> tuple[Op, dict[Any, Any]]:
-    """Return the value as it is searched, and by key, in order, the elements that it could equal.
+    """Return the value to search with, and the elements that it could equal, by sorted key.
 
-    A key is what an element is in the column: a float, or the int64 pattern of an integer. Columns
-    are compared exactly: no integer equals 0.5 or 2**64, and no float equals 2**53 + 1.
+    A key is the element as stored in the column: a float, or the int64 pattern of an integer.
+    Comparisons are exact: no integer equals 0.5 or 2**64, and no float equals 2**53 + 1.
     """
     if value.op.physical == "f64":
         finite = [e for e in elements if abs(e) <= sys.float_info.max or abs(e) == math.inf]
