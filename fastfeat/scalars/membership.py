@@ -137,7 +137,7 @@ def _replace(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _look_up(value: Value, mapping: Pairs, dtype: DType) -> tuple[Op, Op, Value]:
-    """Return whether a value is present, whether the mapping has it, and what it is mapped to."""
+    """Return whether a value is present, whether the mapping has it, and its mapped result."""
     if value.dtype == UTF8:
         code = comparison.codes(value, tuple(key for key, _ in mapping))
         present, there = code.ok, code.ok & (code.op >= 0)
@@ -152,7 +152,7 @@ def _look_up(value: Value, mapping: Pairs, dtype: DType) -> tuple[Op, Op, Value]
 
 
 def _pick(dtype: DType, position: Op, results: Sequence[Any]) -> Value:
-    """Return the result at a position; None among them is missing."""
+    """Return the result at a position; None among the results is missing."""
     if dtype == FLOAT64:
         floats = tuple(math.nan if r is None else float(r) for r in results)
         return Value(dtype, op.load_f64(_results_table(floats), position))
@@ -167,7 +167,7 @@ def _pick(dtype: DType, position: Op, results: Sequence[Any]) -> Value:
 
 
 def _results_table(results: tuple[Any, ...]) -> Op:
-    """Return a table of results that is padded as the table of their keys is."""
+    """Return a table of results with the same padding as the table of their keys."""
     return op.table(TableKey(Literal(results), "padded", padded_length(len(results))))
 
 
