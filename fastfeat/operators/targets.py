@@ -53,8 +53,8 @@ def target_encode(
     scikit-learn's TargetEncoder .58, .74 and .85 (`tests/plan/declare/test_noise.py`, in nightly).
     Many encodings add up: with 5 folds, 20, 80 and 200 columns gave a logistic regression an AUC of
     .53, .58 and .59 on noise. The warning `FoldsLeak` appears for more than 10 folds, for over 1 %
-    of the rows in folds of fewer than 20 rows, and for 20 encodings. `time=` does not leak: a fold
-    learns from the time before it.
+    of the rows in folds of fewer than 20 rows, and for 20 or more encodings. `time=` does not leak:
+    a fold learns from the time before it.
 
     Args:
         x: The category: text, numbers, bools, dates or times; or several combined by `ff.cross`.

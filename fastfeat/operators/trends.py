@@ -41,7 +41,7 @@ def rank(
         Leakage: x is known only after the prediction, and the rank reads the row's own value.
 
     Source:
-        1 + (number of values below), and of further equal values half the number, none or all.
+        1 + (number of smaller values) + half, none or all of the number of other equal values.
 
     Example:
         >>> last_ten = ff.window(time="t", rows=10, closed="right")

@@ -191,7 +191,7 @@ def _simplify(name: str, args: tuple[Op, ...]) -> Op | None:
             return x
         case ("select_f64" | "select_i64" | "select_b1", (c, _, y)) if c is FALSE:
             return y
-        case ("select_b1", (c, x, y)) if c is x:  # of what is filled nothing is missing
+        case ("select_b1", (c, x, y)) if c is x:  # a filled value is present if either is
             return c | y
         case _:
             return None
