@@ -1,7 +1,7 @@
-"""The aggregates: what each accumulates, and how its value comes from exact integers.
+"""The aggregates: what each one accumulates, and how its value follows from exact integers.
 
-A new aggregate is a row in the `FUNCTIONS` of a module, and its name here. `engine` and what stands
-above import the table.
+A new aggregate is a row in the `FUNCTIONS` of a module, and its name here. `engine` and the layers
+above it import the table.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ AGGREGATES: Rows[AggregateFunction] = Rows(
 
 
 def is_fold_by_number(node: Node) -> bool:
-    """Return whether a node is the fold of a row by its number."""
+    """Return whether a node assigns folds by row number."""
     return isinstance(node, Call) and node.function == "fold" and not node.args
 
 

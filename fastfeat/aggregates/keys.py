@@ -33,29 +33,30 @@ Counts = NDArray[np.int64]
 Codes = NDArray[np.int32]
 
 OfRows = Callable[[Codes, int], Any]
-"""Gives rows the number of their key: takes those of the keys, in order, and that of no key.
+"""`(numbers_of_keys, number_of_no_key) -> number of each row's key`.
 
-They come as a NumPy array, or as a DeviceArray."""
+The numbers of the keys are in the order of the keys. The result is a NumPy array or a DeviceArray.
+"""
 
 Order = Callable[[], NDArray[np.int64]]
-"""Gives the order of codes: the place of the first key, of the second, and so on."""
+"""Returns the order of codes: the position of the first key, of the second, and so on."""
 
 
 CODES_OF_ROWS = "codes of rows"
 _COUNTS_OF_CODES = "counts of codes"
-_MIN_KEYS = 1 << 15  # fewer are found as fast as codes are compared with them
-_CODES_PER_KEY = 8  # at most: a table in which keys are looked up takes as much
+_MIN_KEYS = 1 << 15  # fewer keys are looked up as fast as codes are compared
+_CODES_PER_KEY = 8  # at most: then codes take as much memory as a look-up table of the keys
 
 
 class KeyCounts(NamedTuple):
     """The distinct keys of some rows.
 
     Args:
-        parts: an Arrow array a part of the key, shape (n_keys,), in the order of codes.
-        counts: how many rows have each key, shape (n_keys,).
-        n_missing: how many rows have none.
-        of_rows: what gives each row the number of its key, if that was asked for and is at hand.
-        order: what puts the keys in order, where they are in none yet.
+        parts: One Arrow array for each part of the key, shape (n_keys,), in the order of codes.
+        counts: Number of rows with each key, shape (n_keys,).
+        n_missing: Number of rows without a key.
+        of_rows: Gives each row the number of its key, if asked for and available.
+        order: Puts the keys in order, if they are not yet.
     """
 
     parts: tuple[Array, ...]
@@ -66,14 +67,14 @@ class KeyCounts(NamedTuple):
 
 
 class HeldLayout(NamedTuple):
-    """The part of a layout that a vocabulary keeps of an earlier one.
+    """The part of a layout that a vocabulary keeps from an earlier one.
 
     Args:
-        n_keys: how many keys, the first ones, have the codes that they had there.
-        n_columns: how many columns its indicators had at first, before any was left out.
-        has_rare: whether one of them was that of rare keys.
-        n_least: how many rows a key needs that had no code: one of fewer is as an unseen key to
-            what counts or groups, for which it would have none.
+        n_keys: The first n_keys keys keep their earlier codes.
+        n_columns: Number of indicator columns in the beginning, before any was left out.
+        has_rare: Whether one of these columns was for rare keys.
+        n_least: Least number of rows for a key without an earlier code. With fewer rows it is as
+            unseen in counts and groups, where it would have no code.
     """
 
     n_keys: int
@@ -84,17 +85,17 @@ class HeldLayout(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """The keys that have a code of their own.
+    """The keys with a code of their own.
 
     Args:
-        parts: an Arrow array a part of the key, shape (n_keys,), in the order of codes.
-        counts: how many training rows have each key, shape (n_keys,).
-        n_missing: how many have a missing key.
-        n_rare: how many have a key that was left out.
-        cache: what backends make of the keys to look them up in.
-        order: what puts the keys in the order by count and value; None where they are in it. Codes
-            that only tell groups apart need no order before somebody looks at them.
-        held: what it keeps of the vocabulary of an earlier fit; None where it is a fit's own.
+        parts: One Arrow array for each part of the key, shape (n_keys,), in the order of codes.
+        counts: Number of training rows with each key, shape (n_keys,).
+        n_missing: Number of training rows with a missing key.
+        n_rare: Number of training rows with a key that was left out.
+        cache: Look-up structures that backends build from the keys.
+        order: Puts the keys in order by count and value; None if they are. Codes that only tell
+            groups apart are ordered when somebody first looks at them.
+        held: Layout kept from the vocabulary of an earlier fit; None if this is the fit's own.
     """
 
     parts: tuple[Array, ...]
@@ -116,22 +117,22 @@ class Vocabulary:
 
     @property
     def is_as_unseen(self) -> NDArray[np.bool_]:
-        """Whether a key has nothing but the code that it keeps, shape (n_keys,)."""
+        """Whether a key keeps its code but has too few rows to be used, shape (n_keys,)."""
         return self.counts < (0 if self.held is None else max(self.held.n_least, 1))
 
     @property
     def has_rare(self) -> bool:
-        """Whether indicators have a column of rare keys."""
+        """Whether indicators have a column for rare keys."""
         return self.n_rare > 0 or (self.held is not None and self.held.has_rare)
 
     @property
     def n_columns_at_first(self) -> int:
-        """The number of columns of indicators by which it was decided which are left out."""
+        """The number of indicator columns from which columns to leave out were chosen."""
         return len(self) + self.has_rare if self.held is None else self.held.n_columns
 
     @property
     def counts_of_codes(self) -> Counts:
-        """The training rows of each code, kept once made; one is of all that is unseen."""
+        """The number of training rows for each code, cached; code 1 is everything unseen."""
         found = self.cache.get(_COUNTS_OF_CODES)
         if found is None:
             counts = np.where(self.is_as_unseen, 0, self.counts)
@@ -141,7 +142,7 @@ class Vocabulary:
 
 
 def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
-    """Return the vocabulary of keys, without those that are too rare, of keys that are in order."""
+    """Return the vocabulary of ordered keys without those that are too rare."""
     if found.order is not None:
         return Vocabulary(found.parts, found.counts, found.n_missing, order=found.order)
     n_kept = _n_kept(found, dict(params))
@@ -151,15 +152,11 @@ def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
 
 
 def with_codes_of(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabulary:
-    """Return the vocabulary of keys in which those of an earlier one keep their codes.
+    """Return the vocabulary of keys in which the keys of an earlier vocabulary keep their codes.
 
-    These stand first, in their order, whether rows still have them or not. Then come those that are
-    new, as `without_rare` keeps them, as many as there is room for.
-
-    Args:
-        found: the keys, in order.
-        params: of the aggregate.
-        old: keys of the same types, with codes.
+    The earlier keys come first, in their order, even if no row has them any more. New keys follow,
+    by the rules of `without_rare`, as far as there is room. `found` is in order, and `old` has keys
+    of the same types.
     """
     assert found.order is None
     places = columns.places_in(found.parts, old.parts)
@@ -171,7 +168,7 @@ def with_codes_of(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabula
     if len(known) == len(old) and len(old) + len(kept) == len(plain):
         in_order = (places[: len(old)] == np.arange(len(old))).all()
         if in_order and (plain.n_columns_at_first, plain.has_rare) == held[1:3]:
-            return plain  # which has these codes by itself
+            return plain  # it has these codes by itself
     counts = np.zeros(len(old) + len(kept), np.int64)
     counts[places[known]] = found.counts[known]
     counts[len(old) :] = found.counts[kept]
@@ -187,7 +184,7 @@ def with_codes_of(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabula
 def _n_kept_of(
     found: KeyCounts, params: Mapping[str, Any], n_old: int, new: NDArray[np.int64]
 ) -> int:
-    """Return how many of the new keys have a code, beside those that have one already."""
+    """Return the number of new keys that get a code, beside those that already have one."""
     n_kept = int((found.counts[new] >= _least(found, params)).sum())
     most = params.get("max_categories")
     if most is None:
@@ -197,15 +194,10 @@ def _n_kept_of(
 
 
 def remember_codes(vocabulary: Vocabulary, codes: Codes, n_unseen: int) -> None:
-    """Keep the codes of training rows, by which the same rows are found again without a look-up.
+    """Keep the codes of training rows, so that the same rows can be encoded again without look-ups.
 
-    They are no more than a guess: whoever takes them compares the keys. Kept they are where they
-    take no more memory than the table would in which keys are looked up.
-
-    Args:
-        vocabulary: of the rows; takes the codes.
-        codes: shape (n_rows,), none of which is that of unseen keys.
-        n_unseen: how many codes stand for these.
+    The codes are only a guess: callers must compare the keys. They are kept only if they take no
+    more memory than a look-up table of the keys. No code may be one of the `n_unseen` codes.
     """
     n_keys = len(vocabulary)
     if len(vocabulary.parts) == 1 and n_keys >= _MIN_KEYS and len(codes) <= _CODES_PER_KEY * n_keys:
@@ -213,18 +205,18 @@ def remember_codes(vocabulary: Vocabulary, codes: Codes, n_unseen: int) -> None:
 
 
 def _n_kept(found: KeyCounts, params: Mapping[str, Any]) -> int:
-    """Return how many of the most frequent keys have a code of their own."""
+    """Return the number of most frequent keys that have a code of their own."""
     n_kept = int((found.counts >= _least(found, params)).sum())
     most = params.get("max_categories")
     if most is None:
         return n_kept
     n_all = len(found.counts)
-    n_categories = n_all if n_kept == n_all else n_kept + 1  # one is that of the keys left out
+    n_categories = n_all if n_kept == n_all else n_kept + 1  # one more for the keys left out
     return n_kept if n_categories <= most else max(most - 1, 0)
 
 
 def _least(found: KeyCounts, params: Mapping[str, Any]) -> float:
-    """Return how many rows a key has at least that has a code of its own."""
+    """Return the least number of rows of a key with a code of its own."""
     least = params.get("min_frequency") or 0
     if isinstance(least, float):
         return least * (int(found.counts.sum()) + found.n_missing)
@@ -232,13 +224,9 @@ def _least(found: KeyCounts, params: Mapping[str, Any]) -> float:
 
 
 def least_rows(params: Params) -> int:
-    """Return the number of rows that a key must have come in to be kept at all.
+    """Return the number of rows below which a vocabulary drops a key.
 
-    Args:
-        params: of a vocabulary.
-
-    Returns:
-        1 where every key is kept, or a share of the rows decides.
+    The result is 1 if every key is kept, or if a share of the rows decides.
     """
     least = dict(params).get("min_frequency")
     return least if isinstance(least, int) else 1
@@ -251,7 +239,7 @@ def _vocabulary_result(dtype: DType, params: Params) -> DType:
 
 
 def learnt_from_keys(summary: Summary, params: Params) -> Learnt:
-    """Stand where moments are finalized: what counts keys is not learnt from moments."""
+    """Fill the place of `finalize` for aggregates that count keys: they do not use moments."""
     raise AssertionError("this is learnt from keys, not from moments")
 
 
@@ -274,9 +262,9 @@ class Groups:
     """The values of an aggregate per group.
 
     Args:
-        values: float64, or int64 of integers, bools and times, shape (n_groups,); NaN or 0 where
+        values: float64, or int64 for integers, bools and times, shape (n_groups,); NaN or 0 if
             missing.
-        present: whether a group has a value, shape (n_groups,).
+        present: Whether a group has a value, shape (n_groups,).
     """
 
     values: NDArray[Any]
@@ -284,11 +272,10 @@ class Groups:
 
 
 def in_order_of(places: NDArray[np.int64], of: Vocabulary | Groups) -> Vocabulary | Groups:
-    """Return a vocabulary, or what is learnt of its groups, with the keys in another order.
+    """Return a vocabulary, or values of its groups, with the keys in another order.
 
-    Args:
-        places: of the first key, the second, and so on, shape (n_keys,).
-        of: the vocabulary, or values whose last n_keys are of its keys.
+    `places` holds the old position of each key, shape (n_keys,). The last n_keys values belong to
+    the keys.
     """
     if isinstance(of, Vocabulary):
         at = pa.array(places)
@@ -300,7 +287,7 @@ def in_order_of(places: NDArray[np.int64], of: Vocabulary | Groups) -> Vocabular
 
 
 def groups_of(values: Sequence[Any], dtype: DType) -> Groups:
-    """Return Python values by group as they are learnt; None and NaN are missing."""
+    """Return Python values per group as `Groups`; None and NaN are missing."""
     present = np.array([v is not None and v == v for v in values], dtype=bool)
     if dtype.physical == "f64":
         floats = [v if there else np.nan for v, there in zip(values, present, strict=True)]
@@ -321,7 +308,7 @@ def _mode_reference(values: Values, params: Params, dtype: DType) -> Number | st
 
 
 def _plain(value: Number | str, dtype: DType) -> Number | str:
-    """Return the value that stands for its equals: 0.0 for -0.0; uint64 may be a signed pattern."""
+    """Return one form of equal values: 0.0 for -0.0, unsigned for a uint64 as signed pattern."""
     if isinstance(value, str):
         return value
     return value % (1 << 64) if dtype.name == "uint64" else value or type(value)(0)

@@ -1,4 +1,4 @@
-"""count, sum, mean, var, std, skew, kurtosis, min, max: read out of exact sums and extremes."""
+"""count, sum, mean, var, std, skew, kurtosis, min, max: from exact sums and extremes."""
 
 from __future__ import annotations
 

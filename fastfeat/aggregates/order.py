@@ -1,4 +1,4 @@
-"""quantile, quantiles, even_quantiles, evenly_spaced: values by their rank, or between two."""
+"""quantile, quantiles, even_quantiles, evenly_spaced: values by rank, or between two ranks."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from fastfeat.ir.writing import PLAIN
 
 
 def neighbours(count: int, q: float, interpolation: Interpolation) -> tuple[int, int, float]:
-    """Return the ranks of the two values that a quantile lies between, and how far, in [0, 1).
+    """Return the ranks of the two values around a quantile, and its share of the way, in [0, 1).
 
-    The ranks are equal where one value alone counts. The index (count - 1) * q is a float.
+    The ranks are equal if a single value counts. The index (count - 1) * q is computed as a float.
     """
     index = (count - 1) * q
     low, high = math.floor(index), math.ceil(index)
@@ -55,7 +55,7 @@ def neighbours(count: int, q: float, interpolation: Interpolation) -> tuple[int,
 
 
 def float_between(low: Number, high: Number, share: float) -> float:
-    """Return low + (high - low) * share in float64; halved on the way where that would overflow."""
+    """Return low + (high - low) * share in float64; computed with halves if that would overflow."""
     x, y = float(low), float(high)
     if share == 0 or x == y:
         return x
@@ -65,12 +65,12 @@ def float_between(low: Number, high: Number, share: float) -> float:
 
 
 def duration_between(low: int, high: int, share: float) -> int:
-    """Return the duration at a share of the way between two, exactly, without its fraction."""
+    """Return the duration at a share of the way between two durations, exact and truncated."""
     return math.trunc(low + (high - low) * Fraction(share))
 
 
 def float_quantile(order: Mapping[int, Number], count: int, q: float) -> float:
-    """Return a quantile, interpolated linearly, as float64 from the values by rank."""
+    """Return a linearly interpolated quantile as float64, from the values by rank."""
     low, high, share = neighbours(count, q, "linear")
     return float_between(order[low], order[high], share)
 
@@ -130,7 +130,7 @@ def _quantile_reference(values: Values, params: Params, dtype: DType) -> Number 
 
 
 def _between(low: float, high: float, share: float) -> float:
-    """Return low + (high - low) * share as IEEE 754 has it, were its range wider."""
+    """Return low + (high - low) * share as IEEE 754 would with a wider exponent range."""
     if share == 0 or low == high:
         return low
     step = high - low
@@ -168,7 +168,7 @@ def _quantiles_reference(values: Values, params: Params, dtype: DType) -> tuple[
 def table_by_definition(
     values: Values, probabilities: Iterable[float], dtype: DType
 ) -> tuple[float, ...] | None:
-    """Return each quantile by its own definition; None of no values."""
+    """Return each quantile by its own definition; None if there are no values."""
     table = [
         _quantile_reference(values, (("interpolation", "linear"), ("q", q)), dtype)
         for q in probabilities
@@ -211,9 +211,9 @@ def _evenly_spaced_finalize(summary: Summary, params: Params) -> tuple[float, ..
 
 
 def spaced(low: float, high: float, n: int) -> tuple[float, ...]:
-    """Return n points from low to high: low + k * step, and the last is high, as NumPy has it.
+    """Return n points from low to high like NumPy: low + k * step, and the last point is high.
 
-    Where the distance would overflow, the halves of the points are computed.
+    If the distance would overflow, halves of the points are computed.
 
     >>> spaced(1.0, 2.0, 5)
     (1.0, 1.25, 1.5, 1.75, 2.0)
@@ -221,7 +221,7 @@ def spaced(low: float, high: float, n: int) -> tuple[float, ...]:
     if math.isinf(high - low) and math.isfinite(low) and math.isfinite(high):
         return tuple(2 * point for point in spaced(low / 2, high / 2, n))
     step = (high - low) / (n - 1)
-    if step == 0:  # a distance of so few units in the last place that none is left for a step
+    if step == 0:  # low and high are so close that the step underflows
         return (*(k / (n - 1) * (high - low) + low for k in range(n - 1)), high)
     return (*(k * step + low for k in range(n - 1)), high)
 
@@ -241,7 +241,7 @@ def _evenly_spaced_reference(
 
 
 _N_ROUNDS = 3
-"""Passes over rows in parts: a sample of them, counts of ranges of values, the wanted of these."""
+"""Passes over rows in parts: take a sample, count values by range, collect the ranges needed."""
 
 FUNCTIONS = (
     AggregateFunction(

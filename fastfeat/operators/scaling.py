@@ -1,6 +1,6 @@
-"""Scalers: shift and scale by what was learnt from the training rows, with scikit-learn's names.
+"""Scalers: shift and scale by values learnt from the training rows, with scikit-learn's names.
 
-The scale of a column that is constant up to rounding is 1, with one warning from `fit`.
+A column that is constant up to rounding gets the scale 1, with one warning from `fit`.
 """
 
 from __future__ import annotations
@@ -61,15 +61,16 @@ def standard_scale(
     """Return (x - mean) / std, with the population's standard deviation (ddof=0).
 
     Args:
-        x: numbers; missing stays missing and is not learnt from.
-        with_mean: whether to subtract the mean.
-        with_std: whether to divide by the standard deviation.
-        by: one key or several, names or expressions: what is learnt is that of the training rows of
-            the key; missing for a key that fit has not seen.
-        min_rows: as of `mean`: how many training rows a key needs.
+        x: Numbers. Missing stays missing and is not learnt from.
+        with_mean: Whether to subtract the mean.
+        with_std: Whether to divide by the standard deviation.
+        by: One or several keys, as names or expressions. Each key then has a mean and deviation of
+            its own, learnt from its training rows; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
 
     Source:
-        scikit-learn's StandardScaler. std <= 8 * eps * abs(mean) counts as constant.
+        scikit-learn's StandardScaler. A column is constant if std <= 8 * eps * abs(mean).
 
     Example:
         >>> plan = ff.Plan({"z": col("x").standard_scale()})
@@ -95,15 +96,16 @@ def min_max_scale(
     by: Keys | None = None,
     min_rows: int | None = None,
 ) -> Expr:
-    """Return x moved and stretched so that the training rows fill a range.
+    """Return x shifted and stretched so that the training rows fill a range.
 
     Args:
-        x: numbers; missing stays missing and is not learnt from.
-        feature_range: where the smallest and the largest training value go.
-        clip: whether values beyond those of the training rows are limited to the range.
-        by: one key or several, names or expressions: what is learnt is that of the training rows of
-            the key; missing for a key that fit has not seen.
-        min_rows: as of `mean`: how many training rows a key needs.
+        x: Numbers. Missing stays missing and is not learnt from.
+        feature_range: The results for the smallest and the largest training value.
+        clip: Whether values outside the range of the training rows are limited to it.
+        by: One or several keys, as names or expressions. Each key then has a range of its own,
+            learnt from its training rows; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
 
     Raises:
         InvalidPlan: `feature_range` is not a pair of finite numbers, the first below the second.
@@ -135,11 +137,12 @@ def max_abs_scale(
     """Return x divided by the largest absolute value of the training rows.
 
     Args:
-        x: numbers; missing stays missing and is not learnt from.
-        clip: whether the result is limited to [-1, 1].
-        by: one key or several, names or expressions: what is learnt is that of the training rows of
-            the key; missing for a key that fit has not seen.
-        min_rows: as of `mean`: how many training rows a key needs.
+        x: Numbers. Missing stays missing and is not learnt from.
+        clip: Whether the result is limited to [-1, 1].
+        by: One or several keys, as names or expressions. Each key then has a largest value of its
+            own, learnt from its training rows; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
 
     Source:
         scikit-learn's MaxAbsScaler.
@@ -172,17 +175,18 @@ def robust_scale(
     by: Keys | None = None,
     min_rows: int | None = None,
 ) -> Expr:
-    """Return (x - median) / (distance of two quantiles): outliers hardly move it.
+    """Return (x - median) / (distance between two quantiles); outliers hardly affect it.
 
     Args:
-        x: numbers; missing stays missing and is not learnt from.
-        with_centering: whether to subtract the median.
-        with_scaling: whether to divide by the distance of the quantiles.
-        quantile_range: the two quantiles in percent.
-        unit_variance: whether to scale so that normally distributed values get variance 1.
-        by: one key or several, names or expressions: what is learnt is that of the training rows of
-            the key; missing for a key that fit has not seen.
-        min_rows: as of `mean`: how many training rows a key needs.
+        x: Numbers. Missing stays missing and is not learnt from.
+        with_centering: Whether to subtract the median.
+        with_scaling: Whether to divide by the distance between the quantiles.
+        quantile_range: The two quantiles in percent.
+        unit_variance: Whether to scale further so that normally distributed values get variance 1.
+        by: One or several keys, as names or expressions. Each key then has quantiles of its own,
+            learnt from its training rows; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
 
     Raises:
         InvalidPlan: `quantile_range` is not a pair of percentages, the first below the second.
@@ -279,7 +283,7 @@ def _max_abs(train: Values, **params: Any) -> tuple[float, float] | None:
 
 
 def _ends(train: Values) -> tuple[float, float] | None:
-    """Return the smallest and the largest of the values present."""
+    """Return the smallest and the largest present value; None if there are none."""
     smallest, largest = learnt_value("min", train), learnt_value("max", train)
     return None if smallest is None else (float(smallest), float(largest))
 
@@ -314,7 +318,7 @@ def _unchanged(x: float, **params: Any) -> float:
 
 
 def _scaled_text(node: Call, texts: Texts) -> str | None:
-    """Return the text of a scaler, by what it divides by."""
+    """Return the text of a scaler, recognized by its divisor."""
     match node.args:
         case (shifted, Call("scale_or_one", (spread, level))):
             return (
@@ -330,11 +334,9 @@ def _scaled_text(node: Call, texts: Texts) -> str | None:
 
 
 def standardized(node: Node, texts: Texts) -> tuple[Node, list[str]] | None:
-    """Return the expression scaled to mean 0 and variance 1, and its parameters; None of no such.
+    """Return the expression scaled to mean 0 and variance 1, and its options; None if no match.
 
-    Args:
-        node: the division.
-        texts: those of the nodes below it.
+    `node` is the division.
     """
     match node:
         case Call("div", (shifted, Call("scale_or_one", (spread, level)))):
@@ -403,7 +405,7 @@ def _max_abs_text(x: Node, spread: Node, texts: Texts) -> str | None:
 
 
 def _centred(shifted: Node, level: Aggregate) -> tuple[Node | None, bool]:
-    """Return the scaled expression, and whether the level is subtracted; None of anything else."""
+    """Return the scaled expression, and whether its level is subtracted; (None, False) if none."""
     match shifted:
         case Call("sub", (x, one)) if one is level and x is level.args[0]:
             return x, True
@@ -414,7 +416,7 @@ def _centred(shifted: Node, level: Aggregate) -> tuple[Node | None, bool]:
 
 
 def _range(low: Aggregate, high: Aggregate) -> list[str]:
-    """Return the quantiles of a robust scaler, in percent, where they are not the usual."""
+    """Return the `quantile_range` option of a robust scaler; empty if it is the default."""
     ends = [round(100 * dict(one.params)["q"], 9) for one in (low, high)]
     return [] if ends == [25, 75] else [f"quantile_range=({', '.join(map(number_text, ends))})"]
 

@@ -1,7 +1,7 @@
-"""The table of scalar functions: what each row function means, by type.
+"""The table of scalar functions: the meaning of each row function, by type.
 
-A new function is a row in the `FUNCTIONS` of a module, and its name here. `aggregates` and what
-stands above import the table.
+A new function is a row in the `FUNCTIONS` of a module, and its name here. `aggregates` and the
+layers above it import the table.
 """
 
 from __future__ import annotations
@@ -69,4 +69,4 @@ LAYOUTS: Rows[Callable[[Any, int], list[Any]]] = Rows(
         ),
     },
 )
-"""How tables in kernels are laid out: from the elements, or what is learnt, and the length."""
+"""Layouts of tables in kernels: functions of (elements or learnt values, length)."""

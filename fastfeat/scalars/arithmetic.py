@@ -36,13 +36,13 @@ from fastfeat.scalars.value import (
 
 
 def number_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    """Return int64 when all are integers or bools, else float64; anything else is refused."""
+    """Return int64 if all are integers or bools, else float64; raise for other types."""
     require_numbers(types)
     return INT64 if all(dtype.physical != "f64" for dtype in types) else FLOAT64
 
 
 def float_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    """Return float64 for numbers; anything else is refused."""
+    """Return float64 for numbers; raise for other types."""
     require_numbers(types)
     return FLOAT64
 
@@ -139,7 +139,7 @@ def python_modulo(x: Op, y: Op) -> Op:
 
 
 def python_floordiv(x: Op, y: Op) -> Op:
-    """Return x // y as Python defines it for floats; x // 0 is ±inf, 0 // 0 is NaN."""
+    """Return x // y like Python for floats, except that x // 0 is ±inf and 0 // 0 is NaN."""
     r = op.elementary("fmod", x, y)
     q = (x - r) / y
     crossed = r.ne(0.0) & ((y < 0.0) ^ (r < 0.0))
@@ -166,9 +166,10 @@ def _power(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _integer_power(base: Value, exponent: Value) -> Value:
-    """Square and multiply over six bits of the exponent: above 62 only -1, 0 and 1 do not overflow.
+    """Return the power by squaring, over six bits of the exponent.
 
-    A negative exponent has no integer result: 1 and -1 keep theirs, anything else is an error.
+    Above 62 only the bases -1, 0 and 1 do not overflow. A negative exponent has an integer result
+    only for 1 and -1; for other bases it is an error.
     """
     x, n = as_i64(base), as_i64(exponent)
     even = (n.op & 1).eq(0)
@@ -191,7 +192,7 @@ def _integer_power(base: Value, exponent: Value) -> Value:
 
 
 def _check_power(types: Sequence[DType], args: Sequence[Node]) -> None:
-    """Raise for a negative literal exponent of an integer: the result would be no integer."""
+    """Raise for a negative literal exponent of an integer, which would not give an integer."""
     whole = all(dtype.physical != "f64" for dtype in types)
     exponent = args[1].value if isinstance(args[1], Literal) else None
     if whole and exponent is not None and exponent < 0:

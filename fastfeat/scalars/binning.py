@@ -1,4 +1,4 @@
-"""Bins: where a value stands among edges that the user wrote down or `fit` has learnt."""
+"""Bins: the position of a value among edges that the user wrote or `fit` has learnt."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ CLOSED = Parameter(
 
 
 EDGE = Real(or_whole=True)
-"""An edge that a user writes: a float, or an integer of 64 bits that no float equals."""
+"""A user's edge: a float, or a 64-bit integer that is not exact in float64."""
 _EXACT = 2**53
-"""Integers below this size are floats."""
+"""Integers below this size are exact in float64."""
 
 
 def _bin_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -36,7 +36,7 @@ def _bin_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def has_table(call: Call) -> bool:
-    """Return whether the second argument of a call is a table: of numbers, or learnt."""
+    """Return whether the second argument of a call is a table of numbers, written or learnt."""
     match call.args[1]:
         case ir.Literal(value):
             is_table = is_of_type(Several(EDGE, least=1), value)
@@ -48,7 +48,7 @@ def has_table(call: Call) -> bool:
 
 
 def table_size(node: Node) -> int:
-    """Return how many elements a table node can hold, before any value is known."""
+    """Return the greatest number of elements of a table node, before any value is known."""
     match node:
         case ir.Literal(value):
             return len(value)
@@ -63,15 +63,15 @@ def table_size(node: Node) -> int:
 
 
 def is_right(params: Mapping[str, Any]) -> bool:
-    """Return whether the bins of a call have their upper edges."""
+    """Return whether the bins of a call include their upper edges."""
     return params.get("closed") == "right"
 
 
 def _bin(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return how many distinct edges are not above the value: bin i is [edge i-1, edge i).
+    """Return the number of distinct edges not above the value: bin i is [edge i-1, edge i).
 
-    With `closed="right"` how many are below it: bin i is (edge i-1, edge i]. Where nothing could be
-    learnt there are no edges, and every bin is missing.
+    With `closed="right"` it is the number below the value: bin i is (edge i-1, edge i]. If nothing
+    was learnt there are no edges, and every bin is missing.
     """
     value, table = values
     right = is_right(params)
@@ -85,11 +85,9 @@ def _bin(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _float_beside(edge: float, *, above: bool) -> float:
-    """Return an edge as a float, on the other side of which the same floats are.
+    """Return a float that separates floats like an edge, which may be an integer that is no float.
 
-    Args:
-        edge: a float, or an integer that is none.
-        above: whether it is at least the edge, or at most.
+    `above` makes it at least the edge; otherwise it is at most the edge.
     """
     found = float(edge)
     if above and found < edge:
@@ -98,13 +96,13 @@ def _float_beside(edge: float, *, above: bool) -> float:
 
 
 def _code_of_whole(value: Value, edges: Sequence[float], right: bool) -> Value:
-    """Return the bin of an integer of 64 bits, which no float stands for.
+    """Return the bin of a 64-bit integer, which may not be exact in float64.
 
-    The first integer of each bin is searched among integers. An unsigned one is searched with its
-    sign bit turned, which keeps the order.
+    The search is among the first integers of the bins. Unsigned values are searched with the sign
+    bit flipped, which keeps the order.
     """
     low, high = INTEGER_RANGE[value.dtype.name]
-    known = [e for e in edges if e <= high]  # no integer is above the others
+    known = [e for e in edges if e <= high]  # no integer is above the other edges
     first = [low if e < low else math.floor(e) + 1 if right else math.ceil(e) for e in known]
     n_below = sum(k <= low for k in first)
     is_unsigned = low == 0
@@ -115,12 +113,12 @@ def _code_of_whole(value: Value, edges: Sequence[float], right: bool) -> Value:
         searched = value.op ^ -(1 << 63) if is_unsigned else value.op
         table = op.table(TableKey(ir.Literal(keys), "padded", length))
         count = count_not_above(table, length, searched)
-        code = code + op.select(count < len(keys), count, len(keys))  # the last stands there again
+        code = code + op.select(count < len(keys), count, len(keys))  # padding repeats the last key
     return Value(INT32, code, value.present, value.status)
 
 
 def _bin_inside(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return how many distinct edges, but the first and the last, are not above the value."""
+    """Return the number of distinct edges, without the first and the last, not above the value."""
     return _code(values, "inner_edges", count_not_above)
 
 
@@ -140,7 +138,7 @@ def _code(
 
 
 def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
-    """Return a warning when learnt edges are equal; `values` holds the table alone."""
+    """Return a warning if learnt edges are equal; `values` holds the table alone."""
     elements = values[-1]
     if elements is None:
         return None
@@ -156,7 +154,7 @@ def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWa
 
 
 def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
-    """Return a warning when bins have no width; `values` holds the table alone."""
+    """Return a warning if bins have no width; `values` holds the table alone."""
     elements = values[-1]
     if elements is None:
         return None

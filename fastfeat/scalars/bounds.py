@@ -1,4 +1,4 @@
-"""Bounds of the results of operations, where they follow from the operation alone."""
+"""Bounds of the results of operations, as far as they follow from the operation alone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fastfeat.scalars.op import Op
 
 
 def magnitude_bound(x: Op) -> float:
-    """Return the size that no finite result of a float operation exceeds; inf where unknown.
+    """Return the greatest size of a finite result of a float operation; inf if unknown.
 
-    The bound is itself rounded: compare it with room for that.
+    The bound itself is rounded: leave room when comparing.
     """
     bounds: dict[Op, float] = {}
     for node in postorder([x]):
@@ -22,7 +22,7 @@ def magnitude_bound(x: Op) -> float:
 
 
 def _bound(node: Op, sizes: list[float]) -> float:
-    """Return the bound of an operation whose operands have these; inf for what is no float."""
+    """Return the bound of an operation from those of its operands; inf if it is not a float."""
     match node.name, sizes:
         case "literal", _ if node.physical == "f64":
             return abs(node.value) if math.isfinite(node.value) else 0.0

@@ -49,7 +49,7 @@ PER_DAY = {
     "m": 1440,
     **{unit: SECONDS_PER_DAY * 10**k for unit, k in (("s", 0), ("ms", 3), ("us", 6), ("ns", 9))},
 }
-"""The number of a unit that make 24 hours."""
+"""Number of each unit in 24 hours."""
 ZONE = Parameter("tz", Text(may_be_empty=False), "the zone of the local time", None, may_lack=True)
 NAIVE = Parameter(
     "naive", Words(("UTC",)), "the zone of a timestamp that has none", None, may_lack=True
@@ -80,13 +80,13 @@ def _hint(dtype: DType, names: Sequence[str]) -> str:
 
 
 def require_kind(dtype: DType, names: Sequence[str], what: str) -> None:
-    """Raise unless a type is one of some temporal ones; a column without any value may be one."""
+    """Raise unless a type is one of some temporal types; a column without any value is accepted."""
     if dtype.name not in names and dtype != NULL:
         raise TypeMismatch(f"needs {what}, got {dtype}{_hint(dtype, names)}")
 
 
 def require_zone(dtype: DType, params: Mapping[str, Any]) -> None:
-    """Raise unless the zones of a column and of `tz=` are known."""
+    """Raise unless the zones of the column and of `tz=` exist."""
     tz = params.get("tz")
     if tz is not None and dtype.name not in ("timestamp", "null"):
         raise TypeMismatch(f"{dtype} has no time zone, so it cannot take tz={tz!r}")
@@ -94,7 +94,7 @@ def require_zone(dtype: DType, params: Mapping[str, Any]) -> None:
 
 
 def has_two_readings(dtype: DType, params: Mapping[str, Any]) -> bool:
-    """Return whether `tz=` of a call may be the zone of a naive timestamp, or the one wanted."""
+    """Return whether `tz=` could mean the zone of a naive timestamp as well as the wanted one."""
     has_zone = params.get("tz") is not None and params.get("naive") is None
     return has_zone and dtype.name == "timestamp" and dtype.tz is None
 
@@ -106,7 +106,7 @@ def _local(value: Value, params: Mapping[str, Any]) -> LocalTime:
 def _row(
     names: Sequence[str], what: str, result: DType, part: Callable[[LocalTime, DType], Op]
 ) -> ScalarFunction:
-    """Return the row of a part: a whole number in float64, or a bool, of a local time."""
+    """Return the row of a part of a local time: a whole number in float64, or a bool."""
 
     def rule(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         require_kind(types[0], names, what)
@@ -148,14 +148,14 @@ def _hour(ticks: Op, per_second: int) -> Op:
 
 
 def _clock(ticks: Op, per_second: int, *, n_seconds: int, n_larger: int) -> Op:
-    """Return how many times `n_seconds` have passed since `n_larger` seconds passed last."""
+    """Return the number of whole `n_seconds` since the last multiple of `n_larger` seconds."""
     whole = floor_quotient(ticks, n_seconds * per_second)
     larger = floor_quotient(ticks, n_larger * per_second)
     return op.fma(larger, -float(n_larger // n_seconds), whole)
 
 
 def _fraction(ticks: Op, per_second: int, *, unit: int) -> Op:
-    """Return the part of a second that has passed, in units of which `unit` make a second."""
+    """Return the elapsed part of a second; `unit` is the number of units in a second."""
     _, rest = floor_parts(ticks, per_second)
     if unit >= per_second:
         return rest * float(unit // per_second)
@@ -175,7 +175,7 @@ def _is_quarter_end(date: CivilDate) -> Op:
 
 
 def _year() -> ScalarFunction:
-    """Return the row of `year`: timestamps in seconds reach years that int32 cannot hold."""
+    """Return the row of `year`: timestamps in seconds reach years beyond int32."""
     row = _of_date(lambda date: date.year)
 
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
@@ -186,7 +186,7 @@ def _year() -> ScalarFunction:
 
 
 def _within_int32(value: Value, source: DType, status: int) -> Value:
-    """Return a count of days or years, with a status where int32 cannot hold it."""
+    """Return a count of days or years, with a status if int32 cannot hold it."""
     if source.name == "date32" or source.unit in ("us", "ns"):
         return value
     beyond = (value.op > _LARGEST_INT32) | (value.op < -_LARGEST_INT32 - 1)
@@ -240,7 +240,7 @@ def _yearly(row: ScalarFunction) -> ScalarFunction:
 
 
 def _up_to(largest: int, row: ScalarFunction) -> ScalarFunction:
-    """Return the row of a part that is from 0 to some number."""
+    """Return the row of a part with values from 0 to `largest`."""
     return replace(row, largest=codes_up_to(largest))
 
 

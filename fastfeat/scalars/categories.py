@@ -1,4 +1,4 @@
-"""Functions of codes: what is known of the category that a code stands for."""
+"""Functions of codes: counts and indicators of the category behind a code."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fastfeat.scalars import op
 from fastfeat.scalars.value import ScalarFunction, TableKey, Value
 
 Drop = Literal["first", "if_binary"]
-"""The indicator column that is left out."""
+"""Which indicator column is left out."""
 Missing = Literal["zeros", "column"]
-"""The indicator columns of a missing category."""
+"""Which indicator columns a missing category has."""
 MISSING = Parameter(
     "missing",
     Words(get_args(Missing)),
@@ -37,7 +37,7 @@ def _share_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _count(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return the number of training rows of the category of a code."""
+    """Return the number of training rows with the category of a code."""
     code, learnt = values
     assert learnt.node is not None
     counts = op.table(TableKey(learnt.node, "category_counts", 0))
@@ -66,7 +66,7 @@ def _is_code_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _is_code(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return 1 where a code is the one, else 0."""
+    """Return 1 if a code equals the wanted one, else 0."""
     code, wanted = values
     return Value(UINT8, op.from_bool(code.op.eq(wanted.op)), status=code.status)
 
@@ -92,7 +92,7 @@ def _is_code_text(node: Call, texts: Texts) -> str:
 
 
 def leaves_out_few(learnt: Params) -> bool:
-    """Return whether a vocabulary has all keys, or all of so many rows."""
+    """Return whether a vocabulary keeps all keys, or all with at least some number of rows."""
     given = dict(learnt)
     return given["max_categories"] is None and type(given["min_frequency"]) in (int, type(None))
 
@@ -115,14 +115,14 @@ def _is_one_hot(call: Call) -> bool:
 
 
 def _is_of_code(call: Call) -> bool:
-    """Return whether a code is compared with one: a column of an indicator that was selected."""
+    """Return whether a code is compared with a constant code, as in a selected indicator column."""
     codes, one = call.args
     is_number = isinstance(one, Constant) and type(one.value) is int and one.value >= 0
     return is_number and _counts_in_one_unseen(codes)
 
 
 def _counts_in_one_unseen(codes: Node) -> bool:
-    """Return whether codes are those of a learnt vocabulary, one of which is of the unseen."""
+    """Return whether codes come from a learnt vocabulary with one code for unseen keys."""
     return (
         isinstance(codes, Call)
         and codes.function == "encode"

@@ -1,6 +1,6 @@
 """Choosing between values: `when`, `coalesce`, `fill_null`, `is_null`, horizontal aggregates.
 
-These are the functions that see missing values instead of passing them on.
+These functions handle missing values themselves instead of passing them on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fastfeat.scalars.value import (
 
 
 def common_type(types: Sequence[DType]) -> DType:
-    """Return the type that values of all given types share; null gives way to any other."""
+    """Return the common type of several types; null gives way to any other."""
     known = [dtype for dtype in dict.fromkeys(types) if dtype != NULL]
     if not known:
         return FLOAT64
@@ -52,7 +52,7 @@ def common_type(types: Sequence[DType]) -> DType:
 
 
 def convert(value: Value, dtype: DType) -> Value:
-    """Return the value as the common type of a choice."""
+    """Return the value converted to the common type of a choice."""
     if value.dtype == dtype:
         return value
     if value.dtype == NULL:
@@ -65,7 +65,7 @@ def convert(value: Value, dtype: DType) -> Value:
 
 
 def choose(condition: Op, yes: Value, no: Value) -> Value:
-    """Return one of two values of one type; only the chosen one's status counts."""
+    """Return one of two values of one type, with the status of the chosen one only."""
     return Value(
         yes.dtype,
         op.select(condition, yes.op, no.op),
@@ -102,7 +102,7 @@ def _fill_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _narrowed(types: Sequence[DType], common: DType) -> DType:
-    """Return the type of a float column: a literal fills it, or what is learnt from it."""
+    """Return the type of a float column when literals or learnt values fill it."""
     return types[0] if types[0].is_float and common == FLOAT64 else common
 
 
@@ -121,7 +121,7 @@ def _is_null_of(value: Value) -> Op:
 
 
 def presence_of_text(value: Value) -> Op:
-    """Return whether a text is present: an input slot of its own, or known for a literal."""
+    """Return whether a text is present: from an input slot of its own; TRUE for a literal."""
     match value.node:
         case Literal():
             return TRUE
@@ -198,7 +198,7 @@ def _sum_horizontal(values: Sequence[Value], params: Mapping[str, Any]) -> Value
 
 
 def _sum_integers(values: Sequence[Value], dtype: DType) -> Value:
-    """Return the sum, judged on the result: what wraps on the way up may wrap back."""
+    """Return the sum of integers; only the total can overflow: wraps on the way may cancel."""
     total, wraps = op.literal(0, "i64"), op.literal(0, "i64")
     for value in values:
         term = op.select(value.ok, value.op, 0)
@@ -226,7 +226,10 @@ def _when_text(node: Call, texts: Texts) -> str | None:
 
 
 def _largest(first: int = 0) -> LargestCode:
-    """Return the rule of a choice between its arguments from one on, of which one is a code."""
+    """Return the largest-code rule of a choice between the arguments from `first` on.
+
+    The result is None if an argument is not a code, or if all of them are literals.
+    """
 
     def largest(call: Call, of_arguments: Sequence[int | None]) -> int | None:
         codes = of_arguments[first:]

@@ -1,7 +1,7 @@
-"""Sine and cosine of a value that repeats with a period, reduced by the period before any rounding.
+"""Sine and cosine of a periodic value, reduced by the period before any rounding.
 
-x = k quarters of the period + r, with r in one fma: the angle 2 pi r / period is small, and k says
-which of its sine and cosine is meant, with which sign. Multiples of a quarter are exact.
+x = k quarters of the period + r, with r from one fma. The angle 2 pi r / period is small, and k
+selects its sine or cosine and the sign. Multiples of a quarter are exact.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from fastfeat.scalars.value import (
 
 def _angle_of_one(period: float) -> float:
     """Return 2 pi / period, from 106 bits of 2 pi, rounded once."""
-    from fractions import Fraction  # no plan needs it to be built
+    from fractions import Fraction  # building a plan does not need it
 
     two_pi = Fraction(884279719003555, 140737488355328) + Fraction(4967757600021511, 2**104)
     return float(two_pi / Fraction(period))
 
 
 def _reduced(value: Value, period: float) -> Value:
-    """Return a number as float64, of at most 2**44 periods."""
+    """Return a number as float64, reduced to at most 2**44 periods."""
     if value.dtype.name in ("int64", "uint64") and period.is_integer() and period < 2.0**49:
         x = as_i64(value)
         _, rest = whole.floor_parts_i64(x.op, int(period))
@@ -79,7 +79,7 @@ def _cyclical_cos(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 SHORTEST, LONGEST = 1e-150, 1e150
-"""The periods that an operator takes."""
+"""The range of periods that the operator accepts."""
 PERIOD = (
     Parameter("period", Real(SHORTEST, LONGEST), "after how much x begins anew: 24 for hours"),
 )

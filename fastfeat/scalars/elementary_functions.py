@@ -33,7 +33,7 @@ def _elementary(name: str) -> ScalarFunction:
 
 
 def _trigonometric(name: str) -> ScalarFunction:
-    """Return sin, cos or tan: beyond 2**45 the status asks for the exact reduction."""
+    """Return the row of sin, cos or tan; beyond 2**45 a status asks for the exact reduction."""
 
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
         x = as_f64(values[0])

@@ -1,6 +1,6 @@
-"""A value as one of another type, where it is exactly one: `io.columns.conform`, in a kernel.
+"""A value converted to another type if that is exact: `io.columns.conform`, in a kernel.
 
-Columns in the memory of a device are converted so at the border of a run.
+Columns in device memory are converted like this at the border of a run.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ _LOST_OF_HALF = (1 << 42) - 1
 
 
 def exactly(value: Value, wanted: DType) -> Value:
-    """Return a value as another type, CAST_OUT_OF_RANGE raised where it is not exactly one.
+    """Return a value as another type, with CAST_OUT_OF_RANGE raised if that is not exact.
 
-    Args:
-        value: of a type that `io.columns.conversions.conversion` knows how to convert.
-        wanted: the type.
+    The types must be a pair that `io.columns.conversions.conversion` can convert.
     """
     if value.dtype.is_temporal:
         result, exact = _rescaled(value, wanted)
@@ -40,7 +38,7 @@ def exactly(value: Value, wanted: DType) -> Value:
 
 
 def _is_float(value: Value, wanted: DType) -> Op:
-    """Return whether a number is exactly a float of a width; a decimal may be any."""
+    """Return whether a number is exact in a float type; always true for decimals."""
     x = as_f64(value)
     if wanted.name == "decimal":
         return op.TRUE
@@ -54,7 +52,7 @@ def _is_float(value: Value, wanted: DType) -> Op:
 
 
 def _fits(value: Value, bits: int) -> Op:
-    """Return whether an integer needs no more bits than that, from its first to its last."""
+    """Return whether an integer has at most `bits` bits between its first and last set bit."""
     if value.op.physical == "b1":
         return op.TRUE
     x = value.op
@@ -74,7 +72,7 @@ def _is_half(x: Op) -> Op:
 
 
 def _whole(value: Value, wanted: DType) -> tuple[Op, Op]:
-    """Return a number as an integer of a type, and whether it is one; of a bool 0 or 1."""
+    """Return a number as an integer type, and whether that is exact; a bool gives 0 or 1."""
     low, high = (0, 1) if wanted.name == "bool" else INTEGER_RANGE[wanted.name]
     match value.op.physical:
         case "b1":

@@ -1,7 +1,7 @@
 """hash: XXH64 of a number, date or time, as primitive operations, and the bucket of a hash.
 
-The canonical bytes are the 8 of the number as int64, or as float64, little endian: what
-`fastfeat_kernels.hashing` publishes. The bucket of a hash h is floor(h * n_buckets / 2**64).
+The hashed bytes are the number's 8 bytes as int64 or float64, little endian, as documented by
+`fastfeat_kernels.hashing`. The bucket of a hash h is floor(h * n_buckets / 2**64).
 Source: github.com/Cyan4973/xxHash, doc/xxhash_spec.md; D. Lemire: Fast Random Integer Generation in
 an Interval (2019).
 """
@@ -33,22 +33,18 @@ _LOW = (1 << 32) - 1
 
 
 def hash_type(params: Mapping[str, Any]) -> DType:
-    """Return the type of a hash: uint64, of a bucket int32."""
+    """Return the type of a hash: uint64, or int32 for a bucket."""
     return UINT64 if params["n_buckets"] is None else INT32
 
 
 def largest_bucket(call: Call, of_arguments: Sequence[int | None]) -> int | None:
-    """Return the last bucket of hashes; None of hashes themselves."""
+    """Return the number of the last bucket; None for hashes without buckets."""
     n_buckets: int | None = dict(call.params)["n_buckets"]
     return None if n_buckets is None else n_buckets - 1
 
 
 def bucket_of(found: int, n_buckets: int | None) -> int:
-    """Return the bucket of a hash; the hash itself where there are no buckets.
-
-    Args:
-        found: from 0 to 2**64 - 1.
-        n_buckets: how many buckets there are.
+    """Return the bucket of a hash in [0, 2**64); without buckets, the hash itself.
 
     Example:
         >>> bucket_of(2**63, 10), bucket_of(2**63, None) == 2**63
@@ -101,7 +97,7 @@ def _word(value: int) -> Op:
 
 
 def _bucket(found: Op, n_buckets: int) -> Op:
-    """Return the upper 64 bits of a hash times a number below 2**31, by its halves."""
+    """Return the upper 64 bits of a hash times a number below 2**31, computed by halves."""
     low = op.shift_logical((found & _LOW) * n_buckets, 32)
     return op.shift_logical(op.shift_logical(found, 32) * n_buckets + low, 32)
 

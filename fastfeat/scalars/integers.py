@@ -1,4 +1,4 @@
-"""Integer arithmetic modulo 2**64 and what tells that it wrapped; floor division by any divisor."""
+"""Integer arithmetic modulo 2**64 with tests for wrapping; floor division by any divisor."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ def _rank_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 def _interpolate_rank(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     """Return the rank of a value among sorted, evenly spaced quantiles, from 0 to 1.
 
-    Between two quantiles the rank is interpolated; of several that equal the value it is the mean
-    of the first and the last rank. Nearer to the ends than `margin`, or beyond them, it is 0 or 1;
-    0 wins.
+    Between two quantiles the rank is interpolated. If several equal the value, it is the mean of
+    the first and the last rank. Beyond the ends, or closer to them than `margin`, it is 0 or 1; 0
+    wins.
     """
     value, table, number = values
     assert table.node is not None
@@ -48,7 +48,7 @@ def _interpolate_rank(values: Sequence[Value], params: Mapping[str, Any]) -> Val
     between = low + (high - low) * ((x - knot) / (next_knot - knot))
     result = op.select(knot.eq(x), middle, between)
     margin = params["margin"]
-    # within the table, whatever an artifact says: there is no last quantile of no values
+    # within the table, whatever an artifact contains: without values there is no last quantile
     place = op.to_i64(op.select((last > 0.0) & (last < length), last, 0.0))
     smallest, largest = op.load_f64(knots, 0), op.load_f64(knots, place)
     at_end = x >= largest if margin == 0 else x + margin > largest

@@ -1,8 +1,8 @@
 """Local time: an instant as a day number and the ticks since midnight, in the zone of a column.
 
-The offset of a zone at an instant is found in primitives: two loads and a comparison. Time from the
-first change to the last is cut into equal buckets that hold one change at most, so the bucket
-number is one multiplication, whatever the number of changes.
+The offset of a zone at an instant is found with primitives: two loads and a comparison. The time
+from the first change to the last is cut into equal buckets with at most one change each, so the
+bucket number is one multiplication, whatever the number of changes.
 """
 
 from __future__ import annotations
@@ -24,30 +24,29 @@ from fastfeat.scalars.whole import floor_parts, from_small, nearest_parts, to_in
 from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for
 
 HEADER = 3
-"""Floats before the offsets: slope and intercept of the bucket number, and the last bucket."""
+"""Number of floats before the offsets: slope and intercept of the bucket number, last bucket."""
 NEVER = (1 << 63) - 1
-"""The change of a bucket that holds none, in ticks."""
+"""The change of a bucket without a change, in ticks."""
 
 
 @lru_cache(maxsize=256)
 def bucket_length(changes: tuple[int, ...]) -> int:
-    """Return the length in seconds of the buckets of a zone: none holds two changes."""
+    """Return the length in seconds of a zone's buckets, so that none holds two changes."""
     return min((b - a for a, b in pairwise(changes)), default=HORIZON)
 
 
 def bucket_count(changes: tuple[int, ...]) -> int:
-    """Return how many buckets there are from the first change to the last."""
+    """Return the number of buckets from the first change to the last."""
     return (changes[-1] - changes[0]) // bucket_length(changes) + 1
 
 
 def bucket_changes(
     elements: tuple[int, tuple[int, ...], tuple[int, ...]], length: int
 ) -> list[int]:
-    """Return the instant of the change in each bucket, in ticks; 2**63 - 1 where there is none.
+    """Return the instant of the change in each bucket, in ticks; NEVER if there is none.
 
-    Args:
-        elements: ticks per second, changes and offsets in seconds.
-        length: number of buckets.
+    `elements` are ticks per second, and changes and offsets in seconds; `length` is the number of
+    buckets.
     """
     per_second, changes, _ = elements
     n_seconds = bucket_length(changes)
@@ -62,8 +61,8 @@ def bucket_offsets(
 ) -> list[float]:
     """Return the header, then the offset at the start of each bucket and after the last, in ticks.
 
-    Buckets begin half a second before a whole second: an instant whose float is rounded to the
-    wrong side of such a bound is still far from any change.
+    Buckets begin half a second before a whole second. An instant rounded to the wrong side of such
+    a boundary in float64 is then still far from any change.
     """
     per_second, changes, offsets = elements
     n_seconds = bucket_length(changes)
@@ -88,8 +87,8 @@ class Offset:
     """The offset of a zone at an instant.
 
     Args:
-        ticks: the offset east of UTC, a whole number in float64.
-        change: the change of offset in the bucket of the instant, NEVER for none.
+        ticks: The offset east of UTC, a whole number in float64.
+        change: The change of offset in the instant's bucket; NEVER if none.
     """
 
     ticks: Op
@@ -97,13 +96,7 @@ class Offset:
 
 
 def within_table(zone: ZoneTable, unit: Unit, x: Op) -> Op:
-    """Return an instant within the table around which offsets are those around `x`.
-
-    Args:
-        zone: the table.
-        unit: what instants count.
-        x: any int64.
-    """
+    """Return an instant within the table with the same offsets around it as `x`, any int64."""
     if not zone.repeats or unit == "ns":  # nanoseconds end in 2262
         return x
     cycle, first = CYCLE * PER_SECOND[unit], (HORIZON - CYCLE) * PER_SECOND[unit]
@@ -131,7 +124,7 @@ def offset_at(zone: ZoneTable, unit: Unit, x: Op) -> Offset:
 
 
 def offsets_around(zone: ZoneTable, unit: Unit, x: Op, seconds: int) -> tuple[Op, Op]:
-    """Return the offsets some seconds before an instant within the table, and after it, in ticks.
+    """Return the offsets some seconds before and after an instant within the table, in ticks.
 
     Changes of a zone are more than 64 hours apart: within 32 hours of `x` there is at most one.
     """
@@ -143,7 +136,7 @@ def offsets_around(zone: ZoneTable, unit: Unit, x: Op, seconds: int) -> tuple[Op
 
 @lru_cache(maxsize=256)
 def _elements(zone: ZoneTable, unit: Unit) -> Literal:
-    """Return the literal of a zone; kept, as interning looks at each of its thousand numbers."""
+    """Return the literal of a zone; cached, as interning reads each of its thousand numbers."""
     return Literal((PER_SECOND[unit], zone.changes, zone.offsets))
 
 
@@ -160,19 +153,13 @@ class LocalTime:
 
 
 def zone_of(dtype: DType, tz: str | None) -> ZoneTable:
-    """Return the zone in which parts of a type are taken: a naive timestamp is UTC."""
+    """Return the zone in which parts of a type are taken; naive timestamps are UTC."""
     name = tz or dtype.tz
     return UTC if name is None else table_for(name)
 
 
 def local_time(x: Op, dtype: DType, zone: ZoneTable) -> LocalTime:
-    """Return the local time of a value.
-
-    Args:
-        x: ticks of a date, time or timestamp.
-        dtype: what they count.
-        zone: where; dates and times have none.
-    """
+    """Return the local time of a date, time or timestamp; dates and times ignore the zone."""
     zero = op.literal(0, "f64")
     if dtype.name == "date32":
         return LocalTime(from_small(x), zero, zero)

@@ -1,4 +1,4 @@
-"""Looking a value up in what the user wrote down: `is_in`, `is_between`, `replace_strict`."""
+"""Comparing a value with the user's constants: `is_in`, `is_between`, `replace_strict`."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
 
 
 def _is_in_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    if params["values"] or not types[0].is_temporal:  # dates that are given are compared one by one
+    if params["values"] or not types[0].is_temporal:  # dates in `values` are compared one by one
         _require_literals(types[0], params["values"], "is_in")
     return BOOL
 
 
 def numeric_keys(value: Value, elements: Sequence[Any]) -> tuple[Op, dict[Any, Any]]:
-    """Return the value as it is searched, and by key, in order, the elements that it could equal.
+    """Return the value to search with, and the elements that it could equal, by sorted key.
 
-    A key is what an element is in the column: a float, or the int64 pattern of an integer. Columns
-    are compared exactly: no integer equals 0.5 or 2**64, and no float equals 2**53 + 1.
+    A key is the element as stored in the column: a float, or the int64 pattern of an integer.
+    Comparisons are exact: no integer equals 0.5 or 2**64, and no float equals 2**53 + 1.
     """
     if value.op.physical == "f64":
         finite = [e for e in elements if abs(e) <= sys.float_info.max or abs(e) == math.inf]
@@ -137,7 +137,7 @@ def _replace(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _look_up(value: Value, mapping: Pairs, dtype: DType) -> tuple[Op, Op, Value]:
-    """Return whether a value is present, whether the mapping has it, and what it is mapped to."""
+    """Return whether a value is present, whether the mapping has it, and its mapped result."""
     if value.dtype == UTF8:
         code = comparison.codes(value, tuple(key for key, _ in mapping))
         present, there = code.ok, code.ok & (code.op >= 0)
@@ -152,7 +152,7 @@ def _look_up(value: Value, mapping: Pairs, dtype: DType) -> tuple[Op, Op, Value]
 
 
 def _pick(dtype: DType, position: Op, results: Sequence[Any]) -> Value:
-    """Return the result at a position; None among them is missing."""
+    """Return the result at a position; None among the results is missing."""
     if dtype == FLOAT64:
         floats = tuple(math.nan if r is None else float(r) for r in results)
         return Value(dtype, op.load_f64(_results_table(floats), position))
@@ -167,7 +167,7 @@ def _pick(dtype: DType, position: Op, results: Sequence[Any]) -> Value:
 
 
 def _results_table(results: tuple[Any, ...]) -> Op:
-    """Return a table of results that is padded as the table of their keys is."""
+    """Return a table of results with the same padding as the table of their keys."""
     return op.table(TableKey(Literal(results), "padded", padded_length(len(results))))
 
 

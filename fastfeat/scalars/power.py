@@ -38,12 +38,9 @@ def _box_cox(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def size_to_raise(x: Op, *, is_positive: bool, is_signed: bool = False) -> Op:
-    """Return the logarithm that a value is raised by, of a search for the power.
+    """Return the logarithm of a value's size: log(x) if `is_positive`, else log(1 + |x|).
 
-    Args:
-        x: the value, as float64.
-        is_positive: whether it is that of Box and Cox, log(x); else log(1 + |x|).
-        is_signed: whether it has the sign of x.
+    `is_signed` gives it the sign of x.
     """
     if is_positive:
         return op.elementary("log", x)
@@ -59,12 +56,12 @@ def raised_signed(size: Op, power: Op) -> Op:
 
 
 def raised_beside(size: Op, exponent: Op, end: Op) -> Op:
-    """Return a value raised, from its logarithm, but for a constant and the factor of an end."""
+    """Return a raised value from its logarithm, up to a constant and the factor of an end."""
     return _raised(size - end, exponent)
 
 
 def _raised(logarithm: Op, power: Op) -> Op:
-    """Return (exp(logarithm)**power - 1) / power, of power 0 the logarithm."""
+    """Return (exp(logarithm)**power - 1) / power; for power 0 the logarithm."""
     quotient = op.elementary("expm1", power * logarithm) / power
     return op.select(power.eq(0.0), logarithm, quotient)
 

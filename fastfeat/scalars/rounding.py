@@ -24,7 +24,7 @@ MOST_DECIMALS = 300
 
 
 def _integral(build: Callable[[Op], Op]) -> ScalarFunction:
-    """Return floor or ceil: a whole float; integers are unchanged."""
+    """Return the row of floor or ceil; integers stay unchanged."""
 
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
         (value,) = values
@@ -36,7 +36,7 @@ def _integral(build: Callable[[Op], Op]) -> ScalarFunction:
 
 
 def _round(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Round half to even: scaled, rounded, scaled back; unchanged where no digits are left."""
+    """Round half to even: scale, round, scale back; unchanged if no digits are left to round."""
     (value,) = values
     if value.op.physical != "f64":
         return as_i64(value)
@@ -88,7 +88,7 @@ def _is_infinite(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _fill_infinite(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Replace ±inf by a value; where that is missing, the result is missing."""
+    """Replace ±inf by a value; if that is missing, so is the result."""
     x, fill = as_f64(values[0]), as_f64(values[1])
     result = op.select(op.magnitude(x).eq(INFINITY), fill, x)
     return Value(FLOAT64, result, status=join_status(*values))

@@ -1,4 +1,4 @@
-"""The tables of a spline: where its intervals start, and its knots with those beyond the ends."""
+"""The tables of a spline: the starts of its intervals, and its knots with those beyond the ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_KNOTS = 1000
 
 
 def base_knots(elements: Sequence[float]) -> list[float]:
-    """Return sorted knots; of equal ones, knots 1 apart, or further if that is lost in rounding."""
+    """Return sorted knots; if all are equal, knots 1 apart, or more if rounding loses that."""
     known = list(accumulate((float(e) for e in elements), max))
     if not known or known[0] < known[-1]:
         return known
@@ -21,13 +21,13 @@ def base_knots(elements: Sequence[float]) -> list[float]:
 
 
 def starts(elements: Sequence[float], length: int) -> list[float]:
-    """Return the knots below the last one, then NaN: an interval of no width starts nowhere."""
+    """Return the knots below the last, padded with NaN: an interval without width has no start."""
     knots = base_knots(elements)
     return _padded([knot for knot in knots if knot < knots[-1]], length)
 
 
 def extended(elements: Sequence[float], length: int, degree: int) -> list[float]:
-    """Return the knots with `degree` more at each end, as far apart as the two nearest there."""
+    """Return the knots with `degree` more at each end, as far apart as the two nearest ones."""
     knots = base_knots(elements)
     if len(knots) < 2:
         return _padded([], length)
@@ -38,7 +38,7 @@ def extended(elements: Sequence[float], length: int, degree: int) -> list[float]
 
 
 def periodic(elements: Sequence[float], length: int, degree: int) -> list[float]:
-    """Return the knots with `degree` more at each end, those of the periods before and after."""
+    """Return the knots with `degree` more at each end, from the periods before and after."""
     knots = base_knots(elements)
     if len(knots) <= degree:
         return _padded([], length)

@@ -1,7 +1,7 @@
 """B-splines: one column of a basis, by de Boor's recursion in the interval of the value.
 
-Of degree d, d + 1 functions are not zero in an interval. All columns share the search and the
-recursion, as equal operations are one; each picks the function that is its own.
+With degree d, d + 1 functions are nonzero in an interval. All columns share the search and the
+recursion, because equal operations are one node; each column picks its own function.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Spline(NamedTuple):
     """A basis of splines.
 
     Args:
-        degree: of its pieces.
-        n_knots: how many knots there are from the first to the last.
-        starts: table of the starts of the intervals.
-        n_starts: its length.
-        knots: table of the knots, with `degree` more at each end.
+        degree: The degree of the pieces.
+        n_knots: Number of knots from the first to the last.
+        starts: Table of the starts of the intervals.
+        n_starts: Length of `starts`.
+        knots: Table of the knots, with `degree` more at each end.
     """
 
     degree: int
@@ -57,7 +57,7 @@ class Spline(NamedTuple):
 
     @property
     def first(self) -> Op:
-        """The first knot; NaN where none was learnt."""
+        """The first knot; NaN if none was learnt."""
         return op.load_f64(self.knots, self.degree)
 
     @property
@@ -71,7 +71,7 @@ def _basis_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _spline_basis(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return the value of function `index` of the basis; missing where there are no knots."""
+    """Return the value of function `index` of the basis; missing if there are no knots."""
     value, table = values
     extrapolation, index = params["extrapolation"], params["index"]
     is_periodic = extrapolation == "periodic"
@@ -99,14 +99,14 @@ def _spline(table: Value, degree: int, is_periodic: bool) -> Spline:
     n_knots = table_size(table.node)
     n_starts = padded_length(n_knots)
     starts = op.table(TableKey(table.node, "spline_starts", n_starts))
-    # as many knots as there may be starts, whatever an artifact says
+    # as many knots as there may be starts, whatever an artifact contains
     layout = f"{'periodic' if is_periodic else 'spline'}_knots_{degree}"
     knots = op.table(TableKey(table.node, layout, n_starts + 2 * degree))
     return Spline(degree, n_knots, starts, n_starts, knots)
 
 
 def _interval(spline: Spline, within: Op) -> Op:
-    """Return the number of the interval of a value from the first to the last knot."""
+    """Return the number of the interval that contains a value within the knots."""
     count = count_not_above(spline.starts, spline.n_starts, within)
     return op.select(count > 0, count - 1, 0)
 
@@ -117,7 +117,7 @@ def _knot(spline: Spline, interval: Op, place: int) -> Op:
 
 
 def _functions(spline: Spline, interval: Op, x: Op, degree: int) -> list[Op]:
-    """Return the functions of a degree that are not zero in the interval, from left to right."""
+    """Return the functions of a degree that are nonzero in the interval, from left to right."""
     functions = [op.literal(1.0, "f64")]
     for d in range(1, degree + 1):
         lower, functions = functions, []
@@ -130,7 +130,7 @@ def _functions(spline: Spline, interval: Op, x: Op, degree: int) -> list[Op]:
 
 
 def _slopes(spline: Spline, interval: Op, x: Op) -> list[Op]:
-    """Return the derivatives of the functions."""
+    """Return the derivatives of the nonzero functions."""
     degree = spline.degree
     slopes: list[Op] = []
     for k, lower in enumerate(_functions(spline, interval, x, degree - 1)):
@@ -141,7 +141,7 @@ def _slopes(spline: Spline, interval: Op, x: Op) -> list[Op]:
 
 
 def _continued(functions: list[Op], slopes: list[Op], beyond: Op) -> list[Op]:
-    """Return the functions continued by straight lines; a level one stays level at infinity."""
+    """Return the functions continued by straight lines; level ones stay level at infinity."""
     return [
         op.select(beyond.eq(0.0) | slope.eq(0.0), function, function + beyond * slope)
         for function, slope in zip(functions, slopes, strict=True)
@@ -149,7 +149,7 @@ def _continued(functions: list[Op], slopes: list[Op], beyond: Op) -> list[Op]:
 
 
 def _pick(functions: list[Op], interval: Op, index: int) -> Op:
-    """Return function `index` of the basis; 0 where it is none of those of the interval."""
+    """Return function `index` of the basis; 0 if it is zero in the interval."""
     result = op.literal(0.0, "f64")
     for k, function in enumerate(functions):
         result = op.select(interval.eq(index - k), function, result)
@@ -157,7 +157,7 @@ def _pick(functions: list[Op], interval: Op, index: int) -> Op:
 
 
 def _warn_knots(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
-    """Return a warning, with the first column, when knots are equal; `values` holds the table."""
+    """Return a warning with the first column if knots are equal; `values` holds the table."""
     elements = values[-1]
     if elements is None or params["index"] > 0:
         return None

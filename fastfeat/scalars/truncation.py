@@ -1,11 +1,10 @@
-"""`.dt.truncate`: the start of the interval of local time that a date or timestamp falls into.
+"""`.dt.truncate`: the start of the interval of local time that contains a date or timestamp.
 
-Intervals are counted as Polars counts them: from 1970-01-01, weeks from Monday, 1970-01-05. The
-start is a local time, so it is brought back to an instant:
+Intervals are counted like in Polars: from 1970-01-01, weeks from Monday, 1970-01-05. The start is a
+local time, so it must be converted back to an instant:
 
-- it has the offset of the value itself where that is right, which decides a local time that occurs
-  twice;
-- else the first instant that has this local time;
+- with the offset of the value itself if that is right; this decides local times that occur twice;
+- else the first instant with this local time;
 - a local time that the clocks skip gives the first instant after the gap.
 """
 
@@ -53,10 +52,10 @@ class Interval:
     """The length of an interval, in one of three kinds of unit; the others are 0.
 
     Args:
-        months: calendar months.
-        days: calendar days.
-        first_day: a day number at which an interval of days begins.
-        nanoseconds: a time that always passes equally fast.
+        months: Calendar months.
+        days: Calendar days.
+        first_day: A day number at which an interval of days begins.
+        nanoseconds: A fixed length of time.
     """
 
     months: int = 0
@@ -67,10 +66,9 @@ class Interval:
 
 @lru_cache(maxsize=1024)
 def interval_of(every: str) -> Interval:
-    """Return the interval that a text such as "15m", "1d" or "1h30m" states.
+    """Return the interval from a text such as "15m", "1d" or "1h30m".
 
-    Raises:
-        TypeMismatch: not an interval, of no length, too long, or a mixture of units.
+    Raises TypeMismatch if the text cannot be read, has no length, is too long or mixes units.
     """
     parts = [(int(n), unit) for n, unit in _PART.findall(every)]
     if not parts or _PART.sub("", every):
@@ -115,7 +113,7 @@ def _result_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _ticks_of(interval: Interval, dtype: DType, every: str) -> int:
-    """Return a length in nanoseconds as ticks of a type, which must count that finely."""
+    """Return a length in nanoseconds as ticks of a type; TypeMismatch if the type is too coarse."""
     ticks, rest = divmod(interval.nanoseconds * ticks_per_day(dtype), PER_DAY["ns"])
     if dtype.unit is None or rest:
         what = "days" if dtype.unit is None else f"no fractions of 1 {dtype.unit}"
@@ -175,15 +173,12 @@ def _first_day(days: Op, n_months: int) -> Op:
 def _instant(zone: ZoneTable, unit: Unit, x: Op, start: Op) -> Op:
     """Return the instant of a local time.
 
-    Args:
-        zone: the zone.
-        unit: what instants count.
-        x: the instant that was truncated.
-        start: the local time, as an instant with the offset of `x`.
+    `x` is the instant that was truncated. `start` is the local time, as an instant with the offset
+    of `x`.
     """
     offset = offset_at(zone, unit, within_table(zone, unit, x)).ticks
     same = within_table(zone, unit, start)
-    # whatever the offset is, the instant lies within this window, and at most one change with it
+    # with any offset, the instant lies in this window, and at most one change does
     old, new = offsets_around(zone, unit, same, 2 * LARGEST_OFFSET)
     first, second = same + to_integer(offset - old), same + to_integer(offset - new)
     at_first, at_second = offset_at(zone, unit, first), offset_at(zone, unit, second)

@@ -1,6 +1,6 @@
-"""Reading compiled zone files (TZif): when a zone changes its offset, by history and rule.
+"""Reading compiled zone files (TZif): a zone's changes of offset, by history and rule.
 
-Source: RFC 8536 for the file; POSIX.1-2017, chapter 8.3, for the rule text that ends it.
+Source: RFC 8536 for the file; POSIX.1-2017, chapter 8.3, for the rule text at its end.
 """
 
 from __future__ import annotations
@@ -25,18 +25,14 @@ _RULE = re.compile(
 )
 
 Change = tuple[int, int]
-"""An instant in UTC seconds since 1970, and the offset from it on, in seconds east."""
+"""An instant in UTC seconds since 1970, and the offset from then on, in seconds east."""
 
 
 def read_changes(content: bytes, last_year: int) -> tuple[int, list[Change]]:
-    """Return the first offset of a zone, and its changes up to the end of the last year.
+    """Return the first offset of a zone, and its changes up to the end of `last_year`.
 
-    Args:
-        content: a TZif file of version 2 or later.
-        last_year: year up to which the rule is followed.
-
-    Raises:
-        InvalidData: not such a file, or one that counts leap seconds.
+    `content` is a TZif file of version 2 or later. Raises InvalidData for other content, and for a
+    file that counts leap seconds.
     """
     first, history, rule = _parse(content)
     last = history[-1][0] if history else None
@@ -66,7 +62,7 @@ def _parse(content: bytes) -> tuple[int, list[Change], str]:
 
 
 def _header(content: bytes, at: int) -> tuple[int, tuple[int, ...]]:
-    """Return the place where a block begins and the six counts of its header."""
+    """Return the position at which a block begins, and the six counts of its header."""
     magic, version, *counts = _HEADER.unpack_from(content, at)
     if magic != b"TZif" or version < b"2":
         raise InvalidData("the zone file is not TZif of version 2 or later")
@@ -80,7 +76,7 @@ def _block_size(counts: tuple[int, ...], n_bytes: int) -> int:
 
 
 def _effective(first: int, changes: dict[int, int]) -> Iterator[Change]:
-    """Yield the changes that change the offset: names and daylight flags are of no interest."""
+    """Yield the changes of the offset; changes of names and daylight flags are dropped."""
     current = first
     for instant, offset in sorted(changes.items()):
         if offset != current:
@@ -89,7 +85,7 @@ def _effective(first: int, changes: dict[int, int]) -> Iterator[Change]:
 
 
 def _ruled(rule: str, last: int | None, last_year: int) -> dict[int, int]:
-    """Return the offsets from the last recorded change on, as the rule has them."""
+    """Return the offsets by the rule, from the last recorded change on."""
     match = _RULE.fullmatch(rule)
     if rule and match is None:
         raise InvalidData(f"the zone file ends with a rule that cannot be read: {rule!r}")
@@ -113,7 +109,7 @@ def _ruled(rule: str, last: int | None, last_year: int) -> dict[int, int]:
 
 
 def _from(last: int | None, changes: dict[int, int]) -> dict[int, int]:
-    """Return the changes from an instant on, the first of them at that instant."""
+    """Return the changes from an instant on; the first one is placed at that instant."""
     if last is None:
         return changes
     before = max(t for t in changes if t <= last)
@@ -146,7 +142,7 @@ def _january_first(year: int) -> int:
 
 
 def _without_leap_day(year: int, number: int) -> int:
-    """Return day 1 to 365 of a year, in which February 29th has no number."""
+    """Return the day number of day 1 to 365 of a year, not counting February 29th."""
     leap = datetime.date(year, 3, 1).timetuple().tm_yday - 60
     return _january_first(year) + number - 1 + (leap if number >= 60 else 0)
 

@@ -1,12 +1,12 @@
-"""`.dt.replace_time_zone`: the local time of a timestamp, read as the time of another zone.
+"""`.dt.replace_time_zone`: the local time of a timestamp, read as local time of another zone.
 
-A local time is brought to an instant by one of two offsets: those of 16 hours before and after it,
-between which lies at most one change of the zone. Where an offset leads to an instant that has it,
-the instant is one of that local time:
+A local time becomes an instant by one of two offsets: those 16 hours before and after it. At most
+one change of the zone lies in between. If an offset leads to an instant with that offset, this is
+an instant of the local time:
 
 - one of them, or both with the same instant: the usual case;
 - both, with two instants: the clocks are set back, and show the local time twice;
-- none: the clocks are set forward, and skip it.
+- neither: the clocks are set forward, and skip it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ NON_EXISTENT = Parameter(
 
 @dataclass(frozen=True, slots=True)
 class Instants:
-    """The instants of a local time, equal where it has one, and whether it has none."""
+    """The instants of a local time (equal if there is one), and whether clocks skip it."""
 
     earliest: Value
     latest: Value
@@ -66,7 +66,7 @@ class Instants:
 def _result_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     (dtype,) = types
     require_kind(dtype, ("timestamp",), "a timestamp")
-    zone_of(dtype, params["zone"])  # raises for a zone that does not exist
+    zone_of(dtype, params["zone"])  # raises if the zone does not exist
     return NULL if dtype == NULL else dtypes.timestamp(unit_of(dtype), params["zone"])
 
 
@@ -87,7 +87,7 @@ def _replace(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _instants(zone: ZoneTable, unit: Unit, local: Value) -> Instants:
-    """Return the instants of a local time, given as if it were one of UTC."""
+    """Return the instants of a local time, which is given as if it were UTC."""
     same = within_table(zone, unit, local.op)
     old, new = offsets_around(zone, unit, same, LARGEST_OFFSET)
     is_first = offset_at(zone, unit, same - to_integer(old)).ticks.eq(old)
@@ -100,7 +100,7 @@ def _instants(zone: ZoneTable, unit: Unit, local: Value) -> Instants:
 
 
 def _shifted(value: Value, ticks: Op) -> Value:
-    """Return a time moved by a whole number in float64; a status beyond int64."""
+    """Return a time moved by a whole number in float64; with a status beyond int64."""
     by = to_integer(ticks)
     total = value.op + by
     beyond = add_overflows(value.op, by, total)
@@ -108,7 +108,7 @@ def _shifted(value: Value, ticks: Op) -> Value:
 
 
 def _without(value: Value, condition: Op, word: str, status: int) -> Value:
-    """Return the value where a condition does not hold: elsewhere missing, or with a status."""
+    """Return the value; if the condition holds, missing (`word` "null") or with a status."""
     if word == "null":
         return replace(value, ok=value.ok & ~condition)
     return raise_status(value, condition, status)

@@ -1,9 +1,10 @@
-"""Elementary functions: each a body over the primitives, written once, rendered by every backend.
+"""Elementary functions: bodies over the primitives, written once, rendered by every backend.
 
 `scalars` composes them, and `engine` renders them.
 
-float64 in, float64 out, without branches and without libm, so the bits are the same everywhere. NaN
-gives NaN; signs of zero, infinities and subnormals are as IEEE 754 recommends.
+They take and return float64, without branches and without libm, so the bits are the same
+everywhere. NaN gives NaN. Signs of zero, infinities and subnormals follow IEEE 754's
+recommendations.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ class Elementary:
     """An elementary function.
 
     Args:
-        name: how `op.elementary` calls it.
-        arity: how many floats it takes.
-        body: builds the result from the arguments.
-        max_ulp: bound of the error in units in the last place: the largest one measured on
+        name: Its name in `op.elementary`.
+        arity: Number of float arguments.
+        body: Builds the result from the arguments.
+        max_ulp: Bound of the error in units in the last place: the largest error measured on
             300,000 arguments in each of several ranges, rounded up.
-        max_size: what no finite result exceeds in size; inf where it may be any float.
+        max_size: Bound of the size of finite results; inf if there is none.
     """
 
     name: str
@@ -58,8 +59,8 @@ def _row(
     return body.__name__, Elementary(body.__name__, arity, body, max_ulp, max_size)
 
 
-# sin, cos and tan hold for |x| <= 2**45; the exact forms for every x, with the same bits below;
-# the near forms for |x| <= pi/4.
+# sin, cos and tan need |x| <= 2**45. The exact forms take every x, with the same bits in that
+# range. The near forms need |x| <= pi/4.
 BODIES: dict[str, Elementary] = dict(
     [
         _row(exp, 0.8),
@@ -95,7 +96,7 @@ BODIES: dict[str, Elementary] = dict(
 
 @cache
 def body_of(name: str) -> tuple[tuple[Op, ...], Op]:
-    """Return the inputs of an elementary function and its result; it contains no calls."""
+    """Return the inputs and the result of an elementary function; the result contains no calls."""
     function = BODIES[name]
     inputs = tuple(input_value(("argument", k), "f64") for k in range(function.arity))
     return inputs, function.body(*inputs)

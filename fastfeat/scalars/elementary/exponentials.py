@@ -1,6 +1,6 @@
 """exp, expm1 and the logistic sigmoid; sinh, cosh and tanh from these as pairs of floats.
 
-x = n ln 2 + r with |r| <= ln 2 / 2, so exp(x) = 2**n (1 + r + r**2 P(r)); sums are kept as pairs
+x = n ln 2 + r with |r| <= ln 2 / 2, so exp(x) = 2**n (1 + r + r**2 P(r)). Sums are kept as pairs
 (high, low) of floats.
 """
 
@@ -49,10 +49,10 @@ class Reduction:
     """A number as n ln 2 + r + lost, with |r| <= ln 2 / 2.
 
     Args:
-        n: the exponent, as a float.
-        n_bits: the exponent, in the lowest bits of an i64.
-        r: the remainder.
-        lost: what r lost to rounding.
+        n: The exponent, as a float.
+        n_bits: The exponent, in the lowest bits of an i64.
+        r: The remainder.
+        lost: The rounding error of r.
     """
 
     n: Op
@@ -78,7 +78,7 @@ def exp_parts(x: Op, low: Op | float = 0.0) -> tuple[Op, Op, Op, Op]:
 
 
 def exp(x: Op) -> Op:
-    """Return e**x. The bounds are where the result is infinite, and 0."""
+    """Return e**x; inputs are clamped where the result is already infinite or 0."""
     high, _, first, second = exp_parts(clamped(x, -746.0, 710.0))
     return high * first * second
 
@@ -159,7 +159,7 @@ def cosh(x: Op) -> Op:
 
 
 def tanh(x: Op) -> Op:
-    """Return the hyperbolic tangent, e / (e + 2) with e = expm1(2 a); from 20 on it is 1."""
+    """Return the hyperbolic tangent, e / (e + 2) with e = expm1(2 a); 1 for a above 20."""
     size = at_most(magnitude(x), 20.0)
     high, low, parts = expm1_parts(size + size)
     scale = power_of_two(parts.n_bits)

@@ -77,7 +77,7 @@ _TAIL = (
 
 
 def normal_quantile(p: Op) -> Op:
-    """Return the quantile of a standard normal variable at probability p; +-inf at 0 and 1."""
+    """Return the quantile of a standard normal variable at probability p; ±inf at 0 and 1."""
     q = p - 0.5
     centre = magnitude(q) <= 0.425
     tail_share = select(p < 0.5, p, 1.0 - p)

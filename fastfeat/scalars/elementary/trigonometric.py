@@ -1,7 +1,7 @@
 """sin, cos and tan.
 
-x = q pi/2 + y with |y| <= pi/4, y as (high, low); sin and cos of y are polynomials; q mod 4 says
-which of them it is, and the sign.
+x = q pi/2 + y with |y| <= pi/4 and y as (high, low). sin and cos of y are polynomials; q mod 4
+selects one of them and the sign.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _COS = (
 
 
 def reduce_moderate(x: Op) -> Angle:
-    """Return the angle of |x| <= 2**45; of larger ones something, the same everywhere."""
+    """Return the angle of |x| <= 2**45; for larger x a wrong one, the same on every backend."""
     q, quadrant = nearest_integer(x, _TWO_OVER_PI)
     near = fma(q, -_HIGH, x)
     product, product_low = product_exact(q, _MIDDLE)
@@ -58,7 +58,7 @@ def reduce_moderate(x: Op) -> Angle:
 
 
 def reduce_any(x: Op) -> Angle:
-    """Return the angle of any x; up to 2**45 with the bits of `reduce_moderate`."""
+    """Return the angle of any x; up to 2**45 with the same bits as `reduce_moderate`."""
     moderate, large = reduce_moderate(x), reduce_large(x)
     is_large = magnitude(x) > LARGE
     high, low, quadrant = (
@@ -68,7 +68,7 @@ def reduce_any(x: Op) -> Angle:
 
 
 def _sin_parts(high: Op, low: Op) -> tuple[Op, Op]:
-    """Return sin(high + low) as (high, rest); the rest is not below the last place of high."""
+    """Return sin(high + low) as (high, rest); the rest can reach above the last place of high."""
     square = high * high
     rest = fma(square, -0.5 * low, low)
     return high, fma(high * square, polynomial(square, _SIN), rest)
@@ -88,7 +88,7 @@ def _odd(quadrant: Op) -> Op:
 
 
 def _negated_if(quadrant: Op, bit: int, x: Op) -> Op:
-    """Return x, with the sign flipped where the bit of the quadrant (0 or 1) is set."""
+    """Return x with the sign flipped if the given bit (0 or 1) of the quadrant is set."""
     return from_bits(bits_of(x) ^ ((quadrant << (63 - bit)) & SIGN_BIT))
 
 
