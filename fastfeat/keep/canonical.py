@@ -216,6 +216,7 @@ def dtype_from_json(parts: Any) -> DType:
 
 
 def is_list(document: Any) -> TypeGuard[list[Any]]:
+    """Return whether a JSON document is a list."""
     return isinstance(document, list)
 
 

@@ -24,6 +24,7 @@ _RULE = frozenset({"name", "says", "on_violation", "at_most", "node"})
 
 @in_ieee
 def contract_document(contract: ContractDeclaration) -> dict[str, Any]:
+    """Return a contract as a JSON document; `contract_of_document` reads it."""
     nodes, position = canonical.nodes_to_json(list(contract.nodes.values()))
     rules = [
         {

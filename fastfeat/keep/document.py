@@ -34,6 +34,7 @@ OPTIONAL_PARTS = frozenset(
 
 @in_ieee
 def plan_document(plan: Declaration) -> dict[str, Any]:
+    """Return a plan as a JSON document; `plan_of_document` reads it."""
     label: Mapping[str, Expr] = plan.label if isinstance(plan.label, Mapping) else {}
     every = [*plan.features.values(), *label.values()]
     roots = [node for expression in every for node in expression.nodes]
@@ -94,6 +95,7 @@ def plan_of_text(text: str | bytes) -> Declaration:
 
 
 def plan_of_document(document: Any) -> Declaration:
+    """Return the plan of a JSON document; raises like `plan_of_text`."""
     head = "format", FORMAT
     parts = canonical.parts_of_document(document, "plan", head, PARTS, OPTIONAL_PARTS)
     try:

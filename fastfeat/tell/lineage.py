@@ -11,7 +11,7 @@ from fastfeat.ir.scope import is_of_table, is_over, order_of, query_of
 from fastfeat.plan.declare.columns_read import reads_own
 
 Way = Literal["itself", "computed", "past", "group", "join", "learnt"]
-"""How a column reaches a feature.
+"""The way in which a column reaches a feature.
 
 "itself": it is the feature. "computed": from the feature's own row. "past": from other rows in a
 window. "group" or "join": it finds the group, or the rows of a table. "learnt": fit learnt from it.

@@ -130,4 +130,5 @@ def age_and_delay(params: Mapping[str, Any], time: DType) -> tuple[int | None, i
 
 
 def is_number(piece: Piece) -> bool:
+    """Return whether a piece holds floats, integers or bools."""
     return piece.kind in "fib"

@@ -160,7 +160,7 @@ class Site:
 
 Write = Callable[[Site], str]
 Row = str | Mapping[str, str | Write] | Write
-"""How a function is written: a template, a template per kind of argument, or a function.
+"""The text of a function: a template, a template per kind of argument, or a function.
 
 In a template, `{x}`, `{y}`, `{z}` are the arguments, and `{x:f}` is one as floats, by the forms of
 the peer; `{p[name]}` is a parameter, `{h[name]}` a helper.

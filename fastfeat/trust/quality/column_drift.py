@@ -270,7 +270,7 @@ def _beyond_given(
 
 
 def _untold(then: ColumnProfile, now: ColumnProfile) -> str:
-    """Return why the values of a column cannot be compared; "" if they can."""
+    """Return the reason why the values of a column cannot be compared; "" if they can."""
     if then.kind == "other":
         return f"of {then.dtype} only missing rows are counted"
     for column, when in ((then, "then"), (now, "now")):

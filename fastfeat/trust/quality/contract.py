@@ -44,8 +44,8 @@ class Contract:
             with a narrower type of the same kind, or another unit of time. Integers are accepted as
             floats, and floats as integers if all values are whole. A column with only missing
             values meets any type.
-        clock: Name of the column by which rules read the time of a check: `col("now") -
-            col("t").max() < timedelta(days=1)`.
+        clock: Name by which rules read the time of a check, as if it were a column:
+            `col("now") - col("t").max() < timedelta(days=1)`.
 
     Raises:
         InvalidPlan: There are no rules, a rule reads no column, or a name is not valid.

@@ -145,7 +145,7 @@ def of_training_rows(
 
 
 def host_table(table: Any, names: Iterable[str], backend: Backend) -> Table:
-    """Return those named columns that a table has, in host memory."""
+    """Return the present columns among `names`, in host memory."""
     columns = set(table.column_names)
     there = [name for name in names if name in columns]
     if isinstance(table, pa.Table):

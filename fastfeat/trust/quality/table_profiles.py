@@ -214,6 +214,7 @@ def stored_inputs(fitted: Fitted, table: Table) -> Stored:
 
 
 def stored_features(fitted: Fitted, table: Table) -> Stored:
+    """Return the features of a plan: name, type and values of each."""
     found: Stored = []
     for name in fitted.nodes:
         column = table.column(name)

@@ -41,9 +41,9 @@ class FeatureReport:
     """The report on a fitted plan, and on later rows if given; notebooks show its page.
 
     Args:
-        level: "ok" if nothing has drifted and all rules hold; "warn" if only inputs have drifted,
-            or only rules that warn are broken; "bad" if features have drifted, or other rules are
-            broken or undecided; "none" without rows, or if nothing could be compared.
+        level: "ok" if nothing has drifted and no rule is broken; "warn" if only inputs have
+            drifted, or only rules that warn are broken; "bad" if features have drifted, or other
+            rules are broken or undecided; "none" without rows, or if nothing could be compared.
         verdict: The level and its reasons, as one line of text.
         html: The page.
         path: File with the page; None if none was written.

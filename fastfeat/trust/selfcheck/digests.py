@@ -84,7 +84,7 @@ def digests_of_past(plan: Plan, rows: PastTables, backend: str = "cpu") -> dict[
 def digests_of_live(plan: Plan, rows: PastTables) -> dict[str, str]:
     """Return digests of a live state's answers, to rows that are kept and to rows that only ask.
 
-    The label of the plan must not be known yet when rows arrive.
+    Arriving rows lack the label's column `flag`.
     """
     fitted = plan.fit(rows.train, history="batch", tables=rows.tables)
     arriving = rows.later.sort_by("t").slice(0, _N_ARRIVING).drop_columns(["flag"])

@@ -225,6 +225,7 @@ def in_time(orders: Sequence[Order]) -> Numbers | None:
 
 
 def take_rows(rows: Any, numbers: Numbers) -> Any:
+    """Return rows of a table by their numbers, in the order of the numbers."""
     return plain_table(rows).take(pa.array(numbers))
 
 

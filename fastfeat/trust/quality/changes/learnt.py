@@ -29,6 +29,7 @@ _MOST_NAMED = 1000
 
 
 def changes_learnt(a: Fitted, b: Fitted) -> Iterator[Change]:
+    """Yield the changes of values that both plans learn."""
     pair_of = _pairs(a, b)
     yield from _codes(a, b, pair_of)
     yield from _values(a, b, pair_of)

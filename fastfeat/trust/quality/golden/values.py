@@ -49,6 +49,7 @@ class Reads:
 
 
 def reads_of(fitted: Fitted) -> Reads:
+    """Return the readers of each column of a plan and its contract."""
     contract = () if fitted.contract is None else fitted.contract.declaration.nodes.values()
     found: dict[str, list[Node]] = {}
     for node in postorder([*fitted.declaration.nodes.values(), *contract]):
