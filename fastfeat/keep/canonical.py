@@ -263,7 +263,7 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
 
 
 def _literal(document: Any) -> Literal:
-    """Return a literal, if an operator could have made it."""
+    """Return a literal; raises ArtifactError unless an operator could have made it."""
     value = value_from_json(document)
     if not is_of_type(LITERAL, value):
         raise ArtifactError(f"{document!r} is not a literal that this version knows")
@@ -271,14 +271,14 @@ def _literal(document: Any) -> Literal:
 
 
 def _call(function: str, args: tuple[Node, ...], params: Params) -> Call:
-    """Return a call, if an operator could have made it."""
+    """Return a call; raises ArtifactError unless an operator could have made it."""
     call = Call(function, args, params)
     check_call(call)
     return call
 
 
 def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any) -> Aggregate:
-    """Return an aggregate, if an operator could have made it."""
+    """Return an aggregate; raises ArtifactError unless an operator could have made it."""
     row = AGGREGATES[function]
     if not are_valid(row.parameters, params):
         raise ArtifactError(f"{params!r} are no parameters of {function!r}")

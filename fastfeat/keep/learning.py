@@ -152,7 +152,7 @@ def _is_kept(value: Value, learnt: Learnt) -> bool:
 
 
 def written_in(content: bytes) -> Written:
-    """Return the learning in some bytes; raises InvalidData for damaged or other bytes."""
+    """Return the learning that `learning_bytes` wrote; raises InvalidData if damaged."""
     head, rest = opened(content)
     if head.get("kind") != _KIND:
         raise InvalidData(
@@ -212,7 +212,7 @@ def resumed(first: Learning, written: Written) -> Learning:
 
 
 def _held_of(first: Learning, written: Written) -> dict[Aggregate, Vocabulary]:
-    """Return the written vocabularies with fixed codes."""
+    """Return the vocabularies with codes from an earlier fit, as they were written."""
     typed = first.prepared.typed
     values, held = typed.schedule(PURPOSE).values, dict[Aggregate, Vocabulary]()
     for place, part in _named(written.parts, _HELD).items():

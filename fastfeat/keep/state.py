@@ -149,7 +149,7 @@ def _kind(dtype: DType) -> str:
 
 _MOST_ROWS = 1 << 60
 _HELD = "held"
-"""Metadata key for the fixed part of a vocabulary; see `HeldLayout`."""
+"""Metadata key for the layout that a vocabulary keeps from an earlier fit; see `HeldLayout`."""
 
 
 def key_table(learnt: Vocabulary | Groups) -> list[memoryview]:
@@ -201,7 +201,7 @@ def vocabulary_of(
 
 
 def _held_of(written: bytes | None, n_keys: int) -> HeldLayout | None:
-    """Return the fixed part of a vocabulary's layout; raises ArtifactError if it is damaged."""
+    """Return the layout that a vocabulary keeps from an earlier fit; ArtifactError if damaged."""
     if written is None:
         return None
     n_held, n_columns, has_rare, n_least = (int(number) for number in written.split())

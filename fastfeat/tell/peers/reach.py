@@ -113,9 +113,9 @@ def lookup_of(site: Site) -> Lookup:
 
 
 def age_and_delay(params: Mapping[str, Any], time: DType) -> tuple[int | None, int]:
-    """Return the largest age of a row in ticks, or None, and the delay until it is known.
+    """Return the largest age of a row since it is known, in ticks or None, and the delay.
 
-    A plan counts the age from the row's own time, peers from its delayed time.
+    A plan counts the age from the row's own time, peers from the time plus the delay.
 
     Raises:
         Unwritable: The delay exceeds the tolerance.

@@ -43,7 +43,7 @@ UNDECIDED = (Overflow, InvalidData, TypeMismatch)
 
 @dataclass(frozen=True, slots=True)
 class JudgedRule:
-    """A rule before or after it is counted.
+    """A rule, and its result if it need not be counted.
 
     Args:
         rule: The rule, with the time of the check in place of the clock.

@@ -396,8 +396,8 @@ def _are_there(then: Binned, now: Binned) -> NDArray[np.bool_]:
 def _summed(shares: Floats, widths: Floats) -> Floats:
     """Return the sum of products of non-negative pairs; 0 times infinity counts as 0.
 
-    The sum runs in order, so that empty bins at the end, which a wider column beside causes, change
-    no bit.
+    The sum runs in order, so that empty bins at the end change no bit. Columns beside longer
+    columns have such bins.
     """
     there = (shares > 0) & (widths > 0)
     products = np.multiply(shares, widths, out=np.zeros_like(shares), where=there)

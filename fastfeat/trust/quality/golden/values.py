@@ -261,7 +261,7 @@ _MOST_KEYS, _COMMON = 8, 10
 """At most 8 categories are used, each with at least 10 training rows."""
 _MOST_EDGES = 8
 _ROOM = 8
-"""One in so many powers of two is left as headroom, since values grow before a narrow float."""
+"""One in eight powers of two is left as headroom: values grow before they become narrow floats."""
 _N_MOMENTS = 12
 _FIRST_STEP = 1_000_000
 _SECONDS_OF_DAY, _MS_OF_DAY = 86_400, 86_400_000
