@@ -1,4 +1,4 @@
-"""Learnings: of a plan before its first round, and as bytes for those that read rows."""
+"""Learnings before their first round, and as bytes for workers that read rows."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ _FOLDS, _TIMES, _HELD = "outside folds ", "times ", "held "
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A learning as it was written.
+    """A learning, read from bytes.
 
     Args:
-        plan: the plan as JSON.
-        empty: a table of no rows, with the columns of the data.
-        tables: the lookup tables.
-        round: the number of the next round, as of `Learning`.
-        n_rows: how many rows there are.
-        n_folds: how many rows each fold has, by the place of the column of folds.
-        doubts: the places of values that are in doubt.
-        places: of the values that are learnt.
-        parts: these values, hints and what else there is, by name.
-        whole_entities: whether a part has all rows of each of its entities.
+        plan: The plan as JSON.
+        empty: A table without rows, with the columns of the data.
+        tables: Lookup tables by name.
+        round: Number of the next round, like in `Learning`.
+        n_rows: Number of rows.
+        n_folds: Rows of each fold, by the place of the fold column.
+        doubts: Places of the values in doubt.
+        places: Places of the learnt values.
+        parts: Learnt values, hints and other contents, by name.
+        whole_entities: Whether each part has all rows of its entities.
     """
 
     plan: str
@@ -76,13 +76,13 @@ def learning_record(
     """Return the learning of a plan before its first round.
 
     Args:
-        plan: what is fitted.
-        schema: as of `Plan.learning`.
-        tables: as of `Plan.learning`.
-        past: The columns of earlier rows; None without these.
-        whole_entities: as of `Plan.learning`.
-        has_functions: whether functions of other rows come with the rows, as columns.
-        stable: an earlier fit, whose categories keep their codes.
+        plan: The plan to fit.
+        schema: Columns and types of the data, in any form of `Plan.learning`.
+        tables: Lookup tables by name.
+        past: Columns of earlier rows; None without earlier rows.
+        whole_entities: Whether each part has all rows of its entities.
+        has_functions: Whether window results over other rows arrive as columns of the data.
+        stable: An earlier fit; its categories keep their codes.
     """
     empty = _no_rows(schema)
     content = f"{plan_text(plan)}\n{empty.schema}".encode()
@@ -109,7 +109,7 @@ def _no_rows(schema: Any) -> Table:
 
 
 def learning_bytes(learning: Learning) -> bytes:
-    """Return a learning as bytes: JSON and Arrow."""
+    """Return a learning as bytes of JSON and Arrow."""
     prepared, schedule = learning.prepared, learning.prepared.typed.schedule(PURPOSE)
     place_of: dict[Node, int] = {value.origin: place for place, value in enumerate(schedule.values)}
     places = [place for place, v in enumerate(schedule.values) if _is_kept(v, learning.learnt)]
@@ -147,16 +147,12 @@ def learning_bytes(learning: Learning) -> bytes:
 
 
 def _is_kept(value: Value, learnt: Learnt) -> bool:
-    """Return whether a value is learnt that artifacts have."""
+    """Return whether a value is learnt already, and artifacts keep it."""
     return value.keep != "fit" and value.origin in learnt
 
 
 def written_in(content: bytes) -> Written:
-    """Return the learning that bytes have.
-
-    Raises:
-        InvalidData: they are cut or changed, or no learning.
-    """
+    """Return the learning that `learning_bytes` wrote; raises InvalidData if damaged."""
     head, rest = opened(content)
     if head.get("kind") != _KIND:
         raise InvalidData(
@@ -182,12 +178,7 @@ def written_in(content: bytes) -> Written:
 
 
 def resumed(first: Learning, written: Written) -> Learning:
-    """Return the learning that was written.
-
-    Args:
-        first: that of the same plan, schema and tables before its first round.
-        written: as `written_in` gives it.
-    """
+    """Return a written learning, given `first`: the same plan, schema and tables at the start."""
     schedule = first.prepared.typed.schedule(PURPOSE)
     prepared = replace(first.prepared, held=_held_of(first, written))
     origins = (schedule.values[place].origin for place in written.places)
@@ -221,7 +212,7 @@ def resumed(first: Learning, written: Written) -> Learning:
 
 
 def _held_of(first: Learning, written: Written) -> dict[Aggregate, Vocabulary]:
-    """Return the vocabularies whose codes stay, as they were written."""
+    """Return the vocabularies with codes from an earlier fit, as they were written."""
     typed = first.prepared.typed
     values, held = typed.schedule(PURPOSE).values, dict[Aggregate, Vocabulary]()
     for place, part in _named(written.parts, _HELD).items():
@@ -233,7 +224,7 @@ def _held_of(first: Learning, written: Written) -> dict[Aggregate, Vocabulary]:
 
 
 def _named(parts: Mapping[str, bytes], begin: str) -> dict[str, bytes]:
-    """Return the parts whose names begin so, by the rest of their names."""
+    """Return the parts with a name prefix, by the rest of their names."""
     return {name[len(begin) :]: part for name, part in parts.items() if name.startswith(begin)}
 
 

@@ -1,6 +1,6 @@
-"""The state of a fitted plan, in two forms: Arrow tables, and the values of Python.
+"""The state of a fitted plan in two forms: Arrow tables, and Python values.
 
-A table has a row an aggregate; what was learnt of keys has tables of its own.
+The state table has a row per aggregate; values learnt per key have tables of their own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.steps.targets.time_folds import TimeFolds
 
 Part = Callable[[], Iterable[bytes | memoryview]]
-"""Gives a part of a file in pieces, which follow each other; as often as it is asked."""
+"""Returns a part of a file in consecutive pieces; may be called repeatedly."""
 
 
 def aggregates_of(roots: Iterable[Node]) -> list[Aggregate]:
@@ -36,7 +36,7 @@ def aggregates_of(roots: Iterable[Node]) -> list[Aggregate]:
 def state_parts(values: Sequence[Constant]) -> dict[str, Part]:
     """Return learnt values as Arrow IPC files by name; equal values give equal bytes.
 
-    "state" has a row a value; what is learnt of keys has a table of its own, "table 3" for row 3.
+    "state" has a row per value; values learnt per key have a table each, "table 3" for row 3.
     """
     tables = dict[str, Part]()
     for row, value in enumerate(values):
@@ -55,15 +55,12 @@ def _state(values: Sequence[Constant]) -> list[memoryview]:
 def values_of_state(
     parts: Mapping[str, bytes | memoryview], aggregates: Sequence[Aggregate], types: Types
 ) -> Learnt:
-    """Return the values that `state_parts` wrote, by their aggregate.
+    """Return the values of `state_parts` by aggregate.
 
-    Args:
-        parts: Arrow IPC files by name.
-        aggregates: in the order in which their values were written.
-        types: the type of every node.
+    `aggregates` must be in the order in which their values were written.
 
     Raises:
-        ArtifactError: it is damaged, or does not fit the types.
+        ArtifactError: The state is damaged, or does not match the types.
     """
     try:
         table = pa.ipc.open_file(pa.py_buffer(parts["state"])).read_all()
@@ -152,7 +149,7 @@ def _kind(dtype: DType) -> str:
 
 _MOST_ROWS = 1 << 60
 _HELD = "held"
-"""What a vocabulary keeps of an earlier one; see `HeldLayout`."""
+"""Metadata key for the layout that a vocabulary keeps from an earlier fit; see `HeldLayout`."""
 
 
 def key_table(learnt: Vocabulary | Groups) -> list[memoryview]:
@@ -161,7 +158,7 @@ def key_table(learnt: Vocabulary | Groups) -> list[memoryview]:
 
 
 def _vocabulary(vocabulary: Vocabulary) -> list[memoryview]:
-    """Return the keys, a column a part, and their counts."""
+    """Return the keys, a column per part of the key, and their counts."""
     names = [*(f"key_{k}" for k in range(len(vocabulary.parts))), "count"]
     counts = array_of_values(vocabulary.counts, None, pa.int64())
     numbers = {"n_missing": str(vocabulary.n_missing), "n_rare": str(vocabulary.n_rare)}
@@ -175,14 +172,11 @@ def vocabulary_of(
 ) -> Vocabulary:
     """Return the vocabulary that `key_table` wrote.
 
-    Args:
-        part: an Arrow IPC file.
-        dtypes: the types of the parts of the key.
-        missing: "value" where a part of a key may be missing.
+    `dtypes` are the types of the parts of the key. `missing` is "value" if a part may be missing.
 
     Raises:
-        ArtifactError: there is none, or it is none that fit learns: of other types, keys twice or
-            in another order.
+        ArtifactError: There is no table, or no fit gives such a vocabulary: other types, repeated
+            keys, or another order.
     """
     table = _read(part)
     names = [*(f"key_{k}" for k in range(len(dtypes))), "count"]
@@ -207,11 +201,7 @@ def vocabulary_of(
 
 
 def _held_of(written: bytes | None, n_keys: int) -> HeldLayout | None:
-    """Return the part of a layout that a vocabulary keeps, as it was written.
-
-    Raises:
-        ArtifactError: it is of more keys than there are, or no such part.
-    """
+    """Return the layout that a vocabulary keeps from an earlier fit; ArtifactError if damaged."""
     if written is None:
         return None
     n_held, n_columns, has_rare, n_least = (int(number) for number in written.split())
@@ -222,7 +212,7 @@ def _held_of(written: bytes | None, n_keys: int) -> HeldLayout | None:
 
 
 def _are_in_order(parts: Sequence[Array], counts: NDArray[np.int64]) -> bool:
-    """Return whether distinct keys are in the order of their codes: a missing part is the first."""
+    """Return whether distinct keys are in the order of their codes; missing parts sort first."""
     if (counts[1:] > counts[:-1]).any():
         return False
     tied = counts[1:] == counts[:-1]
@@ -242,12 +232,15 @@ def _are_in_order(parts: Sequence[Array], counts: NDArray[np.int64]) -> bool:
 
 
 def _flags(found: Array) -> NDArray[np.bool_]:
-    """Return flags of the rows where a comparison holds; where a side is missing, it does not."""
+    """Return whether a comparison holds in each row; false if a side is missing."""
     return found.fill_null(False).to_numpy(zero_copy_only=False)
 
 
 def _groups(groups: Groups) -> list[memoryview]:
-    """Return a column of values, null where a group has none: there one NaN stands, or 0."""
+    """Return a column of values, null for groups without a value.
+
+    The bytes under a null are always NaN or 0, so that equal values give equal bytes.
+    """
     is_float = groups.values.dtype.kind == "f"
     content = np.where(groups.present, groups.values, np.nan if is_float else 0)
     kind = pa.float64() if is_float else pa.int64()
@@ -258,13 +251,8 @@ def _groups(groups: Groups) -> list[memoryview]:
 def groups_of(part: bytes | memoryview | None, dtype: DType, n_groups: int) -> Groups:
     """Return the values learnt per group, as `key_table` wrote them.
 
-    Args:
-        part: an Arrow IPC file.
-        dtype: the type of the values.
-        n_groups: how many there must be.
-
     Raises:
-        ArtifactError: there are none, or others.
+        ArtifactError: There is no table, or it has another type or number of groups.
     """
     table = _read(part)
     kind = pa.float64() if dtype.physical == "f64" else pa.int64()
@@ -278,7 +266,7 @@ def groups_of(part: bytes | memoryview | None, dtype: DType, n_groups: int) -> G
 
 
 def _written(table: Table | RecordBatch, metadata: Mapping[str, str]) -> list[memoryview]:
-    """Return a table as an Arrow IPC file, in pieces; those of large columns are no copies."""
+    """Return a table as an Arrow IPC file in pieces, without copies of large columns."""
     sink = _Pieces()
     schema = table.schema.with_metadata(dict(metadata)) if metadata else table.schema
     with pa.ipc.new_file(pa.PythonFile(sink, "w"), schema) as writer:
@@ -287,22 +275,20 @@ def _written(table: Table | RecordBatch, metadata: Mapping[str, str]) -> list[me
 
 
 class _Pieces:
-    """A file to write to that keeps what is written, without copying it."""
+    """A file for writing that keeps the pieces without copies."""
 
     closed = False
 
     def __init__(self) -> None:
-        """Hold nothing yet."""
         self.pieces: list[memoryview] = []
         self._n_bytes = 0
 
     def write(self, piece: Any) -> None:
-        """Keep a piece."""
         self.pieces.append(memoryview(piece))
         self._n_bytes += len(self.pieces[-1])
 
     def tell(self) -> int:
-        """Return how many bytes there are."""
+        """Return the number of bytes written."""
         return self._n_bytes
 
     def flush(self) -> None:

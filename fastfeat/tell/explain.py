@@ -38,9 +38,9 @@ _MOST_NAMES = 3
 UNTYPED = ("plan", "leakage", "live")
 TYPED = ("bound", "optimized", "schedule", "physical", "cpu", "cuda")
 OF_PEERS = ("pandas", "polars")
-"""Stages of a fitted plan: its features as code of another library, see `peers`."""
+"""Stages of a fitted plan that show its features as code of another library; see `peers`."""
 OF_DATA = "passes"
-"""A stage of data that a plan is to be fitted on, which `describe_passes` tells."""
+"""The stage that needs the data of a future fit; `describe_passes` shows it."""
 
 
 def explain_plan(
@@ -54,15 +54,15 @@ def explain_plan(
     """Return a plan as text at a stage.
 
     Args:
-        plan: what is shown.
-        stage: which.
-        schema: the types of the columns, for the stages that need them.
-        nodes: the columns of a fitted plan; None where it is not fitted.
-        tables: the types of the columns of lookup tables.
-        codes: the types of features that are codes, where they are not those of their functions.
+        plan: The plan.
+        stage: Name of the stage.
+        schema: Column types, for the stages that need them.
+        nodes: Output columns of a fitted plan; None if it is not fitted.
+        tables: Column types of lookup tables.
+        codes: Types of features that are codes, if they differ from their functions' types.
 
     Raises:
-        InvalidPlan: an unknown stage, or one that needs the types of the columns.
+        InvalidPlan: An unknown stage, or one that needs column types, a fitted plan or files.
     """
     if stage == "plan":
         return _plan(plan)
@@ -109,7 +109,7 @@ def _plan(plan: Declaration) -> str:
 
 
 def _label(plan: Declaration) -> list[str]:
-    """Return the expression of a label, if it is one."""
+    """Return the label's expression, if it has one."""
     if plan.label is None or isinstance(plan.label, str):
         return []
     shown = [f"label {name} = {show(node)}" for name, node in plan.label_nodes.items()]
@@ -119,12 +119,7 @@ def _label(plan: Declaration) -> list[str]:
 
 
 def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
-    """Return lines of steps, by what computes them: a hand-written kernel, or Arrow on the host.
-
-    Args:
-        plan: what is shown.
-        types: as of `_computed_by`.
-    """
+    """Return a line for each step and who computes it: a kernel, or Arrow on the host."""
 
     def place(step: Call) -> str:
         return "kernel" if step_function(step).host is None else "host"
@@ -136,7 +131,7 @@ def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
 
 
 def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
-    """Return lines of steps, by the place where a device backend runs them: there, or the host."""
+    """Return a line for each step and where a device backend runs it: on the device or the host."""
     from fastfeat.backends.device import place_of
 
     def place(step: Call) -> str:
@@ -147,7 +142,7 @@ def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
 
 
 def _learnt_with_a_device(plan: Declaration) -> list[str]:
-    """Return lines of learnt values: where each of a group is found, and which the host finds."""
+    """Return lines on the values learnt on the host, and on where values per group are found."""
     from fastfeat.engine.gpu.learn.learn import is_learnt_on_device
     from fastfeat.steps.keys.gpu.groups import is_found_on_device
 
@@ -173,12 +168,9 @@ def _learnt_with_a_device(plan: Declaration) -> list[str]:
 def _computed_by(
     nodes: Iterable[Node], types: Types | None, place: Callable[[Call], str]
 ) -> list[str]:
-    """Return a line for each step, which says what or where computes it.
+    """Return a line for each step, prefixed by `place(step)`.
 
-    Args:
-        nodes: the steps, and others.
-        types: of the nodes, without which choices between texts are not known to be steps.
-        place: says it.
+    Without `types`, choices between texts cannot be recognized as steps.
     """
     calls = [n for n in nodes if isinstance(n, Call) and not is_window(n)]
     steps = [n for n in calls if (is_step(n, types) if types else n.function in STEPS)]
@@ -218,7 +210,7 @@ def _bound(plan: Declaration, types: Types, made: Mapping[str, Node]) -> str:
 
 
 def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
-    """Return the number of columns of an indicator, and the first of them; empty if not known."""
+    """Return the number of indicator columns and the first names; empty if unknown."""
     if not is_one_hot(node):
         return ""
     of_codes = (name for name, column in made.items() if column.args[:1] == node.args[:1])
@@ -246,10 +238,9 @@ def _optimized(plan: Declaration, types: Types) -> str:
 
 
 def _schedules(plan: Declaration, types: Types) -> str:
-    """Return the tasks that run a plan, in their order: what fit learns, and then the features.
+    """Return the tasks that run a plan, in their order: first learning, then features.
 
-    Those of rows in parts are told where they differ, and those of the training rows: where
-    encodings are out of fold.
+    Learning in parts and the features of training rows are listed separately if they differ.
     """
     learnt = [n for n in postorder(list(plan.nodes.values())) if isinstance(n, Aggregate)]
     purposes: list[Purpose] = ["apply"]
@@ -267,7 +258,7 @@ def _indented(texts: Iterable[str]) -> list[str]:
 
 
 def _outside_of_aggregates(roots: Sequence[Node]) -> list[Node]:
-    """Return the nodes that are computed for each row, or before all: not those learnt from."""
+    """Return the nodes computed per row, or once before all rows; not arguments of aggregates."""
     reached, order = set(roots), postorder(roots)
     for node in reversed(order):
         if node in reached and not isinstance(node, Aggregate):

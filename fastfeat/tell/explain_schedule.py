@@ -1,4 +1,4 @@
-"""Schedules as text: the tasks of each round, in order, and the spaces that they run in."""
+"""Schedules as text: the tasks of each round, in order, with the spaces that they run in."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _KEPT = {
     "fit": ", for training rows alone",
 }
 _MOST = 12
-"""Columns or values on a line."""
+"""Limit on the columns or values on a line."""
 _MOST_LEARNT = 3
 
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """A schedule with what its columns and values are called: by their task, or as expressions."""
+    """A schedule with names for its columns and values: task numbers, or expressions."""
 
     schedule: Schedule
     shown: dict[Node, str]
@@ -41,13 +41,10 @@ class _Named:
 
 
 def describe_schedule(schedule: Schedule) -> str:
-    """Return a schedule as text: the tasks, numbered, of each round.
+    """Return a schedule as text: the numbered tasks of each round.
 
-    A task stands with the space that it runs in. What it reads that another one has made or learnt
-    is told by the number of that, and where that makes several, which one it is: [3.2].
-
-    Args:
-        schedule: of a plan.
+    Each task is shown with its space. Columns and values that come from another task are shown by
+    its number, and by their place if it gives several: [3.2].
     """
     named = _named(schedule)
     read = {schedule.columns[place].space for task in schedule.tasks for place in _touched(task)}
@@ -103,7 +100,7 @@ def _task(named: _Named, number: int, task: Task) -> Iterator[str]:
 
 
 def _used(named: _Named, task: Task) -> list[str]:
-    """Return the names of the values that a task uses; of many that are learnt before, how many."""
+    """Return the names of the values that a task uses; many earlier ones are only counted."""
     learnt = {value for other in named.schedule.tasks for value in other.learns}
     before = [value for value in task.uses if value not in learnt]
     if len(before) <= _MOST_LEARNT:
@@ -113,7 +110,7 @@ def _used(named: _Named, task: Task) -> list[str]:
 
 
 def _column(named: _Named, place: ColumnOf, own: int) -> str:
-    """Return the name of a column, with its space where that is not a task's own."""
+    """Return the name of a column, with its space if that is not the task's own."""
     space = named.schedule.columns[place].space
     name = named.columns[place]
     return name if space == own else f"{named.schedule.spaces[space].name}: {name}"
@@ -133,7 +130,7 @@ def _learnt(named: _Named, place: ValueOf) -> str:
 
 
 def _line(word: str, texts: Iterable[str]) -> Iterator[str]:
-    """Yield a line of names; of many the first."""
+    """Yield a line of names, limited to the first ones."""
     found = [*dict.fromkeys(texts)]
     if found:
         more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
@@ -141,7 +138,7 @@ def _line(word: str, texts: Iterable[str]) -> Iterator[str]:
 
 
 def _below(word: str, texts: list[str]) -> Iterator[str]:
-    """Yield lines of what a task makes."""
+    """Yield lines of a task's results, numbered if there are several."""
     if len(texts) == 1:
         yield f"   {word} {texts[0]}"
     elif texts:

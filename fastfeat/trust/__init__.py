@@ -1,1 +1,1 @@
-"""Trust: data checked, drift told, promises verified, all of it reported."""
+"""Trust: data checks, drift, verification of promises, and reports on all of them."""

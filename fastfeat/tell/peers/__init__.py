@@ -1,1 +1,1 @@
-"""Peers: a fitted plan as a module of pandas or of Polars, that people read and `bench` times."""
+"""Peers: a fitted plan as a module of pandas or Polars, for people to read and `bench` to time."""

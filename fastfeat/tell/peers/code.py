@@ -1,4 +1,4 @@
-"""The peers by the name that `explain` takes, and a fitted plan as code of one of them."""
+"""The peers by their names in `explain`, and a fitted plan as code of a peer."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def code_of(fitted: Fitted, name: str) -> str:
     """Return a fitted plan as a module of a peer.
 
     Raises:
-        NotExportable: features that it cannot compute; all of them are named.
+        NotExportable: The peer cannot compute some features; all are named.
     """
     with using(fitted.zones):
         return written(fitted, PEERS[name])
 
 
 def code_as_far(fitted: Fitted, name: str) -> tuple[str, tuple[Refusal, ...]]:
-    """Return the module of the features that a peer can compute, and those that it cannot.
+    """Return the module of the features that a peer can compute, and the refused features.
 
     Raises:
-        InvalidPlan: no such peer.
+        InvalidPlan: There is no such peer.
     """
     with using(fitted.zones):
         return attempt(fitted, _peer(name))

@@ -1,4 +1,4 @@
-"""The helpers that a module of pandas has, those that it calls."""
+"""The helper functions of a pandas module; each module contains those that it calls."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Pandas: how each function of a plan is written for it, and its helpers.
+"""Pandas: the text of each function of a plan, and its helpers.
 
-Numbers are held as the fastest type that has them: floats as float64, where NaN is missing, whole
-numbers as int64 and bools as bool, or as Int64 and boolean where some are missing.
+Numbers use the fastest type that can hold them: float64 with NaN as missing, int64 and bool, or
+Int64 and boolean if values are missing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _COMPARED = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=
 
 
 def _literal(value: Any, dtype: DType) -> str:
-    """Return a constant as text: a missing float is NaN, other missing ones are pd.NA."""
+    """Return a constant as text: a missing float is NaN, other missing values are pd.NA."""
     match kind_of(dtype):
         case "f":
             return float_text(float("nan") if value is None else value)
@@ -86,7 +86,7 @@ def _as_integers(piece: Piece, scribe: Scribe) -> str:
 
 
 def _as_series(piece: Piece, scribe: Scribe) -> str:
-    """Return a column in place of a constant."""
+    """Return a piece as a column, even if it is a constant."""
     if not piece.is_constant:
         return piece.text
     name = {"f": "float64", "i": "Int64", "b": "boolean"}.get(piece.kind)
@@ -151,7 +151,7 @@ def _compared(sign: str) -> Callable[[Site], str]:
 
 
 def _divided(site: Site) -> str:
-    """A float divisor 0 gives an infinity, one of whole numbers gives missing."""
+    """Return a division: by a float 0 gives an infinity, by an integer 0 gives missing."""
     x, y = site.shown(0, "f"), site.shown(1, "f")
     divisor = site.args[1]
     if site.args[0].kind == "f" or divisor.kind == "f" or divisor.value not in (None, (0,)):
@@ -374,7 +374,7 @@ def _clip(site: Site) -> str:
 
 
 def _starred(template: str) -> Callable[[Site], str]:
-    """Return a row of a boolean that is false of every whole number."""
+    """Return a row for a test of floats, which is constant for whole numbers."""
 
     def write(site: Site) -> str:
         x = site.named(0)
@@ -547,7 +547,7 @@ def _module(scribe: Scribe, outputs: Mapping[str, str]) -> str:
 
 
 def _with_needed(helpers: Mapping[str, None]) -> set[str]:
-    """Return the helpers that are called, and those that they call."""
+    """Return the called helpers, and the helpers that these call."""
     needed = list(helpers)
     for name in needed:
         needed += [one for one in HELPERS if f"{one}(" in HELPERS[name] and one not in needed]

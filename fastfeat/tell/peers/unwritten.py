@@ -1,4 +1,4 @@
-"""Functions that no peer computes as a plan does, and why."""
+"""Functions that no peer computes like a plan, with the reasons."""
 
 from __future__ import annotations
 

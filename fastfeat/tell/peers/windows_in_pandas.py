@@ -1,7 +1,7 @@
 """Windows and tables in pandas.
 
-Rows are put in order of key and moment once a window; where it begins and ends for each row is
-found by binary search, and pandas rolls over these bounds.
+Rows are sorted by key and time once per window. Binary search finds the bounds of each row's
+window, and pandas rolls over these bounds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fastfeat.tell.peers.writing import Row, Scribe, Site, Unwritable, Write, ki
 
 
 def _moment(site: Site, place: int) -> str:
-    """Return moments as whole numbers of their own unit, missing as <NA>."""
+    """Return times as integers of their own unit, missing as <NA>."""
     dtype = site.args[place].dtype
     if not dtype.is_temporal:
         return site.shown(place, "i")
@@ -33,7 +33,7 @@ def _windows(site: Site, window: Window) -> str:
 
 
 def _over(statistic: str, options: Mapping[str, str] | None = None) -> Write:
-    """Return the row of a statistic that pandas rolls over the values."""
+    """Return the row of a rolling statistic of pandas."""
 
     def write(site: Site) -> str:
         window = window_of(site)
@@ -169,7 +169,7 @@ def reads_rows(scribe: Scribe) -> bool:
 
 
 def around(scribe: Scribe) -> tuple[list[str], list[str]]:
-    """Return the lines that put the history before the rows, and those that cut it away."""
+    """Return the lines that put the history before the rows, and the lines that remove it again."""
     if not reads_rows(scribe):
         return [], ["    return features"]
     names = [node.name for node in scribe.pieces if isinstance(node, Column)]

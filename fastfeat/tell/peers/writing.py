@@ -1,7 +1,7 @@
-"""Walks the expressions of a fitted plan and writes a module of another library for them.
+"""Writer of modules: walks the expressions of a fitted plan, and writes code of another library.
 
-What is true of one function in one library stands in a row of that library: `in_pandas`,
-`in_polars`. Names of columns and features reach the text as string literals only.
+Rows of `in_pandas` and `in_polars` describe each function in each library. Names of columns and
+features enter the text only as string literals.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from fastfeat.plan.lower.lower import Types, constant_nodes
 from fastfeat.plan.lower.outputs import output_types
 
 LONGEST = 60
-"""The longest text that stands inside another one; a longer one gets a name of its own."""
+"""Longest text inside another one; longer texts are bound to a name."""
 
 
 class Unwritable(Exception):
-    """A function that a library has no equal of; the text says why."""
+    """A function without an equal in the library; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class Piece:
     """The text of an expression.
 
     Args:
-        text: an expression of Python.
-        dtype: its type in the plan.
-        value: of a constant, what it is, in a tuple of one; None of a column.
+        text: A Python expression.
+        dtype: Type in the plan.
+        value: A constant's value in a tuple of one; None for a column.
     """
 
     text: str
@@ -44,19 +44,19 @@ class Piece:
 
     @property
     def kind(self) -> str:
-        """The letter of what is held, see `kind_of`."""
+        """The letter of the type's kind; see `kind_of`."""
         return kind_of(self.dtype)
 
     @property
     def is_constant(self) -> bool:
-        """Whether it is one value for all rows."""
+        """Whether it has one value for all rows."""
         return self.value is not None
 
 
 def kind_of(dtype: DType) -> str:
-    """Return "f" of floats, "i" of integers, "b" of bools, "s" of text, "l" of lists, "t" of times.
+    """Return "f" for floats, "i" integers, "b" bools, "s" text, "l" lists, "t" times, "x" others.
 
-    What no row holds, such as a table to search, is "x".
+    Others never are values of a row, such as a search table.
     """
     if dtype in NEVER_COLUMNS or dtype.name == "table":
         return "x"
@@ -71,18 +71,18 @@ def kind_of(dtype: DType) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scribe:
-    """The module while it is written.
+    """The module during writing.
 
     Args:
-        peer: the library.
-        fitted: the plan.
-        constant: the nodes of one value for all rows.
-        pieces: the texts of nodes so far.
-        statements: the lines of the function so far.
-        helpers: the names of helpers that they call.
-        tables: the names of the constants of the module, by their texts.
-        names: how many names were given.
-        bound: the name of each text that has one.
+        peer: The library.
+        fitted: The plan.
+        constant: Nodes with one value for all rows.
+        pieces: Texts of nodes so far.
+        statements: Lines of the function so far.
+        helpers: Names of the helpers that the lines call.
+        tables: Names of the module's constants, by text.
+        names: Number of names used, by prefix.
+        bound: Name of each text that is bound to one.
     """
 
     peer: Peer
@@ -101,12 +101,12 @@ class Scribe:
         return self.fitted.types
 
     def help(self, name: str) -> str:
-        """Return the name of a helper, which the module will have."""
+        """Return the name of a helper, and add the helper to the module."""
         self.helpers[name] = None
         return name
 
     def named(self, text: str, stem: str = "v") -> str:
-        """Return the name to which a statement binds a text, the same for the same text."""
+        """Return the name of a text, after a statement that binds it; equal texts share a name."""
         if text in self.bound:
             return self.bound[text]
         self.names[stem] += 1
@@ -116,18 +116,18 @@ class Scribe:
         return name
 
     def table(self, text: str) -> str:
-        """Return the name of a constant of the module that has a text."""
+        """Return the name of a module constant with this text."""
         return self.tables.setdefault(text, f"TABLE_{len(self.tables) + 1}")
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A call that a row writes.
+    """A call to write.
 
     Args:
-        node: the call.
-        args: the texts of what it reads, see `reads`.
-        scribe: the module.
+        node: The call.
+        args: Texts of the nodes that it reads; see `reads`.
+        scribe: The module.
     """
 
     node: Call | Aggregate
@@ -145,11 +145,11 @@ class Site:
         return self.scribe.types[self.node]
 
     def shown(self, place: int, form: str = "") -> str:
-        """Return an argument in a form, as something that a method may follow."""
+        """Return an argument in a form, such that a method may follow."""
         return atom(self.scribe.peer.forms[form](self.args[place], self.scribe))
 
     def named(self, place: int, form: str = "") -> str:
-        """Return a name of an argument in a form, which may be written more than once."""
+        """Return a name of an argument in a form, which may be repeated."""
         text = self.scribe.peer.forms[form](self.args[place], self.scribe)
         return text if is_short(text) else self.scribe.named(text)
 
@@ -160,10 +160,10 @@ class Site:
 
 Write = Callable[[Site], str]
 Row = str | Mapping[str, str | Write] | Write
-"""How a function is written: a template, one for each kind of what it reads, or a function.
+"""The text of a function: a template, a template per kind of argument, or a function.
 
-In a template `{x}`, `{y}`, `{z}` are the arguments, `{x:f}` one as floats, by the forms of the
-peer; `{p[name]}` is a parameter, `{h[name]}` a helper.
+In a template, `{x}`, `{y}`, `{z}` are the arguments, and `{x:f}` is one as floats, by the forms of
+the peer; `{p[name]}` is a parameter, `{h[name]}` a helper.
 """
 
 
@@ -172,17 +172,17 @@ class Peer:
     """A library that plans are written for.
 
     Args:
-        name: how users call it.
-        rows: how each function is written.
-        unwritten: why each other function is not.
-        forms: what a value is made of before a function reads it, by the letter of templates.
-        read: the text of a column, from its name and type.
-        literal: the text of a constant, from its value and type.
-        keyed: the text of values by key: the site, the keys, values by key, and the values of a
-            missing key and of an unknown one.
-        output: the text of a feature, from its text and the type that it is given out as.
-        helpers: the sources of helpers, by name.
-        module: the text of the module, from what was written and the texts of the features.
+        name: Name for users.
+        rows: How each function is written.
+        unwritten: Reasons why other functions are not.
+        forms: Conversions of arguments, by their letters in templates.
+        read: Returns the text of a column, from its name and type.
+        literal: Returns the text of a constant, from its value and type.
+        keyed: Returns the text of a lookup, from the site, the values by key, and the values of a
+            missing key and of an unseen key.
+        output: Returns the text of a feature, from its text and its output type.
+        helpers: Source code of helpers, by name.
+        module: Returns the text of the module, from the scribe and the texts of the features.
     """
 
     name: str
@@ -199,12 +199,12 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A feature that a peer cannot compute as the plan does.
+    """A feature that a peer cannot compute like the plan.
 
     Args:
-        feature: its name.
-        function: what is not written.
-        reason: why.
+        feature: Name of the feature.
+        function: The function that is not available.
+        reason: The reason.
     """
 
     feature: str
@@ -216,7 +216,7 @@ def written(fitted: Fitted, peer: Peer) -> str:
     """Return a fitted plan as a module of a peer.
 
     Raises:
-        NotExportable: features that cannot be written; all of them are named.
+        NotExportable: Some features cannot be written; all are named.
     """
     text, refused = attempt(fitted, peer)
     if refused:
@@ -229,7 +229,7 @@ def written(fitted: Fitted, peer: Peer) -> str:
 
 
 def attempt(fitted: Fitted, peer: Peer) -> tuple[str, tuple[Refusal, ...]]:
-    """Return the module of the features that a peer has, and those that it has not."""
+    """Return the module of the features that a peer can compute, and the refused features."""
     roots = list(fitted.nodes.values())
     scribe = Scribe(peer, fitted, frozenset(constant_nodes(roots)))
     failed: dict[Node, tuple[str, str]] = {}
@@ -262,7 +262,7 @@ def attempt(fitted: Fitted, peer: Peer) -> tuple[str, tuple[Refusal, ...]]:
 
 
 def _order(roots: Iterable[Node], constant: frozenset[Node]) -> list[Node]:
-    """Return the nodes that rows are computed by, each after what it reads."""
+    """Return the nodes to compute for rows, each after the nodes that it reads."""
     seen: set[Node] = set()
     order: list[Node] = []
     stack = [(root, False) for root in reversed(list(roots))]
@@ -282,9 +282,9 @@ def _read(node: Node, constant: frozenset[Node]) -> tuple[Node, ...]:
 
 
 def reads(node: Node) -> tuple[Node, ...]:
-    """Return the nodes whose values of the row a node is computed from.
+    """Return the nodes with row values from which a node is computed.
 
-    Codes are no values of a peer: what reads them is written by the keys that they stand for.
+    Peers have no codes: functions of codes are written as functions of the keys.
     """
     match node:
         case Aggregate(_, (_, codes, *_), _, GroupFrame()):
@@ -306,7 +306,7 @@ def reads(node: Node) -> tuple[Node, ...]:
 
 
 def _bound(piece: Piece, n_users: int, scribe: Scribe) -> Piece:
-    """Return a piece by a name of its own, if it is long or read more than once."""
+    """Return a piece, bound to a name if it is long or read repeatedly."""
     if piece.is_constant or is_short(piece.text) or (n_users < 2 and len(piece.text) <= LONGEST):
         return piece
     return Piece(scribe.named(piece.text), piece.dtype)
@@ -354,7 +354,7 @@ def _text(site: Site, function: str) -> str:
 
 
 def widest(args: Sequence[Piece]) -> str:
-    """Return the kind that all arguments become: text, lists and times before numbers."""
+    """Return the common kind of all arguments: text, lists and times before numbers."""
     kinds = {piece.kind for piece in args}
     return next(kind for kind in "sltfibx" if kind in kinds)
 
@@ -363,7 +363,7 @@ _PLACES = "xyzw"
 
 
 def filled(template: str, site: Site) -> str:
-    """Return a template with the arguments of a site in it; see `Row`."""
+    """Return a template filled with the arguments of a site; see `Row`."""
     used = Counter(name for _, name, _, _ in string.Formatter().parse(template) if name)
     operands = {
         _PLACES[k]: _Operand(site, k, used[_PLACES[k]] > 1)
@@ -394,17 +394,17 @@ class _Operand:
 
 
 def atom(text: str) -> str:
-    """Return an expression so that a method may follow it, in parentheses where it needs them."""
+    """Return an expression that a method may follow, in parentheses if needed."""
     body = ast.parse(text, mode="eval").body
     is_atom = isinstance(body, ast.Call | ast.Name | ast.Attribute | ast.Subscript) or (
         isinstance(body, ast.Constant) and not isinstance(body.value, int)
     )
-    is_enclosed = body.col_offset > 0  # parentheses are in no tree
+    is_enclosed = body.col_offset > 0  # the tree does not show parentheses
     return text if is_atom or is_enclosed else f"({text})"
 
 
 def is_short(text: str) -> bool:
-    """Return whether an expression is a name or a number, which may be written again."""
+    """Return whether an expression is a name or number, which is cheap to repeat."""
     body = ast.parse(text, mode="eval").body
     if isinstance(body, ast.UnaryOp):
         body = body.operand
@@ -412,7 +412,7 @@ def is_short(text: str) -> bool:
 
 
 def float_text(value: float) -> str:
-    """Return a float as Python reads it again, bit for bit but for the payload of a NaN."""
+    """Return a float as Python text that gives the same bits, except NaN payloads."""
     if value != value:
         return 'float("nan")'
     if value in (float("inf"), float("-inf")):
@@ -421,6 +421,6 @@ def float_text(value: float) -> str:
 
 
 def dict_text(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return a dict of texts of Python, a line a pair."""
+    """Return a dict of Python texts, with a line per pair."""
     lines = [f"    {key}: {value}," for key, value in pairs]
     return "\n".join(["{", *lines, "}"]) if lines else "{}"

@@ -1,4 +1,4 @@
-"""Distances of columns, of many at once, from what their profiles hold of bins."""
+"""Distances between two profiles of binned columns, for many columns at once."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from fastfeat.trust.quality.distances import Binned, Bins, Bracket, Floats, Mome
 from fastfeat.trust.quality.profile import POSITIONS, ColumnProfile, Exact
 
 Pair = tuple[ColumnProfile, ColumnProfile]
-"""Then and now, of one column with bins."""
+"""A binned column's profile then, and its profile now."""
 
 
 class Distances(NamedTuple):
-    """The distances of a column then and now, as far as its bins tell them.
+    """Distances between a column then and now, as exactly as its bins allow.
 
     Args:
-        ks: bracket of the Kolmogorov-Smirnov statistic.
-        wasserstein: bracket of the Wasserstein distance, in the unit of the values.
-        shift: the least Wasserstein distance where infinite values count as the nearest finite
-            one.
-        shift_noise: what chance makes of it, in so few rows.
+        ks: Least and greatest possible Kolmogorov-Smirnov statistic.
+        wasserstein: Least and greatest possible Wasserstein distance, in the unit of the values.
+        shift: Least Wasserstein distance if infinite values count as the nearest finite value.
+        shift_noise: `shift` that chance alone produces with this number of rows.
     """
 
     ks: Bracket
@@ -35,12 +34,7 @@ class Distances(NamedTuple):
 
 
 def distances_of(pairs: Sequence[Pair]) -> list[Distances]:
-    """Return the distances of columns.
-
-    Args:
-        pairs: profiles of numbers, or of moments, then and now; those of a pair have the same
-            edges.
-    """
+    """Return the distances of columns of numbers or times; both profiles of a pair share edges."""
     if not pairs:
         return []
     sides = binned_sides(pairs)
@@ -56,7 +50,7 @@ def distances_of(pairs: Sequence[Pair]) -> list[Distances]:
 def _moments(pairs: Sequence[Pair], bins: Bins) -> Moments:
     """Return moments of the values then and now together, shape `(n_columns,)`.
 
-    Places are shares of the way from the least to the greatest value: no square is too large.
+    Values are scaled to the range from least to greatest, so that no square overflows.
     """
     first, last = bins.ends
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -82,7 +76,7 @@ def _moments(pairs: Sequence[Pair], bins: Bins) -> Moments:
 def binned_sides(pairs: Sequence[Pair]) -> tuple[Bins, Binned, Binned]:
     """Return the bins of columns, and both samples in them, shape `(n_columns, most bins)`.
 
-    Columns of fewer bins have empty ones of no width at their end.
+    Columns with fewer bins end in empty bins of zero width.
     """
     n_edges = np.array([len(then.edges) for then, _ in pairs], np.int64)
     edges = np.empty((len(pairs), n_edges.max() + 2))
@@ -94,7 +88,7 @@ def binned_sides(pairs: Sequence[Pair]) -> tuple[Bins, Binned, Binned]:
             least, greatest = np.fmin(least, then.edges[0]), np.fmax(greatest, then.edges[-1])
         edges[k, 0], edges[k, n + 1 :] = least, greatest
         edges[k, 1 : n + 1], is_atom[k, : n + 1] = then.edges, then.is_atom
-    edges = np.nan_to_num(edges)  # of columns without values
+    edges = np.nan_to_num(edges)  # columns without values have NaN edges
     is_whole = np.array([not then.dtype.startswith("float") for then, _ in pairs])
     bins = _bins(edges, n_edges, is_atom, is_whole)
     places = _places(edges, n_edges, bins)
@@ -108,24 +102,24 @@ def _bins(
     is_atom: NDArray[np.bool_],
     is_whole: NDArray[np.bool_],
 ) -> Bins:
-    """Return bins.
+    """Return the first and last value of each bin.
 
     Args:
-        edges: with the least value before them, and the greatest after them, until the row ends.
-        n_edges: how many there are, of each column.
-        is_atom: whether a bin holds one float alone.
-        is_whole: whether a column has whole numbers.
+        edges: Per column the least value, its edges, then the greatest value to the end of the row.
+        n_edges: Number of edges of each column.
+        is_atom: Whether a bin holds a single float.
+        is_whole: Whether a column holds whole numbers.
     """
     place: NDArray[np.int64] = np.arange(edges.shape[1], dtype=np.int64)
     is_edge = (place >= 1) & (place <= n_edges[:, None]) & is_whole[:, None]
-    up = np.ceil(edges)  # of whole numbers the last one is before the edge
+    up = np.ceil(edges)  # the last whole number of a bin lies before its edge
     first = np.where(is_edge, up, edges)[:, :-1]
     last = np.where(is_edge, _before(up), edges)[:, 1:]
     return Bins(first, np.where(is_atom, first, np.maximum(last, first)))
 
 
 def _before(whole: Floats) -> Floats:
-    """Return the whole numbers before others; beyond 2**53, where floats are no finer, these."""
+    """Return the preceding integers; beyond 2**53, where floats are coarser, `whole` itself."""
     return np.where(np.abs(whole) < 2.0**53, whole - 1, whole)
 
 
@@ -133,10 +127,10 @@ class _Places(NamedTuple):
     """Factors from the mean place in a bin to a share of its width, shape `(n_columns, n_bins)`.
 
     Args:
-        begin: the share at place 0.
-        step: that of one step.
-        unknown: 1 where places are not counted, and the share may be any; else 0.
-        scale: 1 / width; 0 of bins that have none, or an infinite one.
+        begin: The share at place 0.
+        step: The share of one place.
+        unknown: 1 if places are not counted and the share may be any; else 0.
+        scale: 1 / width; 0 for bins of zero or infinite width.
     """
 
     begin: Floats
@@ -158,7 +152,7 @@ def _places(edges: Floats, n_edges: NDArray[np.int64], bins: Bins) -> _Places:
 
 
 def _binned(columns: Sequence[ColumnProfile], bins: Bins, places: _Places) -> Binned:
-    """Return samples as brackets need them: the means of bins from places and from exact sums."""
+    """Return samples with brackets of the means in bins, from places and from exact sums."""
     counts, offsets = np.zeros(bins.first.shape, np.int64), np.zeros(bins.first.shape, np.int64)
     for k, column in enumerate(columns):
         counts[k, : len(column.counts)] = column.counts
@@ -186,6 +180,6 @@ def mean_of(total: Exact, n: int) -> float:
 
 
 _ROUNDED = 2.0**-50
-"""More than what a mean, once rounded, is off by."""
+"""Upper bound on the relative error of a mean that is rounded once."""
 _LEAST = 1e-290
-"""Bins that are narrower are as if they had no width; places in them are not counted."""
+"""Narrower bins count as bins of zero width; places in them are not counted."""

@@ -1,6 +1,6 @@
-"""Counting: the rows of a column added to a layout, in whole numbers.
+"""Counting: adding the rows of a column to a layout, in integers only.
 
-Of few rows NumPy counts, which compiles nothing, of more the kernels: both give the same bits.
+NumPy counts few rows, since it compiles nothing, and the kernels count many: both give equal bits.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from fastfeat.trust.quality.layout import floats_of, plain_keys
 from fastfeat.trust.quality.profile import POSITIONS, Category, ColumnProfile, Exact, normal
 
 LEAST_ROWS: Final = 1 << 14
-"""Of a column, from which on kernels count."""
+"""From this number of rows on, kernels count a column."""
 KERNEL: Final = "binned", ENTRY
-"""Folder and entry of the kernel that counts, whatever the type of a column is."""
+"""Folder and entry of the counting kernel, the same for every column type."""
 _MOST_PLACES: Final = 1 << 16
 _MOST_AT_ONCE: Final = 64
 """Columns that kernels count at once: each takes 75 kB meanwhile."""
@@ -33,12 +33,7 @@ _ELEMENTS: Final = {"double": "float64", "float": "float32"}
 
 
 def counted(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of the rows of a column.
-
-    Args:
-        layout: its edges and categories, with whatever counts.
-        column: the rows, as they are stored (`io.columns.conform`).
-    """
+    """Return the profile of a column as it is stored (see `io.columns.conform`)."""
     (found,) = counted_columns([(layout, column)])
     return found
 
@@ -46,11 +41,7 @@ def counted(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
 def counted_columns(
     columns: Sequence[tuple[ColumnProfile, ChunkedArray]],
 ) -> list[ColumnProfile]:
-    """Return the profiles of the rows of columns.
-
-    Args:
-        columns: of one length, each with its layout, as `counted` takes them.
-    """
+    """Return the profiles of columns of equal length, each given with its layout."""
     by_kernels = [one for one in columns if _has_many_values_to_bin(*one)]
     of_kernels = iter(_counted_by_kernels(by_kernels) if by_kernels else [])
     return [
@@ -65,7 +56,6 @@ def _has_many_values_to_bin(layout: ColumnProfile, column: ChunkedArray) -> bool
 
 
 def _counted_by_arrow(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of the rows of a column without a kernel."""
     if layout.kind == "category":
         return _of_categories(layout, column)
     if layout.kind == "other":
@@ -82,27 +72,28 @@ def _of_categories(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile
 
 
 def _of_two(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of bools, of which those that are true are added up."""
+    """Return the profile of bools by summing the true values."""
     n_true = sum(chunk.true_count for chunk in column.chunks)
     n_values = len(column) - column.null_count
     return _of_counts(layout, column, {False: n_values - n_true, True: n_true})
 
 
 def _of_small(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile | None:
-    """Return the profile of integers that lie close together; None of others.
+    """Return the profile of integers that lie close together; None for others.
 
-    Each has a place in an array of counts. Of two neighbours the sum tells how many are which.
+    Each value has a place in an array of counts. For two adjacent values, the sum gives both
+    counts.
     """
     ends = call("min_max", column).as_py()
     low, high, n_values = ends["min"], ends["max"], len(column) - column.null_count
     if low is None or high - low >= _MOST_PLACES or high >= 1 << 63:
         return None
-    if high - low < 2 and abs(low) < 1 << 31:  # its multiples do not overflow the sum
+    if high - low < 2 and abs(low) < 1 << 31:  # so that the sum cannot overflow
         n_high = int(call("sum", column).as_py()) - n_values * low
         return _of_counts(layout, column, {low: n_values - n_high, low + 1: n_high})
     counts = np.zeros(high - low + 1, np.int64)
     for chunk in column.drop_null().chunks if column.null_count else column.chunks:
-        values = chunk.to_numpy().astype(np.int64, copy=False)  # 127 - -128 is no int8
+        values = chunk.to_numpy().astype(np.int64, copy=False)  # 127 - -128 overflows int8
         counts += np.bincount(values - low if low else values, minlength=len(counts))
     return _of_counts(layout, column, dict(enumerate(counts.tolist(), low)))
 
@@ -110,10 +101,10 @@ def _of_small(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile | No
 def _of_counts(
     layout: ColumnProfile, column: ChunkedArray, n_of: Mapping[Category, int]
 ) -> ColumnProfile:
-    """Return the profile of the rows of a column, of the numbers of rows of each value."""
+    """Return the profile of a column from the number of rows of each value."""
     counts = np.array([n_of.get(one, 0) for one in layout.categories], np.int64)
     n_other = len(column) - column.null_count - int(counts.sum())
-    return ColumnProfile(  # a sixth of the time of `replace`
+    return ColumnProfile(  # six times as fast as `replace`
         *(layout.name, layout.dtype, layout.kind),
         n_rows=len(column),
         n_missing=column.null_count,
@@ -124,7 +115,7 @@ def _of_counts(
 
 
 def _of_keys(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of categories of any type, looked up among those that are known."""
+    """Return the profile of categories of any type, by lookup among the known ones."""
     keys = plain_keys(column)
     n_missing = keys.null_count
     known = pa.array([_as_key(one) for one in layout.categories], keys.type)
@@ -142,9 +133,9 @@ def _as_key(category: Category) -> bytes | bool | int:
 def _counted_by_kernels(
     columns: Sequence[tuple[ColumnProfile, ChunkedArray]],
 ) -> list[ColumnProfile]:
-    """Return the profiles of columns of numbers, of one length and of many rows.
+    """Return the profiles of long numeric columns of one length.
 
-    Threads take columns in turns; of few columns each takes a part.
+    Threads take whole columns in turns, or parts of columns if there are few.
     """
     found, n_rows = list[ColumnProfile](), len(columns[0][1])
     for begin in range(0, len(columns), _MOST_AT_ONCE):
@@ -167,7 +158,7 @@ def _element_of(column: ChunkedArray) -> str:
 
 
 def _profile_of(layout: ColumnProfile, column: ChunkedArray, bins: Bins) -> ColumnProfile:
-    """Return the profile of the rows of a column that kernels have counted."""
+    """Return the profile of a column from the counts of the kernels."""
     element, edges, moments = _element_of(column), layout.edges, bins.moments
     n_low, n_high = moments.n_negative_infinite, moments.n_positive_infinite
     counts = bins.counts
@@ -202,18 +193,16 @@ def _profile_of(layout: ColumnProfile, column: ChunkedArray, bins: Bins) -> Colu
 
 
 def _chunks(column: ChunkedArray, begin: int, end: int) -> list[Array]:
-    """Return some rows of a column."""
     return column.slice(begin, end - begin).chunks
 
 
 def _finite(column: ChunkedArray) -> NDArray[np.float64]:
-    """Return the finite values of a column."""
     values = floats_of(column)
     return values[np.isfinite(values)]
 
 
 def counted_by_numpy(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of the rows of a column of numbers."""
+    """Return the profile of a numeric column, counted by NumPy."""
     values = floats_of(column)
     finite = values[np.isfinite(values)]
     edges, scales = layout.edges, scales_of(layout.edges, layout.is_atom)
@@ -222,7 +211,7 @@ def counted_by_numpy(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfi
     lows = np.concatenate([[0.0], edges])
     with np.errstate(over="ignore", invalid="ignore"):
         steps = np.where(scales[places] > 0, (finite - lows[places]) * scales[places], 0.0)
-    offsets = np.bincount(places, np.floor(steps), len(edges) + 1)  # whole numbers below 2**53
+    offsets = np.bincount(places, np.floor(steps), len(edges) + 1)  # integers below 2**53
     tails = finite[places == 0], finite[places == len(edges)] if len(edges) else finite[:0]
     total, squares = _sums_of_integers(column) if _is_whole(column) else _sums(finite)
     return replace(
@@ -242,9 +231,10 @@ def counted_by_numpy(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfi
 
 
 def scales_of(edges: NDArray[np.float64], is_atom: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the factor of a distance from the low edge of each bin, shape (n_edges + 1,).
+    """Return a factor per bin from the distance above its low edge to a place, `(n_edges + 1,)`.
 
-    It is 0 where places are not counted: outside of all edges, of one float, of the least widths.
+    The factor is 0 if places are not counted: outside all edges, in bins of one float, and in bins
+    too narrow for a finite factor.
     """
     with np.errstate(over="ignore"):
         inside = POSITIONS / np.diff(edges)
@@ -257,7 +247,6 @@ def _is_whole(column: ChunkedArray) -> bool:
 
 
 def _sums_of_integers(column: ChunkedArray) -> tuple[Exact, Exact]:
-    """Return the exact sums of integers, and of their squares."""
     whole = column.drop_null()
     ends = call("min_max", whole)
     if all(end is None or abs(end) < 1 << 31 for end in ends.as_py().values()):
@@ -268,12 +257,11 @@ def _sums_of_integers(column: ChunkedArray) -> tuple[Exact, Exact]:
 
 
 def _total(values: NDArray[np.int64]) -> int:
-    """Return the exact sum of integers, fewer than 2**31."""
+    """Return the exact sum of fewer than 2**31 integers."""
     return (int((values >> 32).sum()) << 32) + int((values & _HALF).sum())
 
 
 def _sum(values: NDArray[np.float64]) -> Exact:
-    """Return the exact sum of finite floats."""
     if not len(values):
         return 0, 0
     mantissas, begins, ups, least = _by_exponent(values)
@@ -282,7 +270,7 @@ def _sum(values: NDArray[np.float64]) -> Exact:
 
 
 def _sums(values: NDArray[np.float64]) -> tuple[Exact, Exact]:
-    """Return the exact sums of finite floats, and of their squares."""
+    """Return the exact sums of finite floats and of their squares."""
     if not len(values):
         return (0, 0), (0, 0)
     mantissas, begins, ups, least = _by_exponent(values)
@@ -302,14 +290,11 @@ def _sums(values: NDArray[np.float64]) -> tuple[Exact, Exact]:
 def _by_exponent(
     values: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.intp], list[int], int]:
-    """Return mantissas of 53 bits by exponent, where each begins, how far above the least it is.
-
-    Args:
-        values: finite, at least one.
+    """Return 53-bit mantissas grouped by exponent; needs at least one finite value.
 
     Returns:
-        The mantissas, the places where those of an exponent begin, and each exponent less the
-        least, which is last.
+        The mantissas, the place where each exponent's group begins, each exponent minus the least
+        one, and the least exponent.
     """
     fractions, exponents = np.frexp(values)
     mantissas = np.ldexp(fractions, 53).astype(np.int64)
@@ -321,7 +306,7 @@ def _by_exponent(
 
 
 def _totals(values: NDArray[np.int64], begins: NDArray[np.int64]) -> list[int]:
-    """Return the exact sums of runs of integers, by where they begin."""
+    """Return the exact sums of runs of integers, given the start of each run."""
     high, low = np.add.reduceat(values >> 32, begins), np.add.reduceat(values & _HALF, begins)
     return [(a << 32) + b for a, b in zip(high.tolist(), low.tolist(), strict=True)]
 

@@ -1,4 +1,4 @@
-"""Drift of rows: counted as the training rows of a plan were, in segments too, and compared."""
+"""Counting rows in the bins of a plan's training profile, also by segment, to compare them."""
 
 from __future__ import annotations
 
@@ -32,15 +32,11 @@ def drift(
     reference_history: Any = None,
     given: Given = None,
 ) -> Drift:
-    """Return the drift of rows; arguments and errors as of `FittedPlan.drift`.
+    """Return the drift of rows; arguments and errors match `FittedPlan.drift`.
 
-    Args:
-        fitted: the plan.
-        rows: All rows of the data, with a budget on the CPU alone.
-        by: columns whose values tell segments apart.
-        reference: earlier rows, or a profile of some, in place of those of training.
-        reference_history: what windows in rows of the reference see.
-        given: thresholds.
+    `rows` must be all rows of the data; `memory` applies to the CPU backend only. `reference` is
+    earlier rows or a `Profile`, used in place of the training profile, and `reference_history` is
+    the history of these rows.
     """
     layout, limits = profile_to_compare(fitted), limits_of(given)
     keys = _columns_named(by)
@@ -62,11 +58,7 @@ def drift(
 
 
 def _columns_named(by: object) -> list[str]:
-    """Return the columns whose values tell segments apart.
-
-    Raises:
-        TypeMismatch: it is no name, nor names.
-    """
+    """Return the names of the columns that define segments."""
     if by is None:
         return []
     names: list[Any] = list(cast("list[Any]", by)) if isinstance(by, list | tuple) else [by]
@@ -76,11 +68,7 @@ def _columns_named(by: object) -> list[str]:
 
 
 def _check_layout(reference: Profile, layout: Profile) -> None:
-    """Raise where a reference was counted by other edges or categories than the rows will be.
-
-    Raises:
-        InvalidData: it names the first column that was, or is not there.
-    """
+    """Raise `InvalidData` if a reference has other columns, edges or categories than the plan."""
     inputs = {name: of for name, of in layout.inputs.items() if name in reference.inputs}
     for of, known in ((reference.inputs, inputs), (reference.features, layout.features)):
         for name, column in known.items():
@@ -94,25 +82,22 @@ def _check_layout(reference: Profile, layout: Profile) -> None:
 
 
 def limits_of(given: Given) -> Limits:
-    """Return the limits of drift.
-
-    Args:
-        given: a mapping of words, or the path of a file of thresholds for all gates.
+    """Return the limits of drift, from a mapping or from a file of thresholds for all gates.
 
     Raises:
-        InvalidConfig: a word is unknown, or a value is none of its word.
+        InvalidConfig: An unknown key, or an invalid value.
     """
     return thresholds({"drift": given} if isinstance(given, Mapping) else given, "drift")
 
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """Rows, counted.
+    """Profiles of rows and of their segments.
 
     Args:
-        whole: all of them.
-        segments: those of each value of the columns `by=`.
-        of_others: what other segments are compared with.
+        whole: Profile of all rows.
+        segments: Profile of the rows of each segment, by the value of the columns `by=`.
+        of_others: Profile to compare other segments with.
     """
 
     whole: Profile
@@ -121,7 +106,7 @@ class _Counted:
 
 
 def _counted(fitted: Fitted, layout: Profile, rows: CallRows, keys: Sequence[str]) -> _Counted:
-    """Return rows, counted on the edges and categories of the training rows."""
+    """Return rows counted by the edges and categories of the training rows."""
     whole: list[Profile] = []
     segments: dict[Any, Profile] = {}
 
@@ -141,16 +126,11 @@ def _counted(fitted: Fitted, layout: Profile, rows: CallRows, keys: Sequence[str
 
 
 def _rows_by_value(table: Table, keys: Sequence[str], known: Collection[Any]) -> dict[Any, Array]:
-    """Return the numbers of the rows of each value of some columns, in their order.
-
-    Args:
-        table: the rows.
-        keys: the columns.
-        known: the values that there are already.
+    """Return the row numbers of each segment, in order; `known` are the segments of earlier pieces.
 
     Raises:
-        InvalidPlan: there are more values than `MOST_SEGMENTS`.
-        TypeMismatch: a column has lists.
+        InvalidPlan: There are more than `MOST_SEGMENTS` segments.
+        TypeMismatch: A column holds lists.
     """
     if not keys:
         return {}

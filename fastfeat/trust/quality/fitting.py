@@ -1,4 +1,4 @@
-"""Contracts of plans: training rows checked, and the rules kept with the types that they saw."""
+"""Contracts of plans: checking the training rows, and keeping the rules with the column types."""
 
 from __future__ import annotations
 
@@ -15,19 +15,10 @@ from fastfeat.trust.quality.rows import CheckedRows
 
 
 def fitted_contract(given: object, rows: CallRows) -> FittedContract:
-    """Return a contract that training rows hold, with the types of what its rules read.
+    """Return the contract of a user with the types of its columns, after a check of training rows.
 
-    Args:
-        given: what a user gives as contract.
-        rows: The training rows, all of them, with a budget on the CPU alone.
-
-    Raises:
-        TypeMismatch: it is no contract.
-        ContractBroken: the rows break a rule that does not only warn.
-        FastfeatError: as `Contract.check`.
-
-    Warns:
-        RowsBreakRule: they break one that does.
+    The rows must be all training rows; `memory` applies to the CPU backend only. Warns or raises
+    like `raise_broken`; raises TypeMismatch if `given` is not a `Contract`.
     """
     contract = declared(given)
     read, report = check_rows(contract, rows, needs_clock=False)
@@ -36,14 +27,7 @@ def fitted_contract(given: object, rows: CallRows) -> FittedContract:
 
 
 def declared(given: object) -> ContractDeclaration:
-    """Return the rules of a contract.
-
-    Args:
-        given: what a user gives as contract.
-
-    Raises:
-        TypeMismatch: it is none.
-    """
+    """Return the declaration of a user's contract; raises TypeMismatch for any other object."""
     if not isinstance(given, Contract):
         raise TypeMismatch(
             f"contract= takes an ff.Contract, got {type(given).__name__}. Make one of rules: "
@@ -53,14 +37,7 @@ def declared(given: object) -> ContractDeclaration:
 
 
 def raise_broken(report: CheckReport) -> None:
-    """Raise, or warn, where rows break rules.
-
-    Raises:
-        ContractBroken: they break one that does not only warn.
-
-    Warns:
-        RowsBreakRule: they break one that does.
-    """
+    """Raise `ContractBroken` for broken rules; warn `RowsBreakRule` for rules that only warn."""
     found = [result for result in report.results if result.is_finding]
     for result in found:
         if result.on_violation == "warn":
@@ -78,12 +55,7 @@ def raise_broken(report: CheckReport) -> None:
 
 @in_ieee
 def with_types(contract: ContractDeclaration, rows: CheckedRows) -> FittedContract:
-    """Return a contract with the types and zones of what its rules read.
-
-    Args:
-        contract: the rules.
-        rows: those that it was checked on.
-    """
+    """Return a contract with the types and time zones of the columns that its rules read."""
     inputs = {name: rows.schema[name] for name in contract.columns if name in rows.schema}
     tables = columns_of_tables(contract.table_columns, rows.schemas)
     found = FittedContract(contract, inputs, tables, {})

@@ -1,4 +1,4 @@
-"""Later rows, profiled: their inputs and features beside each other, whole or some at a time."""
+"""Profiles of rows after training: inputs and features together, in memory or in pieces."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from fastfeat.trust.quality.profiling import NO_FEATURES, host_table, profile_fa
 from fastfeat.trust.quality.table_profiles import counted_tables
 
 Take = Callable[[Table, Table | None], None]
-"""Takes the inputs of some rows and their features, None where these are not counted."""
+"""Receives the inputs of some rows and their features, or None if these are not counted."""
 
 NO_PROFILE = "the plan has no profile of its training rows: fit it with profile=True"
 
 
 def known_profile(fitted: Fitted) -> Profile:
-    """Return the profile of the training rows, on whose edges and categories others are counted.
+    """Return the training profile, which provides the edges and categories for other rows.
 
     Raises:
-        InvalidPlan: there is none.
+        InvalidPlan: The plan keeps no profile.
     """
     profile = profile_face(fitted)
     if profile is None:
@@ -41,10 +41,10 @@ def known_profile(fitted: Fitted) -> Profile:
 
 
 def profile_to_compare(fitted: Fitted) -> Profile:
-    """Return the profile of the training rows, with features unless nobody asked for them.
+    """Return the training profile for a comparison.
 
     Raises:
-        InvalidPlan: there is none, or its features could not be counted.
+        InvalidPlan: The plan keeps no profile, or its features could not be computed.
     """
     profile = known_profile(fitted)
     if profile.no_features not in ("", NO_FEATURES):
@@ -53,7 +53,7 @@ def profile_to_compare(fitted: Fitted) -> Profile:
 
 
 def profile_of(fitted: Fitted, rows: CallRows) -> Profile:
-    """Return the profile of other rows; errors as of `FittedPlan.profile_of`."""
+    """Return the profile of later rows; errors match `FittedPlan.profile_of`."""
     layout = known_profile(fitted)
     found: list[Profile] = []
 
@@ -69,17 +69,11 @@ def profile_of(fitted: Fitted, rows: CallRows) -> Profile:
 def each_piece(
     fitted: Fitted, layout: Profile, rows: CallRows, others: Sequence[str], take: Take
 ) -> None:
-    """Give rows to a function, all at once, or in pieces where memory is bounded; one at least.
+    """Call `take` with all rows at once, or piece by piece if memory is bounded; at least once.
 
-    Args:
-        fitted: the plan.
-        layout: the profile whose columns are wanted; late ones need not be there.
-        rows: All rows of the data, with a budget on the CPU alone; without one they are read whole.
-        others: further columns, which stand beside the inputs.
-        take: the function.
-
-    Raises:
-        FastfeatError: as `FittedPlan.transform`, and `transform_to` with a budget.
+    `rows` must be all rows of the data. Late columns in `layout` may be absent; `others` are
+    further columns next to the inputs. Raises like `FittedPlan.transform`, or `transform_to` with a
+    budget.
     """
     late = set(fitted.declaration.late)
     wanted = list(dict.fromkeys([*(n for n in layout.inputs if n not in late), *others]))
@@ -106,7 +100,7 @@ def _each_of_files(
     take: Take,
     budget: Budget,
 ) -> None:
-    """Give rows to a function in pieces, each read twice: once for its features."""
+    """Call `take` with pieces of files, which are read twice if features are counted."""
     dataset: Dataset = rows.data
     wanted, if_there = columns
     dataset.check(wanted)
@@ -127,7 +121,7 @@ def _each_of_files(
 
 
 def _beside(first: Iterator[Table], second: Iterator[Table]) -> Iterator[tuple[Table, Table]]:
-    """Yield the rows of two streams of tables, which have as many, cut alike."""
+    """Yield the rows of two streams of tables, cut at the same rows."""
     a, b = next(first), next(second)
     while True:
         n = min(a.num_rows, b.num_rows)

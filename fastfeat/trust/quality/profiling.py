@@ -1,4 +1,4 @@
-"""Profiles of plans: counts of the training rows of a fit that asks for them."""
+"""Profiles of plans: counts of the training rows, if a fit asks for them."""
 
 from __future__ import annotations
 
@@ -31,17 +31,13 @@ if TYPE_CHECKING:
     from fastfeat.trust.quality.profile import Profile
 
 Profiled = bool | Literal["inputs"]
-"""What a fit profiles: inputs and features, inputs alone, or nothing."""
+"""Scope of a profile: inputs and features (True), "inputs" only, or nothing (False)."""
 
 NO_FEATURES = "profile='inputs' left them out"
 
 
 def checked_choice(profile: object) -> Profiled:
-    """Return the choice of `profile=`, checked.
-
-    Raises:
-        TypeMismatch: it is none of the choices.
-    """
+    """Return a valid `profile=` option; raises TypeMismatch for any other value."""
     if isinstance(profile, bool) or profile == "inputs":
         return profile  # pyright: ignore[reportReturnType]
     raise TypeMismatch(f"profile= takes True, False or 'inputs', got {profile!r}")
@@ -51,14 +47,7 @@ def checked_choice(profile: object) -> Profiled:
 def fit_profiled(
     plan: Declaration, rows: CallRows, *, profile: Profiled, stable: Fitted | None = None
 ) -> Fitted:
-    """Return a plan with what it has learnt, and the profile of its training rows.
-
-    Args:
-        plan: what is fitted.
-        rows: The training rows.
-        profile: what is profiled.
-        stable: an earlier fit, whose categories keep their codes.
-    """
+    """Return a fitted plan with a profile of its training rows; see `Plan.fit` for `stable`."""
     choice = checked_choice(profile)
     with_features = choice is True
     transforms = with_features or rows.rows is not None
@@ -101,13 +90,9 @@ def fit_transform_profiled(
 def _trained(
     fitted: Fitted, prepared: TrainingData, training: TrainingRows | None, *, with_features: bool
 ) -> Profile:
-    """Return the profile of training rows, whose features are computed for it.
+    """Return the profile of training rows, computing their features if these are profiled.
 
-    Args:
-        fitted: the plan, fitted on them.
-        prepared: the data.
-        training: the rows as fit left them; None where they are all, and nothing is made of them.
-        with_features: whether features are profiled.
+    `training=None` stands for all rows, without values kept from the fit.
     """
     wanted = None if training is None else training.wanted
     if not with_features:
@@ -116,15 +101,15 @@ def _trained(
     try:
         with fitted.told.unheard():  # fit has warned already
             features = _as_later(fitted, prepared, training)
-    except FastfeatError as error:  # fit does not fail by it: it has learnt what it could
+    except FastfeatError as error:  # a failing feature must not fail the fit
         reason = failed(error)
     return of_training_rows(fitted, prepared, wanted, features, reason)
 
 
 def _as_later(fitted: Fitted, prepared: TrainingData, training: TrainingRows | None) -> Table:
-    """Return the features of training rows as `transform` gives them, as it gives later ones.
+    """Return the features of training rows as `transform` computes them for later rows.
 
-    Those of `fit_transform` are out of fold, and spread otherwise than any later row's.
+    The features of `fit_transform` are out of fold, so their distribution differs from later rows.
     """
     plan = replace(fitted.declaration, keep=())
     bare = replace(fitted, declaration=plan) if fitted.declaration.keep else fitted
@@ -138,7 +123,7 @@ def _as_later(fitted: Fitted, prepared: TrainingData, training: TrainingRows | N
 
 
 def failed(error: FastfeatError) -> str:
-    """Return the reason for which a profile has no features, of the error that they give."""
+    """Return the reason for a profile without features, from the error."""
     return f"of training rows they fail: {str(error).partition(chr(10))[0]}"
 
 
@@ -151,12 +136,8 @@ def of_training_rows(
 ) -> Profile:
     """Return the profile of training rows.
 
-    Args:
-        fitted: the plan, fitted on them.
-        prepared: the data.
-        wanted: the numbers of the rows that were given to fit, in their order; None for all.
-        features: of these; None where there are none.
-        no_features: why.
+    `wanted` is the row numbers passed to fit, in their order; None for all rows. If `features` is
+    None, `no_features` says why.
     """
     own = host_table(prepared.table, fitted.inputs, prepared.rows.backend)
     rows = own if wanted is None else table_profiles.taken(own, wanted)
@@ -164,7 +145,7 @@ def of_training_rows(
 
 
 def host_table(table: Any, names: Iterable[str], backend: Backend) -> Table:
-    """Return the columns of a table that are there of some names, in the memory of the host."""
+    """Return the present columns among `names`, in host memory."""
     columns = set(table.column_names)
     there = [name for name in names if name in columns]
     if isinstance(table, pa.Table):
@@ -173,10 +154,10 @@ def host_table(table: Any, names: Iterable[str], backend: Backend) -> Table:
 
 
 def profile_face(fitted: Fitted) -> Profile | None:
-    """Return the profile of the training rows: of the features that there are, and their inputs.
+    """Return the profile of the training rows, for the features and inputs that are left.
 
     Raises:
-        ArtifactError: it is damaged, or of another plan.
+        ArtifactError: The profile is damaged, or of another plan.
     """
     match fitted.profile:
         case None:

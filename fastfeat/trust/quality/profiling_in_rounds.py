@@ -1,7 +1,7 @@
-"""Profiles of training rows that come in parts: a round samples them, and the next one counts.
+"""Profiles of training rows that arrive in parts: one round samples them, the next counts them.
 
-They follow the rounds that learn. What a part gives is a state as of these: workers make and merge
-them, and whoever has the learning receives one a round.
+These rounds follow the learning rounds. Each part gives a state; workers create and merge states,
+and the holder of the learning receives one state per round.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ FAILED = "of training rows they fail: fitted.transform(rows) tells which"
 
 
 class ProfileRounds(NamedTuple):
-    """The rounds that profile the training rows, behind those that learn.
+    """The rounds that profile the training rows, after the learning rounds.
 
     Args:
-        choice: what is profiled.
-        round: the number of the next one; None before the first, and once there is a profile.
-        stride: of the sample, which is one of so many rows; None where rows have no numbers, and
-            the hash of what they hold chooses.
-        no_features: why features are not counted; "" where they are.
-        layout: the profile of no rows, once there is a sample.
-        made: the profile.
+        choice: Scope of the profile.
+        round: Number of the next round; None before the first one, and after the last.
+        stride: The sample takes one row in `stride`; None if rows have no numbers and content
+            hashes choose.
+        no_features: Why features are not counted; "" if they are.
+        layout: Empty profile, once there is a sample.
+        made: The finished profile.
     """
 
     choice: Profiled
@@ -72,7 +72,7 @@ class ProfileRounds(NamedTuple):
         return not self.no_features
 
     def to_bytes(self) -> bytes:
-        """Return the rounds as bytes, without code; those before the profile is there."""
+        """Return the rounds as bytes, without code."""
         parts = [one.to_bytes() for one in (self.layout, self.made) if one is not None]
         head = {"choice": self.choice, "round": self.round, "stride": self.stride}
         head |= {"no_features": self.no_features, "has_layout": self.layout is not None}
@@ -80,11 +80,7 @@ class ProfileRounds(NamedTuple):
 
 
 def rounds_of_bytes(content: bytes) -> ProfileRounds:
-    """Return the rounds of bytes that `ProfileRounds.to_bytes` gave.
-
-    Raises:
-        InvalidData: they are cut or changed.
-    """
+    """Return the rounds from bytes of `ProfileRounds.to_bytes`; InvalidData if damaged."""
     head, rest = opened(content)
     parts: list[Profile] = []
     for size in head.pop("sizes"):
@@ -98,14 +94,7 @@ def rounds_of_bytes(content: bytes) -> ProfileRounds:
 def begun(
     rounds: ProfileRounds, learning: Learning, last: int, *, has_numbers: bool
 ) -> ProfileRounds:
-    """Return the rounds before the first of them.
-
-    Args:
-        rounds: as they are chosen.
-        learning: once all is learnt.
-        last: the number of the last round that has learnt.
-        has_numbers: whether the rows have numbers.
-    """
+    """Return the rounds at the start of the first one; `last` is the last learning round."""
     n_rows = int(learning.n_rows or 0)
     stride = stride_of_sample(n_rows, SAMPLED) if has_numbers else None
     reason = NO_FEATURES
@@ -123,12 +112,7 @@ def _of_windows(first: str) -> str:
 
 
 def columns_profiled(rounds: ProfileRounds, learning: Learning) -> list[str]:
-    """Return the columns that the next round reads: one at least, which tells the number of rows.
-
-    Args:
-        rounds: before that round.
-        learning: once all is learnt.
-    """
+    """Return the columns that the next round reads; at least one, for the number of rows."""
     fitted = _fitted(learning)
     read = list(fitted.inputs)
     if rounds.has_features:
@@ -147,18 +131,13 @@ def add_part(
 ) -> ProfileState:
     """Return the state of a part of the rows.
 
-    Args:
-        rounds: before the round.
-        learning: once all is learnt.
-        data: the rows.
-        given: their numbers; None where they have none.
-        state: that of other rows, which these are added to: it is used up; None for a new one.
-        history: earlier rows of the same entities.
+    `given` is the row numbers, or None. `state` is the state of other rows to add to; it becomes
+    used. `history` is earlier rows of the same entities.
 
     Raises:
-        InvalidData: the state is of another round, or used up.
-        InvalidPlan: the rows had numbers in the rounds before.
-        FastfeatError: as `Plan.fit`.
+        InvalidData: The state is of another round, or used.
+        InvalidPlan: The rows had numbers in earlier rounds, and have none now.
+        FastfeatError: The rows cannot be read.
     """
     own_digest = digest(rounds, learning)
     if state is not None:
@@ -186,7 +165,7 @@ def _profile_part(
     given: Rows | None,
     history: Any,
 ) -> None:
-    """Sample, or count, rows into a state that has none."""
+    """Sample or count rows into an empty state."""
     fitted = _fitted(learning)
     inputs = host_table(table, fitted.inputs, learning.prepared.rows.backend)
     is_whole = rounds.layout is not None or bool(learning.keys)
@@ -214,14 +193,14 @@ def _chosen(
     given: Rows | None,
     n_rows: int,
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the keys of the rows of a sample, ascending, how many have each, and their places."""
+    """Return the ascending keys of sampled rows, the rows per key, and the rows' places."""
     if rounds.stride is not None:
         assert given is not None
         numbers = np.asarray(given, np.int64)
         places = np.flatnonzero(are_sampled(numbers, rounds.stride))
         return numbers[places], np.ones(len(places), np.int64), places
     columns = stored_inputs(fitted, inputs)
-    if features is not None:  # of windows: of one content they may be several
+    if features is not None:  # with windows, rows of equal inputs may differ in features
         columns += stored_features(fitted, features)
     hashes = content_hashes(columns, n_rows)
     keys, places, counts = np.unique(hashes, return_index=True, return_counts=True)
@@ -229,7 +208,7 @@ def _chosen(
 
 
 def _features(state: ProfileState, learning: Learning, table: Table, history: Any) -> Table | None:
-    """Return the features of rows as `transform` gives them; None where they fail."""
+    """Return the features of rows as `transform` computes them; None if that fails."""
     fitted = _fitted(learning)
     past = BATCH if history is None or not learning.keys else history
     try:
@@ -243,15 +222,10 @@ def _features(state: ProfileState, learning: Learning, table: Table, history: An
 
 @in_ieee
 def next_round(rounds: ProfileRounds, learning: Learning, state: ProfileState) -> ProfileRounds:
-    """Return the rounds after one of them.
-
-    Args:
-        rounds: before it.
-        learning: once all is learnt.
-        state: of all rows; used up.
+    """Return the rounds after this one; `state` covers all rows and becomes used.
 
     Raises:
-        InvalidData: it is of another round or used up, or has not each row once.
+        InvalidData: The state is of another round, used, or does not have each row exactly once.
     """
     state.check(digest(rounds, learning))
     check_all_rows(learning, state.n_rows, state.sums)
@@ -273,9 +247,9 @@ def next_round(rounds: ProfileRounds, learning: Learning, state: ProfileState) -
 
 
 def _fitted(learning: Learning) -> Fitted:
-    """Return the fitted plan without the columns that it keeps beside features."""
+    """Return the fitted plan without kept columns."""
     if _BARE not in learning.shared:
-        with warnings.catch_warnings():  # finish() warns, of the plan that it makes
+        with warnings.catch_warnings():  # finish() warns about this plan itself
             warnings.simplefilter("ignore", FastfeatWarning)
             fitted = finished(replace(learning, shared={}))
         plan = replace(fitted.declaration, keep=())

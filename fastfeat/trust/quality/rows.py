@@ -1,7 +1,7 @@
-"""Rows that are checked, of any kind and size: what is learnt of them, and which break a rule.
+"""Rows to check, of any kind and size: learning counts from them, and finding broken ones.
 
-Rules are counted by fit: a count is the sum of a bool that says whether a row breaks a rule, learnt
-in the scan that reads the rows. So it is the same for any split, thread count and backend.
+Rules are counted by fit: a count is the sum of a bool that tells whether a row breaks a rule,
+learnt in the scan that reads the rows. So it is equal for any split, thread count and backend.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from fastfeat.plan.declare.declaration import Declaration, declare
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsElsewhere:
-    """Rows that the workers of an engine have, which have no numbers.
+    """Rows that engine workers hold, which have no row numbers.
 
     Args:
-        learn: gives a plan that has learnt from all of them.
-        find: gives the rows in which a feature of a plan is true, with the columns that it keeps;
-            at most so many.
+        learn: Fits a plan on all of them.
+        find: Returns the rows for which a given feature is true, with the plan's kept columns, up
+            to a maximum number.
     """
 
     learn: Callable[[Declaration], Fitted]
@@ -57,17 +57,17 @@ class RowsElsewhere:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckedRows:
-    """Rows with what their windows and joins see.
+    """Rows to check, with the history and tables that their rules read.
 
     Args:
-        data: a table, in memory or on a device, or a data set.
-        schema: the types of the columns that were asked for, and are there.
-        n_rows: how many there are.
-        history: earlier rows; None where there are none.
-        tables: lookup tables, as Arrow tables.
-        backend: its name.
-        budget: of memory, for a data set.
-        elsewhere: what workers do with rows that they have; None of others.
+        data: A table, in memory or on a device, or a data set.
+        schema: Types of the requested columns that are present.
+        n_rows: Number of rows.
+        history: Earlier rows; None without any.
+        tables: Lookup tables, as Arrow tables.
+        backend: Name of the backend.
+        budget: Memory budget, for a data set.
+        elsewhere: Access to rows that workers hold; None for other rows.
     """
 
     data: Any
@@ -81,23 +81,21 @@ class CheckedRows:
 
     @property
     def schemas(self) -> Schemas:
-        """The types of the columns of each lookup table."""
+        """The column types of each lookup table."""
         return table_schemas(self.tables)
 
 
 def checked_rows(
     rows: CallRows, columns: Sequence[str], table_columns: Sequence[Any]
 ) -> CheckedRows:
-    """Return rows to check, read where they are in memory.
+    """Return rows to check; rows in memory are read.
 
-    Args:
-        rows: All rows of the data, with a budget on the CPU alone.
-        columns: which are read where they are there.
-        table_columns: those of lookup tables.
+    Columns are read if present. `rows` must be all rows of the data; `memory` applies to the CPU
+    backend only.
 
     Raises:
-        InvalidData: data that is read in passes, and can be read once.
-        FastfeatError: as `Plan.fit`, of data that cannot be read, or a table that is not there.
+        InvalidData: The data must be read in passes, but can be read only once.
+        FastfeatError: The data cannot be read, or a lookup table is missing.
     """
     data, memory, backend, budget = rows.data, rows.memory, rows.backend, None
     if memory is not None:
@@ -109,7 +107,7 @@ def checked_rows(
         dataset, free = dataset_of(data), free_memory()
         budget = budget or budget_of_free(free)
         if memory is not None or (free is not None and dataset.bytes_of(columns) >= free):
-            dataset.check_passes(2)  # rows are numbered, counted, and looked for
+            dataset.check_passes(2)  # to number, count and find rows
             dataset.check(columns)
             dataset.check_folders(columns)
             types, n_rows = schema_of(dataset.schema), n_rows_of(dataset)
@@ -120,12 +118,9 @@ def checked_rows(
 
 
 def learnt_of(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
-    """Return expressions as features that have learnt from all rows.
+    """Return expressions as features, fitted on all rows; raises like `Plan.fit`.
 
-    What fit warns of is not told: that a value is missing is for rules to say.
-
-    Raises:
-        FastfeatError: as `Plan.fit`.
+    Warnings of fit are suppressed: the rules report missing values themselves.
     """
     plan = _declared(tuple((name, of.node) for name, of in expressions.items()))
     with warnings.catch_warnings():
@@ -138,7 +133,7 @@ def learnt_of(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
 
 
 def _learnt_in_passes(rows: CheckedRows, plan: Declaration, budget: Budget) -> Fitted:
-    """Return a plan that has learnt from a data set, with its windows over the data's own past."""
+    """Return a plan fitted on a data set; windows see its own earlier rows."""
     earlier = history_of(rows.history) if plan.history_columns else None
     schema = earlier.schema if isinstance(earlier, Dataset) else None
     with with_scratch(rows.data) as copied:
@@ -151,15 +146,7 @@ def _learnt_in_passes(rows: CheckedRows, plan: Declaration, budget: Budget) -> F
 
 
 def features_of(rows: CheckedRows, fitted: Fitted) -> Iterator[Table]:
-    """Yield the features of the rows, with the kept columns, some rows at a time, in their order.
-
-    Args:
-        rows: the rows.
-        fitted: the features.
-
-    Raises:
-        FastfeatError: as `FittedPlan.transform`.
-    """
+    """Yield the features of the rows with the kept columns, in pieces, in the order of the rows."""
     past = BATCH if rows.history is None else rows.history
     given = CallRows(rows.data, None, past, rows.tables, rows.backend)
     if rows.budget is None:
@@ -171,5 +158,5 @@ def features_of(rows: CheckedRows, fitted: Fitted) -> Iterator[Table]:
 
 @lru_cache(maxsize=32)
 def _declared(expressions: tuple[tuple[str, Node], ...]) -> Declaration:
-    """Return the plan of expressions: the same one each time, which is lowered once."""
+    """Return the plan of expressions, cached so that each is lowered only once."""
     return declare({name: Expr((node,)) for name, node in expressions})

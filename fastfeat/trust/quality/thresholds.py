@@ -1,7 +1,7 @@
-"""Thresholds: what is a finding of gates, as a TOML file says it, a section a gate.
+"""Thresholds of gates, from a TOML file with one section per gate.
 
-What a section may say stands in a row of `SECTIONS`, from which every refusal is made: one file is
-for all gates, so each of them refuses what any of them does not know.
+A row of `SECTIONS` lists the keys of a section and produces all its error messages. All gates share
+one file, so each of them rejects keys that no gate knows.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from fastfeat.errors import InvalidConfig, did_you_mean, shortened
 from fastfeat.trust.quality.changes.record import VERDICTS
 
 Given = Mapping[str, Any] | str | os.PathLike[str] | None
-"""Thresholds as users give them: a mapping of the file's form, its path, or nothing."""
+"""Thresholds from a user: a mapping with the structure of the file, a path, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number between two bounds, which belong to it.
+    """A number between two inclusive bounds.
 
     Args:
-        told: what it limits.
-        low: the least.
-        high: the greatest.
-        default: where nothing is said; None leaves it to the gate.
+        told: Description of the limited figure.
+        low: Lower bound.
+        high: Upper bound.
+        default: Value if none is given; None leaves it to the gate.
     """
 
     told: str
@@ -38,11 +38,7 @@ class Number:
     default: float | None = None
 
     def read(self, place: str, given: object) -> float:
-        """Return the number.
-
-        Raises:
-            InvalidConfig: it is none, or beyond the bounds.
-        """
+        """Return the number; raises InvalidConfig unless it is within the bounds."""
         number = _float_of(given)
         if not self.low <= number <= self.high:
             above = math.isinf(self.high)
@@ -56,19 +52,15 @@ class Flag:
     """A yes or no.
 
     Args:
-        told: what it says.
-        default: where nothing is said.
+        told: Description of the flag.
+        default: Value if none is given.
     """
 
     told: str
     default: bool = False
 
     def read(self, place: str, given: object) -> bool:
-        """Return the flag.
-
-        Raises:
-            InvalidConfig: it is none.
-        """
+        """Return the flag; raises InvalidConfig unless it is a bool."""
         if not isinstance(given, bool):
             raise InvalidConfig(f"{place}: is true or false, got {given!r}")
         return given
@@ -79,9 +71,9 @@ class Words:
     """A list of words.
 
     Args:
-        told: what they are.
-        known: those that there are; none where any name may stand there.
-        default: where nothing is said.
+        told: Description of the list.
+        known: Valid words; empty if any name is valid.
+        default: Value if none is given.
     """
 
     told: str
@@ -89,11 +81,7 @@ class Words:
     default: tuple[str, ...] = ()
 
     def read(self, place: str, given: object) -> tuple[str, ...]:
-        """Return the words.
-
-        Raises:
-            InvalidConfig: it is no list of words, or one is unknown.
-        """
+        """Return the words; raises InvalidConfig for other types and unknown words."""
         is_list = isinstance(given, Sequence) and not isinstance(given, str)
         words = cast("Sequence[Any]", given) if is_list else ()
         if not is_list or not all(isinstance(word, str) for word in words):
@@ -111,12 +99,13 @@ Word = Number | Flag | Words
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The words that thresholds of a gate may have.
+    """The keys in the section of a gate.
 
     Args:
-        words: by name.
-        of_names: under this key words of single things stand, by their name; "" for no such key.
-        named: which of the words these may be.
+        words: Keys with their types, by name.
+        of_names: Key of the table with settings for single columns or rules; "" without such a
+            table.
+        named: Keys that such settings may use.
     """
 
     words: Mapping[str, Word]
@@ -156,7 +145,7 @@ SECTIONS: Mapping[str, Section] = {
         {"findings": Words("The verdicts that are findings.", VERDICTS, ("major",))},
     ),
 }
-"""The sections of a file of thresholds, by the name of their gate."""
+"""The sections of a thresholds file, by name of gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +153,10 @@ class Limits:
     """The thresholds of a gate.
 
     Args:
-        section: its name.
-        values: what was said, by word.
-        named: the same of single things, by their name.
-        source: the file that said so; "" where it was none.
+        section: Name of the gate.
+        values: Given values by key.
+        named: Given values for single columns or rules, by their names.
+        source: The file; "" if the values came from elsewhere.
     """
 
     section: str
@@ -176,23 +165,16 @@ class Limits:
     source: str = ""
 
     def __getitem__(self, word: str) -> Any:
-        """Return the value that was given for a word, else its default."""
+        """Return the given value of a key, else its default."""
         return self.values.get(word, SECTIONS[self.section].words[word].default)
 
     def of(self, name: str, word: str) -> Any:
-        """Return the value of a word for one thing, else for all of them, else its default."""
+        """Return the value of a key for one column or rule, else for all, else its default."""
         own = self.named.get(name, {})
         return own[word] if word in own else self[word]
 
     def check_names(self, known: Iterable[str]) -> None:
-        """Raise where a thing is named that is not there.
-
-        Args:
-            known: the names that there are.
-
-        Raises:
-            InvalidConfig: the first such name.
-        """
+        """Raise InvalidConfig if the thresholds name a column or rule that is not in `known`."""
         names = list(known)
         for name in self.named:
             if name not in names:
@@ -205,15 +187,10 @@ class Limits:
 
 
 def thresholds(given: Given, section: str) -> Limits:
-    """Return the thresholds of a gate; without any those that it has by default.
-
-    Args:
-        given: a mapping of the file's form, a path, or None.
-        section: the name of the gate.
+    """Return the thresholds of a gate, from a mapping or a file; the defaults for None.
 
     Raises:
-        InvalidConfig: the file cannot be read; a section or a word is unknown, or a value is none
-            of its word.
+        InvalidConfig: The file cannot be read, a section or key is unknown, or a value is invalid.
 
     Example:
         >>> limits = thresholds({"check": {"rules": {"size": {"at_most": 0.01}}}}, "check")
@@ -235,7 +212,7 @@ def thresholds(given: Given, section: str) -> Limits:
         document = tomllib.loads(source.read_text("utf-8"))
     except OSError as error:
         raise InvalidConfig(f"cannot read {source}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:  # of TOML, UTF-8, digits, and depth
+    except (ValueError, RecursionError) as error:  # invalid TOML, UTF-8 or digits, and deep nesting
         raise InvalidConfig(f"{source} is not TOML: {error}") from None
     try:
         return replace(_sections(document)[section], source=str(source))
@@ -244,7 +221,6 @@ def thresholds(given: Given, section: str) -> Limits:
 
 
 def _sections(document: Mapping[str, Any]) -> dict[str, Limits]:
-    """Return the thresholds of all gates."""
     for name in document:
         if name not in SECTIONS:
             known = ", ".join(f"[{each}]" for each in SECTIONS)
@@ -268,7 +244,7 @@ def _limits(name: str, given: object) -> Limits:
 
 
 def _float_of(given: object) -> float:
-    """Return a number as a float; NaN of what is none, or beyond all floats."""
+    """Return a number as a float; NaN for other types, and if it is too large."""
     if isinstance(given, bool) or not isinstance(given, int | float):
         return math.nan
     try:

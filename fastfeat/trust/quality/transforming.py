@@ -1,4 +1,4 @@
-"""Transforms of plans with a contract: rows judged first, and those that break a rule set apart."""
+"""Transforms of plans with a contract: rows are judged first, and broken ones set apart."""
 
 from __future__ import annotations
 
@@ -37,20 +37,12 @@ def transform_judged(
     out: Any = None,
     categories: bool = False,
 ) -> Any:
-    """Return the features of rows that hold the rules; see `FittedPlan.transform`.
-
-    Args:
-        fitted: the plan, which need not have a contract.
-        rows: The rows.
-        on_violation: what becomes of rows that break a rule.
-        to: The form of the result.
-        out: The array to write to.
-        categories: Whether codes become categories.
+    """Return the features of rows, judged by the plan's contract; see `FittedPlan.transform`.
 
     Raises:
-        InvalidPlan: "quarantine" with `rows=` or `out=`, or of a plan without a contract.
-        ContractBroken: rows break a rule.
-        FastfeatError: as `FittedPlan.transform`.
+        InvalidPlan: "quarantine" with `rows=` or `out=`, or with a plan that has no contract.
+        ContractBroken: Rows break a rule.
+        FastfeatError: The features cannot be computed.
     """
     check_option(on_violation)
     if on_violation == "quarantine":
@@ -71,11 +63,7 @@ def transform_judged(
 
 
 def _check_contract(fitted: Fitted) -> None:
-    """Raise where a plan has no contract to set rows apart by.
-
-    Raises:
-        InvalidPlan: it is so.
-    """
+    """Raise InvalidPlan unless the plan has a contract to quarantine by."""
     if fitted.contract is None:
         raise InvalidPlan(
             f"{_QUARANTINE}: the plan has no contract. Fit it with one: fit(contract=)"
@@ -90,19 +78,13 @@ def write_judged(
     on_violation: str | None,
     apart: Layout | None,
 ) -> Manifest:
-    """Write the features of rows that hold the rules; see `FittedPlan.transform_to`.
+    """Write the features of rows, judged by the plan's contract; see `FittedPlan.transform_to`.
 
-    Args:
-        fitted: the plan, which need not have a contract.
-        rows: All rows of the data.
-        layout: where features go.
-        digest: of the fitted plan.
-        on_violation: what becomes of rows that break a rule.
-        apart: where such rows go, of "quarantine" alone.
+    `apart` is the output for quarantined rows, and goes with `on_violation="quarantine"` only.
 
     Raises:
-        InvalidPlan: "quarantine" without a place, or a place without it; a plan without a contract.
-        FastfeatError: as `FittedPlan.transform_to`.
+        InvalidPlan: "quarantine" without `apart`, `apart` without "quarantine", or no contract.
+        FastfeatError: The features cannot be computed or written.
     """
     check_option(on_violation)
     if (apart is not None) != (on_violation == "quarantine"):

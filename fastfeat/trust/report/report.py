@@ -1,4 +1,4 @@
-"""`FeatureReport`: a fitted plan and rows beside those of training, told on one page."""
+"""`FeatureReport`: one page on a fitted plan, with later rows compared to training."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ from fastfeat.trust.report.smaller import smaller_floats, smaller_section
 @offering("verdict", "level", "html", "path", "drift", "check", "steps")
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class FeatureReport:
-    """The report of a fitted plan; a notebook shows its page.
+    """The report on a fitted plan, and on later rows if given; notebooks show its page.
 
     Args:
-        level: "ok" where nothing has drifted and no rule is broken, "warn" where only inputs have,
-            or rules that only warn are broken, "bad" where features have or rules are; "none" where
-            no rows were given, or nothing could be compared.
-        verdict: the same in a line.
-        html: the page.
-        path: the file that it was written to; None without.
-        drift: of the rows; None where there is nothing to compare.
-        check: of the rows by the plan's contract; None without.
-        steps: what each step took, measured.
+        level: "ok" if nothing has drifted and no rule is broken; "warn" if only inputs have
+            drifted, or only rules that warn are broken; "bad" if features have drifted, or other
+            rules are broken or undecided; "none" without rows, or if nothing could be compared.
+        verdict: The level and its reasons, as one line of text.
+        html: The page.
+        path: File with the page; None if none was written.
+        drift: Drift of the rows; None if they are not compared.
+        check: Result of the plan's contract on the rows; None without contract or rows.
+        steps: Measured cost of each step; empty without rows.
     """
 
     level: str
@@ -61,14 +61,14 @@ class FeatureReport:
     steps: tuple[StepCost, ...] = ()
 
     def __repr__(self) -> str:
-        """Return the verdict, and where the page is."""
+        """Return the verdict, and the file with the page."""
         where = (
             "" if self.path is None else f"\n{self.path}: {counted(len(self.html), 'character')}"
         )
         return f"{self.verdict}{where}"
 
     def _repr_html_(self) -> str:
-        """Return the page in a frame of its own, for notebooks."""
+        """Return the page in its own frame, for notebooks."""
         return (
             '<iframe sandbox="" style="width:100%;height:70vh;border:1px solid #8884" '
             f'srcdoc="{escape(self.html)}"></iframe>'
@@ -84,12 +84,12 @@ def report(
     clock: Any = None,
     thresholds: Any = None,
 ) -> FeatureReport:
-    """Return the report of a fitted plan; arguments and errors as of `FittedPlan.report`."""
+    """Return the report on a fitted plan; arguments and errors match `FittedPlan.report`."""
     limits = limits_of(thresholds)
     with doing("making a report") as step:
         found = Found(fitted, profile_face(fitted))
         if rows.data is not None:
-            if fitted.contract is None:  # else rules are judged
+            if fitted.contract is None:  # with a contract, rules can be judged without one
                 known_profile(fitted)
             if rows.memory is None:
                 rows = rows._replace(data=read_again(rows.data))
@@ -105,7 +105,7 @@ def report(
 
 
 def _beside(found: Found, rows: CallRows, clock: Any, limits: Limits, step: Step) -> Found:
-    """Return the facts with those of rows beside those of training."""
+    """Return the facts extended with later rows, compared to training."""
     fitted, then = found.fitted, found.then
     step("computing features")
     features, now, costs = _measured(fitted, then, rows)
@@ -128,7 +128,7 @@ def _beside(found: Found, rows: CallRows, clock: Any, limits: Limits, step: Step
 def _measured(
     fitted: Fitted, then: Profile | None, rows: CallRows
 ) -> tuple[Table, Profile | None, Costs]:
-    """Return features of the first rows, the profile of all, where there is one, and the costs."""
+    """Return features of the first piece, the profile of all rows or None, and the costs."""
     first, counted_rows, n_rows = list[Table](), list[Profile](), 0
 
     def take(inputs: Table, features: Table | None) -> None:
@@ -151,7 +151,11 @@ def _measured(
 
 
 def _wanted(fitted: Fitted, then: Profile | None) -> Profile:
-    """Return a profile that names what is read: features too, where none were counted."""
+    """Return a profile with the names of all inputs and features to compute.
+
+    It includes features even if the training profile has none, since the report measures their
+    cost.
+    """
     if then is not None and then.features:
         return then
     features = {name: ColumnProfile(name, "", "other") for name in fitted.nodes}

@@ -1,4 +1,4 @@
-"""The plans of the contract: every case of every operator, the calendar, many calls in one plan."""
+"""Self-check plans: every case of every operator, the calendar, and many calls in one plan."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PARTS = (
 
 
 class Feature(NamedTuple):
-    """One call of an operator: what it is given, and the expression that it makes."""
+    """One call of an operator, with its columns and its expression."""
 
     operator: Operator
     case: Case
@@ -43,7 +43,7 @@ def operator_features() -> dict[str, dict[str, Feature]]:
 
 
 def contract_plans() -> dict[str, Plan]:
-    """Return the plans by name: a family of operators each, "calendar", "wide", small outputs."""
+    """Return the plans by name: one per operator family, "calendar", "wide", and small outputs."""
     plans = {family: plan_of(found) for family, found in operator_features().items()}
     plans["calendar"], plans["wide"] = Plan(dict(_calendar())), Plan(dict(_wide()))
     plans |= {f"rounded to {dtype}": Plan(dict(_small()), dtype=dtype) for dtype in _SMALL}
@@ -52,7 +52,7 @@ def contract_plans() -> dict[str, Plan]:
 
 
 def plan_of(features: Mapping[str, Feature]) -> Plan:
-    """Return the plan of some features; what is a target of theirs is known only afterwards."""
+    """Return the plan of some features; their target columns are declared as outcomes."""
     outcomes = [
         f.columns[1] for f in features.values() if "targets" in f.operator.define.__module__
     ]
@@ -61,7 +61,7 @@ def plan_of(features: Mapping[str, Feature]) -> Plan:
 
 
 def row_plan() -> Plan:
-    """Return 12 features of a row, whose speed is compared with that of a copy."""
+    """Return 12 features of a row, for a comparison of speed with a copy."""
     x, y, z = col("f64"), col("f32"), col("lat1")
     features: Mapping[str, Expr] = {
         "filled": x.fill_null(0.0),
@@ -80,7 +80,7 @@ def row_plan() -> Plan:
 
 
 def _columns_for(case: Case, *, is_first: bool) -> Iterator[tuple[str, ...]]:
-    """Yield the columns for a case: each of its kind in turn, only two for further cases."""
+    """Yield the columns for a case: all of its kind in turn, or only two for further cases."""
     kinds = [KINDS[kind] for kind in case.on]
     for turn in range(len(kinds[0]) if is_first else min(2, len(kinds[0]))):
         yield tuple(kind[(turn + place) % len(kind)] for place, kind in enumerate(kinds))
@@ -95,7 +95,7 @@ def _calendar() -> Iterator[tuple[str, Expr]]:
 
 
 def _small() -> Iterator[tuple[str, Expr]]:
-    """Yield features within the smallest types, some of them below their least normal numbers."""
+    """Yield features within the range of the smallest types, some of them subnormal."""
     for name in ("f64", "f32"):
         within = col(name).clip(-60_000.0, 60_000.0)
         yield f"within {name}", within
@@ -113,7 +113,7 @@ def _codes() -> Iterator[tuple[str, Expr]]:
 
 
 def _wide() -> Iterator[tuple[str, Expr]]:
-    """Yield features of 60 elementary calls that differ: no two share a loop."""
+    """Yield features with 60 distinct elementary calls, so that no two share a loop."""
     x, y = col("f64"), col("f32")
     for k in range(15):
         logarithm = (x * (k + 2)).log1p() - (y + k).exp()

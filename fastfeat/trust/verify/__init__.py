@@ -1,1 +1,1 @@
-"""`verify`: the promise checked on the rows of a user, by every path there is."""
+"""`verify`: a check of the promise on a user's rows, by every path that computes features."""

@@ -1,7 +1,7 @@
-"""Clocks by which features see other rows: which features one moment can judge, and what by.
+"""Clocks by which features see other rows: which clock can judge each feature.
 
-A feature sees earlier rows of the data by the time of a window, and rows of a table by a column of
-it. A row that comes after a moment by that clock is one that the feature may not have seen.
+A feature sees earlier rows of the data by the time of a window, and rows of a table by one of the
+table's columns. By that clock, the feature may not see a row that comes after the moment judged.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from fastfeat.plan.declare.rows_ahead import is_known
 
 
 class Sight(NamedTuple):
-    """A way by which a feature sees other rows.
+    """A way in which a feature sees other rows.
 
     Args:
-        time: the time of the row; None where rows of a table are looked up by key alone.
-        column: the time of the rows of a table, or the first of their keys; None for the data.
+        time: Time of the row; None if rows of a table are looked up by key alone.
+        column: Time of the table's rows, or their first key; None for rows of the data.
     """
 
     time: Node | None
@@ -42,11 +42,11 @@ Sights = frozenset[Sight]
 
 
 class TableTime(NamedTuple):
-    """A column of a table that says when its rows are.
+    """A column of a table with the times of its rows.
 
     Args:
-        column: the column.
-        step: how many nanoseconds a step of whole numbers has; None where nothing says it.
+        column: The column.
+        step: Nanoseconds per step of whole numbers; None if unknown.
     """
 
     column: TableColumn
@@ -55,13 +55,13 @@ class TableTime(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The features that are judged by one clock.
+    """The features that one clock judges.
 
     Args:
-        clock: the time of a row.
-        columns: output columns.
-        tables: of each table that these read, the columns by which they see its rows; none of a
-            table that stays whole.
+        clock: Time of a row.
+        columns: Output columns.
+        tables: For each table that these read, the columns by which they see its rows; empty for a
+            table that is never cut.
     """
 
     clock: Node
@@ -69,7 +69,7 @@ class Run:
     tables: dict[str, frozenset[TableTime]] = field(default_factory=dict[str, frozenset[TableTime]])
 
     def takes(self, tables: Mapping[str, frozenset[TableTime]]) -> bool:
-        """Return whether a feature that sees rows of tables in these ways may join."""
+        """Return whether a feature that sees tables in these ways may join the run."""
         return all(self.tables.get(name, seen) == seen for name, seen in tables.items())
 
 
@@ -83,12 +83,9 @@ class Runs(NamedTuple):
 def runs_of(fitted: Fitted) -> Runs:
     """Return the runs of a fitted plan.
 
-    Beside a label that looks ahead, its clock judges every feature. Without such a label, each
-    feature is judged by its own clock. A feature with several clocks is left out then: a row that
-    is later by one clock may be earlier by another.
-
-    Args:
-        fitted: the plan.
+    If a label looks ahead, its clock judges every feature. Otherwise each feature is judged by its
+    own clock, and a feature with several clocks is left out: a row that is later by one clock may
+    be earlier by another.
     """
     late = fitted.declaration.known_late
     seen = fold(list(fitted.nodes.values()), _sights_of)
@@ -118,7 +115,7 @@ def runs_of(fitted: Fitted) -> Runs:
 def _join(
     runs: list[Run], clock: Node, name: str, tables: Mapping[str, frozenset[TableTime]]
 ) -> None:
-    """Add an output column to the first run that has its clock and sees tables as it does."""
+    """Add an output column to the first run with its clock and its view of tables."""
     run = next((run for run in runs if run.clock is clock and run.takes(tables)), None)
     if run is None:
         run = Run(clock)
@@ -128,7 +125,7 @@ def _join(
 
 
 def _sights_of(node: Node, below: Sequence[Sights]) -> Sights:
-    """Return the ways by which the row of an expression sees other rows, but not by learning."""
+    """Return the ways in which the row of an expression sees other rows, except by learning."""
     match node:
         case Aggregate(_, _, _, frame):
             return frozenset[Sight]().union(*below[1:2] if isinstance(frame, GroupFrame) else ())
@@ -170,9 +167,10 @@ def _tables_of(own: Sights, late: Late, fitted: Fitted) -> dict[str, frozenset[T
 
 
 def _columns_that_say_when(column: TableColumn, late: Late, fitted: Fitted) -> list[TableColumn]:
-    """Return the columns that say when the rows of a table are that a feature sees by a column.
+    """Return the columns with the times of a table's rows, for a feature that uses `column`.
 
-    Of a table that the label looks ahead in it is the label's, unless the user vouches for another.
+    If the label looks ahead in the table, these are the label's columns, unless the user declares
+    `column` with `known_clocks`.
     """
     seen = frozenset[str]() if late.ahead is None else late.ahead.tables.get(column.table, ())
     if not seen or column.name in seen or column.name in late.known_clocks:
@@ -182,7 +180,7 @@ def _columns_that_say_when(column: TableColumn, late: Late, fitted: Fitted) -> l
 
 
 def _tables_on_word(seen: Sights, late: Late) -> list[str]:
-    """Return a line for each kind of table from which no row is removed."""
+    """Return a line for each kind of table that is never cut."""
     columns = [sight.column for sight in seen if sight.column is not None]
     looked_up = {s.column.table for s in seen if s.column is not None and s.time is None}
     named = {column.table for column in columns} & set(late.known_tables)

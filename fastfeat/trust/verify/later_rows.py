@@ -1,8 +1,8 @@
-"""Features of a row, with and without the rows that come after it: a feature sees no later row.
+"""The check that features see no later rows: they are computed with and without them.
 
-Rules say which plans build; here a fitted plan is run. All rows after a moment are removed, and the
-later rows of tables; the features of the rows at that moment, and before it, must keep their bits.
-What `fit` has learnt is held as it is.
+Plans are built by rules against leakage; this check runs the fitted plan. It removes all rows after
+a moment, from the data and from tables, and the features at or before that moment must keep their
+bits. Learnt values stay as they are.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from fastfeat.trust.verify.orders import Order, latest_before, orders_of, sample
 from fastfeat.trust.verify.rows import SideInputs, rows_in_memory
 
 MOMENTS = 50
-"""Moments that are judged, of all clocks together."""
+"""Number of moments to judge, over all clocks."""
 FEWEST_MOMENTS = 10
-"""Of one clock."""
+"""Least number of moments per clock."""
 TABLE_ROWS = 2_000_000
-"""Rows of tables that are indexed again, of all moments of a clock together."""
+"""Rows of tables to index again, over all moments of a clock."""
 CANNOT_SEE = (
     "what fit has learnt from later rows, such as counts per key, and in which order codes come",
     "features of training rows out of fold: later rows have those that all training rows taught",
@@ -58,14 +58,14 @@ CANNOT_SEE = (
 
 
 class Change(NamedTuple):
-    """An output column that changes where later rows are removed.
+    """An output column that changes without later rows.
 
     Args:
-        column: its name.
-        row: the first row whose value changes, by its number in the data.
-        moment: the moment after which rows are removed, as text.
-        values: the value beside all rows, and without the later ones, as text.
-        n_moments: at how many moments the column changes.
+        column: Name of the column.
+        row: Number in the data of the first row with another value.
+        moment: Rows after this moment are removed; as text.
+        values: The value with all rows, and without the later ones, as text.
+        n_moments: Number of moments at which the column changes.
     """
 
     column: str
@@ -77,12 +77,12 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LaterRows:
-    """The results of removing the rows after some moments.
+    """The results of removing later rows at some moments.
 
     Args:
-        checks: one for each clock.
-        changes: the output columns that have changed.
-        on_word: features and tables that were left out: the user vouches for them, or a feature
+        checks: One comparison per clock.
+        changes: The output columns that change.
+        on_word: Features and tables that were left out: the user declared them known, or a feature
             has several clocks.
     """
 
@@ -92,17 +92,17 @@ class LaterRows:
 
     @property
     def cannot_see(self) -> tuple[str, ...]:
-        """The leaks that the removal of rows cannot show, as text."""
+        """The leaks that removing rows cannot detect, as text."""
         return CANNOT_SEE if self.checks or self.on_word else ()
 
 
 class Sample(NamedTuple):
-    """The rows whose features are compared, and the tables and the history beside them.
+    """The rows to compare, with their tables and history.
 
     Args:
-        rows: a table.
-        side: the tables and the history.
-        numbers: of the rows in the data, shape (n_rows,).
+        rows: A table.
+        side: The tables and the history.
+        numbers: Row numbers in the data, shape `(n_rows,)`.
     """
 
     rows: Any
@@ -111,12 +111,9 @@ class Sample(NamedTuple):
 
 
 def later_rows_of(fitted: Fitted, rows: CallRows, n_rows: int) -> LaterRows:
-    """Return the results of removing the rows after some moments from data.
+    """Return the results of removing later rows from data; the sample has about `n_rows` rows.
 
-    Args:
-        fitted: the plan.
-        rows: All rows of the data.
-        n_rows: about how many rows are a sample.
+    `rows` must be all rows of the data.
     """
     plan, runs = fitted.declaration, runs_of(fitted)
     ids = id_columns(plan.row_id, rows.history, plan.past_columns)
@@ -133,21 +130,17 @@ def later_rows_of(fitted: Fitted, rows: CallRows, n_rows: int) -> LaterRows:
 
 
 def clock_columns(runs: Runs) -> list[str]:
-    """Return the columns of the data by which features are judged."""
+    """Return the columns of the data that the runs' clocks read."""
     return columns_of(run.clock for run in runs.runs)
 
 
 def sample_of(
     orders: Sequence[Order], many: Any, earlier: Any, side: SideInputs, n_rows: int
 ) -> Sample:
-    """Return a sample of rows: of whole entities where the plan has windows, else evenly spaced.
+    """Return a sample of about `n_rows` rows: whole entities for windows, else evenly spaced.
 
-    Args:
-        orders: of the earlier rows and then the rows, that windows read; none without windows.
-        many: the rows.
-        earlier: the history, a table; None where there is none.
-        side: what is passed beside the rows.
-        n_rows: about how many there are.
+    `orders` are the windows' orders of the earlier rows followed by the rows; empty without
+    windows. `earlier` is the history as a table, or None.
     """
     if not orders:
         n_all: int = many.num_rows
@@ -162,14 +155,7 @@ def sample_of(
 
 
 def check_later_rows(fitted: Fitted, runs: Runs, sample: Sample, step: Step) -> LaterRows:
-    """Return the results of removing the rows after some moments from a sample.
-
-    Args:
-        fitted: the plan.
-        runs: its features by the clock that judges them.
-        sample: the rows.
-        step: is told what is compared.
-    """
+    """Return the results of removing later rows from a sample; `step` is called with each check."""
     if not runs.runs:
         return LaterRows(on_word=runs.on_word)
     features = sample.side.transform(fitted, sample.rows)
@@ -184,8 +170,6 @@ def check_later_rows(fitted: Fitted, runs: Runs, sample: Sample, step: Step) -> 
 
 @dataclass(slots=True)
 class _Judged:
-    """The results of one run."""
-
     check: Check
     changes: tuple[Change, ...] = ()
     on_word: list[str] = field(default_factory=list[str])
@@ -194,7 +178,7 @@ class _Judged:
 def _judged(
     fitted: Fitted, run: Run, sample: Sample, features: Any, most: int, step: Step
 ) -> _Judged:
-    """Return the results of a run, at so many moments at most."""
+    """Return the results of a run, at up to `most` moments."""
     name = f"all rows = without later rows, by {show(run.clock)}"
     step(f"verifying {name}")
     times = _times_of(fitted, run.clock, sample.rows, sample.side.tables)
@@ -227,7 +211,7 @@ def _judged(
 
 
 def _told(changes: Sequence[Change], n_moments: int) -> str | None:
-    """Return the first change as text, and how many more columns change."""
+    """Return the first change as text, with the number of other columns that change."""
     if not changes:
         return None
     column, row, moment, (with_all, without), n_changed = changes[0]
@@ -239,7 +223,7 @@ def _told(changes: Sequence[Change], n_moments: int) -> str | None:
 
 
 def _differences(one: Any, other: Any) -> Iterator[tuple[str, int, tuple[str, str]]]:
-    """Yield the columns of two tables that differ, the first row where, and the values there."""
+    """Yield each column that differs between two tables, with the first such row and its values."""
     for name, left, right in zip(one.column_names, one.columns, other.columns, strict=True):
         pair = left.combine_chunks(), right.combine_chunks()
         row = first_difference(*pair)
@@ -251,10 +235,10 @@ class _Times(NamedTuple):
     """The times of rows.
 
     Args:
-        ticks: one a row, 0 where it is missing, shape (n_rows,).
-        is_there: whether there is one, shape (n_rows,).
-        dtype: of the times.
-        tick: nanoseconds of one; None of whole numbers that are no time.
+        ticks: Time of each row, 0 if missing, shape `(n_rows,)`.
+        is_there: Whether the row has a time, shape `(n_rows,)`.
+        dtype: Type of the times.
+        tick: Nanoseconds per tick; None for whole numbers without a unit.
     """
 
     ticks: Numbers
@@ -263,13 +247,13 @@ class _Times(NamedTuple):
     tick: int | None
 
     def spread(self, most: int) -> list[int]:
-        """Return some of the times, evenly among those that are there, in ticks."""
+        """Return up to `most` of the present times, evenly spread, in ticks."""
         distinct = np.unique(self.ticks[self.is_there])
         places = np.linspace(0, max(len(distinct) - 1, 0), min(most, len(distinct)))
         return [int(tick) for tick in distinct[np.unique(places.astype(np.int64))]]
 
     def are_after(self, moment: int, tick: int | None) -> Flags:
-        """Return whether each time is there and after a moment, which is in other ticks."""
+        """Return whether each row has a time after a moment; `tick` is the moment's unit in ns."""
         limit = moment * (tick or 1) // (self.tick or 1)
         return self.is_there & (self.ticks > limit)
 
@@ -279,7 +263,7 @@ class _Times(NamedTuple):
 
 
 def _times_of(fitted: Fitted, clock: Node, rows: Any, tables: Any) -> _Times | None:
-    """Return the times of rows by a clock; None where they lack a column of it."""
+    """Return the times of rows by a clock; None if they lack one of its columns."""
     names = columns_of([clock])
     if not set(names) <= set(rows.column_names):
         return None
@@ -300,13 +284,13 @@ def _tick(dtype: DType, step: int | None) -> int | None:
 
 
 class _Kept(NamedTuple):
-    """The rows that are left at a moment, and the tables and the history beside them.
+    """The rows that are left at a moment, with their tables and history.
 
     Args:
-        rows: a table.
-        numbers: of the rows in the sample, in order, shape (n_rows,).
-        judged: the numbers of the rows whose features are compared: they have a time.
-        side: the tables and the history, without later rows.
+        rows: A table.
+        numbers: Row numbers in the sample, ascending, shape `(n_rows,)`.
+        judged: Numbers of the rows with a time, which are compared.
+        side: The tables and the history, without later rows.
     """
 
     rows: Any
@@ -317,16 +301,16 @@ class _Kept(NamedTuple):
 
 @dataclass(slots=True)
 class _Removal:
-    """A sample with the times by which its rows, and rows beside it, are removed.
+    """A sample with the times by which its rows, history and tables are cut.
 
     Args:
-        sample: the rows.
-        times: of the rows.
-        of_history: of the history; None where it stays whole.
-        of_tables: of the rows of tables, by each column that a feature sees them by. A table that
-            stays whole is not among them.
-        row_id: the column that tells rows of the history and the sample apart, or None.
-        on_word: tables and a history that stay whole, as text.
+        sample: The rows.
+        times: Times of the rows.
+        of_history: Times of the history; None if it is never cut.
+        of_tables: Times of each table's rows, one per column that features see them by, without
+            tables that are never cut.
+        row_id: Column that identifies rows in both the history and the sample, or None.
+        on_word: Tables and history that are never cut, as text.
     """
 
     sample: Sample
@@ -337,12 +321,12 @@ class _Removal:
     on_word: list[str]
 
     def at_most(self, wanted: int) -> int:
-        """Return how many moments are judged: fewer beside large tables."""
+        """Return the number of moments to judge, which is smaller with large tables."""
         n_rows = sum(len(times[0].ticks) for times in self.of_tables.values())
         return max(min(wanted, TABLE_ROWS // max(n_rows, 1)), FEWEST_MOMENTS // 2)
 
     def rows_at(self, moment: int) -> _Kept | None:
-        """Return the rows that are left at a moment; None where all are."""
+        """Return the rows that are left at a moment; None if no row is removed."""
         rows, side, _ = self.sample
         is_later = self.times.are_after(moment, self.times.tick)
         tables, n_removed = self._tables_at(moment)
@@ -360,7 +344,7 @@ class _Removal:
         return _Kept(take_rows(rows, kept), kept, judged, SideInputs(tables, history))
 
     def _tables_at(self, moment: int) -> tuple[dict[str, Any], int]:
-        """Return the tables without what is later by every column, and how many rows are."""
+        """Return the tables without rows that are later by every column, and the number removed."""
         tables, n_removed = dict(self.sample.side.tables or {}), 0
         for name, times in self.of_tables.items():
             is_later = np.logical_and.reduce(
@@ -372,7 +356,7 @@ class _Removal:
         return tables, n_removed
 
     def _are_removed(self, history: Any, rows: Any, is_later: Flags) -> Flags:
-        """Return whether each row of a history is one of the rows that are removed, by its id."""
+        """Return whether each row of the history has the id of a removed row."""
         if self.row_id is None:
             n_rows: int = history.num_rows
             return np.zeros(n_rows, np.bool_)

@@ -1,4 +1,4 @@
-"""`verify`: the promise, checked on a user's own rows: every path must give the same bits."""
+"""`verify`: on a user's own rows, every path must give the same bits."""
 
 from __future__ import annotations
 
@@ -58,26 +58,21 @@ Names = Sequence[str]
 ROWS_ONE_BY_ONE = 100
 ROWS_AFTER_THEIR_PAST = 20
 _N_PIECES, _N_SHARES = 7, 3
-"""Of data that is read in pieces: how many there are of the rows compared, and of entities."""
+"""Numbers of pieces of the rows, and of shares of the entities, for data read in pieces."""
 
 
 Begin = Callable[..., Any]
-"""Begins a live state of a plan and a history, with the options of `FittedPlan.online`."""
+"""Starts a live state from a plan and a history, with the options of `FittedPlan.online`."""
 
 
 def verify(
     fitted: Fitted, rows: CallRows, n_rows: int, backends: Sequence[str], begin: Begin
 ) -> Report:
-    """Return a report: of the reference on a sample of the rows, of all else on many.
+    """Return a report: the reference is compared on a sample of `n_rows` rows, other paths on many.
 
-    Args:
-        fitted: what is verified.
-        rows: All rows of the data; with a budget they are read a little at a time.
-        n_rows: size of the sample.
-        backends: which are compared.
-        begin: begins a live state.
+    `rows` must be all rows of the data; with a memory budget they are read in pieces.
     """
-    fitted = replace(fitted, encoded=None)  # nothing is trained on these features
+    fitted = replace(fitted, encoded=None)  # no model trains on these features
     names = _checked_names(backends)
     if isinstance(n_rows, bool) or n_rows < 1:
         raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
@@ -121,14 +116,9 @@ def verify(
 def _checks_of_rows(
     fitted: Fitted, rows: Rows, side: SideInputs, backends: Names, step: Step
 ) -> Iterator[Check]:
-    """Yield the checks of a plan that reads of each row that row alone.
+    """Yield the checks of a plan without windows.
 
-    Args:
-        fitted: the plan.
-        rows: the rows.
-        side: what is passed beside them.
-        backends: their names.
-        step: is told what is compared.
+    `side` is the tables and history for each call; `step` is called with the name of each check.
     """
     many, sample = rows.many, rows.sample
     yield from _checks_of_backends(fitted, many, side, sample, side, "", backends, step)
@@ -156,15 +146,7 @@ def _checks_of_past(
 ) -> Iterator[Check]:
     """Yield the checks of a plan with windows; see `_checks_of_rows`.
 
-    Args:
-        orders: of the earlier rows and then the rows.
-        chosen: the sample.
-        begin: begins a live state.
-        fitted: the plan; the others as of `_checks_of_rows`.
-        rows: the rows.
-        side: what is passed beside them.
-        backends: their names.
-        step: is told what is compared.
+    `orders` cover the earlier rows followed by the rows, and `chosen` is the sample.
     """
     many = plain_table(rows.many)
     n_earlier = len(orders[0].times) - many.num_rows
@@ -185,7 +167,7 @@ def _checks_of_past(
 
 
 def _say(step: Step, name: str) -> str:
-    """Return the name of a check, which begins."""
+    """Announce a check, and return its name."""
     step(f"verifying {name}")
     return name
 
@@ -200,7 +182,7 @@ def _checks_of_backends(
     backends: Names,
     step: Step,
 ) -> Iterator[Check]:
-    """Yield the comparisons of backends: with the reference, which is slow, of a sample."""
+    """Yield the comparisons of backends; the slow reference computes only the sample."""
     first, *others = backends
     for other in others:
         name = _say(step, f"{first} = {other}")
@@ -215,7 +197,7 @@ def _checks_of_backends(
 def _checks_of_pieces(
     fitted: Fitted, rows: Any, side: SideInputs, features: Any, step: Step
 ) -> Iterator[Check]:
-    """Yield the comparisons of features with those of rows in chunks, and by one thread."""
+    """Yield the comparisons with many chunks, and with one thread."""
     name = _say(step, "one chunk = many chunks")
     yield compare(name, features, side.transform(fitted, _rechunked(rows)))
     name = _say(step, "all threads = 1 thread")
@@ -223,7 +205,7 @@ def _checks_of_pieces(
 
 
 def _in_pieces(fitted: Fitted, rows: Rows, side: SideInputs, step: Step) -> Check:
-    """Return the comparison of rows in memory with rows of which some are read at a time."""
+    """Return the comparison of rows in memory with rows read in pieces."""
     name = _say(step, "all rows = pieces of the data")
     n_rows, n_bytes = rows.many.num_rows, max(1, rows.many.nbytes // _N_PIECES)
     pieces: list[Any] = []
@@ -250,7 +232,7 @@ def _rows_moved(
     features: Any,
     step: Step,
 ) -> Check:
-    """Return the comparison of rows in their order with the rows in another."""
+    """Return the comparison of rows in their order with the rows in another order."""
     name = _say(step, "rows in another order")
     order = moved(orders)
     if order is None:
@@ -261,7 +243,10 @@ def _rows_moved(
 def _halves_in_time(
     fitted: Fitted, orders: Sequence[Order], rows: Any, side: SideInputs, step: Step
 ) -> Check:
-    """Return the comparison of rows with those before a moment, and those after with these."""
+    """Return the comparison of all rows at once with two calls: earlier rows, then later rows.
+
+    The second call has the earlier rows as its history.
+    """
     name = _say(step, "all rows = earlier half + later half, after it")
     early, late = halves(orders)
     if not len(early) or not len(late):
@@ -281,7 +266,7 @@ def _halves_in_time(
 def _row_after_row(
     fitted: Fitted, orders: Sequence[Order], rows: Any, side: SideInputs, note: str, step: Step
 ) -> Check:
-    """Return the comparison of the last rows in a batch with each alone, after all before it."""
+    """Return the comparison of the last rows in a batch with each alone, after its past."""
     name = _say(step, "batch = one row at a time, after its past")
     order = in_time(orders)
     if order is None:
@@ -307,7 +292,7 @@ def _live(
     step: Step,
     begin: Begin,
 ) -> Check:
-    """Return the comparison of rows in a batch with a live state, to which they come bit by bit."""
+    """Return the comparison of rows in a batch with a live state that receives them in parts."""
     name = _say(step, "batch = live, as rows arrive")
     order = in_time(orders)
     if order is None:
@@ -329,7 +314,7 @@ def _live(
         pieces = [live.process(rows.slice(first, n)) for first, n in _growing(rows.num_rows)]
     except InvalidPlan as error:
         return Check(name, 0, None, str(error))
-    except LateRow:  # of a history that goes on after the rows
+    except LateRow:  # the history continues after the rows
         if has_tie or any(one.is_kept for one in functions):
             return Check(name, 0, None, "rows do not stand in an order in which they could arrive")
         live = begin(fitted, earlier, tables=side.tables, late="insert", keep="everything")
@@ -339,7 +324,7 @@ def _live(
 
 
 def _growing(n_rows: int) -> Iterator[tuple[int, int]]:
-    """Yield parts of some rows, each larger than the one before: the first row, and how many."""
+    """Yield consecutive parts of rows, each larger than the last: first row, and number of rows."""
     first, n = 0, 1
     while first < n_rows:
         yield first, min(n, n_rows - first)
@@ -347,13 +332,9 @@ def _growing(n_rows: int) -> Iterator[tuple[int, int]]:
 
 
 def _histories_of_halves(fitted: Fitted, earlier: Any, later: Any, known: Any) -> tuple[Any, Any]:
-    """Return the history of each half of some rows: the earlier one has nothing of the later.
+    """Return the histories of two halves; the earlier half's has no rows of the later one.
 
-    Args:
-        fitted: what is verified.
-        earlier: the earlier half.
-        later: the later one.
-        known: what comes before both: a table, or "batch" where nothing does.
+    `known` is the history of both: a table, or "batch" without any.
     """
     columns, row_id = fitted.declaration.past_columns, fitted.declaration.row_id
     if isinstance(known, str):
@@ -367,7 +348,7 @@ def _histories_of_halves(fitted: Fitted, earlier: Any, later: Any, known: Any) -
 
 
 def _checked_names(backends: Sequence[str]) -> list[str]:
-    """Return the names of backends that there are, each once, at least two."""
+    """Return the valid backend names without repeats; there must be at least two."""
     if isinstance(backends, str) or len(set(backends)) < 2:
         raise InvalidPlan(
             f"backends= names at least two to compare, such as ('cpu', 'reference'), got "
@@ -391,19 +372,19 @@ def _check_rows(fitted: Fitted, rows: Any, side: SideInputs) -> Check:
 
 
 def _python_rows(table: Any) -> list[dict[str, Any]] | None:
-    """Return rows as `transform_row` takes them; None where Python has no value for a time."""
+    """Return rows in the form of `transform_row`; None if Python cannot represent a time."""
     try:
         rows = table.to_pylist()
     except (ValueError, OverflowError):
         return None
     kinds = {type(value).__name__ for row in rows for value in row.values()}
     if "NaTType" in kinds or any(map(_loses_nanoseconds, table.columns)):
-        return None  # pandas has NaT for the first instant of int64
+        return None  # pandas gives NaT for the first instant of int64
     return rows
 
 
 def _loses_nanoseconds(column: Any) -> bool:
-    """Return whether a column has times of day between two microseconds, which Python cuts off."""
+    """Return whether a column has times of day with nanoseconds, which Python would cut off."""
     if not column.type.equals(pa.time64("ns")):
         return False
     ticks = column.cast(pa.int64()).combine_chunks().drop_null().to_numpy(zero_copy_only=False)
@@ -411,7 +392,7 @@ def _loses_nanoseconds(column: Any) -> bool:
 
 
 def _features_of_a_matrix(fitted: Fitted, rows: Any, side: SideInputs) -> list[str]:
-    """Return the features that a matrix of these rows holds: numbers, no integer beyond floats."""
+    """Return the numeric features; no integer features if these rows exceed the range of floats."""
     numbers = _features_of(fitted, lambda dtype: dtype.is_number)
     try:
         if numbers:

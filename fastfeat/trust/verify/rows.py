@@ -1,7 +1,7 @@
-"""The rows that `verify` compares: of data larger than memory as many as have room.
+"""The rows that `verify` compares; from data larger than memory, as many as fit.
 
-Whatever rows are taken, every path must give the same bits of them. Where windows see the rows of
-entities, some entities are taken with all their rows; else the first rows.
+Every path must give the same bits for any choice of rows. If windows see the rows of entities, some
+entities are taken with all their rows; otherwise the first rows.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from fastfeat.ir.scope import window_nodes
 
 MOST_ROWS = 1 << 20
 _SHARE = 8
-"""Of the memory that is left, rows and their features take so much a time; several are there."""
+"""Rows with their features may take 1 / 8 of the free memory; several copies exist at a time."""
 _FEATURES = 4
-"""Tables of features that are there at a time."""
+"""Number of feature tables in memory at a time."""
 _KEY_BYTES = 384
-"""Of a learnt key as objects of Python, in two tables: 365 were measured of a million integers."""
+"""Bytes of a learnt key as Python objects in two tables; 365 were measured with 1M integers."""
 IsTaken = Callable[[Table], Any]
-"""Gives a bool for each of some rows."""
+"""Returns a bool for each of some rows."""
 
 
 class Rows(NamedTuple):
-    """The rows that are compared.
+    """The rows to compare.
 
     Args:
-        many: by all paths but the reference.
-        sample: those that the reference may be given; of a plan with windows `many`.
-        earlier: the history, a table; None where there is none.
-        again: the data, of which `many` are the first rows, where it can be read again in pieces.
+        many: Rows for all paths except the reference.
+        sample: Rows that the reference may compute; equal to `many` for plans with windows.
+        earlier: The history as a table; None without history.
+        again: The data, if it can be read again in pieces; `many` are its first rows.
     """
 
     many: Any
@@ -58,7 +58,7 @@ class Rows(NamedTuple):
 
 
 class SideInputs(NamedTuple):
-    """The tables and the history that `transform` is given beside the rows, at each call."""
+    """The tables and the history for each call of `transform`."""
 
     tables: Tables
     history: Any
@@ -66,16 +66,16 @@ class SideInputs(NamedTuple):
     def transform(
         self, fitted: Fitted, rows: Any, *, backend: str = "cpu", to: str = "arrow"
     ) -> Any:
-        """Return the features of rows, as a first call computes them: nothing is prepared."""
+        """Return the features of rows as a first call computes them, with nothing prepared."""
         fitted.prepared.clear()
         return transform(fitted, self.of(rows, backend), to=to)
 
     def transform_again(self, fitted: Fitted, rows: Any) -> Any:
-        """Return the features of rows, as a second call computes them."""
+        """Return the features of rows as a repeated call computes them."""
         return transform(fitted, self.of(rows))
 
     def of(self, rows: Any, backend: str = "cpu") -> CallRows:
-        """Return rows with the tables and the history beside them."""
+        """Return rows with these tables and this history."""
         return CallRows(rows, None, self.history, self.tables, backend)
 
 
@@ -86,14 +86,9 @@ def rows_in_memory(
     n_rows: int,
     if_there: Sequence[str] = (),
 ) -> Rows:
-    """Return the rows that are verified of data that is read whole.
+    """Return the rows to verify from data that is read whole.
 
-    Args:
-        fitted: the plan.
-        rows: All rows of the data.
-        columns: those that are read.
-        n_rows: size of the sample.
-        if_there: further columns, which the data may lack.
+    The sample has `n_rows` rows. The data may lack the columns `if_there`.
     """
     past = fitted.declaration.past_columns
     table = read_columns(rows.data, columns, [*past, *if_there])
@@ -120,19 +115,10 @@ def rows_of_parts(
     budget: Budget,
     if_there: Sequence[str] = (),
 ) -> Rows:
-    """Return the rows that are verified of data that is read a little at a time.
+    """Return the rows to verify from data that is read in pieces.
 
-    Args:
-        fitted: the plan.
-        rows: All rows of data and of a history that `dataset_of` takes.
-        columns: those that are read.
-        of_history: The columns that are read of the history.
-        n_rows: size of the sample.
-        budget: of memory.
-        if_there: further columns, which the data may lack.
-
-    Raises:
-        FastfeatError: as `dataset_of`; of the history, the message says so.
+    The sample has `n_rows` rows. The data may lack the columns `if_there`. `of_history` are the
+    columns to read from the history. Errors of the history say so.
     """
     dataset, history = dataset_of(rows.data), rows.history
     read_columns(pa.Table.from_batches([], dataset.schema), columns)
@@ -154,7 +140,7 @@ def rows_of_parts(
 
 
 def needs_of_reference(fitted: Fitted) -> list[Need]:
-    """Return the memory in which the reference and single rows look learnt keys up."""
+    """Return the memory that the reference and single rows need to look up learnt keys."""
     n_keys = _n_keys(fitted)
     what = f"the reference, which looks {counted(n_keys, 'learnt key')} up in Python,"
     return [Need(what, n_keys * _KEY_BYTES)] if n_keys else []
@@ -166,7 +152,7 @@ def _n_keys(fitted: Fitted) -> int:
 
 
 def _most_rows(fitted: Fitted, schema: Schema, budget: Budget) -> int:
-    """Return how many rows have room, with their features several times."""
+    """Return the number of rows that fit, with their features several times."""
     room = budget.room() - _n_keys(fitted) * _KEY_BYTES
     width = row_bytes(schema) + _FEATURES * row_bytes(fitted.schema)
     return max(1, min(MOST_ROWS, room // _SHARE // width))
@@ -175,19 +161,15 @@ def _most_rows(fitted: Fitted, schema: Schema, budget: Budget) -> int:
 def _of_some_entities(
     fitted: Fitted, tables: Tables, datasets: Sequence[Dataset], most: int
 ) -> IsTaken | None:
-    """Return the choice of all rows of some entities; None for all rows.
+    """Return a function that selects all rows of some entities; None to take all rows.
 
-    Args:
-        fitted: the plan.
-        tables: lookup tables.
-        datasets: the rows, and earlier ones.
-        most: about so many rows are taken of each.
+    About `most` rows of each data set are selected.
     """
     known = [dataset.n_rows for dataset in datasets if dataset.n_rows is not None]
     n_shares = -(-max(known) // most) if known else _UNKNOWN
     try:
         keys = keys_in_common(window_nodes(fitted.nodes.values()))
-    except InvalidPlan:  # no entity has all rows that a row sees
+    except InvalidPlan:  # no key groups all rows that a row sees
         return None
     if n_shares < 2 or not keys:
         return None
@@ -209,7 +191,7 @@ def _first(
     is_taken: IsTaken | None,
     budget: Budget,
 ) -> Table:
-    """Return the first rows that are taken, at most so many."""
+    """Return the first selected rows, at most `most`."""
     kept: list[Table] = []
     n = 0
     with closing(scan(dataset, columns, lambda: _table_bytes(budget))) as tables:
@@ -227,10 +209,10 @@ def _first(
 def _first_and_sample(
     dataset: Dataset, columns: Sequence[str], most: int, n_rows: int, budget: Budget
 ) -> tuple[Table, Table]:
-    """Return the first rows, at most so many, and rows that are evenly spaced among all.
+    """Return the first `most` rows, and about `n_rows` rows evenly spaced among all.
 
-    All are read once. Every row is taken at first, and half of them are let go whenever they are
-    too many, so that nobody needs to know how many will come.
+    The data is read once. The sample starts with every row and drops half of its rows whenever it
+    is too large, so the total number need not be known.
     """
     first: list[Table] = []
     sample: list[Table] = []
@@ -260,4 +242,4 @@ def _table_bytes(budget: Budget) -> int:
 
 
 _UNKNOWN = 8
-"""Shares of entities where nobody knows the number of rows."""
+"""Shares of entities if the number of rows is unknown."""

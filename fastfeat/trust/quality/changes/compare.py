@@ -1,4 +1,4 @@
-"""`diff`: the changes from one fitted plan to another, with a verdict."""
+"""`ff.diff`: the changes from one fitted plan to another, with a verdict."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from fastfeat.trust.quality.changes.record import Diff, ordered
 
 @in_ieee
 def compared(a: Fitted, b: Fitted, sample: CallRows) -> Diff:
-    """Return the changes from one fitted plan to another; errors as of `ff.diff`.
+    """Return the changes from plan `a` to the later plan `b`; raises like `ff.diff`.
 
-    Args:
-        a: the plan that was there before.
-        b: the plan that comes after it.
-        sample: Rows of which the features are compared; without data the golden rows of `a` are.
+    The features of `sample` are compared, or of the golden rows of `a` if `sample` has no data.
     """
     changes = [*changes_declared(a, b), *changes_learnt(a, b), *changes_of_profiles(a, b)]
     if sample.data is None:

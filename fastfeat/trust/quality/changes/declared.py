@@ -1,4 +1,4 @@
-"""Changes of what plans declare: features, their columns and types, inputs, options and rules."""
+"""Changes of declarations: features, output columns and types, inputs, options and rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastfeat.trust.quality.changes.record import Change, shown
 
 
 def changes_declared(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield the changes from one plan to another, but for what is learnt."""
+    """Yield all changes, except changes of learnt values."""
     yield from _features(a, b)
     yield from _columns(a, b)
     yield from _inputs(a, b)
@@ -26,7 +26,7 @@ def changes_declared(a: Fitted, b: Fitted) -> Iterator[Change]:
 
 
 def common_features(a: Fitted, b: Fitted) -> list[str]:
-    """Return the features that two plans have, and write alike."""
+    """Return the features that both plans define in the same way."""
     before, after = a.declaration.features, b.declaration.features
     return [name for name in before if name in after and _is_alike(a, b, name)]
 
@@ -36,12 +36,12 @@ def _is_alike(a: Fitted, b: Fitted, feature: str) -> bool:
 
 
 def _key_of(plan: Declaration, feature: str) -> tuple[tuple[str, Node], ...]:
-    """Return the suffix and the expression of each column of a feature, as fit learns it."""
+    """Return the suffix and the fitted expression of each column of a feature."""
     return tuple((of, plan.nodes[feature + of]) for of in plan.features[feature].suffixes)
 
 
 def _features(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield the features that are added, removed, or written otherwise."""
+    """Yield the features that are added, removed, or defined differently."""
     before, after = a.declaration.features, b.declaration.features
     added = {_key_of(b.declaration, name): name for name in after if name not in before}
     for name in before:
@@ -63,7 +63,7 @@ def _text(expression: Expr) -> str:
 
 
 def _rewritten(name: str, before: str, after: str) -> Change:
-    """Return the change of a feature that is written otherwise, or reads another target."""
+    """Return the change of a feature with another expression, or another target."""
     told = f"{before} -> {after}"
     if before == after:
         told = f"{before}, which learns from another target"
@@ -71,7 +71,7 @@ def _rewritten(name: str, before: str, after: str) -> Change:
 
 
 def _columns(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield columns of the output that have come, gone, or have another type or place."""
+    """Yield output columns that are new, removed, or have another type or position."""
     alike = common_features(a, b)
     of_common = [_columns_made_of(fitted, alike) for fitted in (a, b)]
     types = [dict(zip(f.schema.names, map(str, f.schema.types), strict=True)) for f in (a, b)]
@@ -96,13 +96,13 @@ def _columns(a: Fitted, b: Fitted) -> Iterator[Change]:
 
 
 def _columns_made_of(fitted: Fitted, features: Sequence[str]) -> dict[str, str]:
-    """Return the columns of features, and the feature of each."""
+    """Return the columns of some features, with the feature of each column."""
     wanted = set(features)
     return {name: of for name, of in features_of_columns(fitted) if of in wanted}
 
 
 def _moved(before: Sequence[str], after: Sequence[str]) -> Iterator[Change]:
-    """Yield one change of all columns that stand in another place of a matrix than before."""
+    """Yield one change for all matrix columns with another position."""
     places = {name: k for k, name in enumerate(after)}
     moved = {n: k for k, n in enumerate(before) if places.get(n, k) != k}
     if moved:
@@ -114,7 +114,7 @@ def _moved(before: Sequence[str], after: Sequence[str]) -> Iterator[Change]:
 
 
 def _inputs(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield the columns that rows must have, or no longer, or of another type."""
+    """Yield columns that the rows must now have, no longer need, or need with another type."""
     before, after = _read(a), _read(b)
     for name, dtype in before.items():
         if name not in after:
@@ -133,7 +133,7 @@ def _inputs(a: Fitted, b: Fitted) -> Iterator[Change]:
 
 
 def _training_inputs(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
-    """Yield the columns that only training rows have, where they are others, or of another type."""
+    """Yield changes of columns that only training reads: added, removed, or of another type."""
     for name in dict.fromkeys([*before, *after]):
         was, now = before.get(name), after.get(name)
         if was != now:
@@ -151,7 +151,7 @@ def _read(fitted: Fitted) -> dict[str, str]:
 
 
 def _options(a: Declaration, b: Declaration) -> Iterator[Change]:
-    """Yield the options of plans that differ, and the label."""
+    """Yield the options of the plans that differ, and the label."""
     labels = [{name: show(node) for name, node in plan.label_nodes.items()} for plan in (a, b)]
     if a.label_nodes != b.label_nodes:
         before, after = (", ".join(f"{n} = {t}" for n, t in of.items()) or None for of in labels)
@@ -171,13 +171,13 @@ def _options(a: Declaration, b: Declaration) -> Iterator[Change]:
 
 
 _ELSEWHERE = frozenset({"features", "label", "keep", "recipe", "label_column"})
-"""The fields of a declaration that are compared otherwise, or follow from those."""
+"""Fields of a declaration that are compared elsewhere, or follow from such fields."""
 _OF_TRAINING = frozenset({"outcomes", "label_delay", "known", "known_tables", "known_clocks"})
-"""Those that say what may be learnt from; others make other features of the same rows."""
+"""Options that limit which values are learnt from; all others change features of the same rows."""
 
 
 def _rules(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield the rules of contracts that are added, removed, or say another thing."""
+    """Yield rules of the contract that are added, removed or changed."""
     before, after = _rules_of(a), _rules_of(b)
     for name, text in before.items():
         if name not in after:
@@ -190,7 +190,7 @@ def _rules(a: Fitted, b: Fitted) -> Iterator[Change]:
 
 
 def _rules_of(fitted: Fitted) -> dict[str, str]:
-    """Return the rules of a contract as text, and those that types are."""
+    """Return the rules of a contract as text, required column types included."""
     if fitted.contract is None:
         return {}
     declared = fitted.contract.declaration

@@ -1,4 +1,4 @@
-"""Changes of outputs: the features of the same rows, by two fitted plans."""
+"""Changes of outputs: the features of the same rows, computed by two fitted plans."""
 
 from __future__ import annotations
 
@@ -19,19 +19,13 @@ from fastfeat.trust.quality.changes.record import Change
 from fastfeat.trust.quality.golden.golden_rows import GoldenRows
 
 Computed = Callable[[Fitted], Table]
-"""Gives the features of a sample by a fitted plan."""
+"""Computes the features of a sample by a fitted plan."""
 
 
 def changes_of_outputs(a: Fitted, b: Fitted, compute: Computed) -> tuple[list[Change], int]:
-    """Return the features whose values differ on a sample, and how many rows it has.
+    """Return the features with other values on a sample, and the number of its rows.
 
-    Args:
-        a: the plan whose features the sample has; its errors are raised.
-        b: the plan that they are compared with; where it refuses the sample, that is a change.
-        compute: gives the features of the sample.
-
-    Raises:
-        FastfeatError: as `FittedPlan.transform`, of the first plan.
+    Errors of plan `a` are raised. A sample that plan `b` rejects is reported as a change.
     """
     before = compute(a)
     try:
@@ -43,13 +37,11 @@ def changes_of_outputs(a: Fitted, b: Fitted, compute: Computed) -> tuple[list[Ch
 
 
 def changes_of_golden(a: Fitted, b: Fitted) -> tuple[list[Change], int]:
-    """Return the features whose values differ on the golden rows that the first plan keeps.
+    """Return the features with other values on the golden rows of plan `a`, and the number of rows.
 
-    They are made up at the edges of what it takes: how many differ says less than that none does.
-    A second plan that cannot take them reads other columns, which is told as that.
-
-    Returns:
-        The changes, and how many rows there are; 0 where there are none, or they cannot be taken.
+    Golden rows sit at the edges of the accepted values, so the number that differ means little;
+    that none differs means much. The number is 0 without golden rows, or if plan `b` cannot take
+    them: then it reads other columns, which is reported as a change of inputs.
     """
     if a.golden is None:
         return [], 0
@@ -65,23 +57,23 @@ def changes_of_golden(a: Fitted, b: Fitted) -> tuple[list[Change], int]:
 
 
 def on_rows(rows: CallRows) -> Computed:
-    """Return a function that computes the features of rows, as `FittedPlan.transform` does."""
+    """Return a function that computes features like `FittedPlan.transform`."""
 
     def compute(fitted: Fitted) -> Table:
-        for_nobody = replace(fitted, encoded=None)  # no model trains on what its encodings know
+        for_nobody = replace(fitted, encoded=None)  # no model trains on these rows
         return transform(for_nobody, rows)
 
     return compute
 
 
 def _compared(before: Table, after: Table, rows: str, codes: Collection[str]) -> Iterator[Change]:
-    """Yield a change for each column of both tables, of one type, that has other values."""
+    """Yield a change for each column that both tables have with one type, and with other values."""
     for name in before.column_names:
         if name not in after.column_names or before[name].type != after[name].type:
             continue
         x, y = (_one(table[name]) for table in (before, after))
         if not x.equals(y):
-            is_number = _is_number(x.type) and name not in codes  # no distance between categories
+            is_number = _is_number(x.type) and name not in codes  # codes have no distance
             change = _of_column(name, x, y, rows, is_number=is_number)
             if change is not None:
                 yield change
@@ -92,7 +84,7 @@ def _one(column: Any) -> Array:
 
 
 def _of_column(name: str, x: Array, y: Array, rows: str, *, is_number: bool) -> Change | None:
-    """Return the change of a column; None where only the sign of zero, or no value, differs."""
+    """Return the change of a column; None if at most the sign of zero differs."""
     missing = [_flags(one.is_null()) for one in (x, y)]
     same = call("equal", x, y)
     differ = (missing[0] != missing[1]) | (_flags(call("invert", same).fill_null(False)))
@@ -116,7 +108,7 @@ def _is_number(dtype: Any) -> bool:
 
 
 def _distance(x: Array, y: Array) -> str:
-    """Return the largest change of a column of numbers in words, in its standard deviations."""
+    """Return the largest change of a numeric column in words, also in standard deviations."""
     before, after = (
         one.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
         for one in (x, y)
