@@ -244,7 +244,7 @@ def check_model(fitted: FittedPlan, model: Any, method: str) -> None:
     expected = fitted.feature_names
     if names is None:
         return
-    made = all(name in (f"Column_{k}", str(k)) for k, name in enumerate(names))  # trained on a matrix
+    made = all(name in (f"Column_{k}", str(k)) for k, name in enumerate(names))  # from a matrix
     if len(names) != len(expected) or (names != expected and not made):
         raise InvalidPlan(
             f"{_difference(names, expected, made)}. Log the fitted plan whose features it was "
