@@ -1551,7 +1551,7 @@ class FittedPlan:
                 takes.
             rows: The rows of `data` to compute: a bool for each row, or row numbers; None for all
                 rows. A label that looks ahead still sees all rows of the data.
-            history: Further rows that a label that looks ahead sees.
+            history: Earlier rows; a label that looks ahead sees these rows too.
             tables: The lookup tables in which the label looks ahead, by name.
             backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
                 compiled by g++). All give the same bits.

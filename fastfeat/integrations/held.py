@@ -57,11 +57,11 @@ class Held:
         self._packed: Any = None
 
     def __copy__(self) -> Held:
-        """Return the same object: it is immutable."""
+        """Return this object itself: nothing changes its data."""
         return self
 
     def __deepcopy__(self, memo: object) -> Held:
-        """Return the same object: it is immutable."""
+        """Return this object itself: nothing changes its data."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from fastfeat.io.columns.decode import decoded
 
 
 class Kind(NamedTuple):
-    """How a label is converted to numbers, in the same way for all permutations.
+    """The conversion of a label to numbers, the same for all permutations.
 
     Args:
         are_classes: Whether the label has two values, or is text.

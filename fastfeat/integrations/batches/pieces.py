@@ -249,7 +249,7 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _row_group(file: Located, group: int, columns: Sequence[str]) -> Table:
-    """Return those of the wanted columns that a row group has."""
+    """Return the wanted columns of a row group, as far as it has them."""
     now = file_at(file.filesystem, file.path)
     if (now.n_bytes, now.changed_ns) != (file.n_bytes, file.changed_ns):
         raise InvalidData(

@@ -350,8 +350,7 @@ class FeatureBatches(torch_data.IterableDataset):
         return map(as_matrix if self._form == "matrix" else as_dict, blocks)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickle: a ready block in shared memory, which workers do not copy.
-        """
+        """Return the state for pickle; a ready block is in shared memory, not copied."""
         rows = self.stream.rows
         if not isinstance(rows, Ready):
             return dict(self.__dict__)
