@@ -117,7 +117,7 @@ class Learning(Generic[Face]):
 
     @property
     def columns(self) -> list[str]:
-        """The columns that the next round reads; after the last, those of `training_features`.
+        """The columns that the next round reads; after the last, for `training_features`.
 
         A round that only counts rows still reads one column.
         """

@@ -184,7 +184,7 @@ def _in_passes(
 
 
 def with_encoded(fitted: Fitted, rows: RowsInPasses) -> Fitted:
-    """Return a fitted plan that recognizes the files whose labels its encodings learned from.
+    """Return a fitted plan that recognizes the files that its encodings learned labels from.
 
     If only some rows were learned from, the files are not recorded: their other rows may be
     transformed.

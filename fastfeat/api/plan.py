@@ -263,7 +263,7 @@ class Plan:
 
     @property
     def row_id(self) -> str | None:
-        """The column that identifies a row; None if there is none."""
+        """The column that identifies a row; None without one."""
         return self.declaration.row_id
 
     @property
@@ -1544,7 +1544,7 @@ class FittedPlan:
         tables: Tables = None,
         backend: str = "cpu",
     ) -> ChunkedArray:
-        """Return the label of rows, computed as in fit from late columns or from later rows.
+        """Return the label of rows, computed from late columns or later rows, the same as by `fit`.
 
         Args:
             data: The rows, with the columns that the label is computed from, in any form that `fit`

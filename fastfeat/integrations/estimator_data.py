@@ -53,7 +53,7 @@ def rows_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, list[str]]:
 
     The columns of a matrix, or of a DataFrame with labels that are not text, get the names that fit
     has seen, or else `x0`, `x1` and so on. The estimator records the names and the number of
-    columns. `reset` tells that X is the input of `fit`.
+    columns. `reset`: whether X is the input of `fit`.
 
     Raises:
         ValueError, TypeError: The errors of scikit-learn unless X is a dense matrix of two

@@ -30,7 +30,7 @@ from fastfeat.learn.purge import left_after_purging, moments_of, resolve_purging
 
 
 def resolve_history(plan: Plan, given: Any) -> Any:
-    """Return the history that the windows of a plan see; None if there is none.
+    """Return the history that the windows of a plan see; None without one.
 
     A split, such as a fold, leaves out rows that windows should see: a history of all rows has
     them. `given` is a `Held`, a path, "batch", or None if the user passed nothing.

@@ -148,7 +148,7 @@ def _exchange(
 def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
     """Return the schema of the columns that windows read of a history.
 
-    `training` tells that the rows after the history are learned from.
+    `training`: whether the rows after the history are learned from.
 
     Raises:
         UnknownColumn: The history lacks a column; the message names the history.

@@ -62,7 +62,7 @@ def hand_over(
     """Return the features of some rows, their label and categories, ready for a library.
 
     Pass either rows with data, or `features` that are computed already. `categories` are the
-    features that are codes of categories; None for all of them. `text_label` tells that the library
+    features that are codes of categories; None for all of them. `text_label`: whether the library
     accepts text as a label.
     """
     check_fitted(fitted)

@@ -44,7 +44,7 @@ ensemble: Any = sklearn.ensemble
 
 N_TREES = 50
 ROWS_OF_PAST = 1000
-"""The number of rows whose features are computed without later rows."""
+"""The number of rows to compute features of without later rows."""
 
 
 class _Run(NamedTuple):
@@ -266,7 +266,7 @@ def _predicted(
 ) -> NDArray[np.float64]:
     """Train a model on the rows `train`, and return its scores of the rows `test`.
 
-    `features` are those of all rows, shape (n_rows, n_columns).
+    `features` has all rows, shape (n_rows, n_columns).
     """
     is_known = bool(features.shape[1]) and len(np.unique(labels.values[train])) > 1
     if not is_known:

@@ -253,7 +253,7 @@ def check_model(fitted: FittedPlan, model: Any, method: str) -> None:
 
 
 def _difference(names: Sequence[str], expected: Sequence[str], made: bool) -> str:
-    """Return a text of the difference between the features of a model and those of a plan."""
+    """Return a text of the difference between a model's features and a plan's."""
     told = f"the model was trained on {counted(len(names), 'feature')}"
     lacking = [name for name in names if name not in expected]
     if not made and set(names) == set(expected):

@@ -54,7 +54,7 @@ def begun(
 ) -> tuple[Learning[FittedPlan], bool]:
     """Return the learning of a plan before its first round, and whether rows must be exchanged.
 
-    `features` tells that the out-of-fold features of the rows are needed, too.
+    `features`: whether the out-of-fold features of the rows are needed too.
 
     Raises:
         InvalidPlan: Folds are assigned by row number, windows see rows of entities that have no key

@@ -110,7 +110,7 @@ class Worker(NamedTuple):
     n_workers: int = 1
 
     def after(self, n_given: int) -> Worker:
-        """Return the worker whose part this worker takes, if so many batches were given before.
+        """Return the worker that this one replaces if `n_given` batches were given before.
 
         The loader asks worker 0 first, whichever worker's turn it was.
         """
@@ -138,7 +138,7 @@ class Worker(NamedTuple):
     def turns(self, n_batches: int, n_given: int) -> range:
         """Return the numbers of this worker's batches if batches keep their order.
 
-        `n_batches` are the batches of the rank, of which it has given `n_given` before.
+        The rank has `n_batches` batches, and has given `n_given` of them before.
         """
         first = self.number + self.n_given(n_given) * self.n_workers
         return range(first, max(first, n_batches), self.n_workers)

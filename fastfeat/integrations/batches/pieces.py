@@ -45,7 +45,7 @@ class Pieces(Protocol):
         ...
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return a reader of pieces for one pass, which reads those of the columns that exist."""
+        """Return a reader of pieces for one pass, which reads the columns that exist."""
         ...
 
     def digest(self) -> str:
@@ -187,7 +187,7 @@ def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
     Data is a table in memory, in any form that `fit` takes; Parquet files (a path, several, a
     folder, a pattern or an address); or a function without arguments that opens a reader of record
     batches, or returns tables one after another. A file that is not Parquet is read into memory. A
-    table is cut into pieces of `piece_rows` rows, with those of `columns` that it has.
+    table is cut into pieces of `piece_rows` rows, with those `columns` that it has.
 
     Raises:
         TypeMismatch: A reader that can only be read once, or an object that is not a table.

@@ -209,7 +209,7 @@ def _listed(needed: Mapping[str, str]) -> str:
 def _warn_encoded(computed: TransformedRows) -> None:
     """Warn if an encoding has learned from the labels of this data, as `transform` does.
 
-    Rows without ids are recognized only as a whole. If their number is that of the training rows,
+    Rows without ids are recognized only as a whole. If there are as many as training rows,
     the columns that identify them are read once more.
     """
     fitted = computed.contents.fitted

@@ -340,7 +340,7 @@ class FeatureBatches(torch_data.IterableDataset):
         )
 
     def __iter__(self) -> Iterator[Any]:
-        """Return the batches of an epoch; in a worker, those of the worker."""
+        """Return the batches of an epoch; in a worker, its own batches."""
         info = torch_data.get_worker_info()
         if info is not None:
             set_num_threads(1)  # workers share the cores; torch does the same for its own threads
@@ -453,7 +453,7 @@ class FeatureLoader:
 
     @property
     def batches(self) -> FeatureBatches:
-        """The data set, whose `n_codes` gives the sizes of a model's embeddings.
+        """The data set; its `n_codes` gives the sizes of a model's embeddings.
 
         It is not named `dataset`, because Lightning warns about a loader with that attribute and a
         length.
