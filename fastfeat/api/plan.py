@@ -1217,8 +1217,8 @@ class FittedPlan:
             history: Earlier rows of the same entities, which windows see, in the same forms as
                 `data`, so they may also exceed memory. "batch" declares that `data` contains its
                 own past. Without either, a plan with windows warns.
-            tables: Lookup tables by name, in any form that `transform` takes data in memory or
-                files. They are read once, into memory.
+            tables: Lookup tables by name, in any form that `transform` takes. They are read once,
+                into memory.
             to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "cupy" or
                 "cupy_columns". `FittedPlan.transform` describes each.
             categories: Whether ordinal encodings are returned as categories instead of codes: Arrow
@@ -1325,8 +1325,8 @@ class FittedPlan:
             history: Earlier rows of the same entities, which windows see, in the same forms as
                 `data`, so they may also exceed memory. "batch" declares that `data` contains its
                 own past. Without either, a plan with windows warns.
-            tables: Lookup tables by name, in any form that `transform` takes data in memory or
-                files. They are read once, into memory.
+            tables: Lookup tables by name, in any form that `transform` takes. They are read once,
+                into memory.
             backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
                 compiled by g++). All give the same bits.
             memory: The most memory that this process should use, such as "600MiB", or a number of
