@@ -1,1 +1,1 @@
-"""The faces: `Plan`, `FittedPlan`, and what runs both of them."""
+"""The public API: `Plan` and `FittedPlan`, and functions that compile, fit, compare, serve them."""

@@ -1,8 +1,8 @@
-"""`compile`: every kernel of a plan made ready before there is data, for images and first requests.
+"""`compile`: prepare all kernels of a plan before there is data, for images and first requests.
 
-The plan runs on rows that are made up: what runs asks for its kernels, and a kernel depends on the
-types of columns, never on their values. Where the number of rows chooses among kernels, all are
-made ready.
+The plan runs on made-up rows, so that this run requests its kernels: a kernel depends on the types
+of columns, never on their values. If the number of rows selects between kernels, all of them are
+prepared.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ from fastfeat.trust.quality.table_profiles import kernels_of_profiles
 
 Types = Mapping[str, DType | UnsupportedType]
 N_ROWS = 600
-"""Made-up rows: each key comes 200 times."""
+"""The number of made-up rows. Each key occurs 200 times."""
 _FORMS = {"gpu": ("arrow", "numpy", "cupy", "cupy_columns")}
-"""Forms of a backend that have programs of their own; others are made of these."""
+"""The output forms with programs of their own, by backend. Other forms are converted from these."""
 _MISSING = "none", "some", "coded"
-"""What is missing in made-up rows; see `made_up`."""
-_N_OF_TABLE = 2  # rows of a table, whose keys are unique: bools too
+"""Which values are missing in made-up rows; see `made_up`."""
+_N_OF_TABLE = 2  # rows of a lookup table: keys are unique, and a bool has two values
 _OF_ONE_HOT = (
     "one_hot_encode has a column a category, as many as fit learns: what transform computes beside "
     "them is compiled after fit. Where it serves, call compile of the fitted plan"
@@ -70,15 +70,16 @@ _OF_SMALLEST = (
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Compiled:
-    """The kernels that `compile` made ready in the cache, for every process of this machine.
+    """The kernels that `compile` prepared in the cache, for all processes of this machine.
 
     Args:
-        n_compiled: how many kernels were compiled.
-        n_loaded: how many were there already.
-        n_not_kept: how many of all cannot be kept on disk: each process compiles them.
-        seconds: how long it took.
-        kernels: their names; "features" is what is generated for a plan.
-        notes: what may be compiled later all the same, and why.
+        n_compiled: The number of kernels that were compiled.
+        n_loaded: The number of kernels that were in the cache already.
+        n_not_kept: The number of these kernels that cannot be stored on disk: each process compiles
+            them.
+        seconds: The time that this took.
+        kernels: The names of the kernels; "features" is the code that is generated for a plan.
+        notes: The kernels that may still have to be compiled later, and the reasons.
     """
 
     n_compiled: int
@@ -89,7 +90,7 @@ class Compiled:
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
-        """Return a line, and one a note."""
+        """Return a line of counts, and one line per note."""
         not_kept = f", {self.n_not_kept} of them not kept on disk" if self.n_not_kept else ""
         told = (
             f"{counted(self.n_compiled, 'kernel')} compiled, {self.n_loaded} there already"
@@ -101,17 +102,10 @@ class Compiled:
 def compile_plan(
     plan: Declaration, schema: Any, tables: Tables, backend: str, profile: Profiled = False
 ) -> Compiled:
-    """Return a record of the kernels made ready for fit, and for all that comes after it.
-
-    Args:
-        plan: the plan.
-        schema: as of `Plan.compile`, as the following are.
-        tables: types of the columns of lookup tables.
-        backend: its name.
-        profile: what fit will profile.
+    """Compile the kernels of fit and of everything that follows it; see `Plan.compile`.
 
     Raises:
-        FastfeatError: as of `Plan.compile`.
+        FastfeatError: Any error of `Plan.compile`.
     """
     choice = checked_choice(profile)
     known, of_tables = read_schema(schema), resolve_schemas(tables)
@@ -128,12 +122,7 @@ def compile_plan(
 
 
 def compile_fitted(fitted: Fitted, backend: str) -> Compiled:
-    """Return a record of the kernels made ready to transform rows by a fitted plan.
-
-    Args:
-        fitted: the plan.
-        backend: its name.
-    """
+    """Compile the kernels that transform rows by a fitted plan; see `FittedPlan.compile`."""
     plan = fitted.declaration
     schema = {name: UnsupportedType("any") for name in plan.keep} | dict(row_inputs(fitted))
     if plan.row_id is not None:
@@ -143,7 +132,7 @@ def compile_fitted(fitted: Fitted, backend: str) -> Compiled:
     for of in rules:
         tables |= {name: {**of.tables[name], **tables.get(name, {})} for name in of.tables}
     trial = _Trial(schema, _of_tables(tables), backend, _distinct(plan))
-    if fitted.profile is not None:  # `drift` counts later rows by it
+    if fitted.profile is not None:  # `drift` counts later rows with these kernels
         trial.of_profiles.update(kernels_of_profiles(fitted))
 
     def run() -> None:
@@ -155,16 +144,16 @@ def compile_fitted(fitted: Fitted, backend: str) -> Compiled:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """The rows that a plan is run on, and the outcome of each run.
+    """The made-up rows to run a plan on, and the outcome of each run.
 
     Args:
-        schema: the types of the columns.
-        tables: rows of the lookup tables.
-        backend: its name.
-        distinct: the columns whose values all differ: ids and times.
-        succeeded: what ran.
-        failed: what did not, and the last error.
-        of_profiles: folder and entry of the kernels that the profile of many rows runs.
+        schema: The types of the columns.
+        tables: Rows of the lookup tables.
+        backend: The name of the backend.
+        distinct: The columns in which all values differ: ids and times.
+        succeeded: The calls that ran at least once.
+        failed: The calls that failed, with their last error.
+        of_profiles: The folder and entry of each kernel that profiles many rows.
     """
 
     schema: Types
@@ -176,22 +165,22 @@ class _Trial:
     of_profiles: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def rows(self, missing: str) -> Any:
-        """Return rows of the schema; see `made_up`.
+        """Return made-up rows of the schema; see `made_up`.
 
-        Those with missing values are not in the order of time: ties are looked for among them.
+        Rows with missing values are out of time order, so that the search for ties runs too.
         """
         rows = made_up(self.schema, N_ROWS, missing=missing, distinct=self.distinct)
         return rows if missing == "none" else rows.take([0, 2, 1, *range(3, N_ROWS)])
 
     def given(self, rows: Any, history: Any = None) -> CallRows:
-        """Return rows as a user would give them, with the tables."""
+        """Return the rows of a call by a user, with the lookup tables."""
         return CallRows(rows, None, history, self.tables, self.backend)
 
     def run(self, what: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """Return the result of a call; None where the made-up values are none that it takes."""
+        """Return the result of a call; None if the call rejects the made-up values."""
         try:
             result = call(*args, **options)
-        except Overflow:  # no matrix holds such an integer: that is found when the kernel has run
+        except Overflow:  # an integer that no matrix holds: found after the kernel has run
             self.succeeded.add(what)
             return None
         except FastfeatError as error:
@@ -201,7 +190,7 @@ class _Trial:
         return result
 
     def forms(self, fitted: Fitted) -> tuple[str, ...]:
-        """Return the forms that the features of a plan have: text and times have no matrix."""
+        """Return the output forms of a plan's features: text and times have no matrix."""
         try:
             _ = fitted.matrix_program
         except TypeMismatch:
@@ -210,7 +199,7 @@ class _Trial:
 
 
 def _distinct(plan: Declaration) -> frozenset[str]:
-    """Return the columns whose values all differ: the id, and what orders rows in time."""
+    """Return the columns in which all values differ: ids and window times."""
     roots = [*plan.nodes.values(), *plan.label_nodes.values()]
     clocks = [order_of(node).args[0] for node in postorder(roots) if is_over(node)]
     return frozenset([*columns_of(clocks), *plan.row_ids])
@@ -221,7 +210,7 @@ def _of_tables(tables: Mapping[str, Types]) -> dict[str, Any]:
 
 
 def _run_plan(plan: Declaration, trial: _Trial, profile: Profiled) -> None:
-    """Fit a plan on rows without missing values, and with some; where no values do, on none."""
+    """Fit a plan on rows with and without missing values; if all fails, on missing values only."""
     is_fitted = False
     for missing in (*_MISSING, "all"):
         if missing == "all" and is_fitted:
@@ -239,7 +228,7 @@ def _run_plan(plan: Declaration, trial: _Trial, profile: Profiled) -> None:
 
 
 def _run_fitted(fitted: Fitted, trial: _Trial) -> None:
-    """Transform rows without missing values, and with some, in each form; and one row."""
+    """Transform rows with and without missing values, in each output form, and single rows."""
     past, late, forms = (
         fitted.declaration.past_columns,
         set(fitted.declaration.late),
@@ -256,7 +245,7 @@ def _run_fitted(fitted: Fitted, trial: _Trial) -> None:
                 given = trial.given(data, history)
                 trial.run(f"transform to {to!r}", transform, fitted, given, to=to)
         if trial.backend == "cpu":
-            for to in forms:  # where made-up values are none that a form takes, too
+            for to in forms:  # also if this form rejects the made-up values
                 prepare(fitted, rows, to)
         if not past and "numpy" in forms and trial.backend == "cpu":
             for row in rows.slice(0, 5).to_pylist():  # the fifth has missing values
@@ -266,18 +255,18 @@ def _run_fitted(fitted: Fitted, trial: _Trial) -> None:
 
 
 def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compiled:
-    """Run a plan, and return a record of the kernels that are ready then."""
+    """Run a plan, and return a record of the kernels that are ready afterwards."""
     backend_named(trial.backend)
     from fastfeat.engine.cpu import compiled, kernels
 
     started = time.perf_counter()
     with observing() as used, warnings.catch_warnings(), doing("compiling a plan"):
         for kind in FastfeatWarning.__subclasses__():
-            if kind is not KernelsNotKept:  # of made-up rows, the others are nobody's business
+            if kind is not KernelsNotKept:  # other warnings are about made-up rows
                 warnings.simplefilter("ignore", kind)
         kernels.forget_kernels()
         compiled.forget_loops()
-        if trial.backend != "reference":  # which compiles nothing, and takes its time
+        if trial.backend != "reference":  # the reference compiles nothing, and is slow
             run()
         by_rows = kernels.by_rows([one.name for one in used.values()])
         kernels.make_ready([*by_rows, *sorted(trial.of_profiles)])

@@ -1,4 +1,4 @@
-"""Fit in passes over data that is more than memory, and the features of its rows, out of fold."""
+"""Fit in passes over data larger than memory, and write the out-of-fold features of its rows."""
 
 from __future__ import annotations
 
@@ -37,20 +37,13 @@ def fit_and_write(
     *,
     check_ids: bool = False,
 ) -> tuple[Fitted, Manifest]:
-    """Return the fitted plan, and the manifest of the features of its rows, which are written.
+    """Fit a plan, write the features of its rows, and return the fitted plan and the manifest.
 
-    Args:
-        plan: what is fitted.
-        rows: The training rows, whose tables are read here, once. Without a budget they take what
-            the process has, and three quarters of what is free.
-        layout: where features go.
-        contract: what the rows hold, which the plan keeps.
-        stable: an earlier fit, whose categories keep their codes.
-        profile: what is profiled, for which the rows are read again.
-        check_ids: whether rows of one `row_id` are looked for, for which they are read once more.
+    Lookup tables are read here, once. A budget of None in `rows` allows the memory that the process
+    has plus three quarters of the free memory. `check_ids` and a profile read the rows again.
 
     Raises:
-        FastfeatError: as `Plan.fit_transform_to`.
+        FastfeatError: Any error of `Plan.fit_transform_to`.
     """
     choice = checked_choice(profile)
     dataset = dataset_of(rows.data)

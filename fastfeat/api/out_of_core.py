@@ -1,4 +1,4 @@
-"""Fit of data that is larger than memory: chosen by `memory=`, or by the size of the files."""
+"""Fit of data larger than memory, requested by `memory=` or chosen because the files are large."""
 
 from __future__ import annotations
 
@@ -43,17 +43,10 @@ def fit_within(
     *,
     check_ids: bool = False,
 ) -> Fitted:
-    """Return the plan fitted on data that is read in passes, within a budget of memory.
-
-    Args:
-        plan: what is fitted.
-        rows: The training rows, with a budget.
-        stable: an earlier fit, whose categories keep their codes.
-        profile: what is profiled.
-        check_ids: whether rows of one `row_id` are looked for.
+    """Return the plan fitted in passes over the data, within the memory budget of `rows`.
 
     Raises:
-        FastfeatError: as `Plan.fit`.
+        FastfeatError: Any error of `Plan.fit`.
     """
     assert rows.memory is not None
     dataset = dataset_of(rows.data)
@@ -68,20 +61,13 @@ def fit_if_large(
     stable: Fitted | None = None,
     profile: Profiled = False,
 ) -> Fitted | None:
-    """Return the plan fitted in passes on files that are larger than free memory, else None.
-
-    Args:
-        plan: what is fitted.
-        files: paths, of files that may be large.
-        tables: lookup tables.
-        stable: an earlier fit, whose categories keep their codes.
-        profile: what is profiled.
+    """Return the plan fitted in passes if the files are larger than free memory, otherwise None.
 
     Raises:
-        FastfeatError: as `Plan.fit`.
+        FastfeatError: Any error of `Plan.fit`.
 
     Warns:
-        LargerThanMemory: they are.
+        LargerThanMemory: The files are larger than free memory.
     """
     if plan.row_id is not None and plan.past_columns:
         return None
@@ -101,15 +87,10 @@ def fit_if_large(
 
 
 def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
-    """Return the passes of a fit over data as text; no rows of it are read.
-
-    Args:
-        plan: what would be fitted.
-        data: as of `Plan.fit`, or the schema of it.
-        tables: lookup tables.
+    """Return a text about the passes of a fit over data, or over a schema; no rows are read.
 
     Raises:
-        FastfeatError: as `Plan.fit`, of columns and types.
+        FastfeatError: Any error of `Plan.fit` about columns and types.
     """
     dataset = Dataset(data, ()) if isinstance(data, pa.Schema) else dataset_of(data)
     dataset.check(plan.columns)
@@ -118,7 +99,7 @@ def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
 
 
 def needs_of_fit(plan: Declaration, dataset: Dataset, tables: Tables) -> list[Need]:
-    """Return the memory that a fit needs, by types and numbers of rows: nothing is read."""
+    """Return the memory that a fit needs, estimated from types and row counts: no rows are read."""
     of_tables = [*plan.table_columns, *plan.label_table_columns]
     needs = needs_of_call(dataset, [*plan.columns, *plan.label_columns], tables, of_tables)
     return [*needs, *needs_of_quantiles(plan, dataset.n_rows)]
@@ -136,19 +117,11 @@ def begun(
 ) -> tuple[Learning, RowsInPasses]:
     """Return the learning of a plan before its first pass, and the rows that it learns from.
 
-    Where a label looks ahead, it is computed here.
-
-    Args:
-        plan: what is fitted.
-        rows: The training rows.
-        dataset: All rows of their data.
-        budget: of memory.
-        folder: where files without names go; None for that of the system.
-        stable: an earlier fit, whose categories keep their codes.
-        check_ids: as of `fit_within`.
+    A label that looks ahead is computed here. Unnamed temporary files go to `folder`, by default to
+    the system's folder for temporary files.
 
     Raises:
-        FastfeatError: as `Plan.fit`, of what does not depend on the rows, of labels and of ids.
+        FastfeatError: Any error of `Plan.fit` about labels or ids, or that does not depend on rows.
     """
     columns = [*plan.columns, *(plan.label_columns if plan.looks_ahead else ())]
     dataset.check(columns)
@@ -183,7 +156,7 @@ def begun(
 
 
 def _warn_ahead(plan: Declaration, dataset: Dataset, columns: list[str], budget: Budget) -> None:
-    """Warn of the first rows, as far as one table holds them, as `fit` does of all."""
+    """Give the warnings of `fit` about labels that look ahead, from the first table of rows."""
     with closing(scan(dataset, columns, budget.table_bytes, stop=MOST_ROWS)) as tables:
         first = next(tables).table
     warn_ahead(plan, first, is_whole=first.num_rows == dataset.n_rows)
@@ -211,9 +184,10 @@ def _in_passes(
 
 
 def with_encoded(fitted: Fitted, rows: RowsInPasses) -> Fitted:
-    """Return a fitted plan that knows the files whose labels its encodings know.
+    """Return a fitted plan that recognizes the files that its encodings learned labels from.
 
-    Of some of their rows it knows nothing: the others are for features as they are.
+    If only some rows were learned from, the files are not recorded: their other rows may be
+    transformed.
     """
     if rows.chosen is not None and rows.chosen.given is not None:
         return fitted

@@ -1,8 +1,8 @@
-"""Rows exchanged between the workers of an engine, so that each has whole entities of windows.
+"""Rows exchanged between the workers of an engine, so that each worker has whole entities.
 
-Windows see the earlier rows of an entity. A worker numbers the rows that it has, and tells the
-share of each, by a hash of its keys; another one brings those of a share together, in the order of
-their numbers, behind the rows of a history that are in it. One exchange serves all passes of fit.
+Windows see the earlier rows of an entity. Each worker numbers its rows, and computes the share of
+each from a hash of its keys. Another worker then collects all rows of a share, in the order of
+their numbers, after the share's rows of a history. One exchange serves all passes of fit.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from fastfeat.ir.scope import is_over_window, window_nodes
 from fastfeat.keep.artifact import artifact_bytes
 
 _ROW_BITS = 40
-"""Of a number: below them stands the row in its part, above them the part."""
+"""The low bits of a number are the row within its part; the bits above are the part."""
 _EARLIER = -(1 << 62)
-"""What the numbers of rows of a history begin at, so that they come first."""
+"""The first number of history rows, so that they sort before the others."""
 
 
 class Rows(NamedTuple):
-    """Rows as a worker has them.
+    """Rows on a worker.
 
     Args:
-        table: the rows; where they were exchanged, with whole entities.
-        history: the rows of a history of these entities; None where there is none.
+        table: The rows; after an exchange, whole entities.
+        history: The history rows of these entities; None without a history.
     """
 
     table: Table
@@ -53,14 +53,14 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exchange:
-    """An exchange of rows on its way to workers: data alone, without code.
+    """An exchange of rows to be sent to workers: data only, without code.
 
     Args:
-        artifact: of the plan that tells the share of each row, as bytes.
-        tables: lookup tables that it reads.
-        n_shares: how many there are.
-        rows: the schema of what is read of the rows.
-        history: the same of a history; None without one.
+        artifact: The artifact, as bytes, of the plan that computes the share of each row.
+        tables: The lookup tables that this plan reads.
+        n_shares: The number of shares.
+        rows: The schema of the columns that are read of the rows.
+        history: The schema of the columns that are read of the history; None without one.
     """
 
     artifact: bytes
@@ -71,16 +71,16 @@ class Exchange:
 
     @property
     def sent(self) -> Schema:
-        """The schema of rows that are sent: what is read of either, their numbers and shares.
+        """The schema of rows that are sent: the columns of rows and history, numbers and shares.
 
-        Of other names than those of the data, which may have any.
+        The names are generated, because the data may use any name.
         """
         fields = dict(zip(self._names, self._fields, strict=True))
         return pa.schema([*fields.items(), ("number", pa.int64()), ("share", pa.int32())])
 
     @property
     def _fields(self) -> list[Any]:
-        """The types of the columns of either."""
+        """The types of the columns of rows and history."""
         return [field.type for field in _joined(self.rows, self.history)]
 
     @property
@@ -89,7 +89,7 @@ class Exchange:
 
 
 def _joined(rows: Schema, history: Schema | None) -> Schema:
-    """Return the columns of rows, and those that a history alone has."""
+    """Return the columns of rows, followed by those that only the history has."""
     more = [field for field in history or () if field.name not in rows.names]
     return pa.schema([*rows, *more])
 
@@ -102,14 +102,7 @@ def has_windows(plan: Plan) -> bool:
 def exchange_of_learning(
     learning: Learning[Any], rows: Schema, history: Schema | None, n_shares: int
 ) -> Exchange:
-    """Return the exchange of rows that are learnt from.
-
-    Args:
-        learning: of whole entities.
-        rows: the schema of what is read of them.
-        history: the same of a history; None without one.
-        n_shares: how many shares there are.
-    """
+    """Return the exchange of rows to learn from; `learning` must be of whole entities."""
     record = learning.record
     prepared = record.prepared
     types = prepared.schema, prepared.schemas, prepared.zones
@@ -121,17 +114,10 @@ def exchange_of_learning(
 def exchange_of_fitted(
     fitted: FittedPlan, tables: Tables, rows: Schema, past: Schema | None, n_shares: int
 ) -> Exchange:
-    """Return the exchange of rows whose features are computed.
-
-    Args:
-        fitted: the plan.
-        tables: lookup tables, as of `FittedPlan.transform`.
-        rows: The schema of what is read of them.
-        past: The same of a history; None without one.
-        n_shares: how many shares there are.
+    """Return the exchange of rows to compute features of.
 
     Raises:
-        InvalidPlan: windows see rows of entities that have no key in common.
+        InvalidPlan: Windows see rows of entities that have no key in common.
     """
     record = fitted.record
     nodes = postorder(list(record.declaration.nodes.values()))
@@ -141,15 +127,10 @@ def exchange_of_fitted(
 
 
 def exchange_of_ids(row_id: str, rows: Schema, n_shares: int) -> Exchange:
-    """Return the exchange of rows by their id, so that those of one id meet.
-
-    Args:
-        row_id: the column of the ids.
-        rows: the schema of what is read of them, with that column.
-        n_shares: how many shares there are.
+    """Return the exchange of rows by their id, so that rows with the same id meet.
 
     Raises:
-        TypeMismatch: values of the column are no ids.
+        TypeMismatch: The column's type cannot be an id.
     """
     types = {row_id: type_of_id(row_id, schema_of(rows))}
     shares = share_plan([Column(row_id)], n_shares, types, {}, {}, {})
@@ -165,16 +146,13 @@ def _exchange(
 
 
 def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
-    """Return the schema of what windows read of a history.
+    """Return the schema of the columns that windows read of a history.
 
-    Args:
-        plan: the plan.
-        given: the schema of the history.
-        training: whether the rows behind it are learnt from.
+    `training`: whether the rows after the history are learned from.
 
     Raises:
-        UnknownColumn: it lacks a column; the message says that it is of the history.
-        InvalidPlan: fit finds rows of the history among its own, by `row_id`.
+        UnknownColumn: The history lacks a column; the message names the history.
+        InvalidPlan: The plan has a `row_id`, and fit would have to find its rows in the history.
     """
     declared = plan.declaration
     names = declared.training_past_columns if training else declared.past_columns
@@ -191,10 +169,10 @@ def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
 
 
 def past_of_data(history: Any) -> str | None:
-    """Return a history that is no rows: "batch", or None, of which it is told what windows see.
+    """Return "batch" or None, after warning about a missing history.
 
     Warns:
-        HistoryMissing: there is none.
+        HistoryMissing: There is no history.
     """
     if is_batch(history):
         return history
@@ -206,24 +184,20 @@ def past_of_data(history: Any) -> str | None:
     return None
 
 
-# What workers run.
+# The functions that workers run.
 
 
 def sent_rows(
     exchange: Exchange, table: Table, part: int, first: int, *, is_history: bool = False
 ) -> Table:
-    """Return rows with their numbers and shares, on a worker that has them.
+    """Return the rows of a worker with their numbers and shares.
 
-    Args:
-        exchange: what is read of them.
-        table: the rows, with at least these columns.
-        part: the number of the part that they are of.
-        first: the number of the first of them in it.
-        is_history: whether they are of a history.
+    `part` is the number of the part that the rows belong to, `first` the number of the first row in
+    it.
 
     Raises:
-        TypeMismatch: a value of a history is none of the type that the rows have.
-        FastfeatError: a key cannot be computed.
+        TypeMismatch: A history value does not have the type of the rows' column.
+        FastfeatError: A key cannot be computed.
     """
     read = exchange.history if is_history else exchange.rows
     assert read is not None
@@ -243,7 +217,7 @@ def sent_rows(
 
 
 def by_share(exchange: Exchange, sent: Table) -> list[Table]:
-    """Return the rows of each share, on a worker that has them."""
+    """Return the rows of each share, on a worker."""
     of_row: NDArray[np.int32] = sent.column("share").to_numpy()
     order = np.argsort(of_row, kind="stable")
     ends = np.cumsum(np.bincount(of_row, minlength=exchange.n_shares)).tolist()
@@ -252,11 +226,9 @@ def by_share(exchange: Exchange, sent: Table) -> list[Table]:
 
 
 def in_order(exchange: Exchange, sent: Iterable[Table]) -> Rows:
-    """Return rows that have come to a worker, whole shares of them, in the order of their numbers.
+    """Return the received rows, which are whole shares, in the order of their numbers.
 
-    Args:
-        exchange: what is read of them.
-        sent: as `sent_rows` gave them, in any order.
+    `sent` are tables of `sent_rows` in any order.
     """
     table = pa.concat_tables([exchange.sent.empty_table(), *sent]).combine_chunks()
     numbers: NDArray[np.int64] = table.column("number").to_numpy()

@@ -1,4 +1,4 @@
-"""Warning for an X that is said to hold its own past, and begins after the rows of `fit`."""
+"""Warning about an X that is said to contain its own past, but begins after the rows of `fit`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Beginning:
     """The first time of each entity, by the clock of a window.
 
     Args:
-        clock: the column of times.
-        keys: the columns that name an entity; none where all rows are one.
-        table: of the keys and of the first time of their rows, a row an entity.
+        clock: The time column.
+        keys: The columns that identify an entity; empty if all rows are one entity.
+        table: The keys and the first time, one row per entity.
     """
 
     clock: str
@@ -34,13 +34,7 @@ class Beginning:
 
 
 def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
-    """Return the first times in training rows, for windows over X alone; none with a history.
-
-    Args:
-        plan: that is fitted.
-        data: the training rows.
-        past: what was said of a history.
-    """
+    """Return the first times in training rows if the history is "batch", otherwise nothing."""
     if not is_batch(past):
         return ()
     orders = dict.fromkeys(order_of(over) for over in window_nodes(plan.declaration.nodes.values()))
@@ -48,7 +42,7 @@ def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
     for order in orders:
         time, *by = query_of(order)
         clocks, keys = columns_of([time]), tuple(columns_of(by))
-        if len(clocks) == 1:  # of several none says alone what is earlier
+        if len(clocks) == 1:  # no single one of several clocks defines an order
             asked = clocks[0], keys
             with suppress(pa.ArrowException):
                 found[asked] = Beginning(*asked, _first_times(data, *asked))
@@ -56,21 +50,17 @@ def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
 
 
 def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: GivenWarnings) -> None:
-    """Warn of entities whose rows begin later than those that `fit` has seen of them.
+    """Warn of entities that begin later in X than in `fit`: X lacks their past.
 
-    Their windows lack the rows of `fit`: X does not hold its own past. Keys and times of types that
-    Arrow does not group or compare with those of `fit` are not looked at.
-
-    Args:
-        begun: as `beginnings` returns it.
-        data: the rows to transform.
-        told: what was warned of.
+    Their windows do not see the rows of `fit`. Keys and times of types that Arrow cannot group, or
+    cannot compare with those of `fit`, are skipped. `told` holds the warnings that were given
+    before.
     """
     if not begun or HistoryMissing in told.kinds:
         return
     for beginning in begun:
         n_later = 0
-        with suppress(pa.ArrowException):  # of other types than in fit: `transform` says so
+        with suppress(pa.ArrowException):  # types differ from those in fit: `transform` reports it
             own = _first_times(data, beginning.clock, beginning.keys)
             n_later = _count_later(own, beginning)
         if n_later:
@@ -87,7 +77,7 @@ def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: GivenWarnings)
 
 
 def _first_times(data: Any, clock: str, keys: tuple[str, ...]) -> Table:
-    """Return the first time of each entity, beside its keys; rows without either are no one's."""
+    """Return the first time and the keys of each entity; rows without either are skipped."""
     table = plain_table(read_columns(data, list(dict.fromkeys([*keys, clock])))).drop_null()
     grouped: Any = table.group_by(list(keys)).aggregate([(clock, "min")])
     return grouped.rename_columns([*keys, _FIRST])

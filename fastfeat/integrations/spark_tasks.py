@@ -1,7 +1,7 @@
-"""Tasks of Spark: what its executors run, records of bytes whose classes they import.
+"""Tasks for Spark's executors: picklable records of bytes and schemas, called on partitions.
 
-A state travels in pieces, for values in Spark have 2 GiB at most. A process keeps what it has read
-last, for the partitions to come.
+A state travels in pieces, because a value in Spark has at most 2 GiB. Each process caches the last
+learning that it decoded, for its next partitions.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ PIECES: Schema = pa.schema(
         ("error", pa.string()),
     ]
 )
-"""Of states in Spark, whose values have 2 GiB at most: the number of one, and a piece of it."""
+"""The schema of pieces of states in Spark, where a value has at most 2 GiB."""
 _MOST_BYTES = 32 << 20
-"""Of the rows that are learnt from, or transformed, at once: Spark's batches have 10,000 rows."""
+"""The bytes of rows to learn from or transform at once: Spark's own batches have 10,000 rows."""
 
 
 def type_in_spark(given: DataType) -> DataType:
@@ -56,18 +56,13 @@ def type_in_spark(given: DataType) -> DataType:
 
 @dataclass(frozen=True)
 class Sent:
-    """The rows of a partition with their numbers and shares.
-
-    Args:
-        exchange: what is read of them.
-        is_history: whether they are of a history.
-    """
+    """The task that adds numbers and shares to the rows of a partition."""
 
     exchange: Exchange
     is_history: bool
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield rows, some at a time."""
+        """Yield batches of rows."""
         read = self.exchange.history if self.is_history else self.exchange.rows
         assert read is not None
         part, first, sent = _context.TaskContext.get().partitionId(), 0, self.exchange.sent
@@ -80,12 +75,12 @@ class Sent:
 
 @dataclass(frozen=True)
 class StateOfPart:
-    """The state of a partition.
+    """The task that learns the state of a partition.
 
     Args:
-        learning: as bytes.
-        given: the schema of the columns that the round reads, or what is in shares.
-        most_bytes: of a piece of a state.
+        learning: The learning, as bytes.
+        given: The schema of the columns that the round reads, or the exchange that made the shares.
+        most_bytes: The maximum size of a piece of a state.
     """
 
     learning: bytes
@@ -93,41 +88,37 @@ class StateOfPart:
     most_bytes: int
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield the pieces of one state, or an error; none where there are no rows."""
+        """Yield the pieces of one state, or an error; nothing if there are no rows."""
         found = state_of_part(_learning_in(self.learning), _parts(batches, self.given))
         yield from _in_pieces(found, self.most_bytes)
 
 
 @dataclass(frozen=True)
 class CountsOfPart:
-    """How many rows of a partition have the id of another, and how many there are.
-
-    Args:
-        check: what is looked for.
-    """
+    """The task that counts rows and repeated ids in a partition."""
 
     check: IdCheck
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield the counts of the rows, or an error."""
+        """Yield the counts of each share, or an error."""
         for share in _parts(batches, self.check.exchange):
             yield from counts_of_share(self.check, share).to_batches()
 
 
 @dataclass(frozen=True)
 class Merge:
-    """The state of all states of a partition.
+    """The task that merges the states of a partition.
 
     Args:
-        learning: as bytes.
-        most_bytes: of a piece of a state.
+        learning: The learning, as bytes.
+        most_bytes: The maximum size of a piece of a state.
     """
 
     learning: bytes
     most_bytes: int
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield the pieces of one state, or an error; none where there are no states."""
+        """Yield the pieces of one state, or an error; nothing if there are no states."""
         rows = (row for batch in batches for row in batch.to_pylist())
         found = merged_states(_learning_in(self.learning), whole(rows))
         yield from _in_pieces(found, self.most_bytes)
@@ -135,12 +126,12 @@ class Merge:
 
 @dataclass(frozen=True)
 class FeaturesOfPart:
-    """The features of a partition.
+    """The task that computes the features of a partition.
 
     Args:
-        given: computes them.
-        read: the schema of the columns that are read, or what is in shares.
-        wanted: of the features.
+        given: The record that computes them.
+        read: The schema of the columns that are read, or the exchange that made the shares.
+        wanted: The schema of the features.
     """
 
     given: Transform | Training
@@ -148,14 +139,14 @@ class FeaturesOfPart:
     wanted: Schema
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield features, some rows at a time."""
+        """Yield batches of features."""
         features = features_of(self.given)
         for part in _parts(batches, self.read):
             yield from in_types(features(part), self.wanted, "Spark").to_batches()
 
 
 def _in_pieces(found: Table, most_bytes: int) -> Iterator[Any]:
-    """Yield the pieces of a state, or an error, each in a batch: all of them may be too much."""
+    """Yield each piece of a state, or an error, as a batch: one batch might be too large."""
     number = _context.TaskContext.get().partitionId()
     for state, error in zip(found.column("state"), found.column("error"), strict=True):
         content = memoryview(state.as_buffer() or b"")
@@ -168,7 +159,7 @@ def _in_pieces(found: Table, most_bytes: int) -> Iterator[Any]:
 
 
 def whole(rows: Iterable[Any]) -> Iterator[Table]:
-    """Yield states, or errors, each as soon as its pieces are there."""
+    """Yield each state, or error, as soon as all of its pieces have arrived."""
     waiting: dict[int, dict[int, bytes]] = {}
     for row in rows:
         pieces = waiting.setdefault(row["number"], {})
@@ -180,7 +171,7 @@ def whole(rows: Iterable[Any]) -> Iterator[Table]:
 
 
 def _parts(batches: Iterable[Any], given: Schema | Exchange) -> Iterator[Rows]:
-    """Yield rows: some batches each, or those of whole entities together."""
+    """Yield rows: tables of a few batches, or with an exchange all rows of whole entities."""
     if isinstance(given, Exchange):
         tables = [pa.Table.from_batches([batch]) for batch in batches]
         yield in_order(given, [in_types(table, given.sent, "Spark") for table in tables])
@@ -190,7 +181,7 @@ def _parts(batches: Iterable[Any], given: Schema | Exchange) -> Iterator[Rows]:
 
 
 def _tables(batches: Iterable[Any], schema: Schema) -> Generator[Table]:
-    """Yield tables of some batches each, with the names and types that the driver knows."""
+    """Yield tables of a few batches each, with the names and types that the driver uses."""
     waiting: list[Any] = []
     n_bytes = 0
     for batch in batches:

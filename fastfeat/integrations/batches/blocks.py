@@ -1,7 +1,7 @@
-"""Blocks of rows as a training loop takes them: features, codes, bags, label, kept columns.
+"""Blocks of rows for a training loop: features, codes, bags, label, kept columns.
 
-A block maps what it holds, such as ("dense", "") or ("keep", "id"), to an array with one row a row:
-of NumPy, or of Arrow where the values of a kept column are no numbers.
+A block is a dict of keys such as ("dense", "") or ("keep", "id") to arrays with one entry per row:
+NumPy arrays, or Arrow arrays for kept columns that are not numbers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DENSE, CODES = ("dense", ""), ("codes", "")
 Float = Literal["float32", "float64"]
 _SAMPLE = 64
 PLANS_LABEL = True
-"""Says that the label is that of the plan."""
+"""The marker of the plan's own label in `Contents.label`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,16 @@ class Contents:
     """The columns of a block, and the plans that compute them.
 
     Args:
-        fitted: the plan.
-        dense: the plan of the features that are numbers; None where there are none.
-        codes: the plan of the columns of codes, those of bags behind the others.
-        n_codes: how many codes there are, by the name of each column that is no part of a bag.
-        bags: the columns of each bag.
-        n_bag_codes: how many codes there are, by the name of each bag.
-        label: the name of a column; True for the plan's own label; None for none.
-        keep: columns that are passed through.
-        dtype: float type of the features.
+        fitted: The fitted plan.
+        dense: The plan of the features that are numbers; None if there are none.
+        codes: The plan of the columns of codes, with the columns of bags last; None if there are
+            none.
+        n_codes: The number of codes of each column outside bags, by name.
+        bags: The columns of each bag, by name.
+        n_bag_codes: The number of codes of each bag, by name.
+        label: The name of a column; True for the plan's own label; None for no label.
+        keep: The columns that are passed through.
+        dtype: The float type of the features.
     """
 
     fitted: FittedPlan
@@ -76,12 +77,12 @@ class Contents:
 
     @property
     def label_is_ahead(self) -> bool:
-        """Whether the label is computed from rows ahead, and rows may have none."""
+        """Whether the label looks ahead, so that some rows may have none."""
         return self.label is PLANS_LABEL and self.fitted.plan.declaration.looks_ahead
 
     @property
     def columns(self) -> list[str]:
-        """The columns of the data that must be there."""
+        """The columns that the data must have."""
         judged = columns_judged(self.fitted.record)
         of_rows = self.fitted.plan.declaration.row_columns
         read = [*of_rows, *judged, *self.keep, *self.label_columns]
@@ -89,7 +90,7 @@ class Contents:
 
     @property
     def columns_if_there(self) -> list[str]:
-        """Further columns, which windows read, or rows are known by, where the data has them."""
+        """The further columns that are read if the data has them: for windows, and row ids."""
         plan = self.fitted.plan
         further = [*plan.declaration.past_columns, *plan.declaration.row_ids]
         return [name for name in dict.fromkeys(further) if name not in set(self.columns)]
@@ -105,19 +106,14 @@ def contents_of(
     dtype: Float,
     as_matrix: bool,
 ) -> Contents:
-    """Return the contents of blocks, of arguments as a user gives them.
+    """Return the contents of blocks, checked, from the arguments of a user.
 
-    Args:
-        fitted: the plan.
-        codes: how many codes each column of codes has; None for the plan's ordinal encodings.
-        bags: features whose columns are the codes of a list.
-        label: the name of a column, None for the plan's own label if there is one, False for none.
-        keep: columns that are passed through; None for the plan's own.
-        dtype: float type of the features.
-        as_matrix: whether codes are among the numbers.
+    `codes` are numbers of codes by column; None for the plan's ordinal encodings. `label` is a
+    column name, None for the plan's own label, or False for none. `as_matrix` puts codes among the
+    numbers.
 
     Raises:
-        InvalidPlan: a name of no feature, a bag that is none, a label that there is not.
+        InvalidPlan: An unknown feature, a bag that is not a list of codes, or an invalid label.
     """
     if as_matrix and (codes or bags or keep):
         raise InvalidPlan("a matrix holds features alone: codes=, bags=, keep= are for form='dict'")
@@ -155,7 +151,7 @@ def _check_counts(fitted: FittedPlan, counts: Mapping[str, int]) -> None:
 
 
 def _bag_columns(fitted: FittedPlan, name: str, counts: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the columns of a bag: of one feature, all codes, of one vocabulary."""
+    """Return the columns of a bag: all columns of one feature, with codes of one vocabulary."""
     expressions = fitted.plan.features
     if name not in expressions:
         raise InvalidPlan(f"bags=[{name!r}]: no feature is named so.{_near(name, expressions)}")
@@ -200,16 +196,13 @@ def block_of(
     out: NDArray[Any] | None = None,
     leaves_out: bool = False,
 ) -> Block:
-    """Return rows as a block.
+    """Return rows, given as a table, as a block.
 
-    Args:
-        contents: what it holds.
-        rows: The rows, whose data is a table.
-        out: the array for the numbers, shape (n_rows, n_numbers); None makes one.
-        leaves_out: whether rows to which a label that looks ahead gives none are left out.
+    `out` is the array for the numbers, shape (n_rows, n_numbers); None allocates one. `leaves_out`
+    drops rows without a label that looks ahead.
 
     Raises:
-        UnknownColumn: the rows lack a column.
+        UnknownColumn: The rows lack a column.
     """
     there = rows.data.column_names
     lacking = [name for name in contents.label_columns if name not in there]
@@ -245,16 +238,11 @@ def _label(contents: Contents, rows: CallRows) -> ChunkedArray:
 
 
 def features_block(contents: Contents, features: Table, label: Any = None) -> Block:
-    """Return features that are computed as a block.
-
-    Args:
-        contents: what it holds; its label is not computed.
-        features: as `transform` and `fit_transform` give them, with the kept columns.
-        label: of the rows; None for none.
+    """Return computed features, with kept columns and a given label, as a block.
 
     Raises:
-        TypeMismatch: a feature that is no number.
-        InvalidData: the label is of another length.
+        TypeMismatch: A feature is not a number.
+        InvalidData: The label has another length.
     """
     block: Block = {}
     if contents.dense is not None:
@@ -278,7 +266,7 @@ def features_block(contents: Contents, features: Table, label: Any = None) -> Bl
 
 
 def _floats(column: ChunkedArray, name: str, dtype: Float) -> NDArray[Any]:
-    """Return a feature as floats, NaN where it is missing."""
+    """Return a feature as floats, NaN if missing."""
     try:
         return cast(column, pa.type_for_alias(dtype)).to_numpy()
     except pa.ArrowException as error:
@@ -286,7 +274,7 @@ def _floats(column: ChunkedArray, name: str, dtype: Float) -> NDArray[Any]:
 
 
 def _codes(contents: Contents, features: Table) -> Block:
-    """Return columns of codes, shape (n_rows, n_columns): of bags each by itself."""
+    """Return the arrays of codes, shape (n_rows, n_columns), with one array for each bag."""
     wanted = {CODES: tuple(contents.n_codes)} if contents.n_codes else {}
     wanted |= {("bags", name): columns for name, columns in contents.bags.items()}
     block: Block = {}
@@ -308,7 +296,7 @@ def _codes(contents: Contents, features: Table) -> Block:
 def _check_codes(
     codes: NDArray[np.int64], names: Sequence[str], bag: str, contents: Contents
 ) -> None:
-    """Raise where a code is none of as many as a table of embeddings would be made for."""
+    """Raise if a code is outside the declared number of codes, the size of an embedding table."""
     for k, name in enumerate(names):
         n = contents.n_bag_codes[bag] if bag else contents.n_codes[name]
         beyond = codes[(codes[:, k] < 0) | (codes[:, k] >= n), k]
@@ -320,7 +308,7 @@ def _check_codes(
 
 
 def take_rows(block: Block, rows: NDArray[np.int64]) -> Block:
-    """Return some rows of a block, in their order."""
+    """Return some rows of a block, in the given order."""
     return {
         key: array.take(rows, axis=0) if isinstance(array, np.ndarray) else array.take(rows)
         for key, array in block.items()
@@ -328,7 +316,7 @@ def take_rows(block: Block, rows: NDArray[np.int64]) -> Block:
 
 
 def joined(blocks: Sequence[Block]) -> Block:
-    """Return the rows of blocks, one after another; there is one block at least."""
+    """Return the rows of one or more blocks, concatenated."""
     if len(blocks) == 1:
         return blocks[0]
     first = blocks[0]
@@ -341,7 +329,7 @@ def joined(blocks: Sequence[Block]) -> Block:
 
 
 def sampled(block: Block) -> bytes:
-    """Return bytes that tell blocks apart: the names in it, how many rows, and some of these."""
+    """Return bytes that distinguish blocks: the keys, the number of rows, and a sample of rows."""
     n = n_rows_of(block)
     rows = np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int64)
     values = {key: of.tolist() for key, of in take_rows(block, rows).items()}

@@ -1,10 +1,10 @@
-"""The order of an epoch: which rows come in which batch, to which rank and worker, and after what.
+"""The order of an epoch: the rows of each batch, for each rank and worker, from any starting point.
 
-Rows stand in pieces: row groups of a file, batches of a reader, parts of a table. An epoch puts the
-pieces in an order, and the rows of all pieces, one after another, are its *positions*. Ranks share
-the positions in equal ranges, and the batches of a rank are shared by its workers. All of it is
-arithmetic on the sizes of pieces, so that every process knows what the others give, and a resumed
-one what was given before.
+Rows are in pieces: row groups of a file, batches of a reader, or parts of a table. An epoch orders
+the pieces; the rows of all pieces, one after another, are its *positions*. Ranks share the
+positions in equal ranges, and workers share the batches of a rank. Everything is computed from the
+sizes of pieces. So each process knows the batches of the others, and a resumed process knows the
+batches that were given before.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Even = Literal["pad", "drop"] | None
-"""Whether all ranks have as many rows: some twice, or some left out."""
+"""Whether all ranks get equally many rows: some rows twice ("pad") or never ("drop")."""
 
 
 class Segment(NamedTuple):
-    """Neighbouring rows of a piece: from `start` to below `stop`."""
+    """Consecutive rows of a piece: from `start` to before `stop`."""
 
     piece: int
     start: int
@@ -34,13 +34,13 @@ class Segment(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """Segments whose rows are shuffled together.
+    """Segments with rows that are shuffled together.
 
     Args:
-        number: of the pool in its share.
-        segments: in the order of positions.
-        n_rows: of all segments.
-        first: how many rows of the pool were given out before.
+        number: The number of the pool in its share.
+        segments: The segments, in the order of positions.
+        n_rows: The number of rows in all segments.
+        first: The number of rows of the pool that were given before.
     """
 
     number: int
@@ -51,16 +51,16 @@ class Pool(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """The division of an epoch's rows into ranks and batches, whatever their order.
+    """The division of an epoch's rows into ranks and batches, independent of their order.
 
     Args:
-        n_rows: of all pieces.
-        batch_size: rows of a batch; the last one of a rank may have fewer.
-        drop_last: whether a last batch of fewer rows is left out.
-        rank: number of this process.
-        world_size: how many such processes there are.
-        even: "pad" gives each rank as many rows as the largest, by some of the next rank's; "drop"
-            as many as the smallest; with None they may differ by a row.
+        n_rows: The number of rows in all pieces.
+        batch_size: The number of rows per batch; the last batch of a rank may have fewer.
+        drop_last: Whether a last batch with fewer rows is dropped.
+        rank: The number of this process.
+        world_size: The number of such processes.
+        even: "pad" gives each rank as many rows as the largest, by repeating rows of the next rank;
+            "drop" as many as the smallest; with None they may differ by one row.
     """
 
     n_rows: int
@@ -72,7 +72,7 @@ class Division:
 
     @property
     def positions(self) -> range:
-        """The positions of the rank: beyond `n_rows` they begin again at 0.
+        """The positions of the rank; beyond `n_rows` they start again at 0.
 
         Example:
             >>> [Division(10, 4, rank=k, world_size=3, even="pad").positions for k in range(3)]
@@ -94,41 +94,37 @@ class Division:
         return -(-len(self.positions) // self.batch_size)
 
     def batches(self, numbers: range) -> range:
-        """Return the positions of neighbouring batches of the rank.
-
-        Args:
-            numbers: from the first batch to below the last, step 1.
-        """
+        """Return the positions of consecutive batches of the rank, given a range of step 1."""
         return self.positions[numbers.start * self.batch_size : numbers.stop * self.batch_size]
 
 
 class Worker(NamedTuple):
-    """One of the workers of a rank, which give batches in turn.
+    """One of the workers of a rank, which take turns with their batches.
 
     Args:
-        number: from 0.
-        n_workers: how many there are; a process without workers is one.
+        number: The number of the worker, from 0.
+        n_workers: The number of workers; a process without workers counts as one.
     """
 
     number: int = 0
     n_workers: int = 1
 
     def after(self, n_given: int) -> Worker:
-        """Return whose part a worker has that begins when so many batches were given before.
+        """Return the worker that this one replaces if `n_given` batches were given before.
 
         The loader asks worker 0 first, whichever worker's turn it was.
         """
         return Worker((self.number + n_given) % self.n_workers, self.n_workers)
 
     def n_given(self, n_given: int) -> int:
-        """Return the number of this worker's batches among those that a rank has given."""
+        """Return the number of this worker's batches among those that the rank has given."""
         return (n_given - self.number + self.n_workers - 1) // self.n_workers
 
     def share(self, n_batches: int) -> range:
-        """Return the range of numbers of a rank's batches that the worker has.
+        """Return the range of a rank's batches that the worker computes, of `n_batches`.
 
-        Workers give them in turn. Shares differ by one at most, the first workers have the larger
-        ones, and the worker whose turn is the last has the last batch, which may be short.
+        Workers take turns. The sizes of shares differ by at most one, the first workers have the
+        larger ones, and the worker with the last turn has the last batch, which may be short.
 
         Example:
             >>> [Worker(k, 3).share(8) for k in range(3)]
@@ -140,25 +136,20 @@ class Worker(NamedTuple):
         return range(first, first + size + (self.number < n_larger))
 
     def turns(self, n_batches: int, n_given: int) -> range:
-        """Return the numbers of batches that are this worker's turn, where batches keep an order.
+        """Return the numbers of this worker's batches if batches keep their order.
 
-        Args:
-            n_batches: of the rank.
-            n_given: how many the rank has given before.
+        The rank has `n_batches` batches, and has given `n_given` of them before.
         """
         first = self.number + self.n_given(n_given) * self.n_workers
         return range(first, max(first, n_batches), self.n_workers)
 
 
 def permutation(n: int, *key: int) -> NDArray[np.int64]:
-    """Return the numbers below `n` in an order that depends on the key alone.
+    """Return the numbers below `n` in an order that depends only on the key, shape (n,).
 
-    A generator's own `permutation` may change with the version of NumPy; the raw numbers of a bit
-    generator do not, so that an epoch is resumed elsewhere in the same order.
-
-    Args:
-        n: how many, at most 2**31.
-        key: whole numbers from 0.
+    NumPy may change the `permutation` of a generator between versions, but not the raw numbers of a
+    bit generator. An epoch therefore resumes in the same order on another machine. `n` is at most
+    2**31; the key consists of whole numbers from 0.
 
     Example:
         >>> permutation(5, 0, 1).tolist(), permutation(5, 0, 2).tolist()
@@ -166,7 +157,7 @@ def permutation(n: int, *key: int) -> NDArray[np.int64]:
     """
     n_bits = np.uint64(max(n - 1, 0).bit_length())
     drawn: NDArray[np.uint64] = np.random.PCG64(np.random.SeedSequence(key)).random_raw(n)
-    # A number in the low bits of a random one: to sort these takes half the time of `argsort`.
+    # The number is in the low bits of a random one: sorting these takes half the time of `argsort`.
     drawn >>= n_bits
     drawn <<= n_bits
     drawn |= np.arange(n, dtype=np.uint64)
@@ -180,9 +171,9 @@ class Order:
     """The pieces of an epoch, one after another.
 
     Args:
-        sizes: rows of each piece.
-        pieces: number of the piece that comes first, second and so on.
-        ends: the position behind the last row of each of these.
+        sizes: The number of rows of each piece.
+        pieces: The numbers of the pieces, in order.
+        ends: The position after the last row of each of these pieces.
     """
 
     sizes: Sequence[int]
@@ -190,10 +181,9 @@ class Order:
     ends: NDArray[np.int64]
 
     def segments(self, positions: range) -> list[Segment]:
-        """Return the parts of pieces that hold some positions, in the order of these.
+        """Return the segments that contain some positions, in the order of the positions.
 
-        Args:
-            positions: beyond the end of the epoch they begin again at 0.
+        Positions beyond the end of the epoch start again at 0.
 
         Example:
             >>> order_of([3, 2], np.array([1, 0])).segments(range(1, 6))
@@ -218,22 +208,14 @@ Segment(piece=1, start=0, stop=1)]
 
 
 def order_of(sizes: Sequence[int], pieces: NDArray[np.int64]) -> Order:
-    """Return the order of an epoch.
-
-    Args:
-        sizes: rows of each piece.
-        pieces: number of the piece that comes first, second and so on.
-    """
+    """Return the order of an epoch, given the sizes of pieces and the piece numbers in order."""
     return Order(sizes, pieces, np.cumsum(np.asarray(sizes, np.int64)[pieces]))
 
 
 def pools(parts: Sequence[Segment], mix: int, n_given: int) -> Iterator[Pool]:
-    """Yield the pools of a share that are not given out whole: `mix` segments each.
+    """Yield the pools of a share, `mix` segments each, except those that were given completely.
 
-    Args:
-        parts: the segments of the share.
-        mix: how many segments make a pool.
-        n_given: rows of the share that were given out before.
+    `n_given` is the number of rows of the share that were given before.
     """
     before = 0
     for number, at in enumerate(range(0, len(parts), mix)):

@@ -1,7 +1,7 @@
-"""Data in pieces, read in each epoch: parts of a table, row groups of files, a reader's batches.
+"""Data in pieces, read in each epoch: parts of a table, row groups of files, batches of a reader.
 
-A piece is what is read, and transformed, at a time. That they are the same in each epoch is checked
-as they are read: a file that was written anew, or a reader that gives other batches, is an error.
+A piece is read and transformed at once. Each epoch must read the same pieces, which is checked: a
+file that was rewritten, or a reader that returns other batches, is an error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fastfeat.io.sources.read import is_one_file, read_table
 from fastfeat.io.sources.tables import select
 
 ReadPiece = Callable[[int], Table]
-"""Gives the rows of a piece, by its number."""
+"""`(number) -> rows` of a piece."""
 _SAMPLE = 64
 _ONCE = (
     "can be read once, and each epoch reads the rows again. Pass a function that opens it anew, "
@@ -32,7 +32,7 @@ _ONCE = (
 
 
 class Pieces(Protocol):
-    """Data of which each piece can be read in each epoch."""
+    """Data with pieces that can be read in each epoch."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -45,22 +45,17 @@ class Pieces(Protocol):
         ...
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return a reader of pieces for one pass: of those of the columns that there are."""
+        """Return a reader of pieces for one pass, which reads the columns that exist."""
         ...
 
     def digest(self) -> str:
-        """Return a text by which a resumed epoch knows the data again."""
+        """Return a text that identifies the data, for resuming an epoch."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TablePieces:
-    """Parts of a table in memory.
-
-    Args:
-        table: the rows.
-        piece_rows: how many make a piece.
-    """
+    """Parts of a table in memory, of `piece_rows` rows each."""
 
     table: Table
     piece_rows: int
@@ -73,16 +68,16 @@ class TablePieces:
 
     @property
     def is_in_turn(self) -> bool:
-        """False: any part is at hand."""
+        """False: any part can be read."""
         return False
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return a reader of parts of the table, which copies nothing."""
+        """Return a reader of parts of the table; it copies nothing."""
         chosen = select(self.table, columns)
         return lambda piece: chosen.slice(piece * self.piece_rows, self.piece_rows)
 
     def digest(self) -> str:
-        """Return a digest of the schema, and of rows evenly spaced."""
+        """Return a digest of the schema and of evenly spaced rows."""
         return _digest([_sampled(self.table)])
 
 
@@ -91,9 +86,9 @@ class ParquetPieces:
     """Row groups of Parquet files.
 
     Args:
-        files: in their order.
-        groups: of each piece, the file and the number of its row group.
-        sizes: rows of each piece.
+        files: The files, in order.
+        groups: The file and the row group number of each piece.
+        sizes: The number of rows of each piece.
     """
 
     files: tuple[Located, ...]
@@ -102,11 +97,11 @@ class ParquetPieces:
 
     @property
     def is_in_turn(self) -> bool:
-        """False: any row group is at hand."""
+        """False: any row group can be read."""
         return False
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return a reader of row groups, by this thread alone."""
+        """Return a reader of row groups that uses only the calling thread."""
 
         def read(piece: int) -> Table:
             file, group = self.groups[piece]
@@ -120,15 +115,11 @@ class ParquetPieces:
         return _remembering(read)
 
     def digest(self) -> str:
-        """Return a digest of the footers of all files: schemas, sizes, places and statistics."""
+        """Return a digest of the footers of all files: schemas, sizes, offsets and statistics."""
         return _digest(map(_footer_bytes, self.files))
 
     def check(self, columns: Sequence[str]) -> None:
-        """Raise where a file lacks a column.
-
-        Raises:
-            UnknownColumn: it names the file.
-        """
+        """Raise `UnknownColumn`, with the name of the file, if a file lacks a column."""
         for file in self.files:
             there = set(_footer(file).schema.to_arrow_schema().names)
             lacking = [name for name in columns if name not in there]
@@ -138,11 +129,11 @@ class ParquetPieces:
 
 @dataclass(frozen=True, slots=True)
 class BatchPieces:
-    """The pieces that a function gives anew at each call: a reader, or tables in turn.
+    """Pieces from a function that opens a reader, or returns tables in turn, at each call.
 
     Args:
-        make: the function.
-        sizes: rows of each piece, counted in a first pass.
+        make: The function.
+        sizes: The number of rows of each piece, counted in a first pass.
     """
 
     make: Callable[[], Iterable[Any]]
@@ -150,11 +141,11 @@ class BatchPieces:
 
     @property
     def is_in_turn(self) -> bool:
-        """True: a reader has no way back."""
+        """True: a reader cannot go back."""
         return True
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return a reader of pieces in rising order; for an earlier one it begins again."""
+        """Return a reader of pieces in ascending order; for an earlier piece it starts again."""
         opened: Iterator[Any] = iter(())
         following = len(self.sizes)
 
@@ -193,17 +184,14 @@ class BatchPieces:
 def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
     """Return data in pieces.
 
-    Args:
-        data: a table in memory, of any kind that `fit` takes; Parquet files: a path, several, a
-            folder, a pattern or an address; a function without arguments that opens a reader of
-            record batches, or gives tables one after another. A file that is not Parquet is read
-            into memory.
-        columns: what is read of a table in memory, where it has them.
-        piece_rows: how many rows of a table in memory make a piece.
+    Data is a table in memory, in any form that `fit` takes; Parquet files (a path, several, a
+    folder, a pattern or an address); or a function without arguments that opens a reader of record
+    batches, or returns tables one after another. A file that is not Parquet is read into memory. A
+    table is cut into pieces of `piece_rows` rows, with those `columns` that it has.
 
     Raises:
-        TypeMismatch: a reader that can be read once, or something that is no table.
-        InvalidData: a file that is missing or damaged, a folder without Parquet files.
+        TypeMismatch: A reader that can only be read once, or an object that is not a table.
+        InvalidData: A file that is absent or damaged, or a folder without Parquet files.
     """
     match data:
         case str() | os.PathLike():
@@ -227,13 +215,12 @@ def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
 
 
 def parquet_pieces(paths: Sequence[str | os.PathLike[str]]) -> ParquetPieces:
-    """Return the row groups of Parquet files; those without rows are left out.
+    """Return the row groups of Parquet files, except empty ones.
 
-    Args:
-        paths: files, folders, patterns and addresses.
+    Paths may be files, folders, patterns and addresses.
 
     Raises:
-        InvalidData: a file that is missing, damaged, not Parquet, or given twice.
+        InvalidData: A file is absent, damaged, not Parquet, or given twice.
     """
     files = tuple(file for path in paths for file in located(path, ".parquet"))
     check_once(files)
@@ -250,7 +237,10 @@ def parquet_pieces(paths: Sequence[str | os.PathLike[str]]) -> ParquetPieces:
 
 
 def _is_parquet(path: Path) -> bool:
-    """Return whether a file begins as Parquet does; what cannot be opened is told when it is."""
+    """Return whether a file begins like Parquet; False if it cannot be opened.
+
+    That error is reported when the file is read.
+    """
     try:
         with path.open("rb") as file:
             return file.read(4) == b"PAR1"
@@ -259,7 +249,7 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _row_group(file: Located, group: int, columns: Sequence[str]) -> Table:
-    """Return the wanted columns of a row group, those that there are."""
+    """Return the wanted columns of a row group, as far as it has them."""
     now = file_at(file.filesystem, file.path)
     if (now.n_bytes, now.changed_ns) != (file.n_bytes, file.changed_ns):
         raise InvalidData(
@@ -291,7 +281,7 @@ def _footer(file: Located) -> Any:
 
 
 def _footer_bytes(file: Located) -> bytes:
-    """Return the footer of a Parquet file as it is written: its length stands behind it."""
+    """Return the raw footer of a Parquet file; the file ends with its length."""
     with file.filesystem.open_input_file(file.path) as opened:
         opened.seek(-8, os.SEEK_END)
         n_bytes = int.from_bytes(opened.read(4), "little")
@@ -300,12 +290,12 @@ def _footer_bytes(file: Located) -> bytes:
 
 
 def _remembering(read: ReadPiece) -> ReadPiece:
-    """Return a reader that reads a piece once where it is asked for several times in turn."""
+    """Return a reader that reads a piece once if it is requested several times in a row."""
     return lru_cache(maxsize=1)(read)
 
 
 def _sampled(table: Table) -> bytes:
-    """Return the schema of a table, its length, and some of its rows."""
+    """Return bytes of a table's schema, its length, and a sample of its rows."""
     n = table.num_rows
     rows = sorted({k * (n - 1) // (_SAMPLE - 1) for k in range(_SAMPLE)}) if n else []
     # `take` of a chunked column of text may overflow its offsets: rows one by one

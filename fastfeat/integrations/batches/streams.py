@@ -1,8 +1,8 @@
-"""The batches of an epoch as blocks of arrays: what one worker of one rank gives, and after what.
+"""The batches of an epoch as blocks of arrays, for one worker of one rank, from any starting point.
 
-A stream is all that says which rows those are: data in pieces that a plan transforms, or a block
-that is ready; how its rows are divided; how they are mixed. It is frozen: epoch, worker and the
-number of batches that were given before come with each pass.
+A stream determines the rows of every batch: the data, in pieces that a plan transforms or as a
+block that is ready; the division of its rows; and their mixing. It is frozen: epoch, worker and the
+number of batches given before are arguments of each pass.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ from fastfeat.io.arrow import pa
 from fastfeat.keep.artifact import artifact_bytes
 
 PIECE = "piece"
-"""Says that each piece holds the past of its rows."""
+"""The value of `history` if each piece contains the past of its rows."""
 _OF_PIECES, _OF_POOLS = 0, 1
-"""Parts of the keys of orders, so that no two orders of an epoch have the same."""
+"""Parts of the keys of orders, so that no two orders in an epoch share a key."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransformedRows:
-    """Rows that are transformed a piece at a time, in each epoch.
+    """Rows that are transformed piece by piece, in each epoch.
 
     Args:
-        contents: what blocks hold.
-        pieces: the data.
-        tables: lookup tables.
-        by_piece: whether a piece is transformed whole, as it holds the past of its rows.
-        kinds: the types of label and kept columns, as the first piece has them.
+        contents: The columns of blocks.
+        pieces: The data.
+        tables: Lookup tables.
+        by_piece: Whether a piece is transformed whole, because it contains the past of its rows.
+        kinds: The types of label and kept columns in the first piece.
     """
 
     contents: Contents
@@ -80,12 +80,12 @@ class TransformedRows:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Rows that are computed.
+    """Rows that are computed already.
 
     Args:
-        contents: what the block holds.
-        block: all rows.
-        n_left_out: how many rows had no label, and were left out.
+        contents: The columns of the block.
+        block: All rows.
+        n_left_out: The number of rows that were dropped because they had no label.
     """
 
     contents: Contents
@@ -100,12 +100,12 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Mixing:
-    """The options by which the rows of an epoch are mixed.
+    """The options for mixing the rows of an epoch.
 
     Args:
-        shuffle: whether they are.
-        seed: of the order.
-        mix: how many pieces are mixed.
+        shuffle: Whether rows are shuffled.
+        seed: The seed of the order.
+        mix: The number of pieces that are mixed together.
     """
 
     shuffle: bool
@@ -115,12 +115,12 @@ class Mixing:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Rows as batches, epoch after epoch.
+    """Rows as batches, for any number of epochs.
 
     Args:
-        rows: where they come from.
-        division: into ranks and batches.
-        mixing: how they are shuffled.
+        rows: The source of the rows.
+        division: The division into ranks and batches.
+        mixing: The options for shuffling.
     """
 
     rows: TransformedRows | Ready
@@ -128,13 +128,7 @@ class Stream:
     mixing: Mixing
 
     def batches(self, epoch: int, worker: Worker, n_given: int) -> Iterator[Block]:
-        """Return the batches that a worker gives.
-
-        Args:
-            epoch: its number.
-            worker: whose batches they are.
-            n_given: how many batches the rank has given in this epoch before.
-        """
+        """Return a worker's batches in an epoch in which the rank has given `n_given` before."""
         shuffle, key = self.mixing.shuffle, (self.mixing.seed, epoch)
         match self.rows:
             case Ready(block=block):
@@ -153,7 +147,7 @@ class Stream:
         return shuffled_batches(read, order, self.division, worker, n_given, mix, key)
 
     def settings(self) -> dict[str, Any]:
-        """Return texts and numbers by which a resumed epoch knows that its order is the same."""
+        """Return the values that a resumed epoch compares to verify that its order is the same."""
         match self.rows:
             case Ready(contents=contents, block=block):
                 data = hashlib.sha256(sampled(block)).hexdigest()
@@ -175,20 +169,16 @@ class Stream:
 
 
 def rows_of(contents: Contents, pieces: Pieces, rows: CallRows) -> TransformedRows | Ready:
-    """Return the rows of data: computed at once where windows see other pieces.
+    """Return the rows of data, computed at once if windows see other pieces.
 
-    A row is transformed here at any rate, so that what is wrong is told at once.
-
-    Args:
-        contents: what blocks hold.
-        pieces: the data.
-        rows: All rows of a call; their history may be "piece", too.
+    One row is transformed here in any case, to report errors at once. `rows.history` may also be
+    "piece".
 
     Raises:
-        InvalidPlan: the plan has windows, and `history` is None.
+        InvalidPlan: The plan has windows, and `history` is None.
 
     Warns:
-        EncodedInFold: the plan has put the labels of these rows into an encoding.
+        EncodedInFold: An encoding of the plan has learned from the labels of these rows.
     """
     plan, history = contents.fitted.plan, rows.history
     if isinstance(pieces, ParquetPieces):
@@ -217,10 +207,10 @@ def _listed(needed: Mapping[str, str]) -> str:
 
 
 def _warn_encoded(computed: TransformedRows) -> None:
-    """Warn of data whose labels fit has put into an encoding, as `transform` does.
+    """Warn if an encoding has learned from the labels of this data, as `transform` does.
 
-    Rows that have no ids are known by all of them together. Where there are as many as were learnt
-    from, the columns by which they are known are read once more.
+    Rows without ids are recognized only as a whole. If there are as many as training rows,
+    the columns that identify them are read once more.
     """
     fitted = computed.contents.fitted
     encoded = fitted.record.encoded
@@ -234,7 +224,7 @@ def _warn_encoded(computed: TransformedRows) -> None:
 
 
 def _ready(computed: TransformedRows, history: Any) -> TransformedRows | Ready:
-    """Return rows that are transformed at once."""
+    """Return all rows, transformed at once."""
     contents = computed.contents
     read = computed.reader()
     parts = [read(piece) for piece in range(len(computed.pieces.sizes))]
@@ -250,16 +240,14 @@ def _ready(computed: TransformedRows, history: Any) -> TransformedRows | Ready:
 
 
 ReadSegments = Callable[[Sequence[Segment]], Block]
-"""Gives the rows of segments, one after another, as a block."""
+"""`(segments) -> block` with the rows of the segments, one after another."""
 
 
 def segments_reader(rows: TransformedRows, *, reuses: bool) -> ReadSegments:
     """Return a function that reads and transforms segments, for one pass.
 
-    Args:
-        rows: the data, and what blocks of it hold.
-        reuses: whether the numbers of a block are overwritten by the next: new memory for 1M rows
-            of 50 takes as long as their features.
+    With `reuses` the numbers of a block are overwritten by the next block: new memory for 1M rows
+    of 50 features takes as long as the features themselves.
     """
     contents, tables, by_piece, read = rows.contents, rows.tables, rows.by_piece, rows.reader()
     n_dense = 0 if contents.dense is None else len(contents.dense.feature_names)
@@ -289,7 +277,7 @@ def segments_reader(rows: TransformedRows, *, reuses: bool) -> ReadSegments:
         *starts, n = accumulate((part.n_rows for part in parts), initial=0)
         if len(buffer) < n or not reuses:
             buffer = np.empty((n, n_dense), contents.dtype)
-        dense = buffer[:n]  # one array for all parts, which are not joined then
+        dense = buffer[:n]  # one array for all parts, so they need not be joined
         outs = [dense[at : at + part.n_rows] for at, part in zip(starts, parts, strict=True)]
         others = [
             {key: of for key, of in one(part, out).items() if key != DENSE}
@@ -303,14 +291,10 @@ def segments_reader(rows: TransformedRows, *, reuses: bool) -> ReadSegments:
 def ready_batches(
     block: Block, order: NDArray[np.int64], division: Division, worker: Worker, n_given: int
 ) -> Iterator[Block]:
-    """Yield the batches of a worker, of a block that holds all rows.
+    """Yield the batches of a worker from a block of all rows.
 
-    Args:
-        block: all rows.
-        order: number of the row that comes first, second and so on.
-        division: of the rows.
-        worker: whose batches they are.
-        n_given: how many batches the rank has given before.
+    `order` has the row numbers in their new order, shape (n_rows,). `n_given` is the number of
+    batches that the rank has given before.
     """
     for number in worker.turns(division.n_batches, n_given):
         positions = division.batches(range(number, number + 1))
@@ -320,7 +304,7 @@ def ready_batches(
 def ordered_batches(
     read: ReadSegments, order: Order, division: Division, worker: Worker, n_given: int
 ) -> Iterator[Block]:
-    """Yield the batches of a worker in the order of the rows; arguments as of `ready_batches`."""
+    """Yield the batches of a worker in the order of the rows; `n_given` were given before."""
     for number in worker.turns(division.n_batches, n_given):
         yield read(order.segments(division.batches(range(number, number + 1))))
 
@@ -334,16 +318,10 @@ def shuffled_batches(
     mix: int,
     key: Sequence[int],
 ) -> Iterator[Block]:
-    """Yield the batches of a worker, rows shuffled within pools of `mix` segments.
+    """Yield the batches of a worker, with rows shuffled within pools of `mix` segments.
 
-    Args:
-        read: gives the rows of segments.
-        order: of the pieces.
-        division: of the rows.
-        worker: whose batches they are.
-        n_given: how many batches the rank has given before.
-        mix: how many segments make a pool.
-        key: of the order within pools.
+    `key` determines the order within pools; `n_given` is the number of batches that the rank has
+    given before.
     """
     size = division.batch_size
     share = division.batches(worker.share(division.n_batches))
