@@ -23,7 +23,7 @@ PLAIN = bool | int | float | str | datetime.date | datetime.time | datetime.time
 _LISTS = ("to_pylist", "to_list", "tolist")
 """Methods by which array libraries return their values as a list."""
 MAX_DEPTH = 100
-"""Maximum nesting of lists and mappings in a value; Python 3.11's `json` writes about 500 levels."""
+"""Maximum nesting of lists and mappings in a value; Python 3.11's `json` writes about 500."""
 
 
 @dataclass(frozen=True, slots=True)
