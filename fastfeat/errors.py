@@ -1,4 +1,4 @@
-"""All errors and warnings of fastfeat. A message says what was wrong, the value, and what to do.
+"""All errors and warnings of fastfeat. A message names the problem, the value, and the remedy.
 
 Each error also derives from the builtin exception that a Python user would catch.
 
@@ -170,7 +170,7 @@ class FoldsLeak(FastfeatWarning):
 
 
 class FoldsSplitEntities(FastfeatWarning):
-    """Folds learn from rows with windows that saw late values of test rows of their entity."""
+    """Folds learn from rows with windows over late values of their entity's earlier test rows."""
 
 
 class PurgeOff(FastfeatWarning):

@@ -49,7 +49,7 @@ def _kernel(call: Call, types: Sequence[DType]) -> DeviceKernel | None:
 
 
 def place_of(call: Call, types: Sequence[DType]) -> str:
-    """Return where a step runs, for `explain`; `types` are the types of its arguments."""
+    """Return the place where a step runs, for `explain`; `types` are the types of its arguments."""
     if not is_over_window(call):
         return "on the host" if _kernel(call, types) is None else "on the device"
     function = call.function.removeprefix(OVER)

@@ -20,7 +20,7 @@ Learnt = dict[str, Any]
 
 
 def fit(flights: Frame) -> Learnt:
-    """Return the values that the features learn from training rows."""
+    """Return the values learnt from training rows."""
     distance, delay = np.log1p(flights["distance"]), flights["dep_delay"]
     imputed = delay.fillna(delay.median())
     low, high = delay.quantile(0.01), delay.quantile(0.99)

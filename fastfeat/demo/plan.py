@@ -16,8 +16,8 @@ leaves = col("time_hour").dt
 minute_of_day = col("sched_dep_time") // 100 * 60 + col("sched_dep_time") % 100
 late = col("arr_delay") > 15
 
-# All flights of a plane in the last seven days, and those that have certainly landed by now:
-# the latest arrival of the year was 34 hours after the scheduled hour.
+# A plane's flights in the last seven days, and in seven days that end 36 hours earlier, so that all
+# have landed: the latest arrival of the year was 34 hours after its scheduled hour.
 LANDED = "36h"
 week = ff.window("7d", by="tailnum", time="time_hour")
 landed = ff.window("7d", by="tailnum", time="time_hour", offset=LANDED)

@@ -71,11 +71,11 @@ class Service:
         self.read_only = read_only
         self.started = time.time()
         self.refused = ""
-        """Why the latest artifact was refused; empty where it was taken."""
+        """Why the latest artifact was refused; empty if it was accepted."""
         self.said: Callable[[str], None] = _not_told
-        """Is told of entities that one row holds up."""
+        """Called with a message about each entity that one early row holds up."""
         self.is_lost = False
-        """Whether the state that another process writes cannot be read any more."""
+        """Whether the state of another process cannot be read any more."""
 
     @property
     def now(self) -> ServedPlan:

@@ -107,7 +107,7 @@ class Opening:
 
 
 def difference(old: FittedPlan, new: FittedPlan) -> str:
-    """Return why a plan cannot replace another; empty if it can.
+    """Return the reason why a plan cannot replace another; empty if it can.
 
     Callers keep sending the columns of the old plan.
     """

@@ -240,7 +240,7 @@ class Section:
         return dict(self._values)
 
     def names(self, key: str) -> dict[str, str]:
-        """Return a table of names to names."""
+        """Return a table of name to name; empty if missing."""
         found = self.options(key)
         for name, value in found.items():
             if not isinstance(value, str):
