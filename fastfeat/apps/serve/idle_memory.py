@@ -14,7 +14,7 @@ IDLE_SECONDS = 1.0
 _WORTH_BYTES = 8 << 20
 """Bytes that must have arrived since memory was last returned, to make returning it worthwhile."""
 _REQUEST_BYTES = 4 << 10
-"""Approximate memory of a request beside its body."""
+"""Approximate memory of a request without its body."""
 
 
 class IdleMemory:

@@ -133,7 +133,7 @@ _WRITING: Mapping[str, Converting] = {"float": _as_it_is, "int": _whole, "bool":
 
 
 def _converting(dtype: DType) -> Converting | None:
-    """Return a converter that raises for values that are not plain; None if no value can be."""
+    """Return a converter that raises for values that are not plain; None for other column types."""
     if dtype.name == "timestamp":
         return _moments(dtype)
     if dtype.is_integer:
@@ -168,7 +168,7 @@ def _bool(value: Any) -> Any:
 
 
 def _moments(dtype: DType) -> Converting:
-    """Return a converter of text to times, as strict as Arrow and with Python's digits at most."""
+    """Return a converter of text to times, strict like Arrow and limited to Python's digits."""
     assert dtype.unit is not None
     most = _DIGITS[dtype.unit]
     fraction = rf"(?:\.\d{{1,{most}}})?" if most else ""

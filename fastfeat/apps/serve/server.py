@@ -105,12 +105,13 @@ def run(
         watch: Whether to reload the artifact whenever its file changes.
         name: Model name; None takes the file name.
         late: Treatment of a row that is earlier than the latest one of its entity: "error" refuses
-            it, "insert" answers it as it was then and adds it to the state, "drop" answers it
-            without adding it. None means "error" for a new state and the stored setting for an
-            existing one.
+            it, "insert" answers it for its own time and adds it to the state, "drop" answers it
+            for its own time without adding it. None means "error" for a new state and the stored
+            setting for an existing one.
         keep: How much longer than windows see rows are kept, for late rows: a duration such as
-            "2d", a whole number for integer clocks, or "everything". None keeps them, if late rows
-            are accepted, for as long again as windows see.
+            "2d", a whole number for integer clocks, or "everything". None takes the stored setting
+            of an existing state; a new one keeps them, if late rows are accepted, for as long again
+            as windows see.
         max_ahead: How far the time of a row that is added may be ahead of this machine's clock;
             "any" sets no limit. None means "1h" for a new state that has times with a zone, unless
             `late` is "insert"; an existing state keeps its setting. Rows that only ask are not

@@ -234,11 +234,13 @@ class Config:
             contain them.
         tables: Name to lookup table.
         late: Treatment of a row that is earlier than the latest row of its entity: "error" stops
-            the stream, "insert" answers it as of its time and adds it to the state, "drop" answers
-            it without adding it, "dead_letter" sends it to the dead-letter topic.
+            the stream, "insert" answers it for its own time and adds it to the state, "drop"
+            answers it for its own time without adding it, "dead_letter" sends it to the dead-letter
+            topic.
         keep: How much longer than windows see rows are kept, for late rows: a duration such as
-            "2d", a whole number for integer clocks, or "everything". None keeps them, if late rows
-            are accepted, for as long again as windows see.
+            "2d", a whole number for integer clocks, or "everything". None takes the stored setting
+            of an existing state; a new one keeps them, if late rows are accepted, for as long again
+            as windows see.
         max_ahead: How far ahead of this machine's clock a row may be, such as "1h"; "any" sets no
             limit. None means "1h" for new states that have times with a zone, unless `late` is
             "insert".

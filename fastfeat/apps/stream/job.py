@@ -134,9 +134,10 @@ def job_of(config: Config) -> Job:
 
 
 def typed(text: str, key: str) -> DType:
-    """Return the type with a given name. "timestamp" means microseconds in UTC.
+    """Return the type with a given name, such as "int64" or "timestamp[ms, Europe/Berlin]".
 
-    `key` is the configuration key, for the error message.
+    "timestamp" alone means microseconds in UTC. `key` is the configuration key, for the error
+    message.
 
     Raises:
         InvalidConfig: The name is unknown.

@@ -24,7 +24,7 @@ _ARROW_BYTES = 512 << 10
 """Approximate size of an Arrow message; brokers accept 1 MiB by default."""
 _LONGEST_REASON = 1000
 _BESIDE_BYTES = 1000
-"""Upper bound of the size of a message beside its key, value and headers."""
+"""Upper bound of the overhead of a message, without its key, value and headers."""
 
 
 class ToKafka:
