@@ -282,7 +282,7 @@ class Partition:
     def _without_ahead(
         self, rows: Rows, messages: Sequence[Message]
     ) -> tuple[Rows, list[DeadLetter]]:
-        """Return the rows, and dead letters for those that were too far ahead before a crash."""
+        """Return rows except those too far ahead before a crash, and dead letters for these."""
         if not self.order.ahead:
             return rows, []
         places = [
