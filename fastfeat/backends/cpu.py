@@ -1,6 +1,6 @@
-"""The CPU backend: programs and steps, by kernels, and by the definition where there is none.
+"""The CPU backend: programs and steps by kernels, or by the definition if there is no kernel.
 
-An output of a program that is a column of a step, unchanged, is given out as the step made it.
+A program output that is an unchanged column of a step is returned as the step made it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 
 def compute(task: RowTask) -> list[Any]:
-    """Return an Arrow array for each output: that the kernel wrote, or that a step made."""
+    """Return an Arrow array for each output, either written by the kernel or made by a step."""
     program, columns = task.program, task.columns
     made, rest = parts_of(program)
-    if is_observed():  # where columns of steps come in pieces, or in no form that holds them
+    if is_observed():  # needed if step columns come in chunks or in another type
         programs.compiled(program).loops_address()
     found = {k: as_made(columns[slot], program.outputs[k]) for k, slot in made.items()}
     if not found or any(array is None for array in found.values()):
@@ -46,16 +46,16 @@ def compute(task: RowTask) -> list[Any]:
 
 
 def outputs_of_steps(program: Program) -> Collection[int]:
-    """Return the places of outputs that may be arrays of a step, which others may refer to, too."""
+    """Return the indices of outputs that may be a step's arrays, which other objects may share."""
     return parts_of(program)[0].keys()
 
 
 @lru_cache(maxsize=128)
 def parts_of(program: Program) -> tuple[Mapping[int, InputSlot], Program]:
-    """Return the outputs that are columns of steps, unchanged, and the program of all others.
+    """Return the outputs that are unchanged step columns, and the program of all other outputs.
 
-    Floats are not given out as they are made, for a NaN in them is missing; but those of windows
-    and of lookup tables are null there.
+    Float columns usually need the program, because it turns NaN into missing. Windows and lookup
+    tables already use null for missing, so their floats are returned unchanged.
     """
     made: dict[int, InputSlot] = {}
     for k, output in enumerate(program.outputs):
@@ -72,7 +72,7 @@ def _is_without_nan(step: Node) -> bool:
 
 
 def as_made(column: Any, output: Output) -> Any:
-    """Return the column of a step as the array that the output is; None where it is in pieces."""
+    """Return a step's column as the output's array; None if it has another type or more chunks."""
     same_type = column.type == arrow_type(output.dtype)
     return column.chunk(0) if same_type and column.num_chunks == 1 else None
 
@@ -87,22 +87,22 @@ def run_step(task: StepTask) -> Any:
 
 
 def run_windows(task: WindowTask) -> Any:
-    """Return the values of functions of rows in windows."""
+    """Return the values of window functions."""
     return windows.over(task.past, task.asked, task.first_row)
 
 
 def count_ties(task: TiesTask) -> Any:
-    """Return how many rows have the moment of another."""
+    """Return the number of rows that share their moment with another row."""
     return windows.n_tied(task.past, task.first_row)
 
 
 def run_table_windows(task: TableWindowTask) -> Any:
-    """Return the values of functions of the rows of a table in windows."""
+    """Return the values of window functions over a table."""
     return table_windows.over_table(task.past, task.asked, task.query)
 
 
 def literal_codes(column: Any, name: str, literals: tuple[str, ...]) -> Any:
-    """Return the codes of text among literals."""
+    """Return the codes of texts among literals."""
     return cpu_vocabulary.literal_codes(column, name, literals)
 
 

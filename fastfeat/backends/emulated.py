@@ -1,4 +1,4 @@
-"""The GPU backend without a card: the same CUDA text through g++, for tests and kernel authors."""
+"""The GPU backend without a card: the same CUDA text built by g++, for tests and kernel authors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _chosen: ContextVar[Runtime | None] = ContextVar("emulated_runtime", default=Non
 
 
 def runtime() -> Runtime:
-    """Return the runtime of the kernels: threads one after the other, unless `running_on` says how.
+    """Return the runtime of the kernels; threads run in sequence unless `running_on` is active.
 
     Raises:
-        BackendUnavailable: there is no g++.
+        BackendUnavailable: g++ is missing.
     """
     return _chosen.get() or _in_order()
 
@@ -30,7 +30,7 @@ def _in_order() -> EmulatedRuntime:
 
 @contextmanager
 def running_on(chosen: Runtime) -> Generator[None]:
-    """Run kernels in the order, with the memory and with the checks of a runtime."""
+    """Run kernels with another runtime in the block: its thread order, memory and checks."""
     token = _chosen.set(chosen)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The reference backend: the slowest clear code, which the others must equal bit for bit."""
+"""The reference backend: slow, clear code that all other backends must equal bit for bit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run_step(task: StepTask) -> Any:
 
 
 def _values(argument: Argument) -> Any:
-    """Return a column as a list, and what is no column as it is."""
+    """Return a column as a list, and any other argument unchanged."""
     is_column = hasattr(argument.values, "to_pylist")
     return contents_of(argument.values) if is_column else argument.values
 

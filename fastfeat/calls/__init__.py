@@ -1,1 +1,1 @@
-"""Calls of users: arguments checked, names completed, what was written recorded."""
+"""Handling of user calls: argument checks, tab completion, and recording for `with_params`."""

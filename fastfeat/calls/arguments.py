@@ -1,6 +1,6 @@
-"""Arguments that a function does not take: what is wrong with them, and how it is written.
+"""Errors for wrong arguments of a call: which one is wrong, and how to write the call.
 
-Every public callable is made by `explaining`, or its class by `explaining_methods`.
+Every public callable is wrapped by `explaining`, or its class by `explaining_methods`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 Prefix = str | Callable[[Any], str]
 Hints = Mapping[str, str]
-"""What to write instead of a parameter, by its name; TOO_MANY stands for one that has no name."""
+"""Parameter name to the advice for it; TOO_MANY stands for surplus positional arguments."""
 
 TOO_MANY = "*"
 _WRITTEN = {
@@ -35,18 +35,19 @@ _WRITTEN = {
     "target": "'y'",
     "time": "'t'",
 }
-"""How a parameter that has no default may be written, for examples in messages."""
+"""Example values in messages, for parameters without a default."""
 _MOST_SHOWN = 80
 _OF_ANY_NUMBER = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 def explaining(function: F, *, prefix: Prefix = "ff.", hints: Hints | None = None) -> F:
-    """Return a function that says which arguments it lacks, or does not take, and what to write.
+    """Return a function that explains wrong arguments and shows how to write the call.
 
     Args:
-        function: an operator, or what makes a window or a lookup, or a method.
-        prefix: what stands before its name in code; of a method, that of its first argument.
-        hints: what to write instead of parameters that it does not have.
+        function: An operator, a method, or a function that makes a window or a lookup.
+        prefix: Code before the function's name; for a method, a function from its first argument to
+            that code.
+        hints: Advice for parameters that the function does not have.
 
     Example:
         >>> explaining(lambda *, over: over)()
@@ -62,7 +63,7 @@ ff.<lambda>(over=ff.window(time='t', by='card'))
             return function(*args, **options)
         except TypeError:
             told = _wrong_with(function, prefix, args, options, hints or {})
-            if told is None:  # raised by what the function does
+            if told is None:  # raised inside the function
                 raise
         raise TypeMismatch(told)
 
@@ -77,12 +78,13 @@ def explaining_as(prefix: Prefix, hints: Hints) -> Callable[[F], F]:
 def explaining_methods(
     prefix: Prefix, hints: Mapping[str, Hints] | None = None, *, made_by: str = "ff."
 ) -> Callable[[C], C]:
-    """Return a decorator of a class: `explaining` for its public methods and its making.
+    """Return a class decorator that applies `explaining` to the public methods.
 
     Args:
-        prefix: as of `explaining`.
-        hints: those of each method, by its name; what begins with _ is explained if it has some.
-        made_by: What stands before the name of the class in code that makes one.
+        prefix: Code before a method's name, or a function from the instance to that code.
+        hints: Method name to its hints. A method with hints is wrapped even if its name begins with
+            "_", such as `__init__`.
+        made_by: Code before the name of the class in a call that makes an instance.
     """
 
     told_of = hints or {}
@@ -113,9 +115,9 @@ def _wrong_with(
     options: Mapping[str, Any],
     hints: Hints,
 ) -> str | None:
-    """Return the mistake in the arguments of a call as text, and what to write.
+    """Return text about the mistake in a call's arguments; None if there is no mistake.
 
-    None where nothing is wrong, and for a method that is called without its first argument.
+    Also None for a method that is called without its first argument.
     """
     is_method = callable(prefix)
     if is_method and not args:
@@ -155,7 +157,7 @@ def _call(
     options: Mapping[str, Any],
     more: Mapping[str, str] | None = None,
 ) -> str:
-    """Return a call as it is written, with further arguments."""
+    """Return a call as code, with further arguments `more`."""
     before, others = (prefix(args[0]), args[1:]) if callable(prefix) else (prefix, args)
     name = function.__name__
     if name == "__init__":
@@ -166,7 +168,7 @@ def _call(
 
 
 def _shown(value: object) -> str:
-    """Return a value for a message: what is ours, or short, as it is written; else its type."""
+    """Return a value for a message: its repr if short and on one line, otherwise its type."""
     is_collection = type(value).__module__ == "builtins" and not isinstance(value, str)
     shown = reprlib.repr(value) if is_collection else repr(value)
     return shown if len(shown) <= _MOST_SHOWN and "\n" not in shown else f"<{type(value).__name__}>"

@@ -1,4 +1,4 @@
-"""Names that tab completion offers of an object: what users call and read, and no internals."""
+"""Names that tab completion offers: methods and attributes for users, and no internals."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ C = TypeVar("C", bound=type)
 
 
 def offering(*attributes: str, without: tuple[str, ...] = ()) -> Callable[[C], C]:
-    """Return a decorator that makes `dir` of the instances of a class list what users need.
+    """Return a class decorator that limits `dir` of instances to the names that users need.
 
-    That is every method, and the attributes that are named; what begins with "_" stays.
+    These are all methods, and the named attributes. Names that begin with "_" stay.
 
     Args:
-        attributes: those that users read.
-        without: methods that they do not call.
+        attributes: Attributes for users.
+        without: Methods that are not for users.
 
     Example:
         >>> @offering("shown")

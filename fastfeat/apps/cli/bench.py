@@ -1,4 +1,4 @@
-"""The command that times a plan beside the same features as code of pandas and of Polars."""
+"""The command that times a plan beside the same features written in pandas and Polars."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from fastfeat.tell.peers.writing import Refusal
 
 _DIFFERS = 1
-"""The exit code where outputs differ."""
+"""Exit code if outputs differ."""
 
 
 @dataclass(slots=True)
 class Peer:
-    """The features and times of one peer.
+    """The features and times of one library to compare with.
 
     Args:
         name: "pandas" or "polars".
-        refused: the features that it cannot compute.
-        agreements: the others, compared.
-        own: the times of the peer, by stage.
-        ours: those of fastfeat, of the same features.
+        refused: Features that it cannot compute.
+        agreements: Comparisons of the other features.
+        own: Times of this library, by stage.
+        ours: Times of fastfeat for the same features, by stage.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Peer:
 
     @property
     def differing(self) -> list[Agreement]:
-        """The features whose values differ, which are not timed."""
+        """Features with different values, which are not timed."""
         return [one for one in self.agreements if not one.ok]
 
 
@@ -101,12 +101,12 @@ class Work:
     """The plan and the data that all contestants read.
 
     Args:
-        folder: where files between processes stand.
-        fitted: the plan.
-        plan_file: where it is saved.
-        request: what is the same in all requests.
-        n_rows: the number of rows.
-        fit: the times of `fit`; None of a plan that was fitted before.
+        folder: Folder for files exchanged between processes.
+        fitted: The fitted plan.
+        plan_file: File of the fitted plan.
+        request: Entries shared by all requests.
+        n_rows: Number of rows.
+        fit: Times of `fit`; None if the plan was already fitted.
     """
 
     folder: Path
@@ -117,10 +117,10 @@ class Work:
     fit: Times | None
 
     def ask(self, peer: str, code: Path, out: Path | None) -> dict[str, Any]:
-        """Return the answer of a contestant.
+        """Run a contestant process and return its answer.
 
         Raises:
-            InvalidPlan: it failed; the message has the end of what it said.
+            InvalidPlan: The process failed; the message has the last line that it printed.
         """
         request = {**self.request, "peer": peer, "code": str(code), "out": out and str(out)}
         n = str(self.request["threads"])
@@ -139,7 +139,7 @@ class Work:
         return json.loads(done.stdout)
 
     def features(self, code: Path, peer: str, name: str) -> Any:
-        """Return the features of a contestant."""
+        """Return the features that a contestant computes."""
         from fastfeat.io.arrow import pa
 
         self.ask(peer, code, self.folder / name)
@@ -156,7 +156,7 @@ def _prepared(
     threads: int,
     runs: int,
 ) -> Work:
-    """Read the rows, fit the plan where it is not fitted, and write both for the contestants."""
+    """Read the rows, fit the plan if needed, and write both for the contestants."""
     import time
 
     from fastfeat.api.plan import Plan
@@ -204,7 +204,7 @@ def _written(path: Path, table: Any) -> str:
 
 
 def compared(work: Work, name: str, expected: Any) -> Peer:
-    """Return the features of a peer, compared with those of fastfeat."""
+    """Return a peer with its features compared with those of fastfeat."""
     from fastfeat.tell.peers.agreement import agreements
     from fastfeat.tell.peers.code import code_as_far
 
@@ -218,7 +218,7 @@ def compared(work: Work, name: str, expected: Any) -> Peer:
 
 
 def _time(work: Work, peer: Peer) -> None:
-    """Time a peer, and fastfeat, by the features that both compute alike."""
+    """Time a peer and fastfeat on the features that both compute alike."""
     from fastfeat.tell.peers.code import code_as_far
 
     alike = [one.feature for one in peer.agreements if one.ok]
@@ -235,7 +235,7 @@ def _time(work: Work, peer: Peer) -> None:
 
 
 def _table(peers: Sequence[Peer], work: Work) -> str:
-    """Return the times as text, a row a stage and library, then the features that have none."""
+    """Return the times as text, a line per stage and library, then the features without times."""
     lines = [
         f"{counted(work.n_rows, 'row')}, {counted(len(work.fitted.feature_names), 'feature')}, "
         f"{counted(work.request['threads'], 'thread')}, medians of "

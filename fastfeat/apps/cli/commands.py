@@ -1,4 +1,4 @@
-"""The commands of `fastfeat`. What is heavy is imported inside them: `--help` stays quick."""
+"""The commands of `fastfeat`. Heavy modules are imported inside them, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -253,14 +253,10 @@ def transform(
 def _transform_whole(
     fitted: FittedPlan, given: CallRows, out: Path, on_violation: str | None, step: Step
 ) -> int:
-    """Write the features of rows that see others of the data, and return how many rows there are.
+    """Write features that depend on other rows of the data; return the number of rows.
 
-    Args:
-        fitted: the plan.
-        given: The rows, with data, history and tables as files.
-        out: the file that is written.
-        on_violation: As `FittedPlan.transform` takes it.
-        step: tells what is done.
+    The data is read whole. `given` has data, history and tables as files; `on_violation` is as in
+    `FittedPlan.transform`; `step` reports progress.
     """
     from fastfeat.execute.guard import columns_judged
     from fastfeat.execute.history import id_columns, is_batch
@@ -391,7 +387,7 @@ GATES: Mapping[str, Callable[..., Judged]] = {
     "verify": verify.verify,
     "replay": live.replay,
 }
-"""The commands that judge: each returns what it found, which is told as `gates` says."""
+"""The commands that judge; each returns its findings, which `gates` reports."""
 
 for name, gate in GATES.items():
     app.command(name)(gated(name, gate))

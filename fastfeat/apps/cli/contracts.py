@@ -1,4 +1,4 @@
-"""Commands of contracts: they judge data by rules, divide it by them, and infer rules from it."""
+"""Commands for contracts: check data against rules, split data by rules, infer rules from data."""
 
 from __future__ import annotations
 
@@ -122,11 +122,11 @@ def infer_contract(
 
 
 def read_rules(path: Path) -> FittedPlan | Contract:
-    """Return the contract of a JSON file, or the fitted plan of another one.
+    """Return the contract in a JSON file, or the fitted plan in any other file.
 
     Raises:
-        ArtifactError: it is neither.
-        InvalidPlan: there is no such file.
+        ArtifactError: The file is neither.
+        InvalidPlan: There is no such file.
     """
     if path.suffix != ".json":
         from fastfeat.api.plan import load
@@ -136,11 +136,11 @@ def read_rules(path: Path) -> FittedPlan | Contract:
 
 
 def read_contract(path: Path) -> Contract:
-    """Return the contract of a JSON file.
+    """Return the contract in a JSON file.
 
     Raises:
-        ArtifactError: it is none.
-        InvalidPlan: there is no such file.
+        ArtifactError: The file is not a contract.
+        InvalidPlan: There is no such file.
     """
     from fastfeat.trust.quality.contract import Contract
 
@@ -151,7 +151,7 @@ def read_contract(path: Path) -> Contract:
 
 
 def time_of(text: str | None) -> datetime | None:
-    """Return the time of a check, as an option gives it."""
+    """Return the time given by the option `--clock`: an ISO 8601 time or "now"."""
     if text is None:
         return None
     if text == "now":
@@ -166,12 +166,9 @@ def time_of(text: str | None) -> datetime | None:
 
 
 def judged_of(report: CheckReport, limits: Limits, *, verbose: bool = True) -> Judged:
-    """Return a report as a gate tells it: a case a rule.
+    """Return a check report as the report of a gate, with one case per rule.
 
-    Args:
-        report: the report.
-        limits: the thresholds.
-        verbose: whether rules that hold are listed too.
+    With `verbose` the text lists rules that hold, too.
     """
     cases = [
         Case(
@@ -204,7 +201,7 @@ def _result(of: RuleResult, limits: Limits) -> Result:
 
 
 def _within(cases: Sequence[Case], report: CheckReport, limits: Limits) -> list[str]:
-    """Return a line for each rule of which thresholds say other than the rule itself."""
+    """Return a line for each rule that the thresholds judge differently than the rule itself."""
     found: list[str] = []
     for case, of in zip(cases, report.results, strict=True):
         if case.result == "warning" and of.on_violation != "warn":

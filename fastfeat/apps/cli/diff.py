@@ -1,4 +1,4 @@
-"""The gate of changes: a fitted plan compared with the one that was there before."""
+"""The diff gate: compares a fitted plan with an earlier one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def diff(
 
 
 def _cases_of(found: Diff, findings: tuple[str, ...]) -> tuple[Case, ...]:
-    """Return the changes as cases; where there are none, the one that nothing has changed."""
+    """Return the changes as cases; without changes, one case that says so."""
 
     def result(verdict: str) -> Result:
         return "finding" if verdict in findings else "ok"

@@ -1,4 +1,4 @@
-"""The gate of drift: data compared with the training rows of a fitted plan, or with other rows."""
+"""The drift gate: compares data with the training rows of a fitted plan, or with other rows."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def drift(
 
 
 def _cases_of(found: Drift, segment: str = "") -> list[Case]:
-    """Return the columns of a comparison as cases, those of segments after those of all rows."""
+    """Return the compared columns as cases; segments follow all rows."""
     cases: list[Case] = []
     for prefix, columns in (("", found.features), ("input ", found.inputs)):
         for name, one in columns.items():
@@ -87,7 +87,7 @@ def _cases_of(found: Drift, segment: str = "") -> list[Case]:
 
 
 def figures_of(one: ColumnDrift) -> dict[str, Any]:
-    """Return the figures of a column, for programs."""
+    """Return the figures of a column as a dict for JSON."""
     return {
         "psi": one.psi,
         "psi_threshold": one.psi_threshold,

@@ -1,4 +1,4 @@
-"""`fastfeat gpu`: is the card one that gives the bits of the contract, and how fast is it?"""
+"""`fastfeat gpu`: checks that the card gives the bits of the contract, and measures its speed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check(
     """Compute the contract on the card: every bit must be known; exit code 1 where one is not."""
     from fastfeat.trust.selfcheck.check import check as check_contract
 
-    if out is not None and not out.parent.is_dir():  # known before the minutes that a check takes
+    if out is not None and not out.parent.is_dir():  # fail early: a check takes minutes
         raise typer.BadParameter(f"there is no folder {out.parent}", param_hint="--out")
     with doing("Looking for a card", at_once=True) as step:
         report = check_contract(backend, step, n_rows=rows)

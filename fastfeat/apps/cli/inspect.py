@@ -1,4 +1,4 @@
-"""The command that lists the parts of an artifact, and what they hold of single rows."""
+"""The command that lists the parts of an artifact, and the values of single rows in them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def inspect(
 
 
 def _case_of(part: PartReport, held: Result) -> Case:
-    """Return a part as a gate tells it."""
+    """Return a part as a case."""
     details = {
         "n_bytes": part.n_bytes,
         "says": part.says,

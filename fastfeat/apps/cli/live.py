@@ -1,4 +1,4 @@
-"""The commands of live plans: a server, a stream, and the file of a state: shown, replayed."""
+"""The commands for live plans: a server, a stream, and the state file (show, export, replay)."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def stream(
 
 @contextmanager
 def _told_on_stderr(name: str) -> Generator[None]:
-    """Print what a logger tells, from what is done on, while it lasts."""
+    """Print a logger's messages of level INFO and above to stderr while the block runs."""
     logger, handler = logging.getLogger(name), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("fastfeat stream: %(message)s"))
     level = logger.level
@@ -178,15 +178,15 @@ def _told_on_stderr(name: str) -> Generator[None]:
 
 
 def _length(text: str | None) -> str | int | None:
-    """Return a length as an option gives it: a text such as "2d", or a whole number."""
+    """Return an option's length: text such as "2d", or a whole number."""
     return int(text) if text is not None and text.isdigit() else text
 
 
 def _link(text: str | None) -> str | None:
-    """Return a link as an option gives it, or none where none was given.
+    """Return an audit link given as an option; None if absent.
 
     Raises:
-        BadParameter: it has no such form.
+        BadParameter: It is not 64 hexadecimal digits.
     """
     if text is not None and not re.fullmatch("[0-9A-Fa-f]{64}", text):
         raise typer.BadParameter(f"got {text!r}: a link has 32 bytes, or 64 hexadecimal digits")
@@ -194,10 +194,10 @@ def _link(text: str | None) -> str | None:
 
 
 def _parquet(path: Path | None) -> Path | None:
-    """Return the path of a Parquet file as an option gives it, or none where none was given.
+    """Return the path of a Parquet file given as an option; None if absent.
 
     Raises:
-        BadParameter: it has another suffix.
+        BadParameter: It has another suffix.
     """
     if path is not None and path.suffix.lower() not in (".parquet", ".pq"):
         raise typer.BadParameter(f"what was served is written as Parquet: name.parquet, got {path}")
@@ -345,10 +345,10 @@ def delete_key(state_file: StateFile) -> None:
 
 
 def _one_of(option: str, value: str | None, *known: str) -> Any:
-    """Return a word that an option takes.
+    """Return an option's word; None if absent.
 
     Raises:
-        BadParameter: it is none of them.
+        BadParameter: The word is unknown.
     """
     if value is not None and value not in known:
         told = f"{value!r} is none of {', '.join(known)}"

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands take, each with its help."""
+"""Arguments and options shared by several commands, with their help texts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 
 
 def existing(path: Path | None) -> Path | None:
-    """Return the path of a file that is there, or none where none was given.
+    """Return the path if the file exists; None if absent.
 
     Raises:
-        BadParameter: there is no such file.
+        BadParameter: There is no such file.
     """
     if path is not None and not path.exists():
         raise typer.BadParameter(f"no such file: {path}")
@@ -21,10 +21,10 @@ def existing(path: Path | None) -> Path | None:
 
 
 def existing_data(data: str) -> str:
-    """Return data that is an address, or a path or a pattern of files that are there.
+    """Return the data argument if it is an address, an existing path, or a pattern with matches.
 
     Raises:
-        BadParameter: there is no such path, or no file that the pattern matches.
+        BadParameter: There is no such path, or no file matches the pattern.
     """
     if "://" in data or Path(data).exists():
         return data

@@ -1,4 +1,4 @@
-"""The command of reports: a fitted plan, and rows beside those of training, as one HTML file."""
+"""The command that writes an HTML report of a fitted plan, and of rows beside the training rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate of bits: every path of a fitted plan compared on a sample of data."""
+"""The verify gate: compares all execution paths of a fitted plan on a sample of data."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def verify(
 
 
 def _case_of(check: Check) -> Case:
-    """Return a comparison as a gate tells it."""
+    """Return a comparison as a case."""
     if check.skipped:
         return Case(check.name, "skipped", check.skipped)
     result: Result = "ok" if check.difference is None else "finding"

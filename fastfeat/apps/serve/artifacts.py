@@ -1,6 +1,6 @@
-"""Another artifact in place of the one that is served: loaded beside it, checked, warmed, swapped.
+"""Replacing the served artifact: the new one is loaded beside it, checked, warmed, and swapped in.
 
-What is wrong with it is told, and the one that is served stays.
+If anything is wrong with the new one, the caller is told why and the old one stays.
 """
 
 from __future__ import annotations
@@ -35,11 +35,9 @@ Stamp = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class WatchedFile:
-    """A file that is watched.
+    """A file to watch.
 
-    Args:
-        path: of the file.
-        stamp: what it was, by `stamp_of`, before it was read.
+    `stamp` is its `stamp_of` from before it was read.
     """
 
     path: Path
@@ -47,12 +45,12 @@ class WatchedFile:
 
 
 class Artifacts:
-    """The exchange of the served artifact for another.
+    """The replacement of the served artifact.
 
     Args:
-        service: the plan that is served, with its work.
-        opening: how its state is opened.
-        said: is told what happened, a line each.
+        service: The served plan and its work.
+        opening: Options for opening the state.
+        said: Called with one line of text for each event.
     """
 
     def __init__(self, service: Service, opening: Opening, said: Callable[[str], None]) -> None:
@@ -62,7 +60,7 @@ class Artifacts:
         self._turn = asyncio.Lock()
 
     def handler(self) -> Handler:
-        """Return the handler that takes an artifact, the body of a request."""
+        """Return the handler that takes an artifact in the body of a request."""
 
         async def answer(request: Request) -> Answer:
             if request.content_type not in _TYPES:
@@ -74,13 +72,12 @@ class Artifacts:
         return answer
 
     async def take(self, content: bytes) -> dict[str, Any]:
-        """Return a document of the changes once an artifact is served, and of what it lacks.
+        """Serve an artifact; return a document of the changes, and of rows that its windows lack.
 
-        Args:
-            content: of its file.
+        `content` is the content of its file.
 
         Raises:
-            Refusal: it is not taken: the reason.
+            Refusal: The artifact cannot be served; the message says why.
         """
         service = self._service
         async with self._turn:
@@ -99,7 +96,7 @@ class Artifacts:
             return told
 
     def _without_path(self, error: Refusal | FastfeatError) -> Refusal | FastfeatError:
-        """Return an error that does not tell where the state stands."""
+        """Return an error without the path of the state."""
         path = self._opening.path
         if path is None or isinstance(error, Refusal):
             return error
@@ -130,10 +127,9 @@ class Artifacts:
         }
 
     def _swap(self, old: ServedPlan, new: FittedPlan) -> str:
-        """Put a plan in the place of what is served, while no call runs.
+        """Serve `new` instead of `old`, while no call runs.
 
-        Returns:
-            What the state lacks of what its windows see; empty for nothing.
+        Returns text about past rows that its windows need and the state lacks; empty if none.
         """
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
@@ -152,7 +148,7 @@ class Artifacts:
         self._service.served = served_plan(live, fitted, old.reader.most)
 
     async def watch(self, watched: WatchedFile) -> None:
-        """Take what a file holds whenever it has changed, until it is cancelled."""
+        """Serve a file anew whenever it changes, until cancelled."""
         path, seen = watched.path, watched.stamp
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
@@ -160,23 +156,23 @@ class Artifacts:
             if found is None or found == seen:
                 continue
             await asyncio.sleep(_WATCH_SECONDS / 4)
-            if stamp_of(path) != found:  # it is being written
+            if stamp_of(path) != found:  # it is still being written
                 continue
             seen = found
             try:
                 await self.take(await self._service.work.apart(path.read_bytes))
             except Refusal:
-                continue  # it was told
+                continue  # `take` has reported it
             except OSError as error:
                 print(f"fastfeat serve: {path}: {error.strerror}", file=sys.stderr, flush=True)
 
 
 def _loaded(content: bytes, old: ServedPlan) -> tuple[FittedPlan | None, str]:
-    """Return the plan of an artifact, and a note where it is not warm; None where it is served.
+    """Return the plan of an artifact and a note if it is not warm; None if it is served already.
 
     Raises:
-        Refusal: it cannot take its place.
-        FastfeatError: it is no artifact, or its golden rows have other features.
+        Refusal: It cannot replace the old plan.
+        FastfeatError: It is not an artifact, or its golden rows have other features here.
     """
     new = fitted_of(content)
     if fitted_digest(new.record).hex() == old.artifact:
@@ -189,7 +185,7 @@ def _loaded(content: bytes, old: ServedPlan) -> tuple[FittedPlan | None, str]:
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """Return a stamp that changes when a file does; None where there is none."""
+    """Return a stamp that changes whenever the file does; None if there is no file."""
     try:
         found = path.stat()
     except OSError:

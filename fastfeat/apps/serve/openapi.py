@@ -1,4 +1,4 @@
-"""The description of a server's addresses, as OpenAPI 3.1: of what it serves now."""
+"""The OpenAPI 3.1 description of a server's addresses, for the plan that it serves now."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HASH: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 
 def document_of(service: Service) -> Handler:
-    """Return the handler that describes the addresses of a server."""
+    """Return the handler of the description."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json(document(service.now)))
@@ -134,12 +134,8 @@ def _operation(
 ) -> Schema:
     """Return one operation.
 
-    Args:
-        name: of it.
-        told: what it gives.
-        asked: the schema of its body; None where it has none.
-        answered: the schema of its answer; None where that is no JSON.
-        arrow: whether its body may be an Arrow stream.
+    `asked` and `answered` name the schemas of body and answer: None if there is no body, or the
+    answer is not JSON. `arrow` says that the body may be an Arrow stream.
     """
     found: Schema = {
         "operationId": name,
@@ -163,7 +159,7 @@ def _operation(
 
 
 def _placed(path: str, operations: Mapping[str, Schema]) -> Schema:
-    """Return the operations of a path, with the names that stand in it as parameters."""
+    """Return the operations of a path, with the names in the path added as parameters."""
     given = [
         {"name": name, "in": "path", "required": True, "schema": _TEXT}
         for name in re.findall(r"{(\w+)}", path)
@@ -352,7 +348,7 @@ def _schemas(served: ServedPlan) -> dict[str, Schema]:
 
 
 def value_of(dtype: DType) -> Schema:
-    """Return the schema of a value of a column."""
+    """Return the JSON schema of a value of a column."""
     if dtype.of is not None:
         return {"type": ["array", "null"], "items": value_of(dtype.of)}
     told = {"description": str(dtype)}

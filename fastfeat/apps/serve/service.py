@@ -1,4 +1,4 @@
-"""The state of a server: what it serves now, its work, and what it has counted."""
+"""The state of a server: the plan it serves now, its work, and its counters."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from fastfeat.live.state.prepared_arrival import FEW
 
 
 def _not_told(text: str) -> None:
-    """Tell nobody."""
+    """Do nothing: the default for `Service.said`."""
 
 
 class Metrics:
-    """The counters of a server; of one event loop."""
+    """The counters of a server; used from one event loop."""
 
     def __init__(self) -> None:
         self.answers: Counter[tuple[str, int]] = Counter()
@@ -44,18 +44,18 @@ class Metrics:
         self.seconds[route].note(seconds)
 
     def rows(self, call: str, n_rows: int) -> None:
-        """Count rows that were computed, or taken."""
+        """Count rows that were computed or added."""
         self.rows_by_call[call] += n_rows
 
 
 class Service:
-    """The plan that a server serves now, its work, and its counters; of one event loop.
+    """The plan that a server serves now, its work, and its counters; used from one event loop.
 
     Args:
-        limits: what is taken at most.
-        name: of the model, for clients that ask for one by its name.
-        durable: whether each update waits for the disk.
-        read_only: whether another process writes the state.
+        limits: Limits on requests.
+        name: Model name, for clients that ask for a model by name.
+        durable: Whether each update waits for the disk.
+        read_only: Whether another process writes the state.
     """
 
     def __init__(self, limits: Limits, *, name: str, durable: bool, read_only: bool) -> None:
@@ -63,7 +63,7 @@ class Service:
         self.work = Work(lambda: self.now, durable=durable)
         self.served: ServedPlan | None = None
         self.drift: DriftGauges | None = None
-        """Gauges of the rows that are answered; None where they are not compared."""
+        """Gauges that compare answered rows with training rows; None if they are not compared."""
         self.load = Load()
         self.memory = IdleMemory(lambda: not (self.load.requests or self.load.n_bytes))
         self.limits = limits
@@ -71,18 +71,18 @@ class Service:
         self.read_only = read_only
         self.started = time.time()
         self.refused = ""
-        """Why the latest artifact was refused; empty where it was taken."""
+        """Why the latest artifact was refused; empty if it was accepted."""
         self.said: Callable[[str], None] = _not_told
-        """Is told of entities that one row holds up."""
+        """Called with a message about each entity that one early row holds up."""
         self.is_lost = False
-        """Whether the state that another process writes cannot be read any more."""
+        """Whether the state of another process cannot be read any more."""
 
     @property
     def now(self) -> ServedPlan:
         """The plan that is served.
 
         Raises:
-            Refusal: nothing yet, or no more.
+            Refusal: The plan is not loaded yet, or the state cannot be read any more.
         """
         if self.is_lost:
             told = "the state cannot be read any more. The log of the server says why"
@@ -92,18 +92,16 @@ class Service:
         return self.served
 
     async def features(self, rows: Table, *, update: bool) -> CallResult:
-        """Return the features of rows, which then stand in the state if asked to."""
+        """Return the features of rows; with `update` the rows are also added to the state."""
         return await self.call("process" if update else "features", rows)
 
     async def few(self, rows: Sequence[Any], *, update: bool) -> CallResult | None:
-        """Return the features of few rows as JSON has them; None where a table is needed.
+        """Return the features of a few JSON rows as JSON values; None if a table is needed.
 
-        Args:
-            rows: as they were sent.
-            update: whether they then stand in the state.
+        With `update` the rows are also added to the state.
 
         Raises:
-            Refusal: a feature is infinite, or another process writes the state.
+            Refusal: A feature is infinite, or another process writes the state.
         """
         plain_row = self.now.plain_row
         if plain_row is None or not 1 <= len(rows) <= FEW:
@@ -123,10 +121,10 @@ class Service:
         return replace(found, features=written)
 
     async def call(self, kind: Kind, rows: Table) -> CallResult:
-        """Return the features of rows by the plan that is served; see `Work.call`.
+        """Return the features of a table of rows; None for "update". See `Work.call`.
 
         Raises:
-            Refusal: they would change a state that another process writes.
+            Refusal: The call would change a state that another process writes.
         """
         if kind != "features":
             self._check_writes()
@@ -142,10 +140,10 @@ class Service:
         return found
 
     async def apart(self, kind: str, n_rows: int, function: Callable[[Live], None]) -> CallResult:
-        """Return the plan that was served as the state was changed, in a thread of its own.
+        """Change the state in a separate thread; return the plan served at that time.
 
         Raises:
-            Refusal: another process writes the state.
+            Refusal: Another process writes the state.
         """
         self._check_writes()
 
@@ -159,24 +157,24 @@ class Service:
         return found
 
     def _count_late(self, error: LateRow) -> None:
-        """Count a late row, and tell of an entity that one row holds up."""
+        """Count a late row, and report entities that one early row holds up."""
         live = self.now.live
         live.count_late(error)
         for held in live.held_up(is_due=True, places=False):
             self.said(str(held))
 
     def begin(self, n_bytes: int) -> None:
-        """Count a request that does not come by HTTP among those that wait.
+        """Count a request that does not arrive by HTTP as waiting.
 
         Raises:
-            Refusal: there are too many.
+            Refusal: Too many requests wait.
         """
         check_load(self.load, self.limits)
         self.load.requests += 1
         self.load.n_bytes += n_bytes
 
     def end(self, n_bytes: int) -> None:
-        """Count it no more."""
+        """Stop counting such a request."""
         self.load.requests -= 1
         self.load.n_bytes -= n_bytes
         self.memory.note(n_bytes)

@@ -1,4 +1,4 @@
-"""Status of a server: its plan, how it does, and its counters."""
+"""Handlers for the status of a server: its plan, its health, and its counters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST_FORMULA = 2000
 
 
 def is_live() -> Handler:
-    """Return the handler that tells that the process answers."""
+    """Return the handler that says that the process answers."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json({"live": True}))
@@ -34,7 +34,7 @@ def is_live() -> Handler:
 
 
 def is_ready(service: Service) -> Handler:
-    """Return the handler that tells whether features can be asked for."""
+    """Return the handler that says whether features can be requested."""
 
     async def answer(request: Request) -> Answer:
         ready = service.served is not None and not service.is_lost
@@ -44,7 +44,7 @@ def is_ready(service: Service) -> Handler:
 
 
 def plan_of(service: Service) -> Handler:
-    """Return the handler that tells the plan: features, columns and tables that it reads, reach."""
+    """Return the handler that describes the plan: features, input columns, tables, and reach."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json(plan_document(service.now, service.name)))
@@ -53,7 +53,7 @@ def plan_of(service: Service) -> Handler:
 
 
 def plan_document(served: ServedPlan, name: str) -> dict[str, Any]:
-    """Return a plan, for readers."""
+    """Return the description of a plan as a JSON document."""
     fitted = served.fitted
     return {
         "artifact": served.artifact,
@@ -80,7 +80,7 @@ def _feature(fitted: FittedPlan, name: str) -> dict[str, Any]:
 
 
 def _ids(fitted: FittedPlan) -> list[dict[str, Any]]:
-    """Return the column of the id of a row, where no feature reads it."""
+    """Return the row id columns that no feature reads."""
     known = row_inputs(fitted.record)
     names = [name for name in fitted.plan.declaration.row_ids if name not in known]
     return [{"name": name, "type": "any", "late": False} for name in names]
@@ -96,7 +96,7 @@ def _columns(
 
 
 def status_of(service: Service) -> Handler:
-    """Return the handler that tells how the server does, as the page shows it."""
+    """Return the handler for the figures on the server's page."""
 
     async def answer(request: Request) -> Answer:
         metrics, served = service.metrics, service.now
@@ -124,7 +124,7 @@ def status_of(service: Service) -> Handler:
 
 
 def metrics_of(service: Service) -> Handler:
-    """Return the handler that tells all that was counted, in the text that Prometheus reads."""
+    """Return the handler for all counters, as Prometheus text."""
 
     async def answer(request: Request) -> Answer:
         if request.query:
@@ -138,7 +138,7 @@ def metrics_of(service: Service) -> Handler:
 
 
 def metrics_text(service: Service) -> str:
-    """Return the counters of a server, as text."""
+    """Return the counters of a server as Prometheus text."""
     metrics, served = service.metrics, service.served
     answers = [
         ((("route", route), ("status", str(status))), float(n))

@@ -1,4 +1,4 @@
-"""Counters of a stream, as the text that Prometheus reads, on a port of its own."""
+"""Counters of a stream as Prometheus text, served on their own port."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastfeat.live.state.held_up import HeldUp
 
 
 class Measured(Protocol):
-    """The counters of a stream, as far as they are shown."""
+    """The counters of a stream that are published."""
 
     n_events: int
     n_batches: int
@@ -27,14 +27,14 @@ class Measured(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """The position and the size of a partition.
+    """The position and size of a partition.
 
     Args:
-        lag: events that are not answered yet.
-        offset: that its state is at.
-        n_rows: rows that its state has in memory.
-        n_entities: entities that it knows, by what orders their rows.
-        held_up: entities whose rows come late behind one row.
+        lag: Number of events not answered yet.
+        offset: Offset that the state has reached.
+        n_rows: Rows in memory.
+        n_entities: Number of entities, by the key that orders their rows.
+        held_up: Entities with rows that arrive late because of one early row.
     """
 
     lag: int
@@ -46,14 +46,14 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value for Prometheus.
+    """One metric value for Prometheus.
 
     Args:
-        name: of the metric, without `fastfeat_stream_`.
+        name: Metric name without the prefix `fastfeat_stream_`.
         kind: "counter" or "gauge".
-        told: what it is.
-        labels: names and values.
-        value: the value.
+        told: Help text.
+        labels: Label names and values.
+        value: The value.
     """
 
     name: str
@@ -66,13 +66,13 @@ class Sample:
 def samples_of(
     done: Measured, measures: Mapping[int, Measure], n_checkpoints: int, topic: str
 ) -> list[Sample]:
-    """Return the values of what was done.
+    """Return the metric values of a stream.
 
     Args:
-        done: counts of all partitions.
-        measures: how each partition stands.
-        n_checkpoints: commits of a partition's state.
-        topic: of the events.
+        done: Counters summed over all partitions.
+        measures: Partition number to its position and size.
+        n_checkpoints: Commits of partition states.
+        topic: Topic of the events.
     """
     found = [
         Sample("events_total", "counter", "Events that were answered.", (), done.n_events),
@@ -108,12 +108,7 @@ def samples_of(
 
 
 def metrics_text(samples: Sequence[Sample], latency: Durations) -> bytes:
-    """Return the text that Prometheus reads.
-
-    Args:
-        samples: values; those of one metric have one kind and one text.
-        latency: of micro-batches, from their poll until all sinks had taken them.
-    """
+    """Return metric values, and the latency of micro-batches in seconds, as Prometheus text."""
     families: dict[tuple[str, str, str], list[tuple[Labels, float]]] = {}
     for each in samples:
         families.setdefault((each.name, each.kind, each.told), []).append((each.labels, each.value))
@@ -127,14 +122,14 @@ def metrics_text(samples: Sequence[Sample], latency: Durations) -> bytes:
 
 
 class MetricsServer:
-    """A server of metrics, in threads of its own.
+    """An HTTP server of metrics, in its own threads.
 
     Args:
-        address: host and port; port 0 for a free one.
-        text: gives what is served.
+        address: Host and port; port 0 for a free one.
+        text: Returns the current content.
 
     Raises:
-        OSError: the port is in use.
+        OSError: The port is in use.
     """
 
     def __init__(self, address: tuple[str, int], text: Callable[[], bytes]) -> None:
@@ -165,7 +160,7 @@ class MetricsServer:
         return self._server.server_address[1]
 
     def close(self) -> None:
-        """Stop."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)

@@ -1,4 +1,4 @@
-"""Rows into a state: all at once, or where that fails each that can be taken, by halving."""
+"""Taking rows into a state, all at once if possible; otherwise halving finds the refused rows."""
 
 from __future__ import annotations
 
@@ -21,16 +21,14 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.live.live import Live
 
 OF_ROWS = (InvalidData, Overflow, TypeMismatch)
-"""Errors that are a row's: without it the others are taken."""
+"""Errors caused by one row: without it, the other rows can be taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
-    """A row that the state does not take.
+    """A row that the state refused, and the error.
 
-    Args:
-        row: its number.
-        error: says why.
+    `row` is its index in the span.
     """
 
     row: int
@@ -39,14 +37,14 @@ class RefusedRow:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Rows of a source, and the offsets that they stand between.
+    """Rows of a source, and the offset range that they cover.
 
     Args:
-        source: such as "events:0".
-        rows: the rows.
-        offsets: of each row that of its message.
-        first: the offset that they begin with.
-        end: the offset after all of them.
+        source: Name such as "events:0".
+        rows: The rows.
+        offsets: Message offset of each row, length n_rows.
+        first: First offset of the range.
+        end: Offset after the range.
     """
 
     source: str
@@ -57,12 +55,7 @@ class Span:
 
 
 def processed(live: Live, span: Span) -> tuple[Table, list[int], list[RefusedRow]]:
-    """Return the features of the rows that are taken, which rows these are, and the others.
-
-    Args:
-        live: the state, which takes them.
-        span: the rows.
-    """
+    """Process rows; return the features, the indices of the rows taken, and the refused rows."""
     pieces: list[Table] = []
     taken: list[int] = []
 
@@ -78,13 +71,7 @@ def processed(live: Live, span: Span) -> tuple[Table, list[int], list[RefusedRow
 
 
 def applied(live: Live, call: Callable[..., None], span: Span) -> list[RefusedRow]:
-    """Return the rows that are not taken; the others are.
-
-    Args:
-        live: the state.
-        call: takes rows: `live.outcomes`, or `live.update_table` of one table.
-        span: the rows.
-    """
+    """Apply rows and return the refused ones; `call` is `live.outcomes`, or updates one table."""
 
     def take(piece: Span, at: int) -> None:
         call(piece.rows, source=piece.source, first=piece.first, end=piece.end)
@@ -96,7 +83,7 @@ def applied(live: Live, call: Callable[..., None], span: Span) -> list[RefusedRo
 
 
 def one_table(given: Any) -> Table:
-    """Return features of some plans as one table, whose columns have the plan before their name."""
+    """Return the features of several plans as one table, with columns named "plan.feature"."""
     if not isinstance(given, Mapping):
         return given
     by_plan = cast("Mapping[str, Table]", given)
@@ -107,7 +94,7 @@ def one_table(given: Any) -> Table:
 
 
 def kind_of(error: FastfeatError) -> Reason:
-    """Return the reason why a row is refused, in a word."""
+    """Return the dead-letter kind of an error."""
     match error:
         case LateRow():
             return "late"
@@ -122,9 +109,10 @@ def kind_of(error: FastfeatError) -> Reason:
 
 
 def _halved(take: Callable[[Span, int], None], span: Span, at: int) -> list[RefusedRow]:
-    """Return the rows that are not taken; the others are, in order.
+    """Take rows in order and return the refused ones.
 
-    A piece that ends within a message ends at its offset: the rest of it is still to come.
+    A piece that ends inside a message ends at that message's offset, because the rest of it
+    follows.
     """
     n_rows: int = span.rows.num_rows
     if not n_rows:
@@ -144,6 +132,6 @@ def _halved(take: Callable[[Span, int], None], span: Span, at: int) -> list[Refu
 
 
 def _rest(span: Span, live: Live) -> Span:
-    """Return no rows, up to the end: the state goes on after those that it does not take."""
+    """Return an empty span up to the end; it moves the state's offset past refused rows."""
     first = max(span.first, live.offsets.get(span.source, 0))
     return Span(span.source, span.rows.slice(0, 0), (), first, span.end)
