@@ -15,7 +15,7 @@ Kind = Literal[
     "process", "update", "outcomes", "correct", "remove", "forget", "table", "sweep", "plans"
 ]
 WITHOUT_ROWS = frozenset[Kind]({"remove", "forget", "plans", "sweep"})
-"""Changes whose rows are instructions, not data."""
+"""Kinds of change with rows that are instructions, not data."""
 Late = Literal["error", "insert", "drop"]
 Durability = Literal["commit", "interval", "checkpoint"]
 
@@ -88,7 +88,7 @@ class ChangeResults:
             taken.
         kept: Results of window functions that other windows read, by their name in `LivePlan.kept`;
             the log stores them beside each row.
-        counts: Numbers of rows by what happened to them, with the keys of `Live.counts`.
+        counts: Numbers of rows, with the keys of `Live.counts`.
     """
 
     features: Mapping[str, Table | StoredRow]
@@ -188,5 +188,5 @@ class Writing(Protocol):
         ...
 
     def discard(self) -> None:
-        """Close without writing what is not on disk yet."""
+        """Close without writing pending changes."""
         ...
