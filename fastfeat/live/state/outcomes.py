@@ -29,7 +29,7 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How functions over windows of one order read late columns.
+    """The reading of late columns by window functions of one order.
 
     Args:
         columns: Late columns that they read.

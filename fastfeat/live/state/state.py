@@ -599,7 +599,7 @@ class State:
     def _arrive_in_runs(
         self, change: Change, here: Here, arrived: ArrivalRuns, wanted: Wanted
     ) -> tuple[ChangeResults, Results]:
-        """Return the results of rows of which some are late or repeated, run by run."""
+        """Return the results of rows, some of them late or repeated, run by run."""
         memory, asks, log = self._memory, change.kind == "process", self._memory.log
         assert log is not None
         n_rows, watermarks = log.n_rows, list(memory.watermarks)
