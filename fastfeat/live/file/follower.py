@@ -85,7 +85,7 @@ class Follower:
             return read_plans(connection, head.base)
 
     def plans_at(self, base: int) -> Mapping[str, bytes]:
-        """Return plan name to artifact, as of a base."""
+        """Return plan name to artifact at the time of a base."""
         with self._snapshot() as (connection, _):
             named = read_beside(connection, base)[1]
             return {name: read_artifact(connection, key) for name, key in named.items()}
