@@ -1,4 +1,4 @@
-"""Segments without forgotten rows; all changes that can still be computed match their record.
+"""Segments without forgotten rows, in which the remaining changes still match their record.
 
 A change that held or saw forgotten rows loses these rows and its recorded digests, but keeps its
 link: it is known, and not computed again. Its remaining content is sealed, and used without

@@ -253,7 +253,7 @@ class Again:
     def _check_written(self, written: WrittenEntry, applied: ChangeResults) -> None:
         """Raise if the results stored in the file differ from the computed ones.
 
-        Opening reads those.
+        Opening the file reads the stored results.
         """
         noted, change = written.entry.applied, written.entry.change
         if written.altered:

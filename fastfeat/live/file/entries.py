@@ -260,7 +260,7 @@ def base_of(head: bytes, parts: Sequence[Part]) -> Base:
 def digest_of_base(head: bytes, links: Links) -> bytes:
     """Return the SHA-256 of a base.
 
-    Of its head, which has the digests of its parts, and its links.
+    It covers the head of the base, with the digests of its parts, and its links.
     """
     return _digest(head, links.previous, links.link, links.digests)
 

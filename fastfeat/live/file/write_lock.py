@@ -107,9 +107,9 @@ def take(path: Path) -> WriteLock:
 
 
 def _close_in_child() -> None:
-    """Close descriptors inherited from a parent.
+    """Close locks inherited from a parent process.
 
-    They would hold the lock after the parent's end.
+    Otherwise they would hold the lock after the parent's end.
     """
     for lock in list(_open):
         lock.give_back()

@@ -44,7 +44,7 @@ class Growing:
     def more(self, n: int) -> NDArray[Any]:
         """Return a view of n further values, for the caller to write."""
         end = self.n + n
-        if end > len(self._memory):  # pages that nobody wrote to take no memory
+        if end > len(self._memory):  # pages that were never written take no memory
             memory = np.empty(max(end, len(self._memory) * 3 // 2), self._memory.dtype)
             memory[: self.n] = self._memory[: self.n]
             self._memory = memory
@@ -327,7 +327,7 @@ class TextColumn:
             self._content.more(len(content))[:] = np.frombuffer(content, np.uint8)
 
     def put(self, places: Places, piece: Piece) -> None:
-        """Replace rows; the old values stay in memory until rows are put away."""
+        """Replace rows; the old values stay in memory until `Log.tidy` drops rows."""
         n_values = self._ends.n - 1
         if self._value_of is None:
             self._value_of = Growing(np.arange(n_values))
@@ -414,7 +414,7 @@ class ListColumn:
         self._n_elements += len(elements)
 
     def put(self, places: Places, piece: Piece) -> None:
-        """Replace rows; the old elements stay in memory until rows are put away."""
+        """Replace rows; the old elements stay in memory until `Log.tidy` drops rows."""
         self._presence.put(places, piece.present, self._starts.n)
         self._starts.values[places] = self._add(piece)
         self._lengths.values[places] = piece.lengths

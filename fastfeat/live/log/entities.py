@@ -43,10 +43,10 @@ class Entities:
     def __init__(self, numbering: Numbering | None = None) -> None:
         """Begin without rows; `numbering` numbers the entity keys, None for a new one."""
         self.numbering = numbering or Numbering()
-        self.times = Growing(np.empty(0, np.int64))  # of each place
-        self.entity = Growing(np.empty(0, np.int32))  # of each place
+        self.times = Growing(np.empty(0, np.int64))  # one per place
+        self.entity = Growing(np.empty(0, np.int32))  # one per place
         self._places = Growing(np.empty(0, np.int32))  # stretch by stretch
-        self._start = Growing(np.empty(0, np.int64))  # of each entity
+        self._start = Growing(np.empty(0, np.int64))  # one per entity
         self._count = Growing(np.empty(0, np.int32))
         self._room = Growing(np.empty(0, np.int32))
         self._n_unused = 0  # slots of abandoned stretches
@@ -90,8 +90,8 @@ class Entities:
     def search(self, first: Slots, end: Slots, times: Ticks, *, after: bool = False) -> Slots:
         """Return, per stretch, the first slot with a time at or after `times`.
 
-        `end` if there is none. `first` and `end` bound the slots to search, shape (n,). With
-        `after`, only later times count.
+        The slot is `end` if there is none. `first` and `end` bound the slots to search, shape (n,).
+        With `after`, only later times count.
         """
         found = end.copy()
         active = np.flatnonzero(first < end)
@@ -206,7 +206,7 @@ class Entities:
     def _merge(self, entity: int) -> None:
         """Merge the newest rows of an entity into its order by time.
 
-        A stable sort takes linear time.
+        A stable sort of two ordered runs takes linear time.
         """
         places = self.stretch(entity)
         places[:] = places[np.argsort(self.times.values[places], kind="stable")]
@@ -266,7 +266,7 @@ class Entities:
     def drop(self, is_dropped: NDArray[np.bool_], places: Places) -> None:
         """Remove rows from their stretches.
 
-        `is_dropped` has a flag per place, `places` the true ones.
+        `is_dropped` has a flag per place, and `places` are the flagged places.
         """
         entities = np.unique(self.entity.values[places])
         for entity in entities[entities >= 0].tolist():

@@ -1,7 +1,7 @@
 """The rows of a live state in memory, in order of arrival, with an index of each entity's rows.
 
-A row keeps its number in order of arrival for ever. Its place, its position in memory, changes when
-rows out of reach are put away; only `Log.tidy` and `Log.remove` do that. Tidying takes amortized
+A row keeps its number in order of arrival. Its place, its position in memory, changes when rows out
+of reach are dropped from memory; only `Log.tidy` and `Log.remove` do that. Tidying takes amortized
 constant time per row. Entity numbers and results of `Log.seen` are valid until then.
 """
 
@@ -36,7 +36,7 @@ from fastfeat.live.log.retention import (
 from fastfeat.live.log.row_ids import Ids
 
 _Held = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]
-_FEWEST = 4096  # fewest new rows before rows are put away again
+_FEWEST = 4096  # fewest new rows before rows are dropped again
 
 
 class RowsOfOne(NamedTuple):
@@ -85,7 +85,7 @@ class Log:
         self._numbers = Growing(np.empty(0, np.int64))
         self._next = 0
         self._ids = None if row_id is None else Ids(row_id, self.types[row_id])
-        self._n_tidy = 0  # rows that stayed when rows were last put away
+        self._n_tidy = 0  # rows that stayed when rows were last dropped
 
     @property
     def n_rows(self) -> int:
@@ -157,13 +157,13 @@ class Log:
         self._next = number + 1
 
     def has_not(self, row_id: Any) -> bool:
-        """Return whether surely no row has an id, given as stored; False if one may have it."""
+        """Return whether it is certain that no row has an id, given as stored."""
         return self._ids is not None and self._ids.is_new(_as_key(row_id))
 
     def truncate(self, n_rows: int) -> None:
         """Take back the rows appended after the first `n_rows`.
 
-        None may have been put away since.
+        `tidy` must not have dropped rows since.
         """
         place = self._limit(n_rows)
         if self._ids is not None and place < self.n_stored:
@@ -192,7 +192,7 @@ class Log:
     def too_late(
         self, order: int, entities: NDArray[Any], times: Ticks, *, n_rows: int | None = None
     ) -> NDArray[np.bool_]:
-        """Return flags of asking rows that are too old: rows that they see may be put away.
+        """Return flags of asking rows that are too old: rows that they see may have been dropped.
 
         Entity -1 is never too old. With `n_rows`, only the first `n_rows` rows that came count.
         """
@@ -237,9 +237,10 @@ class Log:
         return gather(index, self.orders[order], asked, self._numbers.values, limit)
 
     def seen_of_key(self, order: int, key: Any, time: int) -> RowsOfOne | None:
-        """Return the rows that one asking row can reach, for `fill`; None if some may be put away.
+        """Return the rows that one asking row can reach, for `fill`.
 
-        `key` is the entity's key, as `Numbering.number_of` takes it; `time` is in ticks.
+        None if some may have been dropped. `key` is the entity's key, as `Numbering.number_of`
+        takes it; `time` is in ticks.
         """
         index, held, swept = self._indexes[order], self.orders[order], self.swept[order]
         if swept > NEVER and time - (held.span or 0) <= swept:
@@ -358,9 +359,10 @@ class Log:
         return n_dropped
 
     def tidy(self, *, now: bool = False, lock: AbstractContextManager[Any] | None = None) -> bool:
-        """Put rows out of reach away if that is due, or `now`; return whether places have changed.
+        """Drop rows out of reach from memory, if that is due; return whether places have changed.
 
-        `lock` is held only while the new columns replace the old; until then others may read.
+        `now` forces it. `lock` is held only while the new columns replace the old ones; until then
+        others may read.
         """
         if not now and self.n_stored - self._n_tidy < max(_FEWEST, self._n_tidy):
             return False

@@ -110,7 +110,7 @@ def silent_slots(
 
 
 def _begins(index: Entities, held: Retention, starts: Slots, ends: Slots, times: Ticks) -> Slots:
-    """Return the first slot from a time on, moved back by the number of latest rows to keep."""
+    """Return the first slot at or after a time, moved back to include the latest rows before it."""
     begins = index.search(starts, ends, times)
     if not held.n_rows:
         return begins
@@ -142,7 +142,7 @@ def kept_of_one(times: Ticks, held: Retention) -> int:
 
 
 def _begin(times: Ticks, held: Retention, time: int) -> int:
-    """Return the first row from a time on, moved back by the number of latest rows to keep."""
+    """Return the first row at or after a time, moved back to include the latest rows before it."""
     begin = int(times.searchsorted(max(time, NEVER)))
     if not held.n_rows:
         return begin

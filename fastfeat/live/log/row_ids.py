@@ -22,7 +22,7 @@ from fastfeat.live.log.numbering import python_values
 Rows = NDArray[np.int64]
 ValuesOf = Callable[[Rows], list[Any]]
 """Returns the ids of rows, given their numbers."""
-_MOST = 1 << 16  # most ids in the dict, unless they are at most a quarter of the sorted ones
+_MOST = 1 << 16  # maximum number of ids in the dict, or a quarter of the sorted ones if more
 _STEP = 1 << 18  # ids converted at a time: each takes 60 bytes as a Python object
 
 
@@ -67,7 +67,10 @@ class Ids:
         return found
 
     def is_new(self, value: Any) -> bool:
-        """Return whether surely no row has an id, given as a Python value; text is bytes."""
+        """Return whether it is certain that no row has an id, given as a Python value.
+
+        Text is bytes.
+        """
         if value in self._recent:
             return False
         digest, at = hash(value), int(self._digests.searchsorted(hash(value)))

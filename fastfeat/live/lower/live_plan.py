@@ -98,8 +98,7 @@ class LivePlan:
     Args:
         plans: Fitted plans, by name.
         columns: Log column name to type: the columns that windows read, and the id if fit saw it.
-        asked: Column name to type for columns that are read only from rows to answer, not from the
-            log.
+        asked: Name to type of further columns, which plans read only from the row to answer.
         orders: Orders of the rows of the log, grouped by stage.
         stages: Stages in which rows are placed in the orders, at least one.
         kept: Column name to window function that other windows read; the log stores its results

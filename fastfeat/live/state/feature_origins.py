@@ -1,6 +1,6 @@
 """Origins of each feature of a row, as records and as HTML for notebooks and the server's page.
 
-All text from outside is escaped, there are no scripts, and the style is the style of plans.
+All text from outside is escaped, there are no scripts, and the style matches the HTML of plans.
 """
 
 from __future__ import annotations

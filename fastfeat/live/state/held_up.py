@@ -20,13 +20,13 @@ from fastfeat.live.state.lateness import LateBehind, value_text
 from fastfeat.live.state.memory import Memory
 
 FEWEST = 10
-"""Late rows behind one row from which on the entity counts as held up.
+"""Number of late rows behind one row from which on the entity counts as held up.
 
 A few late rows are normal.
 """
 _MOST_ENTITIES = 10_000
 MOST_TOLD = 20
-"""Most entities in one report; for each, its row is looked up."""
+"""Maximum number of entities in one report, because each needs a lookup of its row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +170,9 @@ def place_of(row: Table, row_id: str | None, changes: Iterable[Change]) -> str:
 
 
 def _offset_text(change: Change, at: int) -> str:
-    """Return the place of a row of a change.
+    """Return the place of a row of a change, as text.
 
-    Its offset, or the offsets of all rows of the change.
+    The place is the row's own offset if each row has one, else the offset range of the change.
     """
     if change.end - change.first == change.rows.num_rows:
         return f"{change.source}:{change.first + at}"

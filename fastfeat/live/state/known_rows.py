@@ -152,7 +152,7 @@ def found_table(memory: Memory, change: Change) -> FoundChange:
 def put_again(memory: Memory, change: Change, results: ChangeResults) -> None:
     """Put a recorded change into memory.
 
-    Outcomes, corrections, removed or forgotten rows, a table.
+    It adds outcomes, corrections or rows of a table, or takes out removed or forgotten rows.
     """
     match change.kind:
         case "outcomes" | "correct":

@@ -376,7 +376,7 @@ def check_swept(
     swept: Sequence[int],
     tell: Tell,
 ) -> None:
-    """Raise `LateRow` for the first row whose window could have seen swept rows.
+    """Raise `LateRow` for the first row with a window that could have seen swept rows.
 
     Args:
         times: Time of each row in ticks, per order.

@@ -299,7 +299,7 @@ class Memory:
         return found
 
     def at_once(self, here: Here) -> list[int]:
-        """Return positions that cut rows answered alone into parts, which bounds memory."""
+        """Return positions that cut rows answered alone into parts of bounded memory."""
         if self.log is None or here.n_rows < 2:
             return [0, here.n_rows]
         n_seen: Numbers = np.zeros(here.n_rows, np.int64)
@@ -339,12 +339,12 @@ class Memory:
         return LogView(seen.rows.filter(pa.array(stays)), seen.codes[stays], seen.asking)
 
     def note_latest(self, before: Here, latest: Sequence[Numbers], forgotten: str) -> None:
-        """Note entities that lost their latest row, so that lookups before that time are refused.
+        """Note entities that lost their latest row, to refuse rows that then need dropped rows.
 
         Rows of an entity were dropped relative to its latest row; an earlier latest row would have
-        kept more. An entity that has no row left in its order is noted like swept rows, for all
-        entities of the order. An entity that was forgotten by its key counts as if it never had a
-        row.
+        kept more. If an entity has no row left in its order, the loss is noted like swept rows, for
+        all entities of the order. An entity that was forgotten by its key counts as if it never had
+        a row.
 
         Args:
             before: Rows that were removed or moved since.
@@ -357,7 +357,7 @@ class Memory:
             now, known = self.log.latest(k, entities), self.lowered_latest[k]
             is_lower = (now < times) & (now != NEVER)
             if known:
-                for entity in entities[now == NEVER].tolist():  # number may be reused
+                for entity in entities[now == NEVER].tolist():  # the number may be reused
                     known.pop(entity, None)
             is_gone = (now == NEVER) & (times != NEVER)
             kept, is_key = (

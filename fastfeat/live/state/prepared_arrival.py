@@ -38,7 +38,7 @@ from fastfeat.live.state.order_clocks import TimeLimits
 from fastfeat.plan.lower.outputs import MATRIX_ORDERS
 
 FEW = 32
-"""Most rows of a call that are computed one by one; for more, a table costs less."""
+"""Maximum number of rows of a call that are computed one by one; for more, a table costs less."""
 Arrived = tuple[SeenRow, PreparedAnswer]
 """An arriving row, and its features."""
 

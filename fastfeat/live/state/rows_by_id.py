@@ -87,7 +87,7 @@ def check_repeated(
 def each_once(rows: Table, row_id: str) -> Table:
     """Return rows of a history without repetitions of an id.
 
-    Raise `InvalidData` if those differ.
+    Raises `InvalidData` if rows with one id differ.
     """
     first = first_of_each(rows.column(row_id))
     again = np.flatnonzero(first != np.arange(int(rows.num_rows)))

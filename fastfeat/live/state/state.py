@@ -134,7 +134,7 @@ class State:
         self.takes_few = True
         """Whether a few rows take the fast path, one by one.
 
-        A replay computes all the general way.
+        A replay turns it off, so that all rows take the general path.
         """
         self._n_swept = 0
         self._process = os.getpid()
@@ -348,7 +348,7 @@ class State:
     def _as_few(self, rows: Table, wanted: Wanted) -> list[dict[str, Any]] | None:
         """Return rows as dicts for the one-row kernel.
 
-        None if that is not the right path for them.
+        None if they need the general path.
         """
         if wanted.row is not None or not 1 <= rows.num_rows <= FEW:
             return None
@@ -380,7 +380,7 @@ class State:
     def features_of_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[PreparedAnswer] | None:
         """Return the answers to a few rows that do not see each other.
 
-        None to use `features` instead.
+        None if `features` is needed instead.
         """
         ask = self._asks.take()
         if ask is None:
@@ -402,7 +402,8 @@ class State:
     def process_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[PreparedAnswer] | None:
         """Add a few rows to the state, all or none, and return their answers.
 
-        Each sees those before it. None if `apply` is needed instead; then nothing has changed.
+        Each row sees the rows before it. None if `apply` is needed instead; then nothing has
+        changed.
         """
         with self._writing:
             if not self.is_usable:
