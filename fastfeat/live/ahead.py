@@ -19,8 +19,8 @@ DEFAULT_AHEAD = "1h"
 def max_ahead_of(plans: Mapping[str, Fitted], late: str | None, given: str | None) -> str | None:
     """Return `max_ahead=` for a new state.
 
-    The given value, else "1h" if all clocks have time zones. If late rows are inserted, no entity
-    is silenced, and the given value is returned unchanged.
+    It is the given value, else "1h" if all clocks have time zones. If late rows are inserted, no
+    entity is silenced, and the given value is returned unchanged.
     """
     if given is not None or late == "insert":
         return given

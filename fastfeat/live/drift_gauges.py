@@ -38,8 +38,8 @@ _MOST_SECONDS = 60.0
 def drifts_of(lives: Sequence[Live[Any]], limits: Limits | None = None) -> dict[str, Drift]:
     """Return the drift of the rows that several states of the same plans answered, by plan name.
 
-    The profiles of the states are merged, for example over the partitions of a topic. Plans that no
-    state watches are left out.
+    The profiles of the states are merged, for example over the partitions of a topic. Empty unless
+    every state is watched.
     """
     found: dict[str, Drift] = {}
     if not all(live.recent for live in lives):
@@ -87,7 +87,7 @@ class DriftGauges:
     def text(self, lives: Sequence[Live[Any]]) -> str:
         """Return the gauges, recomputed once a minute, or each twelfth of a shorter window.
 
-        While no rows were answered they are recomputed each second.
+        While no rows have been answered, they are recomputed each second.
         """
         now = time.monotonic()
         if now >= self._next or not self._text:

@@ -43,8 +43,8 @@ def has_ids(state: State, given: Any) -> bool:
 def read_once(state: State, given: Any, passed: Sequence[str]) -> Any:
     """Return the rows as passed; if `passed` names columns, read the rows into a table once.
 
-    Without this, a reader that can be read only once could not also yield the columns that are
-    passed through to the user.
+    Some readers can be read only once, and the passed-through columns need a second look at the
+    rows.
     """
     if not passed:
         return given

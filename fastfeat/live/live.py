@@ -221,6 +221,8 @@ class Live(Generic[Face]):
             LateRow: A row is earlier than the state accepts; see `late=` of `FittedPlan.online`.
             FutureRow: A time is further ahead than `max_ahead=` or `max_jump=` allows.
             InvalidData: A row has no id, or has the id of another row with different values.
+            InvalidPlan: The form `to` is unknown, or an option for many rows is given with one row;
+                or `first` or `end` is given without `source`.
             StateError: The offsets were applied already, or the state is closed.
             ContractBroken: A row breaks a rule of a plan's contract; no row is applied.
             Overflow: A result does not fit its type.
@@ -297,6 +299,8 @@ class Live(Generic[Face]):
             TypeMismatch: A column does not have the type seen in fit, and cannot be converted
                 exactly.
             LateRow: A row is so early that its windows would see rows that the state has dropped.
+            InvalidPlan: The form `to` is unknown, or an option for many rows is given with one row.
+            InvalidData: The rows have all their times, and `at` is given.
             StateError: The state is closed.
             ContractBroken: A row breaks a rule of a plan's contract.
 
@@ -419,6 +423,7 @@ class Live(Generic[Face]):
             LateRow: A row is earlier than the state accepts; see `late=` of `FittedPlan.online`.
             FutureRow: A time is further ahead than `max_ahead=` or `max_jump=` allows.
             InvalidData: A row has no id, or has the id of another row with different values.
+            InvalidPlan: `first` or `end` is given without `source`.
             StateError: The offsets were applied already, or the state is closed.
             ContractBroken: A row breaks a rule of a plan's contract; no row is applied.
 

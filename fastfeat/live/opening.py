@@ -315,7 +315,7 @@ def _artifacts(plans: Plans) -> dict[str, bytes]:
 
 
 def _is_same(stored: Mapping[str, bytes], plans: Plans) -> bool:
-    """Return whether stored plans and plans have equal features, types and learnt values."""
+    """Return whether stored plans equal given plans in features, types and learnt values."""
     if set(stored) != set(plans):
         return False
     given = _artifacts(plans)

@@ -29,7 +29,7 @@ from fastfeat.trust.quality.table_profiles import counted_tables
 N_PARTS: Final = 12
 """Number of parts in a window; the window moves by dropping its oldest part."""
 MOST_WAITING: Final = 4096
-"""Number of rows in the buffer before they are counted; counting fewer costs more per row."""
+"""Number of rows in the buffer before they are counted; smaller batches cost more per row."""
 
 
 class Recent:
