@@ -1,7 +1,7 @@
-"""The default of `max_ahead=` for servers and streams, and the line that says where there is none.
+"""Default of `max_ahead=` for servers and streams, and the warning line when there is no limit.
 
-A row whose time is far ahead makes all later rows of its entity late, until their times reach its
-own: a single wrong event silences an entity. A server and a stream refuse such rows unless told.
+A row with a time far ahead makes all later rows of its entity late until that time is reached: one
+wrong event silences an entity. Servers and streams therefore refuse such rows by default.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ DEFAULT_AHEAD = "1h"
 
 
 def max_ahead_of(plans: Mapping[str, Fitted], late: str | None, given: str | None) -> str | None:
-    """Return `max_ahead=` of a new state: as given, else one hour where all clocks have zones.
+    """Return `max_ahead=` for a new state.
 
-    Args:
-        plans: the records of the plans, by name.
-        late: what becomes of late rows; where they are inserted, no entity is silenced.
-        given: the option; None where it was not given.
+    It is the given value, else "1h" if all clocks have time zones. If late rows are inserted, no
+    entity is silenced, and the given value is returned unchanged.
     """
     if given is not None or late == "insert":
         return given
@@ -33,13 +31,7 @@ def max_ahead_of(plans: Mapping[str, Fitted], late: str | None, given: str | Non
 
 
 def told_without_limit(live: Live, given: str | None, max_jump: str | int | None) -> str:
-    """Return a line for the start of a state that takes rows of any time; else the empty text.
-
-    Args:
-        live: the state.
-        given: `max_ahead=` as it was given; None where it was not.
-        max_jump: as it was given.
-    """
+    """Return a warning line for a state that accepts rows of any time; "" if there is a limit."""
     is_limited = live.max_ahead is not None or max_jump is not None or given == ANY
     if is_limited or live.late == "insert" or not live.clocks:
         return ""

@@ -1,4 +1,4 @@
-"""Gauges of drift: what live states have answered of late, compared, as Prometheus reads it."""
+"""Prometheus gauges of the drift of rows that live states answered recently."""
 
 from __future__ import annotations
 
@@ -36,12 +36,10 @@ _MOST_SECONDS = 60.0
 
 
 def drifts_of(lives: Sequence[Live[Any]], limits: Limits | None = None) -> dict[str, Drift]:
-    """Return the drift of the rows that states of the same plans have answered, by plan.
+    """Return the drift of the rows that several states of the same plans answered, by plan name.
 
-    Args:
-        lives: states with `Live.watch`, such as those of the partitions of a topic; their profiles
-            are merged. Nothing is told of plans that no state watches.
-        limits: as of `compared`.
+    The profiles of the states are merged, for example over the partitions of a topic. Empty unless
+    every state is watched.
     """
     found: dict[str, Drift] = {}
     if not all(live.recent for live in lives):
@@ -54,11 +52,9 @@ def drifts_of(lives: Sequence[Live[Any]], limits: Limits | None = None) -> dict[
 
 
 def drift_text(drifts: Mapping[str, Drift], prefix: str = "fastfeat") -> str:
-    """Return gauges of drift, as text.
+    """Return gauges of drift in the Prometheus text format.
 
-    Args:
-        drifts: by plan; "" is the only one.
-        prefix: of the names of metrics.
+    The plan name "" stands for the only plan.
     """
     rows = [(_of_plan(name), float(drift.n_now)) for name, drift in drifts.items()]
     texts = [family(f"{prefix}_drift_rows", "gauge", "Rows that are compared.", rows)]
@@ -78,28 +74,20 @@ def _of_plan(name: str) -> Labels:
 
 
 class DriftGauges:
-    """Gauges of drift that are made anew from time to time; of one thread at a time.
-
-    A class, for they are kept between two readings.
-    """
+    """Gauges of drift, recomputed at intervals. Not thread-safe."""
 
     def __init__(self, seconds: float, prefix: str = "fastfeat") -> None:
         """Begin without gauges.
 
-        Args:
-            seconds: of the window.
-            prefix: of the names of metrics.
+        `seconds` is the length of the window, `prefix` begins metric names.
         """
         self._each, self._prefix = min(seconds / N_PARTS, _MOST_SECONDS), prefix
         self._text, self._next = "", 0.0
 
     def text(self, lives: Sequence[Live[Any]]) -> str:
-        """Return the gauges, made anew each minute, or twelfth of a shorter window.
+        """Return the gauges, recomputed once a minute, or each twelfth of a shorter window.
 
-        While nothing was answered they are looked for each second.
-
-        Args:
-            lives: as of `drifts_of`.
+        While no rows have been answered, they are recomputed each second.
         """
         now = time.monotonic()
         if now >= self._next or not self._text:

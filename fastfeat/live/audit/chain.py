@@ -1,9 +1,9 @@
-"""The chain of links that makes a state auditable: a link a change, each bound to the one before.
+"""The chain of links that makes a state auditable: one link per change, bound to the one before.
 
-A link is an HMAC-SHA256 under a key that stands in the state, over the link before it, the plans,
-what was asked for, when and by which rows, and what was answered. Whoever deletes the key leaves
-digests that say nothing of a row: what could be hashed to be compared is keyed, and each digest is
-covered by a stream of its own, so that not even equal rows are seen to be equal.
+A link is an HMAC-SHA256 under a key that the state file holds. It covers the previous link, the
+plans, the request, its time, the rows, and the answers. After the key is deleted, the digests
+reveal nothing about a row: everything that could be hashed for comparison is keyed, and each digest
+has a mask of its own, so that not even equal rows can be recognized.
 """
 
 from __future__ import annotations
@@ -40,36 +40,37 @@ from fastfeat.live.state.changes import (
 )
 
 Artifacts = Mapping[str, bytes]
-"""Of each plan by its name the digest."""
+"""Plan name to the digest of the plan."""
 
 KEY_BYTES = 32
 BEGIN = bytes(N_BYTES)
-"""What stands before the first link of a state."""
+"""The previous link of the first link of a state."""
 
 FORMAT = 1
 TOLD = ("kind", "name", "source", "first offset", "end offset", "time", "artifact")
-"""What is told of a change beside its rows."""
+"""The fields of a change that a link covers, besides its rows."""
 FEATURES, KEPT = "features of ", "kept"
-"""What tells the tables apart that a change gives."""
+"""Labels of the tables that a change gives."""
 
 _TOLD_BYTES = 4
 _HEAD = struct.Struct("<B3xIIIII")
 _N_TOLD = _TOLD_BYTES * len(TOLD)
 _BASE = Change("update", pa.table({}), "a whole state")
-"""What is told of one: no update has a name."""
+"""The stand-in change for the link of a whole state; no update has a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The digests that are noted of a change.
+    """The digests that are recorded for a change.
 
     Args:
-        digest: the link itself, which the next one holds; 32 bytes.
-        before: the link before it.
-        told: of each of `TOLD` 4 bytes, which say what was changed where the link does not fit.
-        inputs: of the rows of the change.
-        outputs: of the features, and of what is kept beside the rows.
-        stored: which of the rows were new rows of the log, a bit each.
+        digest: The link itself, which the next one includes; 32 bytes.
+        before: The link before it.
+        told: 4 bytes per field in `TOLD`, which show the field that changed if the link does not
+            fit.
+        inputs: Digest of the rows of the change.
+        outputs: Digest of the features, and of the window results stored beside the rows.
+        stored: One bit per row: whether it became a row of the log.
     """
 
     digest: bytes
@@ -80,7 +81,7 @@ class Link:
     stored: bytes
 
     def noted(self) -> bytes:
-        """Return the bytes that are stored beside `digest`: 9 a row, 8 a column, and 148."""
+        """Return the bytes that are stored beside `digest`: 9 per row, 8 per column, and 148."""
         both = (self.inputs, self.outputs)
         sizes = [len(part) for one in both for part in (one.columns, one.rows)]
         parts = [part for one in both for part in (one.whole, one.columns, one.rows)]
@@ -89,14 +90,9 @@ class Link:
 
 
 def link_of(digest: bytes, noted: bytes) -> Link:
-    """Return a link as it was stored.
+    """Return a link from `Link.digest` and the result of `Link.noted`.
 
-    Args:
-        digest: `Link.digest`.
-        noted: what `Link.noted` gave.
-
-    Raises:
-        StateError: they are truncated, altered, or of another version.
+    Raises `StateError` if they are truncated, altered, or from another version.
     """
     if len(digest) != N_BYTES or len(noted) < _HEAD.size:
         raise StateError("its link of the audit is missing or truncated")
@@ -115,20 +111,20 @@ def link_of(digest: bytes, noted: bytes) -> Link:
 
 
 def new_key() -> bytes:
-    """Return a key for the chain of a new state."""
+    """Return a random key for the chain of a new state."""
     return secrets.token_bytes(KEY_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain as far as it goes: what the next link is made with. It is never changed.
+    """A chain up to its last link; immutable.
 
     Args:
-        key: of the state, 32 bytes.
-        head: the last link; `BEGIN` where there is none.
+        key: Key of the state, 32 bytes.
+        head: Last link; `BEGIN` if there is none.
 
     Raises:
-        StateError: either has another length.
+        StateError: A length is wrong.
     """
 
     key: bytes
@@ -143,11 +139,10 @@ class Chain:
             )
 
     def link(self, entry: Entry, artifacts: Artifacts) -> Link:
-        """Return the link of the next change; `after` gives the chain that has it.
+        """Return the link of the next change; `after` returns the chain with it.
 
-        Args:
-            entry: the change, and what it gave.
-            artifacts: of each plan that answered; of a change of plans, of each new one.
+        `artifacts` has the digest of each plan that answered; for a change of plans, of each new
+        one.
         """
         change, applied = entry.change, entry.applied
         outputs = self.digest(answered_tables(applied), len(applied.stored), "outputs")
@@ -160,13 +155,9 @@ class Chain:
         return self._link(_fields(change, artifacts), self._inputs(change), outputs, b"")
 
     def base(self, base: Base, settings: Settings, artifacts: Artifacts, past: bytes = b"") -> Link:
-        """Return the link of a whole state, which takes the place of the changes before it.
+        """Return the link of a whole state that replaces the changes before it.
 
-        Args:
-            base: the state.
-            settings: of it.
-            artifacts: of each plan.
-            past: the last seal of the changes before it, see `seal`; empty where there is none.
+        `past` is the last seal of those changes, see `seal_of`; empty if there is none.
         """
         rows = pa.table({}) if base.rows is None else base.rows
         facts = {"offsets": dict(base.offsets), "swept": list(base.swept), **asdict(settings)}
@@ -201,32 +192,29 @@ class Chain:
         return Link(digest, self.head, told, inputs, outputs, stored)
 
     def after(self, link: Link) -> Chain:
-        """Return the chain with a link more."""
+        """Return the chain with one more link."""
         return Chain(self.key, link.digest)
 
     def digest(self, tables: Mapping[str, Table | StoredRow], n_rows: int, what: str) -> Digest:
-        """Return the digest of tables, as the next link holds it.
+        """Return the digest of tables with corresponding rows, for the next link.
 
-        Args:
-            tables: whose rows stand beside each other, by what tells their columns apart.
-            n_rows: of each.
-            what: "inputs" or "outputs".
+        `what` is "inputs", "outputs", or "table" and a name.
         """
         return digest_of(tables, n_rows, _secret(self.key), self._once(what.encode()))
 
     def what_differs(
         self, noted: Digest, found: Digest, what: str
     ) -> tuple[int | None, int | None]:
-        """Return the first row and column that differ between digests of the next link."""
+        """Return the first row and column that differ between two digests of the next link."""
         return what_differs(noted, found, self._once(what.encode()))
 
     def _once(self, what: bytes) -> bytes:
-        """Return a key that one digest of the next link alone has."""
+        """Return a key that only one digest of the next link uses."""
         return hmac.digest(self.key, b"once" + self.head + what, "sha256")
 
 
 def _fields(change: Change, artifacts: Artifacts) -> list[bytes]:
-    """Return the facts of a change beside its rows, in the order of `TOLD`."""
+    """Return the fields of a change, in the order of `TOLD`."""
     plans = [
         part
         for name in sorted(artifacts)
@@ -246,7 +234,7 @@ def _secret(key: bytes) -> bytes:
 
 
 def differing_texts(one: Link, other: Link) -> list[str]:
-    """Return the names of `TOLD` by which two links after one link differ."""
+    """Return the fields in `TOLD` that differ between two links after the same link."""
     places = range(0, _N_TOLD, _TOLD_BYTES)
     return [
         name
@@ -256,7 +244,7 @@ def differing_texts(one: Link, other: Link) -> list[str]:
 
 
 def answered_tables(applied: ChangeResults) -> dict[str, Table | StoredRow]:
-    """Return the tables that a change gave: features of each plan, and what is kept beside rows."""
+    """Return the features of each plan, and the window results stored beside rows, by label."""
     tables = {f"{FEATURES}{plan}": features for plan, features in applied.features.items()}
     if applied.kept and any(isinstance(features, StoredRow) for features in tables.values()):
         return {**tables, KEPT: _stored_row(applied.kept)}
@@ -277,7 +265,7 @@ def _schema_of(names: tuple[str, ...], types: tuple[DataType, ...]) -> Schema:
 
 
 def _of_every_row(column: Any, stored: NDArray[np.bool_]) -> Any:
-    """Return a column that may be one of the stored rows alone as one of every row."""
+    """Return a column with one value per row, null for rows that were not stored."""
     if len(column) == len(stored):
         return column
     places = np.cumsum(stored) - 1
@@ -285,44 +273,44 @@ def _of_every_row(column: Any, stored: NDArray[np.bool_]) -> Any:
 
 
 def artifacts_of(plans: Mapping[str, Fitted]) -> dict[str, bytes]:
-    """Return the digest of each plan, by name: equal plans have equal ones."""
+    """Return plan name to digest; equal plans have equal digests."""
     return {name: fitted_digest(fitted) for name, fitted in plans.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The key and the artifacts of which the links of a state are made, as its file stores them.
+    """The key and the plan digests for the links of a state file.
 
     Args:
-        key: of the state.
-        artifacts: of each plan that is asked.
+        key: Key of the state.
+        artifacts: Digest of each current plan.
     """
 
     key: bytes
     artifacts: Artifacts
 
     def link(self, before: bytes, entry: Entry) -> tuple[bytes, bytes]:
-        """Return the link of an entry, and what is noted beside it, after the one before it."""
+        """Return the link of an entry after the link `before`, and its stored digests."""
         made = Chain(self.key, before or BEGIN).link(entry, self.artifacts)
         return made.digest, made.noted()
 
     def base(self, before: bytes, base: Base, settings: Settings, past: bytes = b"") -> Links:
-        """Return the links of a whole state after the link before it; see `Chain.base`."""
+        """Return the links of a whole state after the link `before`; see `Chain.base`."""
         made = Chain(self.key, before or BEGIN).base(base, settings, self.artifacts, past)
         return Links(before, made.digest, made.noted())
 
     def seal(self, before: bytes, facts: bytes, links: bytes) -> bytes:
-        """Return the seal of changes that are no longer there; see `seal_of`."""
+        """Return the seal of replaced changes; see `seal_of`."""
         return seal_of(self.key, before, facts, links)
 
 
 def seal_of(key: bytes, before: bytes, facts: bytes, links: bytes) -> bytes:
-    """Return the seal of changes of which the links alone are kept.
+    """Return the seal of changes that are kept only as links.
 
     Args:
-        key: of the state.
-        before: the seal of those before them; empty for none.
-        facts: what else is kept of them.
-        links: their links.
+        key: Key of the state.
+        before: Seal of the changes before them; empty for none.
+        facts: Other facts about the changes.
+        links: Their links.
     """
     return keyed(key, [b"past", before, facts, links])

@@ -1,7 +1,7 @@
-"""The values of a column as canonical bytes, and as a word of 64 bits a row, mixed with a key.
+"""Columns as canonical bytes, and as a 64-bit word per row that is mixed with a key.
 
-However a column is chunked, sliced or encoded, equal values give equal bytes and words: missing is
-one thing, whether null or NaN; -0.0 stays.
+Equal values give equal bytes and words, however a column is chunked, sliced or encoded. Null and
+NaN count as the same missing value; -0.0 differs from 0.0.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from fastfeat.io.columns.bits import present_rows, unpack
 Words = NDArray[np.uint64]
 
 MISSING = np.uint64(0x9E3779B97F4A7C15)
-"""The word of a value that is missing."""
+"""The word of a missing value."""
 PLACE = np.uint64(0xD1342543DE82EF95)
-"""Odd; what the place in a list, or a column, is multiplied by."""
+"""Odd factor for positions in a list or a column."""
 LONGEST_IN_WORDS = 256
-"""Text and bytes longer than this are hashed one by one: of shorter ones, words of all at once."""
+"""Longer text and bytes are hashed one by one; the words of shorter ones are computed together."""
 _UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
 
 
 def keyed(key: bytes, parts: Sequence[bytes]) -> bytes:
-    """Return the HMAC-SHA256 of parts, each with its length."""
+    """Return the HMAC-SHA256 of parts, each preceded by its length."""
     lengths = struct.pack(f"<{len(parts)}Q", *map(len, parts))
     return hmac.digest(key, b"".join([lengths, *parts]), "sha256")
 
@@ -46,12 +46,12 @@ def bits_of(values: Buffer | None, n_bits: int, offset: int, n_rows: int) -> NDA
 
 
 def is_word(kind: DataType) -> bool:
-    """Whether a type holds at most 64 bits a row, and no more than that."""
+    """Whether a value of a type has at most 64 bits and no other content."""
     return bool(pa.types.is_primitive(kind)) and kind.bit_width <= 64
 
 
 def folded_words(words: Words) -> Words:
-    """Return words, each taken one-to-one to one whose low bits depend on the high ones."""
+    """Return words, mapped one-to-one so that low bits depend on high bits."""
     folded = words >> np.uint64(32)
     folded ^= words
     return folded
@@ -67,7 +67,7 @@ def word_keys(secret: bytes, names: tuple[str, ...]) -> Words:
 
 
 def plain(column: Array | ChunkedArray) -> Array:
-    """Return a column in one piece: without dictionary, text and lists in their one form."""
+    """Return a column in one chunk, without dictionary, and with 64-bit offsets."""
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         column = pa.chunked_array([c.storage for c in _chunks(column)], kind.storage_type)
@@ -89,7 +89,7 @@ def _empty(kind: DataType) -> Array:
 
 
 def value_type(kind: DataType) -> DataType:
-    """Return the type that stands for all that hold the same values."""
+    """Return the one type that represents all types with the same values."""
     types = pa.types
     if isinstance(kind, pa.BaseExtensionType):
         return value_type(kind.storage_type)
@@ -105,19 +105,16 @@ def value_type(kind: DataType) -> DataType:
 
 
 def type_text(kind: DataType) -> str:
-    """Return the name of a type, in which lists of equal values have one form."""
+    """Return the name of a type, the same for all lists with the same values."""
     if pa.types.is_large_list(kind):
         return f"list<{type_text(value_type(kind.value_type))}>"
     return str(kind)
 
 
 def column_words(array: Array, secret: bytes, name: str) -> tuple[list[Any], Words]:
-    """Return the canonical bytes of any column, and a word a row.
+    """Return the canonical bytes of a column in the form of `plain`, and a word per row.
 
-    Args:
-        array: in the form of `plain`.
-        secret: as of `digest_of`.
-        name: what tells its words of the key from those of others.
+    `name` selects the words of the key for the column.
     """
     keys = word_keys(secret, (name,))[0]
     present = _present(array)
@@ -133,7 +130,7 @@ def column_words(array: Array, secret: bytes, name: str) -> tuple[list[Any], Wor
 
 
 def _present(array: Array) -> NDArray[np.bool_] | None:
-    """Return flags of the rows that hold a value; None where all do."""
+    """Return flags of the rows that have a value; None if all do."""
     present = present_rows(array)
     if not pa.types.is_floating(array.type):
         return present
@@ -142,7 +139,7 @@ def _present(array: Array) -> NDArray[np.bool_] | None:
 
 
 def _valid_words(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[list[Any], Words]:
-    """Return bytes and words of a column in which nothing is missing."""
+    """Return the bytes and words of a column without missing values."""
     kind, types = valid.type, pa.types
     if types.is_null(kind):
         return [], np.empty(0, np.uint64)
@@ -156,12 +153,12 @@ def _valid_words(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[l
         return _lists(valid, secret, name, keys)
     if types.is_struct(kind):
         return _structs(valid, secret, name)
-    # decimals, unions, and types that Arrow will have: as they print
+    # decimals, unions, and future Arrow types: by their printed form
     return _texts(pa.array([repr(value) for value in valid.to_pylist()], pa.large_string()), keys)
 
 
 def _texts(valid: Array, keys: Words) -> tuple[list[Any], Words]:
-    """Return bytes and words of a column of text or bytes in which nothing is missing."""
+    """Return the bytes and words of a column of text or bytes without missing values."""
     offsets, content = _offsets(valid), valid.buffers()[2]
     first, n_bytes = int(offsets[0]), int(offsets[-1] - offsets[0])
     padded = np.zeros(n_bytes + 8, np.uint8)
@@ -185,7 +182,7 @@ def _texts(valid: Array, keys: Words) -> tuple[list[Any], Words]:
 
 
 def _lists(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[list[Any], Words]:
-    """Return bytes and words of a column of lists in which nothing is missing."""
+    """Return the bytes and words of a column of lists without missing values."""
     is_map = pa.types.is_map(valid.type)
     offsets = _offsets(valid, np.int32 if is_map else np.int64)
     first, last = int(offsets[0]), int(offsets[-1])
@@ -205,7 +202,7 @@ def _pairs(maps: Array) -> Array:
 
 
 def _offsets(array: Array, kind: Any = np.int64) -> NDArray[np.int64]:
-    """Return the offsets of values of text or lists, and of the end, shape (n_rows + 1,)."""
+    """Return the offsets of text or lists, including the end, shape (n_rows + 1,)."""
     buffer = array.buffers()[1]
     if buffer is None or len(array) == 0:
         return np.zeros(len(array) + 1, np.int64)
@@ -215,7 +212,7 @@ def _offsets(array: Array, kind: Any = np.int64) -> NDArray[np.int64]:
 
 
 def _structs(valid: Array, secret: bytes, name: str) -> tuple[list[Any], Words]:
-    """Return bytes and words of a column of records in which nothing is missing."""
+    """Return the bytes and words of a column of structs without missing values."""
     parts = [
         column_words(plain(part), secret, f"{name}.{k}.{field.name}")
         for k, (field, part) in enumerate(zip(valid.type, valid.flatten(), strict=True))

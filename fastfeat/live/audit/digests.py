@@ -1,8 +1,9 @@
-"""Keyed digests of tables: of values, however they are chunked, sliced or encoded, for `audit`.
+"""Keyed digests of tables: of values, however they are chunked, sliced or encoded.
 
-A column gives its canonical bytes (missing is one thing, whether null or NaN; -0.0 stays) and a
-word of 64 bits a row. The words of a row, each times a word of the key, are summed and covered by a
-stream of the key that no other digest has: without the key they are random numbers.
+Each column gives its canonical bytes, and a 64-bit word per row. Null and NaN count as the same
+missing value; -0.0 differs from 0.0. The words of a row, each multiplied by a word of the key, are
+summed, and the sum is masked with a key stream that no other digest uses: without the key the sums
+look random.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from fastfeat.live.state.changes import StoredRow
 N_BYTES = 32
 COLUMN_BYTES = 8
 _HIGH = np.s_[1::2] if sys.byteorder == "little" else np.s_[::2]
-"""The high halves of words: those of sums of products depend on all bits."""
+"""The high halves of words: in sums of products, they depend on all bits."""
 _NAN = {2: 0x7E00, 4: 0x7FC00000, 8: 0x7FF8000000000000}
 
 
@@ -48,9 +49,9 @@ class Digest:
     """The digest of tables under a key.
 
     Args:
-        whole: of names, types and values, 32 bytes.
-        columns: of each column, in the order of the tables and of their names, 8 bytes each.
-        rows: of each row, 4 bytes each; these and those of columns locate what `whole` finds.
+        whole: Digest of names, types and values, 32 bytes.
+        columns: Digests of the columns, 8 bytes each, ordered by table and name.
+        rows: Digests of the rows, 4 bytes each; like those of columns, they locate a difference.
     """
 
     whole: bytes
@@ -61,14 +62,14 @@ class Digest:
 def digest_of(
     tables: Mapping[str, Table | StoredRow], n_rows: int, secret: bytes, once: bytes
 ) -> Digest:
-    """Return the digest of tables whose rows stand beside each other.
+    """Return the digest of tables with corresponding rows.
 
     Args:
-        tables: by what tells their columns apart; the order of columns does not matter. One row
-            has the digest of the table that it would be; either all are one, or none.
-        n_rows: of each.
-        secret: what words of rows are mixed with; the same for all digests of a state.
-        once: what everything else is keyed with; no other digest has it.
+        tables: Tables by a label; the order of columns does not matter. A stored row has the digest
+            of the table that it would be; either all are stored rows, or none.
+        n_rows: Number of rows of each table.
+        secret: Key that mixes the words of rows; the same for all digests of a state.
+        once: Key for everything else; no other digest uses it.
     """
     of_row = {name: one for name, one in tables.items() if isinstance(one, StoredRow)}
     if of_row:
@@ -90,10 +91,7 @@ def digest_of(
 def what_differs(stored: Digest, found: Digest, once: bytes) -> tuple[int | None, int | None]:
     """Return the first row and the first column that differ between two digests; None without.
 
-    Args:
-        stored: of as many rows and columns as the other one.
-        found: the other one.
-        once: of both.
+    The digests have equal numbers of rows and columns, and the same key `once`.
     """
     one, other = (_uncovered(digest, once) for digest in (stored, found))
     columns, rows = (np.flatnonzero(left != right) for left, right in zip(one, other, strict=True))
@@ -101,7 +99,7 @@ def what_differs(stored: Digest, found: Digest, once: bytes) -> tuple[int | None
 
 
 def _uncovered(digest: Digest, once: bytes) -> tuple[Words, NDArray[np.uint32]]:
-    """Return the words of columns and rows without what covers them."""
+    """Return the words of columns and rows without their mask."""
     n_bytes = len(digest.columns)
     cover = _cover(once, digest.whole, n_bytes + len(digest.rows))
     columns = np.frombuffer(digest.columns, np.uint64) ^ cover[:n_bytes].view(np.uint64)
@@ -116,31 +114,33 @@ def names_of(tables: Mapping[str, Table]) -> list[tuple[str, str]]:
 
 
 def _cover(once: bytes, whole: bytes, n_bytes: int) -> NDArray[np.uint8]:
-    """Return a stream of bytes that covers words, and belongs to one content alone."""
+    """Return a stream of bytes that masks words, and is unique to one content."""
     return np.frombuffer(hashlib.shake_128(once + whole).digest(n_bytes), np.uint8)
 
 
 @lru_cache(maxsize=8)
 def _places(n_rows: int) -> Words:
-    """Return an odd number for each row of a column, which tells them apart."""
+    """Return an odd factor for each row of a column, which makes the order of rows count."""
     return np.arange(n_rows, dtype=np.uint64) * PLACE * np.uint64(2) + np.uint64(1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The layout of the columns of a schema, by which they are read.
+    """The layout of a schema's columns for digests.
+
+    Columns of at most 64 bits per row are narrow here.
 
     Args:
-        schema: of the table.
-        head: names and types, in the order of names.
-        plain: the columns that are brought into another form first, by their number.
-        chosen: the columns that have at most 64 bits a row, those of float64 first.
-        n_floats: how many are of float64.
-        bits: how many bits each of these has.
-        narrow: which of these, by their place, are of shorter floats.
-        others: the rest, and their names.
-        keys: a word of the key for each of the chosen.
-        order: where each column in the order of names stands among the chosen and the others.
+        schema: Schema of the table.
+        head: Names and types, ordered by name.
+        plain: Indices of the columns that are converted first.
+        chosen: Indices of the narrow columns, float64 first.
+        n_floats: Number of float64 columns.
+        bits: Number of bits of each narrow column.
+        narrow: Positions in `chosen` of the shorter floats.
+        others: Index and name of each other column.
+        keys: One word of the key per narrow column.
+        order: For each column by name, its position among the narrow and then the other columns.
     """
 
     schema: Schema
@@ -160,7 +160,7 @@ _MOST_LAYOUTS = 64
 
 
 def _layout(schema: Schema, label: str, secret: bytes) -> _Layout:
-    """Return the layout of the columns of a schema; that of the last schemas is kept."""
+    """Return the layout of the columns of a schema; recent layouts are cached."""
     known = _LAYOUTS.get(key := (secret, label, tuple(schema.names)))
     if known is not None and known.schema.equals(schema):
         return known
@@ -195,10 +195,10 @@ def _made_layout(schema: Schema, label: str, secret: bytes) -> _Layout:
 
 
 def _told_to(made: Any, label: str, table: Table, secret: bytes, rows: Words) -> Words:
-    """Tell the values of a table to an HMAC, add words to those of its rows; return its columns'.
+    """Feed the values of a table to an HMAC, and add their words to `rows`.
 
     Returns:
-        A word a column, in the order of names.
+        One word per column, ordered by name.
     """
     layout = _layout(table.schema, label, secret)
     arrays = _arrays_of(table)
@@ -224,7 +224,7 @@ def _told_to(made: Any, label: str, table: Table, secret: bytes, rows: Words) ->
 
 
 def _arrays_of(table: Table) -> list[Array]:
-    """Return the columns of a table, each in one piece."""
+    """Return the columns of a table, each in one chunk."""
     pieces = table.to_batches()
     if len(pieces) == 1:
         return pieces[0].columns
@@ -234,11 +234,12 @@ def _arrays_of(table: Table) -> list[Array]:
 def _block(
     arrays: Sequence[Array], layout: _Layout, n_rows: int
 ) -> tuple[Words, NDArray[np.bool_] | None]:
-    """Return the values of columns of at most 64 bits a row as words, and where they are missing.
+    """Return the values of columns of at most 64 bits per row as words, and their missing flags.
 
     Returns:
-        The words, shape (n_chosen, n_rows): where a value is missing, of a float those of one NaN,
-        else 0; which values are missing that are no floats, None where none is.
+        The words, shape (n_chosen, n_rows), with one fixed NaN for missing floats, and 0 for other
+        missing values; and flags of missing values for the columns after float64, or None if
+        nothing is missing there.
     """
     n_floats, chosen = layout.n_floats, layout.chosen
     block = np.empty((len(chosen), n_rows), np.uint64)
@@ -270,7 +271,7 @@ def _block(
 
 
 def _one_nan(words: Words, n_bytes: int, missing: NDArray[np.bool_] | None) -> None:
-    """Write the bits of one NaN over missing narrow floats; they are not missing then."""
+    """Write one fixed NaN over missing narrow floats, and clear their missing flags."""
     floats = words.astype(f"u{n_bytes}").view(f"f{n_bytes}")
     is_missing = floats != floats
     if missing is not None:
@@ -282,7 +283,7 @@ def _one_nan(words: Words, n_bytes: int, missing: NDArray[np.bool_] | None) -> N
 def _flags_of(
     nulls: Mapping[int, tuple[Buffer, int]], n_columns: int, n_rows: int
 ) -> NDArray[np.bool_] | None:
-    """Return flags of null values, shape (n_columns, n_rows); None where none is."""
+    """Return flags of null values, shape (n_columns, n_rows); None without nulls."""
     if not nulls:
         return None
     flags = np.zeros((n_columns, n_rows), np.bool_)

@@ -1,4 +1,4 @@
-"""A walk over the changes of a state, its archive first: each is done again and compared."""
+"""A walk over the changes of a state, its archive first: each is applied again and compared."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from fastfeat.live.state.changes import Change, ChangeResults
 
 PlansOf = Callable[[Mapping[str, bytes]], Plans]
 Take = Callable[[Change, ChangeResults, Again], None]
-"""Is given each change that was done again and found as it was noted."""
+"""Takes each change that was applied again and matches its record."""
 UNKNOWN_LINK = Difference(
     None,
     None,
@@ -47,20 +47,20 @@ UNKNOWN_LINK = Difference(
 
 @dataclass(slots=True)
 class Walk:
-    """The changes of a state, done again one after the other.
+    """The changes of a state, applied again one after the other.
 
     Args:
-        follower: its file.
-        key: of the audit.
-        plans_of: reads plans.
-        noted: the link that was noted elsewhere; None for none.
-        committed: how far the state is said to be committed; None where that is not known.
-        take: is given each change that was done again; None for nobody.
-        again: the state with what was done; None before the first whole state.
-        not_covered: what cannot be done.
-        is_met: whether the link that was noted was found, and verified.
-        archive: the folder of the segments; None for the one that the file names.
-        since: of all changes of the past, when they were replaced, or lost from the archive.
+        follower: Reader of its file.
+        key: Key of the audit.
+        plans_of: Reads plans from artifacts.
+        noted: Link that was noted elsewhere; None for none.
+        committed: Numbers of the last commit according to the lock file; None if unknown.
+        take: Takes each change that was applied again; None for nobody.
+        again: State after the changes so far; None before the first whole state.
+        not_covered: Changes that cannot be applied again.
+        is_met: Whether the noted link was found and verified.
+        archive: Folder of the segments; None for the folder in the file.
+        since: For each past, when its changes were replaced, or lost from the archive.
     """
 
     follower: Follower
@@ -76,7 +76,7 @@ class Walk:
     since: list[int] = field(default_factory=list[int])
 
     def report(self) -> Replay:
-        """Return the report: all is done."""
+        """Apply all changes, and return the report."""
         noted: Noted | None = None
         since: int | None = None
         difference: Difference | None = None
@@ -94,14 +94,14 @@ class Walk:
         return Replay(*done, difference, None, self.not_covered, noted, since)
 
     def _past(self) -> list[Past]:
-        """Return the changes before the file, after doing those again that its archive has."""
+        """Return the replaced changes, after applying the archived ones again."""
         try:
             past, begin = self.follower.past, self.follower.head.base
             archived, folder = self.follower.archived, self.archive or self.follower.archive
         except StateError as error:
             raise Differs(None, None, str(error)) from None
         seal, first, before = b"", past[0].first if past else begin, None
-        if first:  # an earlier version replaced them, and kept nothing of them
+        if first:  # an earlier version replaced them, and kept no links
             self.not_covered = self.not_covered.and_also(first, None, None)
         for number, one in enumerate(past, 1):
             seal = seal_of(self.key, seal, one.facts, one.links)
@@ -126,7 +126,7 @@ class Walk:
         return past
 
     def _check_named(self, segment: Archived, past: Past) -> int:
-        """Return since when changes of a segment are lost, after checking what is named of it."""
+        """Check the record of a segment; return when changes in it were lost, 0 for never."""
         if segment.seal != seal_of(self.key, b"archived", segment.facts, b""):
             told = f"what the file names of the segment of the changes {past.first + 1:,} to"
             raise Differs(None, None, f"{told} {past.last:,} is other than what was noted")
@@ -135,7 +135,7 @@ class Walk:
     def _replay_segment(
         self, path: Path, segment: Archived, past: Past, before: Past | None
     ) -> Again:
-        """Do the changes of a segment of the archive again; return the state after them."""
+        """Apply the changes of a segment of the archive again; return the state after them."""
         if not path.exists():
             raise Differs(
                 None,
@@ -169,7 +169,7 @@ class Walk:
         return self.again
 
     def _replay_file(self, past: Past | None) -> None:
-        """Do all changes of the file again."""
+        """Apply all changes of the file again."""
         follower, base = self.follower, self.follower.head.base
         self._begin(follower, base, past)
         last = base
@@ -184,10 +184,10 @@ class Walk:
         """Begin with a whole state.
 
         Args:
-            follower: the file.
-            base: its number.
-            past: the changes before it; None where they are not known.
-            own: of a segment, the changes after it.
+            follower: Reader of the file.
+            base: Number of the whole state.
+            past: Changes before it; None if they are unknown.
+            own: For a segment, the changes after it.
         """
         before = past.link_of(past.last) if past is not None else None
         seal, noted = b"" if past is None else past.seal, None
@@ -201,7 +201,7 @@ class Walk:
             self.is_met |= self.again.chain.head == self.noted
 
     def _replay(self, written: WrittenEntry) -> None:
-        """Do a change again."""
+        """Apply a change again."""
         assert self.again is not None
         if written.plans:
             self.again = with_plans(self.again, self.plans_of(written.plans))
@@ -211,7 +211,7 @@ class Walk:
             self.take(written.entry.change, applied, self.again)
 
     def _pass_over(self, written: WrittenEntry) -> None:
-        """Do a change of which rows were forgotten: what is left of it is as it was sealed."""
+        """Apply a change with forgotten rows, after checking the seal of its remaining content."""
         assert self.again is not None
         if written.digests != seal_of_entry(self.key, written.link, written.entry):
             what = "what is left of it, without what was forgotten, is other than what was noted"
@@ -223,10 +223,9 @@ class Walk:
         self.again.pass_over(written)
 
     def _known(self, past: list[Past], link: bytes) -> tuple[Noted, int | None]:
-        """Return the standing of the link that was noted, and since when it is not recomputable.
+        """Return the verdict on the noted link, and since when it is not recomputable.
 
-        Raises:
-            Differs: the link is unknown.
+        Raises `Differs` if the link is unknown.
         """
         if self.is_met:
             return VERIFIED, None
@@ -239,7 +238,7 @@ class Walk:
 
 
 def _each(follower: Follower, base: int) -> Iterator[WrittenEntry]:
-    """Return the changes after a base; one that cannot be read is a difference."""
+    """Yield the changes after a base; a change that cannot be read is a difference."""
     try:
         yield from follower.each(base)
     except StateError as error:
@@ -255,16 +254,16 @@ def _at_base(
     seal: bytes,
     before: Again | None,
 ) -> Again:
-    """Return a state as it stands in a base, which is as it was noted.
+    """Return a state as stored in a base, after comparing the base with its record.
 
     Args:
-        follower: the file.
-        seq: the number of the base.
-        key: of the audit.
-        plans_of: reads plans.
-        last: the link before it; None where it is not known.
-        seal: of the changes before it.
-        before: what was done before; None for nothing.
+        follower: Reader of the file.
+        seq: Number of the base.
+        key: Key of the audit.
+        plans_of: Reads plans from artifacts.
+        last: Link before the base; None if unknown.
+        seal: Seal of the changes before it.
+        before: State of the walk so far; None at the beginning.
     """
     try:
         base, links = follower.base(seq), follower.links(seq)
@@ -296,13 +295,10 @@ def _at_base(
 
 
 def _check_end(follower: Follower, last: int, committed: tuple[int, int] | None) -> None:
-    """Raise where changes are missing at the end, as opening it would.
+    """Raise if changes are missing at the end, as opening the file would.
 
-    Args:
-        follower: the file.
-        last: the number of the last change that was done.
-        committed: the numbers of the last change and of the base that were committed, as the file
-            beside it has them; None where it does not.
+    `last` is the number of the last applied change. `committed` has the numbers of the last
+    committed change and base from the lock file, or is None.
     """
     head = follower.head
     if last < head.seq:

@@ -1,6 +1,6 @@
-"""The digest of one row of numbers, times and text: that of `digests`, without arrays.
+"""The digest of one row of numbers, times and text, equal to the digest by `digests`.
 
-A row has some dozens of words, for which Python takes less time than NumPy does to begin.
+A row has a few dozen words. Plain Python handles them in less time than NumPy needs to start.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _MOST_LAYOUTS = 64
 
 @dataclass(frozen=True, slots=True)
 class _RowLayout:
-    """The columns of a row, by which it is read.
+    """The layout of a row's columns for digests.
 
     Args:
-        schema: of the table that it would be.
-        head: names and types, in the order of names.
-        words: the place, the bits and the key of each column that has at most 64 bits, those of
-            float64 first; the bits of floats are negative.
-        n_floats: how many are of float64.
-        texts: the place, and the words of the key, of each column of text or bytes.
-        order: where each column in the order of names stands among these.
+        schema: Schema of the table that the row would be.
+        head: Names and types, ordered by name.
+        words: Index, bits and key of each column of at most 64 bits, float64 first; floats have
+            negative bits.
+        n_floats: Number of float64 columns.
+        texts: Index and key words of each column of text or bytes.
+        order: For each column by name, its position among words and then texts.
     """
 
     schema: Schema
@@ -58,7 +58,7 @@ _CAN_BE: dict[int, tuple[Schema, bool]] = {}
 
 
 def has_row_digest(schema: Schema) -> bool:
-    """Return whether a row of a schema holds numbers, times and text alone."""
+    """Return whether a row of a schema holds only numbers, times and text."""
     known = _CAN_BE.get(id(schema))
     if known is not None and known[0] is schema:
         return known[1]
@@ -78,10 +78,8 @@ def digest_of_row(
 ) -> tuple[bytes, bytes, bytes]:
     """Return the parts of the digest of one row, in the order of `digests.Digest`.
 
-    Args:
-        tables: by what tells their columns apart, the row's values; see `has_row_digest`.
-        secret: as of `digests.digest_of`.
-        once: as there.
+    `tables` maps a label to the row's values; `secret` and `once` are keys as in
+    `digests.digest_of`.
     """
     made = hmac.new(once, (1).to_bytes(8, "little"), "sha256")
     of_row, columns = 0, list[int]()
@@ -104,7 +102,7 @@ def _covered(told: bytes, cover: bytes) -> bytes:
 
 
 def _layout(schema: Schema, label: str, secret: bytes) -> _RowLayout:
-    """Return the layout of the columns of a schema; that of the last schemas is kept."""
+    """Return the layout of the columns of a schema; recent layouts are cached."""
     known = _LAYOUTS.get(key := (secret, label, id(schema)))
     if known is not None and known.schema is schema:
         return known
@@ -135,7 +133,7 @@ def _made_layout(schema: Schema, label: str, secret: bytes) -> _RowLayout:
 
 
 def _told_to(made: Any, values: Sequence[Any], layout: _RowLayout) -> tuple[int, list[int]]:
-    """Tell a row to an HMAC; return the word of the row, and that of each column by its name."""
+    """Feed a row to an HMAC; return the word of the row, and of each column by name."""
     block: list[int] = []
     lacking: list[bool] = []
     for place, n_bits, _ in layout.words:
@@ -174,14 +172,14 @@ def _float_bits(value: float, n_bits: int) -> int:
 
 
 def _packed(flags: Sequence[bool]) -> bytes:
-    """Return flags as bits, the first one the highest of its byte."""
+    """Return flags as bits, with the first one as the highest bit of its byte."""
     n_bytes = -(-len(flags) // 8)
     bits = sum(1 << (8 * n_bytes - 1 - k) for k, flag in enumerate(flags) if flag)
     return bits.to_bytes(n_bytes, "big")
 
 
 def _text_told_to(made: Any, value: str | bytes | None, keys: Sequence[int]) -> int:
-    """Tell a text to an HMAC; return its word."""
+    """Feed a text to an HMAC; return its word."""
     made.update((1).to_bytes(8, "little") + (b"\x00" if value is None else b"\x80"))
     if value is None:
         return _MISSING

@@ -1,8 +1,8 @@
-"""Training from the stream: the features that a state served, as a file, with labels once known.
+"""Training data from the stream: features as a state served them, with labels once known.
 
-A change after the other is done again and compared, see `replay`; the features of the rows that the
-state took are written as they were served, beside their id and time, source and offset. What labels
-are computed of is held, an outcome in the place of the one before it; the features are not.
+One change after the other is applied again and compared, see `replay`. The features of the rows
+that the state took are written as they were served, with id, time, source and offset. Label inputs
+stay in memory, where later outcomes overwrite earlier ones; features do not.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from fastfeat.live.state.changes import Change, ChangeResults, StoredRow
 from fastfeat.plan.declare.columns_read import columns_of
 
 SOURCE, OFFSET, ANSWERED_AT = "source", "offset", "answered_at"
-"""What stands beside features: where a row comes from, and when it was answered."""
+"""Names of the columns beside features: source, offset and time of the answer."""
 _ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class ServedCounts:
-    """The numbers of rows that were written, and of others.
+    """The numbers of rows that were written or left out.
 
     Args:
-        n_rows: how many rows.
-        n_left_out: how many others were answered, and not taken by the state: they came again, or
-            late where `late="drop"`.
-        n_without_label: how many rows have no label yet; None where no label is written.
-        n_late: how many outcomes came after a row was answered that would have read them.
-        note: why no label is written, or "".
-        n_of_others: how many rows were answered by another version of the plan, and are not there.
+        n_rows: Number of rows written.
+        n_left_out: Number of other answered rows, which the state did not take: they were repeated,
+            or late with `late="drop"`.
+        n_without_label: Number of rows without a label so far; None if no label is written.
+        n_late: Number of outcomes that came after a row that would have read them was answered.
+        note: The reason why no label is written, or "".
+        n_of_others: Number of rows left out because another version of the plan answered them.
     """
 
     n_rows: int
@@ -71,16 +71,16 @@ class ServedCounts:
 
 @dataclass(slots=True)
 class ServedWriter:
-    """Features on their way to a file, and what their labels are computed of.
+    """Writer of served features, which collects the inputs of their labels.
 
     Args:
-        fitted: the plan that served.
-        name: its name among those of the state.
-        writer: of the features; made with the first of them.
-        path: where they are written.
-        labelled: of all rows that the state took, their id and what labels are computed of.
-        places: of each row of the file its number among these.
-        outcomes: what has become known of such columns, by id, in order.
+        fitted: Plan that served.
+        name: Name of the plan in the state.
+        path: Path of the file.
+        writer: Parquet writer; None until the first features come.
+        labelled: Tables with the id and the label inputs of all rows that the state took.
+        places: For the rows of the file, their row numbers in `labelled`.
+        outcomes: Tables with later values of label inputs by id, in order.
     """
 
     fitted: Fitted
@@ -97,7 +97,7 @@ class ServedWriter:
     n_of_others: int = 0
 
     def take(self, change: Change, applied: ChangeResults) -> None:
-        """Take a change that was done again."""
+        """Take a change that was applied again."""
         self.n_late += applied.counts.get("late_outcomes", 0)
         match change.kind:
             case "process" | "update":
@@ -133,13 +133,16 @@ class ServedWriter:
 
     @property
     def _label_columns(self) -> list[str]:
-        """The columns that the label is computed of, which are not the id."""
+        """The columns that the label is computed from, without the id."""
         label = self.fitted.declaration.label
         names = [label] if isinstance(label, str) else self.fitted.declaration.label_columns
         return [name for name in names if name not in self._ids]
 
     def _beside(self, change: Change, at: Any, rows: Table, features: Table) -> Table:
-        """Return features with what tells rows apart before them; a name of a feature is its."""
+        """Return features after columns that identify rows.
+
+        Feature columns win if names collide.
+        """
         calls = window_nodes(list(self.fitted.nodes.values()))
         times = columns_of(order_of(over).args[0] for over in calls)
         n = rows.num_rows
@@ -164,11 +167,10 @@ class ServedWriter:
             self.writer.write_table(table.cast(self.writer.schema))
 
     def label(self, given: Any, tables: Mapping[str, Table]) -> tuple[Table | None, str]:
-        """Return the label of the rows of the file, and why there is none.
+        """Return the labels of the rows of the file, or None and the reason.
 
-        Args:
-            given: further outcomes: late columns by the id of their row; None for none.
-            tables: the lookup tables, which a label may look ahead in.
+        `given` has further outcomes, as late columns by row id, or is None. A label may look ahead
+        in `tables`.
         """
         plan = self.fitted.declaration
         if not plan.label_nodes:
@@ -193,7 +195,7 @@ class ServedWriter:
         return pa.table({name: values.take(pa.array(places))}), ""
 
     def _with_outcomes(self, rows: Table, name: str) -> Table:
-        """Return rows with what has become known of a column, the last of it."""
+        """Return rows with the last known values of a column."""
         known = [one for one in self.outcomes if name in one.column_names]
         if not known:
             return rows
@@ -219,14 +221,9 @@ def _joined(columns: Sequence[ChunkedArray]) -> ChunkedArray:
 
 
 def served_plan(plans: Mapping[str, Fitted], name: str | None) -> str:
-    """Return the name of the plan whose features are wanted.
+    """Return the name of the plan to write; None selects the only one.
 
-    Args:
-        plans: of the state.
-        name: what a user named; None for the only one.
-
-    Raises:
-        InvalidPlan: it is not among them, or there are several.
+    Raises `InvalidPlan` if there is no such plan, or `name` is None and there are several.
     """
     if name is None and len(plans) == 1:
         return next(iter(plans))
@@ -240,15 +237,9 @@ def served_plan(plans: Mapping[str, Fitted], name: str | None) -> str:
 def writing_served(
     path: str | os.PathLike[str], fitted: Fitted, name: str
 ) -> Generator[ServedWriter]:
-    """Give a `ServedWriter` that takes changes, and remove its file beside the target in the end.
+    """Give a `ServedWriter` for changes, and remove its temporary file at the end.
 
-    Args:
-        path: of the file that will hold the features, as Parquet.
-        fitted: the plan.
-        name: its name in the state.
-
-    Raises:
-        InvalidData: another suffix.
+    `path` is the final Parquet file. Raises `InvalidData` if it has another suffix.
     """
     target = Path(path)
     if SUFFIXES.get(target.suffix.lower()) != "parquet":
@@ -266,13 +257,9 @@ def writing_served(
 def finish(
     one: ServedWriter, path: str | os.PathLike[str], outcomes: Any, tables: Mapping[str, Table]
 ) -> ServedCounts:
-    """Write the features that were taken, with their label, whole or not at all.
+    """Write the features taken so far, with their label, whole or not at all.
 
-    Args:
-        one: the features.
-        path: of the file.
-        outcomes: further outcomes; None for none.
-        tables: the lookup tables, which a label may look ahead in.
+    `outcomes` has further outcomes or is None; a label may look ahead in `tables`.
     """
     label, note = one.label(outcomes, tables) if one.labelled else (None, "")
     if one.writer is None:
@@ -286,7 +273,7 @@ def finish(
 
 
 def _copy(features: Path, target: Path, label: Table | None) -> None:
-    """Write features of a file to another one, with their label, some rows at a time."""
+    """Copy features from one file to another, adding their label, some rows at a time."""
     file, done = parquet_module().ParquetFile(features), 0
     with closing(file):
         schema = file.schema_arrow

@@ -1,10 +1,10 @@
-"""The archive of a state: files that keep the changes which whole states have replaced.
+"""The archive of a state: files that keep changes after a whole state has replaced them.
 
-A segment is a file of the form of a state, with a base of its own and without the key: its links
-are checked with that of the state. The state names its segments in the table `archived`, beside the
-past that they are of. What is written anew has a name of its own; the state names it in the
-transaction that replaces the old one, and files that it does not name are removed after that, or
-when it is opened next. So a process that is killed leaves the old segments or the new ones.
+A segment is a file in the format of a state, with a base of its own and without the key: its links
+are checked with the key of the state. The state lists its segments in the table `archived`, beside
+their past. A rewritten segment gets a new name. The transaction that replaces a segment stores the
+new name, and files that the state does not name are removed afterwards, or when it is opened next.
+So after a kill there are either the old segments or the new ones.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ FOREVER = -1
 
 
 def at(point: str) -> None:
-    """Do nothing: a test ends the process at a point."""
+    """Do nothing; a test replaces it to end the process at a point."""
 
 
 @dataclass(frozen=True, slots=True)
 class Archiving:
-    """The folder in which a state keeps its segments, and how long it keeps them.
+    """The folder in which a state keeps its segments, and for how long.
 
     Args:
-        folder: of the files; "" for one beside the state, named after it.
-        keep_ns: how long a segment is kept after it was sealed, in nanoseconds; `FOREVER`.
+        folder: Folder of the files; "" for a folder beside the state, named after it.
+        keep_ns: How long a segment is kept after it was sealed, in nanoseconds; or `FOREVER`.
     """
 
     folder: str
@@ -50,14 +50,14 @@ class Archiving:
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """A segment, as the state names it.
+    """A segment, as the state file describes it.
 
     Args:
-        file: its name; "" where it was dropped, for it was older than what is kept.
-        digest: of all that is in it; empty where it was dropped.
-        sealed_ns: when it was sealed first, in nanoseconds since 1970.
-        lost_ns: when it was dropped, or changes of it were forgotten; 0 for never.
-        seal: of all that, under the key of the audit.
+        file: Name of the file; "" if it was dropped because of its age.
+        digest: Digest of its content; empty if it was dropped.
+        sealed_ns: Time when it was first sealed, in nanoseconds since 1970.
+        lost_ns: Time when it was dropped, or rows in it were forgotten; 0 for never.
+        seal: Seal of the fields above, under the key of the audit.
     """
 
     file: str
@@ -68,7 +68,7 @@ class Archived:
 
     @property
     def facts(self) -> bytes:
-        """The bytes that are sealed: all fields but the seal."""
+        """The sealed bytes: all fields except the seal."""
         told = [self.file, self.digest.hex(), self.sealed_ns, self.lost_ns]
         return json.dumps(told).encode()
 
@@ -78,8 +78,8 @@ class ArchiveChange:
     """The segments that a new base adds, replaces or drops.
 
     Args:
-        new: the segment of the changes that the base replaces; None for none.
-        others: other segments that change, by the number of their past.
+        new: Segment of the changes that the base replaces; None for none.
+        others: Other segments that change, by the number of their past.
     """
 
     new: Archived | None = None
@@ -88,14 +88,14 @@ class ArchiveChange:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """The content of a segment without what was forgotten.
+    """The content of a segment without forgotten rows.
 
     Args:
-        base: that it begins with.
-        settings: of the state.
-        plans: the artifact of each plan at its begin, by name.
-        links: of the base.
-        entries: the changes after it.
+        base: Base that it begins with.
+        settings: Settings of the state.
+        plans: Plan name to artifact at its begin.
+        links: Links of the base.
+        entries: Changes after the base.
     """
 
     base: Base
@@ -107,11 +107,11 @@ class Rewritten:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """The rows that were forgotten: those with a value in a column.
+    """Forgotten rows, as values of a column.
 
     Args:
-        column: its name.
-        values: a table of it.
+        column: Name of the column.
+        values: Table with that column.
     """
 
     column: str
@@ -167,10 +167,9 @@ def new_name(state: Path, owner: str, past: Past) -> str:
 
 
 def remove_others(folder: Path, state: Path, owner: str, named: Iterable[str]) -> bool:
-    """Remove the segments of a state that it does not name, also those half written.
+    """Remove segments that a state does not name, also half-written ones.
 
-    Returns:
-        Whether none of them is left.
+    Return whether all are gone.
     """
     known, begin = set(named), f"{state.name}.{owner}."
     try:
@@ -187,7 +186,7 @@ def remove_others(folder: Path, state: Path, owner: str, named: Iterable[str]) -
 
 
 def remove(files: Iterable[Path]) -> bool:
-    """Remove files; return whether none of them is left: the system may keep one."""
+    """Remove files; return whether all are gone, since the system may keep one."""
     is_gone = True
     for file in files:
         try:

@@ -1,4 +1,4 @@
-"""Entries of a journal as bytes, one a change, and its bases, whole states."""
+"""Entries of a journal as bytes, one per change, and its bases, which are whole states."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastfeat.live.state.changes import Base, Change, ChangeResults, Entry, Kind
 
 KINDS = frozenset(get_args(Kind))
 ROWS_A_PART = 1 << 20
-"""A base is written in parts of so many rows: SQLite holds at most a billion bytes a value."""
+"""Number of rows per part of a base: SQLite holds at most a billion bytes per value."""
 _FEW_BYTES, _END = 1 << 12, b"\xff\xff\xff\xff\0\0\0\0"
 _PLAIN = frozenset(
     kind.id
@@ -28,25 +28,25 @@ _PLAIN = frozenset(
         *(pa.time32("s"), pa.time64("us")),
     )
 )
-"""Types without dictionaries: a stream of them is the schema, the rows and the end."""
+"""Types without dictionaries: their IPC stream is the schema, the rows and an end mark."""
 _MANY_ROWS = 1 << 13
-"""Rows that threads compress: to wait for them takes longer than to compress a row."""
+"""Number of rows from which on threads compress; for fewer, waiting for them takes longer."""
 OF_ENTRIES, OF_BASES = "lz4", "zstd"
-"""How Arrow compresses each: 1,000 rows in a tenth of a millisecond, a state to half the size."""
+"""Arrow compression of each: lz4 takes 0.1 ms for 1,000 rows, zstd halves the size of a state."""
 _OF_BASE = ("parts", "has_rows", "tables", "offsets", "swept", "settings", "plans")
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenEntry:
-    """An entry as it stands in a file: features are not in it, for they can be computed again.
+    """An entry as it is stored in a file. Features are not stored, as they can be computed again.
 
     Args:
-        seq: its number, counted from 1 over the life of the state.
-        entry: what was changed, and what that gave.
-        link: what the audit chain says after it; empty without an audit.
-        digests: what the audit noted of its rows and features.
-        plans: of a change of plans, the artifact of each plan from now on, by name.
-        altered: what is wrong with its bytes in the file; "" where they are those written.
+        seq: Its number, counted from 1 over the life of the state.
+        entry: The change and its results.
+        link: Link of the audit chain after it; empty without an audit.
+        digests: Digests of its rows and features that the audit recorded.
+        plans: For a change of plans, plan name to artifact from now on.
+        altered: The reason why its bytes in the file are not as written; "" if they are.
     """
 
     seq: int
@@ -62,9 +62,9 @@ class Links:
     """The links of the audit around a base.
 
     Args:
-        previous: the link of the last entry before it; empty for the first base.
-        link: what the chain says after it.
-        digests: what the audit noted of it.
+        previous: Link of the last entry before it; empty for the first base.
+        link: Link of the chain after it.
+        digests: Digests of it that the audit recorded.
     """
 
     previous: bytes = b""
@@ -77,15 +77,15 @@ class Segment:
     """An entry as a row of the file.
 
     Args:
-        kind: of the change.
-        source: where the rows come from.
-        end: the offset after the last one.
-        head: what else the change says, the number of bits and the digests of plans, as JSON.
-        rows: the rows as an Arrow IPC stream.
-        kept: what is kept of each, as another; empty where nothing is.
-        stored: a bit for each row; empty where all are stored.
-        link: of the audit.
-        digests: of the audit.
+        kind: Kind of the change.
+        source: Source of the rows.
+        end: Offset after the last row.
+        head: Other fields of the change, the number of bits, and digests of plans, as JSON.
+        rows: Rows as an Arrow IPC stream.
+        kept: Stored window results of each row, as another stream; empty for none.
+        stored: One bit per row; empty if all rows are stored.
+        link: Link of the audit.
+        digests: Digests of the audit.
     """
 
     kind: str
@@ -100,7 +100,7 @@ class Segment:
 
     @property
     def n_bytes(self) -> int:
-        """The number of bytes of the file that it takes, about."""
+        """The approximate number of bytes that it takes in the file."""
         return len(self.rows) + len(self.kept) + len(self.stored) + len(self.digests) + 200
 
 
@@ -110,8 +110,8 @@ class Part:
 
     Args:
         kind: "rows" or "table".
-        name: of the table; empty for rows.
-        content: an Arrow IPC stream; of rows, with what is kept and marked of each.
+        name: Name of the table; "" for rows.
+        content: Arrow IPC stream; for rows, with stored window results and marks.
     """
 
     kind: str
@@ -122,8 +122,7 @@ class Part:
 def segment_of(written: WrittenEntry) -> Segment:
     """Return an entry as bytes.
 
-    Raises:
-        StateError: its rows have a type that Arrow's files do not hold.
+    Raise `StateError` if Arrow IPC does not support a column's type.
     """
     change, applied = written.entry.change, written.entry.applied
     stored = np.asarray(applied.stored, bool)
@@ -155,14 +154,8 @@ def written_of(
 ) -> WrittenEntry:
     """Return the entry of a segment.
 
-    Args:
-        segment: as it was read.
-        seq: its number.
-        plans: the artifacts that it names, by the name of their plan.
-        altered: what is wrong with its bytes; "" for nothing.
-
-    Raises:
-        StateError: it is none, or of a newer version.
+    `plans` has the artifacts that it names, by plan; `altered` is the reason why its bytes are not
+    as written. Raises `StateError` if it is no entry, or from a newer version.
     """
     if segment.kind not in KINDS:
         raise StateError(f"its entry {seq} is a {segment.kind!r}: this version does not know it")
@@ -192,10 +185,9 @@ def written_of(
 
 
 def plans_named(head: bytes) -> dict[str, str]:
-    """Return the digest of the artifact of each plan that the head of a segment names, by name.
+    """Return plan name to artifact digest, from the head of a segment.
 
-    Raises:
-        StateError: it is altered.
+    Raises `StateError` if the head is altered.
     """
     try:
         named = json.loads(head)["plans"]
@@ -205,19 +197,19 @@ def plans_named(head: bytes) -> dict[str, str]:
 
 
 def digests_of_plans(plans: Mapping[str, bytes]) -> dict[str, str]:
-    """Return the SHA-256 of the artifact of each plan, by name."""
+    """Return plan name to the SHA-256 of its artifact."""
     return {name: hashlib.sha256(content).hexdigest() for name, content in plans.items()}
 
 
 def digest_of_segment(before: bytes, seq: int, segment: Segment) -> bytes:
-    """Return the SHA-256 of a segment and of all before it since the base."""
+    """Return the SHA-256 of a segment and of all segments before it since the base."""
     fields = (segment.kind.encode(), segment.source.encode(), b"%d" % segment.end, segment.head)
     blobs = (segment.rows, segment.kept, segment.stored, segment.link, segment.digests)
     return _digest(before, b"%d" % seq, *fields, *blobs)
 
 
 def parts_of(base: Base) -> Iterator[Part]:
-    """Return a base as parts: its rows, some at a time, and its tables."""
+    """Yield the parts of a base: its rows, some at a time, and its tables."""
     if base.rows is not None:
         for begin in range(0, max(base.rows.num_rows, 1), ROWS_A_PART):
             rows = _without_unused(base.rows.slice(begin, ROWS_A_PART))
@@ -229,16 +221,10 @@ def parts_of(base: Base) -> Iterator[Part]:
 def head_of_base(
     base: Base, parts: Sequence[bytes], settings: Settings, plans: Mapping[str, str]
 ) -> bytes:
-    """Return the head of a base, as JSON: all that it holds beside its parts.
+    """Return the head of a base as JSON: everything in it except its parts.
 
-    Args:
-        base: the base.
-        parts: the digests of its parts.
-        settings: of the state.
-        plans: the digest of the artifact of each plan, by name.
-
-    Raises:
-        StateError: it holds something that JSON does not.
+    `parts` has the digests of its parts, `plans` the artifact digest of each plan. Raises
+    `StateError` if JSON cannot represent a value.
     """
     values = (
         [part.hex() for part in parts],
@@ -253,11 +239,7 @@ def head_of_base(
 
 
 def base_of(head: bytes, parts: Sequence[Part]) -> Base:
-    """Return the base of its head and its parts.
-
-    Raises:
-        StateError: they do not fit together.
-    """
+    """Return a base from its head and its parts; raise `StateError` if they do not fit together."""
     try:
         given = json.loads(head)
         has_rows, names = given["has_rows"], given["tables"]
@@ -276,7 +258,10 @@ def base_of(head: bytes, parts: Sequence[Part]) -> Base:
 
 
 def digest_of_base(head: bytes, links: Links) -> bytes:
-    """Return the SHA-256 of a base: of its head, in which those of its parts stand, and links."""
+    """Return the SHA-256 of a base.
+
+    It covers the head of the base, with the digests of its parts, and its links.
+    """
     return _digest(head, links.previous, links.link, links.digests)
 
 
@@ -288,8 +273,7 @@ def digest_of_part(part: Part) -> bytes:
 def table_bytes(table: Table, compression: str | None) -> bytes:
     """Return a table as a compressed Arrow IPC stream.
 
-    Raises:
-        StateError: a column has a type that Arrow's files do not hold.
+    Raises `StateError` if Arrow IPC does not support a column's type.
     """
     few = _bytes_of_few(table) if table.num_rows == 1 else None
     if few is not None:
@@ -310,7 +294,7 @@ def table_bytes(table: Table, compression: str | None) -> bytes:
 
 
 def _bytes_of_few(table: Table) -> bytes | None:
-    """Return a table that would grow if it were compressed; None for another, or a large one."""
+    """Return a small table uncompressed, as compression would enlarge it; None for other tables."""
     batches, schema = table.to_batches(), table.schema
     if len(batches) != 1 or not all(kind.id in _PLAIN for kind in schema.types):
         return None
@@ -321,10 +305,9 @@ def _bytes_of_few(table: Table) -> bytes | None:
 
 
 def table_of(content: bytes) -> Table:
-    """Return the table of an Arrow IPC stream, checked to be one whose memory may be read.
+    """Return the table of an Arrow IPC stream, after validating all its buffers.
 
-    Raises:
-        StateError: it is none.
+    Raises `StateError` if the stream is invalid.
     """
     try:
         with pa.ipc.open_stream(pa.py_buffer(content)) as reader:
@@ -340,7 +323,7 @@ def _table_of(columns: Mapping[str, Array]) -> Table:
 
 
 def _without_unused(table: Table) -> Table:
-    """Return a table whose dictionaries hold what it holds: what was forgotten is not in them."""
+    """Return a table without unused dictionary values, so that no forgotten value stays in one."""
     for place, kind in enumerate(table.schema.types):
         if pa.types.is_dictionary(kind):
             column = table.column(place).cast(kind.value_type).dictionary_encode().cast(kind)
@@ -356,7 +339,7 @@ def _json(document: Mapping[str, Any]) -> bytes:
 
 
 def _digest(*parts: bytes) -> bytes:
-    """Return the SHA-256 of some bytes, each with its length before it."""
+    """Return the SHA-256 of several byte strings, each preceded by its length."""
     found = hashlib.sha256()
     for part in parts:
         found.update(len(part).to_bytes(8, "little"))

@@ -1,4 +1,4 @@
-"""`Follower`: the state of another process, read beside it: what it has committed since."""
+"""`Follower`: reads the state file of another process, and its new commits."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ from fastfeat.live.state.changes import Base
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The changes that a follower has not given yet.
+    """The changes that a follower has not returned yet.
 
     Args:
-        base: the state to begin anew from; None where the entries follow those given before.
-        entries: what has changed since, in order.
+        base: State to begin anew from; None if the entries follow those returned before.
+        entries: Changes since then, in order.
     """
 
     base: Base | None
@@ -51,14 +51,14 @@ class News:
 
 
 class Follower:
-    """The file of a state, read beside the process that writes it, or of one that nobody writes.
+    """A reader of a state file that another process may be writing.
 
     Args:
-        path: of the file.
-        checked: whether what is altered is an error; an audit reads it as it is, and says what.
+        path: Path of the file.
+        checked: Whether altered content is an error; an audit reads it unchecked, and reports it.
 
     Raises:
-        StateError: it is missing, no state, newer, truncated, or altered.
+        StateError: The file is missing, truncated, altered, newer, or no state.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, checked: bool = True) -> None:
@@ -80,52 +80,48 @@ class Follower:
 
     @property
     def plans(self) -> Mapping[str, bytes]:
-        """The artifact of each plan, by name, as they are now."""
+        """Plan name to artifact, at present."""
         with self._snapshot() as (connection, head):
             return read_plans(connection, head.base)
 
     def plans_at(self, base: int) -> Mapping[str, bytes]:
-        """Return the artifact of each plan, by name, as they were at a base."""
+        """Return plan name to artifact at the time of a base."""
         with self._snapshot() as (connection, _):
             named = read_beside(connection, base)[1]
             return {name: read_artifact(connection, key) for name, key in named.items()}
 
     @property
     def head(self) -> Head:
-        """The head of the state: the number of the last entry, and of the base that counts."""
+        """The head of the state."""
         with self._snapshot() as (_, head):
             return head
 
     @property
     def past(self) -> list[Past]:
-        """The changes that bases have replaced, from the first one on."""
+        """The changes that bases have replaced, oldest first."""
         with self._snapshot() as (connection, _):
             return read_past(connection)
 
     @property
     def archive(self) -> Path | None:
-        """The folder of its segments; None where it keeps none."""
+        """The folder of its segments; None if it keeps none."""
         with self._snapshot() as (connection, _):
             found = read_archiving(connection)
         return None if found is None else found.path(self.path)
 
     @property
     def archived(self) -> Mapping[int, Archived]:
-        """Its segments, by the number of their past, counted from 1."""
+        """The segments, by the number of their past, counted from 1."""
         with self._snapshot() as (connection, _):
             return read_archived(connection)
 
     def check_base(self, seq: int) -> None:
-        """Raise where a base does not match its SHA-256."""
+        """Raise `StateError` if a base does not match its SHA-256."""
         with self._snapshot() as (connection, _):
             check_base(connection, seq)
 
     def base(self, seq: int) -> Base:
-        """Return a base of the file, by its number.
-
-        Raises:
-            StateError: there is none, or it is altered.
-        """
+        """Return a base by its number; raise `StateError` if it is missing or altered."""
         with self._snapshot() as (connection, _):
             return read_base(connection, seq, checked=self._checked)
 
@@ -136,17 +132,15 @@ class Follower:
 
     @property
     def key(self) -> bytes:
-        """The key of the audit; empty where there is none, or it was deleted."""
+        """The key of the audit; empty if there is none or it was deleted."""
         with self._snapshot() as (connection, _):
             return read_key(connection)
 
     def news(self) -> News:
-        """Return the news since the last call; at first, the base and the entries after it.
+        """Return the changes since the last call; at first, the base and all entries after it.
 
-        Where a compaction has taken away entries that were not given yet, it begins anew.
-
-        Raises:
-            StateError: it is altered.
+        If a compaction has removed entries that were not returned yet, it begins anew with a base.
+        Raises `StateError` if the file is altered.
         """
         with self._snapshot() as (connection, head):
             base = None
@@ -161,13 +155,10 @@ class Follower:
             return News(base, tuple(entries))
 
     def each(self, base: int) -> Iterator[WrittenEntry]:
-        """Return the entries in the file after its base, read some at a time.
+        """Yield the entries after a base, read some at a time.
 
-        Args:
-            base: the number of the base.
-
-        Raises:
-            StateError: there is no such base, or an entry is altered; those before have been given.
+        Raises `StateError` if the base is missing or an entry is altered, after yielding the
+        entries before.
         """
         with self._snapshot() as (connection, until):
             digest = read_base_digest(connection, base, checked=self._checked)
@@ -183,7 +174,7 @@ class Follower:
             raise StateError(f"it is altered: it has {begin} entries of {until.seq}")
 
     def check_opening(self) -> None:
-        """Raise where an opening for writing would, after its base and its entries were read."""
+        """Raise if opening the file for writing would fail, after base and entries were read."""
         with self._snapshot() as (connection, head):
             read_offsets(connection, head.base)
             read_link(connection, head.base)
@@ -191,14 +182,14 @@ class Follower:
             read_plans(connection, head.base)
 
     def close(self) -> None:
-        """End reading."""
+        """Close the file."""
         with self._lock:
             self._connection.close()
 
     def _between(
         self, connection: sqlite3.Connection, begin: int, digest: bytes, until: Head
     ) -> tuple[list[WrittenEntry], bytes]:
-        """Return the entries from one on, and the digest up to the last of them."""
+        """Return the entries after `begin`, and the digest up to the last of them."""
         entries: list[WrittenEntry] = []
         while begin < until.seq:
             some, digest = read_entries(connection, begin, digest, until, checked=self._checked)
@@ -210,7 +201,7 @@ class Follower:
 
     @contextmanager
     def holding(self) -> Generator[None]:
-        """Have all that the body reads be of one commit, whatever is written meanwhile."""
+        """Make all reads of the body see one commit, whatever is written meanwhile."""
         with self._snapshot():
             self._is_held = True
         self._connection.execute("BEGIN")
@@ -222,7 +213,7 @@ class Follower:
 
     @contextmanager
     def _snapshot(self) -> Generator[tuple[sqlite3.Connection, Head]]:
-        """Give the connection in the middle of a read, which sees one commit, and where that is."""
+        """Give the connection inside a read transaction, which sees one commit, and the head."""
         if os.getpid() != self._process:
             raise StateError(f"{self.path} was opened in process {self._process}: open it anew")
         if file_at(self.path) != self._file:

@@ -1,6 +1,6 @@
-"""The past of a file of a state: the changes that a base replaces, of which the links are sealed.
+"""The changes that bases of a state file replace: their sealed links, and their archive.
 
-Where the state has an archive, segments keep the changes themselves, in files of their own.
+If the state has an archive, segments keep the changes themselves, in separate files.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from fastfeat.live.file.state_writer import Pending, StateWriter, write_rewritte
 Forgetting = Callable[
     [Sequence[tuple[Path, Past]], Sequence[Forgotten]], Iterator[Rewritten | None]
 ]
-"""What gives segments without what was forgotten; None for one that does not have it."""
+"""Yields segments without forgotten rows; None for a segment that has none of them."""
 
 
 @dataclass(slots=True)
 class ReplacedChanges:
-    """The changes of a state that a base replaces: what seals them, and where segments are kept.
+    """The changes of a state that bases replace: how they are sealed, and where they are archived.
 
     Args:
         file: The state, open for writing.
-        seal: Of the changes that were replaced so far; empty before the first base.
-        archiving: Where segments are kept, and how long; None for nowhere.
-        sealing: Gives seals; None without the key of an audit.
-        forgetting: Gives segments without what was forgotten.
-        owner: What tells its segments apart from those of other states in one folder.
+        seal: Seal of the changes replaced so far; empty before the first base.
+        archiving: Archive folder and retention; None for no archive.
+        sealing: Returns seals; None without a key of the audit.
+        forgetting: Yields segments without forgotten rows.
+        owner: Text in the names of its segments that tells them from other states in one folder.
     """
 
     file: StateWriter
@@ -57,13 +57,10 @@ class ReplacedChanges:
     owner: str = ""
 
     def keep(self, archiving: Archiving | None) -> None:
-        """Have segments of what bases replace be kept, and finish what was begun of them.
+        """Keep segments of replaced changes from now on, and remove old and unnamed segments.
 
-        Args:
-            archiving: where, and how long, from now on; None for as the file has it.
-
-        Raises:
-            StateError: it cannot be written.
+        `archiving` of None keeps the setting in the file. Raises `StateError` if it cannot be
+        written.
         """
         wanted = archiving or self.archiving
         if wanted is None or self.sealing is None:
@@ -77,10 +74,9 @@ class ReplacedChanges:
         self.remove_others()
 
     def past(self, pending: Sequence[Pending]) -> Past | None:
-        """Return the past that the entries after the base become; None without a key.
+        """Return the record of the entries after the base, including pending ones.
 
-        Args:
-            pending: the last entries, which are not in the file yet.
+        None without a key.
         """
         if self.sealing is None:
             return None
@@ -103,7 +99,7 @@ class ReplacedChanges:
     def segments(
         self, past: Past, pending: Sequence[Pending], archiving: Archiving
     ) -> ArchiveChange:
-        """Return the segments that the next base changes, after their files are written."""
+        """Write the segments that the next base changes to files, and return them."""
         folder, now = archiving.path(self.file.path), time.time_ns()
         others = self._too_old(archiving)
         connection = self.file.connection
@@ -140,7 +136,7 @@ class ReplacedChanges:
         return ArchiveChange(None if new is None else self._sealed(new), others)
 
     def remove_others(self) -> bool:
-        """Remove segments that the file does not name; return whether none of them is left."""
+        """Remove segments that the file does not name; return whether all are gone."""
         if self.archiving is None or not self.owner:
             return True
         with naming_state(self.file.path):
@@ -162,7 +158,7 @@ class ReplacedChanges:
         return replace(one, seal=self.sealing(b"archived", one.facts, b""))
 
     def _too_old(self, archiving: Archiving) -> dict[int, Archived]:
-        """Return the segments that are older than what is kept, as they are named from now on."""
+        """Return segments older than the retention, marked as dropped, by number of their past."""
         now = time.time_ns()
         with naming_state(self.file.path):
             known = read_archived(self.file.connection)

@@ -1,18 +1,18 @@
-"""The SQLite file of a state: its tables, how it is opened, checked and read.
+"""The SQLite file of a state: its tables, and how it is opened, checked and read.
 
     head       one row: number and digest of the last entry, and the version that wrote it
-    bases      whole states, each the end of what came before it; the last one counts
-    parts      their rows and tables, as Arrow IPC
-    segments   what has changed since, an entry each, as Arrow IPC
-    artifacts  the plans, by their SHA-256
-    keys       that of the audit, by its SHA-256, until it is deleted
-    links      the links of changes that a base has replaced, with their number; see `past`
-    archived   the files that keep these changes, and `archive` where they are; see `archive`
+    bases      whole states; each replaces all changes before it, and the last one counts
+    parts      rows and tables of a base, as Arrow IPC
+    segments   changes since the base, one entry each, as Arrow IPC
+    artifacts  plans, by their SHA-256
+    keys       key of the audit, by its SHA-256, until it is deleted
+    links      links of changes that a base has replaced, with their number; see `past`
+    archived   names of the files that keep these changes, see `archive`; `archive` has their folder
 
-Format 1 has no links; a file of it that is opened for writing becomes one of format 2.
+Format 1 has no links; opening such a file for writing converts it to format 2.
 
-Each row that is read is covered by a digest, and each digest by the one that follows, so that a
-file with other bytes is refused; SQLite's own pages are checked by SQLite.
+Each row that is read is covered by a digest, and each digest by the next one, so an altered file is
+refused. SQLite checks its own pages.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ from fastfeat.version import __version__
 FORMAT = 2
 APPLICATION = 0x66667374  # "ffst"
 SUFFIXES = ("-wal", "-shm")
-"""Of the files that SQLite has beside one that is open: its log, and where readers stand in it."""
+"""Suffixes of SQLite's files beside an open one: its write-ahead log, and the index of the log."""
 _TYPES = {"i": int, "s": str, "b": bytes}
 _AT_ONCE = 256
-"""Entries that are read before they are given, so that nobody waits for who takes them."""
+"""Number of entries read before any is passed on, so that a slow consumer blocks nobody."""
 _MAGIC = b"SQLite format 3\0"
 _MODES = (b"\2\2", b"\1\1")
-"""The bytes of a file with a write-ahead log, and of one that `VACUUM INTO` copied."""
+"""Bytes of the header of a file with a write-ahead log, and of a copy by `VACUUM INTO`."""
 TABLES = (
     "CREATE TABLE head (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, digest BLOB NOT NULL, "
     "base INTEGER NOT NULL, writer TEXT NOT NULL)",
@@ -71,17 +71,17 @@ TABLES = (
     "CREATE TABLE archive (id INTEGER PRIMARY KEY, folder TEXT NOT NULL, keep_ns INTEGER NOT NULL)",
 )
 _N_TABLES = {1: 6, 2: len(TABLES)}
-"""By format, how many of these tables a file has."""
+"""Format to the number of these tables in a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head of a state: its last entry, the digest up to it, and its base.
+    """The head of a state file.
 
     Args:
-        seq: the number of the last entry.
-        digest: the SHA-256 of all entries since the base, and of the base.
-        base: the number of the base that they follow.
+        seq: Number of the last entry.
+        digest: SHA-256 of the base and all entries since.
+        base: Number of the base that they follow.
     """
 
     seq: int
@@ -90,10 +90,10 @@ class Head:
 
 
 def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
-    """Return a connection to the file of a state that exists, checked to be one.
+    """Return a connection to an existing state file, after checking it.
 
-    Raises:
-        StateError: it is missing, empty, no state, newer, truncated, altered, or cannot be read.
+    Raises `StateError` if the file is missing, empty, truncated, altered, newer, unreadable, or no
+    state.
     """
     check_beginning(path, writes=writes)
     with naming_state(path):
@@ -114,11 +114,9 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
 
 
 def path_of(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a state: one and the same, by whatever links it is named.
+    """Return the path of a state with all symbolic links resolved, so that each state has one path.
 
-    Raises:
-        TypeMismatch: it is no path.
-        StateError: it is none that a file can have.
+    Raises `TypeMismatch` if `path` is no path, and `StateError` if no file can have it.
     """
     if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(f"path= takes the path of a file, such as 'state.db', got {path!r}")
@@ -129,7 +127,7 @@ def path_of(path: str | os.PathLike[str]) -> Path:
 
 
 def file_at(path: Path) -> tuple[int, int]:
-    """Return the device and the number of the file at a path; (0, 0) where nothing is."""
+    """Return the device and inode number of the file at a path; (0, 0) if there is no file."""
     try:
         found = os.stat(path)
     except OSError:
@@ -139,10 +137,10 @@ def file_at(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def naming_state(path: Path) -> Generator[None]:
-    """Raise errors of SQLite as errors of the state, with its path."""
+    """Raise errors of SQLite as `StateError`, with the path in the message."""
     try:
         yield
-    except (sqlite3.Error, UnicodeDecodeError) as error:  # of SQLite's own message, too
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # also from SQLite's own message
         raise StateError(f"{path}: {_reason(error)}") from error
     except StateError as error:
         text = str(error)
@@ -158,15 +156,10 @@ def read_head(connection: sqlite3.Connection) -> Head:
 
 
 def read_base(connection: sqlite3.Connection, seq: int, *, checked: bool = True) -> Base:
-    """Return a base.
+    """Return the base with number `seq`.
 
-    Args:
-        connection: to the file.
-        seq: its number.
-        checked: whether an altered one is an error; else it is given as far as it can be read.
-
-    Raises:
-        StateError: it is missing or altered.
+    Raises `StateError` if it is missing or altered; unless `checked`, an altered base is returned
+    as far as it can be read.
     """
     head, _, _ = _head_of(connection, seq, checked)
     parts = _parts(connection, seq)
@@ -194,11 +187,7 @@ def read_beside(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any
 
 
 def read_settings(connection: sqlite3.Connection, base: int) -> Settings:
-    """Return the settings of a state.
-
-    Raises:
-        StateError: this version does not know them.
-    """
+    """Return the settings of a state; raise `StateError` if this version does not know them."""
     given = read_beside(connection, base)[0]
     try:
         return Settings(**given)
@@ -207,22 +196,18 @@ def read_settings(connection: sqlite3.Connection, base: int) -> Settings:
 
 
 def read_base_digest(connection: sqlite3.Connection, seq: int, *, checked: bool = True) -> bytes:
-    """Return the digest of a base, from which those of the entries after it begin."""
+    """Return the digest of a base, from which the digests of later entries continue."""
     return _head_of(connection, seq, checked)[2]
 
 
 def check_base(connection: sqlite3.Connection, seq: int) -> None:
-    """Check that a base matches its SHA-256.
-
-    Raises:
-        StateError: it does not.
-    """
+    """Raise `StateError` if a base does not match its SHA-256."""
     head = _head_of(connection, seq, True)[0]
     _check_parts(head, _parts(connection, seq))
 
 
 def read_link(connection: sqlite3.Connection, base: int) -> bytes:
-    """Return the link of the last entry, or of the base where there is none."""
+    """Return the link of the last entry, or of the base if there is no entry."""
     found = connection.execute(
         "SELECT link FROM segments WHERE seq > ? ORDER BY seq DESC LIMIT 1", (base,)
     ).fetchone()
@@ -230,7 +215,7 @@ def read_link(connection: sqlite3.Connection, base: int) -> bytes:
 
 
 def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
-    """Return the offset after the last row of each source."""
+    """Return source name to the offset after its last row."""
     found = connection.execute(
         "SELECT source, ends FROM segments WHERE seq > ? AND source != '' ORDER BY seq", (base,)
     )
@@ -244,7 +229,7 @@ def has_kind(connection: sqlite3.Connection, base: int, kind: str) -> bool:
 
 
 def read_changes(connection: sqlite3.Connection, base: int) -> Iterator[tuple[str, bytes, bytes]]:
-    """Return the kind, the head and the link of each entry after a base, in order."""
+    """Yield the kind, the head and the link of each entry after a base, in order."""
     query = "SELECT kind, head, link FROM segments WHERE seq > ? ORDER BY seq"
     for row in connection.execute(query, (base,)):
         kind, head, link = _typed(row, "sbb")
@@ -265,11 +250,7 @@ def read_sizes(connection: sqlite3.Connection, base: int) -> tuple[int, int]:
 
 
 def read_artifact(connection: sqlite3.Connection, digest: str) -> bytes:
-    """Return the content of an artifact.
-
-    Raises:
-        StateError: it is missing or altered.
-    """
+    """Return the content of an artifact; raise `StateError` if it is missing or altered."""
     key = bytes.fromhex(digest)
     found = connection.execute("SELECT content FROM artifacts WHERE digest = ?", (key,)).fetchone()
     if found is None or sha256(_typed(found, "b")[0]).digest() != key:
@@ -285,18 +266,18 @@ def read_entries(
     *,
     checked: bool = True,
 ) -> tuple[list[WrittenEntry], bytes]:
-    """Return some of the entries after one, and the digest up to the last of them.
+    """Return the next entries after one, and the digest up to the last of them.
 
     Args:
-        connection: to the file.
-        after: the number of the entry, or base, before them.
-        digest: up to it.
-        until: where the state stands: the last of all entries is its last.
-        checked: whether an altered entry is an error; else it is given as far as it can be read,
-            and told by `WrittenEntry.altered`.
+        connection: Connection to the file.
+        after: Number of the entry, or base, before them.
+        digest: Digest up to that entry.
+        until: Head of the state; its last entry is the last one to read.
+        checked: Whether an altered entry is an error. If not, entries are returned as far as they
+            can be read, with the reason in `WrittenEntry.altered`.
 
     Raises:
-        StateError: an entry is missing or altered.
+        StateError: An entry is missing or altered.
     """
     found = connection.execute(
         "SELECT seq, kind, source, ends, head, rows, kept, stored, link, digests, digest "
@@ -314,7 +295,7 @@ def read_entries(
             altered = f"it is altered: its entry {seq} does not match its SHA-256"
             if checked:
                 raise StateError(altered)
-            seq, digest = number, noted  # of those after it, too, the first one is told
+            seq, digest = number, noted  # so that later entries are compared on their own
         named = plans_named(segment.head) if segment.kind == "plans" else {}
         plans = {name: read_artifact(connection, key) for name, key in named.items()}
         entries.append(written_of(segment, number, plans, altered))
@@ -325,7 +306,7 @@ def read_entries(
 
 
 def read_plans(connection: sqlite3.Connection, base: int) -> dict[str, bytes]:
-    """Return the artifact of each plan, by name, after the entries that follow a base."""
+    """Return plan name to artifact, after all entries that follow a base."""
     named: dict[str, str] = read_beside(connection, base)[1]
     changes = connection.execute(
         "SELECT head FROM segments WHERE seq > ? AND kind = 'plans' ORDER BY seq", (base,)
@@ -341,10 +322,9 @@ def read_links(connection: sqlite3.Connection, base: int, *, checked: bool = Tru
 
 
 def read_key(connection: sqlite3.Connection) -> bytes:
-    """Return the key of the audit; empty where there is none, or it was deleted.
+    """Return the key of the audit; empty if there is none or it was deleted.
 
-    Raises:
-        StateError: it is altered.
+    Raises `StateError` if it is altered.
     """
     found = connection.execute("SELECT digest, content FROM keys").fetchone()
     if found is None:
@@ -368,21 +348,16 @@ def _head_of(connection: sqlite3.Connection, seq: int, checked: bool) -> tuple[b
 
 
 def _typed(row: tuple[Any, ...], kinds: str) -> tuple[Any, ...]:
-    """Return a row of the file, checked to hold integers, text and bytes where they belong."""
+    """Return a row of the file, after checking that its values have the expected types."""
     if any(type(value) is not _TYPES[kind] for value, kind in zip(row, kinds, strict=True)):
         raise StateError("it is altered: a value in it has another type than was written")
     return row
 
 
 def check_beginning(path: Path, *, writes: bool) -> None:
-    """Check that a file begins as one of SQLite with a write-ahead log.
+    """Raise `StateError` unless a file begins like a state in SQLite format.
 
-    Args:
-        path: of the file.
-        writes: whether it is to be written.
-
-    Raises:
-        StateError: it does not, or cannot be read.
+    With `writes`, the file must also be writable: SQLite would silently fall back to reading.
     """
     try:
         with open(path, "r+b" if writes else "rb") as file:  # SQLite would fall back to reading
@@ -442,7 +417,7 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return the reason in an error of SQLite, and what to do."""
+    """Return the reason for an error of SQLite, and a remedy."""
     match getattr(error, "sqlite_errorname", None) or "":
         case "SQLITE_FULL":
             return "the disk is full; the last commit stands. Make room, and try again"

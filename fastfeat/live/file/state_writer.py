@@ -1,4 +1,4 @@
-"""The file of a state as its one writer sees it: made, committed to, compacted and closed."""
+"""Writing the file of a state: creating, committing, compacting and closing it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from fastfeat.live.state.changes import Base, Settings
 from fastfeat.version import __version__
 
 _LOST = "SQLITE_IOERR_FSYNC"
-"""After it nobody knows what is on disk: what is written next must not seem to be."""
+"""After this error nobody knows what is on disk, so later writes must not seem to succeed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class Pending:
     """An entry that is to be written.
 
     Args:
-        seq: its number.
-        segment: it.
-        digest: of all entries up to it.
-        plans: the artifacts that it names.
+        seq: Its number.
+        segment: Its content.
+        digest: Digest of all entries up to it.
+        plans: Artifacts that it names, by plan.
     """
 
     seq: int
@@ -74,14 +74,14 @@ class Content:
     """The content of a file without entries.
 
     Args:
-        seq: the number of the last entry before.
-        base: the state.
-        settings: of it.
-        plans: the artifact of each plan, by name.
-        links: what the audit says of the base.
-        key: of the audit; empty without: then the file keeps no links either.
-        past: the changes that the base replaces; None where nothing is noted of them.
-        segments: what becomes of the archive.
+        seq: Number of the last entry before it.
+        base: Whole state.
+        settings: Settings of the state.
+        plans: Plan name to artifact.
+        links: Links of the audit around the base.
+        key: Key of the audit; empty without one, and then the file keeps no links either.
+        past: Changes that the base replaces; None if they are not recorded.
+        segments: Changes to the archive.
     """
 
     seq: int
@@ -95,11 +95,11 @@ class Content:
 
 
 class StateWriter:
-    """A file that is open for writing.
+    """A state file that is open for writing.
 
     Args:
-        path: of the file.
-        lock: that this process holds.
+        path: Path of the file.
+        lock: Lock that this process holds.
     """
 
     def __init__(self, path: Path, lock: WriteLock) -> None:
@@ -119,11 +119,7 @@ class StateWriter:
         lock.note(self.head.seq, self.head.base)
 
     def commit(self, pending: Sequence[Pending]) -> None:
-        """Write entries, all or none of them.
-
-        Raises:
-            StateError: none is written.
-        """
+        """Write entries, all or none; raise `StateError` if none is written."""
         with self._transaction() as connection:
             _put_entries(connection, pending)
             head = Head(pending[-1].seq, pending[-1].digest, self.head.base)
@@ -131,14 +127,10 @@ class StateWriter:
         self._reach(head)
 
     def put_base(self, content: Content, pending: Sequence[Pending] = ()) -> None:
-        """Put a base in the place of all entries, whole or not at all.
+        """Replace all entries by a base, whole or not at all.
 
-        Args:
-            content: what is to stand in the file, with the number of the last entry.
-            pending: the last entries, which are not in the file yet.
-
-        Raises:
-            StateError: nothing is written.
+        `content` has the number of the last entry; `pending` the last entries, which are not in the
+        file yet. Raises `StateError` if nothing is written.
         """
         with self._transaction() as connection:
             _put_entries(connection, pending)
@@ -148,10 +140,9 @@ class StateWriter:
         self._reach(head)
 
     def put_archive(self, archiving: Archiving | None, segments: Mapping[int, Archived]) -> None:
-        """Write where segments are kept, and what is named of some of them.
+        """Write the archive folder and retention, and the names of some segments.
 
-        Raises:
-            StateError: nothing is written.
+        Raises `StateError` if nothing is written.
         """
         with self._transaction() as connection:
             if archiving is not None:
@@ -159,13 +150,9 @@ class StateWriter:
             put_archived(connection, segments)
 
     def write_segment(self, path: Path, pending: Sequence[Pending] = ()) -> bytes:
-        """Write the base and the entries of the file, and pending ones, to a segment.
+        """Write the base, the file's entries and pending ones to a segment.
 
-        Returns:
-            The digest of all that.
-
-        Raises:
-            StateError: it cannot be written.
+        Return the digest of all. Raises `StateError` if the segment cannot be written.
         """
 
         def copy(connection: sqlite3.Connection) -> None:
@@ -180,27 +167,25 @@ class StateWriter:
                 head = Head(pending[-1].seq, pending[-1].digest, self.head.base)
                 _put_head(connection, head)
             connection.execute("COMMIT")
-            connection.execute("DETACH DATABASE state")  # or its mode of a journal would change
+            connection.execute("DETACH DATABASE state")  # otherwise its journal mode would change
 
         _write_whole(path, copy)
         return pending[-1].digest if pending else self.head.digest
 
     def erase_remains(self) -> bool:
-        """Return whether what was deleted is nowhere in the file any more.
+        """Erase deleted content from the file; return whether nothing of it is left.
 
-        What is deleted is overwritten at once; here the file is written anew, and its write-ahead
-        log emptied, for which no reader may be in the middle of a read.
-
-        Raises:
-            StateError: the disk is full.
+        Deleted content is overwritten at once. This also rewrites the file and empties its
+        write-ahead log, which works only while no reader is in the middle of a read. Raises
+        `StateError` if the disk is full.
         """
         with naming_state(self.path):
             self.connection.execute("VACUUM")
             return self._empty_log()
 
     def close(self) -> None:
-        """Let others open it."""
-        with suppress(sqlite3.Error):  # it is opened as after a kill
+        """Close the file, and release the lock."""
+        with suppress(sqlite3.Error):  # it will be opened as after a kill
             self.connection.close()
         self.lock.give_back()
 
@@ -223,10 +208,10 @@ class StateWriter:
             raise
 
     def _check_alone(self) -> None:
-        """Check that the file is there, and nobody else has written past a removed lock.
+        """Raise if the file is gone or replaced, or another process wrote it despite the lock.
 
-        SQLite would go on with a file that was deleted, or has another in its place, until all of
-        it is gone with the process.
+        SQLite would go on writing to a deleted or replaced file, and all of it would be lost when
+        the process ends.
         """
         if file_at(self.path) != self._file:
             raise StateError(
@@ -245,9 +230,9 @@ class StateWriter:
         self.lock.note(head.seq, head.base)
 
     def _empty_log(self) -> bool:
-        """Return whether all of the write-ahead log is in the file, and nothing in the log.
+        """Move the write-ahead log into the file; return whether the log is empty.
 
-        On a full disk it stays in the log, which is as good a place.
+        On a full disk the content stays in the log, which is just as safe.
         """
         try:
             found = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -258,7 +243,7 @@ class StateWriter:
         return not found[0]
 
     def _check_noted(self) -> None:
-        """Check that the file holds what it committed last: else a write-ahead log was lost."""
+        """Raise if the file lacks its last commit, because a write-ahead log was lost."""
         noted, name = self.lock.noted(), self.path.name
         if noted is not None and noted > (self.head.seq, self.head.base):
             raise StateError(
@@ -269,13 +254,11 @@ class StateWriter:
 
 
 def create_file(target: Path, lock: WriteLock, content: Content) -> None:
-    """Make the file of a new state, whole or not at all.
+    """Create the file of a new state, whole or not at all.
 
-    It is written beside its place and then moved there. What a process that was killed has left
-    beside is removed: only one that holds the lock writes there.
-
-    Raises:
-        StateError: it is there, or something of it, or it cannot be written.
+    It is written under another name and then moved. Remains of a killed process under that name are
+    removed; only the holder of the lock writes there. Raises `StateError` if the file, or a
+    companion file of it, exists, or it cannot be written.
     """
     beside = Path(f"{target}-new")
     for there in (target, *(Path(f"{target}{suffix}") for suffix in SUFFIXES)):
@@ -284,7 +267,7 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
                 f"{target}: {there.name} is there already. A new state needs a path of its own: "
                 "give another, or remove what is left of an older one"
             )
-    lock.note(content.seq, content.seq)  # of a state that was removed
+    lock.note(content.seq, content.seq)  # there may be a note about a removed state
     try:
         _remove(beside)
         with naming_state(target):
@@ -300,18 +283,9 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
 
 
 def write_rewritten(path: Path, seq: int, rewritten: Rewritten) -> bytes:
-    """Write a segment without what was forgotten.
+    """Write a segment without forgotten rows; return the digest of its content.
 
-    Args:
-        path: of the file.
-        seq: the number of the last change before it.
-        rewritten: its content.
-
-    Returns:
-        The digest of all that.
-
-    Raises:
-        StateError: it cannot be written.
+    `seq` is the number of the last change before it. Raises `StateError` if it cannot be written.
     """
     one, last = rewritten, b""
 
@@ -362,7 +336,7 @@ def _write_new(path: Path, content: Content) -> None:
 
 
 def _write_file(path: Path, put: Callable[[sqlite3.Connection], None], *, mode: str) -> None:
-    """Write a new file of the form of a state, that nobody reads yet."""
+    """Write a new file in the format of a state, which nobody reads yet."""
     connection = sqlite3.connect(path, isolation_level=None, uri=True)
     try:
         connection.execute("PRAGMA journal_mode = OFF")

@@ -1,7 +1,7 @@
 """Columns of a log in memory: they grow at the end, and rows are taken from anywhere.
 
-Values of a fixed width stand in NumPy buffers; text and bytes beside where each ends, in the layout
-of Arrow, so that one call takes any rows; lists as a column of their elements.
+Values of fixed width are in NumPy buffers. Text and bytes use the layout of Arrow, with the end of
+each value, so that one call takes any rows. Lists are a column of their elements.
 """
 
 from __future__ import annotations
@@ -23,30 +23,28 @@ from fastfeat.ir.dtypes import UTF8, DType
 from fastfeat.live.lower.row_tables import given_type
 
 Places = NDArray[np.integer[Any]]
-"""Numbers of rows as they stand in memory, shape (n_rows,)."""
+"""Positions of rows in memory, shape (n_rows,)."""
 
 
 class Growing:
-    """A NumPy array that grows at its end, in constant time a value."""
+    """A NumPy array that grows at its end, in amortized constant time per value."""
 
     __slots__ = ("_memory", "n")
 
     def __init__(self, values: NDArray[Any]) -> None:
-        """Args:
-        values: what it begins with; they are not copied, and may be written to.
-        """
+        """Begin with `values`, which are not copied and may be written to."""
         self._memory = values
         self.n = len(values)
 
     @property
     def values(self) -> NDArray[Any]:
-        """The values, in place: they may be written to."""
+        """A view of the values, which may be written to."""
         return self._memory[: self.n]
 
     def more(self, n: int) -> NDArray[Any]:
-        """Return n further values, to be written."""
+        """Return a view of n further values, for the caller to write."""
         end = self.n + n
-        if end > len(self._memory):  # pages that nobody wrote to take no memory
+        if end > len(self._memory):  # pages that were never written take no memory
             memory = np.empty(max(end, len(self._memory) * 3 // 2), self._memory.dtype)
             memory[: self.n] = self._memory[: self.n]
             self._memory = memory
@@ -55,7 +53,7 @@ class Growing:
         return added
 
     def extend(self, values: NDArray[Any] | float) -> None:
-        """Add an array at the end."""
+        """Append an array."""
         values = np.atleast_1d(values)
         self.more(len(values))[:] = values
 
@@ -65,7 +63,7 @@ class Growing:
 
 
 class Presence:
-    """Whether each row of a column has a value; no memory as long as all do."""
+    """Whether each row of a column has a value; takes no memory as long as all do."""
 
     __slots__ = ("_flags",)
 
@@ -94,7 +92,7 @@ class Presence:
         self._flags.values[places] = True if present is None else present
 
     def take(self, places: Places) -> Flags | None:
-        """Return whether rows have values; None when all do."""
+        """Return flags of the rows that have values; None if all do."""
         if self._flags is None:
             return None
         present = self._flags.values.take(places)
@@ -106,7 +104,7 @@ class Presence:
 
 
 def ranges(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the numbers of some ranges, one range after the other.
+    """Return the numbers of several ranges, one range after the other.
 
     Example:
         >>> ranges(np.array([5, 2]), np.array([2, 3])).tolist()
@@ -119,12 +117,12 @@ def ranges(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.int64]:
 
 
 class Piece(NamedTuple):
-    """Some rows of a column, as it stores them.
+    """Some rows of a column, in stored form.
 
     Args:
-        values: numbers, or the elements of lists, or an Arrow array of text.
-        present: whether a row has a value; None when all do.
-        lengths: of lists, the number of elements of each.
+        values: Numbers, elements of lists, or an Arrow array of text.
+        present: Flags of the rows that have a value; None if all do.
+        lengths: For lists, the number of elements of each.
     """
 
     values: Any
@@ -136,27 +134,19 @@ class Column(Protocol):
     """A column of a log."""
 
     def read(self, column: ChunkedArray, name: str) -> Piece:
-        """Return rows as they are stored; the column stays as it is.
+        """Return rows in stored form; the column itself does not change.
 
-        Args:
-            column: of the type of the column, or exactly convertible.
-            name: what it is called in messages.
-
-        Raises:
-            TypeMismatch, InvalidData: it is not.
+        `name` names the column in messages. Raises `TypeMismatch` or `InvalidData` if the rows
+        cannot be converted exactly to the column's type.
         """
         ...
 
     def append(self, piece: Piece, n_rows: int) -> None:
-        """Add rows at the end."""
+        """Append rows."""
         ...
 
     def add(self, value: Any) -> None:
-        """Add one row at the end.
-
-        Args:
-            value: as it is stored: times in ticks, text as a str or bytes; None where missing.
-        """
+        """Append one row; times are in ticks, text is a str or bytes, and None is missing."""
         ...
 
     def put(self, places: Places, piece: Piece) -> None:
@@ -164,7 +154,7 @@ class Column(Protocol):
         ...
 
     def take(self, places: Places) -> Array:
-        """Return rows as an Arrow array, in memory of its own."""
+        """Return rows as an Arrow array, as a copy."""
         ...
 
     def cut(self, n_rows: int) -> None:
@@ -186,12 +176,10 @@ def column_of(dtype: DType) -> Column:
 
 
 class FixedColumn:
-    """A column of numbers, bools, dates, times or durations; of floats, NaN is a missing one."""
+    """A column of numbers, bools, dates, times or durations; a missing float is NaN."""
 
     def __init__(self, dtype: DType) -> None:
-        """Args:
-        dtype: the type of its values.
-        """
+        """Begin an empty column."""
         self._dtype = dtype
         self._type = arrow_type(dtype)
         self._storage = storage_type(dtype)
@@ -204,7 +192,7 @@ class FixedColumn:
         self._values = Growing(np.empty(0, numbers))
 
     def read(self, column: ChunkedArray, name: str) -> Piece:
-        """Return rows as they are stored; see `Column`."""
+        """Return rows in stored form; see `Column`."""
         if column.type != self._type and column.type != self._storage:
             column = conform(column, name, self._dtype)
         pieces = [self._numbers(chunk) for chunk in column.chunks]
@@ -237,12 +225,12 @@ class FixedColumn:
         return Piece(values, present)
 
     def append(self, piece: Piece, n_rows: int) -> None:
-        """Add rows at the end."""
+        """Append rows."""
         self._presence.append(piece.present, self._values.n, n_rows)
         self._values.more(n_rows)[:] = piece.values
 
     def add(self, value: Any) -> None:
-        """Add one row at the end; see `Column`."""
+        """Append one row; see `Column`."""
         if value is None and self._is_float:
             value = np.nan
         self._presence.add(is_there=value is not None, before=self._values.n)
@@ -255,7 +243,7 @@ class FixedColumn:
 
     def take(self, places: Places) -> Array:
         """Return rows as an Arrow array."""
-        values = self._values.values.take(places)  # indexing takes thrice as long
+        values = self._values.values.take(places)  # indexing takes three times as long
         if not self._is_float:
             return array_of_values(values, self._presence.take(places), self._type)
         is_missing = np.isnan(values)
@@ -263,7 +251,7 @@ class FixedColumn:
         return array_of_values(values, present, self._type)
 
     def fill(self, places: Places, target: NDArray[Any], present: NDArray[np.uint8] | None) -> None:
-        """Write values of rows, and of those that are no floats whether each is there."""
+        """Write values of rows, and for types other than floats whether each is there."""
         target[:] = self._values.values.take(places)
         if present is not None:
             flags = self._presence.take(places)
@@ -283,26 +271,24 @@ class FixedColumn:
 
 
 class TextColumn:
-    """A column of text or bytes: the values one after the other, and where each ends."""
+    """A column of text or bytes: all values in one buffer, with the end of each."""
 
     def __init__(self, dtype: DType) -> None:
-        """Args:
-        dtype: the type of its values.
-        """
+        """Begin an empty column."""
         self._dtype = dtype
         self._type = given_type(dtype)
         self._ends = Growing(np.zeros(1, np.int64))
         self._content = Growing(np.empty(0, np.uint8))
         self._presence = Presence()
-        self._value_of: Growing | None = None  # of each row its value, once one was replaced
+        self._value_of: Growing | None = None  # row to value number, once one was replaced
 
     def read(self, column: ChunkedArray, name: str) -> Piece:
-        """Return rows as they are stored; see `Column`."""
+        """Return rows in stored form; see `Column`."""
         column = decoded(key_column(column, name, self._dtype))
         chunks = column.chunks or [pa.nulls(0, self._type)]
         whole = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
         present = present_rows(whole)
-        if present is not None:  # nothing may lie under what is missing
+        if present is not None:  # bytes of missing values must not stay
             whole = whole.fill_null("" if self._dtype == UTF8 else b"")
         return Piece(whole, present)
 
@@ -320,7 +306,7 @@ class TextColumn:
             )
 
     def append(self, piece: Piece, n_rows: int) -> None:
-        """Add rows at the end."""
+        """Append rows."""
         n_values = self._ends.n - 1
         n_before = n_values if self._value_of is None else self._value_of.n
         self._presence.append(piece.present, n_before, n_rows)
@@ -329,7 +315,7 @@ class TextColumn:
         self._add(piece.values)
 
     def add(self, value: Any) -> None:
-        """Add one row at the end; see `Column`."""
+        """Append one row; see `Column`."""
         n_values = self._ends.n - 1
         n_before = n_values if self._value_of is None else self._value_of.n
         self._presence.add(is_there=value is not None, before=n_before)
@@ -341,7 +327,7 @@ class TextColumn:
             self._content.more(len(content))[:] = np.frombuffer(content, np.uint8)
 
     def put(self, places: Places, piece: Piece) -> None:
-        """Replace rows; what they had stays in memory until rows are put away."""
+        """Replace rows; the old values stay in memory until `Log.tidy` drops rows."""
         n_values = self._ends.n - 1
         if self._value_of is None:
             self._value_of = Growing(np.arange(n_values))
@@ -367,7 +353,7 @@ class TextColumn:
     def cut(self, n_rows: int) -> None:
         """Take back all but the first rows."""
         self._presence.cut(n_rows)
-        if self._value_of is not None:  # values of rows before may stand behind
+        if self._value_of is not None:  # values of earlier rows may come later in the buffer
             self._value_of.cut(n_rows)
             return
         self._ends.cut(n_rows + 1)
@@ -381,12 +367,10 @@ class TextColumn:
 
 
 class ListColumn:
-    """A column of lists: a column of elements, and where those of each row stand there."""
+    """A column of lists: a column of all elements, with the start and length of each list."""
 
     def __init__(self, dtype: DType) -> None:
-        """Args:
-        dtype: the type of the lists.
-        """
+        """Begin an empty column of lists of type `dtype`."""
         assert dtype.of is not None
         self._dtype, self._of = dtype, dtype.of
         self._elements = column_of(dtype.of)
@@ -396,7 +380,7 @@ class ListColumn:
         self._presence = Presence()
 
     def read(self, column: ChunkedArray, name: str) -> Piece:
-        """Return rows as they are stored; see `Column`."""
+        """Return rows in stored form; see `Column`."""
         stored = list_column(column, name, self._dtype)
         lists = lists_of(stored)
         first, last = int(lists.offsets[0]), int(lists.offsets[-1])
@@ -405,7 +389,7 @@ class ListColumn:
         return Piece(piece, lists.present, np.diff(lists.offsets))
 
     def _add(self, piece: Piece) -> NDArray[np.int64]:
-        """Add elements at the end, and return where those of each list begin."""
+        """Append elements, and return the start of each list."""
         assert piece.lengths is not None
         offsets = offsets_of(piece.lengths) + self._n_elements
         n = int(offsets[-1]) - self._n_elements
@@ -414,13 +398,13 @@ class ListColumn:
         return offsets[:-1]
 
     def append(self, piece: Piece, n_rows: int) -> None:
-        """Add rows at the end."""
+        """Append rows."""
         self._presence.append(piece.present, self._starts.n, n_rows)
         self._starts.more(n_rows)[:] = self._add(piece)
         self._lengths.more(n_rows)[:] = piece.lengths
 
     def add(self, value: Any) -> None:
-        """Add one row at the end: its elements, as they are stored; see `Column`."""
+        """Append one row, as its elements in stored form; see `Column`."""
         elements: Sequence[Any] = () if value is None else value
         self._presence.add(is_there=value is not None, before=self._starts.n)
         self._starts.more(1)[0] = self._n_elements
@@ -430,7 +414,7 @@ class ListColumn:
         self._n_elements += len(elements)
 
     def put(self, places: Places, piece: Piece) -> None:
-        """Replace rows; what they had stays in memory until rows are put away."""
+        """Replace rows; the old elements stay in memory until `Log.tidy` drops rows."""
         self._presence.put(places, piece.present, self._starts.n)
         self._starts.values[places] = self._add(piece)
         self._lengths.values[places] = piece.lengths
@@ -463,18 +447,18 @@ class ListColumn:
 
 
 class MissingColumn:
-    """A column without any value."""
+    """A column in which every value is missing."""
 
     def read(self, column: ChunkedArray, name: str) -> Piece:
-        """Return rows as they are stored; see `Column`."""
+        """Return rows in stored form; see `Column`."""
         conform(column, name, DType("null"))
         return Piece(None, None)
 
     def append(self, piece: Piece, n_rows: int) -> None:
-        """Add rows at the end."""
+        """Append rows."""
 
     def add(self, value: Any) -> None:
-        """Add one row at the end."""
+        """Append one row."""
 
     def put(self, places: Places, piece: Piece) -> None:
         """Replace rows."""

@@ -1,7 +1,8 @@
-"""The rows of each entity of one order of a log, by time and, at one instant, by arrival.
+"""The rows of each entity of one order of a log, by time and then by arrival.
 
-Each entity has a stretch of an array of places, with room at its end; one that is full moves to the
-end of the array, to a larger one. So rows are added, and found, in constant time.
+Each entity has a stretch of an array of places, with room at its end. A full stretch moves to the
+end of the array and grows, so rows are added in amortized constant time, and found in constant
+time.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class RowPlaces(NamedTuple):
     """The places of rows in one order.
 
     Args:
-        times: in ticks, shape (n_rows,).
-        entities: the number of the entity of each; negative where it has none.
+        times: Ticks, shape (n_rows,).
+        entities: Entity number of each row, shape (n_rows,); negative for none.
     """
 
     times: Ticks
@@ -40,30 +41,28 @@ class Entities:
     """The entities of one order, and their rows."""
 
     def __init__(self, numbering: Numbering | None = None) -> None:
-        """Args:
-        numbering: of their keys; None for one without any.
-        """
+        """Begin without rows; `numbering` numbers the entity keys, None for a new one."""
         self.numbering = numbering or Numbering()
-        self.times = Growing(np.empty(0, np.int64))  # of each place
-        self.entity = Growing(np.empty(0, np.int32))  # of each place
+        self.times = Growing(np.empty(0, np.int64))  # one per place
+        self.entity = Growing(np.empty(0, np.int32))  # one per place
         self._places = Growing(np.empty(0, np.int32))  # stretch by stretch
-        self._start = Growing(np.empty(0, np.int64))  # of each entity
+        self._start = Growing(np.empty(0, np.int64))  # one per entity
         self._count = Growing(np.empty(0, np.int32))
         self._room = Growing(np.empty(0, np.int32))
-        self._n_unused = 0  # slots of stretches that were left
+        self._n_unused = 0  # slots of abandoned stretches
 
     @property
     def n_entities(self) -> int:
-        """The count of numbers that entities have here, those without rows included."""
+        """The number of entity numbers in use here, including entities without rows."""
         return self._count.n
 
     def stretch(self, entity: int) -> Places:
-        """Return the places of the rows of one entity, in place."""
+        """Return the places of the rows of one entity, as a view."""
         start = int(self._start.values[entity])
         return self._places.values[start : start + int(self._count.values[entity])]
 
     def stretches(self, entities: NDArray[Any]) -> tuple[Slots, Slots]:
-        """Return the begins and ends of the stretches of entities; numbers are not negative."""
+        """Return the begins and ends of the stretches of entities; numbers must not be negative."""
         starts = self._start.values.take(entities)
         return starts, starts + self._count.values.take(entities)
 
@@ -73,14 +72,14 @@ class Entities:
 
     def places(self, slots: Slots) -> NDArray[np.int32]:
         """Return the places of the rows in slots."""
-        return self._places.values.take(slots)  # indexing by an array takes thrice as long
+        return self._places.values.take(slots)  # indexing with an array takes three times as long
 
     def times_at(self, slots: Slots) -> Ticks:
         """Return the times of the rows in slots."""
         return self.times.values.take(self._places.values.take(slots))
 
     def latest(self, entities: NDArray[Any]) -> Ticks:
-        """Return the latest time of each entity; NEVER where it has no rows, or is none."""
+        """Return the latest time of each entity; NEVER if it has no rows or is negative."""
         found = np.full(len(entities), NEVER, np.int64)
         known = np.flatnonzero((entities >= 0) & (entities < self.n_entities))
         starts, ends = self.stretches(entities[known])
@@ -89,20 +88,17 @@ class Entities:
         return found
 
     def search(self, first: Slots, end: Slots, times: Ticks, *, after: bool = False) -> Slots:
-        """Return the first slot of each stretch with a time not before another.
+        """Return, per stretch, the first slot with a time at or after `times`.
 
-        Args:
-            first: where to search from, shape (n,).
-            end: the slot behind the last one.
-            times: the time of each.
-            after: whether the time is to be later.
+        The slot is `end` if there is none. `first` and `end` bound the slots to search, shape (n,).
+        With `after`, only later times count.
         """
         found = end.copy()
         active = np.flatnonzero(first < end)
         if len(active) == 0:
             return found
         behind = self._is_before(end[active] - 1, times[active], after)
-        active = active[~behind]  # none of the others has such a time: as of rows that ask
+        active = active[~behind]  # the others have no such time, as is usual for asking rows
         low, high, wanted = first[active], end[active] - 1, times[active]
         ahead = self._is_before(low, wanted, after)
         found[active] = low
@@ -125,7 +121,7 @@ class Entities:
         return found <= times if after else found < times
 
     def append(self, placed: RowPlaces) -> None:
-        """Add rows, at the next places."""
+        """Append rows at the next places."""
         first, n_rows = self.times.n, len(placed.times)
         assert first + n_rows < 2**31, "places are numbers of 32 bits"
         self.times.more(n_rows)[:] = placed.times
@@ -136,7 +132,7 @@ class Entities:
             return
         step = max(n_rows, 1)
         if n_rows > _BULK and (placed.times[1:] >= placed.times[:-1]).all():
-            step = _BULK  # less memory on the way, and half the time
+            step = _BULK  # half the time, and less memory meanwhile
             for entities, counts in _counted(placed.entities):
                 self._make_room(entities, counts)
         for begin in range(0, n_rows, step):
@@ -156,12 +152,7 @@ class Entities:
                 of_each.more(more)[:] = 0
 
     def add(self, entity: int, time: int) -> None:
-        """Add one row, at the next place.
-
-        Args:
-            entity: its number; negative where it has none.
-            time: in ticks.
-        """
+        """Append one row at the next place; a negative entity stands for none."""
         place = self.times.n
         self.times.more(1)[0] = time
         self.entity.more(1)[0] = entity
@@ -169,7 +160,7 @@ class Entities:
         self._stand(place, entity, time)
 
     def _stand(self, place: int, entity: int, time: int) -> None:
-        """Put a row of a place into the stretch of its entity."""
+        """Put a row into the stretch of its entity."""
         if entity < 0:
             return
         count = int(self._count.values[entity])
@@ -186,7 +177,7 @@ class Entities:
         self._count.values[entity] += 1
 
     def _insert(self, start: int, end: int, at: int, place: int) -> None:
-        """Put a row into a stretch of slots that has room behind it."""
+        """Insert a row into a stretch of slots that has room behind it."""
         places = self._places.values
         places[at + 1 : end + 1] = places[at:end].copy()
         places[at] = place
@@ -213,12 +204,15 @@ class Entities:
                 self._merge(entity)
 
     def _merge(self, entity: int) -> None:
-        """Bring rows of an entity that came last to those before them, in time a row of either."""
+        """Merge the newest rows of an entity into its order by time.
+
+        A stable sort of two ordered runs takes linear time.
+        """
         places = self.stretch(entity)
         places[:] = places[np.argsort(self.times.values[places], kind="stable")]
 
     def _sort(self, entities: NDArray[Any]) -> None:
-        """Bring the rows of entities into order; those of one instant are by arrival."""
+        """Sort the rows of entities by time, and by arrival within an instant."""
         starts, ends = self.stretches(entities)
         counts = ends - starts
         slots = ranges(starts, counts)
@@ -228,7 +222,7 @@ class Entities:
         self._places.values[slots] = places[order]
 
     def _make_room(self, who: NDArray[Any], more: NDArray[Any]) -> None:
-        """Make room for further rows at the end of stretches; entities stand once each."""
+        """Make room for further rows at the end of stretches; `who` has no repetitions."""
         counts = self._count.values[who]
         needed = counts + more
         is_full = needed > self._room.values[who]
@@ -247,7 +241,7 @@ class Entities:
         self._start.values[who], self._room.values[who] = begins, room
 
     def _pack(self, room: NDArray[Any]) -> None:
-        """Put the stretches one after the other, with some room each."""
+        """Lay the stretches out one after the other, each with the given room."""
         counts = self._count.values
         begins = np.cumsum(room, dtype=np.int64) - room
         places = np.empty(int(room.sum(dtype=np.int64)), np.int32)
@@ -257,11 +251,9 @@ class Entities:
         self._room = Growing(np.array(room, np.int32))
 
     def trim(self, entities: NDArray[Any], begins: Slots) -> None:
-        """Leave the rows of entities before some slots out: they have no entity any more.
+        """Remove the rows of entities before the slots `begins`; `entities` has no repetitions.
 
-        Args:
-            entities: each once.
-            begins: the first slot of each that stays.
+        The removed rows have no entity afterwards.
         """
         starts = self._start.values[entities]
         dropped = (begins - starts).astype(np.int32)
@@ -272,11 +264,9 @@ class Entities:
         self._n_unused += int(dropped.sum())
 
     def drop(self, is_dropped: NDArray[np.bool_], places: Places) -> None:
-        """Leave rows out.
+        """Remove rows from their stretches.
 
-        Args:
-            is_dropped: of each place.
-            places: those that are.
+        `is_dropped` has a flag per place, and `places` are the flagged places.
         """
         entities = np.unique(self.entity.values[places])
         for entity in entities[entities >= 0].tolist():
@@ -286,14 +276,14 @@ class Entities:
             self._count.values[entity] = len(kept)
 
     def cut(self, n_rows: int) -> None:
-        """Take back all but the rows of the first places."""
+        """Take back all but the rows of the first `n_rows` places."""
         is_dropped = np.arange(self.times.n) >= n_rows
         self.drop(is_dropped, np.flatnonzero(is_dropped))
         self.times.cut(n_rows)
         self.entity.cut(n_rows)
 
     def move(self, place: int, time: int, entity: int) -> None:
-        """Put a row at another time, or into another entity."""
+        """Move a row to another time or entity."""
         before = int(self.entity.values[place])
         if before >= 0:
             stretch = self.stretch(before)
@@ -315,12 +305,13 @@ class Entities:
         places: Places,
         place_of: NDArray[np.int32],
     ) -> Entities:
-        """Return the entities with some of their rows, at other places; these stay as they are.
+        """Return a copy with some of the rows, at new places; this object does not change.
 
         Args:
-            held: entities, ascending, and where those of their rows that stay begin and end.
-            places: the places that stay, ascending: a row of another order may have no entity here.
-            place_of: by place, where it is then.
+            held: Entities in ascending order, and the begins and ends of their remaining rows.
+            places: Remaining places in ascending order; a row held by another order may have no
+                entity here.
+            place_of: New place of each old place.
         """
         entities, begins, ends = held
         lengths = (ends - begins).astype(np.int32)
@@ -346,7 +337,7 @@ class Entities:
 
 
 def _counted(entities: NDArray[np.int32]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Return entities, each once, and how many rows each has, some at a time."""
+    """Yield entities without repetitions, with their numbers of rows, some at a time."""
     counts = np.bincount(entities[entities >= 0]).astype(np.int32)
     for begin in range(0, len(counts), _BULK):
         some = counts[begin : begin + _BULK]

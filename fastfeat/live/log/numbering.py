@@ -1,4 +1,4 @@
-"""Numbers of values, such as the entity of a key: one that is free is given again."""
+"""Numbers for values, such as entity keys; freed numbers are used again."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from fastfeat.io.columns.decode import decoded
 
 Numbers = NDArray[np.int32]
 MISSING = -1
-"""The number of a value of which a part is missing."""
-_BULK = 4096  # rows from which on values are first told apart by Arrow
+"""The number of a value with a missing part."""
+_BULK = 4096  # number of rows from which on Arrow finds the distinct values first
 _LARGE = 1 << 18
 
 
 class Numbering:
-    """A number for each value that was added, from 0 on.
+    """A number for each added value, from 0 on.
 
-    Values are of one type for each part, as `io.columns.keys` stores them.
+    Values have one type per part of the key, as `io.columns.keys` stores them.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Numbering:
 
     @property
     def n_numbers(self) -> int:
-        """The count of numbers, those that are free included."""
+        """The size of the range of numbers, including free ones."""
         return len(self._values)
 
     @property
@@ -47,16 +47,11 @@ class Numbering:
         return len(self._values) - len(self._free)
 
     def numbers(self, parts: Sequence[Any], n_rows: int, *, add: bool) -> Numbers:
-        """Return the number of the value of each row.
+        """Return the number of the value of each row, shape (n_rows,).
 
-        Args:
-            parts: of the values, an Arrow array or column each; none where all rows have one value.
-            n_rows: how many rows there are.
-            add: whether new values get a number.
-
-        Returns:
-            -1 where a part is missing. Where no new ones are added -2 and less, the same for rows
-            of one value.
+        `parts` has one Arrow array or column per part of the values, or none if all rows have one
+        value. A row with a missing part gets -1. With `add`, new values get new numbers; without it
+        they get -2 and less, equal for equal values.
         """
         if not parts:
             return np.full(n_rows, self._find([()], add=add)[0], np.int32)
@@ -64,24 +59,30 @@ class Numbering:
             return np.array(self._find(_values(parts), add=add), np.int32)
         codes, distinct = _encoded(parts)
         numbers = np.array(self._find(_values(distinct), add=add), np.int32)
-        if n_rows > _LARGE:  # Arrow keeps the memory that telling keys apart took
+        if n_rows > _LARGE:  # Arrow would keep the memory in which it compared keys
             del distinct
             pa.default_memory_pool().release_unused()
         return numbers.take(codes)
 
     def number_of(self, value: Any) -> int:
-        """Return the number of one value, text as bytes, several parts as a tuple; -2 for none."""
+        """Return the number of one value; -2 if it has none.
+
+        Text is given as bytes, and several parts as a tuple.
+        """
         return self._number_of.get(value, -2)
 
     def added(self, value: Any) -> int:
-        """Return the number of one value, a new one where it has none; see `number_of`."""
+        """Return the number of one value, given as in `number_of`.
+
+        A new value gets a new number.
+        """
         number = self._number_of.get(value)
         if number is None:
             number = self._number_of[value] = self._new(value)
         return number
 
     def release(self, numbers: NDArray[Any]) -> None:
-        """Free the numbers of values that are no longer needed."""
+        """Free numbers of values that are no longer needed."""
         for number in numbers.tolist():
             value = self._values[number]
             if self._number_of.get(value) == number:  # else an interrupt came between the two
@@ -115,7 +116,7 @@ class Numbering:
 
 
 def _values(parts: Sequence[Any]) -> list[Any]:
-    """Return the value of each row: of one part itself, of several a tuple; None if one lacks."""
+    """Return the value of each row: a tuple if there are several parts; None if one is missing."""
     lists = [python_values(part) for part in parts]
     if len(lists) == 1:
         return lists[0]
@@ -126,7 +127,7 @@ def _values(parts: Sequence[Any]) -> list[Any]:
 
 
 def python_values(part: Any) -> list[Any]:
-    """Return keys as Python values that are equal where they are: text as bytes."""
+    """Return keys as Python values that compare equal if the keys do; text becomes bytes."""
     array = _plain(part)
     present = present_rows(array)
     if pa.types.is_large_binary(array.type):
@@ -148,7 +149,7 @@ def python_values(part: Any) -> list[Any]:
 
 
 def _plain(part: Any) -> Array:
-    """Return keys as one array, text as bytes."""
+    """Return keys as one array; text becomes bytes."""
     if isinstance(part, ChunkedArray) or not pa.types.is_primitive(part.type):
         column = part if isinstance(part, ChunkedArray) else pa.chunked_array([part])
         chunks = decoded(column).chunks
@@ -159,21 +160,21 @@ def _plain(part: Any) -> Array:
 
 
 def _encoded(parts: Sequence[Any]) -> tuple[NDArray[Any], list[Array]]:
-    """Return a code for each row, and for each code the parts of the value."""
+    """Return a code for each row, and the parts of the value of each code."""
     arrays = [_plain(part) for part in parts]
     codes, distinct = _codes(arrays[0])
     if len(arrays) == 1:
         return codes, [distinct]
-    for array in arrays[1:]:  # pairs of codes fit into 64 bits, for each is below 2^31
+    for array in arrays[1:]:  # pairs of codes fit into 64 bits, as each is below 2^31
         more, own = _codes(array)
         codes, distinct = _codes(_array(codes.astype(np.int64) * len(own) + more))
     rows = np.empty(len(distinct), np.int64)
-    rows[codes] = np.arange(len(codes))  # a row of each
+    rows[codes] = np.arange(len(codes))  # one row for each code
     return codes, [call("array_take", array, _array(rows)) for array in arrays]
 
 
 def _codes(array: Array) -> tuple[Numbers, Array]:
-    """Return the code of each value, and the value of each code; what is missing has one too."""
+    """Return the code of each value, and the value of each code; missing values share a code."""
     options = options_of("DictionaryEncodeOptions", "encode")
     encoded = call("dictionary_encode", array, options=options)
     return encoded.indices.to_numpy(), encoded.dictionary

@@ -1,1 +1,1 @@
-"""Lowering of fitted plans to one log: its columns, orders, stages and schedules."""
+"""Lowering: merging fitted plans into one log, with its columns, orders, stages and schedules."""

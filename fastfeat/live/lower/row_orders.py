@@ -1,4 +1,4 @@
-"""Places of rows in the orders of a log: their times and the keys of their entities."""
+"""Places of rows in the orders of a log: their times and entity keys."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class OrderValues:
     """The places of rows in one order of a log.
 
     Args:
-        times: in ticks of the type of the time, 0 where there is none, shape (n_rows,).
-        is_placed: whether a row has a time and every part of the key, shape (n_rows,).
-        keys: the parts of the key, an Arrow array each, as keys are stored: int64, uint64, float64
-            without NaN and -0.0, large_string or large_binary; null where missing.
-        tie: what orders rows of one instant, as keys are stored, missing before all others; None
-            where their arrival does. A row of a lower tie than an earlier one of its instant comes
-            late, as one of an earlier time does.
+        times: Ticks of each row's time, 0 if it has none, shape (n_rows,).
+        is_placed: Whether a row has a time and every part of the key, shape (n_rows,).
+        keys: One Arrow array per part of the key, in the form in which keys are stored: int64,
+            uint64, float64 without NaN and -0.0, large_string or large_binary; null if missing.
+        tie: Array that orders rows of one instant, in the form of keys, missing values first; None
+            if order of arrival decides. A row with a lower tie than an earlier row of its instant
+            is late, like a row with an earlier time.
     """
 
     times: NDArray[np.int64]
@@ -47,15 +47,12 @@ class OrderValues:
 
 
 def log_rows(lowered: LivePlan, rows: Table) -> Table:
-    """Return the columns of the log of some rows, of the types that fit saw.
-
-    Args:
-        lowered: what is asked of the log.
-        rows: the rows; late columns may lack.
+    """Return the log columns of rows, in the types seen in fit; late columns may be absent.
 
     Raises:
-        UnknownColumn: a column that is not late lacks.
-        TypeMismatch, InvalidData: one is not of the type that fit saw, nor exactly convertible.
+        UnknownColumn: A column is absent that is not late.
+        TypeMismatch, InvalidData: A column does not have the type seen in fit, and cannot be
+            converted exactly.
     """
     there = set(rows.column_names)
     found: dict[str, Any] = {}
@@ -80,12 +77,12 @@ def place(
     """Return the places of rows in orders of a log.
 
     Args:
-        lowered: what is asked of the log.
-        rows: the rows, with the columns that orders read.
-        tables: the lookup tables.
-        log: the columns of the log of the rows, where they are known, among them the kept
-            functions that the orders are made of.
-        orders: their places; None for all.
+        lowered: The plans.
+        rows: Rows with the columns that the orders read.
+        tables: Lookup tables, by name.
+        log: Log columns of the rows, if known, with the stored window results that the orders
+            depend on.
+        orders: Indices of the orders; None for all.
     """
     log = log_rows(lowered, rows) if log is None else log
     batches: dict[str, Batch] = {}
@@ -115,12 +112,12 @@ def _values(batch: Batch, order: Order, placing: Placing) -> OrderValues:
 
 
 def take_kept(batch: Batch, placing: Placing) -> None:
-    """Take what windows gave that an order is made of from the columns of the rows."""
+    """Put the stored window results that an order depends on into a batch."""
     for name, function in placing.kept.items():
         batch.made[function] = typed(batch.table.column(name), name, batch.types[function])
 
 
 def _key(batch: Batch, node: Node) -> Array:
-    """Return the values of an expression as keys are stored, in one piece."""
+    """Return the values of an expression in the form in which keys are stored, in one chunk."""
     found = decoded(key_values(batch, node, narrow=False)).combine_chunks()
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

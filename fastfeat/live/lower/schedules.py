@@ -1,4 +1,4 @@
-"""Schedules of a plan that is asked, made once: functions in rounds, steps in schedules."""
+"""Schedules of a plan for answering rows, made once: rounds of window functions, and steps."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from fastfeat.steps.windows.rows import window_params
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """A function over a window, as a backend is asked for it.
+    """A window function, in the form in which backends take it.
 
     Args:
-        call: the function.
-        function: its name, without "over.".
-        params: its parameters.
-        window: those of the window.
-        value: what it is of, an expression over the rows.
-        is_of_text: whether it reads text itself, as codes.
-        is_kept: whether other windows read it.
-        kept: what backends make of all this.
+        call: The function.
+        function: Its name, without "over.".
+        params: Its parameters.
+        window: Parameters of the window.
+        value: Expression over the rows that it aggregates.
+        is_of_text: Whether it reads text itself, as codes.
+        is_kept: Whether other windows read it.
+        kept: Cache for backends.
     """
 
     call: Call
@@ -48,18 +48,18 @@ class Statistic:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Functions over windows of one order of the rows, which are computed together.
+    """Window functions of one order that are computed together.
 
     Args:
-        stage: that of `LivePlan.stages` in which they are computed.
-        order: the place of the order in `LivePlan.orders`.
-        time: what is ordered by.
-        tie: what orders rows of one instant; None for nothing.
-        statistics: the functions; what windows inside them give is known before.
-        columns: those of the log that are read.
-        kept: by the name of a column of the log, the functions that are read.
-        schedule: the steps that are made of the rows before.
-        expressions: those that order rows, as far as they are computed.
+        stage: Index of their stage in `LivePlan.stages`.
+        order: Index of the order in `LivePlan.orders`.
+        time: Expression that rows are ordered by.
+        tie: Expression that orders rows of one instant; None for none.
+        statistics: The functions; results of windows inside them are already known.
+        columns: Log columns that they read.
+        kept: Log column name to window function with stored results that they read.
+        schedule: Steps to run on the rows first.
+        expressions: Expressions among `time` and `tie` that are not plain columns.
     """
 
     stage: int
@@ -75,11 +75,11 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """The steps that put rows into an order.
+    """The steps that place rows in an order.
 
     Args:
-        kept: by the name of a column of the log, the functions over windows that are read.
-        schedule: the steps that are made for the time, the keys and the tie.
+        kept: Log column name to window function with stored results that they read.
+        schedule: Steps to run for the time, the keys and the tie.
     """
 
     kept: Mapping[str, Call]
@@ -88,15 +88,15 @@ class Placing:
 
 @dataclass(frozen=True, slots=True)
 class PlanSchedules:
-    """The rounds and schedules by which a plan is asked.
+    """The rounds and schedules of one plan.
 
     Args:
-        fitted: the plan.
-        rounds: its functions over windows.
-        schedule: the steps that are made after these.
-        programs: what computes expressions over rows, kept as they are met.
-        local: what a thread keeps of it: a kernel over one row.
-        placing: by the order that the plan places rows in, what that needs.
+        fitted: The plan.
+        rounds: Rounds of its window functions.
+        schedule: Steps to run after the rounds.
+        programs: Cache of programs that compute expressions over rows.
+        local: Thread-local cache: a kernel over one row.
+        placing: Index of each order that the plan places rows in, to the steps for it.
     """
 
     fitted: Fitted
@@ -107,13 +107,13 @@ class PlanSchedules:
     local: threading.local = field(default_factory=threading.local, repr=False)
 
     def batch(self, table: Any, made: dict[Node, Any], backend: str, first_number: int) -> Batch:
-        """Return rows on their way through the plan.
+        """Return a batch of rows for the plan.
 
         Args:
-            table: the rows.
-            made: what is made of them; running steps adds to it.
-            backend: its name.
-            first_number: the number that the caller knows the first row by.
+            table: The rows.
+            made: Known values by node; running steps adds to it.
+            backend: Name of the backend.
+            first_number: Number by which the caller knows the first row.
         """
         fitted = self.fitted
         return Batch(
@@ -133,14 +133,15 @@ def prepare(
     kept: Mapping[str, Call],
     placed: Mapping[int, Sequence[Node]],
 ) -> PlanSchedules:
-    """Return the rounds and schedules by which a plan is asked.
+    """Return the rounds and schedules of a plan.
 
     Args:
-        fitted: the plan.
-        grouped: its functions over windows, those of one stage, order and round of nesting
-            together, with the stage and the place of the order.
-        kept: those that windows read, by the name of their column of the log.
-        placed: what times and keys are made of, by the place of each order that it places rows in.
+        fitted: The plan.
+        grouped: Stage, index of the order, and window functions, for each group that is computed
+            together.
+        kept: Log column name to window function that other windows read.
+        placed: Index of each order that the plan places rows in, to the expressions for its time
+            and keys.
     """
     with using(fitted.zones):
         rounds = tuple(_round(fitted, *one, kept) for one in grouped)
@@ -156,7 +157,7 @@ def _placing(fitted: Fitted, values: Sequence[Node], kept: Mapping[str, Call]) -
 
 
 def _read_of(kept: Mapping[str, Call], inner: Sequence[Call]) -> dict[str, Call]:
-    """Return the columns of the log that are functions over windows which are read."""
+    """Return the stored window functions that are read, by log column name."""
     return {name: call for name, call in kept.items() if call in inner}
 
 
@@ -195,7 +196,7 @@ def _statistic(fitted: Fitted, one: Function) -> Statistic:
 
 
 def _schedule(fitted: Fitted, roots: Sequence[Node], known: Sequence[Node]) -> Schedule:
-    """Return the schedule of the steps that rows read for expressions, but those that are known."""
+    """Return the schedule of the steps that expressions need, without steps already known."""
     made: dict[Node, Any] = dict.fromkeys(known)
     rows = Batch(None, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
     return lacking_of(rows, schedule_of_columns(roots, fitted.types))

@@ -1,4 +1,4 @@
-"""Rows that arrive, or ask: what is checked of them and what they give, before a state changes."""
+"""Rows that arrive or ask: checks and results, before a state changes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from fastfeat.live.state.rows_by_id import check_repeated
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The features that a user wants of a call.
+    """The features that a user wants from a call.
 
     Args:
-        to: the form; "" for none.
-        row: the one row as a user gave it, whose features are an array of floats; None for many.
+        to: Form of the result; "" for no features.
+        row: The one row as the user passed it; its features are a float array. None for many rows.
     """
 
     to: str = ""
@@ -33,18 +33,18 @@ class Wanted:
 
 
 NOTHING = Wanted()
-"""No features are wanted."""
+"""No features wanted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArrivalResults:
-    """The results of rows that arrive.
+    """The results of arriving rows.
 
     Args:
-        results: their features, by plan, as they are computed for the form that is wanted.
-        features: the same as Arrow, where they are kept by a journal.
-        kept: what functions over windows that others read gave for each row.
-        here: the rows, in all orders of the log.
+        results: Features by plan, as computed for the wanted form.
+        features: The same features as Arrow tables, if a journal needs them.
+        kept: Results of window functions that other windows read, by column name.
+        here: The rows, placed in all orders of the log.
     """
 
     results: Results
@@ -63,16 +63,16 @@ def results_of_arrival(
     alone: bool,
     keeps: bool,
 ) -> ArrivalResults:
-    """Return the results of rows that arrive.
+    """Return the results of arriving rows.
 
     Args:
-        memory: they arrive at.
-        here: the rows.
-        wanted: the form of their features.
-        check: raises where something is wrong with where they stand in a further stage.
-        asks: whether their features are wanted at all.
-        alone: whether they do not see each other.
-        keeps: whether a journal keeps features.
+        memory: Memory of the state.
+        here: Rows, placed in the orders of the first stage.
+        wanted: Form of their features.
+        check: Raises if a row may not stand at its place in a further stage.
+        asks: Whether their features are wanted at all.
+        alone: Whether they do not see each other.
+        keeps: Whether a journal needs features.
     """
     if not asks and not memory.lowered.kept:
         return ArrivalResults({}, {}, {}, here)
@@ -90,19 +90,19 @@ def results_of_arrival(
 def check_arrived(
     memory: Memory, here: Here, late: Late, limits: TimeLimits, time_ns: int, *, asks: bool
 ) -> ArrivalRuns:
-    """Return the runs of rows that arrive, once all that may be wrong with them is checked.
+    """Return the runs of arriving rows, after all checks.
 
     Args:
-        memory: they arrive at.
-        here: the rows, in the orders of one stage or more.
-        late: what becomes of late ones.
-        limits: how far times may be ahead.
-        time_ns: the time by this clock.
-        asks: whether rows are answered; one that came before is else no row at all.
+        memory: Memory of the state.
+        here: Rows, placed in the orders of one stage or more.
+        late: Rule for late rows.
+        limits: Limits to how far times may be ahead.
+        time_ns: Time by this machine's clock, in nanoseconds since 1970.
+        asks: Whether rows are answered; if not, a repeated row is ignored.
 
     Raises:
-        LateRow, FutureRow: a row whose time cannot be taken.
-        InvalidData: one has the id of another, and other values.
+        LateRow, FutureRow: A row has a time that the state does not accept.
+        InvalidData: A row has the id of another row, and different values.
     """
     tell, n_orders = memory.teller(here), len(here.times)
     clocks = memory.clocks[:n_orders]
@@ -117,7 +117,7 @@ def check_arrived(
         arrived = arrive(arriving, clocks, late, tell, answers=answers)
     except LateRow:
         is_known = arriving.known >= 0
-        if is_known.any():  # that one has other values now is the nearer reason
+        if is_known.any():  # that the row has other values now is the nearer reason
             check_repeated(memory, here, arriving.again, is_known)
         raise
     if arrived.is_repeated.any():
@@ -126,11 +126,7 @@ def check_arrived(
 
 
 def check_early(memory: Memory, here: Here) -> None:
-    """Raise where what windows of rows that ask see may have been dropped.
-
-    Raises:
-        LateRow: the first such row.
-    """
+    """Raise `LateRow` for the first row with a window that may need dropped rows."""
     log = memory.log
     if log is None:
         return
@@ -145,7 +141,7 @@ def check_early(memory: Memory, here: Here) -> None:
 
 
 def check_lowered(memory: Memory, here: Here) -> None:
-    """Raise where a row asks for what was dropped before later rows were removed or moved."""
+    """Raise `LateRow` if a row needs rows dropped before later rows were removed or moved."""
     for k, known in enumerate(memory.lowered_latest[: len(here.times)]):
         if known:
             is_early = memory.is_early(k, here)

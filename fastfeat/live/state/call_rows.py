@@ -1,4 +1,4 @@
-"""Rows of a call as they stand in the orders of a log, and what they see there."""
+"""Rows of a call, placed in the orders of a log, and the rows that they see there."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from fastfeat.live.state.lateness import Codes, Numbers
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """Rows of a call, as they stand in the orders of the log: in those of the first stages.
+    """Rows of a call, placed in the orders of the stages so far.
 
     Args:
-        rows: with the columns that the plans read.
-        log: their columns of the log, with the kept functions that these orders are made of.
-        times: of each, in ticks, by order.
-        entities: the number of the entity of each, by order; -1 for none.
-        numbers: of each row the number of the row in the log that has its id; -1 for none.
-        tables: the lookup tables as they were then.
-        first: the number that a user knows the first row by.
+        rows: Rows with the columns that the plans read.
+        log: Their log columns, with the stored window results that these orders are made from.
+        times: Time of each row in ticks, per order.
+        entities: Entity number of each row, -1 for none, per order.
+        numbers: For each row, the number of the log row with its id; -1 for none.
+        tables: Lookup tables at that moment.
+        first: Number by which the user knows the first row.
     """
 
     rows: Table
@@ -39,7 +39,7 @@ class Here:
         return self.rows.num_rows
 
     def part(self, begin: int, end: int) -> Here:
-        """Return some of the rows, one after the other."""
+        """Return consecutive rows as a part."""
         if begin == 0 and end == self.n_rows:
             return self
         return Here(
@@ -60,12 +60,12 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """Rows of a call in all orders of the log, with what they see there.
+    """Rows of a call, placed in all orders of the log, with the rows that they see there.
 
     Args:
-        here: the rows.
-        seen: what they see, by order.
-        begun: the rows, of which all is made but what the last stage makes; None for nothing.
+        here: The rows.
+        seen: Their view of the log, per order.
+        begun: Batches with all stages but the last computed; None if nothing is computed yet.
     """
 
     here: Here

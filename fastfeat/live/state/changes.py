@@ -1,4 +1,4 @@
-"""Changes of a state: what each call of `Live` asks for, as it is applied, written and replayed."""
+"""Changes of a state: the calls of `Live`, as records that are applied, written and replayed."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Kind = Literal[
     "process", "update", "outcomes", "correct", "remove", "forget", "table", "sweep", "plans"
 ]
 WITHOUT_ROWS = frozenset[Kind]({"remove", "forget", "plans", "sweep"})
-"""Changes whose rows say what is done, and are none of the data."""
+"""Kinds of change with rows that are instructions, not data."""
 Late = Literal["error", "insert", "drop"]
 Durability = Literal["commit", "interval", "checkpoint"]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The rules by which a state takes rows: they are stored with it, and do not change.
+    """The rules by which a state accepts rows; they are stored with it and do not change.
 
     Args:
-        late: what becomes of rows that are earlier than the latest row of their entity.
-        keep: how much longer than windows see rows stay: a duration such as "2d", a whole number
-            for clocks of integers, or "everything"; None for what `late` needs.
-        max_ahead: how far a time may be ahead of this machine's clock, a duration; None for any.
+        late: Action for rows that are earlier than the latest row of their entity.
+        keep: How much longer rows stay than windows see them: a duration such as "2d", a whole
+            number for integer clocks, or "everything"; None keeps them as long as `late` requires.
+        max_ahead: Duration by which a time may be ahead of this machine's clock; None for no limit.
     """
 
     late: Late = "error"
@@ -38,11 +38,11 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """One row, as its values stand in columns.
+    """One row, as values in the form in which columns store them.
 
     Args:
-        schema: of the table that it would be.
-        values: as columns store them; of floats NaN is missing, of all else that or None.
+        schema: Schema of the table that the row would be.
+        values: Stored values; a missing float is NaN, any other missing value NaN or None.
     """
 
     schema: Schema
@@ -51,20 +51,20 @@ class StoredRow:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of a state, applied whole or not at all; it depends on the state alone.
+    """One change of a state, applied whole or not at all. Its result depends only on the state.
 
     Args:
-        kind: what it does; "process" asks for the features of its rows first, "update" does not.
-        rows: the rows, as the columns that the plans read, in the types that fit saw; late columns
-            that a user did not give are missing in them. Of "remove" the id of the row, of "forget"
-            the values, in the column `name`; of "sweep" the watermark of each order, in the columns
-            "0", "1" and so on; of "plans", which puts other plans over the log, none.
-        name: of "table" the table, of "forget" and "remove" the column.
-        source: where the rows come from, such as "events:0"; empty where the caller did not say.
-        first: the offset of the first row in the source.
-        end: the offset after the last one.
-        time_ns: when it was asked for, in nanoseconds since 1970, by this machine's clock.
-        row: the one row of `rows`, where it is at hand: digests take less of it.
+        kind: Kind of change; "process" computes the features of its rows first, "update" does not.
+        rows: Rows with the columns that the plans read, in the types seen in fit; absent late
+            columns are missing. "remove" has the id of the row, "forget" the values in the column
+            `name`, "sweep" the watermark of each order in the columns "0", "1" and so on, and
+            "plans" (a switch to other plans) no rows.
+        name: Table name for "table"; column name for "forget" and "remove".
+        source: Source of the rows, such as "events:0"; "" if the caller named none.
+        first: Offset of the first row in the source.
+        end: Offset after the last row.
+        time_ns: Time of the call by this machine's clock, in nanoseconds since 1970.
+        row: The only row of `rows`, if it is at hand; digests of it are cheaper.
     """
 
     kind: Kind
@@ -82,13 +82,13 @@ class ChangeResults:
     """The results of an applied change.
 
     Args:
-        features: by plan, the features of the rows of "process", as Arrow, or of the one row that
-            it has; empty for others.
-        stored: of each row whether the state took it, shape (n_rows,): repeated and dropped ones
-            are not taken.
-        kept: what functions over windows that others read gave for each row, by their name in
-            `LivePlan.kept`: it stands in the log beside the row.
-        counts: how often what has happened to rows of it, by name, as of `Live.counts`.
+        features: Plan name to the features of the rows of "process": a table, or one row; empty for
+            other kinds.
+        stored: Whether the state took each row, shape (n_rows,); repeated and dropped rows are not
+            taken.
+        kept: Results of window functions that other windows read, by their name in `LivePlan.kept`;
+            the log stores them beside each row.
+        counts: Numbers of rows, with the keys of `Live.counts`.
     """
 
     features: Mapping[str, Table | StoredRow]
@@ -99,12 +99,7 @@ class ChangeResults:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A change and what it gave: what a journal writes, and a state is restored from.
-
-    Args:
-        change: the change.
-        applied: what it gave.
-    """
+    """A change and its results: the unit that a journal writes, and a state is restored from."""
 
     change: Change
     applied: ChangeResults
@@ -112,15 +107,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A state at one moment, of which all else is made again: what changes are applied to.
+    """The content of a state at one moment, to which later changes are applied.
 
     Args:
-        rows: the rows of the log in order of arrival: its columns, the id, what is kept beside
-            each row, and in the column `ANSWERED` whether a user has been given its features. None
-            where there has been no row yet.
-        tables: the lookup tables, by name.
-        offsets: the offset after the last row that was applied, by source.
-        swept: of each order the latest time, in ticks, of which rows were swept; None for none.
+        rows: Rows of the log in order of arrival: its columns, the id, the results stored beside
+            each row, and in the column `ANSWERED` whether a user was given its features. None if no
+            row has come yet.
+        tables: Lookup tables, by name.
+        offsets: Source name to the offset after the last row that was applied.
+        swept: Per order, the latest time up to which rows were swept, in ticks; None for none.
     """
 
     rows: Table | None = None
@@ -130,14 +125,10 @@ class Base:
 
 
 def check_offsets(change: Change, applied: Mapping[str, int]) -> None:
-    """Raise where the offsets of a change are none, or of rows that were applied already.
+    """Raise if the offsets of a change are invalid, or their rows were applied already.
 
-    Args:
-        change: it.
-        applied: the offset after the last row that was applied, by source.
-
-    Raises:
-        TypeMismatch, InvalidPlan, StateError: they are.
+    `applied` maps each source to the offset after its last applied row. Raises `TypeMismatch`,
+    `InvalidPlan` or `StateError`.
     """
     source = cast("object", change.source)
     if not isinstance(source, str):
@@ -165,11 +156,11 @@ def check_offsets(change: Change, applied: Mapping[str, int]) -> None:
 
 
 ANSWERED = "?answered"
-"""The column of a base that says whether the features of a row have been given to a user."""
+"""Name of the column of a base that tells whether a user was given the features of a row."""
 
 
 class Writing(Protocol):
-    """A keeper of the changes of a state, such as a file."""
+    """A writer of a state's changes, such as a file."""
 
     @property
     def link(self) -> bytes:
@@ -177,25 +168,25 @@ class Writing(Protocol):
         ...
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Keep changes that were applied, all of them or none."""
+        """Write applied changes, all of them or none."""
         ...
 
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
-        """Take less room where that is due, and have nothing any more of what was forgotten."""
+        """Compact if that is due, and erase forgotten rows; `base` returns the current state."""
         ...
 
     def delete_key(self, base: Base) -> bool:
-        """Delete the key of the audit, and keep the state as a whole."""
+        """Delete the key of the audit, and store the whole state; return whether all is erased."""
         ...
 
     def flush(self) -> None:
-        """Have all that was written on disk."""
+        """Write everything to disk."""
         ...
 
     def close(self) -> None:
-        """Have all on disk, and end."""
+        """Write everything to disk, and close."""
         ...
 
     def discard(self) -> None:
-        """End without what is not on disk yet."""
+        """Close without writing pending changes."""
         ...

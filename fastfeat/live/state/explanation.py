@@ -1,7 +1,7 @@
-"""Origins of the features of a row: rows of its entity, of tables, and what fit has learnt.
+"""Explanations: the rows, tables and learnt values behind the features of one row.
 
-For each function over a window the rows in it are found by the definition, not by the kernels that
-compute features; `Explained.recompute` gives the kernels these rows alone, and must give the bits.
+The rows in each window are found by the definition of the window, not by the kernels that compute
+features. `Explained.recompute` gives the kernels these rows only, and must return the same bits.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Explained:
-    """The origins of the features of one row; prints as text, in notebooks as a table.
+    """The origins of the features of one row; prints as text, and as a table in notebooks.
 
     Args:
-        features: each of them.
-        lowered: the plan.
-        row: the row.
-        rows: the rows of the state that it could see, in order of arrival.
-        hidden: by order, those that came after it, where it is a row of the state itself.
-        tables: the lookup tables.
+        features: One record per feature.
+        lowered: The plan, lowered.
+        row: The row.
+        rows: Rows of the state that it could see, in order of arrival.
+        hidden: Per order, flags of the rows that came after it, if the row itself is in the state.
+        tables: Lookup tables, by name.
     """
 
     features: tuple[FeatureExplained, ...]
@@ -72,7 +72,7 @@ class Explained:
         return next(feature for feature in self.features if feature.name == name)
 
     def recompute(self) -> Table:
-        """Return the features again, each from the rows alone that the report says it read."""
+        """Return the features again, each computed only from the rows listed for it."""
         columns: dict[str, Any] = {}
         known: dict[Any, Table] = {}
         for feature in self.features:
@@ -84,7 +84,7 @@ class Explained:
         return pa.table(columns)
 
     def _from(self, feature: FeatureExplained) -> Table:
-        """Return features of the row from the rows alone that one of them read."""
+        """Return features of the row, computed only from the rows that `feature` read."""
         rows = self.rows.take(pa.array(feature.rows))
         hidden = [flags[feature.rows] for flags in self.hidden]
         tables = {
@@ -93,11 +93,11 @@ class Explained:
         return _features(self.lowered, self.row, rows, hidden, tables)
 
     def __repr__(self) -> str:
-        """Return a paragraph a feature."""
+        """Return one paragraph per feature."""
         return "\n".join(map(repr, self.features))
 
     def _repr_html_(self) -> str:
-        """Return a table of the features, each of which opens to what it came from."""
+        """Return a table of the features, in which each row opens to show its origins."""
         return explained_html(self.features)
 
 
@@ -117,13 +117,14 @@ def explain_row(
     """Return the origins of the features of a row.
 
     Args:
-        lowered: one plan, and what it asks of a log.
-        row: the row, alone.
-        rows: the rows of the state that it may see, in order of arrival: columns of the log, what
-            is kept beside them, and their id.
-        tables: the lookup tables.
-        numbers: of the rows in the state; None where `rows` are all of it.
-        hidden: by order, which of them it does not see, being one of them itself; None for none.
+        lowered: One plan, lowered.
+        row: Table with the one row.
+        rows: Rows of the state that it may see, in order of arrival: columns of the log, stored
+            window results, and the id.
+        tables: Lookup tables, by name.
+        numbers: Row numbers of `rows` in the state; None if they are the whole state.
+        hidden: Per order, flags of `rows` that it does not see because it is itself a row of the
+            state; None for none.
     """
     hidden = hidden or [np.zeros(rows.num_rows, np.bool_)] * len(lowered.orders)
     ((name, fitted),) = lowered.plans.items()
@@ -139,12 +140,7 @@ def explain_row(
 
 
 def explain_in_memory(memory: Memory, here: Here) -> dict[str, Explained]:
-    """Return the origins of the features of a row, by plan, over a state in memory.
-
-    Args:
-        memory: the rows and tables of the state.
-        here: the row, alone.
-    """
+    """Return the origins of the features of one row, by plan, over a state in memory."""
     seen = [_seen_numbers(memory, here, k) for k in range(len(memory.lowered.orders))]
     numbers = np.unique(np.concatenate([*seen, np.zeros(0, np.int64)]))
     return {name: _explain_plan(memory, here, name, seen, numbers) for name in memory.lowered.plans}
@@ -155,12 +151,8 @@ def _explain_plan(
 ) -> Explained:
     """Return the origins of the features of one plan.
 
-    Args:
-        memory: the rows and tables of the state.
-        here: the row.
-        name: of the plan.
-        seen: the numbers of the rows that it sees, by order of all plans.
-        numbers: all of these.
+    `seen` has the numbers of the rows that the row sees, per order of all plans; `numbers` is their
+    union.
     """
     every = memory.lowered
     lowered = every if len(every.plans) == 1 else lower({name: every.plans[name]})
@@ -182,7 +174,10 @@ def _explain_plan(
 
 
 def _place_of(lowered: LivePlan, order: Call, plan: str) -> int:
-    """Return the place of a plan's order among those of all; what is learnt is a plan's own."""
+    """Return the index of a plan's order among all orders.
+
+    Orders with learnt values belong to one plan.
+    """
     same = [k for k, one in enumerate(lowered.orders) if one.call is order]
     return next((k for k in same if lowered.orders[k].plan == plan), same[0])
 
@@ -194,7 +189,7 @@ def _name_of(lowered: LivePlan, call: Call) -> str:
 def _seen_numbers(memory: Memory, here: Here, order: int) -> Numbers:
     """Return the numbers of the rows that a row sees in an order.
 
-    A row that stands in the log sees neither itself nor what came after it at its moment.
+    A row of the log does not see itself, nor rows of the same time that came after it.
     """
     times, entities = here.times[order], here.entities[order]
     if memory.log is None:
@@ -218,7 +213,7 @@ def _features(
     hidden: Sequence[Flags],
     tables: Mapping[str, Table],
 ) -> Table:
-    """Return the features of a row that may see some rows."""
+    """Return the features of a row that may see `rows`."""
     ((name, fitted),) = lowered.plans.items()
     with using(fitted.zones):
         batch = _joined(lowered, name, row, rows, tables)
@@ -234,15 +229,10 @@ def _answered(
     hidden: Sequence[Flags],
     tables: Mapping[str, Table],
 ) -> tuple[dict[Call, Ordered], AnsweredRows]:
-    """Return rows in each order, and a row with what its features are computed of.
+    """Return the rows in each order, and the row with all that its features are computed from.
 
-    Args:
-        lowered: the plan.
-        batch: the rows, and after them the row; takes what is kept of the row.
-        row: the row.
-        rows: the rows that it may see; it sees those of its entity.
-        hidden: by order, those that it does not see.
-        tables: the lookup tables.
+    `batch` holds the rows followed by the row, and takes the stored window results of the row.
+    `hidden` flags, per order, the rows that it does not see.
     """
     orders: dict[Call, Ordered] = {}
     seen: list[LogView] = []
@@ -260,7 +250,7 @@ def _answered(
 
 
 def _seen(rows: Table, order: Ordered) -> LogView:
-    """Return the view of a row on the rows after which it stands in an order."""
+    """Return the view of the last row of an order on the rows before it."""
     *others, own = order.entity
     codes = [0 if e is not None and own is not None and e[0] == own[0] else -1 for e in others]
     asking = np.array([-1 if own is None else 0], np.int32)
@@ -268,7 +258,7 @@ def _seen(rows: Table, order: Ordered) -> LogView:
 
 
 def _take_own(lowered: LivePlan, batch: Batch, begun: Batches) -> None:
-    """Take what functions that windows read gave for the row after some rows."""
+    """Append the row's results of windows that other windows read to the batch."""
     made = [name for name, one in lowered.kept.items() if one.call in begun[one.plans[0]].made]
     for name, own in kept_arrays(lowered, begun, made).items():
         call = lowered.kept[name].call
@@ -279,7 +269,7 @@ def _take_own(lowered: LivePlan, batch: Batch, begun: Batches) -> None:
 def _joined(
     lowered: LivePlan, name: str, row: Table, rows: Table, tables: Mapping[str, Table]
 ) -> Batch:
-    """Return the rows that a row may see, and after them itself, with what is kept of them."""
+    """Return the rows that a row may see followed by the row, with stored window results."""
     fitted, own = lowered.plans[name], log_rows(lowered, row)
     columns: dict[str, Any] = {}
     for column, dtype in lowered.columns.items():
@@ -294,7 +284,7 @@ def _joined(
 
 
 def _order(batch: Batch, order: Call, hidden: Flags) -> Ordered:
-    """Return the rows of each entity in order, without those that are hidden."""
+    """Return the rows of each entity in order, without hidden rows."""
     make(batch, order.args)
     compute_columns(batch, order.args)
     past = past_of(batch, order, is_mixed=True)

@@ -1,6 +1,6 @@
 """Origins of each feature of a row, as records and as HTML for notebooks and the server's page.
 
-All that is not made here is escaped, there is no script, and the style is that of plans.
+All text from outside is escaped, there are no scripts, and the style matches the HTML of plans.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _LONGEST_VALUE = 60
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RowsSeen:
-    """The rows that a function over a window, a lookup or an as-of join read.
+    """The rows that a window function, a lookup or an as-of join read.
 
     Args:
-        what: the function, as it is written.
-        table: the name of the table; empty for rows of the state.
-        rows: those rows: their id or number, their time, and the columns that were read.
-        n_own: how many of the last of them are the row itself: 1 or 0.
+        what: The function, as text.
+        table: Name of the table; "" for rows of the state.
+        rows: The rows: their id or number, their time, and the columns that were read.
+        n_own: 1 if the last of them is the row itself, else 0.
     """
 
     what: str
@@ -42,19 +42,19 @@ class RowsSeen:
     n_own: int = 0
 
     def __repr__(self) -> str:
-        """Return a line, and one for each of the latest rows."""
+        """Return one line for the function, and one for each of the latest rows."""
         return "\n".join([self.head, *(f"  {line}" for line in self.lines)])
 
     @property
     def head(self) -> str:
-        """The function, and how many rows there are."""
+        """The function, and the number of rows."""
         of_table = f" of table {self.table!r}" if self.table else ""
         own = ", the last one itself" if self.n_own else ""
         return f"{self.what}: {counted(self.rows.num_rows, 'row')}{of_table}{own}"
 
     @property
     def lines(self) -> list[str]:
-        """A line for each of the latest rows."""
+        """One line for each of the latest rows."""
         left = max(0, self.rows.num_rows - MOST_ROWS)
         rows = self.rows.slice(left).to_pylist()
         told = [", ".join(f"{n}={shown(v)}" for n, v in row.items()) for row in rows]
@@ -63,17 +63,17 @@ class RowsSeen:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FeatureExplained:
-    """A feature of a row, and what it came from.
+    """A feature of a row, and its origins.
 
     Args:
-        name: of the feature, or of its column.
-        value: as Python has it; None where it is missing.
-        formula: how it is made.
-        columns: of the row itself that it read, and their values.
-        learnt: what fit has learnt that it read, by its text.
-        seen: the rows that it read.
-        rows: the numbers of the rows of the state that it needs, in `Explained.rows`.
-        tables: of each table the numbers of the rows that it needs.
+        name: Name of the feature, or of its column.
+        value: Its value as a Python object; None if missing.
+        formula: Its expression, as text.
+        columns: Columns of the row itself that it read: name to value.
+        learnt: Learnt values that it read: text of the aggregate to text of the value.
+        seen: Rows that it read.
+        rows: Numbers of the rows of the state that it needs, as indices into `Explained.rows`.
+        tables: Table name to the numbers of the rows that it needs.
     """
 
     name: str
@@ -86,7 +86,7 @@ class FeatureExplained:
     tables: Mapping[str, Numbers] = field(compare=False)
 
     def __repr__(self) -> str:
-        """Return the value, how it is made, and what of."""
+        """Return the value, the formula, and the origins."""
         learnt = [f"  learnt {text} = {value}" for text, value in self.learnt.items()]
         read = ", ".join(f"{name}={shown(value)}" for name, value in self.columns.items())
         return "\n".join(
@@ -101,7 +101,7 @@ class FeatureExplained:
 
 
 def explained_html(features: Sequence[FeatureExplained]) -> str:
-    """Return a table of features as HTML: each opens to the rows that it came from."""
+    """Return features as an HTML table, in which each row opens to show its origins."""
     first = features[:MOST_FEATURES]
     left = len(features) - len(first)
     rows = table(("feature", "value", "came from"), map(_feature_cells, first))
@@ -126,7 +126,7 @@ def _codes(texts: Iterable[str]) -> str:
 
 
 def _seen(seen: RowsSeen) -> str:
-    """Return the rows that a function read as a table of their own."""
+    """Return the rows that a function read as an HTML table."""
     left = max(0, seen.rows.num_rows - MOST_ROWS)
     rows = seen.rows.slice(left).to_pylist()
     head = "".join(f"<th>{escape(short(name))}</th>" for name in seen.rows.column_names)

@@ -1,6 +1,6 @@
-"""Memory of a live state: the log and the tables, and how rows are placed and asked there.
+"""Memory of a live state: the log and the tables, and how rows are placed and answered there.
 
-It does not lock, and it does not journal: `State` does.
+It neither locks nor journals: `State` does.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ from fastfeat.live.state.order_clocks import Clock
 from fastfeat.scalars.zones import using
 
 _MOST_SEEN = 1 << 21
-"""Rows that those who ask alone see together, about."""
+"""Approximate number of rows in reach that are gathered together for rows answered alone."""
 _NEVER_CAUGHT = 1 << 63
-"""Later than any time."""
+"""A time later than any other."""
 Tie = tuple[bool, Any]
-"""Whether a row has a value that orders those of one instant, and the value."""
+"""Whether a row has a tie value, which orders rows of one instant, and that value."""
 
 
 class Memory:
     """The rows that windows can still see, in order of arrival, and the lookup tables.
 
     Args:
-        lowered: what is asked of it.
-        clocks: of its orders.
-        tables: the lookup tables, by name.
+        lowered: Columns, orders and functions that the plans need.
+        clocks: Clock of each order.
+        tables: Lookup tables, by name.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class Memory:
         self.tables = dict(tables)
         self.log: Log | None = None
         self.lowered_latest: list[dict[int, int]] = [{} for _ in lowered.orders]
-        """By order and entity, the latest time of rows that were removed or moved since."""
+        """Per order, entity number to the latest time of its rows since removed or moved."""
         self.watermarks = [NEVER] * len(lowered.orders)
-        """By order, the latest time of rows that came, in ticks."""
+        """Latest time of all rows that came, in ticks, per order."""
         self._read = [_columns_read(lowered, k) for k in range(len(lowered.orders))]
         self._placed_by = lowered.placed_by
         self.marks: dict[str, DType] = {ANSWERED: BOOL} if lowered.late else {}
@@ -80,29 +80,29 @@ class Memory:
 
     @property
     def id_type(self) -> DType | None:
-        """The type of the column that tells rows apart; None while it is not known."""
+        """The type of the id column; None while it is unknown."""
         row_id = self.lowered.row_id
         return None if self.log is None or row_id is None else self.log.types[row_id]
 
     @property
     def columns(self) -> dict[str, DType]:
-        """The type of each column of the log that is of the data."""
+        """Column name to type, for the data columns of the log."""
         row_id, known = self.lowered.row_id, self.id_type
         more = {} if row_id is None or known is None else {row_id: known}
         return {**self.lowered.columns, **more}
 
     @property
     def placed_by(self) -> list[str]:
-        """The columns of the log by which rows of it are known, and put into orders."""
+        """The columns of the log that identify rows and place them in orders."""
         return [*self.columns, *self._placed_by]
 
     @property
     def kept_types(self) -> dict[str, DType]:
-        """The type of each column that stands beside the rows of the log."""
+        """Column name to type, for the columns that are stored beside the data of each row."""
         return {**self.lowered.kept_types, **self.marks}
 
     def know_ids(self, dtype: DType) -> None:
-        """Begin the log, with ids of a type."""
+        """Begin the log with ids of a type."""
         assert self.lowered.row_id is not None
         self._begin({**self.lowered.columns, self.lowered.row_id: dtype})
 
@@ -111,15 +111,10 @@ class Memory:
         self.log = Log(columns, self.kept_types, held, self.lowered.row_id)
 
     def with_ids(self, rows: Table, *, begins: bool = False) -> Table:
-        """Return rows with ids of the type that the log has.
+        """Return rows with their ids converted to the type that the log has.
 
-        Args:
-            rows: the rows.
-            begins: whether they say which type that is, where no row has come yet.
-
-        Raises:
-            TypeMismatch: they are of another type, or of none that tells rows apart.
-            InvalidData: a row has no id.
+        With `begins`, the first rows set that type. Raises `TypeMismatch` for ids of another type,
+        or lists, and `InvalidData` if a row has no id.
         """
         row_id = self.lowered.row_id
         if row_id is None or not self.lowered.orders:
@@ -148,13 +143,13 @@ class Memory:
         return rows.set_column(rows.column_names.index(row_id), row_id, column)
 
     def here(self, rows: Table, *, add: bool, has_ids: bool = True, first: int = 0) -> Here:
-        """Return the places of rows in the orders of the first stage, which mostly are all.
+        """Return the places of rows in the orders of the first stage: in most plans, all orders.
 
         Args:
-            rows: with the columns that plans read, of the types that the log has.
-            add: whether they are going to be rows of the log.
-            has_ids: whether they have the column of the id.
-            first: the number that a user knows the first of them by.
+            rows: Rows with the columns that plans read, in the types of the log.
+            add: Whether they will become rows of the log; new entities then get numbers.
+            has_ids: Whether they have the id column.
+            first: Number by which the user knows the first of them.
         """
         nobody: Numbers = np.full(int(rows.num_rows), -1, np.int64)
         names = [name for name in self.columns if name in rows.column_names]
@@ -167,12 +162,9 @@ class Memory:
         return Here(rows, log, times, entities, numbers, self.tables, first)
 
     def standing(self, rows: Table, kept: Mapping[str, Any], *, add: bool) -> Here:
-        """Return the places of rows in all orders, from the values of functions.
+        """Return the places of rows in all orders, from known results of window functions.
 
-        Args:
-            rows: as of `here`.
-            kept: the functions that orders are made of, by their name.
-            add: as of `here`.
+        `kept` has those results by column name. With `add`, new entities get numbers.
         """
         here = self.here(rows, add=add, has_ids=False)
         for stage in self.lowered.stages[1:]:
@@ -180,18 +172,14 @@ class Memory:
         return here
 
     def standing_at(self, numbers: Numbers) -> Here:
-        """Return the places of rows of the log in all orders.
-
-        Args:
-            numbers: of the rows.
-        """
+        """Return the places of rows of the log, given by number, in all orders."""
         assert self.log is not None
         rows = self.log.take(numbers, self.placed_by)
         kept = {name: rows.column(name) for name in self._placed_by}
         return self.standing(rows, kept, add=False)
 
     def _further(self, here: Here, stage: Stage, kept: Mapping[str, Any], *, add: bool) -> Here:
-        """Return rows in the orders of one more stage."""
+        """Return rows with their places in the orders of one more stage."""
         log = here.log
         for name in stage.kept:
             if name not in log.column_names:
@@ -206,7 +194,7 @@ class Memory:
         entities: list[Codes] = []
         placed = place(self.lowered, log, self.tables, log, stage.orders)
         for k, values in zip(stage.orders, placed, strict=True):
-            if self.log is None:  # ids were never seen: who asks is alone
+            if self.log is None:  # no id was ever seen: each row is alone
                 found = (-2 - np.arange(int(log.num_rows))).astype(np.int32)
             else:
                 found = self.log.entities(k, values.keys, log.num_rows, add=add)
@@ -217,7 +205,7 @@ class Memory:
         return times, entities
 
     def arriving(self, here: Here) -> Arriving:
-        """Return rows as they arrive: with what tells whether they are late, or come again."""
+        """Return arriving rows with the facts that tell whether they are late or repeated."""
         log, row_id = self.log, self.lowered.row_id
         n_rows = here.n_rows
         if log is None:
@@ -230,7 +218,7 @@ class Memory:
     def _ties(
         self, order: int, here: Here, latest: Numbers
     ) -> Callable[[], tuple[Sequence[Tie], Mapping[int, Tie]]] | None:
-        """Return a function that gives the ties of rows, and of the latest of their entities."""
+        """Return a function that gives the ties of rows, and of the latest row of each entity."""
         if self.lowered.orders[order].tie is None:
             return None
 
@@ -255,7 +243,7 @@ class Memory:
         return ties
 
     def ties_of(self, order: int, log: Table) -> list[Tie]:
-        """Return the ties that order rows of one instant; of rows of the log."""
+        """Return the ties of rows of the log, which order rows of one instant."""
         tie = self.lowered.orders[order].tie
         assert tie is not None
         prepared = self.lowered.prepared[self.lowered.orders[order].plan]
@@ -273,13 +261,14 @@ class Memory:
         return place(self.lowered, log, self.tables, log, [order])[0].times
 
     def sight(self, here: Here, *, alone: bool, check: Callable[[Here], object]) -> Sight:
-        """Return rows in all orders, with what they see there.
+        """Return rows placed in all orders, with the rows that they see there.
 
         Args:
-            here: the rows, in the orders of the first stage; one that is known is asked at its
-                place in the log.
-            alone: whether they do not see each other; else they are going to be rows of the log.
-            check: raises where something is wrong with where they stand in a further stage.
+            here: Rows placed in the orders of the first stage. A row with a known id is answered as
+                at its place in the log.
+            alone: Whether the rows do not see each other; otherwise they will become rows of the
+                log.
+            check: Raises if a row may not stand at its place in a further stage.
         """
         first, *further = self.lowered.stages
         seen = self._seen(here, first, alone=alone)
@@ -295,7 +284,7 @@ class Memory:
         return Sight(here, seen, begun)
 
     def _seen(self, here: Here, stage: Stage, *, alone: bool) -> list[LogView]:
-        """Return the views of rows that ask, one an order of a stage."""
+        """Return one view of the log per order of a stage."""
         if self.log is None:
             return [self._nothing(k, here.entities[k]) for k in stage.orders]
         found: list[LogView] = []
@@ -310,7 +299,7 @@ class Memory:
         return found
 
     def at_once(self, here: Here) -> list[int]:
-        """Return the cuts of rows that ask alone, so that what they see takes bounded memory."""
+        """Return positions that cut rows answered alone into parts of bounded memory."""
         if self.log is None or here.n_rows < 2:
             return [0, here.n_rows]
         n_seen: Numbers = np.zeros(here.n_rows, np.int64)
@@ -320,7 +309,7 @@ class Memory:
         return [0, *(np.flatnonzero(np.diff(turns)) + 1).tolist(), here.n_rows]
 
     def _nothing(self, order: int, entities: Codes) -> LogView:
-        """Return the view of rows on a log that no row has come to."""
+        """Return the view of rows on an empty log."""
         types = {**self.lowered.columns, **self.lowered.kept_types}
         rows = pa.table({name: pa.nulls(0, given_type(types[name])) for name in self._read[order]})
         asking = np.where(entities == -1, -1, np.arange(len(entities)))
@@ -329,7 +318,7 @@ class Memory:
     def _without_later(
         self, order: int, here: Here, gathered: RowsInReach, seen: LogView
     ) -> LogView:
-        """Return the view of rows of the log: not themselves, nor what came after them."""
+        """Return the view of known rows, without the rows themselves and all later arrivals."""
         assert self.log is not None
         own: Numbers = np.full(here.n_rows + 1, -1, np.int64)
         own_times: Numbers = np.zeros(here.n_rows + 1, np.int64)
@@ -350,16 +339,17 @@ class Memory:
         return LogView(seen.rows.filter(pa.array(stays)), seen.codes[stays], seen.asking)
 
     def note_latest(self, before: Here, latest: Sequence[Numbers], forgotten: str) -> None:
-        """Note of which entities the latest row is an earlier one than before, or none.
+        """Note entities that lost their latest row, to refuse rows that then need dropped rows.
 
-        What is dropped of an entity was chosen by its latest row: that of an earlier one would have
-        left more. Of one that has no row in its order any more it is noted as what was swept is: of
-        all entities. One that was forgotten by its key never had a row.
+        Rows of an entity were dropped relative to its latest row; an earlier latest row would have
+        kept more. If an entity has no row left in its order, the loss is noted like swept rows, for
+        all entities of the order. An entity that was forgotten by its key counts as if it never had
+        a row.
 
         Args:
-            before: rows that were removed or moved since.
-            latest: the latest time of the entity of each before that, by order.
-            forgotten: the column by which they were forgotten; "" where they were moved.
+            before: Rows that were removed or moved since.
+            latest: Latest time of the entity of each row before that, in ticks, per order.
+            forgotten: Column by which the rows were forgotten; "" if they were moved.
         """
         if self.log is None:
             return
@@ -367,7 +357,7 @@ class Memory:
             now, known = self.log.latest(k, entities), self.lowered_latest[k]
             is_lower = (now < times) & (now != NEVER)
             if known:
-                for entity in entities[now == NEVER].tolist():  # its number may be another's
+                for entity in entities[now == NEVER].tolist():  # the number may be reused
                     known.pop(entity, None)
             is_gone = (now == NEVER) & (times != NEVER)
             kept, is_key = (
@@ -384,13 +374,13 @@ class Memory:
                     known[entity] = max(time, known.get(entity, time))
 
     def is_early(self, order: int, here: Here) -> NDArray[np.bool_]:
-        """Return flags of rows that ask for what was dropped before rows were removed or moved."""
+        """Return flags of rows that need rows dropped before later rows were removed or moved."""
         known, keep = self.lowered_latest[order], self.clocks[order].held.keep or 0
         before = [known.get(entity, NEVER) for entity in here.entities[order].tolist()]
         return here.times[order] < earlier(np.array(before, np.int64), keep)
 
     def answer(self, sight: Sight) -> AnsweredRows:
-        """Return rows with all that their features are computed of."""
+        """Return rows with everything that their features are computed from."""
         here = sight.here
         return answer(
             *(self.lowered, here.rows, sight.seen, here.tables),
@@ -400,8 +390,8 @@ class Memory:
         )
 
     def answer_row(self, row: Mapping[str, Any], sight: Sight) -> AnsweredRow:
-        """Return the features of one row as arrays of floats."""
-        if sight.begun is not None:  # it is a batch already
+        """Return the features of one row as float arrays."""
+        if sight.begun is not None:  # the row is already a batch
             answered = self.answer(sight)
             features = {name: answered.features(name, to="numpy")[0] for name in self.lowered.plans}
             return AnsweredRow(features, answered.kept)
@@ -410,24 +400,20 @@ class Memory:
     def append(
         self, here: Here, kept: Mapping[str, Any], *, is_answered: bool | NDArray[np.bool_]
     ) -> None:
-        """Put rows into the log, at its end: whether a user has been given their features."""
+        """Append rows to the log; `is_answered` tells whether a user was given their features."""
         if self.log is None or not here.n_rows:
             return
         marks = {name: pa.array(np.full(here.n_rows, is_answered)) for name in self.marks}
         self.log.append(here.log, {**kept, **marks}, here.placed)
 
     def note_times(self, here: Here) -> None:
-        """Note the latest time of rows that came, by order."""
+        """Note the latest time of rows that came, per order."""
         for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
             latest = int(times.max(initial=NEVER, where=entities >= 0))
             self.watermarks[k] = max(self.watermarks[k], latest)
 
     def caught_up(self, here: Here) -> None:
-        """Note that rows stand in the log, and stay: they may be as late as those removed before.
-
-        Args:
-            here: the rows.
-        """
+        """Forget lowered latest times of entities that again have a row as late as before."""
         for known, times, entities in zip(
             self.lowered_latest, here.times, here.entities, strict=True
         ):
@@ -437,11 +423,7 @@ class Memory:
                         del known[entity]
 
     def lowered_columns(self, rows: Table) -> Table:
-        """Return rows of the log with a column of each order that has lowered latest times.
-
-        Args:
-            rows: all of the log, with its columns; in reach.
-        """
+        """Return all rows of the log, with one more column per order with lowered latest times."""
         for order, known in enumerate(self.lowered_latest):
             if known:
                 there = rows.select(self.placed_by)
@@ -453,12 +435,7 @@ class Memory:
         return rows
 
     def load_lowered(self, rows: Table, here: Here) -> None:
-        """Know the lowered latest times that `lowered_columns` has put beside rows.
-
-        Args:
-            rows: with those columns.
-            here: where they stand.
-        """
+        """Take over lowered latest times from the columns that `lowered_columns` added."""
         for order, known in enumerate(self.lowered_latest):
             name = lowered_name(order)
             if name in rows.column_names:
@@ -468,17 +445,17 @@ class Memory:
                 known.update((entity, time) for entity, time in pairs if time is not None)
 
     def teller(self, here: Here) -> Callable[[int, int], str]:
-        """Return a function that names a row of a call in messages: number, time and entity."""
+        """Return a function that names a row of a call in messages, by number, time and entity."""
         return lambda row, order: row_text(self.lowered.orders[order], here.log, row, here.first)
 
 
 def lowered_name(order: int) -> str:
-    """Return the column of a base that tells which latest times of an order were lowered."""
+    """Return the name of the column of a base that holds the lowered latest times of an order."""
     return f"?lowered{order}"
 
 
 def first_of_each(ids: Any) -> Numbers:
-    """Return of each row the first one that has its id."""
+    """Return, for each row, the first row that has its id."""
     if pa.types.is_floating(ids.type):
         ids = call("add", ids, pa.scalar(0.0, ids.type))  # -0.0 is the id 0.0
     whole = ids.combine_chunks()
@@ -492,7 +469,7 @@ def first_of_each(ids: Any) -> Numbers:
 
 
 def _columns_read(lowered: LivePlan, order: int) -> list[str]:
-    """Return the columns of the log that functions of an order read."""
+    """Return the columns of the log that window functions of an order read."""
     rounds = [one for p in lowered.prepared.values() for one in p.rounds if one.order == order]
     names = [name for one in rounds for name in (*one.columns, *one.kept)]
     return list(dict.fromkeys(names))

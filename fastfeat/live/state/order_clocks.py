@@ -1,4 +1,4 @@
-"""The clock of each order of rows: what its ticks are, and how long rows are kept by it."""
+"""Clocks: the unit of the times of each order, and how long rows are kept by it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from fastfeat.operators.durations import resolve_duration
 
 EVERYTHING = "everything"
 ANY = "any"
-"""For `max_ahead=`: no limit."""
+"""Value of `max_ahead=` that sets no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The times of one order of the rows.
+    """The times of one order.
 
     Args:
-        order: the order.
-        tick_ns: nanoseconds of a tick; None where times are whole numbers.
-        held: how far back windows see, and how much longer rows are kept, in ticks.
-        dtype: the type of the times.
+        order: The order.
+        tick_ns: Nanoseconds per tick; None if times are whole numbers.
+        held: How far back windows see, and how much longer rows are kept, in ticks.
+        dtype: Type of the times.
     """
 
     order: Order
@@ -41,34 +41,29 @@ class Clock:
 
     @property
     def is_timestamp(self) -> bool:
-        """Whether it can be compared with the clock of this machine."""
+        """Whether its times can be compared with this machine's clock."""
         return self.dtype.name in ("timestamp", "date32", "date64")
 
     @property
     def unit(self) -> str:
-        """The unit in which its lengths are written."""
+        """The unit of its lengths: "time" or "steps"."""
         return "steps" if self.tick_ns is None else "time"
 
     @property
     def has_zone(self) -> bool:
-        """Whether its times are instants, which no zone has to be guessed for."""
+        """Whether its times have a time zone, so that they are instants."""
         return self.dtype.name == "timestamp" and self.dtype.tz is not None
 
     def text_of(self, ticks: int) -> str:
-        """Return a length as it is written."""
+        """Return a length in ticks as text."""
         return length_text(ticks * (self.tick_ns or 1), self.unit)
 
 
 def clocks_of(lowered: LivePlan, settings: Settings) -> tuple[Clock, ...]:
-    """Return the clock of each order, with what is kept by it.
+    """Return the clock of each order.
 
-    Args:
-        lowered: the plans.
-        settings: of the state.
-
-    Raises:
-        InvalidPlan: a setting that the plans cannot have, or windows that see everything of an
-            entity while rows are to be dropped.
+    Raises `InvalidPlan` for a setting that the plans cannot have, or for a window that sees all
+    rows of an entity while rows are to be dropped.
     """
     _check_reach(lowered, settings)
     _check_kept(lowered, settings)
@@ -89,13 +84,14 @@ def clocks_of(lowered: LivePlan, settings: Settings) -> tuple[Clock, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Limits to the times of rows that arrive: a later one is an error.
+    """Limits to the times of arriving rows; a later time is an error.
 
     Args:
-        ahead_ns: how far a time may be ahead of this machine's clock, in nanoseconds; None for any.
-        jump: how far it may be ahead of the latest row of the state, in nanoseconds or, of clocks
-            of integers, in steps; None for any.
-        jump_unit: "time" or "steps".
+        ahead_ns: Nanoseconds by which a time may be ahead of this machine's clock; None for no
+            limit.
+        jump: Length by which a time may be ahead of the latest row of the state, in nanoseconds, or
+            in steps for integer clocks; None for no limit.
+        jump_unit: Unit of `jump`, "time" or "steps".
     """
 
     ahead_ns: int | None = None
@@ -103,18 +99,15 @@ class TimeLimits:
     jump_unit: str = "time"
 
     def jump_of(self, clock: Clock) -> int | None:
-        """Return how far a time may be ahead of the latest one, in ticks of a clock."""
+        """Return the jump limit in ticks of a clock; None if it does not apply to the clock."""
         if self.jump is None or clock.unit != self.jump_unit:
             return None
         return self.jump // (clock.tick_ns or 1)
 
     def latest(self, clock: Clock, now_ns: int, watermark: int) -> int | None:
-        """Return the latest time that is taken, in ticks; None for any.
+        """Return the latest accepted time, in ticks; None for no limit.
 
-        Args:
-            clock: of an order.
-            now_ns: the time by this machine's clock, in nanoseconds since 1970.
-            watermark: the latest time of rows that came before, in ticks; `NEVER` for none.
+        `watermark` is the latest time of rows that came before, in ticks, or `NEVER`.
         """
         found: list[int] = []
         if self.ahead_ns is not None and clock.is_timestamp and clock.tick_ns is not None:
@@ -130,13 +123,7 @@ def time_limits(
 ) -> TimeLimits:
     """Return the limits to the times of rows.
 
-    Args:
-        settings: of the state.
-        clocks: of its orders.
-        max_jump: how far a time may be ahead of the latest row of the state.
-
-    Raises:
-        InvalidPlan, TypeMismatch: `max_jump` is no length, or no clock has such lengths.
+    Raises `InvalidPlan` or `TypeMismatch` if `max_jump` is no length, or no clock has such lengths.
     """
     if max_jump is None:
         return TimeLimits(max_ahead_ns(settings))
@@ -153,10 +140,9 @@ def time_limits(
 
 
 def max_ahead_ns(settings: Settings) -> int | None:
-    """Return the longest time ahead of this machine's clock that is taken, in nanoseconds.
+    """Return how far a time may be ahead of this machine's clock, in nanoseconds.
 
-    Raises:
-        InvalidPlan, TypeMismatch: it is no duration.
+    None for no limit. Raises `InvalidPlan` or `TypeMismatch` if the setting is no duration.
     """
     told = f"max_ahead={settings.max_ahead!r}"
     length, unit = resolve_duration(told, settings.max_ahead)
@@ -166,7 +152,7 @@ def max_ahead_ns(settings: Settings) -> int | None:
 
 
 def _kept_given(settings: Settings) -> tuple[int, str] | None:
-    """Return the further time that rows are to stay, and its unit; None where it is not said."""
+    """Return the `keep` setting as a length and its unit; None if it is not set or "everything"."""
     if settings.keep in (None, EVERYTHING):
         return None
     length, unit = resolve_duration(f"keep={settings.keep!r}", settings.keep)
@@ -192,7 +178,7 @@ def _clock(
 
 
 def _check_reach(lowered: LivePlan, settings: Settings) -> None:
-    """Raise where rows are to be dropped that windows see for ever."""
+    """Raise if a window sees all rows of an entity, while rows are to be dropped."""
     if settings.keep == EVERYTHING:
         return
     for functions in lowered.functions.values():
@@ -213,14 +199,9 @@ def _check_kept(lowered: LivePlan, settings: Settings) -> None:
 
 
 def check_forgotten(lowered: LivePlan, column: str) -> None:
-    """Raise where what stands beside rows that stay would still know of those that are forgotten.
+    """Raise `InvalidPlan` if stored window results of remaining rows include rows to be forgotten.
 
-    Args:
-        lowered: the plans.
-        column: by which rows are forgotten.
-
-    Raises:
-        InvalidPlan: a window that others read is not by this column.
+    That is so unless `column` is a key of every window that other windows read.
     """
     for kept in lowered.kept.values():
         keys = query_of(order_of(kept.call))[1:]
@@ -234,7 +215,7 @@ def check_forgotten(lowered: LivePlan, column: str) -> None:
 
 
 def of_kept(lowered: LivePlan) -> str:
-    """Return the reason why a plan with windows in windows takes no late row or correction."""
+    """Return the reason why a plan with nested windows accepts no late row or correction."""
     kept = next(iter(lowered.kept.values()))
     return (
         f"feature {kept.feature!r} has a window over {show(kept.call)}, which is computed for each "

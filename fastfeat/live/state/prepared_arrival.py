@@ -1,8 +1,7 @@
-"""Few rows that ask or arrive as most do, new and in time: each by the kernel of one row.
+"""Fast path for a few rows that are new and in time: each is computed by the one-row kernel.
 
-They stand in the log as `Memory.append` would put them there. What is not as usual, of a row or of
-the state, is left to the general way with all rows of the call, and so is each error: until then
-nothing has changed.
+The rows enter the log just as `Memory.append` would add them. If any row or the state is unusual,
+or an error occurs, the general path handles all rows of the call; until then nothing has changed.
 """
 
 from __future__ import annotations
@@ -39,28 +38,27 @@ from fastfeat.live.state.order_clocks import TimeLimits
 from fastfeat.plan.lower.outputs import MATRIX_ORDERS
 
 FEW = 32
-"""Rows of a call that are computed one by one: a table of more costs less than they do."""
+"""Maximum number of rows of a call that are computed one by one; for more, a table costs less."""
 Arrived = tuple[SeenRow, PreparedAnswer]
-"""A row that arrives, and its features."""
+"""An arriving row, and its features."""
 
 
 class PreparedAsks:
-    """The prepared askers of a state, of which each thread takes one that is free.
-
-    Args:
-        lowered: what is asked.
-    """
+    """The prepared one-row kernels of a state's plans; each thread takes a free one."""
 
     def __init__(self, lowered: LivePlan) -> None:
         self._lowered = lowered
         self._free: list[PreparedAsk] = []
         self.schemas = {name: fitted.schema for name, fitted in lowered.plans.items()}
-        """Of the features of each plan, by its name."""
+        """Plan name to the schema of its features."""
         self._can_be = all(map(_is_of_numbers, lowered.plans.values()))
         self._row: tuple[DType | None, dict[str, DType], Schema] | None = None
 
     def take(self) -> PreparedAsk | None:
-        """Return one that nobody else has then; None where plans need the general way."""
+        """Return a prepared kernel for use by one thread only.
+
+        None if the plans need the general path.
+        """
         if not self._can_be:
             return None
         try:
@@ -74,12 +72,9 @@ class PreparedAsks:
             return None
 
     def row_of(self, memory: Memory) -> tuple[dict[str, DType], Schema]:
-        """Return the types of the columns that are read of rows, and their schema as a table.
+        """Return the types of the columns that plans read from rows, and their schema as a table.
 
-        They are the same objects each time: of them others know what they have made of them.
-
-        Args:
-            memory: knows the type of the id.
+        The objects are the same at each call, so that callers can cache by identity.
         """
         known = self._row
         if known is None or known[0] is not memory.id_type:
@@ -89,12 +84,7 @@ class PreparedAsks:
         return known[1:]
 
     def results_of(self, answers: Sequence[PreparedAnswer], to: str) -> Results:
-        """Return the features of rows, by plan, as they are computed for a form.
-
-        Args:
-            answers: of the rows.
-            to: the form; "" for none.
-        """
+        """Return the features of rows, by plan, in the form `to`; an empty dict if `to` is ""."""
         found: dict[str, Any] = {}
         for name, fitted in self._lowered.plans.items() if to else ():
             lines, form = [one.features[name] for one in answers], computed_form(fitted, to)
@@ -105,21 +95,16 @@ class PreparedAsks:
         return found
 
     def give(self, ask: PreparedAsk) -> None:
-        """Give one back, whose memory is not in use any more."""
+        """Give back a kernel, once its buffers are no longer in use."""
         self._free.append(ask)
 
 
 def seen_on_arrival(
     memory: Memory, ask: PreparedAsk, row: Mapping[str, Any], limits: TimeLimits, now_ns: int
 ) -> SeenRow | None:
-    """Return a row that arrives, with what it sees; None where the general way is needed.
+    """Return an arriving row with the rows that it sees; None if the general path is needed.
 
-    Args:
-        memory: it arrives at.
-        ask: takes what it sees.
-        row: as a user gave it.
-        limits: how far its times may be ahead.
-        now_ns: the time by this machine's clock.
+    `limits` and the current time `now_ns` bound how far its times may be ahead.
     """
     found = seen_in(memory, ask, row)
     if found is None or memory.log is None:
@@ -142,7 +127,7 @@ def seen_on_arrival(
 
 
 def seen_in(memory: Memory, ask: PreparedAsk, row: Mapping[str, Any]) -> SeenRow | None:
-    """Return a row that asks, with what it sees; None where the general way is needed."""
+    """Return a row with the rows that it sees; None if the general path is needed."""
     log = memory.log
     if log is None:
         return None
@@ -156,7 +141,7 @@ def seen_in(memory: Memory, ask: PreparedAsk, row: Mapping[str, Any]) -> SeenRow
 
 
 def asked_id_is_new(memory: Memory, row: Mapping[str, Any]) -> bool:
-    """Return whether a row that asks has no id, or one that no row of the log has."""
+    """Return whether a row has no id, or an id that no row of the log has."""
     row_id = memory.lowered.row_id
     if row_id is None or row_id not in row:
         return True
@@ -166,7 +151,7 @@ def asked_id_is_new(memory: Memory, row: Mapping[str, Any]) -> bool:
 
 
 def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
-    """Put a row into the log, at its end, whose features a user is given."""
+    """Append an answered row to the log."""
     assert memory.log is not None
     values = {**row.values, **answered.kept, **dict.fromkeys(memory.marks, True)}
     memory.log.add(values, list(zip(row.keys, row.times, strict=True)))
@@ -176,14 +161,10 @@ def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
 def written(
     asks: PreparedAsks, memory: Memory, arrived: Sequence[Arrived], change: Change | None, now: int
 ) -> tuple[Change, ChangeResults]:
-    """Return rows that arrive as a change, and what that gave, as a journal writes them.
+    """Return arriving rows as a change with its results, for the journal.
 
-    Args:
-        asks: knows the schemas.
-        memory: has the lookup tables and the log.
-        arrived: the rows with their features.
-        change: the rows as a table; None where there is none.
-        now: the time of the change, in nanoseconds.
+    `change` has the rows as a table, or is None if no table exists yet; `now` is the time in
+    nanoseconds since 1970.
     """
     answers = [answer for _, answer in arrived]
     types, schema = asks.row_of(memory)
@@ -207,7 +188,7 @@ def written(
 
 
 def _id_of(row: Mapping[str, Any], name: str, dtype: DType) -> Any:
-    """Return the id of a row as it is stored; None where it lacks, or is no text or integer."""
+    """Return the id of a row as stored; None if it is absent, or is neither text nor integer."""
     if not dtype.holds_bytes and not dtype.is_integer:
         return None
     reading = _reading_of_id(name, dtype)
@@ -224,7 +205,7 @@ def _reading_of_id(name: str, dtype: DType) -> Reading:
 
 
 def _is_of_numbers(fitted: Fitted) -> bool:
-    """Return whether all that a plan gives are numbers or bools, which a row of floats holds."""
+    """Return whether all features of a plan are numbers or bools, so that a row of floats fits."""
     kinds = pa.types
     if fitted.declaration.keep or fitted.matrix_dtype == BFLOAT16:
         return False
@@ -235,7 +216,7 @@ def _is_of_numbers(fitted: Fitted) -> bool:
 
 
 def _table_of(lines: Sequence[NDArray[Any]], schema: Schema) -> Table:
-    """Return rows of floats, where NaN is missing, as a table of the types of a schema."""
+    """Return rows of floats, with NaN for missing, as a table of the types of a schema."""
     columns = np.array(lines).T.copy()
     flags = columns == columns
     is_whole = bool(flags.all())
