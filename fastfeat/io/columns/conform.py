@@ -89,7 +89,7 @@ def all_missing(column: ChunkedArray) -> bool:
 
 
 def mismatch(column: ChunkedArray, name: str, wanted: str, hint: str) -> NoReturn:
-    """Raise the error for a column with another type than in fit; `hint` is a sentence of advice."""
+    """Raise the error for a column with another type than in fit; `hint` is one sentence."""
     given = known_type(column.type) or column.type
     raise TypeMismatch(
         f"{column_text(name)}: fit saw {wanted}, got {given} ({_first_value(column)}). {hint}"

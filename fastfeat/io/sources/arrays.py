@@ -144,7 +144,7 @@ def _inferred(values: Any) -> Any:
 
 
 def _converted(values: Any, kind: Any = None) -> Any:
-    """Return Python objects as an Arrow array of type `kind`, or of an inferred type; NaN becomes null.
+    """Return Python objects as an Arrow array of type `kind` (None infers it); NaN becomes null.
 
     If the environment variable PYARROW_IGNORE_TIMEZONE is set, pyarrow treats the local time of a
     datetime with a zone as UTC. pandera and pyspark.pandas set it for the whole process. This

@@ -121,7 +121,7 @@ def empty_texts(table: Table) -> dict[str, DataType]:
 
 
 def options_for_empty(types: dict[str, DataType]) -> Any:
-    """Return the options that read a quoted empty field as empty text, an unquoted one as missing."""
+    """Return the options that read a quoted empty field as empty text, and others as missing."""
     return csv_module().ConvertOptions(
         include_columns=list(types),
         column_types=types,
