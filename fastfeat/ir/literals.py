@@ -52,7 +52,7 @@ def in_order(given: Iterable[Any]) -> Iterable[Any]:
 def python_value(value: Any) -> Any:
     """Return a NumPy, pandas or `decimal` scalar as a Python value, and any other value unchanged.
 
-    Types are recognized by name, which avoids importing their modules.
+    Types are recognised by name, which avoids importing their modules.
     """
     match type(value).__module__.partition(".")[0], type(value).__name__:
         case "numpy", "datetime64" | "timedelta64":

@@ -79,7 +79,7 @@ Params = tuple[tuple[str, Any], ...]
 
 @dataclass(frozen=True, slots=True)
 class TrainingFrame:
-    """The frame of an aggregate over all training rows: learned in `fit`, a constant afterwards."""
+    """The frame of an aggregate over all training rows: learnt in `fit`, a constant afterwards."""
 
 
 @dataclass(frozen=True, slots=True)

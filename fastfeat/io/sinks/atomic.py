@@ -24,7 +24,7 @@ def replacing(target: Path) -> Generator[Path]:
         OSError: The file cannot be moved, or the path is invalid. The error names the target, not
             the temporary file.
     """
-    if "\0" in str(target):  # Python's own ValueError does not say which path it is
+    if "\0" in str(target):  # Python's own ValueError says no more than this
         raise OSError("its name holds a NUL character")
     partial = target.with_name(f".{os.urandom(8).hex()}.partial")
     try:

@@ -59,7 +59,7 @@ class Contents:
         plan: Digest of the fitted plan, in hex digits.
         tables: Digest of the lookup tables, in hex digits; "" if no table is read.
         source: Name, size in bytes and modification time of each data file; None if the data is not
-            in files, so that a later run cannot recognize it.
+            in files, so that a later run cannot recognise it.
         file_format: Form of the folder: "parquet", "delta".
         part_rows: Rows of the data per part; the last part may have fewer.
         partition_by: Columns that split the files of a part.

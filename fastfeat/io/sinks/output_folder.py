@@ -76,7 +76,7 @@ def unfinished(target: Path, contents: Contents) -> Generator[tuple[Path, Manife
     """Yield the folder in which features are written, and the manifest of its finished parts.
 
     The folder is locked for this process until the end of the `with`. It remains, whatever happens,
-    until `publish` moves it. If the data cannot be recognized again, an error removes it.
+    until `publish` moves it. If the data cannot be recognised again, an error removes it.
 
     Raises:
         OutputError: Another process writes the folder, its parts come from other inputs or are

@@ -76,7 +76,7 @@ def empty_matrix(
 def staggered_columns(n_columns: int, n_rows: int, dtype: DType) -> list[NDArray[Any]]:
     """Return uninitialised output columns of one type, in one allocation.
 
-    Each starts at a multiple of 64 bytes, an odd number of cache lines after its neighbor. At a
+    Each starts at a multiple of 64 bytes, an odd number of cache lines after its neighbour. At a
     distance of a power of two, columns would compete for the same cache sets (200 outputs: 130-153
     ns per row, down to 83). Each column is longer than `n_rows`, so that whole words of 64 rows may
     be written. A bool column is the bits of its rows, 8 per byte; validity bitmaps are bool

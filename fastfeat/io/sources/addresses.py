@@ -76,7 +76,8 @@ def asked(question: Callable[[], Any], filesystem: Any, text: str) -> Any:
 def naming(name: str, filesystem: Any) -> Generator[None]:
     """Raise errors of reading as InvalidData with the name of a file or folder.
 
-    The library of a network file system may raise any error; local code raises only known ones.
+    For a network file system every error is converted, because its library may raise any; for local
+    files only errors of reading are.
     """
     is_here = filesystem.type_name == "local"
     try:

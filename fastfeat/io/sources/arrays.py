@@ -174,7 +174,7 @@ def _without_loss(array: Any, values: Any, name: str) -> Any:
     """Return times with all their digits; refuse values that pyarrow would change to unify types.
 
     PyArrow truncates the nanoseconds of pandas times, gives naive times the zone of their
-    neighbors, drops the hours of a datetime among dates, and reads 5 steps of 3 s as 5 s.
+    neighbours, drops the hours of a datetime among dates, and reads 5 steps of 3 s as 5 s.
     """
     given = array.type
     if not pa.types.is_temporal(given):

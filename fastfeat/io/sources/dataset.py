@@ -115,7 +115,7 @@ class Dataset:
     def readings_that_pay(self) -> int | None:
         """The number of further readings from which a scratch copy pays off; None if it never does.
 
-        Writing a copy takes about half as long as decoding Parquet, and less than parsing text.
+        Writing a copy takes about half as long as decoding Parquet; parsing text takes longer.
         """
         match self.parts[0]:
             case TablePart():

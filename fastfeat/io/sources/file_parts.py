@@ -274,7 +274,7 @@ _FIRST_ROWS = 1 << 10
 _FEW_COLUMNS = 16
 """With fewer columns a reader holds at most 40 MiB, for which every budget leaves room."""
 _OF_DICTIONARY = 9
-"""Quarters of a dictionary's bytes in memory, which holds it both encoded and decoded."""
+"""Memory for a dictionary in quarters of its bytes: it is held both encoded and decoded."""
 _PAGE = 1 << 18
 _Tables = Callable[[FilePart, list[str], Callable[[], int], int], Iterator[tuple[int, Table]]]
 _TABLES: dict[Format, _Tables] = {

@@ -135,7 +135,7 @@ def _column(
 def _mapped(file: IO[bytes], pieces: Sequence[Piece], is_whole: bool) -> dict[Piece, Any]:
     """Return the bytes of pieces, which stay mapped while something refers to them.
 
-    Neighboring pieces are mapped together: Python opens the file once more for each map, and a
+    Neighbouring pieces are mapped together: Python opens the file once more for each map, and a
     table of 2,000 columns exceeded the open-file limit of the process. `is_whole` says that all
     rows are read. The map is then populated at once, so that the thread that reads ahead takes the
     page faults.
@@ -249,6 +249,10 @@ def keeping(scratch: Scratch, names: Sequence[str]) -> Keeping:
 
 @contextmanager
 def scratch_file(folder: str | os.PathLike[str] | None = None) -> Generator[Scratch | None]:
+    """Yield an empty scratch copy, or None if there is no disk for it.
+
+    `folder` defaults to the folder of temporary files.
+    """
     with ExitStack() as stack:
         scratch: Scratch | None = None
         with suppress(OSError):

@@ -46,7 +46,7 @@ def own_columns(roots: Iterable[Node]) -> list[str]:
 def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
     """Return the columns that windows read from earlier rows, or from rows ahead.
 
-    With `training`, windows below learned statistics count too, because fit reads them.
+    With `training`, windows below learnt statistics count too, because fit reads them.
     """
     nodes = postorder(list(roots)) if training else window_nodes(roots, ahead=True)
     calls = [node for node in nodes if is_over_window(node) or is_over_rows_ahead(node)]

@@ -87,7 +87,7 @@ class Rule:
 
     @property
     def learns(self) -> bool:
-        """Whether the rule uses statistics that are learned from the checked rows."""
+        """Whether the rule uses statistics that are learnt from the checked rows."""
         return any(isinstance(node, Aggregate) for node in postorder([self.expression.node]))
 
     @property

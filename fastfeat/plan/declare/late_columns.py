@@ -192,7 +192,7 @@ class Late:
         known_tables: For each table, the columns that are known although a late column has the
             same name.
         ahead: The later rows and columns that the label sees; None if it does not look ahead.
-        known_clocks: Further columns that order rows so that windows see only known ones.
+        known_clocks: Further time columns; rows that windows select by them are known in time.
     """
 
     of_label: frozenset[str] = NO_NAMES
@@ -212,7 +212,7 @@ class Late:
         return self.of_label | self.outcomes
 
     def holds(self, column: Column | TableColumn) -> bool:
-        """Return whether a column, by its name, is late; this holds for columns of tables too."""
+        """Return whether a column is late by its name; a table's too, unless in `known_tables`."""
         name = column.name
         if isinstance(column, TableColumn) and name in self.known_tables.get(column.table, ()):
             return False

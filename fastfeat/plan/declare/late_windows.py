@@ -107,7 +107,7 @@ class KnownAfter(NamedTuple):
 def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | None) -> Sight:
     """Return the sight of a function over a window.
 
-    `args` are the sights of its value and of its order; `types` is None before binding. Raises
+    `args` are the sights of its value and of its window; `types` is None before binding. Raises
     Leakage if an encoding enters the window, or a late value of the row itself, or one that is not
     known yet, or one that is ordered by another clock.
     """

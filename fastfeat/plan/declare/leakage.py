@@ -158,7 +158,7 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
 
     Folds by time learn from rows whose target is known when the fold begins, by a trusted clock. A
     label from the future sees later rows of its entity, which no other fold may contain. This holds
-    for any target, because a statistic learned per entity reveals its number of rows.
+    for any target, because a statistic learnt per entity reveals its number of rows.
     """
     folds = node.args[2]
     assert isinstance(folds, Call)

@@ -2,7 +2,7 @@
 
 A later row must not be seen, whichever of its columns is read. Windows, as-of joins and folds by
 time must order rows by the clock of the label, or by one that is never after it. A statistic
-learned per key has seen all rows, so its key must not reveal the entity or the moment.
+learnt per key has seen all rows, so its key must not reveal the entity or the moment.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def _refuse_lookup(node: Call, column: TableColumn, late: Late, ahead: Ahead) ->
 
 
 def refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
-    """Raise Leakage if a statistic is learned per key, and the label sees later rows of that key.
+    """Raise Leakage if a statistic is learnt per key, and the label sees later rows of that key.
 
     The statistic has seen these rows too; with such features, models predict labels of pure noise.
     `node` is an aggregate per key, the keys themselves, or the frequency of a key.
@@ -274,7 +274,7 @@ def clock_in(keys: Iterable[Node], ahead: Ahead, *, counts: bool) -> str | None:
     A part of a time that recurs reveals none: on noise, a count by weekday over a year, or by hour,
     has an AUC of .50 to .53. By month or quarter, of one store, it has .62 to .69. So counts are
     refused by month or quarter, while a mean, which does not grow with the rows, is allowed.
-    `counts` says whether the learned statistic grows with the number of rows.
+    `counts` says whether the learnt statistic grows with the number of rows.
     """
     pending, reached = [*keys], set[Node]()
     while pending:
