@@ -160,7 +160,7 @@ def always(call: Call) -> bool:
 
 
 def never(call: Call) -> bool:
-    """Return False: the call occurs only while a plan is built, and is never saved."""
+    """Return False: a saved plan never contains the call, which is added when the plan is built."""
     return False
 
 

@@ -192,4 +192,4 @@ _CREDENTIALS = {
         ("abfs", "abfss"), "AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or az login"
     ),
 }
-"""Where pyarrow looks for the credentials of each network."""
+"""Sources of the credentials that pyarrow uses for each network."""

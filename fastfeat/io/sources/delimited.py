@@ -169,7 +169,7 @@ def _looser(dtype: DataType, value: str, message: str) -> DataType:
         except (pa.ArrowException, ValueError):
             continue
         return looser
-    if dtype in _TYPES[:-1]:  # the message does not show bytes that are not text unchanged
+    if dtype in _TYPES[:-1]:  # the message alters bytes that are not text
         return _TYPES[_TYPES.index(dtype) + 1]
     raise InvalidData(message)
 

@@ -74,7 +74,7 @@ def as_dtype(written: object) -> DType:
     """Return the type that a user writes as text, a pyarrow or NumPy type, or a Python class.
 
     Raises:
-        TypeMismatch: It is not a type.
+        TypeMismatch: It names no type.
 
     Example:
         >>> str(as_dtype("timestamp[us, UTC]")), str(as_dtype(float))

@@ -77,7 +77,7 @@ class Declaration:
         row_id: The column that identifies rows.
         codes: "smallest" stores codes in the smallest type that fits; None stores int32.
         recipe: The arguments as written, if they contain parameters; see `ff.param`.
-        label_column: The column in which the label is supplied; see `given_label`.
+        label_column: The column in which the label is supplied; see `external_label`.
         fold_id: The column that default folds are computed from, `row_id`; None folds by the number
             of a row.
     """
@@ -216,7 +216,7 @@ class Declaration:
 
     @property
     def row_ids(self) -> list[str]:
-        """The column that identifies rows, `row_id`, as a list; empty if there is none."""
+        """The column that identifies rows, `row_id`, as a list; empty if it is None."""
         return [] if self.row_id is None else [self.row_id]
 
     @property

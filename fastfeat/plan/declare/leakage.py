@@ -105,7 +105,7 @@ def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> 
     """Return expressions with encoder targets in the form that a plan declares.
 
     A target that names the label is replaced by the expression of the label. Folds by time learn
-    from the rows whose target is already known when a fold begins.
+    from rows with a target that is already known when a fold begins.
     """
     named: dict[Node, Node] = {
         Column(name): node for name, node in label.items() if node != Column(name)
@@ -156,9 +156,9 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None
 def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
     """Raise Leakage if folds of a target do not separate a row from rows that its label has seen.
 
-    Folds by time learn from rows whose target is known when the fold begins, by a trusted clock. A
-    label from the future sees later rows of its entity, which no other fold may contain. This holds
-    for any target, because a statistic learnt per entity reveals its number of rows.
+    Folds by time learn from rows with a target that is known when the fold begins, by a trusted
+    clock. A label from the future sees later rows of its entity, which no other fold may contain.
+    This holds for any target, because a statistic learnt per entity reveals its number of rows.
     """
     folds = node.args[2]
     assert isinstance(folds, Call)

@@ -130,7 +130,7 @@ def _written(time: Node) -> str:
 
 
 def _check_same_moment(over: Call, ahead: Ahead, types: Types | None) -> None:
-    """Raise if a window includes rows with its row's rounded time, some of which may be later."""
+    """Raise if a window includes rows with its row's rounded time, because some may be later."""
     order = order_of(over)
     time = order.args[0]
     if not late_windows.takes_rows_in_order(over):

@@ -147,8 +147,8 @@ def windows_read(roots: Sequence[Node]) -> list[Call]:
 def live_reach(over: Call) -> Reach:
     """Return how far a function over a window reaches back from the latest row of an entity.
 
-    The state stores everything else that windows read beside the rows. A window with an offset that
-    is not bounded in time sees the latest rows before the offset.
+    The state stores the results that windows read beside the rows. A window with an offset and no
+    limit in time sees the latest rows before the offset.
     """
     window = dict(window_of(over).params)
     offset, unit = window["offset"], window["unit"] or "time"
