@@ -43,7 +43,7 @@ def first_keys(keys: Array, n: int) -> Array:
 
 
 def places_in(keys: Sequence[Array], known: Sequence[Array]) -> NDArray[np.int64]:
-    """Return the position of each key among distinct known keys, shape (n_keys,), or -1 if unknown.
+    """Return the positions of keys among distinct known keys, shape (n_keys,); -1 if unknown.
 
     Both arguments hold one Arrow array per part of the key; a part may be missing. Keys of another
     type than the known keys are unknown.

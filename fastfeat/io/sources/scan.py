@@ -55,7 +55,7 @@ class Scanned:
 def telling_place(scanned: Scanned) -> Generator[None]:
     """Add the place of a row in its file to an error that names a row of `scanned` by its number.
 
-    Errors about a history begin with "history=" and are left alone.
+    Errors about a history say "history=" and are left alone.
     """
     try:
         yield

@@ -1,6 +1,6 @@
 """Checks of a plan's arguments: features, label, column names, a float type, text.
 
-An argument that should be an expression and is not is named in the error, with a replacement.
+If an argument is not the expression that it should be, the error suggests a replacement.
 Arrow's text is UTF-8, which has no lone surrogates.
 """
 

@@ -205,7 +205,7 @@ def _needed_by(asked: Sequence[tuple[Call, float]]) -> Reach:
 
 
 def _rows_read(over: Call, before: float) -> float:
-    """Return the most latest rows of an entity, before the data, that a function may read.
+    """Return the maximum number of latest rows, before the data, that a function reads per entity.
 
     `over` has a window that is not bounded in time. If its result is needed `before` a row, or it
     has an offset, the rows may lie any number of rows back.
