@@ -1,4 +1,4 @@
-"""Nodes of expressions: interned, walked, rewritten and shown; parameters of their functions.
+"""Nodes of expressions: interned, walked, rewritten and printed; parameters of their functions.
 
-It imports types and errors alone; `scalars` and what stands above import it.
+This folder imports only types and errors; `scalars` and everything above it import from here.
 """

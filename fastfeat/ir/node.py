@@ -1,9 +1,9 @@
-"""The kinds of node in a plan: columns, literals, calls of functions, aggregates; and walks.
+"""The node types of a plan: columns, literals, calls of functions, aggregates; and walks.
 
 Nodes are frozen and interned: equal expressions are one object, so common subexpressions are free.
-Types are not part of a node; binding gives them for one schema.
+Types are not part of a node; binding assigns them for one schema.
 
-Walks over graphs are iterative: long chains must not meet Python's recursion limit.
+Walks over graphs are iterative, so that long chains do not reach Python's recursion limit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TOLD_APART = frozenset({tuple, float, int, bool})
 
 
 def identity_key(value: object) -> object:
-    """Return a hashable key that tells 1 from 1.0 and True, and 0.0 from -0.0."""
+    """Return a hashable key that distinguishes 1 from 1.0 and True, and 0.0 from -0.0."""
     kind = type(value)
     if kind not in _TOLD_APART:
         return value
@@ -33,7 +33,7 @@ def identity_key(value: object) -> object:
 
 
 def _keys(fields: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the key of each field; most are names and nodes, and are their own."""
+    """Return the key of each field; most fields are names and nodes, which are their own keys."""
     if _TOLD_APART.isdisjoint(map(type, fields)):
         return fields
     return tuple([f if type(f) not in _TOLD_APART else identity_key(f) for f in fields])
@@ -43,12 +43,12 @@ class Interned(type):
     """Metaclass of frozen dataclasses: calling the class returns the one node with these fields."""
 
     def __init__(cls, *args: Any, **kwargs: Any) -> None:
-        """Have pickle and copy make nodes by calling the class."""
+        """Make pickle and copy create nodes by calling the class."""
         super().__init__(*args, **kwargs)
         copyreg.pickle(cls, _again)
 
     def __call__(cls, *fields: Any) -> Any:
-        """Return the interned node; fields are positional and complete."""
+        """Return the interned node; pass all fields by position."""
         key = cls, *_keys(fields)
         with _lock:
             node = _POOL.get(key)
@@ -59,13 +59,13 @@ class Interned(type):
 
 
 def _again(node: Any) -> tuple[Any, ...]:
-    """Return the call by which pickle and copy make a node: its class returns the existing one."""
+    """Return the call with which pickle and copy recreate a node; it finds an existing one."""
     values = tuple(getattr(node, field.name) for field in fields(node) if field.init)
     return type(node), values  # pyright: ignore[reportUnknownVariableType]
 
 
 def _unlock() -> None:
-    """Give a forked child its own lock: the old one may be held by a thread that is gone."""
+    """Give a forked child its own lock; a thread that is gone may hold the old one."""
     global _lock
     _lock = threading.Lock()
 
@@ -84,12 +84,12 @@ class TrainingFrame:
 
 @dataclass(frozen=True, slots=True)
 class GroupFrame:
-    """The frame of an aggregate per group of training rows, in which a row finds its own group.
+    """The frame of an aggregate per group of training rows; each row reads the value of its group.
 
-    The second argument numbers the group of a row; it is computed for training rows and later ones.
+    The aggregate's second argument is the group number of a row, for training rows and later ones.
 
     Args:
-        with_missing: whether the rows without a key are a group too.
+        with_missing: Whether the rows without a key form a group too.
     """
 
     with_missing: bool = False
@@ -111,12 +111,7 @@ class Column(metaclass=Interned):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class TableColumn(metaclass=Interned):
-    """A column of a lookup table, which is passed beside the data; only steps of lookups read it.
-
-    Args:
-        table: the name of the table.
-        name: that of the column.
-    """
+    """A column of a lookup table, which is passed beside the data; only lookup steps read it."""
 
     table: str
     name: str
@@ -154,7 +149,7 @@ Node = Column | TableColumn | Literal | Call | Aggregate
 
 
 def params_of(**params: Any) -> Params:
-    """Return parameters in the one order that makes equal calls equal nodes."""
+    """Return parameters sorted by name, so that equal calls are equal nodes."""
     return tuple(sorted(params.items()))
 
 
@@ -174,16 +169,14 @@ R = TypeVar("R")
 def postorder(roots: Iterable[N], at_most: int | None = None) -> list[N]:
     """Return every node reachable from the roots once, arguments before users.
 
-    Args:
-        roots: where to begin.
-        at_most: return nothing where there are more nodes than that, without walking them all.
+    If there are more than `at_most` nodes, return an empty list without walking them all.
     """
     seen: set[N] = set()
     order: list[N] = []
     stack: list[N | None] = [*reversed(list(roots))]
     while stack:
         node = stack.pop()
-        if node is None:  # the arguments of the node below it are done
+        if node is None:  # the arguments of the next node on the stack are done
             order.append(stack.pop())  # type: ignore[arg-type]  # pyright: ignore
         elif node not in seen:
             seen.add(node)
@@ -208,11 +201,9 @@ Rule = Callable[[Node], Node]
 
 
 def rewritten(roots: Sequence[Node], rule: Rule) -> list[Node]:
-    """Return the roots with `rule` applied to every node, once its arguments are rewritten.
+    """Return the roots with `rule` applied to every node, after its arguments are rewritten.
 
-    Args:
-        roots: expressions.
-        rule: returns what stands for a node; itself, mostly.
+    `rule` returns the replacement of a node, which is usually the node itself.
     """
     found = fold(roots, lambda node, args: rule(with_args(node, tuple(args))))
     return [found[root] for root in roots]

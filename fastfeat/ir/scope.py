@@ -1,4 +1,4 @@
-"""Scope of expressions: the row itself, its past, and the values that are only learnt."""
+"""Scope of expressions: the row itself, its past, and values that only fit reads."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ R = TypeVar("R")
 
 
 def row_args(node: Node, *, training: bool = False) -> tuple[Node, ...]:
-    """Return the arguments of a node that are computed for the row that it is computed for.
+    """Return the arguments of a node that are computed for the same row as the node.
 
-    Args:
-        node: of a plan. An aggregate over all rows has none; of one per group it is the group.
-        training: whether the row is one of those that are learnt from: then the fold that it is in
-            counts too.
+    An aggregate over all rows has none, and an aggregate per group has the group. With `training`,
+    the row is a training row, and its fold counts too.
     """
     if is_over(node):
         return () if is_over_window(node) else query_of(order_of(node))
@@ -33,12 +31,12 @@ def row_args(node: Node, *, training: bool = False) -> tuple[Node, ...]:
 
 
 def is_over(node: Node) -> TypeGuard[Call]:
-    """Return whether a node is a function of the rows in a window, of the data or of a table."""
+    """Return whether a node is a function of the rows in a window, in the data or in a table."""
     return isinstance(node, Call) and node.function.startswith(OVER)
 
 
 def is_over_table(node: Node) -> TypeGuard[Call]:
-    """Return whether a node is a function of the rows of a table in a window, which looks back."""
+    """Return whether a node is a function over a window of a table, which looks back."""
     match node:
         case Call(_, (_, Call("window", (Call("table_order"),)))):
             return is_over(node)
@@ -52,9 +50,9 @@ def is_asof(node: Node) -> TypeGuard[Call]:
 
 
 def is_over_ahead(node: Node) -> TypeGuard[Call]:
-    """Return whether a node is a function of the rows ahead, of the data or of a table.
+    """Return whether a node is a function of the rows ahead, in the data or in a table.
 
-    It is none over a window, nor over one of a table: those look back.
+    Functions over windows that look back are excluded.
     """
     match node:
         case Call(_, (_, Call("ahead"))):
@@ -64,12 +62,12 @@ def is_over_ahead(node: Node) -> TypeGuard[Call]:
 
 
 def is_over_window(node: Node) -> TypeGuard[Call]:
-    """Return whether a node is a function of the data's own rows in a window, which looks back."""
+    """Return whether a node is a function over a window of the data's own rows, looking back."""
     return is_over(node) and not is_over_table(node) and not is_over_ahead(node)
 
 
 def window_of(over: Call) -> Call:
-    """Return the window that a function is over; the one ahead where it is over that."""
+    """Return the window of a function over rows, either back or ahead."""
     window = over.args[1]
     assert isinstance(window, Call)
     return window
@@ -83,23 +81,23 @@ def order_of(over: Call) -> Call:
 
 
 def query_of(order: Call) -> tuple[Node, ...]:
-    """Return the time and the keys by which rows of the data ask for others."""
+    """Return the time and the keys by which rows of the data select other rows."""
     return order.args[: 1 + dict(order.params)["n_keys"]]
 
 
 def table_columns_of(order: Call) -> tuple[TableColumn, ...]:
-    """Return the time, the keys and perhaps the tie of a table whose rows are asked for."""
+    """Return the time, the keys and, if any, the tie column of the table in an order."""
     seen = order.args[1 + dict(order.params)["n_keys"] :]
     return tuple(column for column in seen if isinstance(column, TableColumn))
 
 
 def is_of_table(order: Call) -> bool:
-    """Return whether an order is that of the rows of a table."""
+    """Return whether an order is an order of a table's rows."""
     return order.function == "table_order"
 
 
 def table_of(order: Call) -> str:
-    """Return the name of the table whose rows are asked for."""
+    """Return the name of the table in an order."""
     return table_columns_of(order)[0].table
 
 
@@ -116,11 +114,8 @@ def is_of_other_rows(node: Node) -> TypeGuard[Call]:
 def window_nodes(roots: Iterable[Node], *, ahead: bool = False) -> list[Call]:
     """Return the functions over windows that a row or its past reads, inner ones first.
 
-    Those over windows of tables are not among them: a table is its own past.
-
-    Args:
-        roots: expressions.
-        ahead: whether those of the data's rows ahead are, which only a label has.
+    Windows over tables are excluded, because a table has its own past. With `ahead`, functions of
+    the data's rows ahead, which only a label may have, are included.
     """
     found: dict[Node, None] = {}
     pending = [*roots]
@@ -142,19 +137,16 @@ def row_order(
 ) -> list[Node]:
     """Return every node that the row of the roots reads once, arguments before users.
 
-    Of a function over a window nothing is: the rows of the past are computed before.
-
-    Args:
-        roots: expressions.
-        training: as of `row_args`.
-        is_there: whether a node is made already, so that nothing below it is read for it.
+    The walk stops at functions over windows: rows of the past are computed earlier. It also stops
+    at nodes for which `is_there` says that they are already computed. For `training`, see
+    `row_args`.
     """
     seen: set[Node] = set()
     order: list[Node] = []
     stack: list[Node | None] = [*reversed(list(roots))]
     while stack:
         node = stack.pop()
-        if node is None:  # the arguments of the node below it are done
+        if node is None:  # the arguments of the next node on the stack are done
             done = stack.pop()
             assert done is not None
             order.append(done)
@@ -181,5 +173,5 @@ def row_fold(
 
 
 def is_exploded(node: Node) -> bool:
-    """Return whether a node has a row an element of lists, as only a vocabulary takes it."""
+    """Return whether a node has one row per list element, which only a vocabulary accepts."""
     return isinstance(node, Call) and node.function == "list.explode"

@@ -1,7 +1,7 @@
-"""Calls as Python: forms that rows say, and the pieces that texts are made of.
+"""Calls as Python source: the forms that rows of functions declare, and helpers for text.
 
-What a row says nothing of is a method of its first argument: `x.function(y, name=value)`. A part of
-operators, which no user can write, is a plain function.
+Without a declared form, a call is a method of its first argument: `x.function(y, name=value)`. A
+component of an operator, which users cannot write, is a plain function.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from fastfeat.ir.parameters import Pair, Parameter, Parameters, Several
 
 
 class Infix(NamedTuple):
-    """A sign of Python between two operands, all of it in parentheses.
+    """A Python operator between two operands, with parentheses around the whole.
 
     Args:
-        sign: such as "+".
-        before_minus: whether Python reads it before a minus that stands in front of it: "**".
+        sign: The operator, such as "+".
+        before_minus: Whether it binds more tightly than a preceding minus: "**".
     """
 
     sign: str
@@ -27,67 +27,58 @@ class Infix(NamedTuple):
 
 
 class Prefix(NamedTuple):
-    """A sign of Python before its operand, both in parentheses."""
+    """A Python operator before its operand, with parentheses around both."""
 
     sign: str
 
 
 class Function(NamedTuple):
-    """A function of all its arguments, not a method of the first one.
+    """A function of all its arguments, in place of a method of the first one.
 
     Args:
-        prefix: "ff." of one that users call.
+        prefix: "ff." for a function that users call.
     """
 
     prefix: str = ""
 
 
 class Texts(Protocol):
-    """The texts of the nodes below one that is written."""
+    """The texts of the nodes below the node that is being written."""
 
     def __getitem__(self, node: Node) -> str:
         """Return the text of a node below."""
         ...
 
     def bare(self, node: Node) -> str:
-        """Return the text of a node without the parentheses that it has as an operand of a sign."""
+        """Return the text of a node without the parentheses of an operator."""
         ...
 
     def options(self, node: Call | Aggregate, without: Sequence[str] = ()) -> list[str]:
-        """Return the parameters of a call that users write, as keywords.
-
-        Args:
-            node: the call, whose row says which they are.
-            without: the names of those that are left out.
-        """
+        """Return the user-visible parameters of a call as keywords, except those in `without`."""
         ...
 
     def of_changed(self, node: Node) -> str:
-        """Return the text of a node that is none of those below, of whose arguments all are."""
+        """Return the text of a new node with arguments that are all among the nodes below."""
         ...
 
 
 Writer = Callable[[Any, Texts], str | None]
-"""From a call or an aggregate, and the texts of the nodes below it, to its own text.
+"""Function from a call or an aggregate, and the texts of the nodes below it, to its text.
 
-None where it is not of the shape that an operator makes: then it is written as any call is.
+None if the node does not have the shape that an operator builds; then it is written like any call.
 """
 Form = Infix | Prefix | Function | Writer | None
 """The form in which calls of a function are written; None for a method of the first argument."""
 SeveralWriter = Callable[[Sequence[Any], Texts], str | None]
-"""As `Writer`, of an operator of several columns."""
+"""Like `Writer`, for an operator with several output columns."""
 PLAIN = Function()
 PUBLIC = Function("ff.")
 
 
 def method_text(function: str, args: Sequence[Node], given: Sequence[str], texts: Texts) -> str:
-    """Return the text of a method of its first argument; of a function, where there is none.
+    """Return the text of a method of the first argument, or of a function without arguments.
 
-    Args:
-        function: its name.
-        args: its arguments.
-        given: the further ones, as they are written.
-        texts: those of the arguments.
+    `given` holds further arguments that are already text.
     """
     inside = ", ".join([*map(texts.bare, args[1:]), *given])
     match args:
@@ -100,11 +91,9 @@ def method_text(function: str, args: Sequence[Node], given: Sequence[str], texts
 
 
 def options(parameters: Parameters, params: Params) -> list[str]:
-    """Return the parameters of a call as keywords, without those that are hidden.
+    """Return the parameters of a call as keywords, without hidden ones.
 
-    Args:
-        parameters: those of the function; what is not among them is written as it is.
-        params: those of the call.
+    A parameter that the function does not declare is written unchanged.
     """
     known = {parameter.name: parameter for parameter in parameters}
     return [
@@ -118,23 +107,23 @@ def _option(parameter: Parameter | None, name: str, value: Any) -> str:
     if parameter is not None and _is_mapping(parameter):
         try:
             return f"{name}={dict(value)!r}"
-        except (TypeError, ValueError):  # a plan that someone has altered
+        except (TypeError, ValueError):  # the plan was altered by hand
             pass
     return f"{parameter.written_as or name if parameter else name}={value_text(value)}"
 
 
 def _is_mapping(parameter: Parameter) -> bool:
-    """Return whether the value of a parameter is the pairs of a mapping."""
+    """Return whether the value of a parameter holds the pairs of a mapping."""
     return isinstance(parameter.type, Several) and isinstance(parameter.type.of, Pair)
 
 
 def value_text(value: Any) -> str:
-    """Return the value of a parameter as it would be written; a type as text."""
+    """Return the value of a parameter as Python source; a type as text."""
     return repr(str(value) if isinstance(value, DType) else value)
 
 
 def number_text(value: float) -> str:
-    """Return a number as a person writes it.
+    """Return a number in its usual notation.
 
     >>> number_text(24.0), number_text(0.5)
     ('24', '0.5')
@@ -144,12 +133,12 @@ def number_text(value: float) -> str:
 
 
 def numbers_text(values: Iterable[float]) -> str:
-    """Return a list of numbers, each as a person writes it."""
+    """Return a list of numbers as text, each in its usual notation."""
     return f"[{', '.join(map(number_text, values))}]"
 
 
 def pairs_text(by: Sequence[Node], texts: Texts) -> str:
-    """Return the text of what is compared: the keys of the data, and then those of a table."""
+    """Return the text of compared keys: `by` has the keys of the data, then the keys of a table."""
     half = len(by) // 2
     shown = [column_text(key, texts) for key in by]
     left, right = shown[:half], shown[half:]
@@ -159,5 +148,5 @@ def pairs_text(by: Sequence[Node], texts: Texts) -> str:
 
 
 def column_text(node: Node, texts: Texts) -> str:
-    """Return a column by its name alone, as parameters take it; the text of anything else."""
+    """Return a column by its bare name, as parameters take it, and the text of any other node."""
     return repr(node.name) if isinstance(node, Column | TableColumn) else texts[node]

@@ -1,4 +1,4 @@
-"""Chosen rows of a data set, as a data set of their own: read from it, and numbered among them."""
+"""Chosen rows of a data set, as a data set of their own with its own row numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fastfeat.io.sources.scan import scan
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowFlags:
-    """A bit of each row of a data set: whether it is chosen.
+    """A bit for each row of a data set, which says whether the row is chosen.
 
     Args:
         bits: bool, without nulls, shape (n_rows,).
@@ -32,12 +32,12 @@ class RowFlags:
 
     @property
     def n_chosen(self) -> int:
-        """The number of rows that are."""
+        """The number of chosen rows."""
         return _count(self.bits)
 
     @property
     def digest(self) -> str:
-        """A digest of which rows are, in hex digits."""
+        """A digest of the flags, in hex digits."""
         found = hashlib.sha256(f"{len(self.bits)}".encode())
         for chunk in self.bits.chunks:
             found.update(np.packbits(_flags(chunk)).tobytes() + b"\0")
@@ -48,12 +48,7 @@ class RowFlags:
         return RowFlags(call("invert", self.bits))
 
     def numbers(self, k: int, n: int) -> NDArray[np.int64]:
-        """Return the numbers of chosen rows, from the k-th on, counted from 0.
-
-        Args:
-            k: how many chosen rows are passed over.
-            n: how many are wanted; fewer where there are no more.
-        """
+        """Return the numbers of up to `n` chosen rows, after skipping the first `k` chosen rows."""
         found: list[NDArray[np.int64]] = []
         first = 0
         for chunk in self.bits.chunks:
@@ -70,18 +65,15 @@ class RowFlags:
 
 
 def flags_of(found: Sequence[NDArray[np.bool_]]) -> RowFlags:
-    """Return flags of rows, in pieces: a bit a row."""
+    """Return row flags from pieces of one bool per row."""
     chunks = [array_of_values(flags, None, pa.bool_()) for flags in found]
     return RowFlags(pa.chunked_array(chunks, pa.bool_()))
 
 
 def chosen_rows(dataset: Dataset, flags: RowFlags, name: str) -> Dataset:
-    """Return the chosen rows of a data set.
+    """Return the chosen rows of a data set; `name` is their name in messages.
 
-    Args:
-        dataset: all rows, which can be read more than once.
-        flags: which are chosen.
-        name: what messages call these rows.
+    The data set must be readable more than once.
     """
     n_rows = len(flags.bits)
 

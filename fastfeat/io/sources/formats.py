@@ -25,7 +25,7 @@ MAGIC: tuple[tuple[bytes, Format], ...] = (
 
 
 def format_of_name(path: Path) -> Format | None:
-    """Return the format that a file's suffix names; `.csv.gz` is CSV."""
+    """Return the format of a file's suffix; `.csv.gz` is CSV."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     while suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()

@@ -1,7 +1,7 @@
-"""`Declaration`: what a plan declares, frozen, and what follows from that alone.
+"""`Declaration`: the frozen declaration of a plan, and properties that follow from it alone.
 
-A plan is declared, bound to types, fitted, and run: all of these read the declaration. `Plan` is
-its face, with the methods that users call.
+A plan is declared, bound to types, fitted, and run; each of these steps reads the declaration.
+`Plan` is the public class around it, with the methods that users call.
 """
 
 from __future__ import annotations
@@ -62,24 +62,24 @@ PLAN = "ff.Plan"
 
 @dataclass(frozen=True, eq=False)
 class Declaration:
-    """The features, label and options of a plan; `declare` makes one of what a user gives.
+    """The features, label and options of a plan; `declare` makes one from a user's arguments.
 
     Args:
-        features: expressions by name; the others as of `Plan`, as it has them.
-        label: the target.
-        outcomes: further columns that are late.
-        dtype: the float type of the features.
-        keep: columns that are passed through.
-        label_delay: how long after a row its late columns are known.
-        known: columns of the label that are known in time.
-        known_tables: columns of tables that are.
-        known_clocks: columns by which rows are known in time.
-        row_id: the column that tells rows apart.
-        codes: "smallest" where codes have the smallest type that holds them; None for int32.
-        recipe: how the plan was written, where parameters stand in it; see `ff.param`.
-        label_column: the column that the label is given in; see `given_label`.
-        fold_id: the column whose values folds are of where an encoder says nothing else: `row_id`.
-            None for the number of a row.
+        features: Expressions by name.
+        label: The target: the name of a column, or an expression by name.
+        outcomes: Further late columns.
+        dtype: Float type of the features.
+        keep: Columns that are passed through.
+        label_delay: How long after a row its late columns are known.
+        known: Columns of the label that are known in time.
+        known_tables: Columns of tables that are known in time.
+        known_clocks: Time columns by which rows are known in time.
+        row_id: The column that identifies rows.
+        codes: "smallest" stores codes in the smallest type that fits; None stores int32.
+        recipe: The arguments as written, if they contain parameters; see `ff.param`.
+        label_column: The column in which the label is supplied; see `external_label`.
+        fold_id: The column that default folds are computed from, `row_id`; None folds by the number
+            of a row.
     """
 
     features: Mapping[str, Expr]
@@ -112,12 +112,12 @@ class Declaration:
 
     @property
     def params(self) -> dict[str, Any]:
-        """The values of the parameters that stand in the plan, by name; see `ff.param`."""
+        """The values of the plan's parameters by name; see `ff.param`."""
         return {name: plain_value(value) for name, value in params_of(self.recipe).items()}
 
     @cached_property
     def written(self) -> dict[str, Node]:
-        """The expression of each output column as it was given, in order."""
+        """The expression of each output column as the user wrote it, in order."""
         written: dict[str, Node] = {}
         for feature, expression in self.features.items():
             for suffix, node in zip(expression.suffixes, expression.nodes, strict=True):
@@ -131,7 +131,7 @@ class Declaration:
     def nodes(self) -> dict[str, Node]:
         """The expression of each output column, in order.
 
-        Targets are as the plan declares them, and default folds are of `fold_id`.
+        Targets have the form that the plan declares, and default folds use `fold_id`.
         """
         written = self.written
         if not self.known_late.columns:
@@ -142,7 +142,7 @@ class Declaration:
 
     @property
     def label_nodes(self) -> dict[str, Node]:
-        """The expression of the label."""
+        """The expression of the label, by name; empty without a label."""
         if self.label is None:
             return {}
         if isinstance(self.label, str):
@@ -169,15 +169,15 @@ class Declaration:
 
     @cached_property
     def row_table_columns(self) -> tuple[TableColumn, ...]:
-        """The columns of lookup tables that rows read; of others fit has learnt."""
+        """The columns of lookup tables that rows read, without those that only fit reads."""
         nodes = without_targets(self.nodes.values())
         return tuple(node for node in nodes if isinstance(node, TableColumn))
 
     @cached_property
     def row_columns(self) -> list[str]:
-        """The columns that features read of their own row; others are learnt from only.
+        """The columns that features read of their own row, without those that only fit reads.
 
-        Where there is none, one that tells how many rows there are, and is not late.
+        If there are none, one column that is not late, because its length is the number of rows.
         """
         known = [name for name in self.columns if name not in self.late]
         read = [*own_columns(self.nodes.values()), *self.past_columns]
@@ -185,38 +185,38 @@ class Declaration:
 
     @cached_property
     def past_columns(self) -> list[str]:
-        """The columns that windows read of earlier rows, late ones among them."""
+        """The columns that windows read from earlier rows, including late ones."""
         return past_columns(self.nodes.values())
 
     @cached_property
     def training_past_columns(self) -> list[str]:
-        """The columns that windows of features read of rows before the training rows."""
+        """The columns that windows of features read from rows before the training rows."""
         return past_columns(self.nodes.values(), training=True)
 
     @property
     def history_columns(self) -> list[str]:
-        """The columns that fit reads of rows before the training rows, for a label ahead too."""
+        """The columns that fit reads from rows before the training rows, also for a label ahead."""
         of_label = past_columns(self.label_nodes.values()) if self.looks_ahead else []
         return list(dict.fromkeys([*self.training_past_columns, *of_label]))
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether the label is computed from rows ahead, and rows may have none."""
+        """Whether the label is computed from rows ahead, so that some rows may have no label."""
         return len(over_ahead(self.label_nodes.values())) > 0
 
     @property
     def label_columns(self) -> list[str]:
-        """The columns that a label is computed from; none where it is a column itself."""
+        """The columns that a label is computed from; empty if the label is itself a column."""
         return [] if isinstance(self.label, str) else columns_of(self.label_nodes.values())
 
     @property
     def label_sources(self) -> list[str]:
-        """The columns of the data that a label is, or is computed from; none without one."""
+        """The columns of the data that the label is, or is computed from; empty without a label."""
         return [self.label] if isinstance(self.label, str) else self.label_columns
 
     @property
     def row_ids(self) -> list[str]:
-        """The column that tells rows apart, `row_id`, as a list; empty where none does."""
+        """The column that identifies rows, `row_id`, as a list; empty if it is None."""
         return [] if self.row_id is None else [self.row_id]
 
     @property
@@ -226,9 +226,9 @@ class Declaration:
 
     @cached_property
     def label_plan(self) -> Declaration:
-        """The plan of a label that is an expression: its only feature, which may look ahead.
+        """A plan with a label expression as its only feature, which may look ahead.
 
-        It is not checked: checks refuse features that look ahead.
+        It is not checked, because checks refuse features that look ahead.
         """
         assert isinstance(self.label, Mapping)
         return Declaration(dict(self.label), row_id=self.row_id)
@@ -249,7 +249,7 @@ def declare(
     row_id: str | None = None,
     codes: str | None = None,
 ) -> Declaration:
-    """Return the declaration of what a user gives, checked; arguments and errors as of `Plan`."""
+    """Return the checked declaration for a user's arguments, which `Plan` documents."""
     given = dict(locals())
     if has_params := hold_params(given.values()):
         values = list(map(value_of, given.values()))
@@ -288,14 +288,14 @@ def declare(
 
 
 def _recipe(declared: Declaration, given: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a plan: options without a parameter as the declaration has them."""
+    """Return the recipe of a plan; options without a parameter are taken from the declaration."""
     options = {
         name: value if hold_params((value,)) else getattr(declared, name)
         for name, value in given.items()
     }
     said = {name: value for name, value in options.items() if value not in (None, (), {})}
     recipe = recipe_of(PLAN, (), said)
-    params_of(recipe)  # raises where a name has two values
+    params_of(recipe)  # raises if a name has two values
     return recipe
 
 
