@@ -17,8 +17,11 @@ from fastfeat_kernels import processor
 FOLDER = Path(__file__).parent / "objects"
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = 1
-TARGETS: Final = {"x86-64-v3": processor.V3}
-"""The flags that each target needs, by its name in LLVM; the first one that fits is taken."""
+TARGETS: Final = {"x86-64-v4": processor.V4, "x86-64-v3": processor.V3}
+"""The flags that each target needs, by its name in LLVM, the fastest first.
+
+A processor gets the first target that it can run and that the kernel was compiled for.
+"""
 
 
 class Object(NamedTuple):
