@@ -62,7 +62,7 @@ class _Rows(NamedTuple):
     other_keys: Buffer
 
     def turned(self) -> _Rows:
-        """Return the rows with both buffer pairs swapped, after a sort step filled the second pair."""
+        """Return the rows with both pairs of buffers swapped, after a sort into the second pair."""
         return _Rows(self.other_rows, self.other_keys, self.rows, self.keys)
 
 
