@@ -1,4 +1,4 @@
-"""The tasks of a round of learning: what each adds of a part of the rows, and what it learns."""
+"""The tasks of a round of learning: add a part of the rows to each, and read the learnt values."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from fastfeat.steps.targets.tasks import TargetTask
 
 
 def look_for_infinite(batch: Batch, task: Task, learning: Learning, state: PartState) -> None:
-    """Look for the first infinite value that aggregates in doubt are learnt from."""
+    """Search a part for the first infinite input of each aggregate in doubt."""
     scans = learning.prepared.typed.once(scans_of_parts)
     for place in task.learns:
         aggregate = learning.schedule.values[place].origin
@@ -88,7 +88,7 @@ def add_rows(batch: Batch, task: Task, learning: Learning, state: PartState) -> 
 
 
 def _begun(state: PartState, name: str, told: Told) -> Any:
-    """Return the state of a task, which is that of no rows where there was none yet."""
+    """Return the state of a task, started without rows on first use."""
     if name not in state.states:
         state.told = {**(state.told or {}), name: told}
         state.states[name] = learner_of(name).start(*told)
@@ -96,7 +96,7 @@ def _begun(state: PartState, name: str, told: Told) -> Any:
 
 
 def _record(batch: Batch, task: Task, learning: Learning) -> Record[Any]:
-    """Return a task that learns, as a backend is asked it."""
+    """Return the record of a task that learns, for a backend."""
     aggregates = _aggregates(learning, task)
     match task.kind:
         case "keys":
@@ -119,17 +119,16 @@ def _aggregates(learning: Learning, task: Task) -> list[Aggregate]:
 
 
 def _times_of(learning: Learning, task: Task) -> Call:
-    """Return the step by which the folds that a task learns are known."""
+    """Return the step under which the folds that a task learns are stored."""
     origin = learning.schedule.values[task.learns[0]].origin
     assert isinstance(origin, Call)
     return origin
 
 
 def end_of_round(task: Task, learning: Learning, state: PartState) -> Learnt | Again:
-    """Return the end of a task's round.
+    """Return the result of a task's round.
 
-    Raises:
-        FastfeatError: a value cannot be told; the first feature that reads it is named.
+    A FastfeatError for a value that cannot be computed names the first feature that reads it.
     """
     how, own = task_learner(task.kind), state.states.pop(name_of(task))
     try:
@@ -145,7 +144,7 @@ def end_of_round(task: Task, learning: Learning, state: PartState) -> Learnt | A
 
 
 def values_learnt(task: Task, learning: Learning, found: Learnt) -> dict[Any, Constant]:
-    """Return the values that a task has learnt, by what they are of."""
+    """Return the values that a task has learnt, by aggregate or step."""
     aggregates, typed = _aggregates(learning, task), learning.prepared.typed
     match task.kind:
         case "keys":
@@ -166,7 +165,7 @@ def values_learnt(task: Task, learning: Learning, found: Learnt) -> dict[Any, Co
 
 
 def is_of_infinite(task: Task, node: Aggregate, value: Any) -> bool:
-    """Return whether a learnt value is not finite, of which rows may tell why."""
+    """Return whether a learnt value is not finite, and a search of the rows may find the cause."""
     match task.kind:
         case "statistics":
             return is_infinite(value)
@@ -177,7 +176,7 @@ def is_of_infinite(task: Task, node: Aggregate, value: Any) -> bool:
 
 
 def check_doubts(learning: Learning, state: PartState) -> None:
-    """Raise for the first aggregate in doubt: one of a target is none if no target is infinite."""
+    """Raise for the first aggregate in doubt; a target is at fault only if a value is infinite."""
     values = learning.schedule.values
     place_of = {value.origin: place for place, value in enumerate(values)}
     for doubt in learning.doubts:

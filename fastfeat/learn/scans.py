@@ -1,7 +1,7 @@
-"""Training: the schedule of what is learnt, in rounds, as many as aggregates are nested deep.
+"""Learn the values of a plan in rounds, as many as aggregates are nested deep.
 
-All statistics of one depth are learnt in one scan. An argument that is a column is read in place;
-any other is computed by the row kernel, piece by piece.
+One scan learns all statistics of one depth. A column as an argument is read in place; the row
+kernel computes other arguments, piece by piece.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ _GROUPS = "fastfeat.aggregates.keys:Groups", "fastfeat.aggregates.target:FoldedG
 
 
 class Scan(NamedTuple):
-    """One pass over the training rows; nothing learnt is in it.
+    """One pass over the training rows; it holds no learnt values.
 
     Args:
-        arguments: what is learnt from, one output of the program each.
-        aggregates: what is learnt from each argument.
-        program: computes the arguments.
-        known: the constants below the arguments.
+        arguments: Expressions to learn from, one output of the program each.
+        aggregates: The aggregates of each argument.
+        program: Computes the arguments.
+        known: The constants below the arguments.
     """
 
     arguments: tuple[Node, ...]
@@ -76,16 +76,16 @@ class Scan(NamedTuple):
 
 
 def _of_scans(name: str, value: Value) -> Output:
-    """Return the output of an argument; by this, programs of scans are kept from part to part."""
+    """Return the output of an argument; it is also the key for reusing programs between parts."""
     return row_values.argument_output(name, value)
 
 
 class Read(NamedTuple):
-    """Columns and constants that a scan reads of the training rows.
+    """Columns and constants that a scan reads for the training rows.
 
     Args:
-        constants: what the program reads besides the columns.
-        columns: the column of each slot of the program.
+        constants: Constants that the program reads.
+        columns: The column of each slot of the program.
     """
 
     constants: Constants
@@ -93,12 +93,12 @@ class Read(NamedTuple):
 
 
 def planned_scans(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
-    """Return the scans of a plan by what they learn, made of the types of the training rows."""
+    """Return the scans of a plan by their aggregates, for the types of the training rows."""
     return _planned(typed, "fit")
 
 
 def scans_of_parts(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
-    """Return the scans of a plan by what they learn, of training rows that come in parts."""
+    """Return the scans of a plan by their aggregates, for training rows that come in parts."""
     return _planned(typed, "fit in parts")
 
 
@@ -114,17 +114,13 @@ def learn(
     transforms: bool = False,
     held: HeldCodes = MappingProxyType({}),
 ) -> None:
-    """Learn the value of every aggregate below the features.
+    """Learn the value of every aggregate below the features, and store it in `batch`.
 
-    Args:
-        batch: the training rows; takes the values, and what steps make of them.
-        typed: the plan, with the types of these rows.
-        transforms: whether the features of the training rows are wanted too.
-        held: the vocabularies whose codes stay.
+    `typed` has the types of these rows. `transforms` says that the features of the training rows
+    are needed too. `held` are the vocabularies with stable codes.
 
-    Raises:
-        InvalidData: there are no rows, or a value that is learnt is not finite.
-        Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
+    Raises InvalidData if there are no rows, or a learnt value is not finite. Raises Overflow,
+    naming a feature, if an argument or a sum does not fit its type.
     """
     schedule = typed.schedule("fit_transform" if transforms else "fit")
     n_scans = schedule.n_rounds
@@ -139,7 +135,7 @@ def learn(
 
 
 def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
-    """Raise where there is something to learn, and no row to learn it from."""
+    """Raise InvalidData if there is something to learn, but no row to learn it from."""
     if n_rows == 0 and typed.schedule("fit").n_rounds:
         first = show(scans_of(list(typed.nodes.values()))[0][0])
         raise InvalidData(
@@ -148,7 +144,7 @@ def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
 
 
 def _learn_task(running: Running, task: Task, typed: TypedPlan, held: HeldCodes) -> None:
-    """Learn the values of a task; one that makes columns learns nothing."""
+    """Learn the values of a task; a task that computes columns learns nothing."""
     origins = [running.schedule.values[value].origin for value in task.learns]
     aggregates = [one for one in origins if isinstance(one, Aggregate)]
     match task.kind:
@@ -181,7 +177,7 @@ def _learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) ->
 
 
 def read_of(batch: Batch, scan: Scan) -> Read:
-    """Return the columns and constants that a scan reads of some rows."""
+    """Return the columns and constants that a scan reads for some rows."""
     kept = None if batch.programs is None else batch.programs.get((scan.arguments, _of_scans))
     if kept is None:
         kept = scan.program, bind(scan.program, evaluated(scan.known, batch.learnt))
@@ -202,7 +198,7 @@ def _in_any_order(typed: TypedPlan) -> frozenset[Node]:
 
 
 def warn_missing(learnt: Mapping[Node, Constant]) -> None:
-    """Warn of what could not be learnt, because the training rows have too few values of it."""
+    """Warn of aggregates that could not be learnt because there are too few values."""
     missing: dict[Node, list[Aggregate]] = {}
     for node, value in learnt.items():
         nowhere = is_a(value, *_GROUPS) and not cast("Groups", value).present.any()
@@ -239,7 +235,7 @@ def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> 
         return _learn(batch, read, scan.program, scan.aggregates)
     except RowFailed as failure:
         raise failed_scan(batch, scan, read, features, failure) from None
-    except KernelFailed as error:  # after which a card takes nothing more: no second try
+    except KernelFailed as error:  # a GPU accepts nothing after this: no second try
         learnt = f"fit learns for {_first_features(scan, features)}"
         raise KernelFailed(f"{error}; {learnt}", error.kernels) from error
     except (OutOfDeviceMemory, BackendUnavailable):
@@ -251,7 +247,7 @@ def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> 
 def failed_scan(
     batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node], failure: RowFailed
 ) -> FastfeatError:
-    """Return the error of a row of which a scan cannot compute an argument."""
+    """Return the error of a row for which a scan cannot compute an argument."""
     program, row = _named(scan, features), failure.args[0]
     return failures.failed_row(
         *(program, row, read.columns, read.constants, batch.table, batch.backend),
@@ -260,7 +256,7 @@ def failed_scan(
 
 
 def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
-    """Return the features that a scan learns for, as a message names them."""
+    """Return the features that a scan learns for, as text for messages."""
     first = failures.first_readers(features)
     return shortened(dict.fromkeys(first[one] for group in scan.aggregates for one in group))
 
@@ -268,7 +264,7 @@ def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
 def _learn(
     batch: Batch, read: Read, program: Program, aggregates: Sequence[Sequence[Aggregate]]
 ) -> list[list[Any]]:
-    """Return the values of aggregates of what the program of a scan, or a part, computes."""
+    """Return the values of aggregates of a scan's program, or of a part of it."""
     return run_task(batch.backend, _task(batch, read, program, aggregates))
 
 
@@ -312,7 +308,7 @@ def _failed_aggregate(
 
 
 def _check_finite(batch: Batch, scan: Scan, read: Read) -> None:
-    """Raise where an infinite value of an argument reached what was learnt from it."""
+    """Raise InvalidData if an infinite value of an argument reached a learnt value."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
             if failures.is_infinite(batch.learnt[aggregate]):
