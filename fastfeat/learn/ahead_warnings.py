@@ -52,7 +52,7 @@ inspecting a million rows would take a fifth.
 _ENTITIES_PER_KEY = 1.1
 """Highest number of entities per value of a key that stands for the entity.
 
-Also the least number of rows per value of a key whose count matters.
+Also the least number of rows per value of a key if its count is to matter.
 """
 
 _FEWEST_REPEATS = 26

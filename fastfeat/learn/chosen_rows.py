@@ -1,4 +1,4 @@
-"""The rows given to fit, and those it learns from, for data that is read in passes.
+"""The rows given to fit, and the rows it learns from, for data that is read in passes.
 
 A label that looks ahead is computed for all rows first: fit does not learn from a row without
 label.
@@ -56,7 +56,7 @@ class Chosen(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChosenRows:
-    """The rows given to fit, and those it learns from: one bit per row.
+    """The rows given to fit, and the rows it learns from: one bit per row.
 
     Args:
         given: Whether a row is given to fit; None for all.

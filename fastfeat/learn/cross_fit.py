@@ -52,8 +52,7 @@ from fastfeat.progress import doing
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Fold(Generic[Face]):
-    """A fold of `Plan.cross_fit`: a plan fitted on its training rows, and the features of both
-    halves.
+    """A fold of `Plan.cross_fit`: a fitted plan, and the features of training and test rows.
 
     Args:
         fitted: The plan, fitted on the training rows.

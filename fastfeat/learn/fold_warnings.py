@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 def warn_split(
     features: dict[str, Node], late: Late, table: Any, splits: Sequence[Split], backend: Backend
 ) -> None:
-    """Warn of the first fold whose training rows see late values of test rows in their windows.
+    """Warn of the first fold that lets training rows see late values of test rows in windows.
 
     `features` are the expressions by name. `late` says which columns are known too late. `table`
     has the columns that windows read. `splits` are the folds after purging.

@@ -1,4 +1,4 @@
-"""Folds as the user gives them, checked: the rows that each fold learns from, and those it tests.
+"""Folds as the user gives them, checked: the training and test rows of each fold.
 
 Folds from a number, a splitter or a column are made of the rows with a label only. From pairs of
 row numbers, the rows without a label are removed afterwards.
@@ -221,8 +221,8 @@ def _numbered(n_folds: int, groups: Any, rows: FoldRows) -> Iterator[Split]:
 def _places_of_ids(labelled: Numbers, ids: NDArray[np.int64] | None) -> tuple[Numbers, int]:
     """Return a place for each row, and the number of places; rows of one id share a place.
 
-    `labelled` are ascending row numbers. `ids` covers all rows; None if all ids differ. A place is
-    that of the first row with the id.
+    `labelled` are ascending row numbers. `ids` covers all rows; None if all ids differ. A place
+    belongs to the first row with the id.
     """
     if ids is None:
         return np.arange(len(labelled)), len(labelled)

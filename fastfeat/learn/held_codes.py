@@ -1,4 +1,4 @@
-"""Stable codes: vocabularies of an earlier fit whose codes a later fit keeps."""
+"""Stable codes: a fit keeps the codes in vocabularies of an earlier fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastfeat.plan.lower.lower import Types
 
 
 def held_codes(plan: Declaration, types: Types, old: Fitted) -> dict[Aggregate, Vocabulary]:
-    """Return the vocabularies of an earlier fit whose codes the new fit keeps.
+    """Return the vocabularies of an earlier fit; the new fit keeps their codes.
 
     Vocabularies correspond if they have the same key; limits on the number or rarity of categories
     may differ. Codes that only separate groups are not included. `types` has the type of each node

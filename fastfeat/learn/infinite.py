@@ -22,7 +22,7 @@ class First:
     """The first infinite value so far.
 
     Args:
-        row: Its row number; None if there is none.
+        row: Its row number; None if all values are finite.
         value: The value.
     """
 

@@ -63,7 +63,7 @@ def warn_rounded_keys(learnt: Mapping[Node, Constant], told: GivenWarnings) -> N
 
 
 def _float_columns(typed: TypedPlan) -> tuple[Column | TableColumn, ...]:
-    """Return the float columns that steps use as keys, except those with learnt keys."""
+    """Return the float columns that steps use as keys, except columns with learnt keys."""
     return tuple(dict.fromkeys(_read_as_keys(typed)))
 
 
@@ -77,7 +77,7 @@ def _read_as_keys(typed: TypedPlan) -> Iterator[Column | TableColumn]:
 
 
 def _has_keys(node: Call) -> bool:
-    """Return whether a function has keys: steps and hashes, except those learnt by `fit`."""
+    """Return whether a function has keys: steps and hashes, unless `fit` learns the keys."""
     is_step = node.function == "hash" or node.function in STEPS
     return is_step and node.function != "encode" and tells_apart(node)
 

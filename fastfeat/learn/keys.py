@@ -70,7 +70,7 @@ def learn_keys(
 
     The keys are counted once. The learnt values and the codes go into `batch`, the training rows.
     `codes` are the steps that give rows the code of their key; counting may compute these too.
-    `in_any_order` are vocabularies whose order matters only to the user. `held` are the
+    `in_any_order` are vocabularies with an order that only the user sees. `held` are the
     vocabularies with stable codes.
     """
     key = key_of(aggregates[0])

@@ -160,7 +160,7 @@ def _order_of(window: Call) -> Call:
 def _ahead_of(batch: Batch, window: Call, latest_of: Latest) -> RecordState:
     """Return the state of the record for each row under a window ahead.
 
-    `latest_of` has the latest time of orders whose rows are not all in `batch`.
+    `latest_of` has the latest time of orders with rows outside of `batch`.
     """
     order, params = _order_of(window), dict(window.params)
     time, *keys = query_of(order)
@@ -248,7 +248,7 @@ class LabelCounts(NamedTuple):
         n_known: Rows with a label.
         n_after: Rows with a window ahead that ends after the record.
         n_unplaced: Rows without a time or a key.
-        n_missing: Rows whose label is missing although their rows ahead are recorded.
+        n_missing: Rows with a missing label although their rows ahead are recorded.
     """
 
     n_known: int = 0

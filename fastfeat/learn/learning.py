@@ -71,7 +71,7 @@ def begin(
         identity: A digest of the plan and of the types of the columns.
         whole_entities: Whether each part has all rows of its entities.
         has_functions: Whether functions of other rows come with the rows, as columns.
-        stable: An earlier fit, whose categories keep their codes.
+        stable: An earlier fit; its categories keep their codes.
 
     Raises:
         InvalidPlan: The label looks ahead and `has_functions` is False, since a part does not know

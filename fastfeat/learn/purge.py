@@ -1,4 +1,4 @@
-"""Purging: leave out training rows whose label shares time with the label of a test row.
+"""Purging: leave out training rows if their label shares time with a test row's label.
 
 The user and the plan say how far rows must be apart, and by which clocks.
 """
@@ -127,7 +127,7 @@ def _without_zero(delay: Delay) -> Delay:
 
 
 def _delays_of_label(plan: Declaration) -> Iterable[Delay]:
-    """Yield the delays of a plan's labels, except those of zero."""
+    """Yield the delays of a plan's labels, except delays of zero."""
     for name in plan.label_nodes:
         for delay in plan.known_late.delays.get(name, ()):
             known = _without_zero(delay)

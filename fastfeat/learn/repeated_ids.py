@@ -46,8 +46,8 @@ def warn_of_ids_in_passes(
 ) -> None:
     """Warn like `warn_of_ids`, for rows that are read once and grouped by id in files.
 
-    The plan has no windows. `folder` takes unnamed files; None for the system's folder. The errors
-    are those of `warn_of_ids`.
+    The plan has no windows. `folder` takes unnamed files; None for the system's folder. It raises
+    the errors of `warn_of_ids`.
     """
     row_id = plan.row_id
     if row_id is None or row_id not in dataset.schema.names:

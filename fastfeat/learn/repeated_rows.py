@@ -34,10 +34,10 @@ _FIRST_ROWS = 20
 """Size of a sample, times the square root of all rows: 1 % of twins give four pairs there."""
 
 _FEWEST_ROWS = 4
-"""The same for a sample that detects columns with chance pairs, such as codes."""
+"""The same factor for the first sample of tables of codes, which have many pairs by chance."""
 
 _MORE_ROWS = 10
-"""The same for a sample that checks the columns after some twins are found; at most ten pairs."""
+"""The same factor for the sample that checks the columns once some rows have twins."""
 
 _FEW_COLUMNS = 8
 _GROUP = 4
@@ -57,7 +57,7 @@ _MOST_BYTES = 32
 """Highest number of bytes of a text that is read by words; Arrow takes longer ones."""
 
 _PIECE = 1 << 16
-"""Number of rows whose words stay in the cache while they are hashed."""
+"""Number of rows to hash at a time, so that their words stay in the cache."""
 
 _HALF = np.uint64(32)
 _FACTORS = np.array([0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53], np.uint64)

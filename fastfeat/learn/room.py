@@ -36,8 +36,9 @@ _LESS = (
 def check_room(
     learning: Learning, state: PartState, budget: Budget, n_rows: int | None, dataset: Dataset
 ) -> None:
-    """Raise OutOfMemory if a round exceeds the budget even with states on disk; name its largest
-    need.
+    """Raise OutOfMemory if a round exceeds the budget even with its states on disk.
+
+    The message names the largest need.
 
     `state` has no rows. `n_rows` is None if the number of rows is unknown before reading.
     """

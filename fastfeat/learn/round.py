@@ -106,7 +106,7 @@ class Learning:
     def functions(self) -> list[Call]:
         """The functions of other rows that the round reads as columns.
 
-        After the last round, those that features read. Empty if the rounds compute them.
+        After the last round, the functions that features read. Empty if the rounds compute them.
         """
         if not self.has_functions:
             return []
@@ -149,8 +149,7 @@ class Learning:
 
     @property
     def digest(self) -> str:
-        """The digest that the states of a round share: of its tasks, and of the values learnt
-        before.
+        """The digest that the states of a round share: of its tasks and of the values before it.
 
         It differs for states of another plan, schema, round, data or version.
         """
@@ -285,7 +284,7 @@ def _in_doubt(schedule: Schedule, values: set[int]) -> set[int]:
 
 
 def needed(schedule: Schedule, learning: set[int]) -> Schedule:
-    """Return some tasks that learn, and those that compute their inputs."""
+    """Return some tasks that learn, and the tasks that compute their inputs."""
     wanted, left = set[int](), list[Task]()
     for k, task in reversed(list(enumerate(schedule.tasks))):
         if k in learning or not wanted.isdisjoint(task.gives):

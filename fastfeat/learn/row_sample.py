@@ -129,7 +129,7 @@ def _columns_asked(schedule: Schedule, k: int) -> list[str]:
 
 @in_ieee
 def begun_by_sample(learning: Learning, sample: RowSample) -> Learning:
-    """Return a learning whose tasks start from a sample of the rows.
+    """Return a learning with tasks that start from a sample of the rows.
 
     The learning is before a round that is not the first.
     """

@@ -127,8 +127,7 @@ class RowsInPasses:
     def _part(
         self, learning: Learning, table: Table, first: int, n_before: int, flags: Flags | None
     ) -> _Part:
-        """Return the rows of a table to learn from, with the columns and numbers that come with
-        them.
+        """Return the rows of a table to learn from, with their extra columns and numbers.
 
         `first` is the number of the table's first row, and `n_before` the number of learnt rows
         before it. `flags` marks the rows to learn from; None for all.

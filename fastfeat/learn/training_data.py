@@ -2,14 +2,14 @@
 
 A plan is fitted on some of its rows, or on all of them, by `learn.fit.fit_on`, any number of times:
 
-    prepared = prepare(plan, rows)
-    share(prepared)  # where several fits follow: what needs nothing learnt is made once
-    for wanted, others in folds:  # numbers of rows, int64
-        fitted, training = fit_on(prepared, wanted, transforms=True)
-        train = training_features(fitted, training, "arrow")  # of `wanted`, out of fold
-        test = later_features(fitted, training, others, "arrow")  # as `transform` gives them
+        prepared = prepare(plan, rows)
+        share(prepared)  # where several fits follow: what needs nothing learnt is made once
+        for wanted, others in folds:  # numbers of rows, int64
+                fitted, training = fit_on(prepared, wanted, transforms=True)
+                train = training_features(fitted, training, "arrow")  # of `wanted`, out of fold
+                test = later_features(fitted, training, others, "arrow")  # as `transform` gives them
 
-Windows, lookups and joins see all rows, even those that are not learnt from. `prepared.labels` has
+Windows, lookups and joins see all rows, even rows that are not learnt from. `prepared.labels` has
 the label of all rows if it looks ahead. Columns computed for all rows stay in `prepared.rows`, and
 fits take rows from there; fits add nothing to it.
 """
@@ -75,7 +75,7 @@ class TrainingData:
         plan: The plan to fit.
         typed: The plan with the types of the rows.
         table: The rows as they were read, with the columns of the label if there are any.
-        rows: The same rows with computed columns, none of which depends on learnt values.
+        rows: The same rows with computed columns that do not depend on learnt values.
         earlier: Rows before them, as a table; None if there are none.
         tables: Lookup tables, as Arrow tables.
         schema: Type of each column that the features read.
@@ -120,10 +120,10 @@ def prepare(
 ) -> TrainingData:
     """Return training data, read and bound.
 
-    All rows are read, even those that are not learnt from. `further` are extra columns to read,
-    such as kept columns. `stable` is an earlier fit, whose categories keep their codes.
-    `transforms` says that windows without learnt values are needed for all rows too. Raises
-    FastfeatError as `Plan.fit` does, except for errors of learning.
+    All rows are read, even rows that are not learnt from. `further` are extra columns to read, such
+    as kept columns. `stable` is an earlier fit; its categories keep their codes. `transforms` says
+    that windows without learnt values are needed for all rows too. Raises FastfeatError as
+    `Plan.fit` does, except for errors of learning.
     """
     data, backend = rows.data, rows.backend
     ids = id_columns(plan.row_id, rows.history, plan.history_columns)
@@ -205,7 +205,7 @@ def _training_table(
 
 
 def _declared(plan: Declaration, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Return the columns that options of a plan name, by option, except those of a history."""
+    """Return the columns that options of a plan name, by option, except columns of a history."""
     of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
     return {
         "label=": [name for name in of_label if name not in of_history],

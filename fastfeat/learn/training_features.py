@@ -52,7 +52,7 @@ def has_folds(batch: Batch) -> bool:
 
 
 def for_later_rows(learnt: Mapping[Node, Constant]) -> Learnt:
-    """Return the constants that later rows need, without those of folds."""
+    """Return the constants that later rows need, without the results per fold."""
     return {
         node: cast("FoldedGroups", value).without_folds if is_a(value, _FOLDED) else value
         for node, value in learnt.items()

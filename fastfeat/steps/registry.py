@@ -72,7 +72,7 @@ def step_function(call: Call) -> StepFunction:
 
 
 def is_constant_step(node: Call, texts: set[Node]) -> bool:
-    """Return whether a call whose arguments are all constants is a step.
+    """Return whether a call of constants is a step.
 
     `texts` holds the text constants among all nodes below. If this call is one, it is added.
     """

@@ -112,8 +112,7 @@ class StepFunction:
         learning: The value that is learnt from the arguments first and passed after them; None if
             nothing is learnt.
         in_halves: Whether the first half of the arguments are columns of the data, and the second
-            half
-            are as many columns of a table.
+            half are as many columns of a table.
         ends_with: Functions of windows; the last argument must be a call of one of them.
         belongs: Returns whether the arguments of a call fit each other.
         check: Raises TypeMismatch if a call does not fit the types of nodes further below. A type
@@ -124,7 +123,8 @@ class StepFunction:
         largest: For codes: the largest code, the same kind as for a scalar function.
         names_categories: Whether its integers are numbers of categories, or flags that a row has
             one.
-        tells_apart: Same as for a scalar function.
+        tells_apart: Whether the result depends on which argument values are equal. Two values that
+            were rounded to the same number then count as one.
     """
 
     result: TypeRule

@@ -163,7 +163,7 @@ class Computations:
             return own[-1] if own else None
 
     def _live(self) -> list[_Computation]:
-        """Return the computations that are not over; after a fork, only those of this thread."""
+        """Return the computations that are not over; after a fork, only this thread's."""
         process, thread = os.getpid(), threading.get_ident()
         known = (ref() for ref in self._known)
         return [

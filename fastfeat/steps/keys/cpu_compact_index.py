@@ -44,7 +44,7 @@ def compact_index(
 ) -> CompactIndex:
     """Return the index of distinct keys.
 
-    `parts` are stored as in `io.columns.keys`. `is_cross` says that keys have several parts, or
+    `parts` are in the form of `io.columns.keys`. `is_cross` says that keys have several parts, or
     that a missing key is a value.
     """
     n_keys = len(parts[0])
@@ -65,7 +65,7 @@ def found_in(
     """Return the place of the key of each row, plus `start`, shape (n_rows,).
 
     Rows with an unknown key get `none`; rows without a key get `missing` (keys of one part). The
-    columns are stored as in `io.columns.keys`; none of them is a dictionary.
+    columns are in the form of `io.columns.keys`; none of them is a dictionary.
     """
     n_rows = len(columns[0])
     found = np.full(n_rows, none, np.int32)

@@ -32,7 +32,7 @@ _RUN = "vocabulary"
 _FEW = 1 << 11
 """Up to this many rows, Arrow numbers the keys faster than a kernel call takes."""
 _EXACT = (pa.int64(), pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
-"""Types whose keys are equal only if their bytes are equal."""
+"""Types in which keys are equal only if their bytes are equal."""
 WIDEST = 1 << 62
 Places = NDArray[np.int32]
 
@@ -42,7 +42,7 @@ class KeysSpec:
     """Parameters of a learner of keys.
 
     Args:
-        dtypes: Types of the parts of the key. `add` takes their columns by number, stored as in
+        dtypes: Types of the parts of the key. `add` takes their columns by number, in the form of
             `io.columns.keys`.
         missing: "key": one missing part makes the key missing. "value": missing is a value.
         max_memory: Limit of the bytes of the keys.
@@ -97,7 +97,7 @@ def counted(
     in_order: bool = True,
     are_all: bool = True,
 ) -> Counted:
-    """Return the distinct keys of some rows; the arguments are those of `KeysTask`.
+    """Return the distinct keys of some rows; see `KeysTask` for the arguments.
 
     `are_all` says that no other rows follow; the work then runs on several threads. Raises
     InvalidData if the keys exceed `max_memory`.

@@ -50,8 +50,8 @@ class Range(NamedTuple):
     Args:
         first: Number of the first group.
         n_groups: Number of groups.
-        values: Same as in `Partitions`.
-        groups: Same as in `Partitions`, counted from `first`.
+        values: Values of its rows; see `Partitions`.
+        groups: Group of each row, counted from `first`; see `Partitions`.
     """
 
     first: int

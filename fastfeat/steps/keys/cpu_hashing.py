@@ -34,8 +34,8 @@ def key_hashes(
 ) -> Hashes:
     """Return the XXH64 hash of each key, `(n_rows,)`; 0 for a missing value.
 
-    The columns are stored as in `io.columns.keys`. With `is_cross` the parts are hashed with their
-    tags, like a cross.
+    The columns are in the form of `io.columns.keys`. With `is_cross` the parts are hashed with
+    their tags, like a cross.
     """
     run, parts = runner(_RUN), n_parts(len(columns[0]))
     given = [_hashed(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)]

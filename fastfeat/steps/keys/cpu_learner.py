@@ -51,8 +51,9 @@ if TYPE_CHECKING:
 
 _RUN = "vocabulary"
 _MOST_WAITING = 4
-"""Waiting keys are added to the table once they are so many times its keys. Each key is then hashed
-seldom, and a state is at most so many times larger than necessary.
+"""Waiting keys go into the table once they are so many times its keys.
+
+Each key is then hashed seldom, and a state is at most so many times larger than necessary.
 """
 _FEW_WAITING = 1 << 16
 _NUMBER_BYTES, _TEXT_BYTES = 100, 180
@@ -72,7 +73,7 @@ class KeysState:
         waiting: Keys of merged states that are not in the table yet.
         files: Keys on disk.
         n_rows: Number of rows.
-        n_missing: Number of rows without a key, not counting those of `first`.
+        n_missing: Number of rows without a key, without the rows of `first`.
     """
 
     spec: KeysSpec
@@ -255,7 +256,7 @@ LEARNER = Learner(
 
 
 def told(task: KeysTask) -> tuple[KeysSpec, Mapping[Any, Any]]:
-    """Return the spec of a task whose rows may come in parts, and the columns that it reads."""
+    """Return the spec of a task with rows in parts, and the columns that it reads."""
     spec = KeysSpec(tuple(task.dtypes), task.missing, task.max_memory)
     return spec, dict(enumerate(task.columns))
 

@@ -26,7 +26,7 @@ class Weighted(NamedTuple):
     Args:
         parts: One Arrow array per part of the key, shape (n_keys,).
         counts: Shape (n_keys,).
-        ends: Same as in `vocabulary.state.DistinctKeys`.
+        ends: See `vocabulary.state.DistinctKeys`.
     """
 
     parts: tuple[Array, ...]

@@ -80,8 +80,8 @@ Key = tuple[Any, ...]
 def rows_of_keys(columns: Sequence[Sequence[Any]], missing: str) -> list[Key | None]:
     """Return the key of each row, None if missing.
 
-    The columns are stored as in `io.columns.keys`. `missing` is "key" if one missing part makes the
-    key missing, "value" if it is a value.
+    The columns are in the form of `io.columns.keys`. `missing` is "key" if one missing part makes
+    the key missing, "value" if it is a value.
     """
     rows = zip(*columns, strict=True)
     return [None if missing == "key" and None in row else row for row in rows]

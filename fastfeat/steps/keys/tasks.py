@@ -28,7 +28,7 @@ class KeysTask(Task[KeyCounts]):
     """Count the distinct keys of some rows.
 
     Args:
-        columns: The parts of the key, stored as in `io.columns.keys`.
+        columns: The parts of the key, in the form of `io.columns.keys`.
         dtypes: Types of the parts.
         missing: "key" if one missing part makes the key missing, "value" if it is a value.
         max_memory: Limit of the bytes of the keys.

@@ -182,7 +182,7 @@ def _run(lists: Lists) -> tuple[Any, int]:
 
 
 def _integer_sums(elements: _Elements, lists: Lists) -> tuple[NDArray[np.int64], Flags]:
-    """Return the exact sums of integers, with flags for those that do not fit into int64.
+    """Return the exact sums of integers, with flags for sums that do not fit into int64.
 
     For uint64, both 32-bit halves are added up separately; 2**31 of them fit.
     """

@@ -210,7 +210,7 @@ LOOKUP_VALUE = StepFunction(
 
 
 def parts_of(args: Sequence[Any]) -> tuple[Any, Sequence[Any], Any, Sequence[Any]]:
-    """Return the time and the keys of the data, then those of the table."""
+    """Return the time and the keys of the data, then the time and the keys of the table."""
     half = len(args) // 2
     return args[0], args[1:half], args[half], args[half + 1 :]
 
@@ -229,7 +229,7 @@ def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 def check_moments(
     time: DType, keys: Sequence[DType], right: DType, right_keys: Sequence[DType]
 ) -> None:
-    """Raise TypeMismatch if times and keys of the data cannot be compared with those of a table.
+    """Raise TypeMismatch if times and keys of the data do not compare with a table's.
 
     `right` and `right_keys` are the types of the table.
     """

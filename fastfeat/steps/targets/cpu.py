@@ -140,7 +140,7 @@ def _statistics(groups: GroupedMoments, all_rows: GroupedMoments, read: Read) ->
 def by_quantiles(
     ranges: Iterable[Cells], seen: Sequence[SeenFolds], q: float, priors: Sequence[Prior]
 ) -> Iterator[Statistics]:
-    """Yield the quantiles of the visible rows: of all rows, then of those outside of each fold.
+    """Yield the quantiles of the visible rows: of all rows, then of the rows outside of each fold.
 
     `ranges` are neighbouring categories, together all of them. `seen` has one function per yielded
     item: it maps the folds of rows to flags of visible rows. `priors` has one prior of all
@@ -165,7 +165,7 @@ def _quantiles(cells: Cells, is_seen: NDArray[np.bool_], q: float) -> tuple[Floa
 
 
 def seen_folds(n_folds: int, ordered: bool) -> list[SeenFolds]:
-    """Return the visible folds: all, then those outside of (or, if ordered, before) each fold."""
+    """Return the visible folds: all, then for each fold the others or, if ordered, the earlier."""
     outside = np.less if ordered else np.not_equal
     seen: list[SeenFolds] = [lambda folds: np.ones(len(folds), np.bool_)]
     return seen + [lambda folds, k=fold: outside(folds, k) for fold in range(n_folds)]

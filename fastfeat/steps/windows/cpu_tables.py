@@ -1,9 +1,9 @@
 """Windows over a table on the CPU: table rows are ordered once, then the rows of the data ask.
 
 Times of both sides are counted in ticks of the finer type. A table row too late for these ticks is
-invisible to a row that looks back. The slow definition computes data rows whose times do not fit
-these ticks. It also computes all rows if the table has a row too early for the ticks, or has one
-too late and a window looks ahead.
+invisible to a row that looks back. The slow definition computes data rows with times that do not
+fit these ticks. It also computes all rows if the table has a row too early for the ticks, or has
+one too late and a window looks ahead.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Table:
     Args:
         keys: The distinct keys; None if all rows belong to one entity.
         codes: The entity of each row, negative if it has none.
-        times: Times in ticks; missing if the row is seen by nobody.
+        times: Times in ticks; missing for rows that no window can see.
         has_earlier: Whether some times are too early for the ticks.
         has_later: Whether some times are too late for the ticks.
         orders: The ordered rows, by the shift of the partitions.
@@ -127,7 +127,7 @@ def _table(past: RowOrder, key_dtypes: Sequence[DType], time: DType) -> _Table:
 
 
 def _in_ticks(times: Any, given: DType, wanted: DType) -> tuple[ChunkedArray, Flags, Flags]:
-    """Return times in ticks of a finer type, with flags for those too early and too late.
+    """Return times in ticks of a finer type, with flags for times too early and too late.
 
     Flagged times are missing in the result.
     """

@@ -12,7 +12,7 @@ from fastfeat.ir.writing import Texts, column_text, pairs_text
 BY_TIME = "_by"
 """Suffix of functions with weights that fall with time; the method's name lacks it."""
 _AFTER = ("tie", "table", "right_time")
-"""Parameters of an order that are written after those of the window itself."""
+"""Parameters of an order that are written after the window's own parameters."""
 
 
 def window_text(node: Call, texts: Texts) -> str | None:

@@ -55,7 +55,7 @@ def conformed_rows(
     """Write rows [start, start + n) of a column, converted to another type, and wait for them.
 
     `memory` comes from `place_conformed`. `dtype` is the type that fit saw. Raises RowFailed for
-    the first row whose value the type cannot hold exactly.
+    the first row with a value that the type cannot hold exactly.
     """
     bound = bind(runtime, _conversion(source.dtype, dtype), Constants({}, {}))
     given, result = source.column.from_row(start, source.dtype), memory.as_column()

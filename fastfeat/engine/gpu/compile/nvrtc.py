@@ -165,7 +165,7 @@ def _library() -> Any:
 
 
 def library_path(folders: Sequence[Path], driver: tuple[int, int] | None) -> Path:
-    """Return the newest NVRTC library whose machine code the driver accepts.
+    """Return the newest NVRTC library that makes machine code for the driver.
 
     `folders` may have wheels. `driver` is the CUDA version of the driver; None without one, so that
     any library will do. Raises BackendUnavailable, with a package to install, if there is none.

@@ -40,7 +40,7 @@ class Card(Protocol):
         ...
 
     def adopt(self, address: int, n_bytes: int) -> None:
-        """Raise InvalidData unless memory is on this card; the message says where it is if known."""
+        """Raise InvalidData unless memory is on this card; say where it is if that is known."""
         ...
 
     def array(
@@ -52,9 +52,7 @@ class Card(Protocol):
         dtype: Any,
         strides: tuple[int, ...],
     ) -> Any:
-        """Return memory of the card as an array that users know, such as CuPy's; it keeps its
-        owner.
-        """
+        """Return memory of the card as an array that users know; it keeps its owner."""
         ...
 
     def give_back(self) -> None:

@@ -279,7 +279,7 @@ class CardRuntime:
         self._sweep()
 
     def _sweep(self) -> None:
-        """Free dropped memory whose earlier requests are done."""
+        """Free dropped memory once all earlier requests are done."""
         with self._sweeping:
             gone = list(self._dropped)  # they stay there until they are retiring: see `owner`
             dropped: dict[_Lane, list[object]] = {}

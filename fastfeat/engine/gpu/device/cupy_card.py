@@ -180,7 +180,7 @@ class CupyCard:
             self._runtime.eventSynchronize(number)
 
     def copy(self, target: int, source: int, n_bytes: int, stream: Any) -> None:
-        """Copy between the device and pinned memory; CUDA finds the direction from the addresses."""
+        """Copy between the device and pinned memory; CUDA infers the direction."""
         kind = self._runtime.memcpyDefault
         self._runtime.memcpyAsync(target, source, n_bytes, kind, stream.ptr)
 

@@ -49,8 +49,8 @@ def over_spans(
 ) -> list[Made]:
     """Return the results of `work(first, end)` for runs of rows that fit the device, one by one.
 
-    `offsets` are those of the column, and `cost` is the memory that `work` takes. Raises
-    OutOfDeviceMemory if not even 64 rows fit.
+    `offsets` are the column's, and `cost` is the memory that `work` takes. Raises OutOfDeviceMemory
+    if not even 64 rows fit.
     """
     return _worked(runtime, spans_of(runtime, offsets, cost), work)
 
@@ -110,8 +110,9 @@ def array_on_host(runtime: Runtime, made: DeviceArray) -> Array:
 
 
 def spans_of(runtime: Runtime, offsets: Offsets, cost: Cost) -> list[tuple[int, int]]:
-    """Return runs of rows (first, end) that fit the device; all but the last are multiples of 64
-    rows.
+    """Return runs of rows (first, end) that fit the device.
+
+    All but the last have a multiple of 64 rows.
 
     Raises OutOfDeviceMemory if not even 64 rows fit.
     """

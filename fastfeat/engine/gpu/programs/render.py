@@ -207,7 +207,7 @@ def _row(shape: Shape, exact: bool) -> Iterator[str]:
 
 
 def _step(position: int, names: list[str], shape: Shape, exact: bool) -> str:
-    """Return the text of a step; "" for a literal, whose value replaces its name."""
+    """Return the text of a step; "" for a literal, since its value replaces its name."""
     step = shape.steps[position]
     operands = [names[j] for j in step.args]
     match step.name:

@@ -1,6 +1,6 @@
 """Columns of keys on a device: rows of a part of a key, in the form that kernels of keys read.
 
-A column is an Arrow column in host memory, stored as in `columns.keys`, or a DeviceArray of
+A column is an Arrow column in host memory, in the form of `io.columns.keys`, or a DeviceArray of
 numbers. Text may be a dictionary: its entries go to the device, with the entry number of each row.
 Numbers that kernels write for rows stay on the device if there is room; otherwise they come in
 pieces.

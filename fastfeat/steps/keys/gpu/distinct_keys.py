@@ -31,9 +31,9 @@ GROWTH = 16
 ROWS_PER_THREAD = 16
 """Rows per thread of the counting kernel: each block adds its counts to the whole at its end."""
 _TABLE_BYTES = 4 + 4 * 16 + 4 * 8
-"""Bytes per row: the number of its key, and up to four slots with counts and the key's content.
+"""Bytes per row, at most: the number of its key, four slots with counts, and the key itself.
 
-The latter is the case of rows whose keys all differ.
+A table needs up to four slots per row if the keys of all rows differ.
 """
 
 Integers = NDArray[np.int64]

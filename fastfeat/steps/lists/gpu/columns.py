@@ -164,7 +164,7 @@ def run_lists(
 ) -> int | None:
     """Run a kernel over the rows of a piece; return the first row that it reports, or None.
 
-    `words` are the words of its table, by name, except those of the rows.
+    `words` are the words of its table, by name, without the words of the rows.
     """
     report = on_device(runtime, np.array([cuda.NO_ROW], np.int64))
     table = cuda.table_words({**piece.words, **words, "REPORT": report.address})

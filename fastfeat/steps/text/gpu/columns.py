@@ -114,7 +114,7 @@ class Report(NamedTuple):
 
 
 def host_texts(column: ChunkedArray) -> HostTexts:
-    """Return a column of text with its offsets; those of a single chunk are not copied."""
+    """Return a column of text with its offsets; offsets of a single chunk are not copied."""
     chunks = text_chunks(column)
     own = [_offsets_of(chunk) for chunk in chunks]
     end = int(own[0][0]) if own else 0
@@ -172,8 +172,8 @@ def run_rows(
 ) -> Report:
     """Run a kernel over the rows of a piece, and wait for its report.
 
-    `subject` is one of `cuda.SUBJECTS`. `words` are the words of its table except those of the
-    rows.
+    `subject` is one of `cuda.SUBJECTS`. `words` are the words of its table, without the words of
+    the rows.
     """
     report = on_device(runtime, np.array([cuda.NO_ROW, 0], np.int64))
     places = {TABLE_FAILED: report.address, TABLE_FOUND: report.address + 8}

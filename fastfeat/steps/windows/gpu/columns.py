@@ -145,7 +145,7 @@ def since(
 ) -> tuple[WindowResults, int | None]:
     """Return the time from the picked time to the row's own time, for a column of times.
 
-    The arguments are like those of `picked`. `seconds` is the factor and the divisor from ticks to
+    `picked` describes the other arguments. `seconds` is the factor and the divisor from ticks to
     seconds; None for ticks. The second item is the first asking row with a result beyond int64, or
     None.
     """

@@ -145,7 +145,7 @@ _Result = tuple[WindowResults, int | None] | None
 def found_on_device(
     runtime: Runtime, past: RowOrder, asked: Mapping[int, WindowRequest], first_row: int
 ) -> dict[int, Any]:
-    """Return columns by place of the function, without those whose values lie too far apart.
+    """Return columns by place of the function, without functions of values too far apart.
 
     Raises HistoryOverlaps if a history row is later than a data row of its entity, OverFailed for
     the first function with a value that does not fit its type, and OutOfDeviceMemory.

@@ -40,7 +40,7 @@ def launch_tiles(
 
 
 def scan(runtime: Runtime, data: Buffer, n: int, width: int = 1) -> None:
-    """Replace each of n integers by the sum of those before it, and write the total at the end.
+    """Replace each of n integers by the sum of all before it, and write the total at the end.
 
     `data` has room for n + 1 integers. `width` is the size of one in words, from `cuda.WIDTHS`.
     """
