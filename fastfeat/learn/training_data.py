@@ -2,12 +2,12 @@
 
 A plan is fitted on some of its rows, or on all of them, by `learn.fit.fit_on`, any number of times:
 
-        prepared = prepare(plan, rows)
-        share(prepared)  # where several fits follow: what needs nothing learnt is made once
-        for wanted, others in folds:  # numbers of rows, int64
-                fitted, training = fit_on(prepared, wanted, transforms=True)
-                train = training_features(fitted, training, "arrow")  # of `wanted`, out of fold
-                test = later_features(fitted, training, others, "arrow")  # as `transform` gives them
+    prepared = prepare(plan, rows)
+    share(prepared)  # where several fits follow: what needs nothing learnt is made once
+    for wanted, others in folds:  # numbers of rows, int64
+        fitted, training = fit_on(prepared, wanted, transforms=True)
+        train = training_features(fitted, training, "arrow")  # of `wanted`, out of fold
+        test = later_features(fitted, training, others, "arrow")  # as `transform` gives them
 
 Windows, lookups and joins see all rows, even rows that are not learnt from. `prepared.labels` has
 the label of all rows if it looks ahead. Columns computed for all rows stay in `prepared.rows`, and
