@@ -123,8 +123,7 @@ class LastRowOver(NamedTuple):
         columns: One buffer per column for its values, as words, or as floats with NaN for missing.
             None for the column of times.
         present: One buffer per column of words: 1 byte per row, whether the value is there; None
-            for
-            other columns.
+            for other columns.
         compute: `n_rows -> stored value of each function`, None for a missing one. Returns None
             instead of a list if a value does not fit its type.
     """
@@ -146,8 +145,7 @@ def last_row_over(
     """Return functions over windows for the last of at most `most` rows; use it in one thread only.
 
     `asked` needs no values. `places` has the column number of each function; `dtypes` and
-    `are_times`
-    have one item per column.
+    `are_times` have one item per column.
     """
     requests = _requests(asked, places, time)
     elements = [storage(dtype) for dtype in dtypes]
@@ -212,8 +210,8 @@ def arrays_over(
     """Return an Arrow array for each function of the rows in a window.
 
     `order` has the rows that are seen. `query` has the rows that ask, if they are different rows.
-    Times
-    of both are in ticks of the type `time`. Raises OverFailed if a value does not fit its type.
+    Times of both are in ticks of the type `time`. Raises OverFailed if a value does not fit its
+    type.
     """
     found = found_over(order, asked, time, first_row=first_row, query=query)
     return [_array(one, *several) for one, several in zip(asked, found, strict=True)]
@@ -295,8 +293,7 @@ def in_order(
     """Return rows in the order of windows.
 
     `codes` has the entity of each row, negative if it has none; `times` is int64. The tie comes
-    from
-    `past`. `shift` is the shift of the partitions, in the kernel's form.
+    from `past`. `shift` is the shift of the partitions, in the kernel's form.
     """
     chunks, parts = physical_chunks(times), n_parts(len(codes))
     return ordered(codes, chunks, _tie(past), n_entities, runner(RUN), parts, shift)

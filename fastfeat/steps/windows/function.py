@@ -38,8 +38,7 @@ class WindowFunction:
         statistics: All kernel statistics that it may ask for.
         requests: Returns the statistics that one call asks for.
         reference: Definition: `(rows seen, parameters, column type) -> value`, for functions that
-            are
-            also aggregates of training rows. None if the definition in the kernel package is
+            are also aggregates of training rows. None if the definition in the kernel package is
             enough.
         joined: How several statistics become one value. "difference": the second less the first.
             "between": a point between the first two; the third is the number of values.

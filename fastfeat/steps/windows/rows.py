@@ -84,8 +84,7 @@ class RowOrder:
         tie: Column that orders rows of one instant; None to use their input order.
         tie_dtype: Type of the tie.
         cache: Intermediate results of backends. It lives as long as the table of these rows, or
-            until
-            the last caller that uses this order is done. None for rows that are used once.
+            until the last caller that uses this order is done. None for rows that are used once.
         is_mixed: Whether rows that ask stand between rows that do not; these are then not history.
         codes: Entity number of each row, int32 from 0, negative if it has none; None if unknown. If
             known, `keys` holds these numbers, or is empty for a backend that reads codes.
@@ -213,8 +212,7 @@ def first_place(instants: Sequence[int], end: int, stop: int, window: Mapping[st
     """Return the first place of a window among the rows of an entity in order.
 
     `instants` are their times in nanoseconds, or in steps. The window looks back from `end`, and
-    ends
-    before the place `stop`.
+    ends before the place `stop`.
     """
     first = 0
     if window["last"] is not None:
@@ -421,9 +419,8 @@ def window_params(window: Call) -> Mapping[str, Any]:
     """Return the parameters of a window; a window ahead becomes one with a negative offset.
 
     A row at t looks back from t + gap + next over the length `next`, end included. The row itself
-    is
-    not among the rows that it sees, just like a row that asks a table: a window has all rows of a
-    moment, or none.
+    is not among the rows that it sees, just like a row that asks a table: a window has all rows of
+    a moment, or none.
     """
     given = dict(window.params)
     if window.function != "ahead":

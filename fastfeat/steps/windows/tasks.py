@@ -92,8 +92,7 @@ def over_at(past: RowOrder, asked: WindowRequest, which: int, rows: Sequence[int
     """Return an Arrow array of a function of the rows in a window, for the given row numbers.
 
     `which` is the function's place in the list of requests. Raises OverFailed if a value does not
-    fit
-    its type, with the place of its row in `rows`.
+    fit its type, with the place of its row in `rows`.
     """
     times, keys, tie = ordering(past)
     order = ordered(times, past.dtype, keys, tie, len(times))
