@@ -3,10 +3,10 @@
 Everything above is the same code for both: `CardRuntime` on a card, `EmulatedRuntime` by g++.
 
 Order of operations: launches and `zero` run one after another. An upload is complete before every
-launch that is asked for later; a launch asked for earlier may see it or not. So never upload to a
+launch that is requested later; a launch requested earlier may see it or not. So never upload to a
 buffer that an earlier launch still needs: allocate another one, which is cheap, or `finish` a mark
 after that launch. A download is complete once `synchronize` has returned, or `finish` of a mark
-before the download; until then ask for nothing that writes to its buffer. A buffer may be dropped
+before the download; until then request nothing that writes to its buffer. A buffer may be dropped
 while launches that use it are outstanding.
 """
 
@@ -162,7 +162,7 @@ class Runtime(Protocol):
     def allocate(self, n_bytes: int) -> Buffer:
         """Return uninitialized memory, aligned to 256 bytes.
 
-        Raises OutOfDeviceMemory with the bytes asked for and free.
+        Raises OutOfDeviceMemory with the bytes requested and free.
         """
         ...
 

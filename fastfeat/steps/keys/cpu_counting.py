@@ -376,8 +376,8 @@ def ranks_of(
 ) -> Ranks:
     """Return the values of a column, and the place of each row's value.
 
-    Of a dictionary's entries, those used by some row count. Values come in order if `in_order`, or
-    if the column is a dictionary. Raises InvalidData if the values exceed `max_memory`.
+    Only the used entries of a dictionary count. Values come in order if `in_order`, or if the
+    column is a dictionary. Raises InvalidData if the values exceed `max_memory`.
     """
     if pa.types.is_dictionary(column.type):
         of = _count_entries(column, dtype, WIDEST)

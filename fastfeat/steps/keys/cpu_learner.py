@@ -73,7 +73,7 @@ class KeysState:
         waiting: Keys of merged states that are not in the table yet.
         files: Keys on disk.
         n_rows: Number of rows.
-        n_missing: Number of rows without a key, without the rows of `first`.
+        n_missing: Number of rows without a key, not counting the rows of `first`.
     """
 
     spec: KeysSpec

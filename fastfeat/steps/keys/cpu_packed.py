@@ -23,7 +23,7 @@ _WINDOW = "window_"
 
 
 def packed_table(table: GroupTable) -> Packed:
-    """Return a table as data; if few groups have rows, only those."""
+    """Return a table as data; if few groups have rows, only these groups."""
     moments, left = table.moments, table.moments.left
     numbers: dict[str, Any] = {
         "element": moments.element,

@@ -29,7 +29,7 @@ Order = Callable[[Sequence[Array], NDArray[np.int64]], NDArray[np.int64]]
 """`(parts, counts) -> places of the keys in the order of codes`."""
 
 Rank = tuple[Any, ...]
-"""Sort key of a key; comparing these tuples in Python gives the order of codes."""
+"""Sort key: comparing these tuples in Python gives the order of codes."""
 
 
 def in_order_on_disk(

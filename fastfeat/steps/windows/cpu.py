@@ -78,7 +78,7 @@ def _product(x: Words, y: Words) -> tuple[Words, Words]:
 
 
 def _shifted(top: Words, bottom: Words, by: NDArray[Any]) -> tuple[Words, Words]:
-    """Return two-word numbers below 2**117 divided by 2**by; a second word is 0 without a rest.
+    """Return two-word numbers below 2**117, divided by 2**by, and a word that is 0 if exact.
 
     `by` is at least 53, and large enough that each quotient fits a word.
     """
@@ -186,7 +186,7 @@ def _value_of(values: Sequence[Any], asked: WindowRequest) -> Any:
 def _ordered(past: RowOrder, first_row: int) -> Ordered:
     """Return rows in the order of windows; rows before `first_row` are history.
 
-    Raises HistoryOverlaps if a history row is later than a row of its entity that asks.
+    Raises HistoryOverlaps if a history row is later than a data row of its entity.
     """
     kept = {} if past.cache is None else past.cache
     order: Ordered | None = kept.get(_ORDER)
@@ -209,9 +209,9 @@ def arrays_over(
 ) -> list[Array]:
     """Return an Arrow array for each function of the rows in a window.
 
-    `order` has the rows that are seen. `query` has the rows that ask, if they are different rows.
-    Times of both are in ticks of the type `time`. Raises OverFailed if a value does not fit its
-    type.
+    `order` has the rows that windows see. `query` has the rows to compute values for, if these are
+    different rows. Times of both are in ticks of the type `time`. Raises OverFailed if a value does
+    not fit its type.
     """
     found = found_over(order, asked, time, first_row=first_row, query=query)
     return [_array(one, *several) for one, several in zip(asked, found, strict=True)]
@@ -261,7 +261,7 @@ class _Requests(NamedTuple):
 
 
 def _requests(asked: Sequence[WindowRequest], places: list[int], time: DType) -> _Requests:
-    """Return the requests to the kernel; cached for functions that are asked for again."""
+    """Return the requests to the kernel; cached for functions that are requested again."""
     kept = asked[0].kept if asked else None
     known: _Requests | None = None if kept is None else kept.get("cpu")
     if known is not None and (known.places, known.time) == (places, time):

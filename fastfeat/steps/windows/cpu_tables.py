@@ -1,4 +1,4 @@
-"""Windows over a table on the CPU: table rows are ordered once, then the rows of the data ask.
+"""Windows over a table on the CPU: table rows are ordered once, then each data row looks at them.
 
 Times of both sides are counted in ticks of the finer type. A table row too late for these ticks is
 invisible to a row that looks back. The slow definition computes data rows with times that do not
@@ -95,7 +95,7 @@ def _over(
     own: Any,
     time: DType,
 ) -> list[Array]:
-    """Return the arrays of the rows that ask, with their times in ticks, or missing."""
+    """Return one array per function for query rows; their times are in ticks, or missing."""
     shift = partition_shift(len(table.codes) + len(own), table.n_entities)
     if shift not in table.orders:
         table.orders[shift] = in_order(table.codes, table.times, table.n_entities, past, shift)

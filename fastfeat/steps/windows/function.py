@@ -35,8 +35,8 @@ class WindowFunction:
 
     Args:
         result: `(column type, parameters) -> type of the value`.
-        statistics: All kernel statistics that it may ask for.
-        requests: Returns the statistics that one call asks for.
+        statistics: All kernel statistics that it may need.
+        requests: Returns the statistics that one call needs.
         reference: Definition: `(rows seen, parameters, column type) -> value`, for functions that
             are also aggregates of training rows. None if the definition in the kernel package is
             enough.
@@ -90,7 +90,7 @@ class WindowFunction:
 
     @property
     def looks_back(self) -> bool:
-        """Whether it cannot be asked of rows ahead."""
+        """Whether it cannot be computed over rows ahead."""
         return self.not_ahead is not None
 
     def value(self, view: WindowView, params: Params, dtype: DType, time: DType) -> Any:

@@ -85,7 +85,8 @@ class RowOrder:
         tie_dtype: Type of the tie.
         cache: Intermediate results of backends. It lives as long as the table of these rows, or
             until the last caller that uses this order is done. None for rows that are used once.
-        is_mixed: Whether rows that ask stand between rows that do not; these are then not history.
+        is_mixed: Whether rows with and without a requested value are mixed; the latter are then not
+            history.
         codes: Entity number of each row, int32 from 0, negative if it has none; None if unknown. If
             known, `keys` holds these numbers, or is empty for a backend that reads codes.
     """
@@ -111,8 +112,8 @@ class WindowRequest:
         values: The column that it reads.
         dtype: Type of the column.
         window: Parameters of the window.
-        kept: Results of backends that do not depend on the values, for a function that is asked for
-            again; None for a function that is asked for once.
+        kept: Results of backends that do not depend on the values, for a function that is requested
+            again; None for a function that is requested once.
     """
 
     function: str
@@ -151,7 +152,7 @@ class HistoryOverlaps(Exception):
 
 
 def check_order(order: Ordered, first_row: int) -> None:
-    """Raise HistoryOverlaps for the first history row that is later than a data row of its entity.
+    """Raise HistoryOverlaps for the first history row later than a data row of its entity.
 
     Rows from `first_row` on are data.
     """
@@ -280,7 +281,7 @@ def _of_aggregate(
     joined: Literal["difference", "between"] | None = None,
     too_large: str | None = None,
 ) -> WindowFunction:
-    """Return the function over windows for an aggregate; the fields are described in the class."""
+    """Return the row of the table for an aggregate over windows; see `WindowFunction`."""
     aggregate = AGGREGATES[name]
 
     def result(dtype: DType, params: Mapping[str, Any]) -> DType:
@@ -419,8 +420,8 @@ def window_params(window: Call) -> Mapping[str, Any]:
     """Return the parameters of a window; a window ahead becomes one with a negative offset.
 
     A row at t looks back from t + gap + next over the length `next`, end included. The row itself
-    is not among the rows that it sees, just like a row that asks a table: a window has all rows of
-    a moment, or none.
+    is not among the rows that it sees, just like a query row of a table: a window has all rows of a
+    moment, or none.
     """
     given = dict(window.params)
     if window.function != "ahead":

@@ -1,8 +1,8 @@
 """table_order, and functions of the table rows in a window, by their definitions.
 
-Table rows are ordered by key and time. A data row asks at its own moment and is in no window. The
-ends of windows are instants: if "right" or "both" includes the moment itself, all table rows at
-that moment are included.
+Table rows are ordered by key and time. A row of the data looks at its own moment and is in no
+window. The ends of windows are instants: if "right" or "both" includes the moment itself, all table
+rows at that moment are included.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Rows = Mapping[tuple[Any, ...], tuple[Sequence[int], Sequence[int]]]
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """The rows of the data that ask.
+    """The query rows: rows of the data for which values over the table are computed.
 
     Args:
         keys: Key of each row in comparable form; None if a part is missing.
@@ -54,7 +54,7 @@ class Moments:
 def moments_of(
     times: Values, dtype: DType, keys: Sequence[Values], key_dtypes: Sequence[DType]
 ) -> Moments:
-    """Return the rows of the data that ask, from their columns."""
+    """Return the query rows, from their columns."""
     columns = [compared(*pair) for pair in zip(keys, key_dtypes, strict=True)]
     together = [tuple(column[row] for column in columns) for row in range(len(times))]
     return Moments([None if None in key else key for key in together], times, dtype)
@@ -83,7 +83,7 @@ def rows_of_table(
 def over_table(
     table: Rows, time: DType, asked: WindowRequest, which: int, query: Moments
 ) -> list[Any]:
-    """Return the values of a function over a window of a table for each row that asks.
+    """Return the value of a function over a window of a table for each query row.
 
     `asked` has its table column as a list; `which` is its place in the list of requests. Raises
     OverFailed if a value does not fit its type.

@@ -24,9 +24,9 @@ from fastfeat.steps.windows.rows import over_rows as values_over_rows
 class WindowTask(Task[list[Any]]):
     """Compute functions of the rows in a window: an Arrow array or a DeviceArray for each.
 
-    Rows from `first_row` on ask; earlier rows are history. The task fails if a history row is later
-    than a row of its entity that asks, even if no function is asked for. A mixed past is not
-    checked.
+    Results are for the rows from `first_row` on; earlier rows are history. The task fails if a
+    history row is later than another row of its entity, even without any function. A mixed past is
+    not checked.
     """
 
     past: RowOrder
@@ -49,7 +49,7 @@ class TiesTask(Task[int]):
 class TableWindowTask(Task[list[Any]]):
     """Compute functions of the table rows in a window: an Arrow array for each.
 
-    `past` has the rows of the table, `query` the rows that ask.
+    `past` has the rows of the table, `query` the rows of the data to compute values for.
     """
 
     past: RowOrder
@@ -104,8 +104,8 @@ def over_at(past: RowOrder, asked: WindowRequest, which: int, rows: Sequence[int
 def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) -> list[Any]:
     """Return an Arrow array for each function of the table rows in a window.
 
-    `past` and `asked` have columns of the table. `query` has the times and keys of the rows that
-    ask.
+    `past` and `asked` have columns of the table. `query` has the times and keys of the rows to
+    compute values for.
     """
     times, keys, tie = ordering(past)
     table = table_rows.rows_of_table(times, past.dtype, keys, past.key_dtypes, tie)

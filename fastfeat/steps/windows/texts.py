@@ -111,7 +111,7 @@ def _order_of_rows(parts: tuple[Node, ...], order: dict[str, Any], texts: Texts)
 
 
 def _order_of_table(parts: tuple[Node, ...], order: dict[str, Any], texts: Texts) -> dict[str, str]:
-    """Return the parts of the order of a table, with the data's columns that ask."""
+    """Return the parts of the order of a table, with the data's own time and key columns."""
     n, columns = 1 + order["n_keys"], [part for part in parts if isinstance(part, TableColumn)]
     right, own = columns[0], column_text(parts[0], texts)
     keys = *parts[1:n], *parts[n + 1 : 2 * n]

@@ -1,6 +1,6 @@
 """The runtime of a card: it computes in the current stream, and copies up and down in two others.
 
-A thread's uploads run in parallel with its kernels; a kernel waits for uploads asked for before it.
+A thread's uploads run in parallel with its kernels; a kernel waits for uploads requested before it.
 Downloads wait for the kernels before a mark, and run in parallel with later ones. Dropped memory is
 freed only when all earlier requests are done. Allocated memory is therefore idle, and an upload to
 it need not wait.

@@ -24,13 +24,13 @@ COLUMN_BYTES = 8 + 8 + 4
 BOUNDS_BYTES = 4 + 4
 """Bytes per row and window: its begin and end."""
 RESULT_BYTES = 8 + 1 + 8 + 1 / 8
-"""Bytes per asking row: a word and its flag, and the same again as a column."""
+"""Bytes per row with a result: a word and its flag, and the same again as a column."""
 EXTREME_BYTES = 8 * cuda.FAN / (cuda.FAN - 1)
 """Bytes per row: the keys of a column, and the tree above them."""
 
 
 class WindowResults(NamedTuple):
-    """One result for each row that asks.
+    """One result for each row from the first data row on.
 
     Args:
         words: Floats as their bits, integers as they are, uint64 minus 2**63.
@@ -122,7 +122,7 @@ def bounds_of(runtime: Runtime, order: Order, window: Window) -> Bounds:
 
 
 def no_results(runtime: Runtime, n: int) -> WindowResults:
-    """Return room for the result of each asking row, all marked missing."""
+    """Return room for `n` results, all marked missing."""
     return WindowResults(zeros_on_device(runtime, 8 * n), zeros_on_device(runtime, n))
 
 
@@ -146,8 +146,8 @@ def since(
     """Return the time from the picked time to the row's own time, for a column of times.
 
     `picked` describes the other arguments. `seconds` is the factor and the divisor from ticks to
-    seconds; None for ticks. The second item is the first asking row with a result beyond int64, or
-    None.
+    seconds; None for ticks. The second item is the number of the first row with a result beyond
+    int64, or None.
     """
     factor, parts = seconds or (1, 0)
     words = {"KIND": kind, "N": n, "MIN_SAMPLES": least, "FACTOR": factor, "PARTS": parts}
@@ -188,7 +188,7 @@ def first_row_state(runtime: Runtime) -> Buffer:
 
 
 def first_row_of(runtime: Runtime, state: Buffer) -> int | None:
-    """Return the first failing row among those that ask, or None."""
+    """Return the first failing row, counted from the first row with a result, or None."""
     row = int(downloaded(runtime, state, np.int64, 1)[0])
     return None if row == cuda.NO_ROW else row
 

@@ -139,7 +139,7 @@ class _Work:
 
 
 _Result = tuple[WindowResults, int | None] | None
-"""Results, and the first asking row with a value out of range; None if the host must compute it."""
+"""Results, and the first row with a value out of range; None if the host must compute it."""
 
 
 def found_on_device(
@@ -307,7 +307,7 @@ def over_table(
     """Return an Arrow array for each function of the table rows in a window; the host computes it.
 
     `past`, with the rows of the table, is in host memory. `query` has the times and keys of the
-    rows that ask.
+    query rows.
     """
     moved = _asked_in_host(runtime, asked)
     return table_windows.over_table(past, moved, _in_host(runtime, query))

@@ -39,8 +39,8 @@ class Order(NamedTuple):
     Args:
         n_placed: Number of rows with an entity and a time; they come first.
         n_entities: Number of entities.
-        first_row: The first row that asks; earlier rows are history.
-        n_asking: Number of rows that ask.
+        first_row: The first row with a result; earlier rows are history.
+        n_asking: Number of rows with a result.
         words: Words of the tables of kernels that read the order.
         owners: The buffers.
     """

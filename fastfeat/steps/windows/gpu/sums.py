@@ -20,7 +20,7 @@ from fastfeat.steps.windows.gpu.columns import (
 from fastfeat.steps.windows.gpu.kernels import launch, room, scan
 
 SUM_BYTES = 8 * (cuda.SUM_WORDS + 1)
-"""Bytes per row: the sum of the values before it, and the count of their infinities."""
+"""Bytes per row: the sum of the values before it, and the count of infinite ones."""
 SQUARE_BYTES = 8 * cuda.SQUARE_WORDS
 
 
@@ -79,7 +79,7 @@ def integer_sums(
 ) -> tuple[WindowResults, int | None]:
     """Return the sum of integers in each window, missing for fewer than `least` values.
 
-    The second item is the first asking row with a sum beyond int64, or None.
+    The second item is the number of the first result row with a sum beyond int64, or None.
     """
     state = first_row_state(column.runtime)
     words = {**sums.words, "MIN_SAMPLES": least, "STATE": state.address}
