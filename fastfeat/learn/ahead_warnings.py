@@ -39,10 +39,10 @@ from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.rows_ahead import counted_keys, repeats_s
 
 MOST_ROWS = 1 << 20
-"""Of data in passes, only so many rows are inspected, the first ones."""
+"""Highest number of rows to inspect in data that is read in passes: the first ones."""
 
 _FEW_ROWS, _MORE_ROWS, _SHARE = 1 << 14, 1 << 16, 32
-"""Numbers of rows to inspect: the first rows, then the larger of a number and a share of all rows.
+"""Rows to inspect: a first number, then a larger number, or one row in `_SHARE` if that is more.
 
 For most keys the first rows show that they do not stand for the entity. More rows are inspected
 only for the other keys. With 2 M rows this takes 6 % of the CPU time of a fit that counts emails;
@@ -155,8 +155,8 @@ def _warn_entities(counts: Counts, entity: Sequence[Node], learnt: _Learnt) -> N
 def _stands_for(keys: Sequence[Node], entity: Sequence[Node], learnt: _Learnt) -> str | None:
     """Return a text with the numbers of values and entities if each value of a key has one entity.
 
-    None otherwise. With more rows, a value meets more entities: a few rows can clear a key, but not
-    convict it.
+    None otherwise. With more rows, a value meets more entities: a few rows can rule a key out, but
+    not confirm it.
     """
     told = None
     for most in (_FEW_ROWS, max(_MORE_ROWS, learnt.n_rows // _SHARE)):

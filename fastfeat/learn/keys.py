@@ -56,7 +56,7 @@ HeldCodes = Mapping[Aggregate, Vocabulary]
 NOTHING_HELD: HeldCodes = {}
 
 _MOST_CELLS = 2**31 - 1
-"""Highest number of folds times categories: groups are numbered by int32."""
+"""Highest number of folds times categories, since groups have int32 numbers."""
 
 
 def learn_keys(

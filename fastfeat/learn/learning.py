@@ -164,9 +164,9 @@ def next_round(learning: Learning, state: PartState) -> Learning:
     """Return the learning before the next round.
 
     `state` is the state of all rows in the current round; it is consumed. Raises InvalidData if
-    there are no rows, if their number differs from other rounds, if a row lacks or repeats, if the
-    state is from another round or already consumed, or if a learnt value is not finite. Raises
-    FastfeatError as `Plan.fit` does.
+    there are no rows, if their number differs from other rounds, if a row is missing or repeated,
+    if the state is from another round or already consumed, or if a learnt value is not finite.
+    Raises FastfeatError as `Plan.fit` does.
     """
     if learning.round is None:
         raise InvalidPlan("all is learnt: there is no next round. learning.finish() ends it")

@@ -1,7 +1,7 @@
-"""Training rows that equal earlier ones in all columns: estimated, if folds are by row number.
+"""Estimate how many training rows equal earlier ones, for plans with folds by row number.
 
 Most tables have none, and a small sample shows it: if 1 % of n rows repeat, a sample of 20 sqrt(n)
-rows has four pairs. Only if the sample has some, whole groups of copies are counted.
+rows has four pairs. Whole groups of copies are counted only if the sample has some.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def warn_of_twins(typed: TypedPlan, table: Any, data: Any) -> None:
     rows. Then so few rows are equal by chance that these must be copies.
 
     A `table` in the memory of a device is not checked. `data` is the source of the table; its other
-    columns are read only if these do not decide.
+    columns are read only if the columns of the table do not decide.
     """
     n_rows = table.num_rows
     if n_rows <= _FEWEST or isinstance(table, DeviceTable):

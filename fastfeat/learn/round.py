@@ -149,7 +149,9 @@ class Learning:
 
     @property
     def digest(self) -> str:
-        """The digest that the states of a round share: of its tasks and of the values before it.
+        """The digest that the states of a round share.
+
+        It covers the tasks of the round and the values learnt before.
 
         It differs for states of another plan, schema, round, data or version.
         """

@@ -144,7 +144,7 @@ class _TableOrder(NamedTuple):
 
 
 def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
-    """Return the table row that was known at the moment of each row; see `tables.rows`."""
+    """Return the table row that was known at the moment of each row; see `steps.tables.rows`."""
     time, keys, right, right_keys = parts_of(args)
     dtypes = [comparable(key.dtype) for key in keys]
     table = _table_order(right, right_keys, dtypes)

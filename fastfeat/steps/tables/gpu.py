@@ -109,7 +109,7 @@ _ASOF_ROW_BYTES = 4 + 8 + 8 + 1 / 8
 def asof_rows(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the table row that was known at the moment of each row; see `tables.rows`.
+    """Return the table row that was known at the moment of each row; see `steps.tables.rows`.
 
     Raises OutOfDeviceMemory if the rows do not fit the device.
     """

@@ -82,8 +82,8 @@ def by_moments(
     """Yield the statistics of all rows, then of the rows outside of each fold.
 
     `by_category` has the moments of cells: group fold * n_codes + code. `by_fold` has the moments
-    of folds if `by_category` lacks some categories; None to derive them. Quantiles are not possible
-    here.
+    of folds; it is needed if `by_category` lacks some categories, and None otherwise. `function` is
+    not a quantile.
     """
     read = _reader(function)
     by_fold = sum_over_keys(by_category, n_folds) if by_fold is None else by_fold
@@ -142,9 +142,9 @@ def by_quantiles(
 ) -> Iterator[Statistics]:
     """Yield the quantiles of the visible rows: of all rows, then of the rows outside of each fold.
 
-    `ranges` are neighbouring categories, together all of them. `seen` has one function per yielded
-    item: it maps the folds of rows to flags of visible rows. `priors` has one prior of all
-    categories per item.
+    `ranges` are sets of neighbouring categories; together they have all categories. `seen` has one
+    function per yielded item: it maps the folds of rows to flags of visible rows. `priors` has one
+    prior of all categories per item.
     """
     found: list[list[tuple[Floats, Floats]]] = [[] for _ in seen]
     for cells in ranges:

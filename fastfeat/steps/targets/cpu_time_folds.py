@@ -1,4 +1,4 @@
-"""Folds by time on the CPU: fit learns the times at which folds end; they give each row's fold.
+"""Folds by time on the CPU: fit learns the times at which folds end.
 
 For n known times and f folds, a row is in fold k or later if its time is after the time at place
 ceil(k n / f), counted from 1, among all times in order.

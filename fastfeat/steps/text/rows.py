@@ -1,7 +1,7 @@
 """Functions of text by hand-written kernels: lengths, case, pieces, literals, numbers.
 
-The meaning of a function, its result and its kernel requests are its row of `text.requests`. The
-type rule and the reference here follow from that row.
+A row of `text.requests` has the meaning of a function, its result and its kernel requests. The type
+rule and the reference here follow from that row.
 """
 
 from __future__ import annotations

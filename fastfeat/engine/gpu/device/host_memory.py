@@ -85,7 +85,10 @@ class HostMemory:
         )
 
     def sweep(self, n_done: int) -> None:
-        """Poison memory dropped before the first `n_done` requests were done, and free it later."""
+        """Poison dropped memory once the requests that could use it are done, and free it later.
+
+        `n_done` is the number of requests that are done.
+        """
         with LOCK:
             self.notice()
             if not self._retiring:

@@ -36,7 +36,8 @@ MOST_INPUTS = 16
 """Columns that a kernel reads: their values wait in registers, two each."""
 
 MOST_KERNELS = 64
-"""If columns are so entangled that more kernels were needed, outputs are grouped by equal code."""
+"""If columns are so entangled that more kernels would be needed, outputs are grouped by equal code.
+"""
 
 
 def by_columns(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
