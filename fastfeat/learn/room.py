@@ -52,9 +52,7 @@ def check_room(
 def needs_of_quantiles(plan: Declaration, n_rows: int | None) -> list[Need]:
     """Return the memory that quantiles take in the first round, before the plan is bound.
 
-    Args:
-        plan: The plan to fit.
-        n_rows: Number of rows; None if unknown before reading.
+    `n_rows` is None if the number of rows is unknown before reading.
     """
     found: dict[Node, list[tuple[str, Params]]] = {}
     for node in postorder(list(plan.nodes.values())):

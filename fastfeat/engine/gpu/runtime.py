@@ -187,15 +187,9 @@ class Runtime(Protocol):
     def array(
         self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]
     ) -> Any:
-        """Return memory of the device as an array of a library that users know.
+        """Return memory of the device as an array for users, which keeps the memory.
 
-        The array keeps the memory.
-
-        Args:
-            buffer: The memory.
-            shape: Number of elements along each axis.
-            dtype: Their NumPy type.
-            strides: Bytes from one element to the next, along each axis.
+        `strides` are the bytes from one element to the next, along each axis.
         """
         ...
 

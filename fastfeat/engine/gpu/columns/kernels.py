@@ -51,14 +51,7 @@ def launch_rows(
 ) -> None:
     """Launch a kernel over rows [first, first + n).
 
-    Args:
-        runtime: The device.
-        module: The module of the kernel.
-        kernel: Its name.
-        words: Words of its table.
-        first: First row.
-        n: Number of rows.
-        rows_per_thread: Rows per thread.
+    `words` are the words of its table. Each thread takes `rows_per_thread` rows.
     """
     geometry, table = runtime.geometry, on_device(runtime, words)
     grid = (geometry.grid_of_rows(-(-n // rows_per_thread)), 1)
@@ -76,14 +69,8 @@ def launch_sums(
 ) -> None:
     """Launch a kernel that adds up, over rows [first, first + n) of all columns at once.
 
-    Args:
-        runtime: The device.
-        module: The module of the kernel.
-        kernel: Its name.
-        words: Words of the table, one sequence per column.
-        first: First row.
-        n: Number of rows.
-        shared_bytes: Bytes of shared memory per block.
+    `words` has the words of the table, one sequence per column. `shared_bytes` is shared memory per
+    block.
     """
     geometry = runtime.geometry
     x = geometry.grid_of_sums(n)

@@ -147,14 +147,8 @@ def download_output(
 ) -> None:
     """Copy an output of a piece to its rows in host memory.
 
-    Args:
-        runtime: The device.
-        output: The memory of the output on the device.
-        dtype: Type of the output.
-        values: Values of all rows, in host memory.
-        bitmap: Bitmap of all rows, or None.
-        rows: First row, a multiple of 64, and end.
-        after: A mark after the kernels that compute it.
+    `values` and `bitmap` are host arrays of all rows. `rows` has the first row, a multiple of 64,
+    and the end. `after` is a mark after the kernels that compute the output.
     """
     start, stop = rows
     first, bit_bytes = start // _BYTE_BITS, word_bytes(stop - start)

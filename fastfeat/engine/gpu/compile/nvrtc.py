@@ -81,17 +81,11 @@ def architectures() -> list[int]:
 def compile_text(
     text: str, name: str, headers: Mapping[str, str], options: tuple[str, ...]
 ) -> CompiledModule:
-    """Return the compiled module of a text.
+    """Return the compiled module of a text of CUDA C++.
 
-    Args:
-        text: CUDA C++.
-        name: Name of the text in messages.
-        headers: Text of each file that it may include.
-        options: Options of NVRTC, with an architecture.
-
-    Raises:
-        KernelFailed: The compiler rejects the text; includes the compiler's message.
-        BackendUnavailable: There is no compiler.
+    Messages call the text `name`. `headers` has the text of each file that it may include.
+    `options` are options of NVRTC, with an architecture. Raises KernelFailed, with the compiler's
+    message, if the compiler rejects the text, and BackendUnavailable if there is no compiler.
     """
     program = ctypes.c_void_p()
     _call(

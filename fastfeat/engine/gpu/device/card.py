@@ -86,10 +86,8 @@ class Card(Protocol):
     def finish_other(self, kind: Literal["stream", "event"], number: int) -> None:
         """Wait for all work of a foreign stream, or for a foreign event.
 
-        Args:
-            kind: "stream" or "event".
-            number: The stream in CUDA's array interface: 1 the legacy default stream, 2 the default
-                stream of the thread, else its address; or the address of an event.
+        `number` is a stream in CUDA's array interface: 1 the legacy default stream, 2 the default
+        stream of the thread, else its address. For an event it is the event's address.
         """
         ...
 
@@ -116,12 +114,8 @@ class Card(Protocol):
     ) -> None:
         """Run a kernel in the current stream.
 
-        Args:
-            kernels: The result of `load`.
-            kernel: Name of the kernel.
-            grid: Number of blocks along x and y.
-            block: Threads per block.
-            arguments: Three int64 values.
-            shared_bytes: Length of the dynamic array in shared memory.
+        `kernels` is the result of `load`. `grid` has the number of blocks along x and y; `block` is
+        the number of threads per block. The arguments are int64. `shared_bytes` is the length of
+        the dynamic array in shared memory.
         """
         ...

@@ -108,18 +108,12 @@ def group_of(
 ) -> Group:
     """Return a group; its rows are on the device already if they fit.
 
-    Args:
-        runtime: The device.
-        program: Computes the outputs.
-        members: Numbers of the outputs in the group.
-        sources: The column of each slot.
-        n_rows: Number of rows.
-        constants: Constants that the program reads.
-        scratch: Bytes that the rounds take for each output.
+    `members` are the numbers of its outputs in the program. `sources` has the column of each slot.
+    `constants` are constants that the program reads. `scratch` has the bytes that the rounds take
+    for each output.
 
-    Raises:
-        RowFailed: The first row with an error, such as an overflow.
-        OutOfDeviceMemory: Not even 64 rows fit.
+    Raises RowFailed for the first row with an error, such as an overflow, and OutOfDeviceMemory if
+    not even 64 rows fit.
     """
     part = program_of([program.outputs[k] for k in members])
     slots = [column_of(output) for output in part.outputs]
@@ -244,14 +238,9 @@ def over_rows(
 ) -> Found:
     """Return the result of rounds over some rows, which go to the device once if they fit.
 
-    Args:
-        runtime: The device.
-        columns: The columns for each round, in this order.
-        n_bytes: Further memory that the rounds take.
-        work: Does the rounds; it may be started several times.
-
-    Raises:
-        OutOfDeviceMemory: This memory and 64 rows do not fit.
+    Each round gets `columns` in this order. `n_bytes` is further memory that the rounds take.
+    `work` does the rounds; it may be started several times. Raises OutOfDeviceMemory if this memory
+    and 64 rows do not fit.
     """
     return runtime.computations.run(partial(_over_rows, runtime, columns, n_bytes, work))
 

@@ -50,15 +50,8 @@ def pieces_of(
     If one piece cannot take all rows, two are on the device at a time, each in half of the memory,
     unless 64 rows do not fit in half.
 
-    Args:
-        runtime: The device.
-        row_bytes: Bytes per row.
-        n_rows: Number of rows.
-        reserved: Further bytes per piece.
-        most_bytes: Largest size of a piece; a piece of 64 rows may be larger.
-
-    Raises:
-        OutOfDeviceMemory: Not even 64 rows fit.
+    `row_bytes` is the memory per row, and `reserved` further memory per piece. A piece is at most
+    `most_bytes` large, but has at least 64 rows. Raises OutOfDeviceMemory if not even 64 rows fit.
     """
     if not n_rows:
         return Pieces((), 1)

@@ -73,7 +73,6 @@ def compute_column(
     """Return the result of a function of a column: on the device, or an Arrow column if large.
 
     Args:
-        runtime: The device.
         offsets: Offsets of the column.
         kind: Arrow type of the result.
         cost: Memory that `work` takes; its `row_bytes` are the bytes of the result.

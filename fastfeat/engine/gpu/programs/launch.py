@@ -120,13 +120,9 @@ def ask(
 ) -> PendingPiece:
     """Start the kernels of rows [first, first + n).
 
-    Args:
-        runtime: The device.
-        prepared: The piece.
-        first: A multiple of 32, the number of bits in a word of a bitmap.
-        n: Number of rows.
-        exact: Whether to run the kernels for large arguments of sin, cos and tan.
-        before: Called before each launch, to start the copies that the launch reads.
+    `first` is a multiple of 32, the number of bits in a word of a bitmap. `exact` selects the
+    kernels for large arguments of sin, cos and tan. `before` is called before each launch, to start
+    the copies that the launch reads.
     """
     plan, geometry = prepared.plan, runtime.geometry
     module = runtime.module(text_of(plan.program, exact))
