@@ -36,7 +36,9 @@ MOST_INPUTS = 16
 """Columns that a kernel reads: their values wait in registers, two each."""
 
 MOST_KERNELS = 64
-"""If columns are so entangled that more kernels would be needed, outputs are grouped by equal code.
+"""Highest number of kernels.
+
+If columns are so entangled that more would be needed, outputs are grouped by equal code.
 """
 
 
