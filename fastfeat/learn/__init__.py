@@ -1,1 +1,1 @@
-"""Fitting: training rows prepared, scanned and learnt from; folds, purging, cross-fitting."""
+"""Fitting: prepare, scan and learn from training rows; folds, purging, cross-fitting."""

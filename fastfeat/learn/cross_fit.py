@@ -1,7 +1,8 @@
-"""Cross-fitting: a plan is fitted on the rows of each fold, and gives the features of both halves.
+"""Cross-fitting: fit a plan on the training rows of each fold; compute the features of both halves.
 
-Training rows have theirs out of fold, test rows as `transform` gives them; windows, lookups and
-joins see all rows. The data is read and bound once, and what needs nothing learnt is made once.
+Training rows get out-of-fold features, test rows the features of `transform`; windows, lookups and
+joins see all rows. The data is read and bound once. Columns that need no learning are computed
+once.
 """
 
 from __future__ import annotations
@@ -51,17 +52,20 @@ from fastfeat.progress import doing
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Fold(Generic[Face]):
-    """A fold of `Plan.cross_fit`: what was learnt from its training rows, and features of both.
+    """A fold of `Plan.cross_fit`: a fitted plan, and the features of training and test rows.
 
     Args:
-        fitted: the plan, fitted on the training rows.
-        train: the features of the training rows, out of fold, in the form that was asked for.
-        test: the features of the test rows, as `fitted.transform(data, rows=test_rows)` gives them.
-        train_rows: the numbers of the training rows in the data, shape (n_train,).
-        test_rows: the same of the test rows, shape (n_test,).
-        train_label: the label of the training rows, an Arrow array; None for plans without one.
-        test_label: the same of the test rows.
-        n_purged: how many training rows were left out because they are too near to test rows.
+        fitted: The plan, fitted on the training rows.
+        train: Features of the training rows, out of fold, in the requested form.
+        test: Features of the test rows, equal to `fitted.transform(data, rows=test_rows)`.
+        train_rows: Numbers of the training rows in the data, shape (n_train,).
+        test_rows: Numbers of the test rows in the data, shape (n_test,).
+        train_label: Label of the training rows, an Arrow array of shape (n_train,); None if the
+            plan has no label.
+        test_label: Label of the test rows, an Arrow array of shape (n_test,); None if the plan has
+            no label.
+        n_purged: Number of training rows that were left out because they are too close to test
+            rows.
     """
 
     fitted: Face
@@ -74,7 +78,7 @@ class Fold(Generic[Face]):
     n_purged: int = 0
 
     def __repr__(self) -> str:
-        """Return the numbers of rows of the fold, as text."""
+        """Return the numbers of training, test and purged rows as text."""
         purged = f", {self.n_purged:,} purged" if self.n_purged else ""
         return f"Fold({len(self.train_rows):,} to learn from, {len(self.test_rows):,} test{purged})"
 
@@ -91,9 +95,9 @@ def cross_fit(
     to: str,
     categories: bool,
 ) -> Iterator[Fold[Face]]:
-    """Return the folds of a plan, each fitted when it is asked for.
+    """Yield the folds of a plan, each fitted when it is requested.
 
-    Arguments as of `Plan.cross_fit`, for all rows; `faced` makes the face of a fitted plan.
+    The other arguments are described in `Plan.cross_fit`; `faced` wraps a fitted plan for the user.
     """
     check_result(to, None, rows.backend, categories=categories)
     named = columns_named(cv, groups)
@@ -119,7 +123,7 @@ def cross_fit(
 
 
 def _check_there(data: Any, names: Sequence[str]) -> None:
-    """Raise where the data lacks a column of folds or groups."""
+    """Raise UnknownColumn if the data lacks a column of folds or groups."""
     there = column_names(data) if names else None
     for name in names:
         if there is not None and name not in there:
@@ -143,11 +147,11 @@ def _label_of(prepared: TrainingData) -> ChunkedArray | None:
 
 
 def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
-    """Return the rows that folds divide, and warn of those without a label."""
+    """Return the rows that folds divide; warn of rows without a label."""
     table = prepared.table
     known = np.ones(table.num_rows, np.bool_) if label is None else has_value(label)
     if prepared.labels is not None:
-        known_among(prepared.labels, None)  # warns, and raises where none has one
+        known_among(prepared.labels, None)  # warns, and raises if no row has one
     elif not known.all():
         warn(
             f"{counted(int(np.count_nonzero(~known)), 'row')} of {table.num_rows:,} have no label "
@@ -161,7 +165,7 @@ def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
 
 
 def _left(prepared: TrainingData, purging: Purging, splits: Sequence[Split]) -> list[Split]:
-    """Return the folds without the training rows that are too near to test rows."""
+    """Return the folds without the training rows that are too close to test rows."""
     moments = moments_of(purging, prepared.table, splits, prepared.rows.backend)
     if not moments:
         return list(splits)
@@ -181,7 +185,7 @@ def _folds(
     form: Mapping[str, Any],
     faced: Callable[[Fitted], Face],
 ) -> Iterator[Fold[Face]]:
-    """Yield the folds; none is held once the next one is asked for."""
+    """Yield the folds; a fold is released when the next one is requested."""
     for k, (given, split) in enumerate(zip(splits, left, strict=True)):
         n_purged = len(given.train) - len(split.train)
         told = f"fold {k + 1} of {len(left)}"
@@ -198,7 +202,7 @@ def _fold(
     told: str,
     faced: Callable[[Fitted], Face],
 ) -> Fold[Face]:
-    """Return a fold: what is learnt from its training rows, and the features of both halves."""
+    """Return a fold: the plan fitted on its training rows, and the features of both halves."""
     train, test = split
     try:
         with doing(told):

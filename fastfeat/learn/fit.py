@@ -1,4 +1,4 @@
-"""Fitting: a plan learns from training rows, all of them or some."""
+"""Fit a plan on all training rows, or on some of them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 @in_ieee
 def fit(plan: Declaration, rows: CallRows, *, stable: Fitted | None = None) -> Fitted:
-    """Return a plan with what it has learnt from training rows; arguments as of `Plan.fit`."""
+    """Return the fitted plan; the arguments are described in `Plan.fit`."""
     prepared = prepare(plan, rows, stable=stable, transforms=rows.rows is not None)
     return fit_on(prepared, rows_to_learn_from(rows.rows, prepared.table))[0]
 
@@ -82,14 +82,10 @@ def features_given(
     *,
     categories: bool = False,
 ) -> Any:
-    """Return the features of the rows that were given to fit: out of fold where they have folds.
+    """Return the features of the rows given to fit, out of fold if they have folds.
 
-    Args:
-        fitted: the plan.
-        prepared: the training data.
-        training: the rows, as `fit_on` left them with `transforms=True`.
-        to: as of `transform`.
-        categories: as of `transform`.
+    `training` are the rows after `fit_on(..., transforms=True)`. `to` and `categories` are
+    described in `FittedPlan.transform`.
     """
     if has_folds(training.learnt_from) or training.wanted is not None:
         return training_features(fitted, training, to, categories=categories)
@@ -107,18 +103,15 @@ def features_given(
 def fit_on(
     prepared: TrainingData, wanted: Numbers | None = None, *, transforms: bool = False
 ) -> tuple[Fitted, TrainingRows]:
-    """Return the plan fitted on some of its training rows, and the rows, as fit left them.
+    """Return the plan fitted on some training rows, and these rows with their computed columns.
 
-    Args:
-        prepared: the training data; fits of it share what is made of all rows.
-        wanted: the numbers of the rows that are given to fit, in their order, shape (n_wanted,);
-            one may stand several times. None for all. Windows see all rows.
-        transforms: whether the features of the rows are wanted too.
+    `prepared` holds the columns that fits of the same data share. `wanted` are the numbers of the
+    rows given to fit, in their order, shape (n_wanted,); a number may repeat; None for all. Windows
+    see all rows. `transforms` says that the features of the rows are needed too.
 
-    Raises:
-        InvalidData: none of the rows has a label that looks ahead; there are none to learn from;
-            one that stands twice is in two folds of an encoder.
-        Overflow: what is learnt does not fit its type.
+    Raises InvalidData if there are no rows to learn from, if no row has a label that looks ahead,
+    or if a repeated row is in two folds of an encoder. Raises Overflow if a learnt value does not
+    fit its type.
     """
     plan, typed, told = prepared.plan, prepared.typed, _copied(prepared.told)
     encoders = typed.once(encoders_of)
@@ -150,14 +143,10 @@ def fit_on(
 def known_of(
     prepared: TrainingData, learnt: Learnt, n_rows: int, sizes: FoldSizes, told: GivenWarnings
 ) -> dict[Node, Constant]:
-    """Return the constants that are kept for later rows, checked.
+    """Return the constants that later rows need, after all checks and warnings.
 
-    Args:
-        prepared: the training data.
-        learnt: the value of each aggregate.
-        n_rows: how many rows were given to fit.
-        sizes: how many rows the folds of encoders have.
-        told: the warnings of folds that came.
+    `n_rows` is the number of rows given to fit; `sizes` are the sizes of the folds of encoders;
+    `told` are the fold warnings given so far.
     """
     plan, typed = prepared.plan, prepared.typed
     later = for_later_rows(learnt)
@@ -185,7 +174,7 @@ def _constants(typed: TypedPlan) -> ConstantCalls:
 
 
 def folded_encodings_of(typed: TypedPlan) -> dict[Node, Folded]:
-    """Return the encodings of each column of folds of a plan, but those by time."""
+    """Return the encodings of each column of folds of a plan, except folds by time."""
     return fold_warnings.folded_encodings(typed.nodes) if typed.once(encoders_of) else {}
 
 
@@ -210,13 +199,8 @@ def fitted_of(
 ) -> Fitted:
     """Return the record of a fit.
 
-    Args:
-        prepared: the training data.
-        known: what was learnt, and what is computed of it once.
-        told: the warnings that came.
-        n_rows: how many rows were learnt from.
-        n_rows_without_label: how many were not, as they have no label.
-        encoded: the rows whose labels encodings know.
+    `n_rows` counts the rows learnt from, `n_rows_without_label` the rows left out because they have
+    no label. `encoded` are the rows with labels that encodings know.
     """
     plan, label = prepared.plan, prepared.label
     return Fitted(
@@ -236,12 +220,12 @@ def fitted_of(
 
 
 def _copied(told: GivenWarnings) -> GivenWarnings:
-    """Return the warnings that came, for a fitted plan to add to."""
+    """Return a copy of the given warnings, for a fitted plan to add to."""
     return GivenWarnings(set(told.kinds))
 
 
 def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRows:
-    """Return the rows that are given to fit, those to learn from among them; nothing is learnt."""
+    """Return the rows given to fit, and the subset to learn from; nothing is learnt yet."""
     n_wanted = prepared.table.num_rows if wanted is None else len(wanted)
     is_known = None if prepared.labels is None else labels.known_among(prepared.labels, wanted)
     numbers = wanted
@@ -250,7 +234,7 @@ def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRo
     if numbers is None:
         rows = as_unlearnt(prepared.rows)
         return TrainingRows(rows, rows, None, None, n_wanted, prepared.index)
-    share(prepared, windows_only=True)  # which are computed of all rows anyway
+    share(prepared, windows_only=True)  # windows are computed for all rows anyway
     rows = as_unlearnt(prepared.rows)
     schedules = [prepared.typed.schedule("fit"), prepared.typed.schedule("training")]
     columns = columns_of_chosen(rows, schedules)
@@ -259,19 +243,15 @@ def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRo
 
 
 def _check_repeated(training: TrainingRows, encoders: Iterable[Aggregate]) -> None:
-    """Raise where an encoder learns the features of a row from the same row, in another fold.
-
-    Raises:
-        InvalidData: the first such row.
-    """
+    """Raise InvalidData if a row repeats in two folds of an encoder, and so sees its own label."""
     batch = training.learnt_from
     if batch.source is None:
         return
     numbers = batch.source.numbers
-    if (np.diff(numbers) > 0).all():  # as most are, and each is there once
+    if (np.diff(numbers) > 0).all():  # the usual case: each row once
         return
     order = np.argsort(numbers, kind="stable")
-    again = np.flatnonzero(np.diff(numbers[order]) == 0)  # those that stand in the next place too
+    again = np.flatnonzero(np.diff(numbers[order]) == 0)  # rows that repeat in the next place
     if not len(again):
         return
     for encoder in encoders:

@@ -1,6 +1,7 @@
-"""The label of rows: computed from their late columns or the rows ahead, and which rows have one.
+"""The label of rows, computed from late columns or from rows ahead, and which rows have one.
 
-A row whose window ahead ends after what is recorded has none, whatever its expression makes of it.
+If the window ahead of a row ends after the end of the record, the row has no label, whatever its
+expression gives.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ class Labels(NamedTuple):
     """The label of some rows.
 
     Args:
-        values: one a row, missing of rows that have none.
-        known: whether a row has one, shape (n_rows,).
-        placed: whether a row has a time and a key, shape (n_rows,).
-        recorded: whether all windows ahead of a row end by the end of what is recorded.
-        reasons: of each window ahead, how far it reaches and until when is recorded, for messages.
+        values: One per row, missing for rows without a label.
+        known: Whether a row has a label, shape (n_rows,).
+        placed: Whether a row has a time and a key, shape (n_rows,).
+        recorded: Whether all windows ahead of a row end within the record, shape (n_rows,).
+        reasons: For each window ahead, its reach and the end of the record, as text for messages.
     """
 
     values: ChunkedArray
@@ -57,12 +58,12 @@ class Labels(NamedTuple):
 
 
 class RecordState(NamedTuple):
-    """The state of the record for some rows, whose windows look ahead.
+    """The state of the record for rows with windows ahead.
 
     Args:
-        placed: whether a row has a time and a key, shape (n_rows,).
-        recorded: whether the window of a row ends by the end of what is recorded.
-        end: that end, in nanoseconds or steps; None where nothing is recorded.
+        placed: Whether a row has a time and a key.
+        recorded: Whether the window of a row ends within the record.
+        end: End of the record, in nanoseconds or steps; None if nothing is recorded.
     """
 
     placed: Flags
@@ -71,7 +72,7 @@ class RecordState(NamedTuple):
 
 
 def label_of(fitted: Fitted, rows: CallRows) -> ChunkedArray:
-    """Return the label of rows; arguments and errors as of `FittedPlan.label`."""
+    """Return the label of rows; the arguments are described in `FittedPlan.label`."""
     plan = fitted.declaration
     nodes = plan.label_nodes
     if not nodes:
@@ -80,7 +81,8 @@ def label_of(fitted: Fitted, rows: CallRows) -> ChunkedArray:
     ids: list[str] = []
     if of_label is not None:
         ids = id_columns(of_label.row_id, rows.history, of_label.history_columns)
-    table = read_columns(rows.data, [*columns_of(nodes.values()), *ids])  # once: it may be a reader
+    # one reading: the data may be a reader
+    table = read_columns(rows.data, [*columns_of(nodes.values()), *ids])
     if isinstance(plan.label, str):
         check_place(table, "cpu")
         values, wanted = table.column(plan.label), row_numbers(rows.rows, table)
@@ -88,13 +90,13 @@ def label_of(fitted: Fitted, rows: CallRows) -> ChunkedArray:
     wanted = row_numbers(rows.rows, table)
     inputs = fitted.label_inputs or used_schema(table, plan.label_columns)
     label = fitted_label(plan, inputs, fitted.label_tables, fitted.n_rows, dict(fitted.zones))
-    told = replace(label, told=fitted.told)  # what fit has warned of comes no more
+    told = replace(label, told=fitted.told)  # do not repeat the warnings of fit
     values = labels_of(told, rows._replace(data=table)).values
     return values if wanted is None else values.take(pa.array(wanted))
 
 
 Latest = Mapping[Node, int | None]
-"""The latest time of the rows in an order, in nanoseconds or steps; None where none has one."""
+"""The latest time of the rows in each order, in nanoseconds or steps; None without times."""
 
 
 def labels_of(
@@ -107,15 +109,12 @@ def labels_of(
 ) -> Labels:
     """Return the label of rows.
 
-    Args:
-        label: its expression as a plan of one feature.
-        rows: The rows, whose data is a table with what it reads.
-        made: functions of other rows as columns, where these are not among the rows.
-        latest: of these, too.
-        first_row: the number that a user knows the first row by.
+    `label` is the label's expression as a plan of one feature. The data in `rows` is a table with
+    its inputs. `made` has functions of other rows as columns, and `latest` the latest time of each
+    order, if these other rows are not in the table. `first_row` is the number of the first row in
+    messages.
 
-    Raises:
-        InvalidData: it looks ahead, and the rows are in the memory of a device.
+    Raises InvalidData if the label looks ahead and the rows are in the memory of a device.
     """
     functions = over_ahead(label.declaration.nodes.values())
     table = rows.data
@@ -142,7 +141,7 @@ def labels_of(
 
 
 def _where(column: ChunkedArray, known: Flags) -> ChunkedArray:
-    """Return a column that is missing where nothing is known."""
+    """Return a column that is missing in unknown rows."""
     return column.take(array_of_values(np.arange(len(known)), known, pa.int64()))
 
 
@@ -159,12 +158,9 @@ def _order_of(window: Call) -> Call:
 
 
 def _ahead_of(batch: Batch, window: Call, latest_of: Latest) -> RecordState:
-    """Return flags of rows that have a moment and an entity, and of windows that have ended.
+    """Return the state of the record for each row under a window ahead.
 
-    Args:
-        batch: the rows, of which the label is made.
-        window: the window ahead.
-        latest_of: orders of rows that are not all among these.
+    `latest_of` has the latest time of orders with rows outside of `batch`.
     """
     order, params = _order_of(window), dict(window.params)
     time, *keys = query_of(order)
@@ -181,25 +177,22 @@ def _ahead_of(batch: Batch, window: Call, latest_of: Latest) -> RecordState:
     if end is None or complete is None:
         return RecordState(placed, np.zeros(batch.n_rows, np.bool_), None)
     tick = tick_of(dtype)
-    latest = (complete - params["gap"] - params["next"]) // tick  # of Python: no wrap-around
+    # Python integers do not wrap around
+    latest = (complete - params["gap"] - params["next"]) // tick
     recorded = ticks <= min(latest, _MOST) if latest >= _LEAST else np.zeros(len(ticks), np.bool_)
     return RecordState(placed, recorded, end)
 
 
 def _unrecorded(batch: Batch, time: Node, *, is_latest: bool) -> int:
-    """Return by how much less than what is recorded all rows of a time are, as the time counts.
+    """Return how far before the end of the record all rows of a time are known to be complete.
 
-    Rows of a week are there until it ends, where their time is its Monday.
-
-    Args:
-        batch: the rows.
-        time: their time.
-        is_latest: whether what is recorded is the latest of these times, not a moment.
+    Rows of a week arrive until it ends, even if their time is its Monday. `is_latest` says that the
+    record ends at the latest time of the rows, not at a given moment.
     """
     clock = clock_of(time, batch.types)
     if is_latest:
         return 0 if clock is not None and not clock.slack else 1
-    if clock is None or not clock.slack:  # an expression that is none tells of no moment
+    if clock is None or not clock.slack:  # an expression without a clock is not a moment
         return 0
     column = batch.types[Column(clock.column)]
     tick = tick_of(column)
@@ -216,7 +209,7 @@ def _latest(batch: Batch, order: Call) -> int | None:
 
 
 def latest_time(batch: Batch, time: Node) -> int | None:
-    """Return the latest time of some rows, in nanoseconds or steps; None where none has one."""
+    """Return the latest time of some rows, in nanoseconds or steps; None if no row has a time."""
     return _latest_of(batch, *values_of(batch, time))
 
 
@@ -239,15 +232,9 @@ def _reason(window: Call, end: int | None) -> str:
 def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | None:
     """Return flags of the training rows that have a label, and warn of the others.
 
-    Args:
-        labels: of all rows.
-        wanted: the numbers of the training rows among them, shape (n_wanted,); None for all.
-
-    Returns:
-        Whether each has one, shape (n_wanted,); None where all have.
-
-    Raises:
-        InvalidData: none has.
+    `labels` covers all rows; `wanted` are the numbers of the training rows, shape (n_wanted,), None
+    for all. The result has shape (n_wanted,), or is None if all have a label. Raises InvalidData if
+    none has.
     """
     given = np.arange(len(labels.known)) if wanted is None else wanted
     is_known = labels.known[given]
@@ -255,13 +242,13 @@ def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | Non
 
 
 class LabelCounts(NamedTuple):
-    """The numbers of rows with a label and of those without one, by the reason.
+    """Numbers of rows with a label, and without one by reason.
 
     Args:
-        n_known: rows that have one.
-        n_after: rows whose windows ahead end after what is recorded.
-        n_unplaced: rows without a time or a key.
-        n_missing: rows to which the rows ahead give none.
+        n_known: Rows with a label.
+        n_after: Rows with a window ahead that ends after the record.
+        n_unplaced: Rows without a time or a key.
+        n_missing: Rows with a missing label although their rows ahead are recorded.
     """
 
     n_known: int = 0
@@ -270,17 +257,12 @@ class LabelCounts(NamedTuple):
     n_missing: int = 0
 
     def with_more(self, other: LabelCounts) -> LabelCounts:
-        """Return the counts of these rows and of others."""
+        """Return the counts of both sets of rows."""
         return LabelCounts(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 def counts_of(labels: Labels, wanted: Any) -> LabelCounts:
-    """Return how many of some rows have a label.
-
-    Args:
-        labels: of all rows.
-        wanted: the numbers of the rows, or a flag for each row.
-    """
+    """Return counts for some rows, given by row numbers or by a flag for each row."""
     placed, recorded, known = (
         flags[wanted] for flags in (labels.placed, labels.recorded, labels.known)
     )
@@ -292,12 +274,7 @@ def counts_of(labels: Labels, wanted: Any) -> LabelCounts:
 def check_any_label(counts: LabelCounts, reasons: Sequence[str]) -> bool:
     """Return whether some training rows have no label, and warn of them.
 
-    Args:
-        counts: of the training rows.
-        reasons: as of `Labels`.
-
-    Raises:
-        InvalidData: none has one.
+    `reasons` is described in `Labels`. Raises InvalidData if no row has a label.
     """
     n_rows = sum(counts)
     if counts.n_known == n_rows:
@@ -317,7 +294,7 @@ def check_any_label(counts: LabelCounts, reasons: Sequence[str]) -> bool:
 
 
 def _reasons_without_label(counts: LabelCounts, reasons: Sequence[str]) -> Iterator[str]:
-    """Yield the reasons for which rows have no label, with the number of rows."""
+    """Yield the reasons why rows have no label, with the number of rows."""
     _, n_after, n_unplaced, n_missing = counts
     if n_after:
         yield f"{n_after:,} because {', or '.join(reasons)}"

@@ -1,7 +1,7 @@
-"""Learning in rounds: rows come in parts, whose states merge; what fit learns of them all at once.
+"""Learn in rounds: rows come in parts, and their states merge; the result equals a whole fit.
 
-A round is one pass: parts of the rows give states, which merge in any order, and the state of all
-rows gives the next round.
+A round is one pass over the rows. The parts give states, which merge in any order. The merged state
+of all rows leads to the next round.
 """
 
 from __future__ import annotations
@@ -65,18 +65,18 @@ def begin(
     """Return the learning of a plan before its first round.
 
     Args:
-        plan: what is fitted.
+        plan: The plan to fit.
         empty: No rows: Arrow tables with the columns of the data and of the history, if there is
             one, and the lookup tables.
-        identity: a digest of the plan and of the types of the columns.
-        whole_entities: whether a part has all rows of each of its entities.
-        has_functions: whether functions of other rows come with the rows, as columns.
-        stable: an earlier fit, whose categories keep their codes.
+        identity: A digest of the plan and of the types of the columns.
+        whole_entities: Whether each part has all rows of its entities.
+        has_functions: Whether functions of other rows come with the rows, as columns.
+        stable: An earlier fit; its categories keep their codes.
 
     Raises:
-        InvalidPlan: the label looks ahead: which rows are learnt from is not known of parts, but
-            where functions come with the rows; or entities have no key in common.
-        FastfeatError: as `Plan.fit`, but for what is learnt.
+        InvalidPlan: The label looks ahead and `has_functions` is False, since a part does not know
+            its rows with a label; or entities have no key in common.
+        FastfeatError: As `Plan.fit`, except for errors of learning.
     """
     if plan.looks_ahead and not has_functions:
         raise InvalidPlan(
@@ -94,7 +94,7 @@ def begin(
 
 
 def _windows_over_rows(plan: Declaration) -> list[Call]:
-    """Return the functions over windows of the rows that features, or what is learnt, read."""
+    """Return the functions over windows of the rows that features and aggregates read."""
     return [node for node in postorder(list(plan.nodes.values())) if is_over_window(node)]
 
 
@@ -111,18 +111,17 @@ def add_part(
     """Return the state of a part of the rows.
 
     Args:
-        learning: the round.
-        data: the rows, with the columns that the round reads.
-        rows: their numbers in the whole data, ascending; None where they have none.
-        state: that of other rows, which these are added to: it is used up, and is so too where
-            the rows are at fault, of which some tasks have seen it; None for a new one.
-        history: earlier rows of the same entities, which windows see; None where there are none.
-        known: what comes with the rows.
+        learning: The round.
+        data: The rows, with the columns that the round reads.
+        rows: Their row numbers in the whole data, ascending; None if they have none.
+        state: State to add to. It is consumed, even if this call fails. None starts a new one.
+        history: Earlier rows of the same entities, for windows; None if there are none.
+        known: Columns and numbers that come with the rows.
 
     Raises:
-        InvalidPlan: all is learnt.
-        InvalidData: the state is of another round, damaged, or used up.
-        FastfeatError: as `Plan.fit`; rows are named by their numbers in the whole data.
+        InvalidPlan: Everything is learnt already.
+        InvalidData: The state is from another round, damaged, or already consumed.
+        FastfeatError: As `Plan.fit`; messages use the row numbers of the whole data.
     """
     if learning.round is None:
         raise InvalidPlan("all is learnt: no round reads rows any more. learning.finish() ends it")
@@ -149,12 +148,12 @@ def add_part(
 
 
 def window_learnt_from(learning: Learning) -> str | None:
-    """Return the first function of windows that any round computes, as text; None without one."""
+    """Return the first window function that any round computes, as text; None without one."""
     return first_window(learning.prepared.typed.schedule(PURPOSE))
 
 
 def first_window(schedule: Schedule) -> str | None:
-    """Return the first function of windows over the rows that tasks compute, as text."""
+    """Return the first window function over the rows that tasks compute, as text."""
     windows = (task.nodes[0] for task in schedule.tasks if task.kind == "windows")
     first = next(windows, None)
     return None if first is None else show(first)
@@ -164,14 +163,10 @@ def first_window(schedule: Schedule) -> str | None:
 def next_round(learning: Learning, state: PartState) -> Learning:
     """Return the learning before the next round.
 
-    Args:
-        learning: before the round of the state.
-        state: of all rows; used up.
-
-    Raises:
-        InvalidData: there are no rows, or not as many as in other rounds, or not each of them once,
-            the state is of another round or used up, or a value that is learnt is not finite.
-        FastfeatError: as `Plan.fit`.
+    `state` is the state of all rows in the current round; it is consumed. Raises InvalidData if
+    there are no rows, if their number differs from other rounds, if a row is missing or repeated,
+    if the state is from another round or already consumed, or if a learnt value is not finite.
+    Raises FastfeatError as `Plan.fit` does.
     """
     if learning.round is None:
         raise InvalidPlan("all is learnt: there is no next round. learning.finish() ends it")
@@ -202,7 +197,7 @@ def _after(
     state: PartState,
     doubts: tuple[Aggregate, ...],
 ) -> Learning:
-    """Return the learning after a round, of what is known by now."""
+    """Return the learning after a round, with the values known now."""
     nodes = {name_of(task): task.nodes[0] for task in learning.schedule.tasks if task.learns}
     folds = {nodes[name].args[2]: counts for name, counts in state.sizes.items()}
     assert learning.round is not None
@@ -220,7 +215,7 @@ def _after(
 
 
 def _checked(learning: Learning, state: PartState) -> PartState:
-    """Return the state of all rows, open, once it is known to be of the round."""
+    """Return the open state of all rows, after a check that it belongs to the round."""
     state = opened(learning, state)
     check_all_rows(learning, state.n_rows, state.sums)
     check_any_rows(learning.prepared.typed, state.n_rows)
@@ -228,15 +223,9 @@ def _checked(learning: Learning, state: PartState) -> PartState:
 
 
 def check_all_rows(learning: Learning, n_rows: int, sums: Sums) -> None:
-    """Raise where a state is not of all rows, each once.
+    """Raise InvalidData unless a state has all rows, each once.
 
-    Args:
-        learning: before the next round.
-        n_rows: how many rows the state has.
-        sums: of their numbers.
-
-    Raises:
-        InvalidData: it is not.
+    `n_rows` is the number of rows in the state; `sums` are the sums of their numbers.
     """
     if learning.n_rows not in (None, n_rows):
         raise InvalidData(
@@ -252,10 +241,9 @@ def check_all_rows(learning: Learning, n_rows: int, sums: Sums) -> None:
 
 
 def opened(learning: Learning, state: PartState) -> PartState:
-    """Return a state of the round as one that is open, so that others merge with it at once.
+    """Return a state of the round in its open form, which merges with others at once.
 
-    Raises:
-        InvalidData: it is of another round, damaged, or used up.
+    Raises InvalidData if it is from another round, damaged, or already consumed.
     """
     check_unused(state)
     if state.digest != learning.digest:
@@ -275,9 +263,7 @@ def opened(learning: Learning, state: PartState) -> PartState:
 def finished(learning: Learning) -> Fitted:
     """Return the fitted plan.
 
-    Raises:
-        InvalidPlan: not all is learnt yet.
-        FastfeatError: as `Plan.fit`.
+    Raises InvalidPlan if something is still to learn, and FastfeatError as `Plan.fit` does.
     """
     if learning.round is not None or learning.n_rows is None:
         raise InvalidPlan(
@@ -313,20 +299,11 @@ def part_features(
     history: Any = None,
     known: Known = NOTHING,
 ) -> Any:
-    """Return the features of a part of the rows that were learnt from: out of fold.
+    """Return the out-of-fold features of a part of the training rows, after the last round.
 
-    Args:
-        learning: once all is learnt.
-        data: the rows, with the columns that features read.
-        rows: their numbers in the whole data, ascending; None where they have none.
-        to: as of `FittedPlan.transform`.
-        categories: as of `FittedPlan.transform`.
-        history: as of `add_part`.
-        known: what comes with the rows.
-
-    Raises:
-        InvalidData: windows see rows that may be in other parts.
-        FastfeatError: as `Plan.fit_transform`.
+    `rows`, `history` and `known` are described in `add_part`, `to` and `categories` in
+    `FittedPlan.transform`. Raises InvalidData if windows see rows that may be in other parts, and
+    FastfeatError as `Plan.fit_transform` does.
     """
     fitted = finished(learning)
     schedule = fitted.training_schedule

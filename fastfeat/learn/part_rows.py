@@ -1,4 +1,4 @@
-"""A part of the rows, as a round of learning reads it: checked, numbered, behind its history."""
+"""A part of the rows for a round of learning: checked, numbered, placed after its history."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ from fastfeat.plan.lower.schedule import Schedule
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """The columns and numbers that come with a part of the rows.
+    """Columns and numbers that come with a part of the rows.
 
     Args:
-        columns: functions of other rows, each as a column of the part.
-        numbers: those by which messages name rows, ascending; None for those that divide them.
+        columns: Functions of other rows, each as a column of the part.
+        numbers: Row numbers for messages, ascending; None to use the numbers that divide rows into
+            folds.
     """
 
     columns: Mapping[Node, Any] = field(default_factory=dict[Node, Any])
@@ -49,12 +50,9 @@ NOTHING = Known()
 
 
 def shares_of_rows(learning: Learning, data: Any, n_shares: int) -> NDArray[np.int64]:
-    """Return the share that each row is in, so that those that one may see are in its share.
+    """Return the share of each row; rows that may see each other are in the same share.
 
-    Args:
-        learning: of which a part has all rows of each of its entities.
-        data: the rows, with the columns of the keys.
-        n_shares: how many there are.
+    A part of `learning` must have all rows of its entities. `data` has the columns of the keys.
     """
     prepared, columns = learning.prepared, columns_of(learning.keys)
     table = read_columns(data, columns, features=prepared.plan.nodes)
@@ -79,15 +77,10 @@ def batch_of_part(
     known: Known = NOTHING,
     n_before: int = 0,
 ) -> Batch:
-    """Return a part of the rows for some tasks; nothing is made of it but the folds by number.
+    """Return a part of the rows for some tasks; only folds by row number are computed yet.
 
-    Args:
-        learning: the round.
-        data: the rows.
-        given: their numbers; None where they have none, and messages count them.
-        schedule: the tasks.
-        known: what comes with the rows.
-        n_before: how many rows are counted before them.
+    `given` are the row numbers; None if there are none, and messages then count from `n_before`,
+    the number of rows before the part.
     """
     prepared = learning.prepared
     table = read_columns(data, learning.columns, features=prepared.plan.nodes)
@@ -123,14 +116,9 @@ def batch_of_part(
 
 
 def check_numbers(given: Rows | None, n_rows: int) -> None:
-    """Raise where the rows of a part do not have a number each.
+    """Raise InvalidData unless there is one number per row of a part.
 
-    Args:
-        given: their numbers; None where they have none.
-        n_rows: how many there are.
-
-    Raises:
-        InvalidData: there are more numbers, or fewer.
+    `given` may be None for rows without numbers.
     """
     if given is not None and len(given) != n_rows:
         raise InvalidData(
@@ -140,7 +128,7 @@ def check_numbers(given: Rows | None, n_rows: int) -> None:
 
 
 def after_history(learning: Learning, batch: Batch, history: Any) -> Batch:
-    """Return a part of the rows, whose windows see earlier rows too."""
+    """Return a part of the rows with earlier rows for its windows."""
     if history is None:
         return batch
     read = set(learning.columns)
@@ -149,9 +137,9 @@ def after_history(learning: Learning, batch: Batch, history: Any) -> Batch:
 
 
 def _check_types(table: Any, types: InputSchema, rows: Rows) -> None:
-    """Raise for the first value that is none of the type of its column, by the number of its row.
+    """Raise for the first value that does not have its column's type, with its row number.
 
-    Columns that are of their types, as almost all are, are not looked at.
+    Columns that already have their type, which is usual, are not inspected.
     """
     for name in table.column_names:
         dtype, column = types.get(name), table.column(name)

@@ -1,7 +1,7 @@
-"""States of parts of the rows in one round of learning: merged in any order, through bytes or not.
+"""States of parts of the rows in one round of learning, which merge in any order, also from bytes.
 
-A state that comes from bytes is closed: what its tasks are told stands in the learning, not in it.
-It is opened where it meets one that is open, or the learning itself; closed ones wait together.
+A state from bytes is closed: the parameters of its tasks are in the learning, not in the state. It
+is opened when it meets an open state or the learning. Closed states wait together until then.
 """
 
 from __future__ import annotations
@@ -26,16 +26,15 @@ _FOREIGN = (
 _MODULUS = 1 << 64
 
 Sums = tuple[int, int] | None
-"""The sums of the numbers of rows, and of their squares, modulo 2**64; None where some have none.
-"""
+"""Sums of row numbers and of their squares, modulo 2**64; None if some rows have no number."""
 
 
 class Told(NamedTuple):
-    """A learner's beginning.
+    """The start of a learner.
 
     Args:
-        spec: what it is told.
-        hint: what the round begins with.
+        spec: Its parameters.
+        hint: Its starting value in the round.
     """
 
     spec: Any
@@ -47,17 +46,17 @@ class PartState:
     """The state of some rows in one round.
 
     Args:
-        digest: of the plan, the types of the columns, and the round.
-        n_rows: how many rows there are, those of closed states among them.
-        told: what the learner of each task is told, by the name of the task; nothing where the
-            state is closed.
-        states: of each task.
-        sizes: how many rows each fold has, by the name of the task that reads it.
-        closed: states as bytes.
-        whole: a function of windows, where the round computes one: all rows are then in one part.
-        sums: of the numbers of the rows and of their squares, by which rows that lack, or are there
-            twice, are told.
-        is_used: whether its rows are in another state by now.
+        digest: Digest of the plan, the types of the columns, and the round.
+        n_rows: Number of rows, including the rows of closed states.
+        told: The start of each task's learner, by the name of the task; None if the state is
+            closed.
+        states: The state of each task, by its name.
+        sizes: Number of rows per fold, by the name of the task that reads the folds.
+        closed: States as bytes.
+        whole: A window function that the round computes; all rows must then be in one part. None
+            without windows.
+        sums: Sums of the row numbers and of their squares, to detect missing and repeated rows.
+        is_used: Whether its rows have moved to another state.
     """
 
     digest: str
@@ -72,7 +71,7 @@ class PartState:
 
 
 def check_unused(state: PartState) -> None:
-    """Raise where the rows of a state are in another one by now."""
+    """Raise InvalidData if the rows of a state have moved to another one."""
     if state.is_used:
         raise InvalidData(
             "the state is used up: it was merged, added to, or given to next() before. Go on with "
@@ -81,7 +80,7 @@ def check_unused(state: PartState) -> None:
 
 
 def sums_of(rows: Rows | None) -> Sums:
-    """Return the sums of the numbers of rows and of their squares, modulo 2**64."""
+    """Return the sums of row numbers and of their squares, modulo 2**64."""
     if rows is None:
         return None
     if isinstance(rows, range):
@@ -111,10 +110,10 @@ def task_learner(kind: str) -> TaskLearner:
 
 
 def merged(a: PartState, b: PartState) -> PartState:
-    """Return the state of the rows of two, which are used up.
+    """Return the state of the rows of both. Both are consumed.
 
-    Raises:
-        InvalidData: they are of two rounds, one of them is damaged or used up, or both are one.
+    Raises InvalidData if they are from two rounds, or the same object, or if one is damaged or
+    consumed.
     """
     if a is b:
         raise InvalidData("a state is merged with itself, and its rows would count twice")
@@ -129,7 +128,7 @@ def merged(a: PartState, b: PartState) -> PartState:
     if told is None:
         a.is_used = b.is_used = True
         return replace(rows, closed=[*a.closed, *b.closed])
-    of_a, of_b = open_with(a, told), open_with(b, told)  # damaged ones are told before any is used
+    of_a, of_b = open_with(a, told), open_with(b, told)  # detect damage before either is consumed
     a.is_used = b.is_used = True
     states = {
         name: learner_of(name).merge(state, of_b.states[name])
@@ -140,11 +139,7 @@ def merged(a: PartState, b: PartState) -> PartState:
 
 
 def check_whole(state: PartState, n_more: int) -> None:
-    """Raise where further rows come to a state, and windows see rows of several parts.
-
-    Raises:
-        InvalidData: both have rows.
-    """
+    """Raise InvalidData if a state gets rows in a second part although windows need all in one."""
     if state.whole is not None and state.n_rows and n_more:
         raise InvalidData(
             f"{state.whole} is learnt from, and sees the earlier rows of an entity: such rows may "
@@ -153,7 +148,7 @@ def check_whole(state: PartState, n_more: int) -> None:
 
 
 def sum_of(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sums of two lists of counts, of which one may be shorter."""
+    """Return the sums of two lists of counts; the shorter one is padded with 0."""
     found = np.zeros(max(len(a), len(b)), np.int64)
     found[: len(a)] += a
     found[: len(b)] += b
@@ -161,15 +156,7 @@ def sum_of(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def open_with(state: PartState, told: Mapping[str, Told]) -> PartState:
-    """Return a state as one that is open.
-
-    Args:
-        state: open or closed.
-        told: what the learner of each task is told.
-
-    Raises:
-        InvalidData: it is damaged.
-    """
+    """Return a state in its open form; raise InvalidData if it is damaged."""
     if state.told is not None:
         return state
     first, *others = (_of_content(content, told) for content in state.closed)
@@ -179,11 +166,7 @@ def open_with(state: PartState, told: Mapping[str, Told]) -> PartState:
 
 
 def state_bytes(state: PartState) -> bytes:
-    """Return a state as bytes, without code.
-
-    Raises:
-        InvalidData: it is used up.
-    """
+    """Return a state as bytes, without code; raise InvalidData if it is consumed."""
     check_unused(state)
     if state.told is None:
         if len(state.closed) == 1:
@@ -201,7 +184,7 @@ def state_bytes(state: PartState) -> bytes:
 
 
 def _head_of(state: PartState) -> dict[str, Any]:
-    """Return the head of a state: what is written of an open and of a closed one."""
+    """Return the part of the head that open and closed states share."""
     return {
         "digest": state.digest,
         "n_rows": state.n_rows,
@@ -211,17 +194,13 @@ def _head_of(state: PartState) -> dict[str, Any]:
 
 
 def _of_head(head: Mapping[str, Any]) -> PartState:
-    """Return a state of what is written of any, without its tasks."""
+    """Return a state without tasks, from the part of the head that all states share."""
     sums = head["sums"] and (int(head["sums"][0]), int(head["sums"][1]))
     return PartState(head["digest"], head["n_rows"], whole=head["whole"], sums=sums)
 
 
 def state_of_bytes(content: bytes) -> PartState:
-    """Return the closed state of some bytes.
-
-    Raises:
-        InvalidData: they are cut or changed, or no state of a round.
-    """
+    """Return a closed state from bytes; raise InvalidData if they are damaged or not a state."""
     head, rest = opened(content)
     kind = head.get("kind")
     if kind not in (_KIND, _KINDS):
@@ -234,7 +213,7 @@ def state_of_bytes(content: bytes) -> PartState:
 
 
 def _of_content(content: bytes, told: Mapping[str, Told]) -> PartState:
-    """Return the open state of the bytes of one."""
+    """Return the open state of the bytes of one closed state."""
     head, rest = opened(content)
     states: dict[str, Any] = {}
     for name, n_bytes in head["states"].items():

@@ -1,6 +1,6 @@
-"""Purging: training rows whose label shares time with that of a test row are not learnt from.
+"""Purging: leave out training rows if their label shares time with a test row's label.
 
-How far rows are kept away, and by which clocks, a user and a plan say.
+The user and the plan say how far rows must be apart, and by which clocks.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Purging:
-    """The times kept between training and test rows, as a user and the plan say it.
+    """The distances in time between training and test rows, from the user and from the plan.
 
     Args:
-        delays: how long after its row a label is known; of several each counts.
-        embargo: what is kept away after that; it says nothing where there is none.
-        times: the moments of rows by which windows, encoders and the label of the plan count, and
-            the columns that delays name.
+        delays: How long after its row a label is known; each delay applies.
+        embargo: Further distance after the delay; empty without an embargo.
+        times: The moments of rows that the plan's windows, encoders and label count by, and the
+            columns that delays name.
     """
 
     delays: tuple[Delay, ...]
@@ -53,12 +53,12 @@ class Purging:
     times: tuple[Node, ...]
 
     def __bool__(self) -> bool:
-        """Return whether anything is kept away."""
+        """Return whether any row is purged."""
         return any(self.delays) or bool(self.embargo)
 
     @property
     def columns(self) -> list[str]:
-        """The columns of the data that say when rows are."""
+        """The columns of the data that have the moments of rows."""
         if not self:
             return []
         named = [name for delay in (*self.delays, self.embargo) for name in delay.by_clock]
@@ -70,11 +70,11 @@ class Reach(NamedTuple):
     """The delay and the embargo by one clock.
 
     Args:
-        time: the moment of a row.
-        unit: of the lengths: "time" for nanoseconds, or "steps".
-        delay: how long after its row a label is known; None where nothing is said of this clock.
-        embargo: what is kept away after that.
-        said_by: the option that says so.
+        time: The moment of a row.
+        unit: Unit of the lengths: "time" for nanoseconds, or "steps".
+        delay: How long after its row a label is known; None if this clock has no delay.
+        embargo: Further distance after the delay.
+        said_by: The option that sets them.
     """
 
     time: Node
@@ -85,7 +85,7 @@ class Reach(NamedTuple):
 
     @property
     def told(self) -> str:
-        """The sentence about it in a message."""
+        """A sentence about it, for messages."""
         by = f"by {show(self.time)}"
         later = length_text(self.delay or 0, self.unit)
         known = f"a label is known {later} after its row ({self.said_by})"
@@ -95,15 +95,10 @@ class Reach(NamedTuple):
 
 
 def resolve_purging(plan: Declaration, purge: Any, embargo: Any) -> Purging:
-    """Return the purging that a user and the plan ask for, and warn where it is turned off.
+    """Return the purging from the user's options and the plan, and warn if the user turns it off.
 
-    Args:
-        plan: says how long after its row the label is known.
-        purge: as of `Plan.cross_fit`, as the following is.
-        embargo: what is kept away after that.
-
-    Raises:
-        InvalidPlan, TypeMismatch: no duration, nor a mapping from clocks to them.
+    `plan` has the delay of the label. `purge` and `embargo` are described in `Plan.cross_fit`.
+    Raises InvalidPlan or TypeMismatch if they are not a duration or a mapping of clock to duration.
     """
     given = resolve_delay(f"cross_fit(purge={purge!r})", purge)
     after = resolve_delay(f"cross_fit(embargo={embargo!r})", embargo)
@@ -125,14 +120,14 @@ def resolve_purging(plan: Declaration, purge: Any, embargo: Any) -> Purging:
 
 
 def _without_zero(delay: Delay) -> Delay:
-    """Return a delay without lengths of nothing."""
+    """Return a delay without lengths of zero."""
     everywhere = delay.everywhere if delay.everywhere and delay.everywhere[0] else None
     by_clock = {clock: length for clock, length in delay.by_clock.items() if length[0]}
     return replace(delay, everywhere=everywhere, by_clock=by_clock)
 
 
 def _delays_of_label(plan: Declaration) -> Iterable[Delay]:
-    """Yield the delays after its row of the label of a plan."""
+    """Yield the delays of a plan's labels, except delays of zero."""
     for name in plan.label_nodes:
         for delay in plan.known_late.delays.get(name, ()):
             known = _without_zero(delay)
@@ -154,12 +149,9 @@ def _times_of(plan: Declaration) -> tuple[Node, ...]:
 def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
     """Return the reach of purging by each clock.
 
-    Args:
-        purging: what a user and the plan say.
-        types: of the columns that say when rows are, and of the times of the plan.
-
-    Raises:
-        InvalidPlan: a length that no clock of the data counts in, or an embargo by another one.
+    `types` has the types of the columns with moments, and of the times of the plan. Raises
+    InvalidPlan if no clock of the data suits a length, or if an embargo has a different unit than
+    the label's clock.
     """
     found: dict[Node, Reach] = {}
     for delay in purging.delays:
@@ -173,7 +165,7 @@ def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
 
 
 def _add_embargo(found: dict[Node, Reach], purging: Purging, types: Mapping[Node, DType]) -> None:
-    """Add an embargo to the clocks of labels, or where there are none to those it counts by."""
+    """Add an embargo to the clocks of labels, or to its own clocks if labels have none."""
     for own in _of_delay(purging.embargo, purging.times, types):
         assert own.delay is not None
         column = _column_of(own.time, types)
@@ -209,7 +201,7 @@ def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) 
 
 
 def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
-    """Return the wait from the last row that a label sees until it is known, by its own clock."""
+    """Return the time from the last row that a label sees until it is known, by its own clock."""
     assert delay.time is not None
     column, longest = _column_of(delay.time, types), 0
     for name, waits in delay.seen.items():
@@ -228,7 +220,7 @@ def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
 def _by_clock(
     delay: Delay, name: str, length: Length, times: Sequence[Node], types: Mapping[Node, DType]
 ) -> Reach:
-    """Return the reach of a delay by a clock that is named."""
+    """Return the reach of a delay by a named clock."""
     of_name = [time for time in times if _column_of(time, types) == name]
     for time in (Column(name), *of_name):
         reach = _by(time, *length, delay.said_by, types)
@@ -240,10 +232,10 @@ def _by_clock(
 def _by(
     time: Node, length: int, unit: str, said_by: str, types: Mapping[Node, DType]
 ) -> Reach | None:
-    """Return the reach of a delay by a time, or by the column that it is made of.
+    """Return the reach of a delay by a time, or by the column that the time is computed from.
 
-    A time that is rounded down says less than the column; where only it counts in the unit of the
-    delay, what it may be rounded by is more to wait.
+    A time that is rounded down is less exact than its column. If only the rounded time has the
+    delay's unit, the rounding is added to the delay.
     """
     clock = clock_of(time, types)
     column = None if clock is None else Column(clock.column)
@@ -263,7 +255,7 @@ def _unit_of(dtype: DType) -> str | None:
 def _other_unit(
     delay: Delay, length: Length, times: Sequence[Node], types: Mapping[Node, DType]
 ) -> InvalidPlan:
-    """Return the error of a length that no clock counts in."""
+    """Return the error of a length in a unit that no clock has."""
     text, is_time = length_text(*length), length[1] == "time"
     told = f"cross_fit: {delay.said_by}{text} is {'a duration' if is_time else 'a whole number'}"
     if not times:
@@ -290,15 +282,15 @@ _OFF = "If labels of rows so near to each other share nothing, purge=0 keeps the
 
 
 class Moments(NamedTuple):
-    """The moments of rows by one clock, and the lengths of time that are purged there.
+    """The moments of rows by one clock, and the distances to purge.
 
     Args:
-        places: of the moment of each row among all, -1 of a row that has none, shape (n_rows,).
-        ticks: the moments, ascending, shape (n_moments,).
-        before: how many ticks before a test row rows are kept away; None for none, not even those
-            of its own moment.
-        after: the same after it.
-        reach: what says so.
+        places: Place of each row's moment in `ticks`, -1 without one, shape (n_rows,).
+        ticks: The distinct moments, ascending, shape (n_moments,).
+        before: Rows up to so many ticks before a test row are purged, including its own moment;
+            None to purge no such rows.
+        after: Rows up to so many ticks after a test row are purged.
+        reach: The delay and embargo behind these distances.
     """
 
     places: NDArray[np.int64]
@@ -313,15 +305,8 @@ def moments_of(
 ) -> list[Moments]:
     """Return the moments of rows by each clock, and the reach of purging there.
 
-    Args:
-        purging: what a user and the plan say.
-        table: the rows, with the columns that say when they are.
-        splits: the rows of each fold.
-        backend: computes times that are expressions.
-
-    Raises:
-        InvalidPlan: as of `reaches_of`.
-        InvalidData: a row of a fold has no moment.
+    `table` has the columns with moments. `backend` computes times that are expressions. Raises
+    InvalidPlan like `reaches_of`, and InvalidData if a row of a fold has no moment.
     """
     if not purging:
         return []
@@ -336,7 +321,7 @@ def moments_of(
 
 
 def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
-    """Return the moments of rows by one clock, which each row of a fold needs."""
+    """Return the moments of rows by one clock; raise InvalidData if a row of a fold has none."""
     ticks, present, dtype = times_in_ticks(batch, *values_of(batch, reach.time))
     for numbers in (numbers for split in splits for numbers in split):
         lacking = numbers[~present[numbers]]
@@ -354,14 +339,9 @@ def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
 
 
 def left_after_purging(moments: Sequence[Moments], split: Split) -> Numbers:
-    """Return the rows that a fold learns from once those near to its test rows are kept away.
+    """Return the training rows of a fold that are far enough from its test rows.
 
-    Args:
-        moments: when rows are, by each clock.
-        split: the rows of the fold.
-
-    Returns:
-        Numbers of rows, in the order of `split.train`.
+    The result has row numbers in the order of `split.train`.
     """
     train = split.train
     for one in moments:
@@ -370,13 +350,13 @@ def left_after_purging(moments: Sequence[Moments], split: Split) -> Numbers:
 
 
 def _near(moments: Moments, test: Numbers) -> Flags:
-    """Return flags of the moments that are too near to test rows, shape (n_moments,)."""
-    ticks = moments.ticks.view(np.uint64)  # differences of which do not overflow
+    """Return flags of the moments that are too close to test rows, shape (n_moments,)."""
+    ticks = moments.ticks.view(np.uint64)  # unsigned differences do not overflow
     numbers = np.arange(len(ticks))
     is_tested = np.zeros(len(ticks), np.bool_)
     is_tested[moments.places[test]] = True
     last = np.maximum.accumulate(np.where(is_tested, numbers, -1))
-    if moments.before is None:  # the test rows before this moment, not those in it
+    if moments.before is None:  # the test rows before this moment, not those at it
         last = np.concatenate([[-1], last[:-1]])
     near = (last >= 0) & (ticks - ticks[last] <= np.uint64(moments.after))
     if moments.before is not None:
@@ -387,16 +367,9 @@ def _near(moments: Moments, test: Numbers) -> Flags:
 
 
 def check_left(told: str, split: Split, left: Numbers, moments: Sequence[Moments]) -> None:
-    """Raise where nothing is left to learn from.
+    """Raise InvalidData, with the reason, if purging leaves a fold without training rows.
 
-    Args:
-        told: which fold it is.
-        split: its rows.
-        left: those that it still learns from.
-        moments: what kept the others away.
-
-    Raises:
-        InvalidData: how many rows there were, and why none is left.
+    `told` names the fold. `left` are its remaining training rows.
     """
     if len(left):
         return

@@ -1,4 +1,4 @@
-"""The tasks of a round of learning: what each adds of a part of the rows, and what it learns."""
+"""The tasks of a round of learning: add a part of the rows to each, and read the learnt values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fastfeat.plan.lower.schedule import Task
 
 
 def look_for_infinite(batch: Batch, task: Task, learning: Learning, state: PartState) -> None:
-    """Look for the first infinite value that aggregates in doubt are learnt from."""
+    """Search a part for the first infinite input of each aggregate in doubt."""
     one = _task_of(learning, task)
     for place, aggregate in zip(task.learns, one.origins, strict=True):
         if not isinstance(aggregate, Aggregate) or aggregate not in learning.doubts:
@@ -51,7 +51,7 @@ def add_rows(batch: Batch, task: Task, learning: Learning, state: PartState) -> 
 
 
 def _begun(state: PartState, name: str, told: Told) -> Any:
-    """Return the state of a task, which is that of no rows where there was none yet."""
+    """Return the state of a task, started without rows on first use."""
     if name not in state.states:
         state.told = {**(state.told or {}), name: told}
         state.states[name] = learner_of(name).start(*told)
@@ -64,10 +64,9 @@ def _task_of(learning: Learning, task: Task) -> LearningTask:
 
 
 def end_of_round(task: Task, learning: Learning, state: PartState) -> Learnt | Again:
-    """Return the end of a task's round.
+    """Return the result of a task's round.
 
-    Raises:
-        FastfeatError: a value cannot be told; the first feature that reads it is named.
+    A FastfeatError for a value that cannot be computed names the first feature that reads it.
     """
     how, own = task_learner(task.kind), state.states.pop(name_of(task))
     try:
@@ -86,12 +85,12 @@ def values_learnt(task: Task, learning: Learning, found: Learnt) -> dict[Any, Co
 
 
 def is_of_infinite(task: Task, node: Aggregate, value: Any) -> bool:
-    """Return whether a learnt value is not finite, of which rows may tell why."""
+    """Return whether a learnt value is not finite, and a search of the rows may find the cause."""
     return KINDS[task.kind].is_in_doubt(node, value)
 
 
 def check_doubts(learning: Learning, state: PartState) -> None:
-    """Raise for the first aggregate in doubt: one of a target is none if no target is infinite."""
+    """Raise for the first aggregate in doubt; a target is at fault only if a value is infinite."""
     values = learning.schedule.values
     place_of = {value.origin: place for place, value in enumerate(values)}
     for doubt in learning.doubts:

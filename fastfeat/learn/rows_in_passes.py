@@ -1,7 +1,7 @@
-"""Rows that are learnt from in passes, and what comes with them: what they see of other rows.
+"""Training rows that are read in passes, with their functions of other rows.
 
-Functions of other rows are computed once, before the first round that reads them, and stand on disk
-beside the rows from then on.
+Functions of other rows are computed once, before the first round that reads them, and stay on disk
+next to the rows.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from fastfeat.plan.lower.task_graph import functions_of_rows
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsInPasses:
-    """Rows that are learnt from, which are read again in each pass.
+    """Training rows that are read again in each pass.
 
     Args:
-        dataset: the rows.
-        functions: those of other rows, as columns.
-        later: those that features of rows read that nothing is learnt from.
-        chosen: which rows are given to fit, and learnt from; None where all are.
+        dataset: The rows.
+        functions: Functions of other rows, as columns.
+        later: The same for features of rows that nothing is learnt from.
+        chosen: Which rows are given to fit, and learnt from; None if all are.
     """
 
     dataset: Dataset
@@ -51,39 +51,25 @@ class RowsInPasses:
     chosen: ChosenRows | None = None
 
     def begin(self, learning: Learning) -> PartState:
-        """Return the state of no rows in a round, whose functions of other rows are there then.
+        """Return the state of no rows in a round, after computing its functions of other rows.
 
-        Args:
-            learning: the round.
-
-        Raises:
-            FastfeatError: as `Plan.fit`.
+        Raises FastfeatError as `Plan.fit` does.
         """
         self.functions.make(_bound(learning), [*learning.functions, *learning.ready_functions])
         known = Known(self.functions.of_rows(learning.functions, 0, 0))
         return add_part(learning, learning.empty, range(0), None, known=known)
 
     def add(self, learning: Learning, scanned: Scanned, state: PartState) -> PartState:
-        """Return the state of a round with some rows more.
-
-        Args:
-            learning: the round.
-            scanned: the rows.
-            state: that of the rows before them.
-        """
+        """Return the state of a round with more rows added; `state` has the rows before them."""
         first, table = scanned.first_row, scanned.table
         flags = None if self.chosen is None else self.chosen.of(first, table.num_rows).learnt
         learnt = self._part(learning, table, first, state.n_rows, flags)
         return add_part(learning, learnt.table, learnt.rows, state, known=learnt.known)
 
     def features(self, learning: Learning, scanned: Scanned) -> Any:
-        """Return the features of some rows, once all is learnt: out of fold where they were.
+        """Return the features of some rows after the last round, out of fold for rows learnt from.
 
-        Rows that are not given to fit have none.
-
-        Args:
-            learning: after its last round.
-            scanned: the rows.
+        Rows that are not given to fit are left out.
         """
         self.functions.make(_bound(learning), learning.functions)
         first, table = scanned.first_row, scanned.table
@@ -97,7 +83,7 @@ class RowsInPasses:
         if not others.any():
             return own
         rest = self._later_features(learning, table, first, others)
-        kept = list(learning.prepared.plan.keep)  # perhaps of types that Arrow takes no rows of
+        kept = list(learning.prepared.plan.keep)  # their types may not support taking rows in Arrow
         both = pa.concat_tables([one.drop_columns(kept) for one in (own, rest)])
         places = np.concatenate([np.flatnonzero(flags.learnt), np.flatnonzero(others)])
         features = both.take(pa.array(np.argsort(places)))
@@ -109,12 +95,9 @@ class RowsInPasses:
     def later_features(
         self, learning: Learning, scanned: Scanned, places: NDArray[np.int64] | None = None
     ) -> Table:
-        """Return the features of rows that are given to fit, as those of later rows.
+        """Return the features of the given rows, computed as for later rows.
 
-        Args:
-            learning: after its last round.
-            scanned: the rows, and others among them.
-            places: of some among those given, ascending; None for all.
+        `places` selects some of the given rows, ascending; None for all.
         """
         first, n_rows = scanned.first_row, int(scanned.table.num_rows)
         given: Flags = np.ones(n_rows, np.bool_)
@@ -129,7 +112,7 @@ class RowsInPasses:
         return self._later_features(learning, table, first, flags)
 
     def _later_features(self, learning: Learning, table: Table, first: int, flags: Flags) -> Table:
-        """Return the features of rows that nothing is learnt from: as of later rows."""
+        """Return the features of rows that nothing is learnt from, computed as for later rows."""
         fitted, tables = finished(learning), learning.prepared.tables
         functions = functions_of_rows(fitted.schedule)
         self.later.make(bound_of(fitted, tables, "cpu"), functions)
@@ -144,14 +127,10 @@ class RowsInPasses:
     def _part(
         self, learning: Learning, table: Table, first: int, n_before: int, flags: Flags | None
     ) -> _Part:
-        """Return the rows of a table that are learnt from, with what comes with them.
+        """Return the rows of a table to learn from, with their extra columns and numbers.
 
-        Args:
-            learning: the round.
-            table: the rows.
-            first: the number of the first one.
-            n_before: how many rows before it are learnt from.
-            flags: which are learnt from; None for all.
+        `first` is the number of the table's first row, and `n_before` the number of learnt rows
+        before it. `flags` marks the rows to learn from; None for all.
         """
         made = self.functions.of_rows(learning.functions, first, table.num_rows)
         if flags is None:
@@ -162,12 +141,12 @@ class RowsInPasses:
 
 
 class _Part(NamedTuple):
-    """Rows that are learnt from.
+    """Rows to learn from.
 
     Args:
-        table: the rows.
-        rows: their numbers among those that are learnt from.
-        known: what comes with them.
+        table: The rows.
+        rows: Their numbers, counted among the rows to learn from.
+        known: Columns and numbers that come with them.
     """
 
     table: Table
@@ -180,18 +159,15 @@ def rows_in_passes(
 ) -> RowsInPasses:
     """Return rows before the first pass.
 
-    Args:
-        dataset: the rows.
-        history: earlier rows.
-        budget: for what is read at a time.
-        folder: where files without names go; None for that of the system.
+    `budget` limits the rows read at a time. `folder` takes unnamed files; None for the system's
+    folder.
     """
     source = RowSource(dataset, history, budget.table_bytes, None, folder)
     return RowsInPasses(dataset, WindowColumns(source), WindowColumns(source))
 
 
 def _bound(learning: Learning) -> Bound:
-    """Return the types and values that a round binds functions of other rows to."""
+    """Return the types and values for computing a round's functions of other rows."""
     prepared = learning.prepared
     return Bound(
         prepared.typed.types,

@@ -46,13 +46,13 @@ if TYPE_CHECKING:
 
 
 class Scan(NamedTuple):
-    """One pass over the training rows; nothing learnt is in it.
+    """One pass over the training rows; it holds no learnt values.
 
     Args:
-        arguments: what is learnt from, one output of the program each.
-        aggregates: what is learnt from each argument.
-        program: computes the arguments.
-        known: the constants below the arguments.
+        arguments: Expressions to learn from, one output of the program each.
+        aggregates: The aggregates of each argument.
+        program: Computes the arguments.
+        known: The constants below the arguments.
     """
 
     arguments: tuple[Node, ...]
@@ -62,16 +62,16 @@ class Scan(NamedTuple):
 
 
 def _of_scans(name: str, value: Value) -> Output:
-    """Return the output of an argument; by this, programs of scans are kept from part to part."""
+    """Return the output of an argument; it is also the key for reusing programs between parts."""
     return row_values.argument_output(name, value)
 
 
 class Read(NamedTuple):
-    """Columns and constants that a scan reads of the training rows.
+    """Columns and constants that a scan reads for the training rows.
 
     Args:
-        constants: what the program reads besides the columns.
-        columns: the column of each slot of the program.
+        constants: Constants that the program reads.
+        columns: The column of each slot of the program.
     """
 
     constants: Constants
@@ -107,7 +107,7 @@ def learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> 
 
 
 def read_of(batch: Batch, scan: Scan) -> Read:
-    """Return the columns and constants that a scan reads of some rows."""
+    """Return the columns and constants that a scan reads for some rows."""
     kept = None if batch.programs is None else batch.programs.get((scan.arguments, _of_scans))
     if kept is None:
         kept = scan.program, bind(scan.program, evaluated(scan.known, batch.learnt))
@@ -145,7 +145,7 @@ def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> 
         return _learn(batch, read, scan.program, scan.aggregates)
     except RowFailed as failure:
         raise failed_scan(batch, scan, read, features, failure) from None
-    except KernelFailed as error:  # after which a card takes nothing more: no second try
+    except KernelFailed as error:  # a GPU accepts nothing after this: no second try
         learnt = f"fit learns for {_first_features(scan, features)}"
         raise KernelFailed(f"{error}; {learnt}", error.kernels) from error
     except (OutOfDeviceMemory, BackendUnavailable):
@@ -157,7 +157,7 @@ def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> 
 def failed_scan(
     batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node], failure: RowFailed
 ) -> FastfeatError:
-    """Return the error of a row of which a scan cannot compute an argument."""
+    """Return the error of a row for which a scan cannot compute an argument."""
     program, row = _named(scan, features), failure.args[0]
     return failures.failed_row(
         *(program, row, read.columns, read.constants, batch.table, batch.backend),
@@ -166,7 +166,7 @@ def failed_scan(
 
 
 def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
-    """Return the features that a scan learns for, as a message names them."""
+    """Return the features that a scan learns for, as text for messages."""
     first = failures.first_readers(features)
     return shortened(dict.fromkeys(first[one] for group in scan.aggregates for one in group))
 
@@ -174,7 +174,7 @@ def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
 def _learn(
     batch: Batch, read: Read, program: Program, aggregates: Sequence[Sequence[Aggregate]]
 ) -> list[list[Any]]:
-    """Return the values of aggregates of what the program of a scan, or a part, computes."""
+    """Return the values of aggregates of a scan's program, or of a part of it."""
     return run_task(batch.backend, _task(batch, read, program, aggregates))
 
 
@@ -218,7 +218,7 @@ def _failed_aggregate(
 
 
 def _check_finite(batch: Batch, scan: Scan, read: Read) -> None:
-    """Raise where an infinite value of an argument reached what was learnt from it."""
+    """Raise InvalidData if an infinite value of an argument reached a learnt value."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
             if failures.is_infinite(batch.learnt[aggregate]):

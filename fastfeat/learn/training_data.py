@@ -1,6 +1,6 @@
-"""Training data before anything is learnt: read, bound to types, and what is made of all its rows.
+"""Training data before learning: read, bound to types, with the columns that all fits share.
 
-A plan is fitted on some of its rows, or on all of them, by `fitting.fit_on`, as often as one likes:
+A plan is fitted on some of its rows, or on all of them, by `learn.fit.fit_on`, any number of times:
 
     prepared = prepare(plan, rows)
     share(prepared)  # where several fits follow: what needs nothing learnt is made once
@@ -9,9 +9,9 @@ A plan is fitted on some of its rows, or on all of them, by `fitting.fit_on`, as
         train = training_features(fitted, training, "arrow")  # of `wanted`, out of fold
         test = later_features(fitted, training, others, "arrow")  # as `transform` gives them
 
-Windows, lookups and joins see all rows, whichever are learnt from. `prepared.labels` has the label
-of all rows where it looks ahead. What is made of all rows stays in `prepared.rows` as columns, and
-rows are taken from there; fits add nothing to it.
+Windows, lookups and joins see all rows, even rows that are not learnt from. `prepared.labels` has
+the label of all rows if it looks ahead. Columns computed for all rows stay in `prepared.rows`, and
+fits take rows from there; fits add nothing to it.
 """
 
 from __future__ import annotations
@@ -72,21 +72,20 @@ class TrainingData:
     """Training data that a plan can be fitted on; see the module.
 
     Args:
-        plan: what is fitted.
-        typed: the same with the types of the rows.
-        table: the rows as they were read, with the columns of the label where they are there.
-        rows: the same rows on their way; nothing is learnt of them, and what is made of them needs
-            nothing learnt.
-        earlier: rows before them, as a table; None where there are none.
-        tables: lookup tables, as Arrow tables.
-        schema: type of each column that the features read.
-        schemas: the same of the tables.
-        zones: the tables of the time zones that are read.
-        label: what computes the label; None where it is a column, or its columns are not there.
-        labels: of all rows, where it looks ahead; else None.
-        told: the warnings that these rows have given, which fits do not repeat.
-        index: of the rows, where the data is a pandas frame; else None.
-        held: the vocabularies whose codes stay.
+        plan: The plan to fit.
+        typed: The plan with the types of the rows.
+        table: The rows as they were read, with the columns of the label if there are any.
+        rows: The same rows with computed columns that do not depend on learnt values.
+        earlier: Rows before them, as a table; None if there are none.
+        tables: Lookup tables, as Arrow tables.
+        schema: Type of each column that the features read.
+        schemas: Types of the columns of the lookup tables.
+        zones: Tables of the time zones that are read.
+        label: Computes the label; None if it is a column, or its columns are missing.
+        labels: The label of all rows if it looks ahead; else None.
+        told: Warnings given for these rows, which fits do not repeat.
+        index: Index of the rows if the data is a pandas frame; else None.
+        held: Vocabularies with stable codes.
     """
 
     plan: Declaration
@@ -121,15 +120,10 @@ def prepare(
 ) -> TrainingData:
     """Return training data, read and bound.
 
-    Args:
-        plan: what is fitted.
-        rows: The training rows; all of them are read, whichever are learnt from.
-        further: columns that are read besides, such as those that are kept.
-        stable: an earlier fit, whose categories keep their codes.
-        transforms: whether windows are computed of all rows that nothing is learnt from, too.
-
-    Raises:
-        FastfeatError: as `Plan.fit`, but for what is learnt.
+    All rows are read, even rows that are not learnt from. `further` are extra columns to read, such
+    as kept columns. `stable` is an earlier fit; its categories keep their codes. `transforms` says
+    that windows without learnt values are needed for all rows too. Raises FastfeatError as
+    `Plan.fit` does, except for errors of learning.
     """
     data, backend = rows.data, rows.backend
     ids = id_columns(plan.row_id, rows.history, plan.history_columns)
@@ -156,7 +150,7 @@ def prepare(
         coming = _coming(typed, every=transforms or plan.looks_ahead) if windows else ()
         if windows:
             order_warnings.warn_ties(batch, windows, told, coming)
-        if batch.first_place:  # of a history
+        if batch.first_place:  # there is a history
             order_warnings.warn_repeated(batch, data, rows.history, roots, told)
         if plan.row_id is not None:
             repeated_ids.warn_of_ids(plan, table, engine, told)
@@ -180,7 +174,7 @@ def _windows(typed: TypedPlan) -> dict[Call, Node]:
 
 
 def has_windows(typed: TypedPlan) -> bool:
-    """Return whether a feature is of a window over the data."""
+    """Return whether a feature reads a window over the data."""
     return any(map(is_over_window, postorder(typed.nodes.values())))
 
 
@@ -198,15 +192,10 @@ def _coming(typed: TypedPlan, *, every: bool) -> list[Call]:
 def _training_table(
     plan: Declaration, data: Any, columns: Sequence[str], of_history: Sequence[str]
 ) -> Any:
-    """Return a table with columns of training rows, and those that the label is computed from.
+    """Return a table with columns of training rows, including the inputs of the label.
 
-    A label that looks ahead says which rows are learnt from, so that its columns must be there.
-
-    Args:
-        plan: what is fitted.
-        data: the rows.
-        columns: which are read.
-        of_history: those among them that the data may lack: the history has them, by `row_id`.
+    The inputs of a label that looks ahead are required, since it decides which rows are learnt
+    from. `of_history` are columns that the data may lack, since the history has them by `row_id`.
     """
     wanted = [*columns, *(plan.label_columns if plan.looks_ahead else ())]
     wanted = [name for name in wanted if name not in of_history]
@@ -216,7 +205,7 @@ def _training_table(
 
 
 def _declared(plan: Declaration, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Return the columns that options of a plan name, by the option, but those of a history."""
+    """Return the columns that options of a plan name, by option, except columns of a history."""
     of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
     return {
         "label=": [name for name in of_label if name not in of_history],
@@ -227,13 +216,11 @@ def _declared(plan: Declaration, of_history: Sequence[str]) -> dict[str, Sequenc
 
 
 def share(prepared: TrainingData, *, windows_only: bool = False) -> None:
-    """Make what fits read of the rows, as far as it needs nothing learnt: fits take rows of it.
+    """Compute the columns that fits read and that need no learning; fits then take rows of them.
 
-    What cannot be made of some row is left to the fits, which may do without that row.
-
-    Args:
-        prepared: the rows, which take the columns.
-        windows_only: whether nothing but windows is made, which are computed of all rows anyway.
+    The columns go into `prepared`. A column that fails for some row is left to the fits, which may
+    not use that row. `windows_only` limits the work to windows, which are computed for all rows
+    anyway.
     """
     rows = prepared.rows
     wanted = [
@@ -252,11 +239,7 @@ def share(prepared: TrainingData, *, windows_only: bool = False) -> None:
 
 
 def share_keys(prepared: TrainingData) -> None:
-    """Number the keys that fits count, of all rows, as far as they need nothing learnt.
-
-    Args:
-        prepared: the rows, which take the keys.
-    """
+    """Number the keys that fits count and that need no learning, for all rows, in `prepared`."""
     nodes = postorder(list(prepared.plan.nodes.values()))
     counted = [node for node in nodes if isinstance(node, Aggregate) and node.frame == TRAINING]
     needs = fold([arg for aggregate in counted for arg in aggregate.args], _needs_more)
@@ -268,38 +251,33 @@ def share_keys(prepared: TrainingData) -> None:
 def _make_if_possible(rows: Batch, node: Node) -> None:
     try:
         make(rows, [node])
-    except FastfeatError:  # of a row that a fit may not learn from: else the fit raises it
+    except FastfeatError:  # a fit may not learn from that row; otherwise the fit raises the error
         return
 
 
 def _needs_more(node: Node, below: list[bool]) -> bool:
-    """Return whether a column is made of what is learnt, or depends on which rows are there."""
+    """Return whether a column depends on learnt values, or on the set of rows."""
     if isinstance(node, Aggregate) or any(below):
         return True
     return isinstance(node, Call) and node.function in STEPS and STEPS[node.function].of_all_rows
 
 
 def learning_roots(features: Mapping[str, Node]) -> list[Node]:
-    """Return the features, and before them all that aggregates below them are learnt from."""
+    """Return the inputs of all aggregates below the features, then the features."""
     roots = list(features.values())
     aggregates = [node for node in postorder(roots) if isinstance(node, Aggregate)]
     return [*(arg for aggregate in aggregates for arg in aggregate.args), *roots]
 
 
 def check_clocks(plan: Declaration, types: Types) -> None:
-    """Raise Leakage where windows see labels too early by the zones and types of the times.
-
-    Args:
-        plan: declares what is late.
-        types: of every node.
-    """
+    """Raise Leakage if windows see labels too early by the zones and types of the times."""
     late = plan.known_late
     if late.columns:
         leakage.check_leakage(plan.nodes, late, {**_of_times_ahead(late, types), **types})
 
 
 def _of_times_ahead(late: Late, types: Types) -> Types:
-    """Return the types of the times by which labels look ahead, of columns that features read."""
+    """Return the types of the times by which labels look ahead, if features read their columns."""
     times: Sequence[Node] = () if late.ahead is None else late.ahead.times
     columns = [node for node in postorder(list(times)) if isinstance(node, Column)]
     schema = {column.name: types[column] for column in columns if column in types}
@@ -309,12 +287,10 @@ def _of_times_ahead(late: Late, types: Types) -> Types:
 def _bound_label(
     plan: Declaration, table: Any, tables: Schemas, zones: dict[str, ZoneTable]
 ) -> Fitted | None:
-    """Return a plan that computes the label, of the types of the training rows.
+    """Return a plan that computes the label, for the types of the training rows.
 
-    None where it is a column itself, or where the training rows lack its columns.
-
-    Raises:
-        TypeMismatch: it is no number.
+    None if the label is a column itself, or if the training rows lack its inputs. Raises
+    TypeMismatch if the label is not a number.
     """
     names = plan.label_columns
     if not isinstance(plan.label, Mapping) or not set(names) <= set(table.column_names):
@@ -333,12 +309,12 @@ def _bound_label(
 
 
 def _fixed(nodes: Mapping[str, Node]) -> dict[str, Node]:
-    """Return the features whose columns are known before fit."""
+    """Return the features with columns that are known before fit."""
     return {name: node for name, node in nodes.items() if not is_one_hot(node)}
 
 
 def _checked(plan: Declaration, schema: InputSchema, table: Any, tables: Schemas) -> Types:
-    """Return the type of every node of a plan, once it is known that these can be fitted."""
+    """Return the type of every node of a plan, after checks that the plan can be fitted."""
     roots = list(plan.nodes.values())
     types = _bound(roots, schema, table, tables)
     check_new_plan(types)
@@ -349,7 +325,7 @@ def _checked(plan: Declaration, schema: InputSchema, table: Any, tables: Schemas
 
 
 def _bound(roots: list[Node], schema: InputSchema, table: Any, tables: Schemas) -> Types:
-    """Return the type of every node; an error says which values make text of a column."""
+    """Return the type of every node; an error names the values that turn a column into text."""
     try:
         return bind(roots, schema, tables)
     except TypeMismatch as error:

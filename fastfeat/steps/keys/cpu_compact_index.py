@@ -1,7 +1,7 @@
-"""Keys found by their hashes in order: 8 bytes a key, where a table of them would have no room.
+"""Keys found by their sorted hashes: 8 bytes per key, for keys too many for a hash table.
 
-A table of as many keys takes 26 bytes each of numbers, and 80 of text. Costs a sort of the hashes
-of the rows, a search, and a look at the key itself.
+A hash table takes 26 bytes per key of numbers, and 80 per key of text. The price of this index is a
+sort of the hashes of the rows, a search, and a comparison with the key itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fastfeat.io.columns.keys import key_type
 from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys import cpu_hashing
 
-KEYS_AT_ONCE = 1 << 18  # that are hashed or found together
+KEYS_AT_ONCE = 1 << 18  # hashed or looked up together
 _ID = np.uint64(0xFFFFFFFF)
 _TAG = np.uint64(32)
 
@@ -27,10 +27,10 @@ class CompactIndex(NamedTuple):
     """Keys in the order of their hashes.
 
     Args:
-        parts: of the keys, as they are stored.
-        dtypes: their types.
-        is_cross: whether a missing part is a value.
-        entries: of each key the upper half of its hash, and its place as the lower, ascending.
+        parts: The parts of the keys, as they are stored.
+        dtypes: Types of the parts.
+        is_cross: Whether a missing part is a value.
+        entries: Per key the upper half of its hash and, as the lower half, its place; ascending.
     """
 
     parts: tuple[Array, ...]
@@ -44,10 +44,8 @@ def compact_index(
 ) -> CompactIndex:
     """Return the index of distinct keys.
 
-    Args:
-        parts: of the keys, as `io.columns.keys` stores them.
-        dtypes: their types.
-        is_cross: whether keys have several parts, or a missing one is a value.
+    `parts` are in the form of `io.columns.keys`. `is_cross` says that keys have several parts, or
+    that a missing key is a value.
     """
     n_keys = len(parts[0])
     entries = np.empty(n_keys, np.uint64)
@@ -64,15 +62,10 @@ def compact_index(
 def found_in(
     index: CompactIndex, columns: Sequence[ChunkedArray], *, start: int, none: int, missing: int
 ) -> NDArray[np.int32]:
-    """Return the place of the key of each row, shape (n_rows,).
+    """Return the place of the key of each row, plus `start`, shape (n_rows,).
 
-    Args:
-        index: of the keys.
-        columns: the parts of the key of each row, as `io.columns.keys` stores them, none of them a
-            dictionary.
-        start: what is added to a place.
-        none: for rows whose key is none of these.
-        missing: for rows without a key, of one part.
+    Rows with an unknown key get `none`; rows without a key get `missing` (keys of one part). The
+    columns are in the form of `io.columns.keys`; none of them is a dictionary.
     """
     n_rows = len(columns[0])
     found = np.full(n_rows, none, np.int32)
@@ -94,7 +87,7 @@ def _whole(column: ChunkedArray) -> Array:
 
 
 def _places(index: CompactIndex, parts: Sequence[Array]) -> NDArray[np.int32]:
-    """Return the place of the key of each of some rows, -1 of those that are none."""
+    """Return the place of the key of each row, -1 if unknown."""
     n_rows, entries = len(parts[0]), index.entries
     found = np.full(n_rows, -1, np.int32)
     if not len(entries) or not n_rows:
@@ -118,7 +111,7 @@ def _places(index: CompactIndex, parts: Sequence[Array]) -> NDArray[np.int32]:
 def _are_equal(
     index: CompactIndex, parts: Sequence[Array], rows: NDArray[np.int64], places: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return flags of the rows that have the keys at some places."""
+    """Return whether each of the rows has the key at its place."""
     equal = np.ones(len(rows), np.bool_)
     at, of = pa.array(places), pa.array(rows)
     for key, part, dtype in zip(index.parts, parts, index.dtypes, strict=True):
@@ -134,7 +127,7 @@ def _are_equal(
 
 
 def _as(part: Array, wanted: object) -> Array:
-    """Return values in the type that keys are compared in: text need not be UTF-8."""
+    """Return values in the type in which keys are compared: text need not be valid UTF-8."""
     if part.type == wanted:
         return part
     return part.view(wanted) if pa.types.is_large_string(part.type) else cast(part, wanted)

@@ -1,4 +1,4 @@
-"""Learning aggregates of groups on the CPU: states of rows that come in parts."""
+"""Learn aggregates of groups on the CPU: states of rows that come in parts."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ class Spec:
     """Aggregates of groups.
 
     Args:
-        wanted: the aggregates, by name and parameters.
-        dtype: type of the argument.
-        n_groups: how many groups there are.
-        n_left_out: of how many groups, the first, anything may come.
+        wanted: The aggregates, by name and parameters.
+        dtype: Type of the argument.
+        n_groups: Number of groups.
+        n_left_out: The results of the first so many groups are ignored and may be anything.
     """
 
     wanted: Sequence[tuple[str, Params]]
@@ -87,11 +87,11 @@ class Needs:
     """The kinds of state that some aggregates need.
 
     Args:
-        level: of the moments; None where there are none.
-        extremes: whether the least and greatest values are kept.
-        order: whether the order of values is.
-        statistics: the aggregates as statistics that the kernel finds without keeping moments;
-            None where one of them is none.
+        level: Level of the moments; None without moments.
+        extremes: Whether the least and greatest values are kept.
+        order: Whether the order of values is kept.
+        statistics: The aggregates as statistics that the kernel computes without keeping moments;
+            None if one of them is not such a statistic.
     """
 
     level: Level | None
@@ -105,15 +105,15 @@ class GroupsState:
     """The state of the groups.
 
     Args:
-        spec: what is learnt.
-        needs: what is kept for it.
-        n_rows: how many rows were added.
-        first: the rows of the first batch, sorted into partitions, as long as nothing else has
-            come: statistics of many groups are found one partition after the other, and rows that
-            take less memory than sums of all groups are added to those of another state.
-        table: moments of the rows, but the first.
-        kept: all rows, where what is kept of all groups would take too much of a budget.
-        rows: the rows by group and value, where their order is needed.
+        spec: The aggregates to learn.
+        needs: The kinds of state kept for them.
+        n_rows: Number of rows added.
+        first: The rows of the first batch in partitions, until more rows arrive. Statistics of many
+            groups are computed partition by partition. If the rows take less memory than the sums
+            of all groups, a merge adds them to the sums of the other state.
+        table: Moments of all rows but the first batch.
+        kept: All rows, if states of all groups would exceed the memory budget.
+        rows: The rows by group and value, if their order is needed.
     """
 
     spec: Spec
@@ -188,14 +188,14 @@ def _add(state: GroupsState, columns: Mapping[Any, Any], rows: Rows) -> None:
 
 
 def _is_kept(state: GroupsState, n_rows: int) -> bool:
-    """Return whether the first rows are kept as they come, and not added at once."""
+    """Return whether the first batch is kept as rows instead of being added at once."""
     return _is_large(state) and (
         state.needs.statistics is not None or n_rows <= state.spec.n_groups
     )
 
 
 def _is_large(state: GroupsState) -> bool:
-    """Return whether the sums of all groups are too many for the cache."""
+    """Return whether the sums of all groups exceed the cache of the CPU."""
     needs, n_groups = state.needs, state.spec.n_groups
     return needs.level is not None and is_partitioned(n_groups, needs.level, needs.extremes)
 
@@ -225,7 +225,7 @@ def _merge(a: GroupsState, b: GroupsState) -> GroupsState:
 
 
 def _unkept(state: GroupsState) -> None:
-    """Let the state have what is kept of all groups, with all rows added that were kept."""
+    """Switch to states of all groups: add all kept rows to them."""
     kept, needs = state.kept, state.needs
     if kept is None:
         return
@@ -240,7 +240,7 @@ def _unkept(state: GroupsState) -> None:
 
 
 def _joined_tables(a: GroupsState, b: GroupsState) -> Table:
-    """Return the table of the rows of two states; rows that were kept are added to it."""
+    """Return the table of the rows of two states, including rows kept from a first batch."""
     run, are_alike = runner(_RUN), a.spec.n_groups == b.spec.n_groups
     kept, other = (a, b) if b.first is None else (b, a)
     if kept.first is None or not are_alike:
@@ -267,11 +267,11 @@ def _next(state: GroupsState) -> Learnt:
 
 
 _Ranges = Iterator[tuple[int, RowsOfGroups]]
-"""Neighbouring groups, each with the number of the first of them."""
+"""Neighbouring groups, each set with the number of its first group."""
 
 
 def _ranges(state: GroupsState) -> Iterator[tuple[list[int], _Ranges]]:
-    """Yield the places of aggregates with the groups that they are read out of."""
+    """Yield places of aggregates, with the groups from which they are computed."""
     names = [name for name, _ in state.spec.wanted]
     if state.kept is not None:
         yield list(range(len(names))), _ranges_kept(state, state.kept)
@@ -289,7 +289,7 @@ def _ranges(state: GroupsState) -> Iterator[tuple[list[int], _Ranges]]:
 
 
 def _ranges_kept(state: GroupsState, kept: GroupRows) -> _Ranges:
-    """Yield neighbouring groups whose rows were kept."""
+    """Yield neighbouring groups, computed from the kept rows."""
     needs = state.needs
     for some in keeping.ranges(kept):
         moments = ordered = None
@@ -303,7 +303,7 @@ def _ranges_kept(state: GroupsState, kept: GroupRows) -> _Ranges:
 
 
 def _put(found: dict[int, Groups], k: int, of: Groups, first: int, n_groups: int) -> None:
-    """Put the values of neighbouring groups among those of all."""
+    """Write the values of neighbouring groups into the values of all groups."""
     n = len(of.values)
     if n == n_groups:
         found[k] = of
@@ -336,7 +336,7 @@ def _rows_of(
 
 
 def _there(kept: _Kept | None) -> _Kept:
-    """Return a part of the state that is there, as `Needs` says."""
+    """Return a part of the state that `Needs` requires, so it is not None."""
     assert kept is not None
     return kept
 

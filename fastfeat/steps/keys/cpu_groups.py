@@ -1,4 +1,4 @@
-"""Aggregates per group on the CPU, as read out of exact moments and the order of values."""
+"""Aggregates per group on the CPU, computed from exact moments and from ordered values."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Rows:
     """The rows that aggregates per group are learnt from.
 
     Args:
-        dtype: type of the argument.
-        n_rows: how many rows there are.
-        n_groups: how many groups.
-        n_left_out: of how many groups, the first, nothing is wanted.
-        moments: returns counts, sums and ends of each group.
-        ordered: returns the values of each group in order.
-        quantile: returns a quantile of each group, of `q` and `interpolation`.
+        dtype: Type of the argument.
+        n_rows: Number of rows.
+        n_groups: Number of groups.
+        n_left_out: The results of the first so many groups are ignored.
+        moments: Returns counts, sums and extremes of each group.
+        ordered: Returns the values of each group in order.
+        quantile: `(q, interpolation) -> quantile of each group`.
     """
 
     dtype: DType
@@ -63,22 +63,22 @@ class Rows:
 
     @property
     def n_parts(self) -> int:
-        """Into how many runs of rows the work is divided."""
+        """Number of row ranges for parallel work."""
         return n_parts(self.n_rows)
 
 
 def reads_order(name: str) -> bool:
-    """Return whether an aggregate is read out of the order of values, not of moments."""
+    """Return whether an aggregate needs the order of values instead of moments."""
     return _reading(name).of_order
 
 
 def statistic_of(name: str, dtype: DType, params: Params) -> Statistic | None:
-    """Return an aggregate as the kernel names it that keeps nothing else, or None."""
+    """Return the kernel statistic that computes an aggregate without moments, or None."""
     return _reading(name).statistic(dtype, dict(params))
 
 
 def needs_extremes(wanted: Sequence[tuple[str, Params]]) -> bool:
-    """Return whether the least or the greatest value of groups is asked for."""
+    """Return whether the least or the greatest value of groups is requested."""
     return any({"min", "max"} & AGGREGATES[name].primitives for name, _ in wanted)
 
 
@@ -98,7 +98,7 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
 
 
 def quantile_of(ordered: Ordered, dtype: DType, q: float, interpolation: Interpolation) -> Groups:
-    """Return a quantile of each group: an integer of times, which have no floats between them."""
+    """Return a quantile of each group; for times an integer, since no float lies between them."""
     if dtype.is_temporal:
         return Groups(order.whole_quantiles_of(ordered, q, interpolation), ordered.counts > 0)
     found = order.quantiles_of(ordered, [q], interpolation)[:, 0]
@@ -115,7 +115,7 @@ def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows, folder: str = 
 
 
 def _of_values(values: NDArray[Any], rows: Rows) -> Groups:
-    """Return the values as groups, present where a group has a value."""
+    """Return the values as groups, present if a group has a value."""
     return _stored(values, counts_of(rows.moments()) > 0)
 
 
@@ -124,7 +124,7 @@ def _of_ordered(values: NDArray[Any], rows: Rows) -> Groups:
 
 
 def _stored(values: NDArray[Any], present: NDArray[np.bool_]) -> Groups:
-    """Return values of the groups as they are learnt: float64 or int64."""
+    """Return the values of groups in their learnt form: float64 or int64."""
     if values.dtype.kind == "f":
         return Groups(values, present)
     wide = values.view(np.int64) if values.dtype == np.uint64 else values.astype(np.int64)
@@ -132,7 +132,7 @@ def _stored(values: NDArray[Any], present: NDArray[np.bool_]) -> Groups:
 
 
 def _one_by_one(name: str, rows: Rows, params: ParameterValues) -> Groups:
-    """Return an aggregate that is made from the exact moments of one group after the other."""
+    """Return an aggregate, finalized from the exact moments of one group after the other."""
     function, given = AGGREGATES[name], tuple(params.items())
     assert not needs_order([function])
     values = [
@@ -151,11 +151,7 @@ def _null_counts(rows: Rows, params: ParameterValues) -> Groups:
 
 
 def _sums(rows: Rows, params: ParameterValues) -> Groups:
-    """Return sums: floats are rounded once, and integers fit.
-
-    Raises:
-        Overflow: the sum of a group does not fit into int64.
-    """
+    """Return sums, floats rounded once; raise Overflow if an integer sum exceeds int64."""
     if rows.dtype.physical == "f64":
         return _floats(partial(finalize.sums_of, rows.moments()), rows)
     if rows.dtype.name == "uint64":
@@ -208,7 +204,7 @@ def _shapes(name: str, rows: Rows, params: ParameterValues) -> Groups:
 
 
 def _no_statistic(dtype: DType, params: ParameterValues) -> Statistic | None:
-    """Return None: what is kept of groups is read, not a statistic found in its place."""
+    """Return None: this aggregate needs moments or the order of values."""
     return None
 
 
@@ -222,12 +218,13 @@ def _mean_of_numbers(dtype: DType, params: ParameterValues) -> Statistic | None:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """The row of an aggregate of groups: how it is read.
+    """The row of an aggregate of groups.
 
     Args:
-        read: reads it out of what is kept of the rows of each group.
-        statistic: it as the kernel names it that keeps nothing else; None where it has none.
-        of_order: whether it is read out of the order of values, not of moments.
+        read: Computes it from the state of the rows of each group.
+        statistic: Returns the kernel statistic that computes it without moments; None if there is
+            none.
+        of_order: Whether it needs the order of values instead of moments.
     """
 
     read: Callable[[Rows, ParameterValues], Groups]
@@ -252,5 +249,5 @@ _READINGS = {
 
 
 def _reading(name: str) -> _Reading:
-    """Return how an aggregate is read: without a row, from the moments of one group at a time."""
+    """Return the row of an aggregate; by default it is finalized from moments, group by group."""
     return _READINGS.get(name) or _Reading(partial(_one_by_one, name))

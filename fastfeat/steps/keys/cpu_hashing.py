@@ -32,13 +32,10 @@ Hashes = NDArray[np.uint64]
 def key_hashes(
     columns: Sequence[ChunkedArray], dtypes: Sequence[DType], *, is_cross: bool, seed: int = 0
 ) -> Hashes:
-    """Return the hash of each key, `(n_rows,)`; of a value that is missing, 0.
+    """Return the XXH64 hash of each key, `(n_rows,)`; 0 for a missing value.
 
-    Args:
-        columns: the parts of the key, as `io.columns.keys` stores them.
-        dtypes: their types.
-        is_cross: whether the parts are hashed with their tags, as those of a cross.
-        seed: of XXH64.
+    The columns are in the form of `io.columns.keys`. With `is_cross` the parts are hashed with
+    their tags, like a cross.
     """
     run, parts = runner(_RUN), n_parts(len(columns[0]))
     given = [_hashed(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)]
@@ -90,14 +87,7 @@ KERNELS = {"hash": _hash, "hash_cross": _hash_cross}
 def _calls(
     args: Sequence[Argument], given: Sequence[DataType], params: Mapping[str, Any], entry: str
 ) -> StepCalls | None:
-    """Return hashes of columns, or their buckets, as calls of kernels; None where they are not.
-
-    Args:
-        args: of the step.
-        given: the Arrow types of its columns.
-        params: of the step.
-        entry: of the kernel.
-    """
+    """Return hashes of columns, or their buckets, as calls of a kernel; None if not possible."""
     columns = [_column(k, *one) for k, one in enumerate(zip(given, args, strict=True))]
     known = [column for column in columns if column is not None]
     if len(known) < len(columns):
@@ -125,7 +115,7 @@ def _calls(
 
 
 def _column(number: int, given: DataType, arg: Argument) -> tuple[int, Given] | None:
-    """Return the type of the values of a column, as kernels name it, and where it goes."""
+    """Return a column's element type in the kernels and the places of its words, or None."""
     form, dtype = form_of(given), arg.dtype
     is_text = dtype.holds_bytes and holds(given, dtype)
     if form is None or not (is_text or (form >= 0 and stands_as_stored(given, dtype))):
@@ -144,4 +134,4 @@ def _column(number: int, given: DataType, arg: Argument) -> tuple[int, Given] | 
 
 
 CALLS = {"hash": partial(_calls, entry=TEXT), "hash_cross": partial(_calls, entry="mixed")}
-"""Steps as calls of kernels, of columns of some Arrow types; None where they are not."""
+"""Steps as calls of kernels, for columns of the given Arrow types; None if not possible."""

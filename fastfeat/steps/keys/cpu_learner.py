@@ -1,9 +1,9 @@
-"""Learning of keys on the CPU: rows come at once or in parts, and parts merge.
+"""Learn keys on the CPU: rows come at once or in parts, and states merge.
 
-The first rows are counted by themselves; those that are expected to come at once by threads, and
-kept with what gives them the number of their key. Should others come, a table is opened in which
-they are counted. Keys of states that merge wait: very many are in the order of their hashes, and
-are joined piece by piece; others are counted in the table.
+The first rows are counted by themselves. If all rows are expected at once, several threads count
+them, and the number of each row's key is kept. If more rows come, a table is opened and they are
+counted in it. Keys of merged states wait. If there are very many and all are in the order of their
+hashes, they are joined piece by piece; otherwise they are counted in the table.
 """
 
 from __future__ import annotations
@@ -51,13 +51,15 @@ if TYPE_CHECKING:
 
 _RUN = "vocabulary"
 _MOST_WAITING = 4
-"""Keys of others wait until they are so many times those of the table: each is then hashed seldom,
-and a state is at most so many times larger than it must be."""
+"""Waiting keys go into the table once they are so many times its keys.
+
+Each key is then hashed seldom, and a state is at most so many times larger than necessary.
+"""
 _FEW_WAITING = 1 << 16
 _NUMBER_BYTES, _TEXT_BYTES = 100, 180
-"""Of a key in a table that is half full, and of one half as large from which it has grown."""
+"""Bytes per key of a half-full table, plus the table of half the size from which it has grown."""
 _WRITTEN_AT_ONCE = 1 << 19
-"""Keys that are hashed and dealt out together, which takes 40 bytes each and their own."""
+"""Keys hashed and partitioned together; they take 40 bytes each, plus the keys themselves."""
 
 
 @dataclass(slots=True)
@@ -65,13 +67,13 @@ class KeysState:
     """The keys of the rows so far.
 
     Args:
-        spec: what the task is told.
-        first: the keys of rows that came at once.
-        open: the table of keys.
-        waiting: keys of others, that are not in the table yet.
-        files: further keys.
-        n_rows: how many rows there were.
-        n_missing: how many of them have no key, those of `first` not counted.
+        spec: Parameters of the task.
+        first: The keys of rows that came at once.
+        open: The table of keys.
+        waiting: Keys of merged states that are not in the table yet.
+        files: Keys on disk.
+        n_rows: Number of rows.
+        n_missing: Number of rows without a key, not counting the rows of `first`.
     """
 
     spec: KeysSpec
@@ -84,11 +86,7 @@ class KeysState:
 
 
 def count_keys(task: KeysTask) -> KeyCounts:
-    """Return the distinct keys of some rows.
-
-    Raises:
-        InvalidData: they take more memory than they may.
-    """
+    """Return the distinct keys of some rows; raise InvalidData if they exceed the memory limit."""
     spec, columns = told(task)
     spec = replace(spec, at_once=True, with_rows=task.with_rows, in_order=task.in_order)
     state = start(spec, None)
@@ -97,7 +95,7 @@ def count_keys(task: KeysTask) -> KeyCounts:
 
 
 def count_distinct(task: DistinctTask) -> int:
-    """Return how many distinct keys some rows have."""
+    """Return the number of distinct keys of some rows."""
     columns, dtypes = task.columns, task.dtypes
     return len(count_keys(KeysTask(columns, dtypes, task.missing, 2**62, in_order=False)).counts)
 
@@ -108,11 +106,7 @@ def start(spec: KeysSpec, hint: Any) -> KeysState:
 
 
 def add(state: KeysState, columns: Mapping[Any, Any], rows: Rows) -> None:
-    """Count the keys of rows.
-
-    Raises:
-        InvalidData: they take more memory than they may.
-    """
+    """Count the keys of rows; raise InvalidData if they exceed the memory limit."""
     spec = state.spec
     parts = [columns[k] for k in range(len(spec.dtypes))]
     n_before, n_rows = state.n_rows, len(parts[0])
@@ -131,7 +125,7 @@ def add(state: KeysState, columns: Mapping[Any, Any], rows: Rows) -> None:
 
 
 def merge(a: KeysState, b: KeysState) -> KeysState:
-    """Return the state of the rows of two."""
+    """Return the state of the rows of both. Both are consumed."""
     if a.n_rows == 0 or b.n_rows == 0:
         return b if a.n_rows == 0 else a
     for state in (a, b):
@@ -156,7 +150,7 @@ def merge(a: KeysState, b: KeysState) -> KeysState:
 
 
 def finished(state: KeysState) -> Learnt:
-    """Return the keys of all rows, with what numbers rows added at once."""
+    """Return the keys of all rows; for rows added at once, with the number of each row's key."""
     spec = state.spec
     if state.first is not None:
         if spec.in_order:
@@ -186,7 +180,7 @@ def pack(state: KeysState) -> Packed:
 
 
 def unpack(spec: KeysSpec, hint: Any, packed: Packed) -> KeysState:
-    """Return the state of its data."""
+    """Return the state from its data."""
     numbers = dict(packed.numbers)
     ends = numbers.pop("ends")
     keys = spilled.keys_of_table(packed.tables["keys"], spec.dtypes)
@@ -195,7 +189,7 @@ def unpack(spec: KeysSpec, hint: Any, packed: Packed) -> KeysState:
 
 
 def spill(state: KeysState, folder: Path) -> None:
-    """Write the keys so far to a file, and begin anew."""
+    """Write the keys so far to a file, and continue with an empty table."""
     _close_first(state)
     dtypes, is_cross = state.spec.dtypes, not state.spec.is_column
     file = state.files[0].file if state.files else unnamed.unnamed_file(folder)
@@ -204,7 +198,7 @@ def spill(state: KeysState, folder: Path) -> None:
 
 
 def _pieces(state: KeysState) -> Iterator[Weighted]:
-    """Yield all keys, some at a time, as they are: one may be in several."""
+    """Yield all keys in pieces; a key may occur in several pieces."""
     for keys in state.waiting:
         if isinstance(keys, cpu_open_keys.Open):
             yield from cpu_open_keys.weighted_pieces(state.spec, keys, _WRITTEN_AT_ONCE)
@@ -228,7 +222,7 @@ def size(state: KeysState) -> int:
 
 
 def bound(spec: KeysSpec, n_rows: int) -> int:
-    """Return the most bytes that a state may take: of text, as much as it is allowed."""
+    """Return an upper bound of the bytes of a state; text counts with its memory limit."""
     tables = [element_of(spec.dtypes[0])]
     if not spec.is_column:
         tables = [element_of(dtype) for dtype in spec.dtypes] + ["int64"] * len(spec.dtypes)
@@ -239,7 +233,7 @@ def bound(spec: KeysSpec, n_rows: int) -> int:
 
 
 def row_bytes(spec: KeysSpec) -> int:
-    """Return how many bytes a row may add whose key is new: in tables that are about to grow."""
+    """Return the bytes that a row with a new key may add, in tables about to grow."""
     parts = sum(_TEXT_BYTES if dtype.holds_bytes else _NUMBER_BYTES for dtype in spec.dtypes)
     return parts if spec.is_column else parts + _NUMBER_BYTES * (len(spec.dtypes) - 1 or 1)
 
@@ -262,7 +256,7 @@ LEARNER = Learner(
 
 
 def told(task: KeysTask) -> tuple[KeysSpec, Mapping[Any, Any]]:
-    """Return the spec of a task whose rows may come in parts, and the columns that it reads."""
+    """Return the spec of a task with rows in parts, and the columns that it reads."""
     spec = KeysSpec(tuple(task.dtypes), task.missing, task.max_memory)
     return spec, dict(enumerate(task.columns))
 
@@ -271,7 +265,7 @@ OF_TASKS = TaskLearner(LEARNER, told)
 
 
 def _close_first(state: KeysState) -> None:
-    """Let the keys of the first rows wait with others."""
+    """Move the keys of the first rows to the waiting keys."""
     if state.first is not None:
         state.waiting.append(_weighted(state.spec, state.first))
         state.n_missing += state.first.found.n_missing
@@ -279,10 +273,10 @@ def _close_first(state: KeysState) -> None:
 
 
 def _weighted(spec: KeysSpec, of: Counted) -> Weighted:
-    """Return the keys that rows have.
+    """Return the keys that occur in rows.
 
-    Only those of a column are in the order of their own hashes; others, one of which may be
-    missing, are told apart by numbers, whose order says nothing to another state.
+    Only keys of one column are in the order of their own hashes. Others are ordered by numbers that
+    mean nothing to another state.
     """
     counts, parts, ends = of.found.counts, of.parts_of(of.found.keys), of.found.ends
     if not counts.all():
@@ -301,7 +295,7 @@ def _all(state: KeysState) -> Weighted:
 
 
 def _counted_in_files(state: KeysState) -> Iterator[Weighted]:
-    """Yield the keys of all rows, some of which stand in files: counted a part at a time."""
+    """Yield the keys of all rows, counted one partition at a time; some are in files."""
     spec = state.spec
     if state.open is not None or state.waiting:
         spill(state, Path(gettempdir()))
@@ -310,7 +304,7 @@ def _counted_in_files(state: KeysState) -> Iterator[Weighted]:
 
 
 def _ordered_on_disk(state: KeysState) -> Weighted:
-    """Return the keys of all rows in the order of codes, some of which stand in files."""
+    """Return the keys of all rows in the order of codes; some are in files."""
     spec = state.spec
 
     def order(parts: Sequence[Array], counts: Counts) -> NDArray[np.int64]:
@@ -326,13 +320,13 @@ def _ordered_on_disk(state: KeysState) -> Weighted:
 
 
 def _of_files(state: KeysState) -> Weighted:
-    """Return the keys of all rows, some of which stand in files."""
+    """Return the keys of all rows; some are in files."""
     spec, found = state.spec, list(_counted_in_files(state))
     parts = tuple(
         pa.concat_arrays(part) for part in zip(*(one.parts for one in found), strict=True)
     )
     counts = np.concatenate([one.counts for one in found])
-    if spec.is_column:  # of several parts, they are looked at when they are put in order
+    if spec.is_column:  # keys of several parts are checked when they are put in order
         check_room(parts[0], spec.dtypes[0], spec.max_memory)
     return spilled.Weighted(parts, counts)
 
@@ -353,7 +347,7 @@ def _in_memory(state: KeysState) -> Weighted:
 
 
 def _is_plain(spec: KeysSpec, column: ChunkedArray) -> bool:
-    """Return whether a key is a value of one column, which is no dictionary."""
+    """Return whether a key is a value of one column that is not a dictionary."""
     return spec.is_column and not pa.types.is_dictionary(column.type)
 
 
@@ -367,7 +361,7 @@ def _are_by_hash(state: KeysState) -> bool:
 
 
 def _joined(state: KeysState) -> Weighted:
-    """Return the keys that wait, in the order of their hashes, as all of these are."""
+    """Return the waiting keys joined, in the order of their hashes; each input is in that order."""
     spec = state.spec
     dtype, element = spec.dtypes[0], element_of(spec.dtypes[0])
     found = [
@@ -391,7 +385,7 @@ def _n_keys(keys: Weighted | Open) -> int:
 
 
 def _take_waiting(state: KeysState) -> Open:
-    """Return the table of all keys, into which those are counted that wait."""
+    """Return the table of all keys, after counting the waiting ones into it."""
     spec, waiting = state.spec, sorted(state.waiting, key=_n_keys, reverse=True)
     n_left = sum(map(_n_keys, waiting))
     tables = state.open or cpu_open_keys.opened(spec, _n_keys(waiting[0]) if waiting else 0)
@@ -404,7 +398,7 @@ def _take_waiting(state: KeysState) -> Open:
             columns = [pa.chunked_array([part]) for part in keys.parts]
             cpu_open_keys.count_rows(spec, tables, columns, keys.counts)
         n_left -= n
-        if n_before and n:  # as many of the others will be new
+        if n_before and n:  # assume that the same share of the others is new
             n_new = n_left * (len(tables.keys) - n_before) // n
             growing.make_room(tables.keys, len(tables.keys) + n_new, runner(_RUN))
     return tables

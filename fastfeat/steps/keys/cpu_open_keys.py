@@ -1,4 +1,4 @@
-"""Open tables of keys: rows of one part or several are counted into them, batch after batch."""
+"""Open tables of keys: rows of one or several parts are counted into them, batch by batch."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ _LOW = 0xFFFFFFFF
 class Open:
     """Tables that rows are counted into.
 
-    A key of several parts is a number of two halves: the number of what its first parts are, and of
-    the last one; that of a value is its place + 1, and 0 that of a missing one.
+    A key of several parts is a number of two halves: the number of its first parts, and the number
+    of its last part. The number of a value is its place + 1, or 0 if missing.
 
     Args:
-        keys: values of one column, or numbers of keys.
-        values: those of each part, where keys are numbers.
-        heads: numbers of the first two parts, of the first three and so on.
+        keys: Values of one column, or numbers of keys.
+        values: The values of each part, if keys are numbers.
+        heads: Numbers of the first two parts, of the first three and so on.
     """
 
     keys: Growing
@@ -63,12 +63,7 @@ class Open:
 
 
 def opened(spec: KeysSpec, n_keys: int) -> Open:
-    """Return tables of no keys.
-
-    Args:
-        spec: what the task is told.
-        n_keys: how many to have room for.
-    """
+    """Return empty tables with room for `n_keys` keys."""
     if spec.is_column:
         return Open(growing(element_of(spec.dtypes[0]), n_keys), (), ())
     return Open(
@@ -81,16 +76,10 @@ def opened(spec: KeysSpec, n_keys: int) -> Open:
 def count_rows(
     spec: KeysSpec, tables: Open, columns: Sequence[ChunkedArray], weights: Counts | None
 ) -> int:
-    """Count the keys of rows, and return how many rows have none.
+    """Count the keys of rows, and return the number of rows without a key.
 
-    Args:
-        spec: what the task is told.
-        tables: take the keys.
-        columns: the parts of the key; no dictionary where there are weights.
-        weights: how often each row counts; None for once each.
-
-    Raises:
-        InvalidData: the keys take more memory than they may.
+    `weights` says how often each row counts; None means once. With weights, no column may be a
+    dictionary. Raises InvalidData if the keys exceed the memory limit.
     """
     try:
         if spec.is_column and pa.types.is_dictionary(columns[0].type):
@@ -109,11 +98,7 @@ def count_rows(
 
 
 def count_tables(spec: KeysSpec, tables: Open, keys: Open) -> None:
-    """Count the keys of the tables of another state.
-
-    Raises:
-        InvalidData: the keys take more memory than they may.
-    """
+    """Count the keys of another state; raise InvalidData if they exceed the memory limit."""
     run, limit = runner(_RUN), spec.max_memory
     try:
         if spec.is_column:
@@ -137,13 +122,7 @@ def weighted_of(spec: KeysSpec, tables: Open) -> Weighted:
 
 
 def weighted_pieces(spec: KeysSpec, tables: Open, most_keys: int) -> Iterator[Weighted]:
-    """Yield the keys of open tables, some at a time, one piece at least.
-
-    Args:
-        spec: what the task is told.
-        tables: the keys.
-        most_keys: of a piece.
-    """
+    """Yield the keys of open tables in pieces of at most `most_keys`; at least one piece."""
     n_keys, run = len(tables.keys), runner(_RUN)
     values: list[Array] = []
     if not spec.is_column:
@@ -161,7 +140,7 @@ def weighted_pieces(spec: KeysSpec, tables: Open, most_keys: int) -> Iterator[We
 
 
 def _count_dictionary(spec: KeysSpec, keys: Growing, column: ChunkedArray) -> int:
-    """Count the entries of a dictionary that rows have; return how many rows have no value."""
+    """Count the used entries of a dictionary; return the number of rows without a value."""
     n_present = 0
     for chunk in column.chunks:
         entries, uses = _used(chunk)
@@ -173,7 +152,7 @@ def _count_dictionary(spec: KeysSpec, keys: Growing, column: ChunkedArray) -> in
 
 
 def _used(chunk: Array) -> tuple[Array, Counts]:
-    """Return the entries of a dictionary that rows have, and how many have each."""
+    """Return the used entries of a dictionary, and the number of rows of each."""
     uses = uses_of(chunk)
     if uses.all():
         return chunk.dictionary, uses
@@ -191,7 +170,7 @@ def _numbers_of_keys(spec: KeysSpec, tables: Open, columns: Sequence[ChunkedArra
 
 
 def _numbers_of_parts(spec: KeysSpec, tables: Open, numbers: Sequence[Places]) -> ChunkedArray:
-    """Return the number of each key, from those of its parts."""
+    """Return the number of each key, from the numbers of its parts."""
     limit, run = spec.max_memory, runner(_RUN)
     present = None
     if spec.missing == "key":
@@ -199,7 +178,8 @@ def _numbers_of_parts(spec: KeysSpec, tables: Open, numbers: Sequence[Places]) -
     found = numbers[0].astype(np.int64)
     for k, part in enumerate(numbers[1:]):
         if k:
-            heads = array_of_values(found, present, pa.int64())  # of keys: never more than these
+            # of keys: there are never more heads than keys
+            heads = array_of_values(found, present, pa.int64())
             chunks = physical_chunks(pa.chunked_array([heads]))
             places = count_into(
                 tables.heads[k - 1], chunks, run, limit_bytes=limit, with_places=True
@@ -211,7 +191,7 @@ def _numbers_of_parts(spec: KeysSpec, tables: Open, numbers: Sequence[Places]) -
 
 
 def _numbers_of_values(values: Growing, column: ChunkedArray, dtype: DType, limit: int) -> Places:
-    """Return the place of the value of each row + 1, 0 where it is missing."""
+    """Return the place of the value of each row + 1, 0 if missing."""
     if pa.types.is_dictionary(column.type):
         pieces = [_numbers_of_entries(values, chunk, dtype, limit) for chunk in column.chunks]
         return np.concatenate([np.zeros(0, np.int32), *pieces])
@@ -231,7 +211,7 @@ def _numbers_of_entries(values: Growing, chunk: Array, dtype: DType, limit: int)
 
 
 def _parts_of(tables: Open, some: slice = slice(None)) -> list[NDArray[np.int64]]:
-    """Return for each part the numbers of its values in the keys, of which some are looked at."""
+    """Return, for each part, the value numbers in the selected keys."""
     numbers = tables.keys.table.keys[: len(tables.keys), 0][some]
     found: list[NDArray[np.int64]] = []
     for k in range(len(tables.values) - 1, 0, -1):

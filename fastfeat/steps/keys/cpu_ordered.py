@@ -1,7 +1,7 @@
-"""Rows kept by group and value: where aggregates of groups read the order of values.
+"""Rows kept by group and value, for aggregates of groups that need the order of values.
 
-In memory they are as they came, keys and groups, and sorted in the end. What leaves memory is
-sorted into a run, a file of blocks; runs are merged as they are read, some groups at a time.
+In memory, keys and groups are kept as they came and sorted at the end. Spilled rows are sorted into
+a run, a file of blocks. Runs are merged as they are read, some groups at a time.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from fastfeat.io.unnamed import UnnamedFile, unnamed_file
 
 ROW_BYTES = 12
 _SCHEMA = pa.schema([("key", pa.int64()), ("group", pa.int32())])
-SMALL_PIECE = 1 << 12  # rows, of which pieces are joined as they come
-DIGIT_BITS = 16  # of keys that are found in runs by their digits
-BLOCK_ROWS = 1 << 16  # of a run, that are read at a time
-RANGE_ROWS = 1 << 20  # of whole groups, about so many are in memory at a time
+SMALL_PIECE = 1 << 12  # rows; smaller pieces are joined as they come
+DIGIT_BITS = 16  # of keys that are searched in runs digit by digit
+BLOCK_ROWS = 1 << 16  # of a run, read at a time
+RANGE_ROWS = 1 << 20  # whole groups of about so many rows are in memory at a time
 _RUN = "grouped"
 
 
@@ -48,7 +48,7 @@ class Piece(NamedTuple):
 
     Args:
         keys: `column.key_of` each value.
-        groups: the group of each.
+        groups: The group of each.
     """
 
     keys: NDArray[np.int64]
@@ -56,11 +56,11 @@ class Piece(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Rows in order in a file without a name.
+    """Sorted rows in an unnamed file.
 
     Args:
-        file: it has them.
-        blocks: first byte and number of rows of each block: their keys, and then their groups.
+        file: The file.
+        blocks: First byte and number of rows of each block. A block has its keys, then its groups.
     """
 
     file: UnnamedFile
@@ -72,12 +72,12 @@ class OrderedRows:
     """The values of some rows by group.
 
     Args:
-        element: type of the values, of `fastfeat_kernels.column.ELEMENTS`.
-        n_groups: how many groups there are.
-        first: the rows of the first batch, as long as there is no other.
-        pieces: the others.
-        ordered: all rows in memory in order, as long as no other has come since.
-        runs: files of further rows, in order.
+        element: Type of the values, from `fastfeat_kernels.column.ELEMENTS`.
+        n_groups: Number of groups.
+        first: The rows of the first batch, until another comes.
+        pieces: The other rows.
+        ordered: All rows in memory in order, until more come.
+        runs: Sorted rows on disk.
     """
 
     element: str
@@ -89,7 +89,7 @@ class OrderedRows:
 
 
 def keep(rows: OrderedRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) -> None:
-    """Keep further rows."""
+    """Add rows."""
     if len(groups) == 0 or rows.n_groups == 0:
         return
     run, parts = runner(_RUN), n_parts(len(groups))
@@ -102,7 +102,7 @@ def keep(rows: OrderedRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) 
 
 
 def join(a: OrderedRows, b: OrderedRows) -> OrderedRows:
-    """Return the rows of both, which are used up."""
+    """Return the rows of both. Both are consumed."""
     _to_pieces(a)
     _to_pieces(b)
     for piece in b.pieces:
@@ -126,7 +126,7 @@ def chunks_of(keys: NDArray[np.int64]) -> list[Chunk]:
 
 
 def in_order(rows: OrderedRows) -> Ordered:
-    """Return the rows sorted by group and value; more may come after."""
+    """Return the rows sorted by group and value; more may be added later."""
     run = runner(_RUN)
     if rows.ordered is None and rows.first is not None:
         parts = n_parts(len(rows.first.values))
@@ -142,7 +142,7 @@ def in_order(rows: OrderedRows) -> Ordered:
 
 
 def spill(rows: OrderedRows, folder: Path) -> None:
-    """Write the rows in memory to a run in a folder, whose files stay till nothing reads them."""
+    """Write the rows in memory to a run in a folder; the file lives as long as a reader does."""
     if rows.first is None and not rows.pieces and rows.ordered is None:
         return
     run = Run(rows.runs[0].file if rows.runs else unnamed_file(folder), [])
@@ -154,14 +154,10 @@ def spill(rows: OrderedRows, folder: Path) -> None:
 
 
 def ranges_in_order(rows: OrderedRows, multiple: int = 1) -> Iterator[tuple[int, Ordered]]:
-    """Yield neighbouring groups with their rows in order, and the number of the first of them.
+    """Yield neighbouring groups with their rows in order, and the number of the first group.
 
-    Without runs these are all groups at once; with them, so many that a range of rows is full, or
-    the fewest that there are.
-
-    Args:
-        rows: of all groups.
-        multiple: of how many groups neighbours are not parted.
+    Without runs, this yields all groups at once. With runs, it yields as few groups as fill
+    `RANGE_ROWS` rows. Groups of one multiple of `multiple` stay together.
     """
     if not rows.runs:
         yield 0, in_order(rows)
@@ -181,23 +177,12 @@ def ranges_in_order(rows: OrderedRows, multiple: int = 1) -> Iterator[tuple[int,
 
 
 def count_in(rows: OrderedRows, is_in: IsIn) -> int:
-    """Return how many values some groups have.
-
-    Args:
-        rows: of all groups.
-        is_in: says of the group of each row whether it is one of them.
-    """
+    """Return the number of values of some groups; `is_in` maps group codes to flags."""
     return sum(int(is_in(block.groups).sum()) for block in _all_blocks(rows))
 
 
 def keys_at(rows: OrderedRows, places: NDArray[np.int64], is_in: IsIn) -> NDArray[np.int64]:
-    """Return the keys at some places of the values of some groups in order, from 0 on.
-
-    Args:
-        rows: of all groups.
-        places: shape (n,).
-        is_in: as of `count_in`.
-    """
+    """Return the keys at the given places (from 0, shape (n,)) of some groups' values in order."""
     if not rows.runs:
         keys, groups = unordered(rows)
         return np.partition(keys[is_in(groups)], np.unique(places))[places]
@@ -207,11 +192,10 @@ def keys_at(rows: OrderedRows, places: NDArray[np.int64], is_in: IsIn) -> NDArra
 def keys_by_digits(
     blocks: Callable[[], Iterable[Piece]], wanted: Sequence[tuple[IsIn, NDArray[np.int64]]]
 ) -> list[NDArray[np.int64]]:
-    """Return keys by their digits, the highest first: each takes a pass over all rows.
+    """Return keys by rank, found digit by digit, the highest digit first.
 
-    Args:
-        blocks: gives the rows, in any order.
-        wanted: which groups are looked at, as of `count_in`, and places of their values in order.
+    Each digit takes one pass over all rows. `blocks` returns the rows in any order. `wanted` has
+    pairs of `is_in` (see `count_in`) and places of values in order.
     """
     found = [np.zeros(len(places), np.uint64) for _, places in wanted]
     left = [places.copy() for _, places in wanted]
@@ -246,13 +230,13 @@ def table_of(rows: OrderedRows) -> Table:
 
 
 def keep_table(rows: OrderedRows, table: Table) -> None:
-    """Keep the rows of a table of keys and groups."""
+    """Add the rows of a table of keys and groups."""
     for batch in table.to_batches():
         rows.pieces.append(Piece(*(np.array(column) for column in batch.columns)))
 
 
 def n_bytes_of(rows: OrderedRows) -> int:
-    """Return the memory that the rows take."""
+    """Return the memory of the rows in bytes."""
     arrays: list[NDArray[Any]] = [array for piece in rows.pieces for array in piece]
     if rows.first is not None:
         arrays += [rows.first.values, rows.first.groups, rows.first.starts]
@@ -262,12 +246,12 @@ def n_bytes_of(rows: OrderedRows) -> int:
 
 
 def most_bytes(n_groups: int, n_rows: int) -> int:
-    """Return the most memory that so many rows take, in order or not."""
+    """Return the highest memory in bytes of so many rows, in order or not."""
     return ROW_BYTES * n_rows + 16 * n_groups + (1 << 15)
 
 
 def _to_pieces(rows: OrderedRows) -> None:
-    """Keep all rows as pieces, to which others can come."""
+    """Keep all rows as pieces, so that others can be appended."""
     if rows.first is not None:
         rows.pieces, rows.first = [Piece(*keys_in(rows.first))], None
     if rows.ordered is not None:
@@ -275,7 +259,7 @@ def _to_pieces(rows: OrderedRows) -> None:
 
 
 def append(rows: OrderedRows, piece: Piece) -> None:
-    """Append a piece, joined to the last one where both are small."""
+    """Append a piece, joined to the last one if both are small."""
     if rows.pieces and max(len(piece.keys), len(rows.pieces[-1].keys)) < SMALL_PIECE:
         piece = _joined([rows.pieces.pop(), piece])
     if len(piece.keys):
@@ -300,7 +284,7 @@ def _batch_of(piece: Piece) -> Any:
 
 
 def _blocks(ordered: Ordered) -> Iterator[Piece]:
-    """Yield rows that are in order, a block at a time."""
+    """Yield ordered rows, a block at a time."""
     ends = np.cumsum(ordered.counts)
     n_rows = int(ends[-1]) if len(ends) else 0
     for first in range(0, n_rows, BLOCK_ROWS):
@@ -324,7 +308,7 @@ def _blocks_of_run(run: Run) -> Iterator[Piece]:
 def _merged(runs: Sequence[Iterator[Piece]]) -> Iterator[Piece]:
     """Yield the rows of runs in order, some at a time.
 
-    Each time these are the rows up to the first end of a block of all that are open.
+    Each step yields the rows up to the earliest end among the open blocks.
     """
     heads = [(block, run) for run in runs if (block := next(run, None)) is not None]
     while heads:
@@ -344,7 +328,7 @@ def _merged(runs: Sequence[Iterator[Piece]]) -> Iterator[Piece]:
 
 
 def _upto(block: Piece, group: int, key: int) -> int:
-    """Return how many rows of a block stand up to a group and key."""
+    """Return how many rows of a block come up to a group and key."""
     first, stop = np.searchsorted(block.groups, [group, group + 1]).tolist()
     return first + int(np.searchsorted(block.keys[first:stop], key, "right"))
 

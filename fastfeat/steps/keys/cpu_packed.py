@@ -1,4 +1,4 @@
-"""Tables of groups as data: their exact integers as columns of Arrow."""
+"""Tables of groups as data: their exact integers as Arrow columns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WINDOW = "window_"
 
 
 def packed_table(table: GroupTable) -> Packed:
-    """Return a table as data: of the groups that have rows alone, where these are few."""
+    """Return a table as data; if few groups have rows, only these groups."""
     moments, left = table.moments, table.moments.left
     numbers: dict[str, Any] = {
         "element": moments.element,
@@ -43,7 +43,7 @@ def packed_table(table: GroupTable) -> Packed:
 
 
 def unpacked_table(packed: Packed) -> GroupTable:
-    """Return the table of some data."""
+    """Return the table from its data."""
     numbers = packed.numbers
     groups, sums, squares = numbers["left"]
     left = Left(np.array(groups, np.int64), _integers(sums), _integers(squares))
@@ -64,7 +64,7 @@ def _integers(values: list[int]) -> NDArray[Any]:
 
 
 def _columns(table: GroupTable) -> Table:
-    """Return the groups of a table that have rows: columns of the words of lines, and the rest."""
+    """Return the groups of a table that have rows: one column per word of a line, and the rest."""
     moments = table.moments
     columns = {f"word_{k}": moments.lines[:, k] for k in range(moments.lines.shape[1])}
     columns |= {name: getattr(moments, name) for name in _COUNTS if len(getattr(moments, name))}

@@ -1,7 +1,7 @@
-"""Distinct keys in the order of codes that are too many to sort at once: runs on disk, merged.
+"""Order distinct keys that are too many to sort at once: sorted runs on disk, merged.
 
-Each run is in order; of all of them one range of keys after the other is read, put in order, and
-appended to what stays: memory holds that, and a range.
+One range of keys after the other is read from all runs, put in order and appended to the result.
+Memory holds the result and one range.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from fastfeat.io.unnamed import UnnamedFile, unnamed_file
 from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys.cpu_spilled import Weighted, batch_of, read
 
-BLOCK_KEYS = 1 << 12  # of a run, that are read at a time
-RANGE_KEYS = 1 << 15  # of all runs, that are put in order at a time
+BLOCK_KEYS = 1 << 12  # keys of a run, read at a time
+RANGE_KEYS = 1 << 15  # keys of all runs, put in order at a time
 
 Order = Callable[[Sequence[Array], NDArray[np.int64]], NDArray[np.int64]]
-"""Gives the places of keys in the order of codes, from their parts and counts."""
+"""`(parts, counts) -> places of the keys in the order of codes`."""
 
 Rank = tuple[Any, ...]
-"""What orders a key as codes are ordered: compared as Python compares tuples."""
+"""Sort key: comparing these tuples in Python gives the order of codes."""
 
 
 def in_order_on_disk(
@@ -37,11 +37,8 @@ def in_order_on_disk(
 ) -> Weighted:
     """Return distinct keys in the order of codes.
 
-    Args:
-        found: keys in any order, no key in two of them.
-        dtypes: the types of their parts.
-        order: puts some of them in order.
-        folder: where files without a name are.
+    `found` has keys in any order, each key once. `order` sorts some of them. Unnamed files go to
+    `folder`.
     """
     budget.free_unused()
     file, runs = unnamed_file(folder), list[_Run]()
@@ -60,11 +57,11 @@ def in_order_on_disk(
 
 
 class _Run(NamedTuple):
-    """Keys in order in a file.
+    """Sorted keys in a file.
 
     Args:
-        blocks: first byte and number of bytes of each block of keys.
-        lasts: the rank of the last key of each block.
+        blocks: First byte and number of bytes of each block of keys.
+        lasts: Rank of the last key of each block.
     """
 
     blocks: list[tuple[int, int]]
@@ -77,7 +74,7 @@ def _taken(keys: Weighted, places: NDArray[np.int64]) -> Weighted:
 
 
 def _written(file: UnnamedFile, keys: Weighted) -> _Run:
-    """Return the run of keys that are in order, written to the end of a file."""
+    """Write sorted keys to the end of a file; return the run."""
     run, n = _Run([], []), len(keys.counts)
     batch = batch_of(keys)
     for first in range(0, n, BLOCK_KEYS):
@@ -88,13 +85,13 @@ def _written(file: UnnamedFile, keys: Weighted) -> _Run:
 
 
 def _rank(keys: Weighted, place: int) -> Rank:
-    """Return the order of the key at a place: its count, then its parts, a missing one first."""
+    """Return the rank of the key at a place: its count, then its parts, a missing one first."""
     parts: list[tuple[Any, ...]] = []
     for part in keys.parts:
         value = part[place]
         if not value.is_valid:
             parts.append((False,))
-        elif pa.types.is_large_string(part.type):  # need not be UTF-8
+        elif pa.types.is_large_string(part.type):  # text that need not be valid UTF-8
             parts.append((True, value.as_buffer().to_pybytes()))
         else:
             parts.append((True, value.as_py()))
@@ -102,7 +99,7 @@ def _rank(keys: Weighted, place: int) -> Rank:
 
 
 def _ranges(file: UnnamedFile, runs: Sequence[_Run], dtypes: Sequence[DType]) -> Iterator[Weighted]:
-    """Yield the keys of all runs a range at a time, the first keys first, in any order in each."""
+    """Yield the keys of all runs in ranges, in ascending order; within a range in any order."""
     lasts = sorted(last for run in runs for last in run.lasts)
     step = max(1, RANGE_KEYS // BLOCK_KEYS)
     readers = [_Reader(file, run, dtypes) for run in runs]
@@ -114,14 +111,14 @@ def _ranges(file: UnnamedFile, runs: Sequence[_Run], dtypes: Sequence[DType]) ->
 
 @dataclass(slots=True)
 class _Reader:
-    """A run that is read from its begin to its end.
+    """A reader of a run from its begin to its end.
 
     Args:
-        file: where it is.
-        run: its blocks.
-        dtypes: the types of the parts of its keys.
-        at: the number of the next block.
-        rest: keys of the block before that are not taken yet.
+        file: The file of the run.
+        run: Its blocks.
+        dtypes: Types of the parts of its keys.
+        at: Number of the next block.
+        rest: Keys of the previous block that are not taken yet.
     """
 
     file: UnnamedFile
@@ -131,7 +128,7 @@ class _Reader:
     rest: Weighted | None = None
 
     def upto(self, end: Rank) -> Iterator[Weighted]:
-        """Yield the keys up to one, that included."""
+        """Yield the keys up to `end`, inclusive."""
         while self.rest is not None or self.at < len(self.run.blocks):
             if self.rest is None:
                 self.rest = self._next()
@@ -158,7 +155,7 @@ def _slice(keys: Weighted, first: int, stop: int) -> Weighted:
 
 
 def _upto(keys: Weighted, end: Rank) -> int:
-    """Return how many keys, which are in order, stand up to one."""
+    """Return how many of the sorted keys come up to `end`, inclusive."""
     low, high = 0, len(keys.counts)
     while low < high:
         middle = (low + high) // 2
@@ -178,16 +175,16 @@ def _joined(pieces: Sequence[Weighted]) -> Weighted:
 
 @dataclass(slots=True)
 class _Column:
-    """A part of the keys, in memory that is taken once.
+    """A part of the keys, in memory that is allocated once.
 
     Args:
-        dtype: its type.
-        n_bytes: of its text.
-        has_missing: whether one of its values is missing.
-        values: the values; of text, where each ends, behind a 0.
-        data: the text.
-        present: whether each value is there.
-        at: how many bytes of text are there.
+        dtype: Its type.
+        n_bytes: Bytes of its text.
+        has_missing: Whether one of its values is missing.
+        values: The values; for text, the ends of the values, after a 0.
+        data: The text.
+        present: Whether each value is there.
+        at: Bytes of text written so far.
     """
 
     dtype: DType
@@ -199,14 +196,14 @@ class _Column:
     at: int = 0
 
     def expect(self, part: Array) -> None:
-        """Note that some values will come."""
+        """Count values that will be appended."""
         self.has_missing |= part.null_count > 0
         if self.dtype.holds_bytes:
             offsets = _offsets(part)
             self.n_bytes += int(offsets[-1] - offsets[0])
 
     def open(self, n: int) -> None:
-        """Take the memory of all values."""
+        """Allocate memory for all values."""
         if self.dtype.holds_bytes:
             self.values, self.data = np.zeros(n + 1, np.int64), np.empty(self.n_bytes, np.uint8)
         else:
@@ -214,7 +211,7 @@ class _Column:
         self.present = np.ones(n, np.bool_) if self.has_missing else None
 
     def append(self, part: Array, first: int) -> None:
-        """Write values from a place on."""
+        """Write values from place `first` on."""
         n = len(part)
         present = present_rows(part)
         if self.present is not None and present is not None:
@@ -253,13 +250,13 @@ def _numpy_type(dtype: DType) -> Any:
 
 @dataclass(slots=True)
 class _Filled:
-    """Keys that are appended one range after the other.
+    """Keys that are appended range by range.
 
     Args:
-        columns: their parts.
-        n: how many there will be.
-        counts: how many rows have each.
-        at: how many are there.
+        columns: Their parts.
+        n: Final number of keys.
+        counts: Number of rows of each key.
+        at: Number of keys written so far.
     """
 
     columns: list[_Column]
@@ -268,13 +265,12 @@ class _Filled:
     at: int = 0
 
     def open(self) -> None:
-        """Take the memory of all keys."""
+        """Allocate memory for all keys."""
         self.counts = np.empty(self.n, np.int64)
         for column in self.columns:
             column.open(self.n)
 
     def append(self, keys: Weighted) -> None:
-        """Append keys."""
         n = len(keys.counts)
         self.counts[self.at : self.at + n] = keys.counts
         for column, part in zip(self.columns, keys.parts, strict=True):

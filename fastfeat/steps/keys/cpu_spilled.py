@@ -1,4 +1,4 @@
-"""Keys in files: dealt out by their hash, so that those of all files are counted piece by piece."""
+"""Keys in files, partitioned by hash, so that the keys of all files are counted piece by piece."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _COUNTS = "counts"
 
 
 class Weighted(NamedTuple):
-    """Distinct keys in any order, and how many rows have each.
+    """Distinct keys in any order, and the number of rows of each.
 
     Args:
-        parts: an Arrow array a part of the key, shape (n_keys,).
-        counts: shape (n_keys,).
-        ends: as of `vocabulary.state.DistinctKeys`.
+        parts: One Arrow array per part of the key, shape (n_keys,).
+        counts: Shape (n_keys,).
+        ends: See `vocabulary.state.DistinctKeys`.
     """
 
     parts: tuple[Array, ...]
@@ -35,12 +35,12 @@ class Weighted(NamedTuple):
 
 
 def table_of(keys: Weighted) -> Table:
-    """Return keys as a table: text as bytes, for it need not be UTF-8."""
+    """Return keys as a table; text becomes bytes, since it need not be valid UTF-8."""
     return pa.Table.from_batches([batch_of(keys)])
 
 
 def keys_of_table(table: Table, dtypes: Sequence[DType]) -> Weighted:
-    """Return the keys of a table, whose parts have some types."""
+    """Return the keys of a table; their parts have the given types."""
     whole = table.combine_chunks()
     columns = [
         column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
@@ -54,11 +54,11 @@ def keys_of_table(table: Table, dtypes: Sequence[DType]) -> Weighted:
 
 
 class Written(NamedTuple):
-    """Keys in a file without a name.
+    """Keys in an unnamed file.
 
     Args:
-        file: it has them.
-        blocks: of each part of all hashes, first byte and number of bytes of each block.
+        file: The file.
+        blocks: For each hash partition, first byte and number of bytes of each block.
     """
 
     file: UnnamedFile
@@ -68,13 +68,9 @@ class Written(NamedTuple):
 def write(
     file: UnnamedFile, pieces: Iterable[Weighted], dtypes: Sequence[DType], *, is_cross: bool
 ) -> Written:
-    """Return keys that are appended to a file; one may be there several times.
+    """Append keys to a file, partitioned by hash; a key may occur in several pieces.
 
-    Args:
-        file: takes them.
-        pieces: what is written; each is dealt out by itself.
-        dtypes: the types of the parts of keys.
-        is_cross: whether missing parts are values.
+    `is_cross` says that missing parts are values.
     """
     written = Written(file, [[] for _ in range(N_PARTITIONS)])
     for keys in pieces:
@@ -93,7 +89,7 @@ def write(
 
 
 def partitions(files: Sequence[Written], dtypes: Sequence[DType]) -> Iterator[list[Weighted]]:
-    """Yield for each part of all hashes the keys of it in each file."""
+    """Yield, for each hash partition, its keys in each file."""
     for k in range(N_PARTITIONS):
         yield [read(one.file, *block, dtypes) for one in files for block in one.blocks[k]]
 
@@ -112,7 +108,7 @@ def schema_of(dtypes: Sequence[DType]) -> Any:
 
 
 def batch_of(keys: Weighted) -> Any:
-    """Return keys as a record batch: text as bytes."""
+    """Return keys as a record batch; text becomes bytes."""
     arrays = [*map(_as_bytes, keys.parts), array_of_values(keys.counts, None, pa.int64())]
     names = [*map(str, range(len(keys.parts))), _COUNTS]
     return pa.RecordBatch.from_arrays(arrays, names=names)

@@ -39,16 +39,16 @@ _MAGNITUDE = np.int64(2**63 - 1)
 
 _LOW = 2**32 - 1
 
-_LARGEST_WHOLE = 2**53  # up to which each integer is a float
+_LARGEST_WHOLE = 2**53  # every integer up to here is exact as a float
 
 
 class _ListAggregate(NamedTuple):
-    """An aggregate of each list, each array of shape (n_rows,).
+    """An aggregate of each list; arrays of shape (n_rows,).
 
     Args:
         values: float64 or integers.
-        present: where there is a value.
-        left: where it must be found by other means; None for nowhere.
+        present: Whether there is a value.
+        left: Rows that must be computed in another way; None if there are none.
     """
 
     values: NDArray[Any]
@@ -60,8 +60,8 @@ class _Elements(NamedTuple):
     """The elements that are not missing.
 
     Args:
-        offsets: where those of each row begin and end, shape (n_rows + 1,).
-        values: as NumPy sees them.
+        offsets: Begin and end of each row's elements, shape (n_rows + 1,).
+        values: The elements as a NumPy array.
     """
 
     offsets: NDArray[np.int64]
@@ -71,8 +71,7 @@ class _Elements(NamedTuple):
 def aggregate(function: str) -> Callable[[Sequence[Argument], Mapping[str, Any], int], Array]:
     """Return the function that computes an aggregate of the elements of each row.
 
-    Args:
-        function: one of `steps.lists.rows.AGGREGATES_OF_LISTS`.
+    `function` is one of `steps.lists.rows.AGGREGATES_OF_LISTS`.
     """
     name = f"list.{function}"
     step, request = STEPS[name], REQUESTED.get(name)
@@ -98,7 +97,7 @@ def aggregate(function: str) -> Callable[[Sequence[Argument], Mapping[str, Any],
 
 
 def _by_groups(wanted: Any, lists: Lists, dtype: DType) -> _ListAggregate:
-    """Return an aggregate of the elements of each list as that of a group of rows."""
+    """Return an aggregate of the elements of each list, computed per group."""
     n_rows = len(lists.offsets) - 1
     rows = np.repeat(np.arange(n_rows, dtype=np.int32), np.diff(lists.offsets))
     codes = pa.chunked_array([array_of_values(rows, None, pa.int32())])
@@ -114,7 +113,7 @@ def _is_unsigned(function: str, dtype: DType) -> bool:
 def _completed(
     found: _ListAggregate, left: Flags, wanted: Any, lists: Lists, dtype: DType
 ) -> _ListAggregate:
-    """Return an aggregate of all lists, of which those that were left are found in groups."""
+    """Return an aggregate of all lists; the rows in `left` are computed per group."""
     rows = np.flatnonzero(left)
     lengths = np.diff(lists.offsets)[rows]
     offsets = offsets_of(lengths)
@@ -160,7 +159,7 @@ def _mean(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
 
 
 def _end(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
-    """Return the least or greatest element; of floats in the total order."""
+    """Return the least or greatest element; floats in the total order."""
     if dtype.physical == "f64":
         offsets, values = lists.offsets, _floats(lists, dtype)
     else:
@@ -172,7 +171,7 @@ def _end(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
 
 
 def _floats(lists: Lists, dtype: DType) -> NDArray[np.float64]:
-    """Return the elements as float64, NaN where missing."""
+    """Return the elements as float64, NaN if missing."""
     values = np.ascontiguousarray(read_values(lists.values, dtype), np.float64)
     known = present_rows(lists.values)
     return values if known is None else np.where(known, values, np.nan)
@@ -183,9 +182,9 @@ def _run(lists: Lists) -> tuple[Any, int]:
 
 
 def _integer_sums(elements: _Elements, lists: Lists) -> tuple[NDArray[np.int64], Flags]:
-    """Return the exact sums of integers, and where they do not fit into int64.
+    """Return the exact sums of integers, with flags for sums that do not fit into int64.
 
-    Of uint64 the halves of 32 bits are added up apart: 2**31 of them fit.
+    For uint64, both 32-bit halves are added up separately; 2**31 of them fit.
     """
     offsets, values = elements
     if values.dtype != np.uint64:
@@ -213,7 +212,7 @@ _QUICK: Mapping[Gives, Callable[[Lists, DType, Words], _ListAggregate]] = {
     "mean": _mean,
     "sum": _sum,
 }
-"""Functions that find an aggregate by a kernel of lists, by the kind of its result."""
+"""Functions that compute an aggregate by a kernel of lists, by the kind of its result."""
 
 
 _WORDS = (pa.float64(), pa.int64(), pa.uint64())
@@ -252,7 +251,7 @@ def _element(args: Sequence[Argument], params: Params, words: Words) -> Array:
 
 
 def _words_at(lists: Lists, index: int) -> tuple[Array, Flags]:
-    """Return the elements at a place, of 8 bytes each, and where there is one."""
+    """Return the elements at an index, of 8 bytes each, and which rows have one."""
     values, kind = lists.values, lists.values.type
     words = np.frombuffer(values.buffers()[1], np.int64, len(values), values.offset * 8)
     where = runner("lists"), n_parts(len(lists.offsets) - 1)
@@ -310,11 +309,11 @@ def _contains(args: Sequence[Argument], params: Params, words: Words) -> Array:
 
 
 class Items(NamedTuple):
-    """The items that lists are searched for, of each row.
+    """The item of each row to search for in its list.
 
     Args:
-        keys: as keys of the type of the elements, an Arrow array; null where it is none.
-        known: whether there is an item.
+        keys: Items as keys of the element type, an Arrow array; null if not convertible to it.
+        known: Whether there is an item.
     """
 
     keys: Array
@@ -330,7 +329,7 @@ def items_of(argument: Argument, element: DType) -> Items:
 
 
 def _in_storage(keys: Array, dtype: DType) -> Array:
-    """Return keys as values of their type are stored, where conversions read them."""
+    """Return keys as stored values of their type, for conversions."""
     if dtype == UTF8:
         return keys
     storage = storage_type(dtype)
@@ -367,7 +366,7 @@ _GIVES: Mapping[Gives, Callable[[Sequence[Argument], Params, Words], Array]] = {
     "length": _length,
     "slice": _slice,
 }
-"""Functions of arguments, parameters and words of a table, by the kind of their result."""
+"""`(arguments, parameters, words of a table) -> array`, by the kind of result."""
 
 KERNELS: dict[str, Kernel] = {
     "list.encode": _encode,

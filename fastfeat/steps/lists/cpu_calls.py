@@ -1,6 +1,6 @@
-"""Functions of lists as calls of kernels, for prepared calls: of elements that none is missing of.
+"""Functions of lists as calls of kernels, for prepared calls on lists without missing elements.
 
-Lists in which an element is missing, or that the kernels leave, are left to `cpu`.
+`cpu` computes lists with a missing element, and lists that the kernels leave.
 """
 
 from __future__ import annotations
@@ -28,14 +28,7 @@ _WORD = 8  # bytes
 def calls_of_lists(
     request: Request, args: Sequence[Argument], given: Sequence[DataType], params: Params
 ) -> StepCalls | None:
-    """Return a function of lists as calls of kernels; None where it is not.
-
-    Args:
-        request: the function.
-        args: of the step.
-        given: the Arrow type of its column.
-        params: of the step.
-    """
+    """Return a function of lists as calls of kernels; None if not possible."""
     form, dtype = form_of(given[0]), args[0].dtype.of
     is_list = pa.types.is_list(given[0]) or pa.types.is_large_list(given[0])
     if dtype is None or form is None or not is_list:
@@ -51,7 +44,7 @@ def calls_of_lists(
 
 
 def _entry(request: Request, params: Params) -> tuple[str | None, Mapping[int, int]]:
-    """Return the entry of a function of floats, and the words that say what it does."""
+    """Return the kernel entry of a function of floats, and the words for its parameters."""
     words = request.words(params)
     match request.gives:
         case "sum" | "mean":
@@ -98,7 +91,7 @@ def _length(form: int) -> StepCalls:
 
 
 def _of_numbers(form: int, entry: str, own: Mapping[int, int], gives: str) -> StepCalls:
-    """Return a function of the float64 of each list."""
+    """Return a function of the float64 elements of each list."""
     offsets, bits = _offsets(), Room(0)
     results, counts, left = (Room(_WORD, _WORD * FEWEST_ROWS) for _ in range(3))
     words = np.zeros(layout.N_WORDS, np.int64)
@@ -138,4 +131,4 @@ def _calls(request: Request) -> Any:
 
 
 CALLS = {name: _calls(request) for name, request in REQUESTED.items()}
-"""Steps as calls of kernels, of columns of some Arrow types; None where they are not."""
+"""Steps as calls of kernels, for columns of the given Arrow types; None if not possible."""

@@ -32,10 +32,10 @@ class TableValues:
     """A column of a lookup table.
 
     Args:
-        table: the name of the table.
-        name: that of the column.
-        array: the values as `io.columns.types.storage_type` stores them, text as large_string.
-        cache: what backends make of it to look rows up; kept as long as the table is.
+        table: Name of the table.
+        name: Name of the column.
+        array: Values in the type `io.columns.types.storage_type`, text as large_string.
+        cache: Data that backends derive from the table for lookups; it lives as long as the table.
     """
 
     table: str
@@ -44,7 +44,7 @@ class TableValues:
     cache: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
 
     def stored(self) -> list[Any]:
-        """Return the values as a list, None where missing."""
+        """Return the values as a list, None if missing, cached."""
         found: list[Any] | None = self.cache.get("stored")
         if found is None:
             found = [None if value != value else value for value in self.array.to_pylist()]
@@ -53,13 +53,9 @@ class TableValues:
 
 
 def rows_by_key(keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], int]:
-    """Return the row of each key of a table.
+    """Return the row of each key of a table, cached.
 
-    Args:
-        keys: the columns of the table that are the parts of its key.
-
-    Raises:
-        InvalidData: two rows have one key.
+    `keys` are the columns of the key's parts. Raises InvalidData if two rows have the same key.
     """
     first, names = keys[0].values, tuple(key.values.name for key in keys)
     known: dict[tuple[Any, ...], int] | None = first.cache.get(("rows", names))
@@ -88,7 +84,7 @@ def _shown(key: Argument, row: int) -> str:
 
 
 def compared(values: Sequence[Any], dtype: DType) -> list[Any]:
-    """Return values that are equal where they mean the same: times in nanoseconds."""
+    """Return values that compare equal if they mean the same: times in nanoseconds."""
     if not dtype.is_temporal:
         return list(values)
     return [None if value is None else value * tick_ns(dtype) for value in values]
@@ -126,7 +122,7 @@ def _lookup_of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Calla
 
 
 def _scaling(keys: Sequence[Argument]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """Return the function that makes keys of a row, none missing, equal where they mean one."""
+    """Return the function that converts complete keys of a row to the form of `compared`."""
     ticks = [tick_ns(key.dtype) if key.dtype.is_temporal else None for key in keys]
     if not any(ticks):
         return lambda key: key
@@ -214,7 +210,7 @@ LOOKUP_VALUE = StepFunction(
 
 
 def parts_of(args: Sequence[Any]) -> tuple[Any, Sequence[Any], Any, Sequence[Any]]:
-    """Return the time and the keys of the data, and those of the table, of what is given."""
+    """Return the time and the keys of the data, then the time and the keys of the table."""
     half = len(args) // 2
     return args[0], args[1:half], args[half], args[half + 1 :]
 
@@ -233,16 +229,9 @@ def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 def check_moments(
     time: DType, keys: Sequence[DType], right: DType, right_keys: Sequence[DType]
 ) -> None:
-    """Raise where the times and keys of the data cannot be compared with those of a table.
+    """Raise TypeMismatch if times and keys of the data do not compare with a table's.
 
-    Args:
-        time: the type of the time of the data.
-        keys: the types of its keys.
-        right: that of the time of the table.
-        right_keys: those of its keys.
-
-    Raises:
-        TypeMismatch: the first that cannot.
+    `right` and `right_keys` are the types of the table.
     """
     if keys:
         LOOKUP_ROW.result([*keys, *right_keys], {})
@@ -269,13 +258,7 @@ def _is_time(dtype: DType) -> bool:
 
 
 def rule_of(time: DType, right: DType, params: Mapping[str, Any]) -> Rule:
-    """Return the kernel's rule: the rows of a table that may be found.
-
-    Args:
-        time: the type of the time of the data.
-        right: that of the time of the table.
-        params: of the join.
-    """
+    """Return the kernel's rule for table rows that may be found; `right` is the table's time."""
     return Rule(
         tick_of(time),
         tick_of(right),
@@ -286,7 +269,7 @@ def rule_of(time: DType, right: DType, params: Mapping[str, Any]) -> Rule:
 
 
 def instants(values: Sequence[Any], dtype: DType) -> list[Any]:
-    """Return times in nanoseconds, whole numbers as they are; None where missing."""
+    """Return times in nanoseconds; whole numbers unchanged; None if missing."""
     tick = tick_of(dtype)
     return [None if value is None else value * tick for value in values]
 
@@ -317,7 +300,7 @@ def _asof_of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Callabl
 
 
 def _by_key(right: Argument, keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], KnownRows]:
-    """Return the rows of each key of a table in order, with their times; made on first use."""
+    """Return the rows of each key of a table in order, with their times, cached."""
     names = tuple(key.values.name for key in keys)
     cached: Any = right.values.cache.get(("asof", names))
     if cached is not None:

@@ -1,6 +1,6 @@
-"""Learning statistics of a target per category on the CPU: states of rows that come in parts.
+"""Learn statistics of a target per category on the CPU: states of rows that come in parts.
 
-Rows are in cells, of a fold and a category each.
+Rows are in cells; a cell has one fold and one category.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from fastfeat.steps.targets.tasks import TargetTask
 VALUES, CODES, FOLDS = "values", "codes", "folds"
 """The columns that the task reads: the target, the category and the fold of each row.
 
-Without folds these are told from the numbers of the rows.
+Without the column of folds, row numbers give the folds.
 """
 
 _RUN = "grouped"
@@ -63,11 +63,11 @@ class Spec:
     """A statistic of a target per category.
 
     Args:
-        function: one of `aggregates.target.FUNCTIONS`.
-        params: its parameters.
-        dtype: type of the target.
-        n_codes: how many categories there are.
-        n_folds: how many folds.
+        function: One of `aggregates.target.FUNCTIONS`.
+        params: Its parameters.
+        dtype: Type of the target.
+        n_codes: Number of categories.
+        n_folds: Number of folds.
     """
 
     function: str
@@ -78,12 +78,12 @@ class Spec:
 
     @property
     def n_cells(self) -> int:
-        """The number of cells."""
+        """Number of cells."""
         return self.n_codes * self.n_folds
 
     @property
     def fold_bits(self) -> int:
-        """The bits that tell folds apart."""
+        """Number of bits that a fold number needs."""
         return (self.n_folds - 1).bit_length()
 
 
@@ -92,11 +92,11 @@ class TargetState:
     """The state of the cells.
 
     Args:
-        spec: what is learnt.
-        table: moments of the cells.
-        kept: the rows, where moments of all cells would take too much of a budget.
-        of_folds: moments of the folds of those rows.
-        rows: the rows by cell, for quantiles.
+        spec: The statistic to learn.
+        table: Moments of the cells.
+        kept: The rows, if moments of all cells would exceed the memory budget.
+        of_folds: Moments of the folds of the kept rows.
+        rows: The rows by cell, for quantiles.
     """
 
     spec: Spec
@@ -144,7 +144,7 @@ def _add(state: TargetState, columns: Mapping[Any, Any], rows: Rows) -> None:
     given = columns.get(FOLDS)
     folds = fold_of_rows(rows, spec.n_folds) if given is None else codes_of(given)
     if state.rows is not None:
-        cells = np.multiply(codes, np.int32(spec.n_folds))  # those of a category side by side
+        cells = np.multiply(codes, np.int32(spec.n_folds))  # cells of a category side by side
         cells += folds
         ordering.keep(state.rows, chunks, cells)
     if state.kept is not None:
@@ -175,7 +175,7 @@ def _merge(a: TargetState, b: TargetState) -> TargetState:
 
 
 def _unkept(state: TargetState) -> None:
-    """Let the state have what is kept of all cells, with all rows added that were kept."""
+    """Switch to states of all cells: add all kept rows to them."""
     spec, kept = state.spec, state.kept
     if kept is None:
         return
@@ -194,7 +194,7 @@ def _unkept(state: TargetState) -> None:
 
 
 def _cells_kept(spec: Spec, kept: GroupRows) -> Iterator[Cells]:
-    """Yield the rows of neighbouring categories, whose numbers are those of all."""
+    """Yield the rows of neighbouring categories; categories are numbered through all of them."""
     for some in keeping.ranges(kept):
         keys, groups = keeping.keys_of(kept, some)
         codes = (groups + np.int32(some.first)) >> np.int32(spec.fold_bits)
@@ -203,13 +203,10 @@ def _cells_kept(spec: Spec, kept: GroupRows) -> Iterator[Cells]:
 
 
 def _by_fold(some: Range, spec: Spec, first: int, n_codes: int) -> Range:
-    """Return rows with the cells of some categories, those of the first fold first.
+    """Return rows renumbered to cells ordered by fold, then category.
 
-    Args:
-        some: rows by category and fold.
-        spec: what is learnt.
-        first: what is added to their category.
-        n_codes: how many categories a fold has.
+    `some` has rows by category, then fold. `first` is added to their category; a fold has `n_codes`
+    categories.
     """
     is_missing = some.groups < 0
     given = np.where(is_missing, ~some.groups, some.groups)
@@ -236,11 +233,11 @@ def _next(state: TargetState) -> Learnt:
 
 
 _Ranges = Iterator[tuple[int, Iterator[Statistics]]]
-"""Statistics of neighbouring categories, and the number of the first of them."""
+"""Statistics of neighbouring categories, each set with the number of its first category."""
 
 
 def _on_disk(spec: Spec, ranges: _Ranges) -> FoldedGroups:
-    """Return the statistic, of which that outside of each fold stands in a file without a name."""
+    """Return the statistic; the part outside of each fold is in an unnamed, memory-mapped file."""
     values, file = np.empty(spec.n_codes, np.float64), unnamed_file(Path(gettempdir()))
     for first, found in ranges:
         for k, statistics in enumerate(found):
@@ -253,7 +250,7 @@ def _on_disk(spec: Spec, ranges: _Ranges) -> FoldedGroups:
 
 
 def _moments_kept(spec: Spec, kept: GroupRows, of_folds: GroupedMoments) -> _Ranges:
-    """Yield statistics of moments, of rows that were kept."""
+    """Yield statistics by moments, from kept rows."""
     level = level_of(spec.function, spec.params)
     for some in keeping.ranges(kept):
         first, n_codes = some.first >> spec.fold_bits, some.n_groups >> spec.fold_bits
@@ -264,7 +261,7 @@ def _moments_kept(spec: Spec, kept: GroupRows, of_folds: GroupedMoments) -> _Ran
 
 
 def _quantiles_kept(spec: Spec, kept: GroupRows) -> _Ranges:
-    """Yield quantiles, of rows that were kept."""
+    """Yield quantiles, from kept rows."""
     given = dict(spec.params)
     q, seen = float(given["q"]), seen_folds(spec.n_folds, bool(given["ordered"]))
 
@@ -284,13 +281,9 @@ def _priors(
     seen: Sequence[SeenFolds],
     q: float,
 ) -> list[Prior]:
-    """Return for each that is looked at the number of its rows, and their quantile.
+    """Return one prior per item of `seen`: the number of its rows, and their quantile.
 
-    Args:
-        element: type of the target.
-        blocks: gives keys, and the fold of each.
-        seen: as of `by_quantiles`.
-        q: which quantile.
+    `blocks` returns keys, and the fold of each. `seen` is described in `by_quantiles`.
     """
     counts = np.zeros(len(seen), np.int64)
     for block in blocks():
@@ -307,7 +300,7 @@ def _priors(
 
 
 def _by_quantiles(spec: Spec, rows: OrderedRows) -> Iterator[Statistics]:
-    """Yield the quantiles of all rows, and of those outside of each fold."""
+    """Yield the quantiles of all rows, then of the rows outside of each fold."""
     given = dict(spec.params)
     q, seen = float(given["q"]), seen_folds(spec.n_folds, bool(given["ordered"]))
     priors = [_prior(spec, rows, is_seen, q) for is_seen in seen]
@@ -315,7 +308,7 @@ def _by_quantiles(spec: Spec, rows: OrderedRows) -> Iterator[Statistics]:
 
 
 def _prior(spec: Spec, rows: OrderedRows, is_seen: SeenFolds, q: float) -> Prior:
-    """Return how many rows of all categories are looked at, and their quantile."""
+    """Return the number of visible rows of all categories, and their quantile."""
 
     def is_in(cells: NDArray[np.int32]) -> NDArray[np.bool_]:
         return is_seen(cells % np.int32(spec.n_folds))
@@ -329,7 +322,7 @@ def _prior(spec: Spec, rows: OrderedRows, is_seen: SeenFolds, q: float) -> Prior
 
 
 def _ranges(spec: Spec, rows: OrderedRows) -> Iterator[Cells]:
-    """Yield the rows of all categories, of neighbouring ones together."""
+    """Yield the rows of all categories, neighbouring ones together."""
     n_folds = np.int32(spec.n_folds)
     if not rows.runs:
         keys, cells = ordering.unordered(rows)

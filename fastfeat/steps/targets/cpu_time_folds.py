@@ -1,7 +1,7 @@
-"""Folds by time on the CPU: the times at which folds end are learnt, and tell the fold of each row.
+"""Folds by time on the CPU: fit learns the times at which folds end.
 
-Of n known times and f folds, a row is in fold k or later where its time is beyond that at place
-ceil(k n / f) of all times in order, counted from 1.
+For n known times and f folds, a row is in fold k or later if its time is after the time at place
+ceil(k n / f), counted from 1, among all times in order.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Spec:
     """Folds by time.
 
     Args:
-        element: type of the times as they come, of `fastfeat_kernels.column.ELEMENTS`.
-        n_folds: how many folds.
-        with_begins: whether the first time of each fold is wanted.
+        element: Type of the times as they come, from `fastfeat_kernels.column.ELEMENTS`.
+        n_folds: Number of folds.
+        with_begins: Whether the first time of each fold is wanted.
     """
 
     element: str
@@ -48,15 +48,15 @@ class Spec:
 
 @dataclass(slots=True)
 class TimesState:
-    """The state of the times: all of them in the first round, the first of each fold in the second.
+    """The state of the times: all times in the first round, the first of each fold in the second.
 
     Args:
-        spec: what is learnt.
-        n_missing: how many rows have no time.
-        rows: the times, in one group.
-        ends: those that the first round gave.
-        begins: the first time of each fold, shape (n_folds,).
-        is_used: whether a fold has a time, shape (n_folds,).
+        spec: The folds to learn.
+        n_missing: Number of rows without a time.
+        rows: The times, in one group.
+        ends: The ends of folds, from the first round.
+        begins: The first time of each fold, shape (n_folds,).
+        is_used: Whether a fold has a time, shape (n_folds,).
     """
 
     spec: Spec
@@ -88,7 +88,7 @@ def _add(state: TimesState, columns: Mapping[Any, Any], rows: Rows) -> None:
 
 
 def _take_first(state: TimesState, folds: NDArray[np.int64], times: NDArray[Any]) -> None:
-    """Take times of folds into the first of each fold."""
+    """Update the first time of each fold."""
     for fold in np.flatnonzero(np.bincount(folds, minlength=state.spec.n_folds)).tolist():
         first = times[folds == fold].min()
         if not state.is_used[fold] or first < state.begins[fold]:
@@ -199,7 +199,7 @@ def time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
 
 
 def time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
-    """Return the last fold by time that does not learn from each row yet."""
+    """Return, for each row, the last fold by time that does not learn from the row yet."""
     learnt: TimeFolds = args[1].values
     times, present = times_of(args[0].values)
     folds = _folds_of(learnt, times, present)
@@ -212,13 +212,13 @@ def time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows:
 def _folds_of(
     learnt: TimeFolds, times: NDArray[Any], present: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Return the fold of some times."""
+    """Return the fold of each time; rows without a time are in fold `n_folds`."""
     folds = np.searchsorted(learnt.ends, times, side="left")
     return np.where(present, folds, learnt.n_folds)
 
 
 def _later(times: NDArray[Any], delay: int) -> NDArray[Any]:
-    """Return times and a delay; whole numbers end at the last of their type."""
+    """Return times plus a delay; integers saturate at the highest value of their type."""
     if times.dtype.kind == "f":
         return times + delay
     most = np.iinfo(times.dtype).max
@@ -226,7 +226,7 @@ def _later(times: NDArray[Any], delay: int) -> NDArray[Any]:
 
 
 def times_of(column: ChunkedArray) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return times as numbers, and where they are present."""
+    """Return times as numbers, and whether each is present."""
     times = np.concatenate([_values(chunk) for chunk in column.chunks] or [np.zeros(0)])
     return times, np.concatenate([_present(one) for one in column.chunks] or [np.zeros(0, bool)])
 

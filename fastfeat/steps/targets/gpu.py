@@ -1,4 +1,4 @@
-"""Statistics of a target per category on a device, exact moments or quantiles of cells; folds."""
+"""Statistics of a target per category on a device: exact moments, quantiles of cells, and folds."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ from fastfeat.steps.targets.tasks import TargetTask
 def learn_target(runtime: Runtime, task: TargetTask) -> FoldedGroups:
     """Return a statistic of the target per category.
 
-    Raises:
-        OutOfDeviceMemory: what is kept of all cells and 64 rows do not fit.
+    Raises OutOfDeviceMemory if the state of all cells and 64 rows do not fit.
     """
     function, params, dtype = task.function, task.params, task.dtype
     n_codes, n_folds = task.n_codes, task.n_folds
@@ -64,13 +63,10 @@ def learn_target(runtime: Runtime, task: TargetTask) -> FoldedGroups:
 def _by_quantiles(
     runtime: Runtime, columns: Columns, counts: Words, params: Mapping[str, Any]
 ) -> Sequence[Statistics]:
-    """Return the quantiles of all rows, and of those outside of each fold.
+    """Return the quantiles of all rows, then of the rows outside of each fold.
 
-    Args:
-        runtime: where to run.
-        columns: target, codes and folds.
-        counts: shape (n_folds, n_codes): the number of values of each cell.
-        params: of the statistic.
+    `columns` are target, codes and folds. `counts` has the number of values of each cell, shape
+    (n_folds, n_codes).
     """
     quantile: Quantile = (float(params["q"]), "linear")
     is_ordered, total = bool(params["ordered"]), counts.sum(axis=0)

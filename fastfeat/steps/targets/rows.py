@@ -1,6 +1,6 @@
 """Folds of training rows by a stable hash of the row number or of a key.
 
-Folds are for training rows alone: no later row has one.
+Only training rows have folds; no later row has one.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ FOLD = StepFunction(
     of_keys=True,
     tells_apart=True,
     n_args=None,
-    of_all_rows=True,  # by the number of a row among them
+    of_all_rows=True,  # depends on the number of a row among all rows
     written=_fold_text,
     parameters=(N_FOLDS,),
 )

@@ -1,6 +1,6 @@
-"""Folds of training rows by time: where they end is learnt of all times, and tells each row's.
+"""Folds of training rows by time: fit learns the ends of folds from all times.
 
-Folds are for training rows alone: no later row has one.
+Only training rows have folds; no later row has one.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class TimeFolds:
     """The folds of some times.
 
     Args:
-        n_folds: how many folds; rows without a time are in one more.
-        ends: the last time before each fold but the first, shape (n_folds - 1,); none where no row
+        n_folds: Number of folds. Rows without a time are in one extra fold.
+        ends: The last time before each fold except the first, shape (n_folds - 1,); empty if no row
             has a time.
-        used: the folds that have a time, ascending, where they are wanted.
-        begins: the first time of each of these.
-        last: the last fold that has a row.
+        used: Ascending numbers of the folds that have a time, if wanted.
+        begins: The first time of each fold in `used`.
+        last: The last fold that has a row.
     """
 
     n_folds: int
@@ -48,12 +48,12 @@ class TimeFolds:
 
 @dataclass(frozen=True, slots=True)
 class TimesTask(Task[TimeFolds]):
-    """The folds of the times of all rows.
+    """Learn the folds of the times of all rows.
 
     Args:
-        times: a column, as keys have it, and its type.
-        n_folds: how many folds.
-        with_begins: whether the first time of each fold is wanted.
+        times: A column of times, stored as keys are, and its type.
+        n_folds: Number of folds.
+        with_begins: Whether the first time of each fold is wanted.
     """
 
     times: Argument
@@ -62,9 +62,9 @@ class TimesTask(Task[TimeFolds]):
 
 
 def learn_times(task: TimesTask) -> TimeFolds:
-    """Return the folds by their definition: as full as equal times allow, which share one.
+    """Return the folds by their definition: equally full, except that equal times share a fold.
 
-    A fold is the share of the known times that are earlier.
+    A row's fold is the share of the known times that are earlier, times the number of folds.
     """
     times, n_folds = contents_of(task.times.values), task.n_folds
     known = sorted(time for time in times if time is not None)
@@ -92,7 +92,7 @@ def _time_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[int]:
-    """Return the fold of each row by time; rows without a time are in a fold behind the last."""
+    """Return the fold of each row by time; rows without a time are in a fold after the last."""
     return [_fold_at(args[1].values, time) for time in args[0].values]
 
 
@@ -101,7 +101,7 @@ def _fold_at(learnt: TimeFolds, time: Any) -> int:
 
 
 def _time_known_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    """Return the type of folds, once the delay is of the kind of the time."""
+    """Return the type of folds; raise TypeMismatch if the delay does not suit the type of time."""
     wanted = "time" if types[0].is_temporal else "steps"
     if params["unit"] != wanted:
         given = "a duration" if params["unit"] == "time" else "a whole number"
@@ -115,9 +115,9 @@ def _time_known_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType
 
 
 def _time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[int]:
-    """Return the last fold by time that does not learn from each row yet.
+    """Return, for each row, the last fold by time that does not learn from the row yet.
 
-    A fold learns from the rows whose time and the delay lie before its first time.
+    A fold learns from the rows for which time plus delay is before the fold's first time.
     """
     learnt: TimeFolds = args[1].values
     delay = delay_in_ticks(args[0].dtype, params)
@@ -130,18 +130,18 @@ def _time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows
 
 
 def _last_before(learnt: TimeFolds, known: Any) -> int:
-    """Return the fold before the first one that begins after what is known then."""
+    """Return the fold before the first one that begins after the time `known`."""
     begins = zip(learnt.begins, learnt.used.tolist(), strict=True)
     return next((fold - 1 for time, fold in begins if time > known), learnt.last)
 
 
 def delay_in_ticks(dtype: DType, params: Mapping[str, Any]) -> int:
-    """Return the most ticks of a time that a delay holds: one more is beyond it."""
+    """Return the most whole ticks within a delay; one more tick exceeds the delay."""
     return params["delay"] // tick_of(dtype)
 
 
 def times_of(call: Call) -> Call:
-    """Return the folds that a step finds rows in, which those of one clock share."""
+    """Return the folds in which a step finds rows; steps with the same time column share them."""
     return Call("time_fold", call.args, params_of(n_folds=dict(call.params)["n_folds"]))
 
 

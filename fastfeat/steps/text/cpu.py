@@ -79,7 +79,7 @@ def _step(request: Request) -> Kernel:
 
 
 def _computed(request: Request, params: Params, column: ChunkedArray) -> Any:
-    """Return the result of the kernel for a column."""
+    """Return the result of the kernel for a column; raise StepFailed for invalid UTF-8."""
     own, parts = kernel_params(request, params), n_parts(len(column))
     try:
         return computed(request, own, text_chunks(column), runner(_RUN), parts, empty_bytes)
@@ -118,7 +118,7 @@ def _bitmap(found: Any) -> Any:
 
 
 def _numbers(column: ChunkedArray, found: Any, request: Request, params: Params) -> Array:
-    """Return numbers; what is none is missing, or an error."""
+    """Return numbers; text that is not a number is missing, or raises StepFailed if strict."""
     dtype = NUMBERS[request.gives]
     kind = arrow_type(dtype)
     if found.all_parsed:
@@ -142,7 +142,7 @@ def _numbers(column: ChunkedArray, found: Any, request: Request, params: Params)
 def _bucket_counts(
     column: ChunkedArray, found: BucketCounts, request: Request, params: Params
 ) -> Array:
-    """Return a column a bucket, shared by entries."""
+    """Return a struct column with one field per bucket."""
     by_bucket = np.ascontiguousarray(found.counts.T)
     columns = [_array(pa.int32(), len(column), counts, found) for counts in by_bucket]
     return pa.StructArray.from_arrays(columns, [str(k) for k in range(len(columns))])
@@ -164,7 +164,7 @@ _GIVES: Mapping[Gives, Callable[[ChunkedArray, Any, Request, Params], Any]] = {
     "parsed_integer": _numbers,
     "parsed_float": _numbers,
 }
-"""A column of Arrow, by what a function gives: of the column it was given, and of the kernel's."""
+"""`(column, kernel result, request, parameters) -> Arrow column`, by the kind of result."""
 KERNELS: dict[str, Kernel] = {
     "bucket_count": _bucket_count,
     **{name: _step(request) for name, request in REQUESTED.items()},
@@ -172,7 +172,7 @@ KERNELS: dict[str, Kernel] = {
 
 
 def _calls(request: Request) -> Callable[..., StepCalls | None]:
-    """Return the function that gives a function of the kernels as calls of them."""
+    """Return a function that prepares kernel calls for a request."""
 
     def calls(
         args: Sequence[Argument], given: Sequence[DataType], params: Params
@@ -215,7 +215,7 @@ def _calls(request: Request) -> Callable[..., StepCalls | None]:
 
 
 def _by_bucket(counts: Room, n_buckets: int) -> tuple[KernelCall, Room]:
-    """Return the call that makes columns of counts of rows, and their memory."""
+    """Return the call that turns counts by row into columns by bucket, and the columns' memory."""
     words, columns = np.zeros(4, np.int64), Room(4 * n_buckets)
     words[BY_BUCKET_N] = n_buckets
     rooms = {BY_BUCKET_COUNTS: counts, BY_BUCKET_OUT: columns}
@@ -230,22 +230,20 @@ def _bucket_count_calls(
 
 
 _MOST_BUCKETS = 1 << 8
-"""Buckets of prepared calls."""
+"""Highest number of buckets for prepared calls."""
 _WIDTHS: Mapping[Gives, int] = {"count": 8, "flag": 0, "bucket_counts": 4}
-"""Bytes of a value of what prepared calls give; 0 of a bool."""
+"""Bytes per value of the results of prepared calls; 0 for a bool."""
 CALLS: dict[str, Callable[..., StepCalls | None]] = {
     "bucket_count": _bucket_count_calls,
     **{name: _calls(request) for name, request in REQUESTED.items() if request.gives in _WIDTHS},
 }
-"""Steps as calls of kernels, of columns of some Arrow types; None where they are not."""
+"""Steps as calls of kernels, for columns of the given Arrow types; None if not possible."""
 
 
 def presence_calls(given: DataType, dtype: DType) -> StepCalls | None:
-    """Return whether each row of a column has a text, as a call of a kernel; None where it is not.
+    """Return whether each row of a column has a text, as a call of a kernel; None if not possible.
 
-    Args:
-        given: the Arrow type of the column.
-        dtype: what fit saw.
+    `given` is the Arrow type of the column, `dtype` the type that fit saw.
     """
     return _compared("present", [given], dtype)
 

@@ -1,4 +1,4 @@
-"""Regular expressions and dates in text: host steps, by Arrow's RE2 on every backend alike."""
+"""Regular expressions and dates in text: host steps by Arrow's RE2, the same on every backend."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _step(
     parameters: Parameters,
     written: Writer | None = None,
 ) -> StepFunction:
-    """Return a host step: `work` is given a column of text and the parameters."""
+    """Return a host step; `work` gets a column of text and the parameters."""
 
     def host(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
         def of_texts(column: ChunkedArray) -> Array:
@@ -71,13 +71,13 @@ def _step(
 
 def _whole(column: ChunkedArray) -> Array:
     """Return a column as one array."""
-    if column.num_chunks == 1:  # in place
+    if column.num_chunks == 1:  # without a copy
         return column.chunk(0)
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
 
 
 def _require_utf8(column: ChunkedArray) -> None:
-    """Raise for the first row that is not UTF-8."""
+    """Raise StepFailed for the first row that is not UTF-8."""
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:
@@ -101,7 +101,7 @@ def _count_matches(column: ChunkedArray, pattern: str) -> Array:
 
 
 def _find(column: ChunkedArray, pattern: str) -> Array:
-    """Return the first byte of the first match in each row, -1 where there is none."""
+    """Return the byte position of the first match in each row, -1 without a match."""
     found = call("find_substring_regex", column, options=_matching(pattern))
     return _whole(found).cast(pa.int64())
 
@@ -146,10 +146,9 @@ def _replace_text(node: Call, texts: Texts) -> str | None:
 
 
 def _is_pattern(call: Call) -> bool:
-    """Return whether a call has a regular expression, and what else it says belongs to it.
+    """Return whether a call has a regular expression, and parameters that fit its groups.
 
-    Raises:
-        InvalidPlan: it is no regular expression.
+    Raises InvalidPlan if the pattern is not a regular expression.
     """
     params = dict(call.params)
     pattern, value = params["pattern"], params.get("value")
@@ -164,11 +163,7 @@ def _is_pattern(call: Call) -> bool:
 
 
 def _has_format(call: Call) -> bool:
-    """Return whether a call says how a time is written.
-
-    Raises:
-        InvalidPlan: it does not.
-    """
+    """Return True if a call has a valid format of times; raise InvalidPlan otherwise."""
     date_format(dict(call.params)["format"])
     return True
 

@@ -1,7 +1,7 @@
-"""Functions of text that hand-written kernels compute: lengths, case, pieces, literals, numbers.
+"""Functions of text by hand-written kernels: lengths, case, pieces, literals, numbers.
 
-What a function means, gives and asks of the kernels is its row of `text.requests`; of that follow
-its type rule and its reference here.
+A row of `text.requests` has the meaning of a function, its result and its kernel requests. The type
+rule and the reference here follow from that row.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NOT_UTF8: Final = (
 )
 _LONGEST = 40
 OfAscii = Callable[[Mapping[str, Any]], Callable[[str], Any]]
-"""From the parameters of a function of text to that function of a text that is ASCII."""
+"""`parameters -> function of one ASCII text`."""
 
 
 def of_text(dtype: DType) -> TypeRule:
@@ -55,12 +55,12 @@ def of_content(dtype: DType) -> TypeRule:
 
 
 def not_parseable(row: int, text: bytes, what: str) -> StepFailed:
-    """Return the error of a row whose text is no number."""
+    """Return the error of a row with text that is not a number."""
     return StepFailed(row, f"{_shown(text)} is not {what}. strict=False makes it missing")
 
 
 def out_of_range(row: int, text: bytes, dtype: str) -> StepFailed:
-    """Return the error of a row whose text is a number that its type does not hold."""
+    """Return the error of a row with a number outside the range of its type."""
     told = f"{_shown(text)} is outside the range of {dtype}. strict=False makes it missing"
     return StepFailed(row, told, Overflow)
 
@@ -79,7 +79,7 @@ def number_text(request: Request, params: Mapping[str, Any]) -> str:
 
 
 def kernel_params(request: Request, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a step as its kernel and their reference take them."""
+    """Return the parameters of a step in the form that its kernel and its reference take."""
     return {k: v.encode() if k in request.literals else v for k, v in params.items()}
 
 
@@ -101,7 +101,7 @@ def _each(request: Request) -> Reference:
 
 
 def _each_of_row(request: Request, of_ascii: OfAscii | None) -> OfRow:
-    """Return a function of one row: of ASCII by `of_ascii`, of other text by the definition."""
+    """Return a function of one row: ASCII by `of_ascii`, other text by the definition."""
 
     def of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Callable[..., Any]:
         own = kernel_params(request, params)
@@ -122,7 +122,7 @@ def _each_of_row(request: Request, of_ascii: OfAscii | None) -> OfRow:
 
 
 def _stripping(method: Callable[[str, str], str]) -> OfAscii:
-    """Return a function of ASCII that strips, by a method of text."""
+    """Return a function of ASCII that strips, by a method of `str`."""
 
     def of_ascii(params: Mapping[str, Any]) -> Callable[[str], Any]:
         given: str | None = params["characters"]
@@ -144,7 +144,7 @@ def _slicing(params: Mapping[str, Any]) -> Callable[[str], Any]:
 
 
 def _with_pattern(method: Callable[[str, str], Any]) -> OfAscii:
-    """Return a function of ASCII that looks for a plain text, by a method of text."""
+    """Return a function of ASCII that searches for a plain text, by a method of `str`."""
 
     def of_ascii(params: Mapping[str, Any]) -> Callable[[str], Any]:
         pattern = params["pattern"]
@@ -191,7 +191,7 @@ def _bucket_count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DTy
 
 
 def _plain_text(function: str) -> Writer:
-    """Return the writer of a function that takes its pattern as plain text."""
+    """Return the writer of a function with a plain text as its pattern."""
 
     def written(node: Call, texts: Texts) -> str:
         given = [*texts.options(node), "literal=True"]
@@ -222,7 +222,7 @@ def _has_literal(call: Call) -> bool:
 
 
 NUMBERS: dict[Gives, DType] = {"parsed_integer": INT64, "parsed_float": FLOAT64}
-"""The type of the numbers that a function reads."""
+"""Type of the numbers that a function reads."""
 _TYPES: dict[Gives, DType] = {
     "count": INT64,
     "flag": BOOL,

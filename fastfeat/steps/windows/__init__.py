@@ -1,4 +1,4 @@
-"""Windows: what a row sees of its entity's own past, or of a table, ordered in time.
+"""Windows: the rows of its entity's past, or of a table, that a row sees, ordered in time.
 
-`steps.registry`, `operators` and what stands above import it.
+`steps.registry`, `operators` and higher layers import it.
 """

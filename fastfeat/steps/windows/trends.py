@@ -1,4 +1,4 @@
-"""rank, ewm_mean, ewm_sum, slope, streak: where the rows of a window stand, and where they tend."""
+"""rank, ewm_mean, ewm_sum, slope, streak: the place of a row in its window, and trends."""
 
 from __future__ import annotations
 

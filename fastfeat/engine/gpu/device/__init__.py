@@ -1,4 +1,4 @@
-"""Devices: what a card can do, its memory and its computations, and a card of g++ in its place.
+"""Devices: the abilities of a card, its memory and computations, and an emulated card by g++.
 
 `backends` imports it.
 """

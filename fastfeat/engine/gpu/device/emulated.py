@@ -21,13 +21,13 @@ from fastfeat.errors import BackendUnavailable, InvalidData, KernelFailed, OutOf
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmulatedArray:
-    """An array on the emulated device: to be read by `get`, or given to the emulated backend.
+    """An array on the emulated device; read it with `get`, or pass it to the emulated backend.
 
     Args:
-        buffer: its memory.
-        shape: number of elements along each axis.
-        dtype: their type.
-        strides: bytes from one to the next.
+        buffer: Its memory.
+        shape: Number of elements along each axis.
+        dtype: Type of an element.
+        strides: Bytes from one element to the next, along each axis.
     """
 
     buffer: Buffer
@@ -37,7 +37,7 @@ class EmulatedArray:
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        """Return the interface by which arrays on a card say where they are."""
+        """Return the interface with which arrays on a card give their address."""
         return {
             "shape": self.shape,
             "typestr": self.dtype.str,
@@ -48,19 +48,15 @@ class EmulatedArray:
         }
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        """Return the host's memory, where it is."""
+        """Return the device of its memory: the host."""
         return self.view().__dlpack_device__()
 
     def __dlpack__(self, **options: Any) -> Any:
-        """Share it without a copy, as NumPy shares an array."""
+        """Share the memory without a copy, like NumPy shares an array."""
         return self.view().__dlpack__(**options)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Refuse, as CuPy does: a copy to the host is asked for.
-
-        Raises:
-            TypeError: always.
-        """
+        """Raise TypeError, like CuPy: a copy to the host must be explicit."""
         raise TypeError("arrays on a device become NumPy's only when asked. Copy it: .get()")
 
     def view(self) -> NDArray[Any]:
@@ -71,7 +67,7 @@ class EmulatedArray:
         return array
 
     def get(self) -> NDArray[Any]:
-        """Return a copy as a NumPy array, like that of CuPy."""
+        """Return a copy as a NumPy array, like CuPy's method."""
         return self.view().copy(order="K")
 
 
@@ -81,7 +77,7 @@ Order = Literal["forward", "reverse", "random"]
 _ORDERS: tuple[Order, ...] = ("forward", "reverse", "random")
 
 _MOST_THREADS = 192
-"""Threads that ThreadSanitizer tells apart at a time; a race between more goes unseen."""
+"""Threads that ThreadSanitizer can tell apart; with more, a race may go unseen."""
 
 
 class _Stacks(ctypes.Structure):
@@ -90,9 +86,7 @@ class _Stacks(ctypes.Structure):
     _fields_ = (("idle", ctypes.c_void_p), ("n", ctypes.c_uint32))
 
 
-_stacks = (
-    _Stacks()
-)  # of all modules: a launch, of which there is one at a time, takes what it needs
+_stacks = _Stacks()  # shared by all modules: only one launch runs at a time
 
 
 class _Launch(ctypes.Structure):
@@ -118,12 +112,8 @@ class _Library:
     def run(self, kernel: str, arguments: tuple[int, ...]) -> None:
         """Run a kernel to its end.
 
-        Args:
-            kernel: its name.
-            arguments: the fields of `_Launch` between the first and the last.
-
-        Raises:
-            KernelFailed: says what is wrong, and at which line.
+        `arguments` are the fields of `_Launch` between the first and the last. Raises KernelFailed
+        with the problem and its line.
         """
         try:
             address = ctypes.cast(getattr(self.functions, kernel), ctypes.c_void_p).value
@@ -141,19 +131,20 @@ class EmulatedRuntime:
     """A device made of host memory and fibers.
 
     Args:
-        order: of the threads of a launch.
-        seed: of the random order; each launch takes another number.
-        resident: number of blocks that run at a time.
-        sanitizer: build modules with AddressSanitizer and UBSan, or with ThreadSanitizer, in a
-            process started with `sanitizer_environment`. The latter takes blocks of 64 threads.
-        deferred: run launches only at `synchronize` and `finish`, which runs no more than it must,
-            so that a wait that is missing reads poison.
-        n_bytes: the memory of the device.
-        geometry: the shape of launches; None takes that of a card, in blocks of 64 threads under
+        order: Order of the threads of a launch.
+        seed: Seed of the random order; each launch takes another number.
+        resident: Number of blocks that run at a time.
+        sanitizer: "address" builds modules with AddressSanitizer and UBSan, "thread" with
+            ThreadSanitizer, which takes blocks of 64 threads. The process must be started with
+            `sanitizer_environment`.
+        deferred: Whether launches run only at `synchronize` and `finish`, and no more than they
+            must. If a wait is missing, the caller then reads poison.
+        n_bytes: Memory of the device in bytes.
+        geometry: Shape of launches; None takes the shape of a card, with blocks of 64 threads under
             ThreadSanitizer.
 
     Raises:
-        BackendUnavailable: there is no g++, or no sanitizer in this process.
+        BackendUnavailable: There is no g++, or no sanitizer in this process.
     """
 
     name = "emulated"
@@ -191,7 +182,7 @@ class EmulatedRuntime:
         with LOCK:
             free, _ = self.memory()
             if n_bytes > free and self._queue:
-                self.synchronize()  # what is outstanding may keep memory that has been dropped
+                self.synchronize()  # outstanding work may keep memory that has been dropped
                 free, _ = self.memory()
             if n_bytes > free:
                 raise OutOfDeviceMemory(f"{n_bytes:,} bytes of device memory, {free:,} are free")
@@ -207,7 +198,7 @@ class EmulatedRuntime:
         return Buffer(address, n_bytes, owner)
 
     def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Record the wait: there is no stream but the one of this runtime."""
+        """Record the wait: this runtime has a single stream."""
         self.waited_for.append((kind, number))
 
     def array(
@@ -217,7 +208,7 @@ class EmulatedRuntime:
         return EmulatedArray(buffer, shape, np.dtype(dtype), strides)
 
     def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
-        """Copy at once: no order says that a launch asked for earlier comes first."""
+        """Copy at once: an earlier launch has no guarantee to come first."""
         content = bytes_of(array, buffer, offset)
         ctypes.memmove(buffer.address + offset, content.ctypes.data, content.nbytes)
 
@@ -244,7 +235,7 @@ class EmulatedRuntime:
         self._ask(lambda: ctypes.memset(address, 0, n_bytes))
 
     def module(self, text: str) -> Module:
-        """Return the kernels of a text, compiled by g++ if this is the first time."""
+        """Return the kernels of a text, compiled by g++ on first use."""
         with LOCK:
             module = self._modules.get(text)
             if module is None:
@@ -276,31 +267,31 @@ class EmulatedRuntime:
         self._ask(lambda: module.loaded.run(kernel, (address, first, n, *shape)))
 
     def synchronize(self) -> None:
-        """Run what is outstanding; after a failure the rest of it is dropped."""
+        """Run outstanding work; after a failure the rest of it is dropped."""
         with LOCK:
             self._run(None)
 
     def mark(self) -> Mark:
-        """Return a mark after what has been asked for so far."""
+        """Return a mark after all requests so far."""
         return Mark(self._memory.n_asked, None)
 
     def finish(self, mark: Mark) -> None:
-        """Run what was asked for before a mark, and the downloads after that, but nothing else."""
+        """Run the requests before a mark, and the downloads after them, but nothing else."""
         with LOCK:
             self._run(mark.number)
 
     def memory(self) -> tuple[int, int]:
-        """Return the numbers of bytes that are free, and that there are."""
+        """Return the number of free bytes, and of all bytes."""
         with LOCK:
             self._sweep()
             return self._n_bytes - self._memory.n_bytes_used, self._n_bytes
 
     def give_back(self) -> None:
-        """Run what is outstanding, which may keep memory that has been dropped."""
+        """Run outstanding work, which may keep memory that has been dropped."""
         self.synchronize()
 
     def _run(self, end: int | None) -> None:
-        """Run requests up to a number, or all, and each download as soon as it may be."""
+        """Run requests up to a number, or all, and each download as soon as possible."""
         try:
             self._copy_down()
             while self._queue and (end is None or self._queue[0][0] <= end):

@@ -1,4 +1,4 @@
-"""Learning on a device: scans of columns, in rounds.
+"""Learn on a device: scans of columns, in rounds.
 
 `backends` and the steps of a device import it.
 """

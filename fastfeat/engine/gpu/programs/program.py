@@ -30,17 +30,20 @@ from fastfeat.engine.storage import parameter_bits, table_array
 from fastfeat.scalars.value import InputSlot
 
 MOST_OUTPUTS = 32
-"""Outputs of a kernel: each is stored once it is known, so that registers do not bound them."""
+"""Outputs per kernel. Each is stored as soon as it is known, so registers do not limit them."""
 
 MOST_INPUTS = 16
 """Columns that a kernel reads: their values wait in registers, two each."""
 
 MOST_KERNELS = 64
-"""Of columns so entangled that more would have to be compiled, equal code comes together first."""
+"""Highest number of kernels.
+
+If columns are so entangled that more would be needed, outputs are grouped by equal code.
+"""
 
 
 def by_columns(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
-    """Return groups of outputs that are computed together, as positions; see `layout.lay_out`."""
+    """Return groups of outputs to compute together, as positions; see `layout.lay_out`."""
     reads = {k: inputs_of(output) for k, output in enumerate(outputs)}
     pieces = [piece for members in _connected(reads) for piece in _cut(members, reads)]
     alike: dict[object, list[Group]] = {}
@@ -56,7 +59,7 @@ def by_columns(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
 
 
 def _connected(reads: Mapping[int, Sequence[InputSlot]]) -> list[Group]:
-    """Return the outputs in parts, no two of which read the same column; one reads nothing."""
+    """Return the outputs in parts that share no column; outputs without columns are one part."""
     above: dict[InputSlot, InputSlot] = {}
 
     def top(slot: InputSlot) -> InputSlot:
@@ -74,7 +77,7 @@ def _connected(reads: Mapping[int, Sequence[InputSlot]]) -> list[Group]:
 
 
 def _cut(members: Group, reads: Mapping[int, Sequence[InputSlot]]) -> Iterator[Group]:
-    """Yield the outputs of a part in pieces that a kernel takes; neighbours read the same."""
+    """Yield the outputs of a part in pieces for one kernel; neighbours read the same columns."""
     number: dict[InputSlot, int] = {}
     for k in members:
         for slot in reads[k]:
@@ -86,7 +89,7 @@ def _cut(members: Group, reads: Mapping[int, Sequence[InputSlot]]) -> Iterator[G
 def _joined(
     pieces: Sequence[Group], reads: Mapping[int, Sequence[InputSlot]], most_outputs: int
 ) -> Iterator[Group]:
-    """Yield neighbouring pieces together, as far as a kernel takes them."""
+    """Yield neighbouring pieces joined, within the limits of a kernel."""
     group: Group = []
     slots: set[InputSlot] = set()
     for piece in pieces:
@@ -113,7 +116,7 @@ class DeviceProgram:
     has_validity: tuple[bool, ...]
 
     def features_of(self, kernels: Collection[str]) -> list[str]:
-        """Return the outputs that some kernels compute, by name; all where none is of this plan."""
+        """Return the names of the outputs that some kernels compute; all names if none match."""
         named = [loop for k, loop in enumerate(self.loops) if kernel_name(k) in kernels]
         outputs = {k for loop in named for instance in loop.instances for k in instance.outputs}
         return [o.name for k, o in enumerate(self.program.outputs) if k in outputs or not named]
@@ -121,7 +124,7 @@ class DeviceProgram:
 
 @lru_cache(maxsize=256)
 def device_program(program: Program) -> DeviceProgram:
-    """Return a program laid out for a device; its kernels are compiled when it is first run."""
+    """Return a program laid out for a device; its kernels are compiled on the first run."""
     loops = lay_out(program, by_columns)
     has_validity = [False] * len(program.outputs)
     for loop in loops:
@@ -139,12 +142,12 @@ def text_of(program: Program, exact: bool) -> str:
 
 
 class Target(NamedTuple):
-    """Addresses on the device that an output is written to.
+    """Addresses on the device for writing an output.
 
     Args:
-        values: address of row 0, or of the first bits of a bool column.
-        validity: address of the bitmap; 0 where what is missing is NaN alone.
-        rows_apart: elements from one row to the next.
+        values: Address of row 0, or of the first bits of a bool column.
+        validity: Address of the bitmap; 0 if NaN alone marks missing values.
+        rows_apart: Elements from one row to the next.
     """
 
     values: int
@@ -154,7 +157,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The words of a program with all that is the same for every piece, and what they point to."""
+    """The words of a program that are the same for every piece, and the memory they point to."""
 
     plan: DeviceProgram
     words: Words
@@ -178,7 +181,7 @@ def bind(runtime: Runtime, program: Program, constants: Constants) -> Bound:
 
 
 def words_of(bound: Bound, inputs: Sequence[DeviceColumn], targets: Sequence[Target]) -> Words:
-    """Return the words of a piece: with the addresses of its inputs and outputs."""
+    """Return the words of a piece, with the addresses of its inputs and outputs."""
     filled, table = bound.words.copy(), bound.plan.table
     columns = [(c.values, c.value_bit, c.validity, c.bit) for c in inputs]
     read = np.array(columns, np.int64).reshape(-1, 4)[table.inputs]

@@ -1,8 +1,8 @@
-"""Columns of keys on a device: rows of a part of a key, as the kernels of keys read them.
+"""Columns of keys on a device: rows of a part of a key, in the form that kernels of keys read.
 
-A column is Arrow's in the host's memory, as `columns.keys` stores it, or a DeviceArray of numbers.
-Text may be a dictionary: its entries go to the device, and for each row which of them it is.
-Numbers that kernels write for rows stay on the device where there is room; else they come in
+A column is an Arrow column in host memory, in the form of `io.columns.keys`, or a DeviceArray of
+numbers. Text may be a dictionary: its entries go to the device, with the entry number of each row.
+Numbers that kernels write for rows stay on the device if there is room; otherwise they come in
 pieces.
 """
 
@@ -40,17 +40,18 @@ _BYTE_BITS = 8
 
 @dataclass(frozen=True, slots=True)
 class KeyRows:
-    """Rows of a column of keys on a device; the words are those of `hashing`.
+    """Rows of a column of keys on a device; the words are defined in `hashing`.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`, or `column.TEXT`.
-        values: address of the first value; of text, of the byte at offset 0.
-        value_bit: of bools, the bit of the first one; of a dictionary the address of its indices.
-        validity: address of the bitmap; 0 where no value is missing, but for NaN.
-        bit: which bit of the bitmap is that of the first row.
-        offsets: address of the offsets of text.
-        offset_bytes: their width.
-        owners: what keeps the memory.
+        element: Type of the values, from `column.ELEMENTS`, or `column.TEXT`.
+        values: Address of the first value; for text, of the byte at offset 0.
+        value_bit: For bools, the bit of the first one; for a dictionary, the address of its
+            indices.
+        validity: Address of the bitmap; 0 if no value is missing, except NaN.
+        bit: Bit of the first row in the bitmap.
+        offsets: Address of the offsets of text.
+        offset_bytes: Width of an offset in bytes.
+        owners: Objects that keep the memory.
     """
 
     element: str
@@ -63,7 +64,7 @@ class KeyRows:
     owners: tuple[object, ...]
 
     def words(self, first_row: int = 0) -> list[int]:
-        """Return the words of the column, whose first row is called `first_row`."""
+        """Return the words of the column; `first_row` is the number of its first row."""
         is_text = self.element == TEXT
         element = hashing.IS_TEXT if is_text else ELEMENTS.index(self.element)
         place = (self.values, self.value_bit, self.validity, self.bit)
@@ -73,16 +74,8 @@ class KeyRows:
 def key_rows(runtime: Runtime, column: Any, dtype: DType, start: int, n: int) -> KeyRows:
     """Return rows [start, start + n) of a column of keys on a device.
 
-    Args:
-        runtime: of the device.
-        column: as keys are stored, or a DeviceArray of numbers.
-        dtype: the type of the keys.
-        start: first row.
-        n: number of rows.
-
-    Raises:
-        InvalidData: an array is not in the memory of this device, or not aligned.
-        OutOfDeviceMemory: there is no room for them.
+    The column is stored as keys are, or is a DeviceArray of numbers. Raises InvalidData if an array
+    is not in the memory of this device or not aligned, and OutOfDeviceMemory.
     """
     if isinstance(column, DeviceArray):
         found = adopt(runtime, column.slice(start, n), column.name)
@@ -104,9 +97,9 @@ def key_rows(runtime: Runtime, column: Any, dtype: DType, start: int, n: int) ->
 
 
 def row_bytes(column: Any, dtype: DType) -> float:
-    """Return the bytes that a row of a column of keys takes on a device, beside what it has there.
+    """Return the bytes that a row of a column of keys adds on a device.
 
-    Of text it is the mean: rows that are far longer may not fit, which makes pieces smaller.
+    For text it is the mean. Rows that are far longer may not fit; pieces then become smaller.
     """
     if isinstance(column, DeviceArray) or not len(column):
         return 0
@@ -126,9 +119,9 @@ def _n_bytes(chunk: Array) -> int:
 
 
 def dictionary_codes(chunks: Sequence[Array]) -> NDArray[np.int32]:
-    """Return the entry of each row, of the dictionaries of all chunks one after the other.
+    """Return the entry of each row, counted through the dictionaries of all chunks.
 
-    -1 where the row is missing.
+    A missing row has -1.
     """
     starts = accumulate((len(chunk.dictionary) for chunk in chunks), initial=0)
     pieces = [_codes(chunk, start) for chunk, start in zip(chunks, starts, strict=False)]
@@ -172,7 +165,7 @@ def _offsets(array: Array) -> NDArray[Any]:
 
 
 def _bitmap(runtime: Runtime, array: Array) -> tuple[int, int, Buffer | None]:
-    """Return address and first bit of a bitmap on the device; 0 where no value is missing."""
+    """Return address and first bit of a bitmap on the device; 0 if no value is missing."""
     bitmap = array.buffers()[0]
     if bitmap is None or not array.null_count:
         return 0, 0, None
@@ -187,7 +180,7 @@ def _joined(rows: ChunkedArray, wanted: Any) -> Array:
 
 
 def _joined_text(chunks: Sequence[Array], kind: Any) -> Array:
-    """Return pieces of text as one; where there are several, with offsets of 64 bits."""
+    """Return pieces of text as one array; several pieces get 64-bit offsets."""
     if len(chunks) == 1:
         return chunks[0]
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
@@ -196,11 +189,11 @@ def _joined_text(chunks: Sequence[Array], kind: Any) -> Array:
 
 
 KEPT_SHARE = 1 / 4
-"""Of the room for pieces: columns that take more do not stay on the device."""
+"""Share of the room for pieces; columns that take more do not stay on the device."""
 
 
 Write = Callable[[int, int, int], None]
-"""Asks for the numbers of rows [start, start + n) at an address: `(start, n, address)`."""
+"""`(start, n, address)`: write the numbers of rows [start, start + n) to an address."""
 
 
 def numbers_by(
@@ -211,18 +204,10 @@ def numbers_by(
     n_rows: int,
     write: Write,
 ) -> Any:
-    """Return a number for each row: a DeviceArray, or Arrow's where it takes much.
+    """Return a number for each row: a DeviceArray, or an Arrow array if it takes much memory.
 
-    Args:
-        runtime: of the device.
-        columns: what is read; see `key_columns.key_rows`.
-        dtypes: their types.
-        dtype: of the numbers, none of which is missing.
-        n_rows: number of rows.
-        write: what writes them.
-
-    Raises:
-        OutOfDeviceMemory: not even 64 rows fit.
+    `columns` are described in `key_columns.key_rows`. `dtype` is the type of the numbers; none is
+    missing. `write` writes them. Raises OutOfDeviceMemory if not even 64 rows fit.
     """
     width = np.dtype(storage(dtype)).itemsize
     is_kept = width * n_rows <= KEPT_SHARE * room_of_pieces(runtime)

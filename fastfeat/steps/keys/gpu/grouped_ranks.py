@@ -1,4 +1,4 @@
-"""The rounds over a column and its groups on a device that find values by rank of every group."""
+"""Find values by rank for all groups on a device, in rounds over a column and its groups."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class ExcludedRows(NamedTuple):
 
 
 class Search(NamedTuple):
-    """The rows that are looked at, in groups.
+    """The rows to search, in groups.
 
     Args:
-        element: type of the values, of `fastfeat_kernels.column.ELEMENTS`.
-        counts: shape (n_groups,): how many values each group has.
-        is_whole: all rows are group 0; else column 1 of a piece says the group.
-        left_out: which rows are not looked at; None if all are.
+        element: Type of the values, from `fastfeat_kernels.column.ELEMENTS`.
+        counts: Number of values of each group, shape (n_groups,).
+        is_whole: Whether all rows are group 0; otherwise column 1 of a piece has the groups.
+        left_out: Rows to ignore; None to use all.
     """
 
     element: str
@@ -50,21 +50,14 @@ class Search(NamedTuple):
 
 
 def scratch_bytes(n_groups: int, n_searches: int) -> int:
-    """Return the memory that the rounds take besides the rows."""
+    """Return the bytes that the rounds take besides the rows."""
     return n_groups * n_searches * ranks.SEARCH_BYTES
 
 
 def find_quantile(
     runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
 ) -> Floats:
-    """Return a quantile of each group; NaN of no values.
-
-    Args:
-        runtime: where the rows are.
-        search: the groups.
-        each_piece: gives the columns: values, codes, folds.
-        quantile: its share, and how to interpolate.
-    """
+    """Return a quantile of each group, NaN without values; pieces have values, codes, folds."""
     found = quantile_between(search.element, *_keys_between(runtime, search, each_piece, quantile))
     return np.where(search.counts > 0, found, np.nan)
 
@@ -72,13 +65,9 @@ def find_quantile(
 def find_whole_quantile(
     runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
 ) -> Keys:
-    """Return a quantile of each group of signed integers, without its fraction; 0 of no values.
+    """Return a quantile of each group of signed integers, truncated; 0 if it has no values.
 
-    Args:
-        runtime: where the rows are.
-        search: the groups.
-        each_piece: gives the columns: values, codes, folds.
-        quantile: its share, and how to interpolate.
+    Pieces have the columns values, codes, folds.
     """
     low, high, share = _keys_between(runtime, search, each_piece, quantile)
     low, high = (np.where(search.counts > 0, keys, 0) for keys in (low, high))
@@ -88,7 +77,7 @@ def find_whole_quantile(
 def _keys_between(
     runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
 ) -> tuple[Keys, Keys, Floats | float]:
-    """Return the keys that the quantile of each group lies between, and how far, in [0, 1)."""
+    """Return the keys on both sides of each group's quantile, and its share between them."""
     low, high, share = neighbours(np.maximum(search.counts, 1), *quantile)
     wanted = np.stack([low, high], axis=1) if (low != high).any() else low[:, None]
     keys = find_keys(runtime, search, each_piece, wanted)
@@ -96,13 +85,10 @@ def _keys_between(
 
 
 def find_keys(runtime: Runtime, search: Search, each_piece: EachPiece, wanted: Keys) -> Keys:
-    """Return the `column.key_of` the value of each rank, shape (n_groups, n); any if it has none.
+    """Return `column.key_of` the value of each wanted rank, shape (n_groups, n).
 
-    Args:
-        runtime: where the rows are.
-        search: the groups.
-        each_piece: gives the columns: values, codes, folds.
-        wanted: shape (n_groups, n): ranks, below the number of values; any if there is none.
+    Ranks are below the number of values of a group. For a group without values both rank and key
+    are arbitrary. Pieces have the columns values, codes, folds.
     """
     n_groups, n = wanted.shape
     if wanted.size == 0:
@@ -134,7 +120,7 @@ def _words(
     shift: int,
     shared: cuda.Shared,
 ) -> list[int]:
-    """Return the words of a table; a piece of no columns is not read."""
+    """Return the words of a table; a piece without columns is not read."""
     column, rows = (0, 0, 0, 0), ranks.Rows(0)
     if piece:
         values = piece[0]
@@ -153,4 +139,4 @@ def _launch(
 
 
 def _nothing() -> None:
-    """Take nothing: what is found stays on the device."""
+    """Copy nothing: the results stay on the device."""

@@ -1,8 +1,8 @@
-"""The round over a column and its groups on a device: the moments of all groups, piece by piece.
+"""A round over a column and its groups on a device: the moments of all groups, piece by piece.
 
-What is added to stays on the device for all pieces. The window of floats is chosen by a look at the
-first piece; where a later one has its values elsewhere, what was found is brought to the host, and
-another window begins. Values that a window does not hold are listed, and summed on the host.
+The sums stay on the device for all pieces. The window of floats is chosen from the first piece. If
+the values of a later piece lie elsewhere, the sums are copied to the host and another window
+begins. Values outside a window are listed, and the host sums them.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from fastfeat.engine.gpu.learn.scan import EachPiece, Take
 from fastfeat.engine.gpu.runtime import SHARED_LIMIT, Buffer, Runtime
 
 ROWS_LISTED = 1 << 20
-"""Rows among which the values that a window does not hold are listed at a time, at most."""
+"""Highest number of rows that are searched at a time for values outside the window."""
 BYTES_LISTED = 12
 
 Words = NDArray[np.int64]
 Columns = Sequence[DeviceColumn]
-"""The columns of the rows of a piece: the values first."""
+"""The columns of the rows of a piece, the values first."""
 
 
 class ListedValues(NamedTuple):
-    """Values that a window does not hold, and the group of each."""
+    """Values outside a window, and the group of each."""
 
     values: NDArray[np.float64]
     groups: NDArray[np.int32]
@@ -46,11 +46,11 @@ class Round(NamedTuple):
     """One request to every piece.
 
     Args:
-        runtime: where the rows are.
-        task: what is asked for.
-        groups: which columns of a piece say the group, besides the values, column 0: codes, or
-            codes and folds.
-        n_codes: how many codes there are, where groups are cells of folds.
+        runtime: The device that has the rows.
+        task: The moments to compute.
+        groups: Numbers of the columns that give the group: codes, or codes and folds. Column 0 has
+            the values.
+        n_codes: Number of codes, if groups are cells of code and fold.
     """
 
     runtime: Runtime
@@ -68,13 +68,13 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums that the rows of some pieces are added to.
+    """The sums of the rows of some pieces.
 
     Args:
-        exponent: of the window.
-        memory: as `cuda.places_of` divides it.
-        states: of the pieces.
-        listed: what the window does not hold of them.
+        exponent: Exponent of the window.
+        memory: The sums, laid out by `cuda.places_of`.
+        states: States of the pieces.
+        listed: Values of the pieces that are outside the window.
     """
 
     exponent: int
@@ -84,7 +84,7 @@ class Sums:
 
 
 class HostSums(NamedTuple):
-    """The sums of some pieces, in the memory of the host."""
+    """The sums of some pieces, in host memory."""
 
     exponent: int
     arrays: cuda.Arrays
@@ -92,18 +92,13 @@ class HostSums(NamedTuple):
 
 
 def scratch_bytes(task: cuda.Task) -> int:
-    """Return the memory that the round takes besides the rows."""
+    """Return the bytes that the round takes besides the rows."""
     n_looked = 16 * layout.N_EXPONENTS if task.needs_window else 0
     return cuda.places_of(task).n_bytes + n_looked
 
 
 def find_groups(given: Round, each_piece: EachPiece) -> GroupedMoments:
-    """Return the moments of each group.
-
-    Args:
-        given: what is asked for.
-        each_piece: gives the rows, as `Columns`.
-    """
+    """Return the moments of each group; `each_piece` passes the rows as `Columns`."""
     current: list[Sums] = []
     found: list[HostSums] = []
 
@@ -139,7 +134,7 @@ def _exponent_for(given: Round, piece: Piece, current: Sequence[Sums]) -> int:
 
 
 def _add(given: Round, sums: Sums, piece: Piece) -> Take:
-    """Ask for the rows of a piece to be added; return what lists those that are left over."""
+    """Start adding the rows of a piece; return a function that lists the values left over."""
     runtime, state = given.runtime, np.zeros(cuda.N_STATE_WORDS, np.int64)
     held, shared = on_device(runtime, state), _shared(given.task)
     memory = cuda.Memory(sums.memory.address, held.address)
@@ -160,13 +155,13 @@ def _add(given: Round, sums: Sums, piece: Piece) -> Take:
 
 
 def _rows_listed(runtime: Runtime) -> int:
-    """Return among how many rows values are listed at a time: in a quarter of the free memory."""
+    """Return the number of rows to list at a time: they may take a quarter of the free memory."""
     free, _ = runtime.memory()
     return max(WORD_ROWS, min(ROWS_LISTED, free // (4 * BYTES_LISTED)))
 
 
 def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> ListedValues:
-    """Return the values of some rows that the window does not hold."""
+    """Return the values of some rows that are outside the window."""
     runtime = given.runtime
     state = np.zeros(cuda.N_STATE_WORDS, np.int64)
     held, values, groups = (
@@ -189,7 +184,7 @@ def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> List
 
 
 def _read(given: Round, sums: Sums) -> HostSums:
-    """Return the sums in the memory of the host, their limbs carried."""
+    """Return the sums in host memory, their limbs carried."""
     runtime, task = given.runtime, given.task
     words = _words(given, Piece(0, ()), cuda.Memory(sums.memory.address, 0), sums.exponent)
     _launch(runtime, "grouped_finish", words, 0, task.n_groups)
@@ -204,7 +199,7 @@ def _read(given: Round, sums: Sums) -> HostSums:
 
 
 def _moments_of(task: cuda.Task, found: HostSums) -> GroupedMoments:
-    """Return the moments of some pieces, with what was listed of them."""
+    """Return the moments of some pieces, including their listed values."""
     left = no_left()
     if any(len(one.values) for one in found.listed):
         values = np.concatenate([one.values for one in found.listed])
@@ -228,7 +223,7 @@ def _words(
     exponent: int = 0,
     shared: cuda.Shared = cuda.NOTHING_SHARED,
 ) -> list[int]:
-    """Return the words of a table; a piece of no columns is not read."""
+    """Return the words of a table; a piece without columns is not read."""
     if not piece.columns:
         return cuda.table_words(given.task, (0, 0, 0, 0), cuda.Cells(0), memory, exponent, shared)
     values, *others = (piece.columns[k] for k in (0, *given.groups))

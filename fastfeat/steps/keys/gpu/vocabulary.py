@@ -34,18 +34,16 @@ from fastfeat.steps.step import Argument
 def count_keys(runtime: Runtime, task: KeysTask) -> KeyCounts:
     """Return the distinct keys of some rows in order.
 
-    Raises:
-        InvalidData: they take more memory than allowed.
-        OutOfDeviceMemory: not even 64 rows fit, or not the distinct keys.
+    Raises InvalidData if the keys exceed the memory limit, and OutOfDeviceMemory if not even 64
+    rows, or not the distinct keys, fit.
     """
     return runtime.computations.run(partial(_count, runtime, task))
 
 
 def count_distinct(runtime: Runtime, task: DistinctTask) -> int:
-    """Return how many distinct keys some rows have.
+    """Return the number of distinct keys.
 
-    Raises:
-        OutOfDeviceMemory: the slots of all rows do not fit.
+    Raises OutOfDeviceMemory if the slots of all rows do not fit.
     """
 
     def work() -> int:
@@ -77,15 +75,10 @@ def _of_rows(
     numbers: Numbers,
     missing: int,
 ) -> DeviceArray | Numbers:
-    """Return the number of the key of each row, on the device if its keys are known there.
+    """Return the number of the key of each row; on the device if the keys of rows are there.
 
-    Args:
-        runtime: of the device.
-        found: the distinct keys.
-        order: which of them is the first, and so on.
-        n_rows: number of rows.
-        numbers: of the keys, in that order.
-        missing: the number of no key.
+    `order` has the places of the keys in order, `numbers` a number for each key in that order;
+    `missing` is the number for no key.
     """
     of_keys = np.empty(len(order) + 1, np.int32)
     of_keys[order], of_keys[-1] = numbers, missing
@@ -98,7 +91,7 @@ def _of_rows(
 
 
 class _DeviceVocabulary(NamedTuple):
-    """A vocabulary on a device: its parts, its slots, and the words that find them."""
+    """A vocabulary on a device: its parts, its slots, and the words for finding keys in them."""
 
     parts: Sequence[KeyRows]
     slots: Buffer

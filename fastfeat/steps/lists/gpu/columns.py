@@ -1,4 +1,4 @@
-"""Columns of lists on their way to a device: pieces of rows, as kernels read them."""
+"""Copy columns of lists to a device, in pieces of rows, in the form that kernels read."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ BIT_BYTES: float = 1 / 8
 
 @dataclass(frozen=True, slots=True)
 class HostLists:
-    """A column of lists in the host's memory.
+    """A column of lists in host memory.
 
     Args:
-        argument: as a step is given it.
-        offsets: where the elements of each row begin, shape (n_rows + 1,).
-        elements: those of all rows, as `io.columns.types.storage_type` says.
-        present: whether a row has a list; None when all do.
-        dtype: of the elements.
+        argument: The argument of the step.
+        offsets: Begin of each row's elements, shape (n_rows + 1,).
+        elements: The elements of all rows, of type `io.columns.types.storage_type`.
+        present: Whether a row has a list; None if all do.
+        dtype: Type of the elements.
     """
 
     argument: Argument
@@ -55,12 +55,12 @@ class HostLists:
 
     @property
     def stored(self) -> DType:
-        """The type of the elements as they are stored: times are integers."""
+        """The storage type of the elements: times are integers."""
         return DType(storage(self.dtype))
 
     @property
     def width(self) -> int:
-        """Bytes of an element; 0 of bools, which are bits."""
+        """Bytes per element; 0 for bools, which are bits."""
         return 0 if self.stored == BOOL else np.dtype(self.stored.name).itemsize
 
 
@@ -69,11 +69,11 @@ class ListPiece:
     """Rows of a column of lists on a device.
 
     Args:
-        lists: the column.
-        start: the first row.
-        n_rows: number of rows.
-        words: of the table of a kernel, by name.
-        owners: the buffers.
+        lists: The column.
+        start: The first row.
+        n_rows: Number of rows.
+        words: Words of the table of a kernel, by name.
+        owners: The buffers.
     """
 
     lists: HostLists
@@ -84,7 +84,7 @@ class ListPiece:
 
 
 Work = Callable[[Runtime, HostLists, Sequence[Argument], Params], Any]
-"""From the device, the column, the arguments and the parameters to a column."""
+"""`(runtime, lists, arguments, parameters) -> column`."""
 
 
 def host_lists(argument: Argument) -> HostLists:
@@ -100,13 +100,9 @@ def placed(
     *,
     with_elements: bool = True,
 ) -> Callable[[int, int], Made]:
-    """Return a function of pieces as one of runs of rows, which are placed on the device.
+    """Return a function of row ranges that copies the rows to the device and calls `work`.
 
-    Args:
-        runtime: of the device.
-        lists: the column.
-        work: the function.
-        with_elements: whether it reads elements, not the offsets alone.
+    `with_elements` says whether it reads elements too, not only offsets.
     """
 
     def of_rows(start: int, stop: int) -> Made:
@@ -152,7 +148,7 @@ def _elements(runtime: Runtime, lists: HostLists, first: int, end: int) -> Devic
 
 
 def _element_words(lists: HostLists, column: DeviceColumn, first: int) -> dict[str, int]:
-    """Return the words of elements, of which kernels know the number in the whole column."""
+    """Return the words of elements; kernels number elements through the whole column."""
     return {
         "VALUES": column.values - first * lists.width,
         "VALUE_BIT_OFFSET": column.value_bit - first,
@@ -166,13 +162,9 @@ def _element_words(lists: HostLists, column: DeviceColumn, first: int) -> dict[s
 def run_lists(
     runtime: Runtime, kernel: str, piece: ListPiece, words: Mapping[str, int]
 ) -> int | None:
-    """Run a kernel over the rows of a piece; return the first row of it that is reported, if any.
+    """Run a kernel over the rows of a piece; return the first row that it reports, or None.
 
-    Args:
-        runtime: of the device.
-        kernel: its name.
-        piece: the rows.
-        words: of its table, by name, besides those of the rows.
+    `words` are the words of its table, by name, without the words of the rows.
     """
     report = on_device(runtime, np.array([cuda.NO_ROW], np.int64))
     table = cuda.table_words({**piece.words, **words, "REPORT": report.address})
@@ -183,26 +175,19 @@ def run_lists(
 
 
 def unit_bytes(lists: HostLists) -> float:
-    """Return the memory that an element takes."""
+    """Return the bytes that an element takes."""
     return (lists.width or BIT_BYTES) + BIT_BYTES
 
 
 def value_array(
     piece: ListPiece, dtype: DType, values: Buffer, validity: Buffer | int
 ) -> DeviceArray:
-    """Return values of the rows of a piece.
-
-    Args:
-        piece: the rows.
-        dtype: of the values.
-        values: holds them.
-        validity: their bitmap, or its address.
-    """
+    """Return values of the rows of a piece; `validity` is a bitmap or its address."""
     owner, n = (values, validity, piece.owners), piece.n_rows
     at = validity if isinstance(validity, int) else validity.address
     return DeviceArray(dtype, n, values.address, validity=at, owner=owner)
 
 
 def words_of(array: Array) -> NDArray[np.int64]:
-    """Return the values of an Arrow array, of 8 bytes each, as integers of the same bits."""
+    """Return the values of an Arrow array, of 8 bytes each, as integers with the same bits."""
     return np.frombuffer(array.buffers()[1], np.int64, len(array), array.offset * 8)

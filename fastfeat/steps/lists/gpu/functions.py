@@ -1,6 +1,6 @@
-"""Functions of lists on a device, by what they give; a row of `lists.requests` says all else.
+"""Functions of lists on a device, by kind of result; the rest is in the rows of `lists.requests`.
 
-Lists of text, but for their lengths, are the host's.
+The host computes lists of text, except their lengths.
 """
 
 from __future__ import annotations
@@ -177,11 +177,10 @@ _GIVES: Mapping[Gives, Callable[[Request], Work]] = {
     "slice": _slice,
     "sum": sums,
 }
-"""What computes a function, by what it gives."""
+"""Functions that compute a request, by the kind of its result."""
 
 
 def _kernel(request: Request) -> DeviceKernel:
-    """Return the kernel of a function."""
     takes, step = _TAKES[request.elements], list_step(_GIVES[request.gives](request))
     return DeviceKernel(step, lambda types: takes(element_type(types)))
 

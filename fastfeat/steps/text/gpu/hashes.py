@@ -46,7 +46,7 @@ _OFFSET_BYTES = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeviceCounts:
-    """Counts of each bucket on a device, a column each: what the step "bucket_count" reads."""
+    """Counts per bucket on a device, one column each: the input of the step "bucket_count"."""
 
     buckets: tuple[DeviceArray, ...]
 
@@ -81,7 +81,7 @@ def _column_words(piece: TextPiece) -> list[int]:
 
 
 def bucket_counts(request: Request) -> DeviceStep:
-    """Return the step that counts what a kernel finds in each row."""
+    """Return the step that counts, per bucket, the n-grams or tokens of each row."""
 
     def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
         words, _held = placed_words(runtime, request, params)
@@ -115,7 +115,7 @@ def _counted(
 
 
 def _struct(runtime: Runtime, made: DeviceCounts) -> Array:
-    """Return counts as those of the host."""
+    """Return counts as a struct array in host memory."""
     columns = [array_on_host(runtime, bucket) for bucket in made.buckets]
     counts: Array = pa.StructArray.from_arrays(columns, [str(k) for k in range(len(columns))])
     return counts
@@ -130,4 +130,4 @@ def bucket_count(runtime: Runtime, args: Sequence[Argument], params: Params, n_r
 
 
 hashes = text_step(_hash)
-"""The step that hashes text, or gives its bucket."""
+"""The step for hashes of text, or their buckets."""

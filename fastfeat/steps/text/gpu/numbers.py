@@ -1,6 +1,6 @@
-"""Numbers that rows of text are, parsed on a device.
+"""Parse numbers from text on a device.
 
-The host parses what the kernel leaves undecided: decimals of many digits, near to a tie.
+The host parses the texts that the kernel leaves undecided: decimals of many digits, close to a tie.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fastfeat.steps.text.rows import NUMBERS, not_parseable, number_text, out_of
 
 
 class _Parsed(NamedTuple):
-    """The parsed numbers of a piece, with statuses and a bitmap, on the device."""
+    """The parsed numbers of a piece on the device, with statuses and a bitmap."""
 
     piece: TextPiece
     values: Buffer
@@ -80,7 +80,7 @@ def _parse(
 
 
 def _decide(runtime: Runtime, parsed: _Parsed, failed: int | None) -> int | None:
-    """Parse what is undecided; return the first row of the piece that is no number, if any."""
+    """Parse undecided texts; return the first row of the piece that is not a number, if any."""
     piece, n = parsed.piece, parsed.piece.n_rows
     statuses, values = np.empty(n, np.uint8), np.empty(n, np.float64)
     bits = np.empty(word_bytes(n), np.uint8)
@@ -101,7 +101,7 @@ def _decide(runtime: Runtime, parsed: _Parsed, failed: int | None) -> int | None
 
 
 def _raise(runtime: Runtime, parsed: _Parsed, row: int, dtype: DType, what: str) -> NoReturn:
-    """Raise StepFailed for a row of a piece that is no number."""
+    """Raise StepFailed for a row of a piece that is not a number."""
     status = np.zeros(1, np.uint8)
     runtime.download(parsed.statuses, status, row)
     runtime.synchronize()

@@ -1,4 +1,4 @@
-"""Columns in the order of windows on a device: what is counted, picked and compared in windows."""
+"""Columns in the order of windows on a device: counts, picks and extremes of each window."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from fastfeat.steps.windows.gpu.kernels import Words, column_words, launch, room
 from fastfeat.steps.windows.gpu.order import Order
 
 COLUMN_BYTES = 8 + 8 + 4
-"""Of a row: its value in order, how many stand before it, the places that have one."""
+"""Bytes per row: its value in order, the count of values before it, the place of a value."""
 BOUNDS_BYTES = 4 + 4
-"""Of a row and window: where it begins and ends."""
+"""Bytes per row and window: its begin and end."""
 RESULT_BYTES = 8 + 1 + 8 + 1 / 8
-"""Of a row that asks: a word and whether it is there, and the same as a column."""
+"""Bytes per row with a result: a word and its flag, and the same again as a column."""
 EXTREME_BYTES = 8 * cuda.FAN / (cuda.FAN - 1)
-"""Of a row: the keys of a column, and the tree above them."""
+"""Bytes per row: the keys of a column, and the tree above them."""
 
 
 class WindowResults(NamedTuple):
-    """A result of each row that asks.
+    """One result for each row from the first data row on.
 
     Args:
-        words: floats as their bits, integers as they are, uint64 less 2**63.
-        present: a byte each: whether there is one.
+        words: Floats as their bits, integers as they are, uint64 minus 2**63.
+        present: One byte per row: whether there is a result.
     """
 
     words: Buffer
     present: Buffer
 
     def table(self) -> dict[str, int]:
-        """Return the words of a kernel that writes or reads it."""
+        """Return the words for a kernel that writes or reads the results."""
         return {"OUT": self.words.address, "OUT_PRESENT": self.present.address}
 
 
@@ -50,13 +50,13 @@ class InOrder:
     """A column in the order of windows.
 
     Args:
-        runtime: of the device.
-        order: the rows.
-        dtype: of the values.
-        words: of kernels that read it.
-        has_infinite: whether a value is infinite.
-        owners: the buffers.
-        trees: least keys by kind, once they are made.
+        runtime: The device.
+        order: The rows in order.
+        dtype: Type of the values.
+        words: Words of the tables of kernels that read it.
+        has_infinite: Whether a value is infinite.
+        owners: The buffers.
+        trees: Trees of least keys, by kind, filled on first use.
     """
 
     runtime: Runtime
@@ -69,19 +69,12 @@ class InOrder:
 
     @property
     def element(self) -> str:
-        """The type of the values, of `column.ELEMENTS`."""
+        """The type of the values, from `column.ELEMENTS`."""
         return storage(self.dtype)
 
 
 def in_order(runtime: Runtime, order: Order, column: Words, dtype: DType) -> InOrder:
-    """Return a column in the order of windows.
-
-    Args:
-        runtime: of the device.
-        order: the rows.
-        column: words of the column; see `window_kernels.column_words`.
-        dtype: of its values.
-    """
+    """Return a column in the order of windows; `column` has its words, from `column_words`."""
     n = order.n_placed
     values, counts, present = room(runtime, n, 8), room(runtime, n + 1, 8), room(runtime, n, 4)
     state = zeros_on_device(runtime, 8)
@@ -108,7 +101,7 @@ class Bounds(NamedTuple):
     ends: Buffer
 
     def table(self) -> dict[str, int]:
-        """Return the words of a kernel that reads it."""
+        """Return the words for a kernel that reads the bounds."""
         return {"BEGINS": self.begins.address, "ENDS": self.ends.address}
 
 
@@ -129,24 +122,20 @@ def bounds_of(runtime: Runtime, order: Order, window: Window) -> Bounds:
 
 
 def no_results(runtime: Runtime, n: int) -> WindowResults:
-    """Return room for a result of each row that asks, none of which is there."""
+    """Return room for `n` results, all marked missing."""
     return WindowResults(zeros_on_device(runtime, 8 * n), zeros_on_device(runtime, n))
 
 
 def count_in(column: InOrder, bounds: Bounds, kind: int) -> WindowResults:
-    """Return how many values, or missing ones, each window has."""
+    """Return the number of values, or of missing ones, in each window."""
     return _run(column, bounds, "window_counts", {"KIND": kind})
 
 
 def picked(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> WindowResults:
-    """Return the first or last value of each window, or that of the n-th latest row.
+    """Return the first or last value of each window, or the value of the n-th latest row.
 
-    Args:
-        column: the values.
-        bounds: the windows.
-        kind: the number of "first", "last" or "lag" in `windows.statistics`.
-        n: of the last of them.
-        least: of fewer values there is none.
+    `kind` is the number of "first", "last" or "lag" in `windows.statistics`. The result is missing
+    for fewer than `least` values.
     """
     return _run(column, bounds, "window_picks", {"KIND": kind, "N": n, "MIN_SAMPLES": least})
 
@@ -154,18 +143,11 @@ def picked(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> Wi
 def since(
     column: InOrder, bounds: Bounds, kind: int, n: int, least: int, seconds: tuple[int, int] | None
 ) -> tuple[WindowResults, int | None]:
-    """Return how long before its own time each row has what is picked, a time.
+    """Return the time from the picked time to the row's own time, for a column of times.
 
-    Args:
-        column: the times.
-        bounds: the windows.
-        kind: as of `picked`.
-        n: as of `picked`.
-        least: as of `picked`.
-        seconds: by what ticks are multiplied and divided to be seconds; None for ticks.
-
-    Returns:
-        That, and the first row that asks where it is no int64.
+    `picked` describes the other arguments. `seconds` is the factor and the divisor from ticks to
+    seconds; None for ticks. The second item is the number of the first row with a result beyond
+    int64, or None.
     """
     factor, parts = seconds or (1, 0)
     words = {"KIND": kind, "N": n, "MIN_SAMPLES": least, "FACTOR": factor, "PARTS": parts}
@@ -175,13 +157,9 @@ def since(
 
 
 def extremes(column: InOrder, bounds: Bounds, kind: int, least: int) -> WindowResults:
-    """Return the least or greatest value of each window.
+    """Return the least or greatest value of each window, missing for fewer than `least` values.
 
-    Args:
-        column: the values.
-        bounds: the windows.
-        kind: the number of "min" or "max" in `windows.statistics`.
-        least: of fewer values there is none.
+    `kind` is the number of "min" or "max" in `windows.statistics`.
     """
     if kind not in column.trees:
         column.trees[kind] = _tree(column, kind)
@@ -191,7 +169,7 @@ def extremes(column: InOrder, bounds: Bounds, kind: int, least: int) -> WindowRe
 
 
 def _tree(column: InOrder, kind: int) -> Buffer:
-    """Return the keys of a column, and above them the least of each few, up to one."""
+    """Return the keys of a column, then levels of least keys of each `cuda.FAN`, up to one key."""
     runtime, sizes = column.runtime, cuda.level_sizes(column.order.n_placed)
     tree = room(runtime, sum(sizes), 8)
     words = {**column.words, "KIND": kind, "DATA": tree.address}
@@ -205,12 +183,12 @@ def _tree(column: InOrder, kind: int) -> Buffer:
 
 
 def first_row_state(runtime: Runtime) -> Buffer:
-    """Return a word that kernels write the first row to that fails."""
+    """Return a word for kernels to store the first failing row."""
     return on_device(runtime, np.array([cuda.NO_ROW], np.int64))
 
 
 def first_row_of(runtime: Runtime, state: Buffer) -> int | None:
-    """Return the first row that fails, of those that ask."""
+    """Return the first failing row, counted from the first row with a result, or None."""
     row = int(downloaded(runtime, state, np.int64, 1)[0])
     return None if row == cuda.NO_ROW else row
 
@@ -230,14 +208,7 @@ def _run(column: InOrder, bounds: Bounds, kernel: str, words: Words) -> WindowRe
 
 
 def column_of(runtime: Runtime, found: WindowResults, n: int, dtype: DType) -> DeviceArray:
-    """Return results as a column.
-
-    Args:
-        runtime: of the device.
-        found: the results.
-        n: how many.
-        dtype: of the column.
-    """
+    """Return `n` results as a column of `dtype`."""
     is_float = storage(dtype).startswith("float")
     memory: DeviceMemory = allocate_output(runtime, dtype, max(n, 1), with_validity=not is_float)
     place = column_words(memory.as_column(), storage(dtype))

@@ -1,4 +1,4 @@
-"""The kernels of windows, launched: over rows, over tiles of rows, and scans of integers."""
+"""Launch the kernels of windows: over rows, over tiles of rows, and prefix scans."""
 
 from __future__ import annotations
 
@@ -23,15 +23,9 @@ Words = Mapping[str, int]
 def launch(
     runtime: Runtime, subject: cuda.Subject, kernel: str, words: Words, n: int, per_thread: int = 1
 ) -> None:
-    """Run a kernel of windows.
+    """Run a kernel of windows over `n` rows, places or entities.
 
-    Args:
-        runtime: where to run.
-        subject: its module.
-        kernel: its name.
-        words: of its table.
-        n: number of rows, places or entities.
-        per_thread: how many a thread takes.
+    Each thread takes `per_thread` of them.
     """
     if n:
         module = runtime.module(cuda.text(subject, runtime.geometry.block))
@@ -41,18 +35,14 @@ def launch(
 def launch_tiles(
     runtime: Runtime, subject: cuda.Subject, kernel: str, words: Words, n: int
 ) -> None:
-    """Run a kernel whose blocks take a tile each."""
+    """Run a kernel in which each block takes one tile."""
     launch(runtime, subject, kernel, words, n, cuda.TILE_ROWS)
 
 
 def scan(runtime: Runtime, data: Buffer, n: int, width: int = 1) -> None:
-    """Write the sum of the integers before each place, and of all n of them at the end, in place.
+    """Replace each of n integers by the sum of all before it, and write the total at the end.
 
-    Args:
-        runtime: where to run.
-        data: room for n + 1 integers.
-        n: how many there are.
-        width: words of an integer, of `cuda.WIDTHS`.
+    `data` has room for n + 1 integers. `width` is the size of one in words, from `cuda.WIDTHS`.
     """
     if not n:
         runtime.zero(data)
@@ -68,21 +58,15 @@ def scan(runtime: Runtime, data: Buffer, n: int, width: int = 1) -> None:
 
 
 def room(runtime: Runtime, n: int, width: int) -> Buffer:
-    """Return memory for n elements of so many bytes, at least a word."""
+    """Return memory for `n` elements of `width` bytes, at least one word."""
     return runtime.allocate(max(n * width, 8))
 
 
 def whole_column(runtime: Runtime, values: Any, dtype: DType) -> DeviceColumn:
-    """Return all rows of a column on the device.
+    """Return all rows of a column (a DeviceArray or an Arrow column) on the device.
 
-    Args:
-        runtime: of the device.
-        values: a DeviceArray, or Arrow's.
-        dtype: their type.
-
-    Raises:
-        InvalidData: an array is not in the memory of this device, or not aligned.
-        OutOfDeviceMemory: there is no room for them.
+    Raises InvalidData if an array is not in the memory of this device or not aligned, and
+    OutOfDeviceMemory.
     """
     if isinstance(values, DeviceArray):
         return adopt(runtime, values, values.name)
@@ -95,12 +79,7 @@ def whole_column(runtime: Runtime, values: Any, dtype: DType) -> DeviceColumn:
 
 
 def column_words(column: DeviceColumn, element: str) -> dict[str, int]:
-    """Return the words of a column.
-
-    Args:
-        column: on the device.
-        element: type of its values, of `column.ELEMENTS`.
-    """
+    """Return the words of a column; `element` is the type of its values, from `column.ELEMENTS`."""
     return {
         "VALUES": column.values,
         "VALUE_BIT_OFFSET": column.value_bit,
