@@ -349,7 +349,10 @@ def column_hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
 
 
 def id_hashes(table: Any, name: str) -> Hashes:
-    """Return the hash of each id, for exchanging rows between workers; TypeMismatch if not an id.
+    """Return the hash of each id, for exchanging rows between workers.
+
+    Raises:
+        TypeMismatch: A column type that cannot be an id.
     """
     known = _known_column(name, schema_of(table))
     if known is None:
@@ -358,8 +361,7 @@ def id_hashes(table: Any, name: str) -> Hashes:
 
 
 def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:
-    """Return a number per id (integers unchanged) and flags of rows with an id; None if all have.
-    """
+    """Return a number per id (integers unchanged), and flags of rows with an id or None."""
     column = table.column(name)
     if dtype == INT64 and column.type == pa.int64() and column.num_chunks == 1:
         (chunk,) = column.chunks

@@ -46,8 +46,7 @@ else:
     from typing import TypeVar
 
     Face = TypeVar("Face")
-    """The fitted plan class that users see: its containers are generic, such as `Live[FittedPlan]`.
-    """
+    """A fitted plan as users have it: what holds some is generic, as `Live[FittedPlan]` is."""
 
 R = TypeVar("R")
 InputSchema = Mapping[str, DType | UnsupportedType]

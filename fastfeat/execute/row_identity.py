@@ -39,8 +39,7 @@ class DistinctRows(NamedTuple):
     places: Rows
 
     def column(self, joined: ChunkedArray, *, is_in_data: bool) -> ChunkedArray:
-        """Return one column of the distinct rows, from the history's column followed by the data's.
-        """
+        """Return a column of the distinct rows; `joined` is the history's, then the data's."""
         rows = self.rows if is_in_data else self.of_history
         stand = len(rows) == len(joined) and bool((rows == np.arange(len(rows))).all())
         return joined if stand else plain(decoded(joined)).take(pa.array(rows))
@@ -159,8 +158,7 @@ def _n_again_on_device(name: str, data: DeviceTable, backend: Backend) -> int | 
 def _are_alike_on_device(
     name: str, data: DeviceTable, columns: Sequence[str], n_again: int, backend: Backend
 ) -> bool:
-    """Return whether rows with the same id are equal: adding a column must not add distinct keys.
-    """
+    """Return whether rows of one id are equal: another column must not add distinct keys."""
     n_ids = data.num_rows - n_again
     return all(_n_distinct(data, [name, one], "value", backend) == n_ids for one in columns)
 
@@ -198,8 +196,7 @@ def repeated_ids(name: str, data: Any) -> Rows | None:
 
 
 def check_present(name: str, data: Any, first_row: int) -> None:
-    """Raise InvalidData if a row has no id. `first_row` is the number of the first row in messages.
-    """
+    """Raise InvalidData if a row has no id; messages count rows from `first_row`."""
     present = has_value(data.column(name))
     if not present.all():
         raise _lacking(name, "data", first_row + int(np.argmin(present)))

@@ -162,8 +162,7 @@ def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowReque
 
 
 def _by_definition(batch: Batch, ordering: RowOrder, asked: WindowRequest, which: int) -> Any:
-    """Return the column of one window function for the rows of the batch, by its plain definition.
-    """
+    """Return the column of one window function for the batch, by its plain definition."""
     from fastfeat.steps.windows.tasks import over_at  # seldom needed
 
     assert batch.places is not None
@@ -216,8 +215,7 @@ def named_by(calls: Sequence[Node]) -> Generator[None]:
 
 @contextmanager
 def numbered_by(batch: Batch) -> Generator[None]:
-    """Re-raise the error of a failing row with the row number that the caller of the batch knows.
-    """
+    """Re-raise the error of a failing row with the row number that the caller knows."""
     try:
         yield
     except OverFailed as failure:
