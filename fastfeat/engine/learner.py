@@ -223,7 +223,7 @@ def hint_of_bytes(content: bytes) -> Any:
 
 
 def sealed(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
-    """Return a JSON head and parts as bytes, after their digest; the head has finite numbers only.
+    """Return a JSON head and parts as bytes, after their digest; the head has no NaN or infinity.
     """
     body = b"".join([json.dumps(head, allow_nan=False).encode() + b"\n", *parts])
     return _MAGIC + hashlib.sha256(body).digest() + body
