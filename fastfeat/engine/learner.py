@@ -112,9 +112,9 @@ class TaskLearner(NamedTuple):
     Args:
         learner: The learner of the kind.
         told: Returns the learner's spec and the columns to read, from a task of the kind.
-        failed: Returns the first failure of a state that has no valid values: its position among
-            the values that the task wants, a row, and the error. None for kinds that name no
-            failures.
+        failed: For a state with a value that cannot be computed, returns the first such value as
+            two indices into the task's `wanted`, with its error. None for kinds that do not report
+            one.
     """
 
     learner: Learner[Any, Any]
@@ -223,8 +223,7 @@ def hint_of_bytes(content: bytes) -> Any:
 
 
 def sealed(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
-    """Return a JSON head and parts as bytes, after their digest; the head has no NaN or infinity.
-    """
+    """Return a JSON head and parts as bytes, after their digest; no NaN or infinity in the head."""
     body = b"".join([json.dumps(head, allow_nan=False).encode() + b"\n", *parts])
     return _MAGIC + hashlib.sha256(body).digest() + body
 

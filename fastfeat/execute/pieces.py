@@ -36,8 +36,7 @@ from fastfeat.plan.lower.outputs import check_result
 from fastfeat.plan.lower.task_graph import functions_of_rows
 
 MOST_BYTES = 32 << 20
-"""Bytes of a piece. With 64 MiB, a transform of 4M rows took equally long and 150 MiB more memory.
-"""
+"""Bytes of a piece. With 64 MiB, a transform of 4M rows took equally long, and 150 MiB more."""
 
 
 @dataclass(frozen=True, slots=True)
