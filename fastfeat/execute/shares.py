@@ -91,7 +91,7 @@ def put_away(tables: Iterator[Table], folder: Path | None) -> Iterator[Table]:
                     yield pa.Table.from_batches([batch])
 
     found = read()
-    next(found)  # the file is written, and the generator has started: if abandoned, it closes its file
+    next(found)  # writes the file; the started generator closes it even if abandoned
     return found
 
 

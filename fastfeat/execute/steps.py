@@ -211,7 +211,7 @@ def _windows(running: Running, rows: Batch, task: Task) -> None:
     kept = running.orders.pop(order, {}) if past is running.batch.seen else {}
     if rows.n_earlier:
         windows.check_history(rows, order, kept)
-    if lacking or has_history:  # even without functions, check that the history comes before the data
+    if lacking or has_history:  # without functions, checks the order of the history
         if is_telling():
             tell(f"windows, {counted(past.n_rows, 'row')} with what came before")
         arrays = windows.run_over(rows, order, lacking, kept)

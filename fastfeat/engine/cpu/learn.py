@@ -350,8 +350,7 @@ def _spill(state: Statistics, folder: Path) -> None:
 
 
 def _of_sample(state: Statistics, n_rows: int) -> Any:
-    """Return the hint of the first round; parts that make no use of the sample start without one.
-    """
+    """Return the hint of the first round; parts that make no use of the sample have none."""
     hints = [
         {p.name: None if p.of_sample is None else p.of_sample(own, n_rows) for p, own in of.parts}
         for of in state.outputs
@@ -361,8 +360,7 @@ def _of_sample(state: Statistics, n_rows: int) -> Any:
 
 
 def _failed(state: Statistics) -> tuple[int, int, FastfeatError] | None:
-    """Return the first aggregate that cannot be computed: output index, its own index, the error.
-    """
+    """Return the first aggregate that fails: index of its output, its own index, the error."""
     for k, output in enumerate(state.outputs):
         for j, function in enumerate(output.asked.functions):
             spec = Spec(_part(state.spec.program, (k,)), [[function]], state.spec.constants)

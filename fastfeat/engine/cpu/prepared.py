@@ -259,10 +259,10 @@ def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -
 
 
 def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
-    """Return the largest number of rows that counts as few, the kernel, and the kernel for few rows.
+    """Return the row count up to which a batch is small, the kernel, and the kernel for small ones.
 
-    The kernel for few rows keeps the interpreter's lock: releasing and taking it again costs .25
-    us, and milliseconds while another thread computes.
+    The kernel for small batches keeps the interpreter's lock: releasing and taking it again costs
+    .25 us, and milliseconds while another thread computes.
     """
     n_columns = int(ready.block[3])
     kernel: Any = ready.kernel
