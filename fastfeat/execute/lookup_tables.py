@@ -109,7 +109,7 @@ def table_reader(columns: Mapping[TableColumn, DType]) -> TableReader:
             given: list[Any] = [tables.get(name, seen) for name in names]  # `seen`: no table
             if all(map(is_, given, [known() for known in seen])):
                 found = {column: known() for column, known in values.items()}
-                return cast("dict[Node, TableValues]", found)  # the values live as long as their tables
+                return cast("dict[Node, TableValues]", found)  # alive as long as their tables
         made = table_values(columns, tables)
         last.clear()
         given = [_table_named(name, tables) for name in names]

@@ -1,5 +1,4 @@
-"""Codes of keys: the learned or listed vocabulary behind the codes of a step, and its categories.
-"""
+"""Codes of keys: the learned or listed vocabulary behind a step's codes, and its categories."""
 
 from __future__ import annotations
 

@@ -22,8 +22,7 @@ _ALIKE = ("program", "windows over a table", "ahead")
 
 
 def share_vocabularies(schedule: Schedule) -> Schedule:
-    """Return the schedule with the keys of each column counted once, whatever is learned from them.
-    """
+    """Return the schedule with the keys of each column counted once for all tasks."""
 
     def key(_: int, task: Task) -> Hashable:
         first = task.nodes[0]
