@@ -21,8 +21,7 @@ Functions = Sequence[tuple[str, Params]]
 
 
 class RowFailed(Exception):
-    """Rows failed with a status bit: `args` are their numbers, the lowest first, or only the lowest.
-    """
+    """Rows failed with a status bit: `args` are their numbers, lowest first, or only the lowest."""
 
 
 Leaf = tuple[str, Any]
@@ -81,7 +80,7 @@ class Program:
     tables: tuple[TableKey, ...]
 
     def __hash__(self) -> int:
-        """Return a hash of few fields: caches are queried at every run, even with 10,000 outputs.
+        """Return a hash of few fields, since caches hash programs of 10,000 outputs at every run.
         """
         first = self.outputs[0].op if self.outputs else None
         return hash((len(self.outputs), first))

@@ -144,8 +144,7 @@ def _names(listed: bytes) -> tuple[str, ...]:
 
 @cache
 def _modules_of(module: str, names: tuple[str, ...], folder: str) -> tuple[str, ...]:
-    """Return the modules of an import: names that are modules, and the module of all other names.
-    """
+    """Return the modules of an import: names that are modules, and the module of other names."""
     path = _path(module, folder)
     inner: list[str] = []
     if _is_folder(path):

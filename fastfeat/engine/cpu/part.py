@@ -117,8 +117,7 @@ plain_moments: Callable[[Moments], tuple[int, ...]] = attrgetter(*[f.name for f 
 """Returns moments as a tuple of integers; `dataclasses.astuple` took a fifth of a small column."""
 
 MANY = 32
-"""Number of columns, of one type and with the same aggregates, from which they are learned together.
-"""
+"""Number of columns, alike in type and aggregates, from which they are learned together."""
 
 OF_RANKS = "ranks"
 OF_LIKELIHOOD = "likelihood of {}"

@@ -1,4 +1,4 @@
-"""A plan bound to types: results derived from its features and the types of the data, computed once.
+"""A plan bound to types, with cached results that follow from its features and the types.
 
 A refit on data of the same types finds them again and does not repeat binding and lowering. They
 are kept with the declaration, but not pickled. A declaration derived from another has its own.
