@@ -80,8 +80,7 @@ class Program:
     tables: tuple[TableKey, ...]
 
     def __hash__(self) -> int:
-        """Return a hash of few fields, since caches hash programs of 10,000 outputs at every run.
-        """
+        """Return a hash of few fields: caches hash programs at every run, even 10,000 outputs."""
         first = self.outputs[0].op if self.outputs else None
         return hash((len(self.outputs), first))
 

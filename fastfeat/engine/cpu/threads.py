@@ -93,7 +93,7 @@ def run_tasks(tasks: Iterable[Callable[[], None]]) -> None:
     finally:  # again: an interrupt may have come before the first call waited
         _stop(run)
     if run.errors:
-        raise run.errors.popleft()  # pop: the error's frames refer to the run, which must not refer back
+        raise run.errors.popleft()  # popped: its frames refer to the run
 
 
 class _Pool(NamedTuple):

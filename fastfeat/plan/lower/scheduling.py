@@ -136,9 +136,9 @@ def _kept(origin: Aggregate | Call) -> Value:
 
 
 def _link_windows(draft: Draft) -> None:
-    """Make window functions of the rows read the same functions of the visible rows, if those exist.
+    """Make window functions of the rows read the same functions of the visible rows.
 
-    They are then copied from there, and their inputs are not read again.
+    If those exist, their columns are copied, and the inputs are not read again.
     """
     for k, task in enumerate(draft.tasks):
         is_over_some = task.kind in ("windows", "windows over a table")
