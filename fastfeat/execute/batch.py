@@ -288,7 +288,7 @@ def rows_at(
 def takeable(column: ChunkedArray) -> ChunkedArray:
     """Return a column with one dictionary for all chunks; other encodings become plain values."""
     if pa.types.is_dictionary(column.type):
-        # Arrow unifies none with null or nested entries, or more than their codes can number
+        # Arrow cannot unify dictionaries with null or nested entries, or too many for their codes
         with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return column.unify_dictionaries()
     return plain(decoded(column))
@@ -357,7 +357,7 @@ def as_unlearnt(batch: Batch) -> Batch:
     """
     learnt: Learnt = {}
     orders = dict(batch.seen.orders)
-    batch.seen.orders.clear()  # orders by what a fit learns are its own: the next learns others
+    batch.seen.orders.clear()  # orders may depend on learned values, which the next fit replaces
     past = batch.past and replace(
         batch.past, made=dict(batch.past.made), learnt=learnt, orders=orders
     )

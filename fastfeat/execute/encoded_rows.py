@@ -215,7 +215,7 @@ def warn_encoded(
         return
     try:
         n = _n_known(rows, table, wanted)
-    except FastfeatError:  # of a column that features do not read: of others they tell
+    except FastfeatError:  # a column that no feature reads; others are reported later
         return
     if n:
         given = counted(_n_rows(table, wanted), "row")
@@ -332,8 +332,8 @@ def _sum(values: Hashes, rows: Numbers | None) -> int:
 
 
 def mixed(values: Hashes) -> Hashes:
-    """Hash in place sums of column hashes, so that equal sums of different rows stay rare."""
-    for first in range(0, len(values), _FEW):  # in place, and in pieces: memory is slow to get
+    """Hash row sums in place, so that exchanging values between rows changes a digest."""
+    for first in range(0, len(values), _FEW):  # in place and piecewise: allocating memory is slow
         piece = values[first : first + _FEW]
         piece ^= piece >> _HALF
         piece *= _ODD
@@ -342,7 +342,7 @@ def mixed(values: Hashes) -> Hashes:
 
 def column_hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
     """Return the hash of each value of a column, 0 if missing."""
-    from fastfeat.steps.keys.cpu_hashing import key_hashes  # the kernel that numbers folds, too
+    from fastfeat.steps.keys.cpu_hashing import key_hashes  # this kernel also numbers folds
 
     keys = column_keys.key_column(table.column(name), name, dtype, narrow=True)
     return key_hashes([keys], [dtype], is_cross=False, seed=seed)
@@ -365,7 +365,7 @@ def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:
     column = table.column(name)
     if dtype == INT64 and column.type == pa.int64() and column.num_chunks == 1:
         (chunk,) = column.chunks
-        if not chunk.null_count:  # one row in 2 us, not in 15
+        if not chunk.null_count:  # 2 us for one row instead of 15
             return chunk.to_numpy().view(np.uint64), None
     if dtype.is_integer or dtype.is_temporal:
         ids, present = times.ticks_of(column_keys.key_column(column, name, dtype))

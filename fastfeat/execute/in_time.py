@@ -245,7 +245,7 @@ class _Stream:
     ) -> None:
         """Start without any row."""
         self.work, self.given, self.time, self.reach = work, given, time, reach
-        self.orders: list[Call] = []  # whose entities have latest rows each; none for all rows
+        self.orders: list[Call] = []  # keep the latest rows per entity of these; empty: of all rows
         self.telling: Telling | None = None
 
     def functions(
@@ -253,7 +253,7 @@ class _Stream:
     ) -> Generator[tuple[Table, Numbers]]:
         """Yield the functions of the rows and their places, in order; `tables` ends with None."""
         past: _Past | None = None
-        held, places = no_rows(self.work, self.given), _NONE  # rows of the latest moment
+        held, places = no_rows(self.work, self.given), _NONE  # rows of the latest time
         held = with_types(held, self.work, len(self.given))
         latest: int | None = None
         for more in tables:

@@ -91,7 +91,7 @@ def read_columns(
         from fastfeat.engine.cpu.threads import run_tasks  # imports the CPU backend
 
         table = read_table(data, asked, run_tasks)
-        if not asked:  # of a plan that reads no column
+        if not asked:  # the plan reads no column
             table = columns_table({}, table.num_rows)
     there = set(table.column_names)
     lacking = [name for name in wanted if name not in there]
@@ -227,7 +227,7 @@ def slot_column(
     match slot.kind:
         case "column":
             stored = in_storage(columns[0], slot.dtype)
-            if stored is not None:  # no name is needed, and that of a step is slow to write
+            if stored is not None:  # no name is needed here: a step's name is slow to format
                 return stored
             return conform(columns[0], names_of(slot.sources)[0], slot.dtype, first_row)
         case "codes":

@@ -23,7 +23,7 @@ from fastfeat.io.sources.places import would_have
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How features are laid out in files.
+    """The layout of features in files.
 
     Args:
         target: The file or the folder.
@@ -147,7 +147,7 @@ def check_beside(layout: Layout, *given: Any, read: Sequence[Dataset | str | Non
     target = layout.target
     try:
         own = target.resolve()
-    except OSError as error:  # the folder that a process is in may be gone
+    except OSError as error:  # the current folder may have been deleted
         raise OutputError(f"cannot write {target}: {reason_of(error)}") from error
     parts = [part for of in read if isinstance(of, Dataset) for part in of.parts]
     files = [part.at.name for part in parts if isinstance(part, FilePart)]

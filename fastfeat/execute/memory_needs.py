@@ -21,7 +21,7 @@ from fastfeat.ir.node import TableColumn
 _COPIES = 2
 """Copies of a table from files: its columns as they are read, and as one piece."""
 _INDEX_BYTES = 16
-"""Bytes per table row for sorting rows by key and time: 6M rows of 24 bytes took 55."""
+"""Bytes per table row for sorting rows by key and time. 6M rows of 24 bytes took 55 bytes each."""
 _TEXT_BYTES = 32
 
 

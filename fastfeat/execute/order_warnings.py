@@ -58,7 +58,7 @@ def warn_repeated(
     n_history, seen = batch.first_place, batch.seen.table
     names = [name for name in seen.column_names if name in there]
     time = _time(roots)
-    names.sort(key=lambda name: name != time)  # the time first, by which few are alike
+    names.sort(key=lambda name: name != time)  # time first, since few rows share one
     before = [seen.column(name).slice(0, n_history) for name in names]
     now = [seen.column(name).slice(n_history) for name in names]
     rows = np.arange(n_history) if time is None else _of_its_times(before[0], now[0])

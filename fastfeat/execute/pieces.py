@@ -222,7 +222,7 @@ def pieces_within(pieces: Pieces, budget: Budget | None) -> Pieces:
     compute = pieces.features
 
     def features(piece: Scanned) -> Any:
-        with within(budget):  # no longer: between pieces this thread does the caller's work
+        with within(budget):  # only here: between pieces this thread does the caller's work
             found = compute(piece)
             check_within(_WORK)
             return found

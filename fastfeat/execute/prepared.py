@@ -218,7 +218,7 @@ def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | No
         shape = table.num_rows, n_columns
         if out is None:
             n_bytes = shape[0] * n_columns * dtype.itemsize
-            small = n_bytes < LARGE  # .5 us less
+            small = n_bytes < LARGE  # saves .5 us
             out = np.empty(shape, dtype, "F") if small else empty_matrix(shape, dtype)
         elif (
             type(out) is not np.ndarray
@@ -271,7 +271,7 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
     )
     computed = pa.schema([of_features.field(k) for k in places])
     sources = dict.fromkeys(source for slot in made.values() for source in slot.sources)
-    compared = [source for source in sources if isinstance(source, Column)]  # with a learnt text
+    compared = [source for source in sources if isinstance(source, Column)]  # with a learned text
     free: list[Any] = []
 
     def finish(table: Any, given: Mapping[Node, Any], out: Any) -> Any:

@@ -75,7 +75,9 @@ def steps_of_schema(fitted: Fitted, schema: Schema) -> StepsOfSchema:
 def _of_columns(
     fitted: Fitted, step: Node, schema: Schema, found: Mapping[Node, OfColumns]
 ) -> OfColumns | None:
-    """Return a step as kernel calls; None unless it reads columns, or counts of steps in `found`.
+    """Return a step as kernel calls; None if one of its inputs prevents that.
+
+    Its inputs must be columns of the data, learned vocabularies, or counts of steps in `found`.
     """
     if not isinstance(step, Call) or step.function not in step_calls():
         return None

@@ -68,7 +68,7 @@ def identified(name: str, history: Any, data: Any) -> DistinctRows:
     n_kept = len(rows)
     if n_kept < n_history:
         _check_alike(name, ids[0], history, before, rows)
-    # Codes count ids as they come: those of the history are its places, new ones follow.
+    # Codes number ids by first occurrence: first the distinct history rows, then new ids.
     n_rows = max(n_kept, int(of_data.max(initial=-1)) + 1)
     own = np.empty(n_rows, np.int64)
     own[:n_kept] = rows
@@ -362,7 +362,7 @@ def first_unlike(column: ChunkedArray, left: Rows, right: Rows) -> int | None:
     Missing values equal each other. Both arrays have shape (n_pairs,).
     """
     values = plain(decoded(column))
-    if pa.types.is_floating(values.type):  # NaN is missing, and equals none
+    if pa.types.is_floating(values.type):  # NaN is missing, and does not equal itself
         values = call("if_else", call("is_nan", values), pa.scalar(None, values.type), values)
     here, there = (values.take(pa.array(rows)).combine_chunks() for rows in (left, right))
     if here.equals(there):

@@ -151,8 +151,8 @@ def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowReque
             if len(asking):
                 asking_row = batch.number_of(int(asking[0]))
                 raise OverFailed(names[which], asking_row, text, kind) from None
-            # Backends compute from the first row that asks on, and one that does not ask fails: the
-            # definition looks at nothing but the rows that ask.
+            # Backends compute every row from the first asking row on, and a row between failed. The
+            # definition computes only the asking rows.
             failing = names[which]
             found[failing] = _by_definition(batch, ordering, left.pop(failing), failing)
         else:

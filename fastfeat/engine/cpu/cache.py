@@ -44,7 +44,7 @@ except ImportError:  # Windows, where each process compiles its own kernels
     fcntl = None
 
 _MAGIC = b"fastfeat kernel 2\n"
-_TARGET = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")  # for which processor LLVM writes machine code
+_TARGET = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")  # the processor that LLVM generates code for
 _SETTINGS = (  # settings of Numba that change the machine code
     *_TARGET,
     "NUMBA_ENABLE_AVX",

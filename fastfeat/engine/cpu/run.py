@@ -105,7 +105,7 @@ ROWS_PER_TASK = 1 << 17
 
 SERIAL_BELOW = 1 << 16
 
-COUNT = 2  # of the words of an output: how many values are missing, counted by the kernel
+COUNT = 2  # word of an output with its number of missing values, counted by the kernel
 
 _scratch = threading.local()
 
@@ -235,7 +235,7 @@ def _run_task(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows:
     If the status asks for it, they are run again with the loops for large arguments.
     """
     status = _call(plan, loops, task, first, n_rows)
-    if status & LARGE_ARGUMENT:  # other bits may come from the values that this one says are wrong
+    if status & LARGE_ARGUMENT:  # other bits may come from wrong values, which this bit reports
         task.table[plan.table.output_words[:, COUNT]] = 0
         exact = plan.loops_address(exact=True)
         status = _call(plan, exact, task, first, n_rows) & ~LARGE_ARGUMENT

@@ -23,7 +23,7 @@ Words = NDArray[np.int64]
 Of = tuple[int, int]
 """The number of a step, and the number of one of the columns that it makes."""
 NOWHERE = -1
-_ROWS = 64  # memory is of whole words of bits
+_ROWS = 64  # memory is rounded up to whole words of bits
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,12 +27,16 @@ _pools: dict[int, _Pool] = {}
 
 @explaining
 def set_num_threads(n_threads: int | None) -> None:
-    """Set how many threads kernels use; None returns to FASTFEAT_NUM_THREADS, or all cores.
+    """Set the number of threads that kernels use in this process.
 
     Results do not depend on the number of threads.
 
     Args:
-        n_threads: Number of threads, from 1; None for the default.
+        n_threads: Number of threads, from 1. None returns to the environment variable
+            FASTFEAT_NUM_THREADS, or to all cores that the process may use.
+
+    Raises:
+        InvalidPlan: `n_threads` is not a whole number from 1.
     """
     global _chosen
     _chosen = (
@@ -42,12 +46,15 @@ def set_num_threads(n_threads: int | None) -> None:
 
 @contextmanager
 def using_threads(n_threads: int) -> Generator[None, None, None]:
-    """Set how many threads kernels use inside a `with` block, and restore the setting after it.
+    """Set the number of threads that kernels use inside a `with` block, and restore it afterwards.
 
     Results do not depend on the number of threads.
 
     Args:
         n_threads: Number of threads, from 1.
+
+    Raises:
+        InvalidPlan: `n_threads` is not a whole number from 1.
     """
     global _chosen
     before = _chosen
@@ -60,7 +67,14 @@ def using_threads(n_threads: int) -> Generator[None, None, None]:
 
 @explaining
 def num_threads() -> int:
-    """Return how many threads kernels use."""
+    """Return the number of threads that kernels use.
+
+    It is the number given to `set_num_threads`, else the environment variable FASTFEAT_NUM_THREADS,
+    else the number of cores that the process may use.
+
+    Raises:
+        InvalidPlan: FASTFEAT_NUM_THREADS is not a whole number from 1.
+    """
     if _chosen is not None:
         return _chosen
     text = os.environ.get("FASTFEAT_NUM_THREADS", "")

@@ -151,7 +151,7 @@ def _take_constants(layout: _Layout, steps: Iterable[Node]) -> None:
 
 
 class Reading(NamedTuple):
-    """How the values of a row are read.
+    """The functions that read the values of a row.
 
     Args:
         get: Returns the values, in order.
@@ -166,7 +166,7 @@ class Reading(NamedTuple):
 
 
 def reading_of(given: Sequence[Node], types: Types, args: Container[Node]) -> Reading:
-    """Return how the values of a row are read.
+    """Return the functions that read the values of a row.
 
     Args:
         given: The inputs of a row.
@@ -371,7 +371,7 @@ def _place_of_slot(layout: _Layout, slot: InputSlot) -> int:
 def _slot_function(slot: InputSlot, dtypes: Sequence[DType]) -> Callable[..., Any]:
     """Return the function that computes the value of a slot from texts."""
     are_looked_at = all(isinstance(source, Column) for source in slot.sources)
-    as_they_are = are_looked_at and len(set(dtypes)) == 1  # a text is no bytes
+    as_they_are = are_looked_at and len(set(dtypes)) == 1  # text never equals bytes
     dtype = BINARY if slot.kind in ("valid_bytes", "same_bytes") else UTF8
     left, right, *_ = [
         _as_it_is if as_they_are else partial(content_value, dtype=dtype, name=name)
@@ -431,7 +431,7 @@ def _stage(
             values[k] = missing[k]
         fill(*values)
         for k in lacking:
-            ready.present[k] = 0  # `ready` is kept by this: its memory is what `run` works on
+            ready.present[k] = 0  # `ready` must stay alive: `run` works in its memory
         status = run()
         ready.present[:] = all_there
         if status:

@@ -20,7 +20,7 @@ from fastfeat.io.columns.row_values import content_value, convert, list_value
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 
 Reader = Callable[[Any], Any]
-"""Converts a value to its stored form; missing is None, or NaN for floats."""
+"""Converts a value to its stored form; a missing value becomes None, or NaN for floats."""
 
 NAN = float("nan")
 INTEGER_FORMATS = {name: FORMATS[name] for name in INTEGER_RANGE}
@@ -32,7 +32,7 @@ _LIMIT = 2**63
 
 
 def type_as_stored(dtype: DType, *, is_column: bool = True) -> type | None:
-    """Return the Python type that a column can store unchanged; None if there is none.
+    """Return the Python type that a column can store unchanged, or None.
 
     The values still need a check: the size of integers, text for lone surrogates, and float32 for
     rounding. `is_column` is False for computed columns, which have stored values.
@@ -74,8 +74,8 @@ def reader_of(dtype: DType, kind: type, name: str) -> Reader:
 def checks_of(columns: Sequence[tuple[int, DType]]) -> Callable[[Sequence[Any]], None] | None:
     """Return the check that values of the types of `type_as_stored` fit their columns.
 
-    `columns` holds the index of each value in a row, and its type. The result is None if no value
-    needs a check.
+    `columns` holds the index of each value in a row, and its type. The result is None if no check
+    is needed.
     """
     texts = [place for place, dtype in columns if dtype.name == "utf8"]
     integers = [(k, INTEGER_FORMATS[t.name]) for k, t in columns if t.name in INTEGER_FORMATS]

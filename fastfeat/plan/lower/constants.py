@@ -89,7 +89,7 @@ def bind(program: Program, values: Mapping[Node, Constant]) -> Constants:
 
 def _elements(node: Node, values: Mapping[Node, Constant]) -> Sequence[Any]:
     elements = node.value if isinstance(node, Literal) else values[node]
-    return () if elements is None else cast("Sequence[Any]", elements)  # the type rules say that it is a table
+    return () if elements is None else cast("Sequence[Any]", elements)  # of type table
 
 
 class ConstantWarnings(NamedTuple):

@@ -46,7 +46,7 @@ from fastfeat.steps.registry import is_step, step_function
 
 @dataclass(slots=True)
 class Draft:
-    """A schedule under construction; fields without a description are those of `Schedule`.
+    """A schedule under construction; other fields have the meaning that they have in `Schedule`.
 
     Args:
         training: Whether the rows are the training rows.

@@ -120,8 +120,7 @@ def _made(node: Node, dtype: DType, *, always_present: bool) -> Value:
 
 
 def _of_group(node: Node, dtype: DType, parts: Sequence[Value]) -> Value:
-    """Return the value learned for the row's group; for a training row, learned outside its fold.
-    """
+    """Return the value learned for the row's group; for a training row, outside its fold."""
     group = parts[0].op
     if len(parts) > 1:
         n_groups = op.parameter(("n_groups", node), "i64")

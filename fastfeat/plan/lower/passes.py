@@ -34,10 +34,10 @@ def share_vocabularies(schedule: Schedule) -> Schedule:
 
 
 def learn_together(schedule: Schedule) -> Schedule:
-    """Return the schedule with statistics of one pass combined, and those of the same groups.
+    """Return the schedule with statistics of one pass combined, and statistics of equal groups.
 
-    For rows in parts, statistics that take several passes stay apart from others: those of one pass
-    are known sooner, and their columns need not be read again.
+    For rows in parts, statistics that take several passes stay apart from others: statistics of one
+    pass are known sooner, and their columns need not be read again.
     """
 
     def key(_: int, task: Task) -> Hashable:
@@ -62,7 +62,7 @@ def begin_early(schedule: Schedule) -> Schedule:
         return schedule
     readers, _ = readers_of(schedule)
     tasks, rounds = schedule.tasks, [1] * len(schedule.tasks)
-    for k, task in enumerate(tasks):  # as early as can be
+    for k, task in enumerate(tasks):  # as early as possible
         after = rounds[k] + (task.n_rounds if task.learns else 0)
         for reader in readers[k]:
             rounds[reader] = max(rounds[reader], after)

@@ -12,8 +12,7 @@ from fastfeat.plan.lower.schedule import ROWS, SEEN, ColumnOf, Schedule, Task
 
 
 def without_made(schedule: Schedule, known: Set[ColumnOf]) -> Schedule:
-    """Return the schedule without tasks that only produce `known` columns, or inputs of such tasks.
-    """
+    """Return the schedule without the tasks that are not needed if `known` columns exist."""
     if not known:
         return schedule
     wanted, left = set(schedule.outputs) - known, list[Task]()
@@ -41,7 +40,7 @@ def functions_of_rows(schedule: Schedule) -> list[Call]:
 
 
 def without_functions(schedule: Schedule) -> Schedule:
-    """Return the schedule for rows that already have their functions of other rows as columns."""
+    """Return the schedule for rows that have their functions of other rows as columns already."""
     columns = enumerate(schedule.columns)
     known = {k for k, c in columns if c.space == ROWS and is_of_other_rows(c.origin)}
     return without_made(schedule, known)

@@ -120,7 +120,7 @@ def typed_plan(
 
 
 def typed_of(plan: Declaration, types: Types) -> TypedPlan | None:
-    """Return the cached plan with exactly this `types` object; None if there is none."""
+    """Return the cached plan with exactly this `types` object, or None."""
     return next((one for one in _KEPT.get(plan, ()) if one.types is types), None)
 
 
