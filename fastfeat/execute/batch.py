@@ -126,8 +126,7 @@ class Batch:
         n_earlier: Number of history rows in `past` if `places` is set; they come first.
         source: The rows from which these were selected, or None.
         keys: Numbered keys, kept on rows from which others are selected.
-        shared: Data shared by all selections of the same rows: programs, fold numbers, repeated
-            ids.
+        shared: Data shared by all selections of the same rows: programs, fold numbers, digests.
         first_number: Number of the first row in messages to the user.
         numbers: Number of each row, if they are part of larger data; else None.
         stands: For rows that windows see, which of them are history; None without history.
@@ -161,31 +160,7 @@ class Batch:
 
     @property
     def seen(self) -> Batch:
-        """Rows to compute features for, or to learn from.
-
-        Args:
-            table: The input columns.
-            types: Type of every node of the plan.
-            backend: Computes and learns.
-            learnt: Values learned so far; learning adds to it.
-            made: Columns computed so far; running steps adds to it.
-            training: Whether these are the training rows.
-            past: All rows that windows see, including these; None if windows see only these rows.
-            places: Position of each row in `past`, shape (n_rows,). If None, these rows are the
-                last ones of `past`, and the rows before them are history, which must not be later
-                than a row of the same entity here.
-            n_earlier: Number of history rows in `past` if `places` is set; they come first.
-            source: The rows from which these were selected, or None.
-            keys: Numbered keys, kept on rows from which others are selected.
-            shared: Data shared by all selections of the same rows: programs, fold numbers, digests.
-            first_number: Number of the first row in messages to the user.
-            numbers: Number of each row, if they are part of larger data; else None.
-            stands: For rows that windows see, which of them are history; None without history.
-            programs: Programs of expressions, reused by later batches with the same types and
-                learned values; None if the batch runs only once.
-            orders: For rows that windows see, the data that backends cache by order of rows, for
-                the next run that has windows of the same order.
-        """
+        """The rows that windows see: `past`, or these rows if there is no past."""
         return self.past or self
 
     @property
@@ -207,9 +182,7 @@ class Batch:
         return self.first_number + (row if self.source is None else int(self.source.numbers[row]))
 
     def numbers_in_data(self, rows: Iterable[int]) -> tuple[int, ...]:
-        """Return the user's numbers of those of `rows` that belong to the data, leaving out history
-        rows.
-        """
+        """Return the user's numbers of those `rows` that are in the data, leaving out history."""
         numbers = map(self.number_of, rows)
         return tuple(number for number in numbers if not isinstance(number, HistoryRow))
 
@@ -220,7 +193,7 @@ class HistoryRow(int):
     __slots__ = ()
 
     def __str__(self) -> str:
-        """Return the user's numbers of those `rows` that are in the data, leaving out history."""
+        """Return the number followed by "of history="."""
         return f"{int(self)} of history="
 
     def __format__(self, form: str) -> str:

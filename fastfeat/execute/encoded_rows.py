@@ -361,7 +361,10 @@ def id_hashes(table: Any, name: str) -> Hashes:
 
 
 def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:
-    """Return a number per id (integers unchanged), and flags of rows with an id or None."""
+    """Return a number per id (integers unchanged), and flags of the rows that have one.
+
+    The flags are None if every row has an id.
+    """
     column = table.column(name)
     if dtype == INT64 and column.type == pa.int64() and column.num_chunks == 1:
         (chunk,) = column.chunks

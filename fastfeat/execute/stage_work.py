@@ -315,8 +315,8 @@ def bytes_in(file: IO[bytes] | None) -> int:
 def _check_room(work: StageWork, n_bytes: int, sizes: Sequence[int]) -> None:
     """Raise OutOfMemory if the budget has no room for a share of `n_bytes`.
 
-    The budget named in the message has room for the largest share. More memory means fewer shares,
-    so an entity shares its file with more others: the budget has room for these as well.
+    The budget named in the message has room for the largest share. With more memory there are fewer
+    shares, and each holds more entities: the budget has room for these as well.
     """
     largest, of_all = max(sizes), sum(sizes)
     others = (of_all - largest) // max(1, of_all // _MOST_SHARE)

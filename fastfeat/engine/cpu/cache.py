@@ -121,7 +121,7 @@ def object_of(recipe: str, compile_kernel: Callable[[], tuple[bytes, str]]) -> t
 
 
 def kernel_key(recipe: str) -> str:
-    """Return the name of a kernel: a hash of its recipe, of our sources, and of the machine."""
+    """Return the name of a kernel: a hash of its recipe, of its sources, and of the machine."""
     is_by_numba = _WRITTEN.fullmatch(recipe) is not None
     content = "\n".join([_machine(is_by_numba), digest_of_sources(recipe), recipe])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:40]

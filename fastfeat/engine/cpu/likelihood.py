@@ -1,8 +1,8 @@
 """Parts of the learner of aggregates over all rows: the most likely power, in rounds of grids.
 
 The first round finds the smallest and largest value. Each further round computes exact sums of the
-values raised to the powers of a grid, with the same row programs as later rows. In memory the
-logarithms are computed once, in eight bytes per row.
+values raised to the powers of a grid, with the row programs that also transform later rows. In
+memory the logarithms are computed once, in eight bytes per row.
 """
 
 from __future__ import annotations

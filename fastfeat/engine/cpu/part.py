@@ -77,19 +77,19 @@ def _as_it_is(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Part(Generic[State]):
-    """A learner of one output; fields without a description here are those of `Learner`.
+    """A learner of one output; other fields have the meaning that they have in `Learner`.
 
     Args:
         name: Name of the part, stored in states.
-        start: From the aggregates and the hint.
-        add: From the state, a column in plain storage, the numbers of the rows, and the number of
-            row ranges to split the work into.
+        start: Returns the state of no rows, from the aggregates and the hint.
+        add: Adds rows to a state, from a column in plain storage, the numbers of the rows, and the
+            number of row ranges to split the work into.
         merge: Returns the state of both.
         next: Returns the result, or the hint for the next round.
         pack: Returns a state as data.
-        unpack: From the aggregates, the hint and the data.
+        unpack: Returns the state from the aggregates, the hint and the data.
         size: Returns the bytes of a state.
-        bound: From the aggregates and the number of rows.
+        bound: Returns the most bytes of a state, from the aggregates and the number of rows.
         spill: Writes the parts that can leave memory to a folder.
         plain: Returns the result in the form of a hint.
         restored: Returns the result from that form.
