@@ -1,4 +1,4 @@
-"""The engine: programs of primitives, run over rows and learnt from, on each kind of machine.
+"""The engine: programs of primitives, run over rows and learned from, on each kind of machine.
 
-It knows no step; `steps`, `backends` and what stands above them import it.
+It does not know steps; `steps`, `backends` and the layers above them import it.
 """

@@ -1,6 +1,6 @@
-"""Errors of rows that failed: which is the first, the feature, the values, and what to do.
+"""Errors of failed rows: the first row, the feature, the values, and the remedy.
 
-The first row that fails is found by running ever fewer rows of a failed piece.
+The first failing row is found by running ever fewer rows of a failed piece.
 """
 
 from __future__ import annotations
@@ -35,17 +35,14 @@ from fastfeat.scalars.value import (
 )
 
 WORD_ROWS = 64
-"""Rows whose bits of validity are one word; pieces of rows begin at multiples of it."""
+"""Rows per word of validity bits; pieces of rows begin at multiples of it."""
 
 
 def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
-    """Return the first row that fails, of rows some of which do.
+    """Return the first failing row of `n_rows` rows, of which at least one failed.
 
-    Where none does any more, because the data has changed meanwhile, it is a row near by.
-
-    Args:
-        fails: whether any of n rows from a first one fails; the first one is a multiple of 64.
-        n_rows: how many rows there are.
+    If none fails any more, because the data has changed meanwhile, a nearby row is returned.
+    `fails` tells whether any of n rows from a first row fails; the first row is a multiple of 64.
     """
     low, high = 0, -(-n_rows // WORD_ROWS)  # the failing word is in [low, high)
     while high - low > 1:
@@ -70,7 +67,7 @@ def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
 _REPORT = "this is a fault of fastfeat: please report it, with the plan and the row"
 _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
     (
-        NEGATIVE_POWER,  # before what may come of it
+        NEGATIVE_POWER,  # before errors that follow from it
         Overflow,
         "an integer to a negative power is no integer. Make the exponent a float: "
         "** exponent.cast('float64')",
@@ -153,20 +150,20 @@ _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
 def failure_of(
     program: Program, row: int, leaf: Callable[[Op], Any], shown: Callable[[InputSlot], object]
 ) -> FastfeatError:
-    """Return the error of a failed row: the first feature with a status bit there.
+    """Return the error of a failed row, for the first feature with a status bit.
 
     Args:
-        program: what was run.
-        row: number of the row.
-        leaf: value of each leaf operation in that row.
-        shown: the input value of a slot in that row, for the message.
+        program: The program that ran.
+        row: Number of the row.
+        leaf: Returns the value of a leaf operation in that row.
+        shown: Returns the input value of a slot in that row, for the message.
     """
     outputs = outputs_that_may_fail(program)
     faults: dict[str, Exception] = {}
     for output in outputs:
         try:
             error = _failure_in(output, row, leaf, shown)
-        except Exception as fault:  # the feature that failed shall be named even then
+        except Exception as fault:  # still name the failed feature
             faults[output.name] = fault
             continue
         if error is not None:
@@ -187,12 +184,9 @@ def outputs_that_may_fail(program: Program) -> list[Output]:
 
 
 def search_failed(names: Iterable[str], row: int, fault: Exception) -> FastfeatError:
-    """Return the error of a row that failed, where what looked for the reason failed too.
+    """Return the error of a failed row if the search for the reason failed too, with `fault`.
 
-    Args:
-        names: the features that may have failed.
-        row: number of the row.
-        fault: what was raised.
+    `names` are the features that may have failed.
     """
     return InvalidData(
         f"{_named(names)}, row {row}: the value cannot be computed, and the search for the reason "
@@ -209,7 +203,7 @@ def _named(names: Iterable[str]) -> str:
 def _failure_in(
     output: Output, row: int, leaf: Callable[[Op], Any], shown: Callable[[InputSlot], object]
 ) -> FastfeatError | None:
-    """Return the error of an output, where a failed row has a status bit of it."""
+    """Return the error of an output if it has a status bit in a failed row."""
     status = evaluate([output.status], leaf)[0] & ~LARGE_ARGUMENT
     if not status:
         return None
@@ -226,7 +220,7 @@ def _failure_in(
 
 
 def _matrix_rule(number: float, name: str) -> str:
-    """Return the reason why a matrix of a float type cannot hold a number, and what to do."""
+    """Return the reason why a matrix of a float type cannot hold a number, and the remedy."""
     kind = FLOAT_FORMATS[name]
     n_bits, instead = kind.n_bits, "" if name == "float64" else "use Plan(dtype='float64'), or "
     if abs(number) > kind.largest:
@@ -239,11 +233,6 @@ def _matrix_rule(number: float, name: str) -> str:
 
 
 def error_of_status(status: int, subject: str) -> FastfeatError:
-    """Return the error that a status stands for.
-
-    Args:
-        status: the bits that a value raised, at least one of those of an error.
-        subject: what raised them, the beginning of the message.
-    """
+    """Return the error for the status bits of a value; `subject` begins the message."""
     kind, text = next((kind, text) for bit, kind, text in _KINDS if status & bit)
     return kind(f"{subject}: {text}")

@@ -1,7 +1,7 @@
-"""A program: what a backend computes, as primitive operations, one output a feature column.
+"""A program: the primitive operations that a backend computes, one output per feature column.
 
-The plan layer lowers expressions to a program; the reference interprets it, the CPU backend
-renders it.
+The plan layer lowers expressions to a program; the reference interprets it, the CPU backend renders
+it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Functions = Sequence[tuple[str, Params]]
 
 
 class RowFailed(Exception):
-    """Rows raised a status bit: `args` are their numbers, the first one first, or it alone."""
+    """Rows failed with a status bit: `args` are their numbers, lowest first, or only the lowest."""
 
 
 Leaf = tuple[str, Any]
-"""A read value: ("input", slot), ("parameter", (key, physical type)), ("table", key)."""
+"""A value that is read: ("input", slot), ("parameter", (key, physical type)), ("table", key)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class Output:
     """One column that a program computes.
 
     Args:
-        name: the feature, for messages.
-        dtype: how it is stored; floats are rounded to it once, here.
-        op: the value; NaN where a float is missing.
-        ok: whether an integer or bool is present.
-        status: what goes wrong in a row.
-        leaves: where the operations are those of another output, what this one reads instead, in
-            the order of `leaves_below`; empty where they are its own.
+        name: The feature, for messages.
+        dtype: Storage type; floats are rounded to it once, here.
+        op: The value; NaN for a missing float.
+        ok: Whether an integer or bool is present.
+        status: Status bits of the errors in a row.
+        leaves: If the operations are shared with another output, the leaves that this one reads
+            instead, in the order of `leaves_below`; empty if it has its own operations.
     """
 
     name: str
@@ -55,8 +55,8 @@ class Constants:
     """The constants that a program reads besides its inputs.
 
     Args:
-        parameters: value of each parameter by its key: float, int or bool.
-        tables: elements of each table by its key.
+        parameters: Value of each parameter by its key: float, int or bool.
+        tables: Elements of each table by its key.
     """
 
     parameters: Mapping[Any, float | int | bool]
@@ -65,13 +65,13 @@ class Constants:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The outputs of one run over the rows, and what they read.
+    """The outputs of one run over the rows, and everything that they read.
 
     Args:
-        outputs: the columns, in order.
-        inputs: the slots read, in order of first use.
-        parameters: the keys of the parameters read, with their physical type.
-        tables: the keys of the tables searched.
+        outputs: The columns, in order.
+        inputs: The slots read, in order of first use.
+        parameters: Keys of the parameters read, with their physical types.
+        tables: Keys of the tables searched.
     """
 
     outputs: tuple[Output, ...]
@@ -80,13 +80,13 @@ class Program:
     tables: tuple[TableKey, ...]
 
     def __hash__(self) -> int:
-        """Return a hash of few fields: caches are asked at every run, with 10,000 outputs too."""
+        """Return a hash of few fields: caches hash programs at every run, even 10,000 outputs."""
         first = self.outputs[0].op if self.outputs else None
         return hash((len(self.outputs), first))
 
 
 def program_of(outputs: Sequence[Output]) -> Program:
-    """Return the program of some outputs."""
+    """Return the program for some outputs."""
     own = [part for o in outputs if not o.leaves for part in (o.op, o.ok, o.status)]
     leaves = dict.fromkeys(leaf for node in postorder(own) if (leaf := leaf_of(node)))
     leaves.update(dict.fromkeys(leaf for output in outputs for leaf in output.leaves))
@@ -98,15 +98,15 @@ def program_of(outputs: Sequence[Output]) -> Program:
 
 @lru_cache(maxsize=64)
 def interned(program: Program) -> Program:
-    """Return the program that was the first to be equal: caches then find it by what it is.
+    """Return the first program that was equal to this one, so that caches find it by identity.
 
-    To compare two of 10,000 outputs takes milliseconds.
+    Comparing two programs of 10,000 outputs takes milliseconds.
     """
     return program
 
 
 def leaf_of(node: Op) -> Leaf | None:
-    """Return the leaf that an operation reads from outside of the graph, None of others."""
+    """Return the leaf that an operation reads from outside the graph; None for other operations."""
     match node.name:
         case "input" | "input_ok":
             return "input", node.value
@@ -131,7 +131,7 @@ def leaves_of(output: Output) -> tuple[Leaf, ...]:
 
 
 def own_leaf(output: Output) -> Callable[[Op], Op]:
-    """Return the function that gives the leaf that an output reads, for one of its operations."""
+    """Return the function that replaces a leaf in shared operations by the output's own leaf."""
     below = leaves_below(output.op, output.ok, output.status)
     own = dict(zip(below, leaves_of(output), strict=True))
 
@@ -146,7 +146,7 @@ def own_leaf(output: Output) -> Callable[[Op], Op]:
 
 
 def with_own_operations(output: Output) -> Output:
-    """Return an output whose operations name what it reads, whether or not it shares them."""
+    """Return the output with its own operations, even if it shared those of another output."""
     if not output.leaves:
         return output
     read = own_leaf(output)

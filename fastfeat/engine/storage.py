@@ -1,4 +1,4 @@
-"""Storage of values that programs read and write, on the host and on a device alike."""
+"""Storage types of values that programs read and write, for the host and for devices."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def output_storage(dtype: DType) -> str:
 
 
 def column_of(output: Output) -> InputSlot | None:
-    """Return the slot that an output is, unchanged: its values, and what is missing of them."""
+    """Return the slot that an output copies unchanged, including its missing values, or None."""
     if output.op.name != "input":
         return None
     always = output.op.physical == "f64" or output.ok is op.TRUE
@@ -51,13 +51,13 @@ def table_array(key: TableKey, constants: Constants) -> NDArray[Any]:
 
 @lru_cache(maxsize=128)
 def _literal_array(key: TableKey, literal: Literal) -> NDArray[Any]:
-    """Return the table of a literal, kept for further runs: that of a time zone takes 2 ms."""
+    """Return the table of a literal, cached for further runs: a time zone's takes 2 ms."""
     return _array(key, literal.value)
 
 
 def _array(key: TableKey, elements: Sequence[Any]) -> NDArray[Any]:
     laid_out = LAYOUTS[key.layout](elements, key.length)
-    if isinstance(laid_out, np.ndarray):  # of 8-byte elements
+    if isinstance(laid_out, np.ndarray):  # has 8-byte elements
         return np.ascontiguousarray(laid_out)
     is_float = any(isinstance(element, float) for element in laid_out)
     return np.array(laid_out, dtype=np.float64 if is_float else np.int64)

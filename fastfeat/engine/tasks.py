@@ -1,6 +1,6 @@
-"""Tasks: records of what a backend is asked for; here the kinds that are programs over rows.
+"""Tasks: requests to a backend; this module has the kinds that run programs over rows.
 
-The other kinds stand in the folders of steps. A backend is a table from the kind to a function.
+The other kinds are in the folders of steps. A backend is a table from kind to function.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Result = TypeVar("Result", covariant=True)
 
 
 class Task(Generic[Result]):
-    """A request to a backend, with the columns that it reads; each kind says what its result is."""
+    """A request to a backend, with the columns that it reads; each kind defines its result."""
 
     __slots__ = ()
 
@@ -28,11 +28,11 @@ class RowTask(Task[list[Any]]):
     """A program over rows: an Arrow array for each output.
 
     Args:
-        program: what to compute.
-        columns: a column of `n_rows` rows for each input slot: an Arrow chunked array, or a
+        program: The program.
+        columns: A column of `n_rows` rows for each input slot: an Arrow chunked array, or a
             DeviceArray.
-        n_rows: number of rows.
-        constants: what fit has learnt.
+        n_rows: Number of rows.
+        constants: Learned constants.
     """
 
     program: Program
@@ -43,14 +43,14 @@ class RowTask(Task[list[Any]]):
 
 @dataclass(frozen=True, slots=True)
 class MatrixTask(Task[None]):
-    """A program over rows whose outputs, all of one float type, are written into a matrix.
+    """A program over rows that writes its outputs, all of one float type, into a matrix.
 
     Args:
-        program: what to compute.
-        columns: as of `RowTask`, as the following are.
-        n_rows: number of rows.
-        constants: what fit has learnt.
-        out: shape (n_rows, n_outputs), any strides; missing values become NaN.
+        program: The program.
+        columns: A column of `n_rows` rows for each input slot, as in a `RowTask`.
+        n_rows: Number of rows.
+        constants: Learned constants.
+        out: The matrix, shape (n_rows, n_outputs), any strides; missing values become NaN.
     """
 
     program: Program
@@ -62,14 +62,14 @@ class MatrixTask(Task[None]):
 
 @dataclass(frozen=True, slots=True)
 class LearnTask(Task[list[list[Any]]]):
-    """Aggregates of what a program computes: the values of each output's; None is missing.
+    """Aggregates of a program's outputs: the list of values for each output; None is missing.
 
     Args:
-        program: computes what is learnt from.
-        wanted: the aggregates of each output, by name and parameters.
-        columns: as of `RowTask`, as the following are.
-        n_rows: number of rows.
-        constants: what fit has learnt.
+        program: Computes the values to learn from.
+        wanted: The aggregates of each output, by name and parameters.
+        columns: A column of `n_rows` rows for each input slot, as in a `RowTask`.
+        n_rows: Number of rows.
+        constants: Learned constants.
     """
 
     program: Program

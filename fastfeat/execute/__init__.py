@@ -1,1 +1,1 @@
-"""Running: rows through the schedule of a plan, from the data of a user to results."""
+"""Running: rows go through the schedule of a plan, from the user's data to results."""

@@ -1,7 +1,7 @@
-"""The rows of a call: the data as a user gives it, and everything that is read beside it.
+"""The rows of a call: the user's data, and everything that is read beside it.
 
-A public function makes one `CallRows` of its arguments. The functions below it hand that record on
-and read the fields that they need.
+A public function makes one `CallRows` from its arguments. The functions below it pass that record
+on and read the fields that they need.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class CallRows(NamedTuple):
         history: Earlier rows, "batch", or None.
         tables: The lookup tables.
         backend: The name of the backend.
-        memory: The most memory that this process may have, as `Plan.fit` takes it; None reads the
-            data whole.
+        memory: The most memory that this process may use, in the forms of `Plan.fit`; None reads
+            the data whole.
     """
 
     data: Any
@@ -54,7 +54,7 @@ def call_rows(
     backend: str = "cpu",
     memory: str | int | None = None,
 ) -> CallRows:
-    """Return the rows of a call that reads them in passes only on the CPU.
+    """Return the rows of a call; reading them in passes is only possible on the CPU.
 
     Raises:
         BackendUnavailable: There is no backend of that name.

@@ -1,6 +1,6 @@
-"""Functions of other rows by the entities whose rows they see, and the share that a row is in.
+"""Functions of other rows, grouped by the entities that they see, and the share of each row.
 
-Rows of an entity are all in one share, so that what is computed of a share is that of all rows.
+All rows of an entity are in one share, so each share can be computed alone.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ SHARE = "share"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Functions of other rows that are computed together, of one share of the rows after another.
+    """Functions of other rows that are computed together, one share of the rows at a time.
 
     Args:
-        keys: rows that have them in common are in one share; none for all rows in order of time, of
-            functions in one order.
-        nodes: the functions.
-        given: functions that these read, of earlier stages.
-        of_seen: whether later stages read them: they are then computed of a history, too.
+        keys: Rows with the same values of these keys are in one share. If empty, the functions have
+            one order and see all rows, sorted by time.
+        nodes: The functions.
+        given: Functions of earlier stages that these read.
+        of_seen: Whether later stages read them; then they are computed for the history as well.
     """
 
     keys: frozenset[Node]
@@ -52,14 +52,12 @@ class Stage:
 
 
 def stages_of(nodes: Iterable[Call]) -> list[Stage]:
-    """Return the stages of functions of other rows, each after those that it reads.
+    """Return the stages of functions of other rows, each after the stages that it reads.
 
-    A function that is read by another one of rows that are alike in some key is computed with it.
-
-    Args:
-        nodes: functions over the rows in windows, or over rows ahead.
+    A function is computed in the stage of its reader if both have a key in common. `nodes` are
+    functions over windows or over later rows.
     """
-    wanted: dict[tuple[Call, bool], int] = {}  # and in which round of stages
+    wanted: dict[tuple[Call, bool], int] = {}  # value: the round of stages
 
     def ask(node: Call, *, of_seen: bool) -> int:
         known = wanted.get((node, of_seen))
@@ -88,7 +86,7 @@ def stages_of(nodes: Iterable[Call]) -> list[Stage]:
 
 @lru_cache(maxsize=4096)
 def _shared_by(node: Call) -> tuple[frozenset[Node], tuple[Call, ...]]:
-    """Return the keys of all rows that a function sees, and what it reads of other rows apart."""
+    """Return the common keys of all rows that a function sees, and the functions it reads apart."""
     keys = frozenset(key for key in query_of(order_of(node))[1:] if not window_nodes([key]))
     given: list[Call] = []
     for inner in functions_read([node.args[0], *order_of(node).args]):
@@ -102,18 +100,17 @@ def _shared_by(node: Call) -> tuple[frozenset[Node], tuple[Call, ...]]:
 
 
 def functions_read(roots: Iterable[Node]) -> list[Call]:
-    """Return the functions of other rows that a row reads for expressions, none below those."""
+    """Return the outermost functions of other rows that expressions read."""
     return [node for node in row_order(roots) if is_of_other_rows(node)]
 
 
 def keys_in_common(windows: Sequence[Call]) -> frozenset[Node]:
-    """Return the keys that rows have in common wherever one sees another; none without windows.
+    """Return the keys that are equal whenever one row sees another; empty without windows.
 
-    Args:
-        windows: functions over the rows in windows, those below others among them.
+    `windows` must include nested window functions.
 
     Raises:
-        InvalidPlan: rows are seen of several entities that have no key in common, or of all.
+        InvalidPlan: Rows of several entities without a common key, or all rows, are seen.
     """
     orders = list(dict.fromkeys(map(order_of, windows)))
     keys = [frozenset(query_of(order)[1:]) for order in orders]
@@ -141,17 +138,17 @@ def share_plan(
     zones: dict[str, ZoneTable],
     learnt: Mapping[Node, Constant],
 ) -> Fitted:
-    """Return the plan of the share that each row is in, by the hash of its keys.
+    """Return the plan that computes the share of each row, by the hash of its keys.
 
-    A row without a key is in the first share, or missing: it sees no row.
+    A row without a key is in the first share, or its share is missing: it sees no rows.
 
     Args:
-        keys: expressions of the rows of a plan.
-        n_shares: how many there are.
-        inputs: type of each column that the plan reads.
-        tables: the same of tables.
-        zones: the tables of the time zones that it reads.
-        learnt: what keys are made of.
+        keys: Expressions over the rows of a plan.
+        n_shares: Number of shares.
+        inputs: Type of each column that the plan reads.
+        tables: Column types of each lookup table.
+        zones: Tables of the time zones that the plan reads.
+        learnt: Learned values that the keys read.
     """
     parts = [Expr((key,)) for key in sorted(keys, key=show)]
     share = hash_of(parts[0] if len(parts) == 1 else cross(*parts), n_shares)

@@ -1,7 +1,7 @@
-"""The guard: rows judged by the rules of a fitted contract before features are computed of them.
+"""The guard: checks rows against the rules of a fitted contract before computing features.
 
-It judges each row by itself, so that one row, a batch and a stream reject the same: what rules say
-of the past of a row, of shares of rows or of late columns is for `check` and `fit`.
+It judges each row by itself, so that one row, a batch and a stream reject the same rows. Rules
+about a row's past, about shares of rows or about late columns are left to `check` and `fit`.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from fastfeat.plan.declare.declaration import Declaration, declare
 from fastfeat.scalars.zones import ZoneTable
 
 N_SHOWN = 5
-"""Rows that a message shows of those that break a rule."""
+"""Number of rule-breaking rows that a message shows."""
 SETS_APART = ". transform(rows, on_violation='quarantine') sets such rows apart"
-"""The end of an error of rows of a rule that quarantines; not of one row, which is refused."""
+"""End of the error message for a quarantine rule; omitted for a single row, which is rejected."""
 IGNORE = "ignore"
-"""What a call says so that no row is judged."""
+"""Value of `on_violation` that turns off judging."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,10 +49,11 @@ class Guard:
     """The rules that rows are judged by, ready to run.
 
     Args:
-        rules: by name.
-        any_broken: a feature "broken", whether a row breaks any rule.
-        each_broken: a feature a rule, whether a row breaks it, under the number of the rule.
-        columns: what the rules read.
+        rules: The rules by name.
+        any_broken: Plan with one feature "broken": whether a row breaks any rule.
+        each_broken: Plan with one feature per rule, named by its number: whether a row breaks the
+            rule.
+        columns: Input columns that the rules read.
     """
 
     rules: Mapping[str, Rule]
@@ -64,16 +65,14 @@ class Guard:
 def fitted_rules(
     plan: Declaration, inputs: Schema, tables: Schemas, zones: dict[str, ZoneTable] | None = None
 ) -> Fitted:
-    """Return features that have nothing to learn, fitted.
+    """Return a fitted plan for features that have nothing to learn.
 
-    Args:
-        plan: the features.
-        inputs: types of the columns, of further ones too.
-        tables: the same of lookup tables.
-        zones: the tables of time zones; those that are not there are those of the machine.
+    `inputs` may contain more columns than the features read. Time zone tables are taken from
+    `zones`, and from this machine if missing there.
 
     Raises:
-        UnknownColumn, TypeMismatch: as `Plan.fit`.
+        UnknownColumn: A feature reads a column that the inputs lack.
+        TypeMismatch: A feature does not accept the type of its input.
     """
     read = {name: inputs[name] for name in plan.columns if name in inputs}
     of_tables = columns_of_tables(plan.table_columns, tables)
@@ -82,12 +81,7 @@ def fitted_rules(
 
 
 def judged_rules(contract: ContractDeclaration, late: Iterable[str] = ()) -> dict[str, Rule]:
-    """Return the rules that judge a row by itself, by what is known when it comes.
-
-    Args:
-        contract: the rules.
-        late: columns that are not known then.
-    """
+    """Return the rules that judge a row by itself and do not read `late` columns or the clock."""
     unknown = set(late)
     return {
         name: rule
@@ -99,7 +93,7 @@ def judged_rules(contract: ContractDeclaration, late: Iterable[str] = ()) -> dic
 
 
 def guard_of(fitted: Fitted) -> Guard | None:
-    """Return the guard of a fitted plan; None where no rule judges its rows one by one."""
+    """Return the guard of a fitted plan; None if no rule judges single rows."""
     contract = fitted.contract
     if contract is None:
         return None
@@ -114,7 +108,7 @@ def guard_of(fitted: Fitted) -> Guard | None:
 
 
 def guard_of_rules(rules: Mapping[str, Rule], contract: FittedContract) -> Guard:
-    """Return some rules of a contract, at least one, ready to judge rows."""
+    """Return a guard for the given rules of a contract; there must be at least one."""
     holds = None
     for rule in rules.values():
         of_rule = rule.expression.fill_null(False)
@@ -130,7 +124,7 @@ def guard_of_rules(rules: Mapping[str, Rule], contract: FittedContract) -> Guard
 
 
 def row_inputs(fitted: Fitted) -> InputSchema:
-    """Return the type of each column that is read of later rows: by features, and by rules."""
+    """Return the type of each column that features or rules read from new rows."""
     guard = guard_of(fitted)
     if guard is None or fitted.contract is None:
         return fitted.inputs
@@ -138,39 +132,28 @@ def row_inputs(fitted: Fitted) -> InputSchema:
 
 
 def columns_judged(fitted: Fitted) -> list[str]:
-    """Return the columns that rules read of later rows, in order."""
+    """Return the columns that rules read from new rows, in order."""
     guard = guard_of(fitted)
     return [] if guard is None else list(guard.columns)
 
 
 def table_columns_judged(fitted: Fitted) -> list[TableColumn]:
-    """Return the columns of lookup tables that features and rules read of later rows."""
+    """Return the columns of lookup tables that features or rules read."""
     guard, own = guard_of(fitted), list(fitted.table_columns)
     return own if guard is None else [*own, *guard.each_broken.table_columns]
 
 
 def warm_guard(fitted: Fitted, rows: Any, tables: Tables) -> None:
-    """Judge rows by the contract of a plan, whatever comes of it, so that its kernels are there.
-
-    Args:
-        fitted: the plan.
-        rows: some rows.
-        tables: lookup tables.
-    """
+    """Judge some rows and ignore the result, so that the guard's kernels are compiled."""
     guard = guard_of(fitted)
     for rules in () if guard is None else (guard.any_broken, guard.each_broken):
         transform(rules, CallRows(rows, tables=tables))
 
 
 def check_option(on_violation: object, refused: Mapping[str, str] | None = None) -> None:
-    """Raise where the option of a call is none.
+    """Raise InvalidPlan for an `on_violation` option that is unknown or not accepted by the call.
 
-    Args:
-        on_violation: the option.
-        refused: words that the call does not take, and what to do instead.
-
-    Raises:
-        InvalidPlan: it is none, or one that the call does not take.
+    `refused` maps the words that the call does not accept to the advice in the message.
     """
     known = (*ON_VIOLATION, IGNORE)
     if on_violation is not None and on_violation not in known:
@@ -181,28 +164,27 @@ def check_option(on_violation: object, refused: Mapping[str, str] | None = None)
 
 
 def read_again(data: Any) -> Any:
-    """Return data that can be read twice: of a reader that is used up, its rows."""
+    """Return data that can be read twice: a one-shot reader is read into a table."""
     return read_table(data) if isinstance(data, pa.RecordBatchReader) else data
 
 
 def judge(
     guard: Guard, rows: CallRows, *, on_violation: str | None = None, first_row: int = 0
 ) -> dict[str, int]:
-    """Return how many rows break each rule that one breaks: rules that only warn.
+    """Return the number of rows that break each warning rule that is broken.
 
     Args:
-        guard: the rules.
-        rows: The rows, which can be read twice; their history is not read.
-        on_violation: what becomes of rows that break a rule, but one that only warns; None for what
-            each rule says.
-        first_row: the number that a user knows the first row of the data by.
+        guard: The rules.
+        rows: The rows, which must be readable twice; their history is not read.
+        on_violation: Action for broken rules other than warning rules; None for each rule's own.
+        first_row: Number of the first row in messages.
 
     Raises:
-        ContractBroken: rows break a rule that does not only warn.
-        FastfeatError: as `transform`, of the columns that rules read.
+        ContractBroken: Rows break a rule that does more than warn.
+        FastfeatError: The columns that rules read cannot be read or computed, as for `transform`.
 
     Warns:
-        RowsBreakRule: rows break one that does.
+        RowsBreakRule: Rows break a warning rule.
     """
     found = transform(guard.any_broken, rows, first_row=first_row)
     if not call("any", found.column(0)).as_py():
@@ -220,18 +202,15 @@ def judge(
 
 
 def judge_row(guard: Guard, row: Mapping[str, Any], breaks: Any) -> dict[str, int]:
-    """Return 1 for each rule that one row breaks: rules that only warn.
+    """Return 1 for each warning rule that one row breaks.
 
-    Args:
-        guard: the rules.
-        row: the row.
-        breaks: of each rule whether it breaks it, shape (n_rules,).
+    `breaks` holds whether the row breaks each rule, shape (n_rules,).
 
     Raises:
-        ContractBroken: it breaks a rule that does not only warn.
+        ContractBroken: The row breaks a rule that does more than warn.
 
     Warns:
-        RowsBreakRule: it breaks one that does.
+        RowsBreakRule: The row breaks a warning rule.
     """
     broken = {name: 1 for name, is_so in zip(guard.rules, breaks, strict=True) if is_so}
     for name in broken:
@@ -245,20 +224,15 @@ def judge_row(guard: Guard, row: Mapping[str, Any], breaks: Any) -> dict[str, in
 def tell_of_rows(
     name: str, rule: Rule, table: Any, rows: NDArray[np.int64], *, first_row: int = 0
 ) -> None:
-    """Raise, or warn, of the rows of a table that break a rule, as the rule says.
+    """Raise or warn about the rows at positions `rows` of `table`, which break the rule.
 
-    Args:
-        name: of the rule.
-        rule: the rule.
-        table: the rows.
-        rows: the places of those that break it.
-        first_row: the number that a user knows the first row of the table by.
+    `first_row` is the number of the table's first row in messages.
 
     Raises:
-        ContractBroken: the rule does not only warn.
+        ContractBroken: The rule does more than warn.
 
     Warns:
-        RowsBreakRule: it does.
+        RowsBreakRule: The rule only warns.
     """
     _tell(_told(name, rule, table, rows, table.num_rows, first_row), rule, None, {})
 
@@ -272,7 +246,7 @@ def _numbers(rows: Any, table: Any) -> NDArray[np.int64]:
 def _told(
     name: str, rule: Rule, table: Any, numbers: NDArray[np.int64], n_rows: int, first_row: int
 ) -> str:
-    """Return how many rows break a rule, and the first of them with the values that it reads."""
+    """Return a message: how many rows break a rule, and the first of them with the values read."""
     columns = [c for c in _columns(rule) if c in table.column_names]
     shown = numbers[:N_SHOWN]
     values = table.select(columns).take(pa.array(shown)).to_pylist()
@@ -304,7 +278,7 @@ def _columns(rule: Rule) -> list[str]:
 
 
 def broken_text(n_broken: int, n_rows: int) -> str:
-    """Return how many rows break something, for a message.
+    """Return the number of rows that break a rule, as text for a message.
 
     Example:
         >>> broken_text(2, 1000)
@@ -314,7 +288,7 @@ def broken_text(n_broken: int, n_rows: int) -> str:
 
 
 def values_text(row: Mapping[str, Any]) -> str:
-    """Return the values of a row for a message, shortened.
+    """Return the values of a row as text for a message, shortened.
 
     Example:
         >>> values_text({"x": 1.5, "y": None})
@@ -330,7 +304,7 @@ def _shortened(value: Any) -> str:
 
 
 def unlike(name: str, others: Iterable[str]) -> str:
-    """Return a name that is not among others: with as many "_" more as it takes.
+    """Return `name` with as many "_" appended as needed to differ from `others`.
 
     Example:
         >>> unlike("row", ["row", "x"])

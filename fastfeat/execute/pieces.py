@@ -1,4 +1,4 @@
-"""Features of data a piece at a time: each row gives what it gives in one table of all rows."""
+"""Features of data in pieces, equal to those computed from one table of all rows."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ from fastfeat.plan.lower.outputs import check_result
 from fastfeat.plan.lower.task_graph import functions_of_rows
 
 MOST_BYTES = 32 << 20
-"""Of a piece: a transform to files of 4M rows took as long with 64 MiB, and 150 MiB more memory."""
+"""Bytes of a piece. With 64 MiB, 4M rows took no less time and 150 MiB more memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """A data set, of which features are computed a piece at a time.
+    """A data set with features that are computed piece by piece.
 
     Args:
-        dataset: the data.
-        schema: of the columns that are read.
-        features: gives those of a piece.
-        most_bytes: of the rows that are read at a time, asked anew for each table.
-        row_of: the number of the row that has the k-th features; None where each row has some.
+        dataset: The data.
+        schema: Schema of the columns that are read.
+        features: Returns the features of a piece.
+        most_bytes: Returns the most bytes of rows to read at a time; called anew for each table.
+        row_of: Returns the row that has the k-th features; None if each row has some.
     """
 
     dataset: Dataset
@@ -58,14 +58,11 @@ class Pieces:
     row_of: Callable[[int], int] | None = None
 
     def of_all(self, start: int = 0) -> Generator[Any]:
-        """Yield the features of all pieces, in order.
-
-        Args:
-            start: how many rows of features are passed over.
+        """Yield the features of all pieces, in order, skipping the first `start` rows of features.
 
         Raises:
-            FastfeatError: as `features`; the message says in which file a row stands.
-            OutOfMemory: a budget that bounds the work is exceeded.
+            FastfeatError: From `features`; the message names the file of a row.
+            OutOfMemory: The work exceeds its memory budget.
         """
         start = start if self.row_of is None else self.row_of(start)
         with closing(scan(self.dataset, self.schema.names, self.most_bytes, start=start)) as pieces:
@@ -76,7 +73,7 @@ class Pieces:
                 yield features
 
     def of_none(self) -> Any:
-        """Return the features of no rows."""
+        """Return the features of an empty table."""
         return self.features(Scanned(pa.Table.from_batches([], self.schema), 0, ()))
 
 
@@ -88,20 +85,20 @@ def pieces_of(
     given: Schema,
     most_bytes: int | Callable[[], int] = MOST_BYTES,
 ) -> Pieces:
-    """Return a data set of which features are computed.
+    """Return a data set with features computed by the function `features`.
 
     Args:
-        dataset: the data.
-        columns: which are read.
-        if_there: further columns, which may be absent.
-        features: gives those of a piece.
-        given: their schema.
-        most_bytes: of a piece, or of its features, where these are more; perhaps asked anew for
-            each piece.
+        dataset: The data.
+        columns: Columns to read.
+        if_there: Further columns, which may be absent.
+        features: Returns the features of a piece.
+        given: Schema of the features.
+        most_bytes: Most bytes of a piece or of its features, whichever is larger; a function is
+            called anew for each piece.
 
     Raises:
-        UnknownColumn: it lacks a column.
-        TypeMismatch: files differ in a column that is read.
+        UnknownColumn: The data lacks a column.
+        TypeMismatch: Files differ in a column that is read.
     """
     dataset.check([*columns, *if_there])
     dataset.check_folders(columns)
@@ -129,22 +126,24 @@ def pieces_of_later_rows(
     folder: Path | None = None,
     on_violation: str | None = None,
 ) -> Pieces:
-    """Return data of which a fitted plan computes features, as `transform` does.
+    """Return data with features computed by a fitted plan, as `transform` does.
 
     Args:
-        fitted: the plan.
-        rows: All rows of data and of a history that `dataset_of` takes; tables are read here, once.
-        to: The form of the features, as `FittedPlan.transform` takes it.
+        fitted: The plan.
+        rows: All rows of the data and of a history, as `dataset_of` accepts them; tables are read
+            here, once.
+        to: The form of the features, as for `FittedPlan.transform`.
         categories: Whether codes become categories.
-        most_bytes: as of `pieces_of`.
-        n_shares: in how many shares rows are computed where windows see others, as of `RowSource`.
-        folder: where files without names go then; None for that of the system.
-        on_violation: what becomes of rows that break a rule of the plan's contract, as of `judge`.
+        most_bytes: Most bytes of a piece or of its features; a function is called for each piece.
+        n_shares: Number of shares for windows that see other rows; None to choose it by size.
+        folder: Folder of the temporary files for shares; None for the system's.
+        on_violation: Action for rows that break a rule of the contract; None for each rule's own.
 
     Raises:
-        ContractBroken: rows break a rule.
-        InvalidPlan: as of `check_shared`; `row_id=` of a plan with windows.
-        FastfeatError: as `pieces_of` and `dataset_of`.
+        ContractBroken: Rows break a rule.
+        InvalidPlan: The plan's functions cannot be computed in shares, or it has windows and
+            `row_id=`.
+        FastfeatError: The data cannot be read, or its columns do not fit the plan.
     """
     check_result(to, None, rows.backend, categories=categories)
     check_option(on_violation, {"quarantine": _NO_QUARANTINE})
@@ -193,16 +192,11 @@ def pieces_of_later_rows(
 
 
 def budget_of_features(fitted: Fitted, rows: CallRows, dataset: Dataset) -> Budget | None:
-    """Return the budget within which a plan computes features; None without a bound.
-
-    Args:
-        fitted: The plan.
-        rows: The rows that it computes features of; none is read.
-        dataset: The same rows.
+    """Return the memory budget for computing features; None without a limit. No row is read.
 
     Raises:
-        InvalidConfig: `memory` is no number of bytes.
-        OutOfMemory: It has no room for the tables and for reading.
+        InvalidConfig: `memory` is not a number of bytes.
+        OutOfMemory: The budget has no room for the tables and for reading.
     """
     if rows.memory is None:
         return None
@@ -213,26 +207,22 @@ def budget_of_features(fitted: Fitted, rows: CallRows, dataset: Dataset) -> Budg
 
 
 def known_tables(fitted: Fitted, tables: Tables) -> Tables:
-    """Return lookup tables as Arrow tables, of which what is made is kept from piece to piece."""
+    """Return lookup tables as Arrow tables, so that work on them is reused from piece to piece."""
     columns = table_columns_judged(fitted)
     return read_tables(tables, columns) if columns else tables
 
 
 def pieces_within(pieces: Pieces, budget: Budget | None) -> Pieces:
-    """Return pieces whose features are computed within a budget: what has no room takes longer.
+    """Return pieces that compute features within a budget, more slowly if memory is short.
 
-    Features of a piece raise OutOfMemory where they exceed it.
-
-    Args:
-        pieces: The pieces.
-        budget: Of memory; None without a bound.
+    A piece that exceeds the budget raises OutOfMemory.
     """
     if budget is None:
         return pieces
     compute = pieces.features
 
     def features(piece: Scanned) -> Any:
-        with within(budget):  # no longer: between pieces this thread does the caller's work
+        with within(budget):  # only here: between pieces this thread does the caller's work
             found = compute(piece)
             check_within(_WORK)
             return found
@@ -241,7 +231,7 @@ def pieces_within(pieces: Pieces, budget: Budget | None) -> Pieces:
 
 
 def bytes_within(budget: Budget | None) -> int | Callable[[], int]:
-    """Return how many bytes of rows are read at a time, within a budget if there is one."""
+    """Return the bytes of rows to read at a time, within the budget if there is one."""
     if budget is None:
         return MOST_BYTES
     return lambda: min(MOST_BYTES, budget.table_bytes())

@@ -1,7 +1,7 @@
-"""Prepared transforms: what a second small batch of a schema need not find out again.
+"""Prepared transforms: work that a second small batch with the same schema need not repeat.
 
-A fitted plan holds some for each form of the result, and each of them memory for as many calls as
-were made at once. What they do not handle, and every error, is left to the way of all other rows.
+A fitted plan keeps some for each form of the result, and each keeps memory for as many calls as ran
+at once. Unsupported cases, and every error, are left to the general way.
 """
 
 from __future__ import annotations
@@ -34,26 +34,25 @@ from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.progress import is_telling
 
 Make = Callable[[Any, Tables], Mapping[Node, Any]]
-"""Gives what tasks make of a table, with lookup tables."""
+"""`(table, lookup_tables) -> columns that tasks compute`."""
 Finish = Callable[[Any, Mapping[Node, Any], Any], Any]
-"""Gives the features of a table with what is made of it, in memory given for them; None where it
-does not."""
+"""`(table, computed_columns, out) -> features`, or None if this batch is not supported."""
 
 SMALL = 1 << 16
-"""Rows, from which on several threads may share them."""
+"""Number of rows from which several threads may share a batch."""
 FEW = 1 << 12
-"""Rows, up to which steps are run by the call itself, in memory that it keeps."""
+"""Number of rows up to which the call itself runs the steps, in memory that it keeps."""
 _N_SCHEMAS = 8
 _NONE: Mapping[Node, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """The functions by which features come about.
+    """The functions that compute features.
 
     Args:
-        finish: gives the features of a table; None where they are always left to the other way.
-        make: gives what tasks make of them before; None where there are none.
+        finish: Returns the features of a table; None if the general way must be used.
+        make: Returns the columns that tasks compute first; None if there are no tasks.
     """
 
     finish: Finish | None
@@ -62,14 +61,14 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The preparation for the tables of a schema.
+    """The preparation for tables of one schema.
 
     Args:
-        schema: of the tables.
-        few: how the features of few rows come about.
-        more: the same of more.
-        is_whole: whether nothing else is done before; else rows see others, of a history.
-        warn: Warns of rows whose labels an encoder has learnt; None for plans without such.
+        schema: The schema of the tables.
+        few: Functions for batches of few rows.
+        more: Functions for larger batches.
+        is_whole: Whether these functions do all the work; if not, rows see others, of a history.
+        warn: Warns about rows with labels that an encoder learned; None for plans without such.
     """
 
     schema: Schema
@@ -80,15 +79,7 @@ class Prepared:
 
 
 def prepared_features(fitted: Fitted, data: Any, tables: Tables, to: str, out: Any) -> Any:
-    """Return the features of a small batch, by what was prepared; None where nothing was.
-
-    Args:
-        fitted: the plan.
-        data: of any kind; for tables and batches of Arrow it is prepared.
-        tables: lookup tables.
-        to: the form.
-        out: the array to write to.
-    """
+    """Return the features of a small batch, or None if its schema was not prepared."""
     if (one := _prepared(fitted, data, to)) is None or not one.is_whole:
         return None
     way = one.few if data.num_rows <= FEW else one.more
@@ -103,15 +94,7 @@ def prepared_features(fitted: Fitted, data: Any, tables: Tables, to: str, out: A
 def finished_features(
     fitted: Fitted, table: Any, made: Mapping[Node, Any], to: str, out: Any
 ) -> Any:
-    """Return the features of a small batch of which the tasks are done; see `prepared_features`.
-
-    Args:
-        fitted: the plan.
-        table: the rows.
-        made: what tasks have made of them.
-        to: the form.
-        out: the array to write to.
-    """
+    """Return the features of a small batch with tasks already run; see `prepared_features`."""
     if (one := _prepared(fitted, table, to)) is None or one.is_whole:
         return None
     finish = one.more.finish
@@ -119,7 +102,7 @@ def finished_features(
 
 
 def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
-    """Return the preparation for a small batch; None where there is none."""
+    """Return the preparation for a small batch, or None."""
     prepared: tuple[Prepared, ...] | None = fitted.prepared.get(to)
     if prepared is None or not isinstance(data, (pa.Table, pa.RecordBatch)):
         return None
@@ -133,16 +116,10 @@ def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
 
 
 def prepare(fitted: Fitted, data: Any, to: str) -> None:
-    """Prepare for more rows of a schema, of which features were computed.
+    """Prepare for more batches of a schema, after features were computed for one.
 
-    What would have to be compiled for it is left to the second time: who transforms once does not
-    wait for it.
-
-    Args:
-        fitted: the plan; takes it.
-        data: a table or batch, of a schema for which nothing is prepared, or whose kernels somebody
-            looks at.
-        to: the form.
+    If this needs a compilation, it waits for the second batch, so that a single transform does not
+    wait. `data` has a schema that is not yet prepared, or its kernels are being observed.
     """
     is_arrow = isinstance(data, (pa.Table, pa.RecordBatch))
     if not is_arrow or data.num_rows >= SMALL or to not in _FORMS:
@@ -165,7 +142,7 @@ def _is_compiled(to: str) -> bool:
 
 
 def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:
-    """Return the preparation for the tables of a schema."""
+    """Return the preparation for tables of one schema."""
     is_whole, nowhere = not fitted.declaration.past_columns, Way(None, None)
     if any(schema.field(name).type != pa.null() for name in fitted.never_seen):
         return Prepared(schema, nowhere, nowhere, is_whole)
@@ -184,7 +161,7 @@ def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:
 
 
 def _maker(fitted: Fitted, schedule: Schedule) -> Make:
-    """Return a function that runs the tasks of a schedule; it does not hold the plan."""
+    """Return a function that runs the tasks of a schedule, without a reference to the plan."""
     learnt, names = dict(fitted.constants), fitted.declaration.row_columns
     types, programs = fitted.types, fitted.programs
     table_columns = fitted.table_columns
@@ -202,7 +179,7 @@ def _maker(fitted: Fitted, schedule: Schedule) -> Make:
 
 
 def _warning(fitted: Fitted) -> Callable[[Any], None] | None:
-    """Return the function that warns of rows whose labels an encoder has learnt."""
+    """Return the function that warns about rows with labels that an encoder learned."""
     encoded, told = fitted.encoded, fitted.told
     if encoded is None:
         return None
@@ -241,13 +218,13 @@ def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | No
         shape = table.num_rows, n_columns
         if out is None:
             n_bytes = shape[0] * n_columns * dtype.itemsize
-            small = n_bytes < LARGE  # .5 us less
+            small = n_bytes < LARGE  # saves .5 us
             out = np.empty(shape, dtype, "F") if small else empty_matrix(shape, dtype)
         elif (
             type(out) is not np.ndarray
             or out.shape != shape
             or out.dtype != dtype
-            # of columns that are read in place the kernel tells
+            # the kernel itself checks columns that it reads in place
             or (before and overlaps(out, columns_named(table, before)))
         ):
             return None
@@ -270,7 +247,7 @@ def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | No
 def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
     """Return a function that computes a table of features, with the kept columns.
 
-    Those that are columns of steps, unchanged, are given as they are made.
+    Unchanged columns of steps are returned without a copy.
     """
     from fastfeat.backends.cpu import as_made, parts_of
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
@@ -294,7 +271,7 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
     )
     computed = pa.schema([of_features.field(k) for k in places])
     sources = dict.fromkeys(source for slot in made.values() for source in slot.sources)
-    compared = [source for source in sources if isinstance(source, Column)]  # with a learnt text
+    compared = [source for source in sources if isinstance(source, Column)]  # with a learned text
     free: list[Any] = []
 
     def finish(table: Any, given: Mapping[Node, Any], out: Any) -> Any:
@@ -314,7 +291,7 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
             if compared:
                 named = columns_named(table, [column.name for column in compared])
                 given = {**given, **{column: named[column.name] for column in compared}}
-            for k, slot in made.items():  # in order: the others are there already
+            for k, slot in made.items():  # in order: the others are already in place
                 columns.insert(k, as_made(slot_column(slot, given), whole.outputs[k]))
             if any(column is None for column in columns):
                 return None
@@ -330,7 +307,7 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
 
 
 def _own_columns(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
-    """Return `_arrow` where no feature is a column of a task that others may refer to."""
+    """Return `_arrow`, or None if a feature could share memory with a column of a task."""
     from fastfeat.backends.cpu import parts_of  # imports the CPU backend
 
     slots = parts_of(fitted.arrow_program)[0].values()
@@ -340,7 +317,7 @@ def _own_columns(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish
 
 
 def _address(matrix: Any, alignment: int) -> int | None:
-    """Return the address of a matrix in C order; None where nobody may write there."""
+    """Return the address of a matrix in C order; None if it cannot be written to."""
     try:
         address = ctypes.addressof(ctypes.c_char.from_buffer(matrix))
     except (TypeError, ValueError):  # not contiguous, not writeable, or empty
@@ -349,11 +326,12 @@ def _address(matrix: Any, alignment: int) -> int | None:
 
 
 class _Form(NamedTuple):
-    """A form of the result that is prepared.
+    """A form of the result that can be prepared.
 
     Args:
-        finish: returns what computes features of tables of a schema; None where it cannot be.
-        entry: of its kernel.
+        finish: Returns the function that computes features for tables of a schema; None if
+            unsupported.
+        entry: Entry point of its kernel.
     """
 
     finish: Callable[[Fitted, Schema, StepsOfSchema], Finish | None]

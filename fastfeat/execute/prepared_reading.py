@@ -1,6 +1,6 @@
-"""The batch that a prepared call reads: which columns of a table, and which the call makes itself.
+"""The batch that a prepared call reads: columns of a table, and columns the call makes itself.
 
-What is converted, and what tasks have made before, come after the columns of the table.
+Converted columns, and columns that earlier tasks made, follow the columns of the table.
 """
 
 from __future__ import annotations
@@ -21,19 +21,18 @@ from fastfeat.scalars.value import InputSlot
 if TYPE_CHECKING:
     from fastfeat.engine.cpu.step_calls import Sources
 
-_UNREAD = 6  # columns: to export so many more costs as much as to select those that are read
+_UNREAD = 6  # columns: exporting this many more costs as much as selecting
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The columns of a batch that a program reads, for the tables of a schema.
+    """The columns of a batch that a program reads, for tables of a schema.
 
     Args:
-        sources: where the columns of its slots are; steps that a call runs make some.
-        columns: the columns of the table that come first among those of a batch, by place; None for
-            all.
-        others: the slots that come after them: what is converted, and what tasks make.
-        made_of: the columns of the table that these are made of.
+        sources: Locations of the slots' columns; some are made by steps that the call runs.
+        columns: Indices of the table columns that come first in the batch; None for all.
+        others: Slots that follow them: converted columns, and columns that tasks make.
+        made_of: Table columns that `others` read.
     """
 
     sources: Sources
@@ -47,11 +46,8 @@ def reading_of(
 ) -> Reading:
     """Return the columns of a batch that a program reads.
 
-    Args:
-        program: what reads them.
-        schema: of the tables.
-        steps: those that a prepared call runs.
-        outputs: columns of steps that are results as they are.
+    `steps` are those that a prepared call runs; `outputs` are step columns that are results
+    unchanged.
     """
     places: dict[InputSlot, int] = {}
     for slot in program.inputs:
@@ -86,7 +82,7 @@ def reading_of(
 
 
 def batch_read(reading: Reading, table: Any, made: Mapping[Node, Any]) -> Any:
-    """Return the rows of a table as one batch that a program reads; None where it has none."""
+    """Return a table as the single batch that a program reads; None if that is impossible."""
     if not reading.others:
         return _one_batch(table, reading.columns)
     if not table.num_rows:
@@ -103,7 +99,7 @@ def batch_read(reading: Reading, table: Any, made: Mapping[Node, Any]) -> Any:
 
 
 def _one_batch(table: Any, columns: Sequence[int] | None) -> Any:
-    """Return some columns of a table as one batch; None where it has no rows, or is many pieces."""
+    """Return columns of a table as one batch; None if it has no rows or cannot be one batch."""
     if columns is not None:
         table = table.select(columns)
     if isinstance(table, pa.RecordBatch):
@@ -115,7 +111,7 @@ def _one_batch(table: Any, columns: Sequence[int] | None) -> Any:
 
 
 def columns_named(table: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Return some columns of a table or a batch, in chunks."""
+    """Return columns of a table or a batch, in chunks."""
     if isinstance(table, pa.RecordBatch):
         table = pa.Table.from_batches([table])
     return {name: table.column(name) for name in names}

@@ -1,7 +1,7 @@
-"""The steps of a plan that a prepared call runs itself, as calls of kernels, for a schema.
+"""The steps of a plan that a prepared call runs itself, as kernel calls, for a schema.
 
-Those are steps of columns of the data as they stand there. Other tasks, and what these read, are
-run before, as for any rows.
+These are steps that read unchanged columns of the data. Other tasks, and the steps that those read,
+run before the call, as for any rows.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from fastfeat.engine.cpu.step_calls import StepCalls
 
 Made = Node | InputSlot
-"""What is made of a batch: the column of a step, or what a program reads of text."""
+"""A result computed for a batch: the column of a step, or a program's input from text."""
 
 
 @dataclass(frozen=True, slots=True)
 class OfColumns:
-    """A step as calls of kernels, and the names of the columns of the data that it reads."""
+    """A step as kernel calls, and the names of the data columns that it reads."""
 
     calls: StepCalls
     columns: tuple[str, ...]
@@ -42,9 +42,9 @@ class StepsOfSchema:
     """The steps of a plan, for tables of a schema.
 
     Args:
-        of_columns: those that a prepared call runs.
-        schedule: the others.
-        is_any: whether it runs any, what programs read of text included.
+        of_columns: Steps that a prepared call runs.
+        schedule: All other tasks.
+        is_any: Whether the call runs any steps, including those for a program's text inputs.
     """
 
     of_columns: Mapping[Node, OfColumns]
@@ -53,7 +53,7 @@ class StepsOfSchema:
 
     @property
     def has_others(self) -> bool:
-        """Whether anything is run before a prepared call."""
+        """Whether any task runs before a prepared call."""
         return any(task.kind != "features" for task in self.schedule.tasks)
 
 
@@ -75,13 +75,9 @@ def steps_of_schema(fitted: Fitted, schema: Schema) -> StepsOfSchema:
 def _of_columns(
     fitted: Fitted, step: Node, schema: Schema, found: Mapping[Node, OfColumns]
 ) -> OfColumns | None:
-    """Return a step of columns of the data as calls of kernels; None where it is not.
+    """Return a step as kernel calls; None if one of its inputs prevents that.
 
-    Args:
-        fitted: the plan.
-        step: of columns, or of counts that one of those makes that were found.
-        schema: of the data.
-        found: the steps before it.
+    Its inputs must be columns of the data, learned vocabularies, or counts of steps in `found`.
     """
     if not isinstance(step, Call) or step.function not in step_calls():
         return None
@@ -107,7 +103,7 @@ def _of_columns(
 
 
 def _read_by_others(schedule: Schedule, found: Mapping[Node, Any]) -> Iterable[int]:
-    """Return the columns that tasks read which are not run by a prepared call."""
+    """Return the columns read by tasks that a prepared call does not run."""
 
     def is_other(task: Task) -> bool:
         return task.kind != "features" and not all(node in found for node in task.nodes)
@@ -116,7 +112,7 @@ def _read_by_others(schedule: Schedule, found: Mapping[Node, Any]) -> Iterable[i
 
 
 def of_slot(slot: InputSlot, steps: StepsOfSchema, schema: Schema) -> OfColumns | None:
-    """Return the step that makes what a program reads; None where the prepared call has none."""
+    """Return the step that makes a program's input; None if the prepared call cannot run it."""
     source = slot.sources[0]
     if slot.kind == "column":
         return steps.of_columns.get(source)

@@ -1,4 +1,4 @@
-"""The features of rows by a fitted plan: as a table, a matrix, or arrays on a device."""
+"""Computing the features of rows with a fitted plan: a table, a matrix, or device arrays."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ from fastfeat.plan.lower.outputs import MATRIX_ORDERS, TABLES, check_result
 from fastfeat.progress import doing
 
 SHORT = 1 << 14
-"""Rows, below which a transform tells nothing of itself."""
+"""Number of rows below which a transform reports no progress."""
 _NOTHING = nullcontext()
 
 
@@ -81,21 +81,20 @@ def transform(
     """Return the features of rows.
 
     Args:
-        fitted: what is computed.
+        fitted: The fitted plan.
         rows: The rows.
-        to: the form of the result.
-        out: the array to write to.
-        categories: whether codes become categories.
-        known: what steps have made of these rows already.
-        orders: the same of orders of the rows that windows see, which are taken from there.
-        index: of all rows of the data, for a pandas frame; None for that of the data, if it has
-            one.
-        first_row: the number that a user knows the first row of the data by.
+        to: Form of the result.
+        out: Array to write to.
+        categories: Whether codes become categories.
+        known: Columns that steps have already computed for these rows.
+        orders: Caches of backends by order of the rows that windows see, to be reused.
+        index: Index of all rows for a pandas frame; None for the index of the data, if any.
+        first_row: Number of the first row in messages.
     """
     data, tables, backend = rows.data, rows.tables, rows.backend
     is_whole = rows.rows is None and not known and backend == "cpu" and type(to) is str
     is_plain = is_whole and not categories and to in ("arrow", "numpy")
-    is_bits = fitted.matrix_dtype.name == "bfloat16"  # a matrix of it is computed as bits
+    is_bits = fitted.matrix_dtype.name == "bfloat16"  # such a matrix is computed as bits
     is_plain = is_plain and (to == "arrow" or not is_bits)
     if is_plain and (features := prepared_features(fitted, data, tables, to, out)) is not None:
         return features
@@ -143,7 +142,7 @@ def transform(
             *(fitted, table, rows, known or {}, wanted), orders=orders, first_row=first_row
         )
         every = batch if batch.source is None else batch.source.rows
-        if every.first_place:  # of a history
+        if every.first_place:  # there is a history
             order_warnings.warn_repeated(
                 every, data, rows.history, list(fitted.nodes.values()), fitted.told
             )
@@ -165,11 +164,9 @@ def transform(
 
 
 def _without_views(table: Any, kept: Sequence[str]) -> Any:
-    """Return a small batch with text as prepared kernels read it: Polars gives views of it.
+    """Return a small batch with text as prepared kernels read it, since Polars passes views.
 
-    Args:
-        table: the rows, or columns on a device.
-        kept: columns that are given back, as they are.
+    Columns in `kept` are passed through unchanged.
     """
     if not isinstance(table, pa.Table) or table.num_rows >= SHORT:
         return table
@@ -180,14 +177,7 @@ def _without_views(table: Any, kept: Sequence[str]) -> Any:
 
 
 def _prepared(fitted: Fitted, data: Any, tables: Tables, form: str) -> Any:
-    """Return the features of a small batch as they are computed for another form; None for others.
-
-    Args:
-        fitted: what is computed.
-        data: of any kind.
-        tables: lookup tables.
-        form: as what they are computed; see `computed_form`.
-    """
+    """Return features computed in the form `form`, to be converted; None if not prepared."""
     if form != "rows":
         return prepared_features(fitted, data, tables, form, None)
     if not isinstance(data, (pa.Table, pa.RecordBatch)) or data.num_rows >= SHORT:
@@ -199,22 +189,16 @@ def _prepared(fitted: Fitted, data: Any, tables: Tables, form: str) -> Any:
 def _prepared_of_rows(
     fitted: Fitted, table: Any, wanted: NDArray[np.int64], tables: Tables, form: str
 ) -> Any:
-    """Return features of some rows of a table, as `_prepared` does; None where rows see others."""
+    """Return features of the wanted rows, as `_prepared` does; None if rows see other rows."""
     if fitted.declaration.past_columns or fitted.encoded is not None or len(wanted) >= SHORT:
         return None
     if not isinstance(table, pa.Table) or None in map(step_calls.form_of, table.schema.types):
-        return None  # of rows in other forms not all are taken in one call
+        return None  # other forms cannot take all rows in one call
     return _prepared(fitted, table.take(pa.array(wanted)), tables, form)
 
 
 def _telling(fitted: Fitted, table: Any, rows: CallRows) -> AbstractContextManager[object]:
-    """Return a context that tells of a transform that may take long; of few rows it tells nothing.
-
-    Args:
-        fitted: what is computed.
-        table: the rows, as they were read.
-        rows: The same rows as a user gave them; their history may have any length.
-    """
+    """Return a context that reports a possibly long transform, or nothing for few rows."""
     is_short = table.num_rows < SHORT and rows.backend == "cpu"
     if is_short and (rows.history is None or is_batch(rows.history)):
         return _NOTHING
@@ -223,7 +207,7 @@ def _telling(fitted: Fitted, table: Any, rows: CallRows) -> AbstractContextManag
 
 
 def bound(fitted: Fitted, form: str) -> tuple[Program, Constants]:
-    """Return the program of what is computed, and what it reads besides the rows."""
+    """Return the program for a form of the features, and its constants."""
     match form:
         case "arrow" | "columns":
             return fitted.arrow_program, fitted.arrow_constants
@@ -244,17 +228,17 @@ def made_rows(
     orders: Orders | None = None,
     first_row: int = 0,
 ) -> Batch:
-    """Return rows with what the steps of the features make of them.
+    """Return the rows after running the steps of the features.
 
     Args:
-        fitted: the plan.
-        table: the data, as it was read.
-        rows: The same rows as a user gave them.
-        known: what steps have made of the data already.
-        wanted: the numbers of the rows that are computed, shape (n_wanted,); None for all.
-        frees: whether columns that no later task reads are freed.
-        orders: of the rows that windows see, which are taken from there.
-        first_row: the number that a user knows the first row of the data by.
+        fitted: The plan.
+        table: The data, after reading.
+        rows: The same rows, as the user passed them.
+        known: Columns that steps have already computed.
+        wanted: Numbers of the rows to compute, shape (n_wanted,); None for all.
+        frees: Whether to free columns that no later task reads.
+        orders: Caches of backends by order of the rows that windows see, to be reused.
+        first_row: Number of the first row in messages.
     """
     made: Made = {**table_values(fitted.table_columns, rows.tables), **known}
     engine = backend_named(rows.backend)
@@ -285,15 +269,9 @@ def computed(
     form: str,
     out: Any = None,
 ) -> Any:
-    """Return the features of rows of which the steps are made.
+    """Return the features of rows with steps already run.
 
-    Args:
-        fitted: the plan.
-        batch: the rows.
-        program: computes the features in that form.
-        constants: what it reads besides the rows.
-        form: as what they are computed; see `outputs.Form`.
-        out: the array to write to, which fits.
+    `form` is described in `outputs.Form`, and `out` must fit if it is given.
     """
     with step_measured(FEATURES, list(fitted.nodes.values()), batch.n_rows):
         return _computed(fitted, batch, program, constants, form, out)
@@ -327,17 +305,17 @@ def _computed(
 
 
 def _table(fitted: Fitted, batch: Batch, features: Sequence[Any]) -> Table:
-    """Return features, as arrays, with the kept columns of the rows."""
+    """Return a table of feature arrays, with the kept columns of the rows."""
     keep, table = fitted.declaration.keep, batch.table
     if keep and isinstance(table, DeviceTable):
         table = on_host(table.select(keep), batch.backend)
-    if batch.source is not None:  # that the rows were chosen of
+    if batch.source is not None:  # the rows are a selection
         given = batch.source.rows.table.select(keep)
         columns = [take_rows_of_type(column, batch.source.numbers) for column in given.columns]
         table = pa.Table.from_arrays(columns, schema=given.schema)
     kept = [table.schema.field(name) for name in keep]
     columns = [*features, *(table.column(name) for name in keep)]
-    if not columns:  # of indicators without a category; the rows are still there
+    if not columns:  # indicators without a category: keep the number of rows
         return pa.table({"": pa.nulls(batch.n_rows)}).select([])
     schema = pa.schema([*fitted.schema, *kept]) if kept else fitted.schema
     return pa.Table.from_arrays(columns, schema=schema)

@@ -1,6 +1,6 @@
-"""Learning from rows that are all in memory: the tasks of a schedule, in as many scans as it has.
+"""Learning from rows that are all in memory: the tasks of a schedule, in its number of scans.
 
-Tasks that make columns run between those that learn. All statistics of one depth share a scan.
+Tasks that make columns run between the learning tasks. All statistics of one depth share a scan.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def learn(
     """Learn the value of every aggregate below the features.
 
     Args:
-        batch: The training rows, which take the values and the columns that steps make.
+        batch: The training rows; receives the values and the columns that steps make.
         typed: The plan, with the types of these rows.
-        transforms: Whether the features of the training rows are wanted too.
-        held: The vocabularies whose codes stay.
+        transforms: Whether the features of the training rows are needed too.
+        held: Vocabularies with codes that must not change.
 
     Raises:
-        InvalidData: There are no rows, or a learnt value is not finite.
-        Overflow: An argument, or a sum, does not fit its type; names a feature that reads it.
+        InvalidData: There are no rows, or a learned value is not finite.
+        Overflow: An argument, or a sum, does not fit its type; the message names a feature.
     """
     schedule = typed.schedule("fit_transform" if transforms else "fit")
     n_scans = schedule.n_rounds
@@ -63,7 +63,7 @@ def learn(
 
 
 def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
-    """Raise InvalidData if there is something to learn, and no row to learn it from."""
+    """Raise InvalidData if there is something to learn but no row to learn it from."""
     if n_rows == 0 and typed.schedule("fit").n_rounds:
         first = show(scans_of(list(typed.nodes.values()))[0][0])
         raise InvalidData(
@@ -72,7 +72,7 @@ def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
 
 
 def warn_missing(learnt: Mapping[Node, Constant]) -> None:
-    """Warn of aggregates that the training rows have too few values for."""
+    """Warn about aggregates with too few values in the training rows."""
     missing: dict[Node, list[Aggregate]] = {}
     for node, value in learnt.items():
         nowhere = is_a(value, *_GROUPS) and not cast("Groups", value).present.any()

@@ -1,4 +1,4 @@
-"""The kinds of task that learn, a row each: how one learns from all rows, or from their parts.
+"""The kinds of learning task, one row each: how to learn from all rows, or from parts of them.
 
 `learn.in_memory` and `learn.round_tasks` read the rows. `learn.part_state` finds learners by kind.
 """
@@ -41,11 +41,11 @@ class LearningTask(NamedTuple):
 
     Args:
         task: The task.
-        origins: The aggregates, or the step by time folds, that it learns.
-        codes: The steps whose codes counting may give beside a vocabulary.
+        origins: The aggregates, or the step with time folds, that it learns.
+        codes: Steps with codes that counting can produce along with a vocabulary.
         typed: The plan.
         scans: The scans of statistics, by the aggregates that they learn.
-        held: The vocabularies of an earlier fit whose codes stay.
+        held: Vocabularies of an earlier fit with codes that must not change.
     """
 
     task: Task
@@ -69,7 +69,7 @@ class LearningTask(NamedTuple):
 def learning_task(
     schedule: Schedule, task: Task, typed: TypedPlan, purpose: Purpose, held: HeldCodes
 ) -> LearningTask:
-    """Return a task that learns; `purpose` is "fit" for all rows, "fit in parts" for parts."""
+    """Return a learning task; `purpose` is "fit" for all rows, "fit in parts" for parts."""
     return LearningTask(
         task,
         tuple(schedule.values[place].origin for place in task.learns),
@@ -82,20 +82,20 @@ def learning_task(
 
 @dataclass(frozen=True, slots=True)
 class LearningKind:
-    """A kind of task that learns.
+    """A kind of learning task.
 
     Args:
-        asks: Returns the type of task by which a backend is asked, and has its learner.
-        learn: Learns from all rows, which take the values.
-        record: The task that a backend is asked, for some rows.
-        values: The values that a backend has learnt, by the aggregate or step.
-        argument: The values that an aggregate is learnt from, among which an infinite one is
-            looked for.
-        is_in_doubt: Whether a learnt value is not finite, so that the rows are read again for the
-            first infinite one.
-        blame: The error of a row that the learner cannot compute, and of a value that it cannot
-            tell, by its place in the scan; None for kinds whose learners compute nothing of rows.
-        fold_sizes: How many rows of a part each fold has, shape (n_folds,); checks the values too.
+        asks: Returns the type of the backend's task, which has a learner.
+        learn: Learns from all rows and adds the values to them.
+        record: Returns the backend's task for some rows.
+        values: Returns the values that a backend learned, by aggregate or step.
+        argument: Returns the input values of an aggregate, to search them for an infinite one.
+        is_in_doubt: Whether a learned value is not finite, so that the rows are read again to find
+            the first infinite one.
+        blame: Returns the errors of rows that the learner cannot compute and of values that it
+            cannot determine; None for kinds with learners that compute nothing from rows.
+        fold_sizes: Returns the number of rows of a part in each fold, shape (n_folds,), and checks
+            the values.
     """
 
     asks: Callable[[], type[Record[Any]]]
@@ -112,8 +112,9 @@ class Blame(NamedTuple):
     """The errors of a learner.
 
     Args:
-        row: Of a row that failed.
-        value: Of a value that cannot be told, by its places in the scan, and the error.
+        row: Returns the error of a row that failed.
+        value: Returns the error of a value that cannot be determined, from its two indices in the
+            scan and the original error.
     """
 
     row: Callable[[Batch, LearningTask, RowFailed], FastfeatError]
@@ -138,7 +139,7 @@ def _values_of_keys(one: LearningTask, found: Learnt, learnt: Values) -> dict[An
 
 
 def _folds(one: LearningTask) -> Call:
-    """Return the step by which the folds of a task are known."""
+    """Return the step that defines the folds of a task."""
     (origin,) = one.origins
     assert isinstance(origin, Call)
     return origin

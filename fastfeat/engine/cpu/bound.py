@@ -1,6 +1,6 @@
-"""Programs bound to constants: the table of a program, with all that does not depend on rows.
+"""Programs bound to constants: a program's table with everything that does not depend on rows.
 
-Whatever runs a program begins with a copy of the same words, and fills in where its columns are.
+Every run of a program starts with a copy of these words, and fills in the addresses of columns.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ class BoundProgram(NamedTuple):
     """A program with the constants of a fitted plan in its table.
 
     Args:
-        program: What is computed.
+        program: The program.
         plan: The same program, laid out in loops.
-        bound: The table with the constants; its words are read alone.
+        bound: The table with the constants; its words are read-only.
     """
 
     program: Program
@@ -28,11 +28,11 @@ class BoundProgram(NamedTuple):
 
     @property
     def places(self) -> TablePlan:
-        """The place of each word that a run fills in."""
+        """The position of each word that a run fills in."""
         return self.plan.table
 
     def words(self) -> Words:
-        """Return words of the table for one run at a time, without the addresses of columns."""
+        """Return a copy of the table's words for one run, without the addresses of columns."""
         return self.bound.words.copy()
 
 
@@ -40,12 +40,7 @@ _KEPT: WeakKeyDictionary[Constants, dict[Program, BoundProgram]] = WeakKeyDictio
 
 
 def bound_program(program: Program, constants: Constants) -> BoundProgram:
-    """Return a program bound to constants: made once, and kept as long as the constants are.
-
-    Args:
-        program: What is computed.
-        constants: What it reads besides the rows.
-    """
+    """Return a program bound to constants, cached as long as the constants exist."""
     programs = _KEPT.get(constants)
     if programs is None:
         programs = _KEPT.setdefault(constants, {})

@@ -1,4 +1,4 @@
-"""A program laid out in loops, and the addresses of its machine code: made once, on first use."""
+"""A program laid out in loops, and the addresses of its machine code, made on first use."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ code, symbol = compile_text(render("""
 
 @dataclass(frozen=True, slots=True)
 class CompiledProgram:
-    """A program with its loops, the places in its table, and the text of its kernel."""
+    """A program with its loops, the layout of its table, and the text of its kernel."""
 
     program: Program
     loops: tuple[Loop, ...]
     table: TablePlan
 
     def text(self, *, exact: bool = False) -> str:
-        """Return the LLVM text; `exact`: for very large arguments of sin, cos and tan."""
+        """Return the LLVM text; with `exact`, for very large arguments of sin, cos and tan."""
         return rendering.render(_as_compiled(self.loops, exact), processor.lanes())
 
     def loops_address(self, *, exact: bool = False) -> int:
@@ -47,9 +47,9 @@ class CompiledProgram:
 
 @lru_cache(maxsize=512)
 def _loops(program: Program, exact: bool) -> Kernel:
-    """Return the compiled loops, which are found without rendering them.
+    """Return the compiled loops, without rendering them if they are cached.
 
-    Where somebody looks, what values may ask for later is made ready too.
+    If kernels are being observed, the variant that some values may need later is compiled too.
     """
     laid_out = compiled(program)
     if is_observed():
@@ -65,14 +65,14 @@ def _kernel(laid_out: CompiledProgram, exact: bool) -> Kernel:
 def recipe_of(laid_out: CompiledProgram, exact: bool) -> str:
     """Return the recipe of the loops of a program, which names their kernel.
 
-    To render 200 features takes four times as long.
+    Rendering 200 features takes four times as long.
     """
     shapes = _as_compiled(laid_out.loops, exact)
     return f"{_BY_LLVM}{shapes!r}, {processor.lanes()}), {ENTRY!r})\n"
 
 
 def _as_compiled(loops: Sequence[Loop], exact: bool) -> tuple[Shape, ...]:
-    """Return the loops with what makes their code: types in memory, functions that are called."""
+    """Return the loops with only the facts that affect code: storage types, called functions."""
     return tuple(
         shape._replace(
             steps=tuple(map(_exact_call, shape.steps)) if exact else shape.steps,
@@ -90,7 +90,7 @@ def _exact_call(step: Step) -> Step:
 
 
 def _compile(text: str) -> tuple[bytes, str] | Kernel:
-    """Return object code; a kernel of this process alone where the code cannot leave it."""
+    """Return object code, or a kernel for this process only if the code cannot be stored."""
     from fastfeat_kernels import llvm
 
     try:
@@ -102,7 +102,7 @@ def _compile(text: str) -> tuple[bytes, str] | Kernel:
 
 @lru_cache(maxsize=256)
 def compiled(program: Program) -> CompiledProgram:
-    """Return a program laid out in loops; machine code is made when it is first run."""
+    """Return a program laid out in loops; machine code is made at its first run."""
     loops = lay_out(program)
     return CompiledProgram(program, loops, plan_table(program, loops))
 
@@ -115,12 +115,12 @@ def driver() -> Kernel:
 
 @cache
 def call_kernel(entry: str) -> Kernel:
-    """Return a kernel of prepared calls, which give the driver what it reads."""
+    """Return a kernel of prepared calls, which passes inputs to the driver."""
     return written_kernel("rows", entry)
 
 
 def forget_loops() -> None:
-    """Look kernels up anew, in this process and on disk, when they are run next."""
+    """Look kernels up again, in this process and on disk, at their next run."""
     _loops.cache_clear()
     driver.cache_clear()
     call_kernel.cache_clear()

@@ -1,6 +1,6 @@
-"""Few rows at a time: a program with memory for its columns, and a table that is filled in once.
+"""Few rows at a time: a program with memory for its columns and a table filled in once.
 
-The machine code is that of every other run; what a call costs is that of its bits, and the loop.
+The machine code is that of every other run; a call only costs packing bits, and the loop.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fastfeat.engine.storage import output_storage, storage
 from fastfeat.scalars.value import LARGE_ARGUMENT
 
 _PROTOTYPE = ctypes.PYFUNCTYPE(*[ctypes.c_int64] * 4)
-_MORE_BYTES = 64  # what loops may write behind the last row
+_MORE_BYTES = 64  # loops may write this far past the last row
 Memory = NDArray[Any]
 
 
@@ -27,8 +27,8 @@ class ColumnOfRows(NamedTuple):
     """A column of few rows.
 
     Args:
-        values: shape (most,); of floats NaN is missing.
-        present: whether each row has a value; None for floats.
+        values: Shape (most,); a missing float is NaN.
+        present: Whether each row has a value; None for floats.
     """
 
     values: Memory
@@ -39,9 +39,9 @@ class FewRows(NamedTuple):
     """A program ready for few rows; it belongs to one thread.
 
     Args:
-        inputs: a column a slot, which are written to.
-        outputs: a column an output, which are read from.
-        run: computes some of the first rows; returns whether all of them can be computed.
+        inputs: A column per slot, to be written.
+        outputs: A column per output, to be read.
+        run: Computes the first n rows; returns whether all of them succeeded.
     """
 
     inputs: Sequence[ColumnOfRows]
@@ -50,7 +50,7 @@ class FewRows(NamedTuple):
 
 
 class _Stored(NamedTuple):
-    """A column beside the memory that loops read or write, in which a flag is a bit."""
+    """A column with the memory that loops use, in which a flag is one bit."""
 
     column: ColumnOfRows
     values: Memory
@@ -58,13 +58,7 @@ class _Stored(NamedTuple):
 
 
 def few_rows(program: Program, constants: Constants, most: int) -> FewRows:
-    """Return a program ready for at most some rows.
-
-    Args:
-        program: what is computed.
-        constants: what it reads besides the rows.
-        most: how many rows there are at most.
-    """
+    """Return a program ready for at most `most` rows."""
     bound = bound_program(program, constants)
     plan = bound.plan
     inputs = [_stored(storage(slot.dtype), most) for slot in program.inputs]
@@ -121,7 +115,7 @@ def _addresses(columns: Sequence[_Stored]) -> NDArray[np.int64]:
 
 
 def _pack(stored: _Stored, n: int) -> None:
-    """Write the flags of some rows as bits."""
+    """Write the flags of the first n rows as bits."""
     values, present = stored.column
     if present is not None and stored.present is not None:
         _write_bits(present[:n], stored.present)
@@ -135,7 +129,7 @@ def _write_bits(flags: NDArray[np.bool_], bits: Memory) -> None:
 
 
 def _unpack(stored: _Stored, n: int) -> None:
-    """Read the flags of some rows from bits."""
+    """Read the flags of the first n rows from bits."""
     values, present = stored.column
     if present is not None and stored.present is not None:
         present[:n] = np.unpackbits(stored.present[: -(-n // 8)], count=n, bitorder="little")

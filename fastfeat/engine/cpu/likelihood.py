@@ -1,8 +1,8 @@
-"""Parts of the learner of aggregates of all rows: the likeliest power, in rounds of grids.
+"""Parts of the learner of aggregates over all rows: the most likely power, in rounds of grids.
 
-The first round finds the ends of the values; each further one the exact sums of the values raised
-to the powers of a grid. Programs of rows raise them, as they do later rows. In memory the
-logarithms are computed once: eight bytes a row.
+The first round finds the smallest and largest value. Each further round computes exact sums of the
+values raised to the powers of a grid, with the row programs that also transform later rows. In
+memory the logarithms are computed once, in eight bytes per row.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from fastfeat.scalars.power import raised_beside, raised_signed, size_to_raise
 from fastfeat.scalars.value import NO_STATUS, InputSlot, Value, as_f64, column_slot
 
 MOST_POWERS = 32
-"""No grid has more."""
+"""Largest number of powers in a grid."""
 
 
 @dataclass(slots=True)
@@ -71,14 +71,14 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The beginning of a further round.
+    """The hint for a further round.
 
     Args:
-        field: where the values lie.
-        count: how many values there are.
-        sizes: the sum of their logarithms; None before it was found.
-        costs: those of the powers tried so far.
-        grid: the powers to be tried.
+        field: The range of the values.
+        count: Number of values.
+        sizes: Sum of their logarithms; None before it is known.
+        costs: Costs of the powers tried so far.
+        grid: The powers to try.
     """
 
     field: Field
@@ -89,19 +89,19 @@ class Search:
 
     @property
     def untried(self) -> list[float]:
-        """The powers of the grid whose costs are not known."""
+        """The powers of the grid with unknown costs."""
         return [power for power in self.grid.powers if power not in self.costs]
 
 
 @dataclass(slots=True)
 class Tried:
-    """The state of a further round: the sums that the costs of its powers are made from.
+    """The state of a further round: the sums from which the costs of its powers are computed.
 
     Args:
-        asked: what is asked.
-        search: what the round began with.
-        sizes: moments of the logarithms.
-        raised: moments of the values raised to each power.
+        asked: The aggregates.
+        search: The hint for the round.
+        sizes: Moments of the logarithms.
+        raised: Moments of the values raised to each power.
     """
 
     asked: Asked
@@ -142,7 +142,7 @@ def _ends(asked: Asked, column: ChunkedArray, n_parts: int) -> Moments:
 
 
 def _sizes(field: Field, dtype: DType, column: ChunkedArray) -> ChunkedArray:
-    """Return the logarithms of values, NaN where one is missing."""
+    """Return the logarithms of values; NaN if missing."""
     is_positive = field.method == "box-cox"
     return _computed(_program_of_sizes(dtype, is_positive, field.is_mixed), column, {})
 
@@ -215,7 +215,7 @@ def _next(method: Method, state: State) -> Found | Again:
 
 
 def _begun(method: Method, asked: Asked, moments: Moments) -> Search | float | None:
-    """Return the search, or the power, where the ends of the values settle it."""
+    """Return the search, or the power if the smallest and largest value already determine it."""
     if moments.count == 0:
         return None
     element = key_element(asked.dtype)

@@ -1,4 +1,4 @@
-"""The lines of a function of LLVM text, and among them how a row is loaded and stored."""
+"""The lines of a function in LLVM text, including how a row is loaded and stored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Lines:
     """The lines of a function, or of a part of it.
 
     Args:
-        block: the label of the block that the next line is in.
+        block: Label of the block that the next line is in.
     """
 
     def __init__(self, block: str) -> None:
@@ -48,7 +48,7 @@ class Lines:
         self.texts.append(f"  {instruction}")
 
     def start(self, block: str) -> None:
-        """Begin a block."""
+        """Start a block."""
         self.texts.append(f"{block}:")
         self.block = block
 
@@ -61,7 +61,7 @@ class Lines:
     def primitive(
         self, name: str, args: Sequence[str], value: str, lanes: int | None = None
     ) -> str:
-        """Add a primitive, whose result is named `value`; return that name with its `%`."""
+        """Add a primitive with a result named `value`; return that name with its `%`."""
         text = llvm_template(name, lanes).format(*args, n=value, block=self.block)
         self.texts += [line if line[-1] == ":" else f"  {line}" for line in text.split("\n")]
         if PRIMITIVES[name].loops:
@@ -95,7 +95,7 @@ def write_element(lines: Lines, name: str, target: str, i: str, x: str) -> None:
         case "float16" | "bfloat16":
             x = _narrowed(lines, x, FLOAT_FORMATS[name])
         case "float32" | "float64":
-            # the choice is between integers: LLVM may drop a choice between a NaN and a NaN
+            # select between integers: LLVM may drop a select between two NaNs
             of_float, kind, nan = _ONE_NAN[name]
             x = lines.put(f"fptrunc double {x} to float") if name == "float32" else x
             is_nan = lines.put(f"fcmp uno {of_float} {x}, {x}")
@@ -110,10 +110,10 @@ def write_element(lines: Lines, name: str, target: str, i: str, x: str) -> None:
 
 
 def _narrowed(lines: Lines, value: str, kind: FloatFormat) -> str:
-    """Return the bits of a float in a format of 16 of them.
+    """Return the bits of a float in a 16-bit format.
 
-    Rounded once, ties to even; NaN has one pattern. Below the least normal number the sum with a
-    power of two has the multiple of the least number in its last bits.
+    The value is rounded once, ties to even; NaN has one pattern. Below the smallest normal number,
+    adding a power of two moves the multiple of the smallest subnormal number into the last bits.
     """
     n_lost, n_stored = 53 - kind.n_bits, kind.n_bits - 1
     bias = (1023 - kind.largest_exponent) << n_stored

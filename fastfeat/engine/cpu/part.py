@@ -1,6 +1,6 @@
-"""Parts of the learner of aggregates of all rows: what one kernel finds of one output.
+"""Parts of the learner of aggregates over all rows: one kernel's results for one output.
 
-A part is a learner of its own, of one column: in rounds, which all parts have at once.
+A part is itself a learner, of one column; all parts go through the same rounds.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Asked(NamedTuple):
     """Aggregates of one output.
 
     Args:
-        dtype: its type.
-        functions: its aggregates.
+        dtype: Type of the output.
+        functions: Its aggregates.
     """
 
     dtype: DType
@@ -52,7 +52,7 @@ class Asked(NamedTuple):
 
     @property
     def element(self) -> str:
-        """The type of its values, as kernels are told."""
+        """The type of its values, as kernels name it."""
         return storage(self.dtype)
 
     @property
@@ -61,12 +61,12 @@ class Asked(NamedTuple):
         return tuple(name for name, _ in self.functions)
 
     def rows(self) -> list[tuple[AggregateFunction, Params]]:
-        """Return the rows of its aggregates, with their parameters."""
+        """Return the table rows of its aggregates, with their parameters."""
         return [(AGGREGATES[name], params) for name, params in self.functions]
 
 
 class Found(NamedTuple):
-    """The end of a part."""
+    """The end of a part, with its result."""
 
     value: Any
 
@@ -77,25 +77,24 @@ def _as_it_is(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Part(Generic[State]):
-    """A learner of one output, but for `at_once` as of a learner of a task.
+    """A learner of one output; other fields have the meaning that they have in `Learner`.
 
     Args:
-        name: of the part, as states carry it.
-        start: from the aggregates and the hint.
-        add: from the state, a column in plain storage, the numbers of the rows, and into how many
-            runs of rows to divide the work.
-        merge: the state of both.
-        next: what was found, or the hint of the next round.
-        pack: a state as data.
-        unpack: from the aggregates, the hint and the data.
-        size: bytes of a state.
-        bound: from the aggregates and the number of rows.
-        spill: writes what can leave memory into a folder.
-        plain: what was found as a hint holds it.
-        restored: what was found, from that.
-        at_once: what is found, from the aggregates, the column of all rows in memory, and into how
-            many runs to divide the work; None where that is no other way.
-        of_sample: as of a learner of a task.
+        name: Name of the part, stored in states.
+        start: Returns the state of no rows, from the aggregates and the hint.
+        add: Adds rows to a state, from a column in plain storage, the numbers of the rows, and the
+            number of row ranges to split the work into.
+        merge: Returns the state of both.
+        next: Returns the result, or the hint for the next round.
+        pack: Returns a state as data.
+        unpack: Returns the state from the aggregates, the hint and the data.
+        size: Returns the bytes of a state.
+        bound: Returns the most bytes of a state, from the aggregates and the number of rows.
+        spill: Writes the parts that can leave memory to a folder.
+        plain: Returns the result in the form of a hint.
+        restored: Returns the result from that form.
+        at_once: Returns the result from the aggregates, the column of all rows in memory, and the
+            number of row ranges to split the work into; None if there is no such shortcut.
     """
 
     name: str
@@ -115,14 +114,14 @@ class Part(Generic[State]):
 
 
 plain_moments: Callable[[Moments], tuple[int, ...]] = attrgetter(*[f.name for f in fields(Moments)])
-"""Gives moments as a tuple of integers; `dataclasses.astuple` took a fifth of a small column."""
+"""Returns moments as a tuple of integers; `dataclasses.astuple` took a fifth of a small column."""
 
 MANY = 32
-"""Columns of one type, of which the same is learnt, from which on they are learnt together."""
+"""Number of columns, alike in type and aggregates, from which they are learned together."""
 
 OF_RANKS = "ranks"
 OF_LIKELIHOOD = "likelihood of {}"
-"""The names of parts of other modules, the latter with a method."""
+"""The names of parts in other modules; the second is formatted with a method."""
 
 N_BYTES_OF_MOMENTS, N_BYTES_OF_POWERS = 1 << 10, 3 << 10  # of the widest floats
 
@@ -153,7 +152,7 @@ def _add_moments(state: _Sums, column: ChunkedArray, rows: Rows, n_parts: int) -
 
 
 def _moments_of_bools(column: ChunkedArray, level: Level) -> Moments:
-    """Return the moments of bools, which Arrow counts: 2 us, where a call of a kernel takes 30."""
+    """Return the moments of bools, which Arrow counts: 2 us instead of 30 for a kernel call."""
     count = len(column) - column.null_count
     n_true: int = sum(column.chunk(at).true_count for at in range(column.num_chunks))
     found = moments_of_count("bool", len(column), count)
@@ -169,7 +168,7 @@ def _level(names: tuple[str, ...]) -> Level:
 
 
 def numbered(found: Moments, rows: Rows) -> Moments:
-    """Return moments of some rows whose first infinity has the number of its row in all rows."""
+    """Return moments with the first infinity's row numbered within all rows."""
     if found.first_infinite == NO_ROW:
         return found
     return replace(found, first_infinite=number_of(rows, found.first_infinite))
@@ -199,7 +198,7 @@ def _sums(
     restored: Callable[[Sequence[Any]], Any],
     n_bytes: int,
 ) -> Part[_Sums]:
-    """Return a part that finds exact sums in one round."""
+    """Return a part that computes exact sums in one round."""
     return Part(
         name,
         start=start,

@@ -1,9 +1,9 @@
-"""Prepared calls: a program with all that does not depend on the rows, made once for small batches.
+"""Prepared calls: everything about a program that does not depend on the rows, for small batches.
 
-A batch goes in by the C interface of Arrow, and its features come out as a matrix, or as a batch by
-the same interface: what is called from Python is as much for 500 features as for one. The machine
-code that computes them is that of every other run. Steps that are calls of kernels are run before
-the program, by the same call, in memory that is kept.
+A batch enters through the C interface of Arrow. Its features are written to a matrix, or returned
+as a batch through the same interface, so the work in Python is the same for 500 features as for
+one. The machine code is that of every other run. Steps that are kernel calls run before the
+program, in the same call and in memory that is kept.
 """
 
 from __future__ import annotations
@@ -45,28 +45,30 @@ if TYPE_CHECKING:
 _PROTOTYPE = ctypes.PYFUNCTYPE(*[ctypes.c_int64] * 4)
 _FEW_VALUES = 1 << 14  # computed in 10 to 100 us
 FEW_ROWS = 1 << 10
-"""Rows for which there is memory at first."""
+"""Number of rows for which memory is allocated at first."""
 
 MatrixCall = Callable[[Any, int], int]
-"""Writes the features of a record batch to the address of a matrix; gives the status."""
+"""Writes the features of a record batch to the address of a matrix; returns the status."""
 
 ArrowCall = Callable[[Any], Any]
-"""Gives the features of a record batch as another; None where the status is not 0."""
+"""Returns the features of a record batch as another; None if the status is not 0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedProgram:
-    """A program ready for batches of one schema; each of its calls has a table of its own.
+    """A program ready for batches of one schema; each of its calls has its own table.
 
     Args:
-        steps: what is run before it.
-        read: the step, and the first word of the table, of each of its columns that one makes.
-        copied: the step, and the first word of the block, of each result that is one's column.
-        table: the words of the table, as they are before a call.
-        n_scratch_bytes: scratch memory that a call needs, for a tile too.
-        block: the words of a call, less the address of its table.
-        kernel: of the native loop.
-        owners: the memory that the tables point to.
+        table: Words of the table before a call.
+        n_scratch_bytes: Scratch memory that a call needs, including a tile.
+        block: Words of a call, without the address of its table.
+        kernel: The native loop.
+        owners: The memory that the tables point to.
+        steps: Steps to run before the program.
+        read: For each input column that a step makes, the step and the column's first word in the
+            table.
+        copied: For each output that is a step's column, the step and the output's first word in the
+            block.
     """
 
     table: Words
@@ -87,14 +89,9 @@ def matrix_program(
     *,
     by_rows: bool,
 ) -> PreparedProgram:
-    """Return a program prepared to write a matrix.
+    """Return a program prepared to write a matrix of type `dtype`, the type of all its outputs.
 
-    Args:
-        program: what is computed; its outputs are all of the type of the matrix.
-        constants: what it reads besides the rows.
-        sources: where the columns are that it reads.
-        dtype: the type of the matrix.
-        by_rows: whether one row after the other is contiguous in it, not its columns.
+    `sources` locates the input columns. With `by_rows`, rows are contiguous instead of columns.
     """
     bound = bound_program(program, constants)
     table, places = bound.words(), bound.places
@@ -123,14 +120,14 @@ def arrow_program(
     places: Sequence[int],
     copied: Mapping[int, Of],
 ) -> PreparedProgram:
-    """Return a program prepared to give Arrow columns.
+    """Return a program prepared to return Arrow columns.
 
     Args:
-        program: as of `matrix_program`; its outputs have a type that is stored, not null.
-        constants: as there.
-        sources: as there.
-        places: of its outputs, among all columns that are given.
-        copied: by the place of each of the others, the step that makes it.
+        program: The program; its outputs have stored types, not null.
+        constants: Constants that the program reads.
+        sources: Locations of the input columns.
+        places: Position of each output among all returned columns.
+        copied: For the position of every other column, the step that makes it.
     """
     bound = bound_program(program, constants)
     widths = [
@@ -159,7 +156,7 @@ def arrow_program(
 
 
 def _read(table: TablePlan, sources: Sources, program: Program) -> list[tuple[Of, int]]:
-    """Return the step, and the first word of the table, of each column that a step makes."""
+    """Return the step and the first table word of each input column that a step makes."""
     slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
     pairs = zip(slots, table.input_words[:, 0].tolist(), strict=True)
     return [(sources.made[slot], at) for slot, at in pairs if slot in sources.made]
@@ -173,7 +170,7 @@ def _block(
     places: Sequence[int],
     copied: Mapping[int, Of],
 ) -> Words:
-    """Return the words of a call, less those that depend on the form of the result."""
+    """Return the words of a call that do not depend on the form of the result."""
     slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
     reads = [
         [8 * at, sources.children[slot], _width(storage(slot.dtype))]
@@ -195,12 +192,12 @@ def _block(
 
 
 def _width(kind: str) -> int:
-    """Return the bytes of a value of a column; 0 of a bool."""
+    """Return the bytes of a value of a column; 0 for bool."""
     return 0 if kind == "bool" else np.dtype(kind).itemsize
 
 
 def _memory() -> tuple[int, int]:
-    """Return the addresses of functions that give memory and take it back, in any thread."""
+    """Return the addresses of functions that allocate and free memory, in any thread."""
     python = ctypes.pythonapi
     return _address(python.PyMem_RawMalloc), _address(python.PyMem_RawFree)
 
@@ -213,9 +210,9 @@ def _address(function: Any) -> int:
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """The memory of one call at a time: table, block, scratch, structures of Arrow, and of steps.
+    """Memory for one call at a time: table, block, scratch, Arrow structures, and steps.
 
-    It is for so many rows.
+    It has room for `n_rows` rows.
     """
 
     table: Words
@@ -229,7 +226,7 @@ class _Call:
 
 
 def _call_of(ready: PreparedProgram, n_rows: int = FEW_ROWS) -> _Call:
-    """Return memory for calls of a prepared program, none of which is in use by another."""
+    """Return new memory for calls of a prepared program."""
     table, block = ready.table.copy(), ready.block.copy()
     scratch = np.empty(ready.n_scratch_bytes + 64, dtype=np.uint8)
     first = scratch.ctypes.data + -scratch.ctypes.data % 64
@@ -242,7 +239,7 @@ def _call_of(ready: PreparedProgram, n_rows: int = FEW_ROWS) -> _Call:
 
 
 def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -> object:
-    """Write where the columns of steps are in the words of a call; return what keeps them."""
+    """Write the addresses of the steps' columns into the words of a call; return their owner."""
     if not ready.steps:
         return None
     first, of_block = table.ctypes.data, block.ctypes.data
@@ -262,10 +259,10 @@ def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -
 
 
 def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
-    """Return the number of rows that are few, the kernel, and that for few.
+    """Return the row count up to which a batch is small, the kernel, and the kernel for small ones.
 
-    That one keeps the interpreter's lock: to give it away and to get it back takes .25 us, and ms
-    where another thread computes.
+    The kernel for small batches keeps the interpreter's lock: releasing and taking it again costs
+    .25 us, and milliseconds while another thread computes.
     """
     n_columns = int(ready.block[3])
     kernel: Any = ready.kernel
@@ -273,7 +270,7 @@ def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
 
 
 def matrix_call(ready: PreparedProgram) -> MatrixCall:
-    """Return a function that writes a matrix; it belongs to whoever calls it at a time."""
+    """Return a function that writes a matrix; only one thread may call it at a time."""
     call = _call_of(ready)
     few, kernel, kernel_of_few = _kernels(ready)
 
@@ -293,11 +290,9 @@ def matrix_call(ready: PreparedProgram) -> MatrixCall:
 
 
 def arrow_call(ready: PreparedProgram, schema: Schema) -> ArrowCall:
-    """Return a function that gives Arrow columns; it belongs to whoever calls it at a time.
+    """Return a function that returns Arrow columns; only one thread may call it at a time.
 
-    Args:
-        ready: the program.
-        schema: of what it gives.
+    `schema` is the schema of the result.
     """
     call = _call_of(ready)
     few, kernel, kernel_of_few = _kernels(ready)
@@ -318,12 +313,9 @@ def arrow_call(ready: PreparedProgram, schema: Schema) -> ArrowCall:
 
 
 def _growing(ready: PreparedProgram, call: _Call, prepared: Callable[[_Call], Any]) -> Any:
-    """Return a call whose memory grows with the rows that it is given.
+    """Return a call that allocates more memory when it gets more rows.
 
-    Args:
-        ready: the program.
-        call: its memory at first.
-        prepared: gives a call that works in some memory.
+    `prepared` returns a call that works in the given memory.
     """
     run, n_most = prepared(call), call.n_rows
 

@@ -1,4 +1,4 @@
-"""Rendering: loops become one module of LLVM text, readable and the same for the same loops.
+"""Rendering: loops become one module of LLVM text, readable and identical for identical loops.
 
 Names in the text are positions only: x inputs, k their flags, y outputs, v their flags, c
 parameters, t tables, s the logarithm of the words between two groups of a table, a the steps of a
@@ -26,11 +26,10 @@ _INTRINSIC = re.compile(r"@llvm\.(\w+)\.((?:v\d+)?f64)\(")
 
 
 def render(shapes: Sequence[Shape], lanes: int) -> str:
-    """Return the text of the module whose function `entry` is called by the driver.
+    """Return the text of the module with the function `entry`, which the driver calls.
 
-    Args:
-        shapes: the loops, with the types that their columns have in memory.
-        lanes: how many float64 the vectors of this processor hold.
+    `shapes` have the types of columns in memory. `lanes` is the number of float64 values in a
+    vector of this processor.
     """
     calls: list[str] = [s.detail for shape in shapes for s in shape.steps if s.name == "call"]
     names = sorted(set(calls))
@@ -44,14 +43,14 @@ def render(shapes: Sequence[Shape], lanes: int) -> str:
 
 @cache
 def _loops(name: str) -> bool:
-    """Return whether an elementary function has a loop: such a one is never inlined."""
+    """Return whether an elementary function contains a loop; such functions are never inlined."""
     nodes = postorder([body_of(name)[1]])
     return any(node.name in PRIMITIVES and PRIMITIVES[node.name].loops for node in nodes)
 
 
 @cache
 def _body(name: str, lanes: int | None, linkage: str, attributes: str) -> str:
-    """Return the function that computes an elementary function, of scalars or of vectors."""
+    """Return the text of an elementary function, on scalars or on vectors."""
     inputs, result = body_of(name)
     kind, suffix = ("double", "") if lanes is None else (f"<{lanes} x double>", f"_v{lanes}")
     lines = Lines("entry")
@@ -74,9 +73,9 @@ def _inlined(name: str) -> str:
 
 
 def _separate(name: str, lanes: int) -> list[str]:
-    """Return an elementary function and its form on vectors, which vectorized loops call.
+    """Return an elementary function and its vector form, which vectorized loops call.
 
-    The form on vectors has weak linkage: it is kept although nothing calls it yet.
+    The vector form has weak linkage, so that it is kept although nothing calls it yet.
     """
     pure = "noinline nounwind willreturn memory(none)"
     form = f"fastfeat_{name}(fastfeat_{name}_v{lanes})"
@@ -87,7 +86,7 @@ def _separate(name: str, lanes: int) -> list[str]:
 
 
 def _arguments(shape: Shape) -> list[tuple[str, str, int]]:
-    """Return each argument of a loop: its name, its type, and which word it is."""
+    """Return the name, type and word number of each argument of a loop."""
     values, flags = reads(shape)
     found: list[tuple[str, str, int]] = []
     for j in range(len(shape.inputs)):
@@ -110,8 +109,8 @@ def _arguments(shape: Shape) -> list[tuple[str, str, int]]:
 def _loop(k: int, shape: Shape, lanes: int, separate: set[str]) -> str:
     """Return the function of a loop: loads, steps, stores.
 
-    Where it calls functions on vectors, it may have as many lanes as they. For some processors with
-    registers of 512 bits LLVM prefers 256, and such loops then called scalars.
+    If it calls vector functions, it may use as many lanes as they do. For some processors with
+    512-bit registers LLVM prefers 256 bits, and such loops then called scalar functions.
     """
     lines = Lines("entry")
     for number, table, stride in _asked_ahead(shape):
@@ -144,10 +143,10 @@ def _for_each_row(
     """Add a loop over the rows.
 
     Args:
-        lines: of the function.
-        label: of the block of a row.
-        write: adds the lines of one row; it is called with them and the name of the row's number.
-        status: the name of the status after a row; None if no row has one.
+        lines: Lines of the function.
+        label: Label of the block of a row.
+        write: Adds the lines of one row, from the lines and the name of the row's number.
+        status: Name of the status after a row; None if no row has one.
     """
     before, part = lines.block, Lines(label)
     write(part, f"%{label}.i")
@@ -167,7 +166,7 @@ def _for_each_row(
 
 
 def _asked_ahead(shape: Shape) -> Iterator[tuple[int, int, int]]:
-    """Yield each table of groups that rows read: the input with their numbers, table, stride."""
+    """Yield each table of groups that rows read: the input with group numbers, table, stride."""
     asked: set[int] = set()
     strides = interleaved(shape)
     for step in shape.steps:
@@ -180,7 +179,7 @@ def _asked_ahead(shape: Shape) -> Iterator[tuple[int, int, int]]:
 
 
 def _ask(shape: Shape, number: int, table: int, stride: int, lines: Lines, i: str) -> None:
-    """Ask for an element of a table of groups, before any row waits for it."""
+    """Prefetch an element of a table of groups, before any row needs it."""
     lines.name(f"ask{stride}")
     group = read_element(lines, shape.inputs[number].name, f"%x{number}", f"%k{number}", i)
     n_bytes = lines.put(f"shl i64 {lines.put(f'shl i64 {group}, %s{stride}')}, 3")
@@ -199,7 +198,7 @@ def _steps(lines: Lines, i: str, shape: Shape) -> list[str]:
 
 
 def _step(lines: Lines, i: str, number: int, step: Step, args: Sequence[str], shape: Shape) -> str:
-    """Add what computes a step; return the name of its value."""
+    """Add the lines that compute a step; return the name of its value."""
     match step.name:
         case "literal":
             return _literal(step)
@@ -231,7 +230,7 @@ def _literal(step: Step) -> str:
 
 
 def _store(lines: Lines, i: str, j: int, store: Store, shape: Shape, values: Sequence[str]) -> None:
-    """Add what writes an output of a row; missing is NaN, or 0 with its flag clear."""
+    """Add the lines that write an output of a row; missing is NaN, or 0 with its flag clear."""
     lines.name(f"y{j}")
     value, ok = values[store.value], values[store.ok]
     if has_flags(store, shape):
@@ -243,7 +242,7 @@ def _store(lines: Lines, i: str, j: int, store: Store, shape: Shape, values: Seq
 
 
 def _entry(shapes: Sequence[Shape]) -> str:
-    """Return the function that the driver calls, which takes the words of a loop apart."""
+    """Return the function that the driver calls, which unpacks the words of a loop."""
     lines = Lines("entry")
     cases = " ".join(f"i64 {k}, label %call_{k}" for k in range(len(shapes)))
     lines.do("%words = inttoptr i64 %address to ptr")

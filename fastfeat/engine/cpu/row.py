@@ -42,12 +42,12 @@ class RowProgram:
     """A program ready for one row; it belongs to one thread.
 
     Args:
-        pack: writes the values of all slots into the buffer; struct.error for what does not fit.
-        rounded: returns the float32 values in the buffer, which packing has rounded.
-        present: one byte a slot, 1 where it has a value.
-        run: computes the row in the buffer; returns its status.
-        result: returns what `run` wrote: a new array of shape (n_outputs,), or a list of values.
-        owners: the memory that the table points to.
+        pack: Writes the values of all slots into the buffer; struct.error for a value out of range.
+        rounded: Returns the float32 values in the buffer, after rounding by `pack`.
+        present: One byte per slot, 1 if it has a value.
+        run: Computes the row in the buffer; returns its status.
+        result: Returns the result of `run`: a new array of shape (n_outputs,), or a list of values.
+        owners: The memory that the table points to.
     """
 
     pack: Callable[..., None]
@@ -59,7 +59,7 @@ class RowProgram:
 
 
 def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) -> RowProgram:
-    """Return a program whose outputs are all of one float type, ready for one row.
+    """Return a program ready for one row, with outputs that all have the same float type.
 
     Its result is an array of that type; NaN is missing.
     """
@@ -71,14 +71,14 @@ def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) ->
 
 
 def row_values_program(program: Program, constants: Constants) -> RowProgram:
-    """Return a program ready for one row, whose result is a list of values as they are stored.
+    """Return a program ready for one row, with a list of stored values as its result.
 
-    None is missing, a NaN too; 0.0 stands for -0.0, as in keys.
+    Missing values, including NaN, are None; -0.0 becomes 0.0, as in keys.
     """
     bound = bound_program(program, constants)
     n_outputs = len(program.outputs)
     cells = np.zeros(n_outputs, dtype=np.int64)
-    flags = np.ones(n_outputs, dtype=np.int64)  # of what is always present they stay
+    flags = np.ones(n_outputs, dtype=np.int64)  # flags of outputs that are always present stay 1
     words, places = bound.words(), bound.places
     words[places.output_words[:, 0]] = cells.ctypes.data + places.outputs * _WIDTH
     names = [output_storage(output.dtype) for output in program.outputs]
@@ -112,9 +112,9 @@ def _ready(
 
     Args:
         bound: The program.
-        words: Its own words of the table, in which the addresses of outputs are.
-        result: returns what it has written.
-        owners: the memory of the outputs.
+        words: Its own words of the table, with the addresses of the outputs.
+        result: Returns the outputs.
+        owners: The memory of the outputs.
     """
     program, places = bound.program, bound.places
     n_slots = max(1, len(program.inputs))
@@ -136,9 +136,10 @@ def _ready(
 
 
 def _runner(plan: CompiledProgram, words: NDArray[np.int64]) -> Callable[[], int]:
-    """Return the function that computes the one row of a table; it returns the status.
+    """Return the function that computes the single row of a table and returns its status.
 
-    It keeps the interpreter's lock, and its arguments are made once: .46 us a call instead of .71.
+    It keeps the interpreter's lock, and its arguments are created once: .46 us a call instead of
+    .71.
     """
     kernel = driver()
     call = _PROTOTYPE(address_of(kernel))
@@ -166,7 +167,7 @@ def _padded(code: str) -> str:
 def _input_words(
     slots: tuple[InputSlot, ...], values: NDArray[np.uint8], present: NDArray[np.uint8]
 ) -> NDArray[np.int64]:
-    """Return the four words of each slot: floats say themselves that they are missing."""
+    """Return the four words of each slot; floats need no presence flag, since NaN is missing."""
     rows = [
         (
             values.ctypes.data + k * _WIDTH,

@@ -1,8 +1,8 @@
 """Compile the hand-written kernels into the package: `python -m fastfeat.engine.cpu.ship`.
 
-The build of the wheel does that, and `make` in a checkout. Objects of the same sources are kept.
-Where the system is not x86-64 Linux nothing is compiled: there each process compiles the kernels
-that it uses, and keeps them in the cache folder.
+The wheel build does this, and so does `make` in a checkout. Objects of unchanged sources are kept.
+On systems other than x86-64 Linux nothing is compiled: there each process compiles the kernels that
+it uses, and keeps them in the cache folder.
 """
 
 from __future__ import annotations
@@ -46,17 +46,16 @@ FASTER_BY_V4 = frozenset(
 `bench/results/shipped.md`.
 """
 _EVERY_S = 2.0
-"""Seconds between two lines that tell how far it is."""
+"""Seconds between two lines of progress."""
 
 
 def ship(folder: Path) -> int:
-    """Compile all hand-written kernels for all targets, where that is not done; return how many.
+    """Compile the missing hand-written kernels for all targets; return their number.
 
-    Args:
-        folder: takes the objects and their manifest.
+    `folder` receives the objects and their manifest.
 
     Raises:
-        CalledProcessError: a kernel cannot be compiled; its error was printed.
+        CalledProcessError: A kernel cannot be compiled; its error was printed.
     """
     wanted: dict[str, str] = {}
     if sys.platform == "linux" and platform.machine() == "x86_64":
@@ -110,20 +109,19 @@ def _is_there(name: str, sources: str, folder: Path) -> bool:
 
 
 def _compiler() -> str:
-    """Return the versions that compile: an object says by which it was made, for those who build.
+    """Return the compiler versions, which an object records for later builds.
 
-    Who runs it does not ask: machine code needs no compiler.
+    Running the object ignores them, because machine code needs no compiler.
     """
     return ", ".join(f"{name} {version(name)}" for name in ("numba", "llvmlite"))
 
 
 def _compiled_by_another(names: Sequence[str], target: str, folder: Path) -> dict[str, Any]:
-    """Return the objects of kernels that a process compiles, as the manifest lists them.
+    """Return the objects of kernels that another process compiles, as the manifest lists them.
 
-    The digest of the sources is that process's own: they may change while it begins.
-
-    Numba reads its target once, from the environment. Other settings of Numba that are there are
-    the user's own: code that is kept for everybody has none of them.
+    The digest of the sources comes from that process, since they may change while it starts. Numba
+    reads its target once, from the environment. The user's other settings of Numba are removed,
+    because the code is for everybody.
     """
     if not names:
         return {}
@@ -144,7 +142,7 @@ def _compiled_by_another(names: Sequence[str], target: str, folder: Path) -> dic
 
 
 def _compile(names: Sequence[str], target: str, folder: Path) -> dict[str, Any]:
-    """Compile kernels for the target that the environment of this process names."""
+    """Compile kernels for the target in this process's environment."""
     (folder / target).mkdir(parents=True, exist_ok=True)
     listed: dict[str, Any] = {}
     told = time.monotonic()
@@ -161,7 +159,7 @@ def _compile(names: Sequence[str], target: str, folder: Path) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Compile what is missing in a folder; with a target, the kernels that stdin names for it."""
+    """Compile the missing kernels; with a target and folder, the kernels named on stdin."""
     if len(arguments) == 2:
         names = sys.stdin.read().split()
         print(json.dumps(_compile(names, arguments[0], Path(arguments[1]))))

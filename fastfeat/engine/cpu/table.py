@@ -42,10 +42,10 @@ _KEPT: WeakKeyDictionary[Constants, Tables] = WeakKeyDictionary()
 
 
 def tables_of_groups(constants: Constants) -> Tables:
-    """Return each table of groups as a column of the array of its groups; made on first use.
+    """Return each table of groups as a column of one array per set of groups, made on first use.
 
-    Columns have the shape (n_groups,), and the words between two groups, a power of 2, are their
-    stride: no row reads more lines of the cache than it must.
+    Columns have the shape (n_groups,). Their stride is the number of words between two groups, a
+    power of 2, so that a row reads as few cache lines as possible.
     """
     found = _KEPT.get(constants)
     return _KEPT.setdefault(constants, _interleaved(constants)) if found is None else found
@@ -73,17 +73,17 @@ def _side_by_side(columns: list[Words]) -> Words:
 
 
 class TablePlan(NamedTuple):
-    """The words of a table, and the place of each word that a run fills.
+    """The words of a table, and the position of each word that a run fills in.
 
     Args:
-        words: the table with everything that is the same for each run; addresses are 0.
-        input_words, input_slots: shape (n_reads, 4) and (n_reads,): the words of each read column
-            after its kind, and which input it is.
-        output_words, outputs: shape (n_outputs, 4) and (n_outputs,): the same of outputs.
+        words: The table with everything that is the same for each run; addresses are 0.
+        input_words, input_slots: Shapes (n_reads, 4) and (n_reads,): the words of each column read,
+            after its kind, and the number of its input.
+        output_words, outputs: Shapes (n_outputs, 4) and (n_outputs,): the same for outputs.
         parameters: (word, key, physical type) of each parameter.
         tables: (word, key) of each table.
-        strides: (word, key of a table of groups) for the logarithm of the words between two.
-        n_scratch_bytes: scratch memory that a call needs.
+        strides: (word, key of a table of groups) for the logarithm of the words between two groups.
+        n_scratch_bytes: Scratch memory that a call needs.
     """
 
     words: Words
@@ -168,14 +168,14 @@ def _columns(pairs: list[tuple[int, int]]) -> tuple[Words, Words]:
 
 
 class BoundTable(NamedTuple):
-    """A table with the constants of a fitted plan; `owners` keeps its tables alive."""
+    """A table with the constants of a fitted plan; `owners` keeps its arrays alive."""
 
     words: Words
     owners: tuple[NDArray[Any], ...]
 
 
 def bind_constants(plan: TablePlan, constants: Constants) -> BoundTable:
-    """Return the table with its header, parameters and tables filled in."""
+    """Return the table with its parameters and tables filled in."""
     words = plan.words.copy()
     for at, key, physical in plan.parameters:
         words[at] = parameter_bits(constants.parameters[key], physical)

@@ -1,4 +1,4 @@
-"""Asking: the features of rows with what they see of a log.
+"""Asking: the features of rows, computed with the log rows that they see.
 
-Imports `live.lower` and `live.row`; `live.state` and `live.live` import it.
+It imports `live.lower` and `live.row`; `live.state` and `live.live` import it.
 """

@@ -1,8 +1,9 @@
-"""The features of rows with what they see of a log: the bits of `transform(rows, history=)`.
+"""Features of rows that see a log, bit for bit equal to `transform(rows, history=)`.
 
-The functions over windows are computed order by order, of the rows in reach of those that ask, and
-in rounds: those that others read first. Where they make what orders rows, that is done in stages:
-rows see others in the orders of the next stage then. All else is computed as `transform` does.
+Window functions are computed one order at a time, from the logged rows in reach of the asking rows,
+in rounds, so that functions read by others come first. If their results define the order of rows,
+this is done in stages: each stage finds the visible rows in its own orders. All other computation
+is shared with `transform`.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ from fastfeat.steps.windows.tasks import WindowTask
 
 @dataclass(frozen=True, slots=True)
 class LogView:
-    """The rows of a log that rows that ask see in one order.
+    """The logged rows that asking rows see in one order.
 
     Args:
-        rows: columns of the log and kept functions, in order of arrival.
-        codes: the number of the entity of each, from 0, shape (n_seen,); negative for none.
-        asking: the same of those that ask, shape (n_rows,).
+        rows: Columns of the log and kept functions, in order of arrival.
+        codes: Entity number of each logged row, from 0, shape (n_seen,); negative for none.
+        asking: Entity number of each asking row, shape (n_rows,).
     """
 
     rows: Table
@@ -55,14 +56,13 @@ class LogView:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredRows:
-    """Rows of which all is made but the features themselves.
+    """Rows with everything computed except the features themselves.
 
     Args:
-        lowered: what was asked.
-        batches: the rows of each plan.
-        kept: what functions that windows read gave for each row, by their name in
-            `LivePlan.kept`.
-        log: the columns of the log of the rows, of the types that fit saw.
+        lowered: The live plan.
+        batches: The rows of each plan.
+        kept: Values of the functions that windows read, one per row, by name in `LivePlan.kept`.
+        log: Log columns of these rows, with the types seen in fit.
     """
 
     lowered: LivePlan
@@ -74,14 +74,7 @@ class AnsweredRows:
     def features(
         self, plan: str, *, to: str = "arrow", out: Any = None, categories: bool = False
     ) -> Any:
-        """Return the features of a plan in a form.
-
-        Args:
-            plan: its name.
-            to: as of `FittedPlan.transform`, as the following are.
-            out: the array to write to.
-            categories: whether codes become categories.
-        """
+        """Return the features of the plan named `plan`, converted as by `FittedPlan.transform`."""
         fitted, batch = self.lowered.plans[plan], self.batches[plan]
         form = computed_form(fitted, to)
         program, constants = bound(fitted, form)
@@ -92,7 +85,7 @@ class AnsweredRows:
 
 
 Batches = Mapping[str, Batch]
-"""By plan, rows on their way through it."""
+"""The batch of asking rows of each plan."""
 
 
 @in_ieee
@@ -107,20 +100,21 @@ def answer(
     log: Table | None = None,
     begun: Batches | None = None,
 ) -> AnsweredRows:
-    """Return rows with all that their features are computed of.
+    """Return the rows with all columns that their features are computed from.
 
     Args:
-        lowered: what is asked.
-        rows: the rows that ask, with the columns that the plans read; late ones may lack.
-        seen: what they see, by order.
-        tables: the lookup tables.
-        backend: its name.
-        first_number: the number that the caller knows the first row by, for messages.
-        log: the columns of the log of the rows, where they are known.
-        begun: the rows, of which all is made but what the last stage makes; None for nothing.
+        lowered: The live plan.
+        rows: The asking rows, with the columns that the plans read; late columns may be absent.
+        seen: The visible log rows, by order.
+        tables: Lookup tables.
+        backend: Name of the backend.
+        first_number: Number of the first row in messages.
+        log: Log columns of the rows, if known.
+        begun: The rows with everything but the last stage computed; None to start from the
+            beginning.
 
     Raises:
-        Overflow, InvalidData: a row that cannot be computed, named by its number.
+        Overflow, InvalidData: A row that cannot be computed, with its number.
     """
     log = log_rows(lowered, rows) if log is None else log
     stages, batches = lowered.stages[-1:], begun
@@ -141,7 +135,7 @@ def begin(
     backend: str = "cpu",
     first_number: int = 0,
 ) -> Batches:
-    """Return rows of which nothing is made yet; see `answer` for the arguments."""
+    """Return batches with nothing computed yet; see `answer` for the arguments."""
     batches: dict[str, Batch] = {}
     for name, prepared in lowered.prepared.items():
         if prepared.fitted.never_seen:
@@ -155,14 +149,9 @@ def begin(
 def make_stage(
     lowered: LivePlan, stage: Stage, batches: Batches, log: Table, seen: Sequence[LogView]
 ) -> None:
-    """Compute the functions over windows of a stage.
+    """Compute the window functions of one stage and add the columns to `batches`.
 
-    Args:
-        lowered: what is asked.
-        stage: its orders, and those of stages before, are those that `seen` is of.
-        batches: the rows that ask; take the columns.
-        log: the columns of the log of these.
-        seen: what they see, by order.
+    `seen` holds the visible log rows in the orders of this stage and of earlier ones.
     """
     for name, rounds in stage.rounds.items():
         with using(lowered.prepared[name].fitted.zones):
@@ -171,20 +160,13 @@ def make_stage(
 
 
 def kept_arrays(lowered: LivePlan, batches: Batches, names: Iterable[str]) -> dict[str, Array]:
-    """Return the values of functions that windows read, one a row, by their name."""
+    """Return the values of functions that windows read, one per row, by their names."""
     kept = {name: lowered.kept[name] for name in names}
     return {name: _plain(batches[one.plans[0]].made[one.call]) for name, one in kept.items()}
 
 
 def make_windows(one: Round, batch: Batch, log: Table, seen: LogView) -> None:
-    """Compute functions over windows of one order of the rows for the rows that ask.
-
-    Args:
-        one: the functions.
-        batch: the rows that ask; takes the columns.
-        log: the columns of the log of these.
-        seen: what they see.
-    """
+    """Compute window functions of one order for the asking rows and add the columns to `batch`."""
     wanted = windows_wanted(one, batch, log, seen)
     types, n_seen = batch.types, len(seen.codes)
 
@@ -206,9 +188,9 @@ class WindowsWanted(NamedTuple):
     """The requests to a backend, with the order of the rows.
 
     Args:
-        past: what orders the rows that are seen, and after them those that ask.
-        asked: the functions.
-        texts: those that the codes of each stand for, or None.
+        past: Columns that order the visible rows, followed by the asking rows.
+        asked: The functions.
+        texts: Texts behind the codes of each function, or None.
     """
 
     past: RowOrder
@@ -228,7 +210,7 @@ def windows_wanted(one: Round, batch: Batch, log: Table, seen: LogView) -> Windo
 
 
 def _past(one: Round, batch: Batch, log: Table, seen: LogView) -> Batch:
-    """Return the rows that are seen, and after them those that ask, as windows read them."""
+    """Return the visible rows followed by the asking rows, with the columns that windows read."""
     types = batch.types
     columns = [
         _joined(seen.rows.column(name), log.column(name), name, types[Column(name)])
@@ -245,21 +227,14 @@ def _past(one: Round, batch: Batch, log: Table, seen: LogView) -> Batch:
 
 
 def _joined(before: Any, own: Any, name: str, dtype: DType) -> Any:
-    """Return a column of the rows that are seen, and after them of those that ask.
-
-    Args:
-        before: of the rows that are seen.
-        own: of those that ask, of the type of the log.
-        name: of the column.
-        dtype: its type.
-    """
+    """Return a column of the visible rows (`before`) followed by the asking rows (`own`)."""
     if before.type != own.type:
         before = typed(before, name, dtype)
     return pa.chunked_array([*before.chunks, *own.chunks], own.type)
 
 
 def _ordering(past: Batch, one: Round, seen: LogView) -> RowOrder:
-    """Return the columns that order the rows that are seen and those that ask."""
+    """Return the columns that order the visible rows and the asking rows."""
     dtype, times = values_of(past, one.time)
     codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
     tie, reads_codes = one.tie, past.backend.reads_codes
@@ -276,7 +251,7 @@ def _ordering(past: Batch, one: Round, seen: LogView) -> RowOrder:
 
 
 def _numbers(codes: NDArray[np.int32]) -> Array:
-    """Return the numbers of entities as keys are stored."""
+    """Return entity numbers as keys are stored; negative numbers become null."""
     wide = codes.astype(np.int64)
     return pa.array(wide, mask=wide < 0) if wide.min(initial=0) < 0 else pa.array(wide)
 
@@ -284,13 +259,7 @@ def _numbers(codes: NDArray[np.int32]) -> Array:
 def _requests(
     past: Batch, wanted: Round, ordering: RowOrder
 ) -> tuple[list[WindowRequest], list[Any]]:
-    """Return the requests to a backend, and for each the texts that its codes stand for, or None.
-
-    Args:
-        past: the rows that windows see.
-        wanted: the functions.
-        ordering: what orders the rows.
-    """
+    """Return the requests to a backend, and for each the texts behind its codes, or None."""
     known: dict[tuple[Node, bool], tuple[Any, DType, Any]] = {
         (wanted.time, False): (ordering.times, ordering.dtype, None)
     }
@@ -316,6 +285,6 @@ def _values(past: Batch, value: Node, is_of_text: bool) -> tuple[Any, DType, Any
 
 
 def _plain(column: Any) -> Array:
-    """Return a column that was made as an array of plain values."""
+    """Return a computed column as one array of plain values."""
     found = decoded(column).combine_chunks()
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

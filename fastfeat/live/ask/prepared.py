@@ -1,8 +1,8 @@
-"""One row that asks over a log, with buffers and tables that are made once for a thread.
+"""Answering one row over a log, with buffers and tables that are allocated once per thread.
 
-Of plans whose rows are ordered by columns as they are: `ask.one_row` and `ask.features` have the
-general way, and give the same bits. What is not as usual, of the plans, the log or the row, is left
-to them, and so is each error.
+It supports plans with rows ordered by plain columns. `ask.one_row` and `ask.features` have the
+general way, with the same bits. Everything unusual in the plans, the log or the row is left to
+them, and so is every error.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from fastfeat.live.row.prepared import Reading, reading_of, values_as_stored
 from fastfeat.scalars.zones import using
 
 UNREADABLE = (FastfeatError, ArithmeticError, LookupError, TypeError, ValueError, struct.error)
-"""The errors of a value that is not of its column, or lacks: the general way says what is wrong."""
+"""Errors of a missing or unsuitable value: the general way finds out and reports the problem."""
 _FLOAT32 = struct.Struct("<f")
 
 
 class _Placed(NamedTuple):
-    """The places of the time and the keys of a row in an order, and whether there is a tie."""
+    """The places of a row's time and keys in an order, and whether the order has a tie column."""
 
     time: int
     keys: Sequence[int]
@@ -47,7 +47,7 @@ class _Placed(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """A plan that is asked: its windows, its kernel, what reads its tables, and what is kept."""
+    """A plan with its windows, its kernel, the reader of its tables, and the functions it keeps."""
 
     name: str
     windows: Sequence[WindowsOfRow]
@@ -57,13 +57,13 @@ class _Asked(NamedTuple):
 
 
 class SeenRow(NamedTuple):
-    """A row that asks, as it stands in a log, and what it sees there.
+    """An asking row as stored in a log, and the rows that it sees there.
 
     Args:
-        values: of each column that plans read, as it is stored, by name.
-        keys: of its entities, by order, as `Numbering.number_of` takes them.
-        times: in ticks, by order.
-        seen: the rows in reach, by order.
+        values: Stored value of each column that plans read, by name.
+        keys: Keys of its entities, by order, as `Numbering.number_of` takes them.
+        times: Times in ticks, by order.
+        seen: The rows in reach, by order.
     """
 
     values: Mapping[str, Any]
@@ -76,9 +76,8 @@ class PreparedAnswer(NamedTuple):
     """The features of one row.
 
     Args:
-        features: by plan, a float array of shape (n_features,); NaN is missing.
-        kept: what functions that windows read gave for it, as it is stored, by their name in
-            `LivePlan.kept`.
+        features: For each plan, a float array of shape (n_features,); NaN is missing.
+        kept: Stored values of the functions that windows read, by name in `LivePlan.kept`.
     """
 
     features: Mapping[str, NDArray[Any]]
@@ -87,11 +86,11 @@ class PreparedAnswer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PreparedAsk:
-    """The memory and functions by which a thread asks for one row; nobody else uses it then.
+    """The functions and memory with which one thread answers a single row.
 
     Args:
-        gather: takes what a row sees from a log.
-        answer: gives the features of that row. Both give None where the general way is needed.
+        gather: Finds the rows that a row sees in a log.
+        answer: Returns the features of that row. Both return None if the general way is needed.
     """
 
     gather: Callable[[Mapping[str, Any], Log], SeenRow | None]
@@ -99,7 +98,7 @@ class PreparedAsk:
 
 
 def _check(lowered: LivePlan) -> None:
-    """Raise where rows are not put into order by columns as they are, all at once."""
+    """Raise CannotBePrepared unless rows are ordered by plain columns, in one stage."""
     rounds = [one for prepared in lowered.prepared.values() for one in prepared.rounds]
     if lowered.row_id in [name for one in rounds for name in one.columns]:
         raise CannotBePrepared
@@ -110,7 +109,7 @@ def _check(lowered: LivePlan) -> None:
 
 
 def _is_plain(order: Order, lowered: LivePlan) -> bool:
-    """Return whether rows are ordered by columns as they are."""
+    """Return whether rows are ordered by plain columns."""
     if not all(isinstance(node, Column) for node in order.values):
         return False
     names = [node.name for node in order.values if isinstance(node, Column)]
@@ -119,10 +118,10 @@ def _is_plain(order: Order, lowered: LivePlan) -> bool:
 
 
 def prepared_ask(lowered: LivePlan) -> PreparedAsk:
-    """Return the memory and functions to ask for one row of plans.
+    """Return the functions and memory to answer a single row of plans.
 
     Raises:
-        CannotBePrepared: they need the general way.
+        CannotBePrepared: The plans need the general way.
     """
     _check(lowered)
     types = {**lowered.columns, **lowered.asked}
@@ -183,7 +182,7 @@ def prepared_ask(lowered: LivePlan) -> PreparedAsk:
                 if one.tables is not None:
                     known.update(one.tables(tables))
                 features[one.name] = one.kernel(known)
-            except FastfeatError:  # the general way may have another one to tell first
+            except FastfeatError:  # the general way may report another error first
                 return None
             for name, call in one.kept.items():
                 kept.setdefault(name, stored[call])
@@ -203,7 +202,7 @@ def _placed(order: Order, place_of: Mapping[str, int]) -> _Placed:
 
 
 def _key(values: Sequence[Any]) -> Any:
-    """Return the key of an entity as a log numbers it; None where a part is missing."""
+    """Return the key of an entity as a log numbers it; None if a part is missing."""
     parts = [value.encode() if isinstance(value, str) else value for value in values]
     if any(part is None or part != part for part in parts):
         return None
@@ -215,7 +214,7 @@ def _is_float32(value: float) -> bool:
 
 
 def _has_peers(seen: RowsOfOne, time: int) -> bool:
-    """Return whether rows that are seen have one time, or that of the row that asks."""
+    """Return whether visible rows share a time with each other or with the asking row."""
     times = seen.times
     if time <= seen.latest:
         return True

@@ -1,4 +1,5 @@
 """One row without a state: a dict in, an array out.
 
-Imports `execute` and below, nothing else of `live`; `live.ask`, the API and `verify` import it.
+It imports `execute` and lower layers, but nothing else of `live`. `live.ask`, the API and `verify`
+import it.
 """

@@ -1,6 +1,6 @@
-"""One row by the definitions: values one at a time by the rules of the border, steps by references.
+"""One row by the plain definitions: values converted one at a time, steps by their references.
 
-What `prepared` does not compute is computed here, and here messages are made.
+Rows that `prepared` cannot compute are computed here, and error messages are made here.
 """
 
 from __future__ import annotations
@@ -56,22 +56,16 @@ from fastfeat.steps.windows.table_rows import Rows, moments_of, over_table, rows
 from fastfeat.steps.windows.tasks import listed, ordering
 
 Row = Mapping[Any, Any]
-"""Values by column, those that steps have made by their call, columns of lookup tables."""
+"""Values by column name or by step, and columns of lookup tables."""
 RowKernel = Callable[[Mapping[Any, Any]], NDArray[Any]]
-"""Computes the features of one row; it belongs to the thread that asked for it."""
+"""Computes the features of one row; it belongs to the thread that requested it."""
 _MISSING = {"f64": float("nan"), "i64": 0, "b1": False}
 
 
 def over_table_function(
     step: Call, fitted: Fitted, tables: Mapping[Any, Any]
 ) -> Callable[..., Any]:
-    """Return a function over a window of a table, of the time and the keys of a row.
-
-    Args:
-        step: the function.
-        fitted: the plan.
-        tables: the columns of the table.
-    """
+    """Return a window function over a table, as a function of a row's time and keys."""
     order, types = order_of(step), fitted.types
     time, *keys = (types[node] for node in query_of(order))
     made = {node: tables[node] for node in postorder([step]) if isinstance(node, TableColumn)}
@@ -93,7 +87,7 @@ def over_table_function(
 
 
 def _rows(past: RowOrder) -> Rows:
-    """Return the rows of each key of a table in order; made on first use."""
+    """Return the sorted rows of each key of a table, cached from the first use."""
     assert past.cache is not None
     if "rows" not in past.cache:
         times, keys, tie = ordering(past)
@@ -104,9 +98,9 @@ def _rows(past: RowOrder) -> Rows:
 def _request(
     batch: Batch, past: RowOrder, order: Call, step: Call
 ) -> tuple[WindowRequest, list[Any]]:
-    """Return the request for a function, its column as a list, and its texts; made on first use.
+    """Return the request for a function, with its column as a list, and its texts, cached.
 
-    The functions of one column share the list.
+    Functions of the same column share the list.
     """
     assert past.cache is not None
     function = step.function.removeprefix(OVER)
@@ -125,14 +119,13 @@ def _request(
 Getter = Callable[[Row], Any]
 
 _OF_A_ROW = ("step", "windows over a table", "ahead")
-"""The kinds of task whose columns are made of a row alone, and of tables."""
+"""Kinds of task with columns that depend only on the row and on tables."""
 
 
 def defined_row(fitted: Fitted) -> RowKernel:
     """Return the function that computes one row by the definitions; it belongs to one thread.
 
-    Raises:
-        UnknownColumn, TypeMismatch, InvalidData, Overflow: what is wrong with a row.
+    The function raises UnknownColumn, TypeMismatch, InvalidData or Overflow for an invalid row.
     """
     dtype = row_type(fitted)
     ready = row_program(fitted.matrix_program, fitted.matrix_constants, dtype)
@@ -150,7 +143,7 @@ def defined_row(fitted: Fitted) -> RowKernel:
 
 
 def row_maker(fitted: Fitted) -> Callable[[Row], Row]:
-    """Return a function that adds to a row all that the steps of a fitted plan make of it."""
+    """Return a function that adds the results of a fitted plan's steps to a row."""
     makers = [(step, _maker(step, fitted)) for step in row_steps(fitted)]
 
     def make(row: Row) -> Row:
@@ -163,7 +156,7 @@ def row_maker(fitted: Fitted) -> Callable[[Row], Row]:
 
 
 def row_steps(fitted: Fitted) -> list[Node]:
-    """Return the steps of a row, in order, but functions of its past."""
+    """Return the steps of a row, in order, without window functions over its past."""
     tasks = [task for task in fitted.schedule.tasks if task.kind in _OF_A_ROW]
     columns = fitted.schedule.columns
     made = [columns[place] for task in tasks for place in task.gives]
@@ -171,7 +164,7 @@ def row_steps(fitted: Fitted) -> list[Node]:
 
 
 def _maker(step: Node, fitted: Fitted) -> Getter:
-    """Return a function that makes the value of a step, as it is stored, None where missing."""
+    """Return a function that computes the stored value of a step, None if missing."""
     if isinstance(step, Aggregate):
         return lambda row: fitted.constants[step]
     assert isinstance(step, Call)
@@ -194,7 +187,7 @@ def _maker(step: Node, fitted: Fitted) -> Getter:
 
 
 def _getter(node: Node, step: Call, fitted: Fitted) -> Getter:
-    """Return a getter of an argument of a step: a learnt value, or a column of one value."""
+    """Return a getter of a step's argument: a learned value, or a column with one value."""
     dtype = fitted.types[node]
     if dtype == VOCABULARY:
         learnt = fitted.constants[node]
@@ -217,7 +210,7 @@ def _getter(node: Node, step: Call, fitted: Fitted) -> Getter:
 
 
 def _key(value: Any, dtype: DType, name: str) -> Any:
-    """Return a value of a column as a key is stored."""
+    """Return a column's value as keys are stored."""
     if dtype.of is not None:
         return list_value(value, dtype.of, name)
     if dtype.holds_bytes:
@@ -249,7 +242,7 @@ def _computed(node: Node, dtype: DType, fitted: Fitted) -> Getter:
 
 @in_ieee
 def _convert_and_run(fitted: Fitted, ready: RowProgram, row: Mapping[str, Any]) -> NDArray[Any]:
-    """Compute a row whose values must be converted, or are missing."""
+    """Compute a row with values that must be converted or are missing."""
     slots = fitted.matrix_program.inputs
     sources = [source for slot in slots for source in slot.sources]
     given(row, tuple(source.name for source in sources if isinstance(source, Column)))
@@ -267,7 +260,7 @@ def _stored(slot: InputSlot, value: Any) -> Any:
 
 
 def given(row: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
-    """Return the values that a row has in some columns."""
+    """Return the values of a row in the given columns."""
     try:
         return [row[name] for name in names]
     except KeyError as error:
@@ -292,7 +285,7 @@ def _fail(fitted: Fitted, row: Mapping[str, Any], values: Any) -> NDArray[Any]:
 
 
 def slot_value(slot: InputSlot, row: Row) -> Any:
-    """Return the value of a slot as it is stored, None where missing."""
+    """Return the stored value of a slot, None if missing."""
     given = [row[row_key(source)] for source in slot.sources]
     value = given[0]
     match slot.kind:
@@ -314,7 +307,7 @@ def slot_value(slot: InputSlot, row: Row) -> Any:
 
 
 def row_key(source: Node) -> Any:
-    """Return the key of the value of a column, or of a step, in a row."""
+    """Return the key of a column's or a step's value in a row."""
     return source.name if isinstance(source, Column) else source
 
 

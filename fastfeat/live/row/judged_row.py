@@ -12,19 +12,15 @@ from fastfeat.live.row.one_row import transform_row
 
 
 def judge_one_row(fitted: Fitted, row: Mapping[str, Any], tables: Tables = None) -> dict[str, int]:
-    """Return 1 for each rule of a plan's contract that a row breaks: rules that only warn.
-
-    Args:
-        fitted: the plan.
-        row: the row.
-        tables: lookup tables.
+    """Return 1 for each warning rule of a plan's contract that a row breaks.
 
     Raises:
-        ContractBroken: it breaks a rule that does not only warn.
-        FastfeatError: as `FittedPlan.transform_row`, of the columns that rules read.
+        ContractBroken: The row breaks a rule that does more than warn.
+        FastfeatError: The columns that rules read are missing or invalid, as for
+            `FittedPlan.transform_row`.
 
     Warns:
-        RowsBreakRule: it breaks one that does.
+        RowsBreakRule: The row breaks a warning rule.
     """
     guard = guard_of(fitted)
     if guard is None or transform_row(guard.any_broken, row, tables=tables)[0] == 0:

@@ -1,7 +1,7 @@
-"""One row: a dict in, an array out, with the bits that the batch has.
+"""One row: a dict in, an array out, bit for bit equal to a batch.
 
-What can be is prepared, with a function for each column and step; what does not fit that, and
-each error, comes of the definitions.
+Most rows use functions prepared for each column and step. Rows that do not fit those, and every
+error, come from the plain definitions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fastfeat.live.row.readers import getter
 
 
 def row_kernel(fitted: Fitted) -> RowKernel:
-    """Return the function that computes one row; it belongs to the thread that asks for it."""
+    """Return the function that computes one row; it belongs to the calling thread."""
     if fitted.declaration.past_columns:
         name = next(name for name, node in fitted.nodes.items() if window_nodes([node]))
         raise InvalidPlan(
@@ -36,10 +36,10 @@ def row_kernel(fitted: Fitted) -> RowKernel:
 
 
 def row_kernel_after_windows(fitted: Fitted) -> RowKernel:
-    """Return the function that computes one row of which windows are made; see `row_kernel`.
+    """Return the function that computes one row with known windows; see `row_kernel`.
 
-    The row has, beside its columns, the value of each function over a window by its call, as it is
-    stored, and the columns of lookup tables.
+    Besides its columns, the row must have the stored value of each window function by its call, and
+    the columns of lookup tables.
     """
     compute = _with_tables(fitted) if fitted.table_columns else prepared_row(fitted, {})
     defined: list[RowKernel] = []
@@ -47,7 +47,7 @@ def row_kernel_after_windows(fitted: Fitted) -> RowKernel:
     def features(row: Mapping[Any, Any]) -> NDArray[Any]:
         try:
             return compute(row)
-        except Exception:  # found again below, where the message is made
+        except Exception:  # raised again below, with its message
             if not defined:
                 defined.append(defined_row(fitted))
         return defined[0](row)
@@ -56,9 +56,9 @@ def row_kernel_after_windows(fitted: Fitted) -> RowKernel:
 
 
 def _with_tables(fitted: Fitted) -> RowKernel:
-    """Return the function that computes one row, prepared for the tables that it saw before.
+    """Return the function that computes one row, prepared for tables that it saw before.
 
-    It is prepared when the same columns come a second time, and forgets them when they are gone.
+    It is prepared when the same columns come a second time, and forgets them when they are freed.
     """
     pick = getter([*fitted.table_columns])
     seen, prepared = list[weakref.ref[Any]](), list[RowKernel]()
@@ -82,7 +82,7 @@ def _with_tables(fitted: Fitted) -> RowKernel:
 
 
 def joined(row: Mapping[str, Any], made: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """Return a row with what was made for it."""
+    """Return a row extended by computed values."""
     try:
         return {**row, **made}
     except TypeError:
@@ -90,7 +90,7 @@ def joined(row: Mapping[str, Any], made: Mapping[Any, Any]) -> Mapping[Any, Any]
 
 
 def _checked(compute: RowKernel, never_seen: tuple[str, ...]) -> RowKernel:
-    """Return a kernel that first looks at the columns that had no value in fit."""
+    """Return a kernel that first checks the columns that had no value in fit."""
     if not never_seen:
         return compute
 

@@ -1,9 +1,9 @@
-"""One row of a fitted plan, by functions that are chosen once: of columns, steps and programs.
+"""One row of a fitted plan, computed by prepared functions for columns, steps and programs.
 
-A row is laid out in a list: its values as columns store them (of floats NaN is missing, of all else
-None), constants, and after them what programs and steps make, each at a place of its own. Where
-something does not fit (a type, a size, a status) an error is raised that says nothing: whoever asks
-turns to the definitions then, which say what is wrong.
+A row is a list: the input values as columns store them (missing is NaN for floats, None for all
+else), then constants, then the results of programs and steps, each at a fixed place. If a type, a
+size or a status does not fit, an error without details is raised. The caller then computes the row
+by the plain definitions, which give the error message.
 """
 
 from __future__ import annotations
@@ -39,36 +39,35 @@ from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import Argument, function_of_row
 
 Line = list[Any]
-"""A row on its way: values by place."""
+"""The values of a row, by place."""
 Action = Callable[[Line], None]
-"""Adds to a row what is made of it."""
+"""Appends a result to a row."""
 Unary = tuple[Callable[[Any], Any], int]
-"""A function of one value, and the place of that."""
+"""A function of one value, and the place of that value."""
 Mended = Callable[[Sequence[Any]], Sequence[Any]]
-"""From the values of a row, of certain Python types, to what is stored."""
+"""Converts the values of a row, of certain Python types, to their stored form."""
 MOST_KINDS = 256
-"""Combinations of Python types in a row, of which the readers are kept."""
+"""Number of combinations of Python types in a row for which readers are cached."""
 _FLOAT32 = struct.Struct("<f")
 _MISSING = {"f64": NAN, "i64": 0, "b1": False}
 
 
 class DoesNotFit(Exception):
-    """A row that is left to the definitions."""
+    """Raised for a row that must be computed by the plain definitions."""
 
 
 @dataclass(slots=True)
 class _Layout:
-    """A line, as far as it is known while the functions that make it are chosen.
+    """The layout of a row's list, as it grows while functions are chosen.
 
     Args:
-        fitted: the plan.
-        tables: the columns of lookup tables.
-        places: the place of columns, constants, steps and computed expressions, and of the slots
-            that are made of text.
-        constants: the values that stand behind those that a row gives.
-        actions: what makes the rest, in order.
-        unary: functions of one value, with its place, that are not among the actions yet.
-        n_places: how many places there are.
+        fitted: The plan.
+        tables: Columns of lookup tables.
+        places: Place of each column, constant, step, computed expression, and slot made of text.
+        constants: Values that follow the input values of a row.
+        actions: Functions that compute the rest, in order.
+        unary: Functions of one value, with its place, that are not yet among the actions.
+        n_places: Number of places.
     """
 
     fitted: Fitted
@@ -81,13 +80,9 @@ class _Layout:
 
 
 def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
-    """Return the function that computes one row, or raises where it does not fit.
+    """Return the function that computes one row, or raises if the row does not fit.
 
-    It belongs to one thread.
-
-    Args:
-        fitted: the plan.
-        tables: the columns of lookup tables that it reads.
+    The function belongs to one thread.
     """
     program, types, steps = fitted.matrix_program, fitted.types, row_steps(fitted)
     given = _given(fitted, has_steps=len(steps) > 0)
@@ -127,7 +122,7 @@ def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
 
 
 def _given(fitted: Fitted, *, has_steps: bool) -> list[Node]:
-    """Return the columns of a row, and the functions over windows that are made before."""
+    """Return the inputs of a row: its columns, and window functions that are computed earlier."""
     if not has_steps:
         sources = [source for slot in fitted.matrix_program.inputs for source in slot.sources]
         return [*dict.fromkeys(sources)]
@@ -142,7 +137,7 @@ def _take_place(layout: _Layout, name: Node | InputSlot) -> int:
 
 
 def _take_constants(layout: _Layout, steps: Iterable[Node]) -> None:
-    """Take places for texts that fit has learnt, and for literals that steps read of each row."""
+    """Reserve places for learned texts, and for literals that steps read in each row."""
     fitted = layout.fitted
     for step in steps:
         if isinstance(step, Aggregate):
@@ -156,12 +151,13 @@ def _take_constants(layout: _Layout, steps: Iterable[Node]) -> None:
 
 
 class Reading(NamedTuple):
-    """The ways in which the values of a row are read.
+    """The functions that read the values of a row.
 
     Args:
-        get: gives them, in order.
-        expected: their Python types where all are stored as they are; None where there are none.
-        read: gives values as their columns store them, from values and their Python types.
+        get: Returns the values, in order.
+        expected: The Python types for which all values can be stored unchanged; None if values must
+            always be checked.
+        read: Returns the stored form of values, from the values and their Python types.
     """
 
     get: Callable[[Mapping[Any, Any]], tuple[Any, ...]]
@@ -170,12 +166,13 @@ class Reading(NamedTuple):
 
 
 def reading_of(given: Sequence[Node], types: Types, args: Container[Node]) -> Reading:
-    """Return how the values of a row are read.
+    """Return the functions that read the values of a row.
 
     Args:
-        given: what a row has to give.
-        types: of every node.
-        args: what steps read: programs look at the size of integers themselves.
+        given: The inputs of a row.
+        types: Type of every node.
+        args: Nodes that steps read: only their integers are checked here, since programs check the
+            size themselves.
     """
     plain = [type_as_stored(types[node], is_column=isinstance(node, Column)) for node in given]
     looked_at = [
@@ -199,7 +196,7 @@ def reading_of(given: Sequence[Node], types: Types, args: Container[Node]) -> Re
 
 
 def values_as_stored(reading: Reading, row: Mapping[Any, Any]) -> Sequence[Any]:
-    """Return the values of a row as their columns store them; of floats NaN is missing."""
+    """Return the stored form of a row's values; a missing float is NaN."""
     values = reading.get(row)
     kinds = tuple(map(type, values))
     return values if kinds == reading.expected else reading.read(values, kinds)
@@ -212,14 +209,10 @@ def _mended(
     plain: Sequence[type | None],
     looked_at: Sequence[tuple[int, DType]],
 ) -> Mended:
-    """Return the function that gives values of some Python types as their columns store them.
+    """Return the function that converts values of the given Python types to their stored form.
 
-    Args:
-        given: as of `reading_of`.
-        types: of every node.
-        kinds: the Python type of each value.
-        plain: the types of values that are stored as they are.
-        looked_at: the places of those of these that are looked at all the same.
+    `plain` are the types of values that are stored unchanged; `looked_at` are the places that are
+    checked even then.
     """
     other = [k for k, (kind, wanted) in enumerate(zip(kinds, plain, strict=True))
              if kind is not wanted]  # fmt: skip
@@ -250,7 +243,7 @@ def _mended(
 
 
 def _add_task(layout: _Layout, task: Task) -> None:
-    """Add the functions of a task that makes columns; those over windows are given."""
+    """Add the functions of a task that computes columns; window functions are inputs."""
     if task.kind == "program":
         _compute(layout, task.nodes)
     elif task.kind != "windows":
@@ -259,7 +252,7 @@ def _add_task(layout: _Layout, task: Task) -> None:
 
 
 def _add_step(layout: _Layout, step: Node) -> None:
-    """Add the function of a step; what it reads is made."""
+    """Add the function of a step with inputs that are already computed."""
     if isinstance(step, Aggregate):
         return  # a constant
     assert isinstance(step, Call)
@@ -276,7 +269,7 @@ def _add_step(layout: _Layout, step: Node) -> None:
 def _add(
     layout: _Layout, name: Node | InputSlot, function: Callable[..., Any], places: Sequence[int]
 ) -> int:
-    """Add a function of what stands at some places; return the place of its result."""
+    """Add a function of the values at some places; return the place of its result."""
     match places:
         case [place]:
             if place >= layout.n_places - len(layout.unary):
@@ -290,7 +283,7 @@ def _add(
 
 
 def _end_group(layout: _Layout) -> None:
-    """Make one action of functions of one value that do not read each other."""
+    """Combine functions of one value that do not read each other into one action."""
     match [*layout.unary]:
         case []:
             return
@@ -309,7 +302,7 @@ def _is_of_row(arg: Node, fitted: Fitted) -> bool:
 
 
 def _known(layout: _Layout, arg: Node, step: Call) -> Argument:
-    """Return an argument of a step, with its value where it is known before the rows."""
+    """Return an argument of a step, with its value if it does not depend on the row."""
     fitted = layout.fitted
     dtype = fitted.types[arg]
     match arg:
@@ -324,7 +317,7 @@ def _known(layout: _Layout, arg: Node, step: Call) -> Argument:
 
 
 def _place_of_key(layout: _Layout, node: Node) -> int:
-    """Return the place of an argument of a step, of floats that of one where None is missing."""
+    """Return the place of a step's argument; for floats, of a copy in which None is missing."""
     place, dtype = layout.places[node], layout.fitted.types[node]
     if not dtype.is_float or not (isinstance(node, Column) or is_over_window(node)):
         return place
@@ -348,7 +341,7 @@ def _key_of_float32(value: float) -> float | None:
 
 
 def _compute(layout: _Layout, nodes: Sequence[Node]) -> None:
-    """Compute expressions over the row that steps read, by one program."""
+    """Compute the expressions over the row that steps read, in one program."""
     fitted = layout.fitted
     types = fitted.types
     known = evaluate_constants(constant_roots(nodes), types, dict(fitted.constants))
@@ -366,7 +359,7 @@ def _compute(layout: _Layout, nodes: Sequence[Node]) -> None:
 
 
 def _place_of_slot(layout: _Layout, slot: InputSlot) -> int:
-    """Return the place of the value of a slot of a program."""
+    """Return the place of the value of a program's slot."""
     if slot.kind == "column":
         return layout.places[slot.sources[0]]
     if slot in layout.places:
@@ -382,13 +375,9 @@ def _as_it_is(value: Any) -> Any:
 def _stage(
     ready: RowProgram, program: Program, places: Sequence[int], n_places: int
 ) -> Callable[[Sequence[Any]], Any]:
-    """Return the function that runs a program over one row and gives its result.
+    """Return the function that runs a program over one row and returns its result.
 
-    Args:
-        ready: the program, ready for one row.
-        program: the same.
-        places: where the values of its slots are.
-        n_places: how many places a line has.
+    `places` are the places of the slot values; a row has `n_places` places.
     """
     slots = program.inputs
     fill, run, result = _filling(ready, slots), ready.run, ready.result
@@ -412,7 +401,7 @@ def _stage(
             values[k] = missing[k]
         fill(*values)
         for k in lacking:
-            ready.present[k] = 0  # `ready` is kept by this: its memory is what `run` works on
+            ready.present[k] = 0  # `ready` must stay alive: `run` works in its memory
         status = run()
         ready.present[:] = all_there
         if status:
@@ -423,7 +412,7 @@ def _stage(
 
 
 def _filling(ready: RowProgram, slots: Sequence[InputSlot]) -> Callable[..., None]:
-    """Return the function that writes the values of all slots; it raises where it rounds one."""
+    """Return the function that writes the values of all slots; it raises if it rounds a value."""
     narrow = [k for k, slot in enumerate(slots) if slot.dtype.name == "float32"]
     rounds = [k for k in narrow if isinstance(slots[k].sources[0], Column)]
     if not rounds:
@@ -442,7 +431,7 @@ def _filling(ready: RowProgram, slots: Sequence[InputSlot]) -> Callable[..., Non
 
 
 def _may_lack(slot: InputSlot) -> bool:
-    """Return whether the value of a slot may be None: of given floats NaN is missing."""
+    """Return whether the value of a slot may be None; a missing input float is NaN instead."""
     (source, *_) = slot.sources
     if slot.kind in ("valid", "valid_bytes"):
         return False

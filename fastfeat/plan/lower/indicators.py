@@ -1,4 +1,4 @@
-"""The columns of a fitted plan: those of an indicator are known once the categories are."""
+"""The output columns of a fitted plan: an indicator has one per learned category."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastfeat.steps.keys import rows as key_rows
 
 
 def is_one_hot(node: Node) -> bool:
-    """Return whether a feature becomes a column a category."""
+    """Return whether a feature becomes one column per category."""
     return isinstance(node, Call) and node.function == "one_hot"
 
 
@@ -24,13 +24,10 @@ def expanded(
 ) -> dict[str, Node]:
     """Return the expression of each output column of a fitted plan.
 
-    Args:
-        nodes: the features of the plan, by name.
-        learnt: what fit has learnt.
-        types: type of every node.
+    `nodes` are the features of the plan, by name.
 
     Raises:
-        InvalidPlan: two columns of one name.
+        InvalidPlan: Two columns have the same name.
     """
     if not any(map(is_one_hot, nodes.values())):
         return dict(nodes)
@@ -55,19 +52,14 @@ def expanded(
 
 
 def n_indicators(node: Call, learnt: Mapping[Node, Constant], types: Types) -> int:
-    """Return the number of columns that `expanded` makes of an indicator."""
+    """Return the number of columns that `expanded` makes for an indicator."""
     return sum(1 for _ in _indicators(node, learnt, types))
 
 
 def check_clash(columns: Iterable[str], others: Mapping[str, str]) -> None:
-    """Raise where a column that is known after fit has the name of something else.
+    """Raise InvalidPlan if a column of the fitted plan has the name of something else.
 
-    Args:
-        columns: the names of the columns of the fitted plan.
-        others: what else has a name, by that name: a kept column, the label.
-
-    Raises:
-        InvalidPlan: the first such column.
+    `others` describes a kept column or the label, by its name.
     """
     for name in columns:
         if name in others:
@@ -80,7 +72,7 @@ def check_clash(columns: Iterable[str], others: Mapping[str, str]) -> None:
 def _indicators(
     node: Call, learnt: Mapping[Node, Constant], types: Types
 ) -> Iterator[tuple[str, Node]]:
-    """Yield suffix and expression of each column of an indicator."""
+    """Yield the name suffix and the expression of each column of an indicator."""
     codes, params = node.args[0], dict(node.params)
     vocabulary = vocabulary_of_codes(codes, learnt, types)
     assert isinstance(codes, Call)
@@ -110,11 +102,7 @@ def _has_code(codes: Node, code: int | None) -> Node:
 def check_width(
     nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types, n_rows: int
 ) -> None:
-    """Raise where the indicators of the training rows would take more memory than allowed.
-
-    Raises:
-        InvalidData: the first such feature.
-    """
+    """Raise InvalidData if indicators of the training rows need more memory than allowed."""
     for name, node in nodes.items():
         if not is_one_hot(node):
             continue
@@ -130,12 +118,12 @@ def check_width(
 
 
 def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types) -> None:
-    """Warn of indicators without a column, and of keys of which none comes often enough."""
+    """Warn about indicators without columns, and about keys that are all too rare."""
     told: set[Node] = set()
     for name, node in nodes.items():
         if not is_one_hot(node):
             continue
-        told.update(node.args[0].args)  # rare categories are told apart from unseen ones there
+        told.update(node.args[0].args)  # there, rare categories differ from unseen ones
         if not any(_indicators(cast("Call", node), learnt, types)):
             warn(
                 f"feature {name!r}, {show(node)}, has no column: the training rows have too few "

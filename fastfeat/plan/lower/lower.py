@@ -53,7 +53,7 @@ _TWO_63, _TWO_64 = 2.0**63, 2.0**64
 
 
 def constant_nodes(roots: Sequence[Node]) -> set[Node]:
-    """Return the nodes of one value for all rows: those without a column outside of aggregates."""
+    """Return the nodes with one value for all rows: those without a column outside aggregates."""
     texts: set[Node] = set()
 
     def visit(node: Node, parts: list[bool]) -> bool:
@@ -73,7 +73,7 @@ def constant_nodes(roots: Sequence[Node]) -> set[Node]:
 
 
 def _of_mode(node: Call) -> bool:
-    """Return whether a call is of a learnt value that may be a text: a column of it is made."""
+    """Return whether a call reads a learned value that may be text, which needs a column."""
     return any(isinstance(arg, Aggregate) and arg.function == "mode" for arg in node.args)
 
 
@@ -82,11 +82,8 @@ def lower(
 ) -> dict[Node, Value]:
     """Return the value of every node that a row reads.
 
-    Args:
-        roots: expressions.
-        types: type of every node.
-        hoisted: nodes that are parameters, computed before the rows.
-        training: whether the rows are those that are learnt from.
+    `hoisted` nodes are parameters, computed before the rows. `training` tells whether the rows are
+    the training rows.
     """
 
     def visit(node: Node, parts: list[Value]) -> Value:
@@ -107,7 +104,7 @@ def lower(
             case Call(function, _, params):
                 rule = SCALARS[function].lower
                 value = rule(parts, dict(params))
-                return replace(value, node=None)  # it is no literal, column or table any more
+                return replace(value, node=None)  # it is not a literal, column or table any more
             case _:
                 return _parameter(node, dtype)
 
@@ -123,7 +120,7 @@ def _made(node: Node, dtype: DType, *, always_present: bool) -> Value:
 
 
 def _of_group(node: Node, dtype: DType, parts: Sequence[Value]) -> Value:
-    """Return the value learnt for the group of the row; of a training row, outside of its fold."""
+    """Return the value learned for the row's group; for a training row, outside its fold."""
     group = parts[0].op
     if len(parts) > 1:
         n_groups = op.parameter(("n_groups", node), "i64")
@@ -146,7 +143,7 @@ def _column(node: Node, name: str, dtype: DType) -> Value:
 
 
 def _parameter(node: Node, dtype: DType) -> Value:
-    """Return a constant of the run: a literal, an aggregate, or what is computed from those."""
+    """Return a constant of the run: a literal, an aggregate, or an expression of those."""
     if dtype == NULL:
         return replace(missing(NULL), node=node)
     if isinstance(node, Literal) and dtype == BOOL:
@@ -159,7 +156,7 @@ def _parameter(node: Node, dtype: DType) -> Value:
 def parameter_value(
     key: tuple[str, Node], physical: str, constants: Mapping[Node, Constant]
 ) -> Any:
-    """Return the value of a parameter in this run, from the constants that fit has learnt."""
+    """Return the value of a parameter in this run, from the learned constants."""
     part, node = key
     if part == "n_groups":
         learnt = constants[node]
@@ -176,12 +173,10 @@ def parameter_value(
 
 
 def stored_type(dtype: DType, floats: DType | None) -> DType:
-    """Return the type that a feature is stored as in a table.
+    """Return the type in which a table stores a feature.
 
-    Args:
-        dtype: the type of the expression.
-        floats: the type that floats are rounded to, None for their own; of bfloat16, which tables
-            do not have, they hold the values as float32.
+    `floats` is the type that floats are rounded to, or None for their own. Tables have no bfloat16,
+    so its values are stored as float32.
     """
     if dtype.physical != "f64":
         return dtype
@@ -190,7 +185,7 @@ def stored_type(dtype: DType, floats: DType | None) -> DType:
 
 
 def output_of(name: str, value: Value, dtype: DType | None) -> Output:
-    """Return the Arrow output of a feature; `dtype` is that of floats, others keep their own."""
+    """Return the Arrow output of a feature; `dtype` applies to floats, other types stay."""
     stored = stored_type(value.dtype, dtype)
     if value.op.physical != "f64":
         return Output(name, stored, value.op, value.ok, value.status)
@@ -200,7 +195,7 @@ def output_of(name: str, value: Value, dtype: DType | None) -> Output:
 
 
 def _within(value: Value, dtype: DType) -> Value:
-    """Return a float, with a status where it is finite and beyond a float type."""
+    """Return a float that gets a status if it is finite and beyond the range of a float type."""
     if dtype == FLOAT64 or bounds.magnitude_bound(value.op) <= FLOAT_FORMATS[dtype.name].largest:
         return value
     return raise_where(value, beyond(value.op, dtype), FLOAT_RANGE)
@@ -227,9 +222,9 @@ def code_output(name: str, value: Value, dtype: DType) -> Output:
 
 
 def array_output(name: str, value: Value, dtype: DType | None) -> Output:
-    """Return the output of a feature as an array of its own type, of a bool as bytes.
+    """Return the output of a feature as an array of its own type; a bool becomes bytes.
 
-    NaN is missing in floats; no other type has an element that says so: a status bit does.
+    NaN marks missing floats. Other types have no value for missing, so a status bit is set.
     """
     if value.op.physical == "f64":
         return output_of(name, value, dtype)
@@ -242,7 +237,7 @@ def array_output(name: str, value: Value, dtype: DType | None) -> Output:
 def _differs(value: Value, number: Op) -> Op:
     """Return whether an integer differs from the float that it was rounded to."""
     bits = value.op
-    if value.dtype.name == "uint64":  # its upper half is compared less 2**63
+    if value.dtype.name == "uint64":  # compare its upper half after subtracting 2**63
         large = number >= _TWO_63
         number = op.select(large, number - _TWO_63, number)
         bits = op.select(large, bits ^ INT64_MIN, bits)

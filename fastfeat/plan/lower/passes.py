@@ -1,6 +1,6 @@
-"""Passes over schedules: what is run at once is put together, and what is freed is marked.
+"""Passes over schedules: they combine tasks that can run together and mark columns to free.
 
-Each is a function from a schedule to another one that gives the same; `PASSES` has them in order.
+Each is a function from a schedule to an equivalent one; `PASSES` lists them in order.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from fastfeat.plan.lower.task_graph import heights_of, in_order, is_of_table, le
 Pass = Callable[[Schedule], Schedule]
 
 KeyOf = tuple[tuple[Node, ...], str, int]
-"""The parts of a key, what a missing part makes of it, and how many bytes the keys may take."""
+"""The parts of a key, the treatment of missing parts, and the most bytes that the keys may take."""
 
 _ALIKE = ("program", "windows over a table", "ahead")
 
 
 def share_vocabularies(schedule: Schedule) -> Schedule:
-    """Return the schedule with the keys of one column counted once, whatever is learnt of them."""
+    """Return the schedule with the keys of each column counted once for all tasks."""
 
     def key(_: int, task: Task) -> Hashable:
         first = task.nodes[0]
@@ -34,10 +34,10 @@ def share_vocabularies(schedule: Schedule) -> Schedule:
 
 
 def learn_together(schedule: Schedule) -> Schedule:
-    """Return the schedule with statistics of one pass together, and those of the same groups.
+    """Return the schedule with statistics of one pass combined, and statistics of equal groups.
 
-    Of rows that come in parts, statistics that take several passes are apart from others: what is
-    learnt in one is known the sooner, and its columns are read no more.
+    For rows in parts, statistics that take several passes stay apart from others: statistics of one
+    pass are known sooner, and their columns need not be read again.
     """
 
     def key(_: int, task: Task) -> Hashable:
@@ -55,14 +55,14 @@ def learn_together(schedule: Schedule) -> Schedule:
 def begin_early(schedule: Schedule) -> Schedule:
     """Return the schedule with each task in the first pass over the rows in which it can run.
 
-    What learns begins once all that it uses is learnt, whatever else of its depth still takes; what
-    makes columns runs when the first task does that reads them.
+    A learning task starts as soon as everything it uses is learned. A task that makes columns runs
+    when the first task that reads them does.
     """
     if not schedule.n_rounds:
         return schedule
     readers, _ = readers_of(schedule)
     tasks, rounds = schedule.tasks, [1] * len(schedule.tasks)
-    for k, task in enumerate(tasks):  # as early as can be
+    for k, task in enumerate(tasks):  # as early as possible
         after = rounds[k] + (task.n_rounds if task.learns else 0)
         for reader in readers[k]:
             rounds[reader] = max(rounds[reader], after)
@@ -77,10 +77,10 @@ def begin_early(schedule: Schedule) -> Schedule:
 
 
 def merge_windows(schedule: Schedule) -> Schedule:
-    """Return the schedule with functions over windows of one order of the rows together.
+    """Return the schedule with window functions over the same order of rows combined.
 
-    Those that others read, however indirectly, are apart from these: rows are put in order once
-    for each depth of nesting.
+    Functions that others read, directly or not, stay apart from these: rows are sorted once per
+    depth of nesting.
     """
     heights = heights_of(schedule)
 
@@ -94,9 +94,9 @@ def merge_windows(schedule: Schedule) -> Schedule:
 
 
 def fuse_programs(schedule: Schedule) -> Schedule:
-    """Return the schedule with expressions that can be computed at once in one program.
+    """Return the schedule with expressions combined that one program can compute together.
 
-    So are functions of the rows ahead, and of a table's in windows, of one order.
+    Functions of later rows, and window functions over a table, are combined by their order.
     """
     levels = levels_of(schedule)
 
@@ -110,7 +110,7 @@ def fuse_programs(schedule: Schedule) -> Schedule:
 
 
 def take_counted_codes(schedule: Schedule) -> Schedule:
-    """Return the schedule with the codes of rows that counting their keys may give beside."""
+    """Return the schedule with row codes that key counting can produce on the side."""
     tasks = list(schedule.tasks)
     counting = {
         value: k for k, task in enumerate(tasks) if task.kind == "keys" for value in task.learns
@@ -123,15 +123,15 @@ def take_counted_codes(schedule: Schedule) -> Schedule:
         if not isinstance(known, Aggregate) or known.args != tuple(parts):
             continue
         place = next((counting[value] for value in task.uses if value in counting), None)
-        if place is not None:  # what is missing is alike, or the plan was refused
+        if place is not None:  # both treat missing alike, or the plan was rejected
             tasks[place] = replace(tasks[place], free=(*tasks[place].free, *task.gives))
     return replace(schedule, tasks=tuple(tasks))
 
 
 def leave_features(schedule: Schedule) -> Schedule:
-    """Return the schedule of what is learnt for features too, without the tasks of these.
+    """Return the schedule of "fit_transform" without the tasks of the features.
 
-    What they read stays there.
+    The columns that those tasks read are kept as outputs.
     """
     if schedule.purpose != "fit_transform":
         return schedule
@@ -143,9 +143,9 @@ def leave_features(schedule: Schedule) -> Schedule:
 
 
 def keep_orders(schedule: Schedule) -> Schedule:
-    """Return the schedule with rows that windows at several depths see put in order once.
+    """Return the schedule in which windows at several depths sort their rows only once.
 
-    The rows of the data are among those that windows see, and have one order with these.
+    The rows of the data are among the rows that windows see, so they share one order.
     """
     tasks, later = list(schedule.tasks), set[Node | None]()
     for k in reversed(range(len(tasks))):
@@ -157,9 +157,9 @@ def keep_orders(schedule: Schedule) -> Schedule:
 
 
 def mark_last_readers(schedule: Schedule) -> Schedule:
-    """Return the schedule with the columns that each task is the last one to read.
+    """Return the schedule with the columns that each task is the last to read.
 
-    A column of the rows that windows see may be that of the rows: both are read no more then.
+    A column of visible rows may share memory with a column of the rows: both are freed together.
     """
     alike = _alike(schedule)
     kept = {alike[place] for place in schedule.outputs}
@@ -176,7 +176,7 @@ def mark_last_readers(schedule: Schedule) -> Schedule:
 
 
 def _alike(schedule: Schedule) -> list[ColumnOf]:
-    """Return for each column the place of the first one of its expression, of the data's rows."""
+    """Return for each column the first column of its expression over the data's rows."""
     first: dict[Hashable, ColumnOf] = {}
     found: list[ColumnOf] = []
     for place, column in enumerate(schedule.columns):
@@ -207,11 +207,9 @@ def key_of(aggregate: Aggregate) -> KeyOf:
 
 
 def _joined(schedule: Schedule, key: Callable[[int, Task], Hashable]) -> Schedule:
-    """Return the schedule with the tasks of one key as one task, where the first of them stands.
+    """Return the schedule with tasks of equal key combined, in place of the first of them.
 
-    Args:
-        schedule: its tasks in order.
-        key: of a task at its place; None for one that stays alone.
+    `key` gets a task and its index, and returns None for a task that stays alone.
     """
     groups: dict[Hashable, list[Task]] = {}
     for place, task in enumerate(schedule.tasks):
@@ -223,7 +221,7 @@ def _joined(schedule: Schedule, key: Callable[[int, Task], Hashable]) -> Schedul
 
 
 def _as_one(tasks: Sequence[Task]) -> Task:
-    """Return several tasks as one; what they learn is in the order in which it is declared."""
+    """Return several tasks as one; the values it learns are in the order of declaration."""
     if len(tasks) == 1:
         return tasks[0]
     tasks = sorted(tasks, key=lambda task: task.learns)

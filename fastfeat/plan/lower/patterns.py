@@ -1,4 +1,4 @@
-"""Expressions alike but for the columns that they read: the first is lowered, the others copied.
+"""Expressions that differ only in their columns: the first is lowered, the others copied.
 
 A plan of 10,000 columns repeats a few patterns, and lowering each column alone took 2 s of the 4
 until its first result.
@@ -26,7 +26,7 @@ from fastfeat.scalars.value import InputSlot, TableKey, Value
 
 FEWEST_FEATURES = 4
 LARGEST_PATTERN = 64
-"""Nodes: roots that share a longer chain would each walk it."""
+"""Largest number of nodes: roots that share a longer chain would each walk it."""
 
 Copy = Callable[[Sequence[Node]], Leaf]
 
@@ -39,14 +39,14 @@ def outputs_of(
     hoist: bool,
     training: bool = False,
 ) -> list[Output]:
-    """Return the output of each feature; those of one pattern share their operations.
+    """Return the output of each feature; features of one pattern share their operations.
 
     Args:
-        features: names and expressions.
-        types: type of every node.
-        make: gives the output of a name and a lowered value.
-        hoist: whether what is constant is computed before the rows.
-        training: whether the rows are those that are learnt from.
+        features: Names and expressions.
+        types: Type of every node.
+        make: Returns the output for a name and a lowered value.
+        hoist: Whether constant expressions are computed before the rows.
+        training: Whether the rows are the training rows.
     """
     roots = [root for _, root in features]
     copied = _copied(roots, types) if len(roots) >= FEWEST_FEATURES else {}
@@ -68,9 +68,9 @@ def outputs_of(
 
 
 def _copied(roots: Iterable[Node], types: Types) -> dict[Node, tuple[Node, list[Node]]]:
-    """Return the roots that repeat the pattern of an earlier one: that one, and their own nodes.
+    """Return the roots that repeat an earlier root's pattern: that root, and their own nodes.
 
-    The nodes are in the order of `postorder`, so each stands where its like stands in the first.
+    The nodes are in the order of `postorder`, so nodes at the same position correspond.
     """
     firsts: dict[Any, Node] = {}
     copied: dict[Node, tuple[Node, list[Node]]] = {}
@@ -84,7 +84,7 @@ def _copied(roots: Iterable[Node], types: Types) -> dict[Node, tuple[Node, list[
 
 
 def _pattern(nodes: Sequence[Node], types: Types) -> tuple[Any, ...]:
-    """Return the pattern of expressions: all that they are but the names of columns."""
+    """Return the pattern of an expression: everything except the names of columns."""
     place: dict[Node, int] = {}
     parts: list[Any] = []
     for node in nodes:
@@ -103,7 +103,7 @@ def _pattern(nodes: Sequence[Node], types: Types) -> tuple[Any, ...]:
 
 
 def _pattern_output(output: Output, root: Node) -> tuple[Output, list[Copy]]:
-    """Return an output, and how its leaves are copied for the nodes of another of its pattern."""
+    """Return an output, and functions that copy its leaves for other nodes of its pattern."""
     place = {node: k for k, node in enumerate(postorder([root]))}
     return output, [_copy(leaf, place) for leaf in leaves_of(output)]
 
@@ -120,5 +120,5 @@ def _copy(leaf: Leaf, place: Mapping[Node, int]) -> Copy:
         case "table", TableKey(node, layout, length) if node in place:
             k = place[node]
             return lambda nodes: ("table", TableKey(nodes[k], layout, length))
-        case _:  # a table that lowering itself has made
+        case _:  # a table made by the lowering itself
             return lambda nodes: leaf
