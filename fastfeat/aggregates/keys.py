@@ -250,7 +250,7 @@ def _vocabulary_reference(values: Sequence[Any], params: Params, dtype: DType) -
 MIN_FREQUENCY = Parameter(
     "min_frequency",
     Either((Whole(1), Real(0.0, 1.0, above=True, below=True))),
-    "categories with fewer training rows are rare: a number, or a share as a float below 1",
+    "Categories with fewer training rows are rare: a number of rows, or a share as a float below 1",
     None,
     or_none=True,
     hidden=True,
@@ -336,7 +336,7 @@ FUNCTIONS = (
             Parameter(
                 "max_categories",
                 Whole(1),
-                "how many categories there may be, that of the rare included",
+                "Maximum number of categories, the rare ones counted as one; None for no limit",
                 None,
                 or_none=True,
                 hidden=True,
@@ -344,7 +344,7 @@ FUNCTIONS = (
             Parameter(
                 "max_memory",
                 Whole(1),
-                "bytes that fit may need for the categories, beyond which it fails",
+                "Maximum memory of `fit` for the categories, in bytes; more is an error",
                 MAX_MEMORY,
             ),
             Parameter("missing", MISSING_PARTS, written_as=None),

@@ -141,9 +141,12 @@ def _between(low: float, high: float, share: float) -> float:
 
 
 SHARE = Real(0.0, 1.0, or_whole=True)
-Q = Parameter("q", SHARE, "the quantile: 0 is the minimum, 1 the maximum")
+Q = Parameter("q", SHARE, "Quantile: 0 is the minimum, 1 the maximum")
 INTERPOLATION = Parameter(
-    "interpolation", Words(get_args(Interpolation)), "what stands between two values", "linear"
+    "interpolation",
+    Words(get_args(Interpolation)),
+    "Result for a quantile between two values",
+    "linear",
 )
 
 
@@ -263,7 +266,13 @@ FUNCTIONS = (
         _quantiles_reference,
         _quantiles_ranks,
         written=PLAIN,
-        parameters=(Parameter("probabilities", Several(SHARE), "the quantiles"),),
+        parameters=(
+            Parameter(
+                "probabilities",
+                Several(SHARE),
+                "Quantiles to learn: 0 is the minimum, 1 the maximum",
+            ),
+        ),
         n_rounds=_N_ROUNDS,
     ),
     AggregateFunction(
@@ -276,7 +285,9 @@ FUNCTIONS = (
         written=PLAIN,
         called="quantiles",
         parameters=(
-            Parameter("n_quantiles", Whole(1, 100_000), "how many quantiles are learnt", 1000),
+            Parameter(
+                "n_quantiles", Whole(1, 100_000), "Number of evenly spaced quantiles to learn", 1000
+            ),
         ),
         n_rounds=_N_ROUNDS,
     ),
@@ -288,6 +299,10 @@ FUNCTIONS = (
         _evenly_spaced_reference,
         written=PLAIN,
         called="min, max",
-        parameters=(Parameter("n_points", Whole(2, 100_001), "how many points", 5),),
+        parameters=(
+            Parameter(
+                "n_points", Whole(2, 100_001), "Number of points from the minimum to the maximum", 5
+            ),
+        ),
     ),
 )

@@ -178,7 +178,7 @@ _OF_FOLDS: Parameters = (
     Parameter(
         "n_folds",
         FOLDS,
-        "into how many folds training rows are divided",
+        "Number of folds of the training rows; None if a column holds the folds",
         5,
         or_none=True,
         written_as="folds",
@@ -187,12 +187,12 @@ _OF_FOLDS: Parameters = (
     Parameter(
         "min_rows",
         Whole(2),
-        "of fewer training rows a category is as one unseen",
+        "Minimum number of training rows per category; others count as unseen; None keeps all",
         None,
         may_lack=True,
     ),
 )
-_SMOOTH = Parameter("smooth", _WEIGHT, "how many rows of the prior are added to each category")
+_SMOOTH = Parameter("smooth", _WEIGHT, "Number of rows of the prior added to each category")
 _PARAMETERS: Mapping[str, Parameters] = {
     "target_mean": (
         Parameter("smooth", Either((Words(("auto",)), _WEIGHT)), _SMOOTH.about, "auto"),
@@ -204,7 +204,7 @@ _PARAMETERS: Mapping[str, Parameters] = {
         Parameter(
             "regularization",
             Real(1e-300, 1e300, or_whole=True),
-            "how many rows of each class are added to each category",
+            "Number of rows of each class added to each category",
             1.0,
         ),
         *_OF_FOLDS,

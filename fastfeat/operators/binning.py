@@ -18,14 +18,18 @@ from fastfeat.operators.operator import Case, Operator, Values, checked
 from fastfeat.scalars.binning import CLOSED, EDGE, Closed, is_right
 
 Strategy = Literal["uniform", "quantile"]
-EDGES = Parameter("edges", Several(EDGE, 1, rising=True), "numbers in rising order")
-N_BINS = Parameter("n_bins", Whole(2, 100_000), "how many bins", 5)
-N_QUANTILE_BINS = Parameter("q", N_BINS.type, "how many bins of about equally many rows")
-PROBABILITIES = Parameter("q", Several(Real(), 1, rising=True), "the inner probabilities")
+EDGES = Parameter("edges", Several(EDGE, 1, rising=True), "Edges of the bins, in rising order")
+N_BINS = Parameter("n_bins", Whole(2, 100_000), "Number of bins", 5)
+N_QUANTILE_BINS = Parameter(
+    "q", N_BINS.type, "Number of bins with about equally many training rows"
+)
+PROBABILITIES = Parameter(
+    "q", Several(Real(), 1, rising=True), "Probabilities between the bins, in rising order"
+)
 STRATEGY = Parameter(
     "strategy",
     Words(get_args(Strategy)),
-    "whether bins have equal widths, or about equally many training rows",
+    "Bins of equal width (`uniform`) or with about equally many training rows (`quantile`)",
     "quantile",
 )
 

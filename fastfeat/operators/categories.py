@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from fastfeat.scalars.categories import Drop, Missing
 
 NORMALIZE = Parameter(
-    "normalize", Flag(), "whether to give the share of the training rows instead", False
+    "normalize", Flag(), "Whether to return the share of the training rows, not the count", False
 )
 
-N_COLUMNS = Parameter("n_columns", Whole(2, 31), "how many columns")
+N_COLUMNS = Parameter("n_columns", Whole(2, 31), "Number of columns")
 
 
 def ordinal_encode(

@@ -17,7 +17,7 @@ from fastfeat.operators.operator import Case, Operator, Values, checked, paramet
 
 Distribution = Literal["uniform", "normal"]
 DISTRIBUTION = Parameter(
-    "output_distribution", Words(get_args(Distribution)), "what the result is like", "uniform"
+    "output_distribution", Words(get_args(Distribution)), "Distribution of the result", "uniform"
 )
 MARGIN = 1e-7
 """Least distance of ranks from 0 and 1 as normal deviates, which would be infinite there."""

@@ -17,7 +17,9 @@ from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.keys import Keys
 from fastfeat.operators.operator import Case, Operator, Values, checked
 
-INDICATOR = Parameter("add_indicator", Flag(), "whether to return a second column", False)
+INDICATOR = Parameter(
+    "add_indicator", Flag(), "Whether to add a bool column that is True for missing values", False
+)
 _LEARNT = ("mean", "median", "mode", "most_frequent")
 
 

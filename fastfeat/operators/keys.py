@@ -16,7 +16,13 @@ from fastfeat.operators.operator import checked, parameters_of, written_paramete
 Keys = str | Expr | Iterable["str | Expr"]
 """One or several keys: names of columns, or expressions."""
 
-MIN_ROWS = Parameter("min_rows", Whole(1), "how many training rows a key needs", None, or_none=True)
+MIN_ROWS = Parameter(
+    "min_rows",
+    Whole(1),
+    "Minimum number of training rows per key; None keeps all keys",
+    None,
+    or_none=True,
+)
 
 
 def keys_of(operator: str, by: Any, name: str = "by") -> list[Expr]:

@@ -27,7 +27,7 @@ from fastfeat.operators.keys import code_of, vocabulary_options
 from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
 from fastfeat.scalars.categories import MISSING, Missing
 
-WIDTH = Parameter("width", Whole(1, 10_000), "how many columns")
+WIDTH = Parameter("width", Whole(1, 10_000), "Number of columns")
 
 
 @recording_methods("list")

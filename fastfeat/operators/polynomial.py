@@ -18,9 +18,11 @@ from fastfeat.operators.horizontal import Operand, operands
 from fastfeat.operators.operator import Case, Operator, Values, checked
 
 POLYNOMIAL_FEATURES: Parameters = (
-    Parameter("degree", Whole(1), "the largest number of factors", 2),
-    Parameter("interaction_only", Flag(), "whether no factor is in a product twice", False),
-    Parameter("include_bias", Flag(), "whether the first column is the constant 1", False),
+    Parameter("degree", Whole(1), "Maximum number of factors in a product", 2),
+    Parameter(
+        "interaction_only", Flag(), "Whether to leave out products that repeat a factor", False
+    ),
+    Parameter("include_bias", Flag(), "Whether to add a first column with the constant 1", False),
 )
 MOST_COLUMNS = 10_000
 

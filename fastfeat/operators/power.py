@@ -19,11 +19,14 @@ POWER_TRANSFORM: Parameters = (
     Parameter(
         "method",
         Words(get_args(Method)),
-        "`yeo-johnson` for any numbers, `box-cox` for numbers above 0",
+        "Transform: `yeo-johnson` for any numbers, `box-cox` for numbers above 0",
         "yeo-johnson",
     ),
     Parameter(
-        "standardize", Flag(), "whether the result has mean 0 and standard deviation 1", True
+        "standardize",
+        Flag(),
+        "Whether to scale the result to mean 0 and standard deviation 1",
+        True,
     ),
 )
 

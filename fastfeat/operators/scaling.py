@@ -23,28 +23,28 @@ from fastfeat.operators.operator import Case, Operator, Values, checked
 
 _PAIR = Several(Real(), least=2, most=2, rising=True)
 STANDARD_SCALE: Parameters = (
-    Parameter("with_mean", Flag(), "whether to subtract the mean", True),
-    Parameter("with_std", Flag(), "whether to divide by the standard deviation", True),
+    Parameter("with_mean", Flag(), "Whether to subtract the mean", True),
+    Parameter("with_std", Flag(), "Whether to divide by the standard deviation", True),
 )
 MIN_MAX_SCALE: Parameters = (
     Parameter(
-        "feature_range", _PAIR, "where the smallest and the largest training value go", (0, 1)
+        "feature_range", _PAIR, "Results for the smallest and the largest training value", (0, 1)
     ),
-    Parameter(
-        "clip", Flag(), "whether values beyond the training rows are limited to the range", False
-    ),
+    Parameter("clip", Flag(), "Whether to limit the result to `feature_range`", False),
 )
 MAX_ABS_SCALE: Parameters = (
-    Parameter("clip", Flag(), "whether the result is limited to [-1, 1]", False),
+    Parameter("clip", Flag(), "Whether to limit the result to [-1, 1]", False),
 )
 ROBUST_SCALE: Parameters = (
-    Parameter("with_centering", Flag(), "whether to subtract the median", True),
-    Parameter("with_scaling", Flag(), "whether to divide by the distance of the quantiles", True),
-    Parameter("quantile_range", _PAIR, "the two quantiles in percent", (25.0, 75.0)),
+    Parameter("with_centering", Flag(), "Whether to subtract the median", True),
+    Parameter(
+        "with_scaling", Flag(), "Whether to divide by the distance between the two quantiles", True
+    ),
+    Parameter("quantile_range", _PAIR, "Lower and upper quantile, in percent", (25.0, 75.0)),
     Parameter(
         "unit_variance",
         Flag(),
-        "whether normally distributed values get variance 1",
+        "Whether to scale normally distributed values to variance 1",
         False,
     ),
 )

@@ -23,12 +23,17 @@ from fastfeat.operators.operator import Case, Operator, Values, checked
 from fastfeat.scalars.spline_knots import MOST_KNOTS
 from fastfeat.scalars.splines import DEGREE, EXTRAPOLATION, Extrapolation
 
-KNOTS = Parameter("knots", STRATEGY.type, "how the knots are learnt", "uniform")
+KNOTS = Parameter(
+    "knots",
+    STRATEGY.type,
+    "Placement of the knots: evenly spaced, or at quantiles of the training rows",
+    "uniform",
+)
 SPLINE_TRANSFORM: Parameters = (
-    Parameter("n_knots", Whole(2, MOST_KNOTS), "how many knots", 5),
+    Parameter("n_knots", Whole(2, MOST_KNOTS), "Number of knots", 5),
     DEGREE,
     EXTRAPOLATION,
-    Parameter("include_bias", Flag(), "whether the last column is there", True),
+    Parameter("include_bias", Flag(), "Whether to include the last column", True),
 )
 
 

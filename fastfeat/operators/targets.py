@@ -23,7 +23,7 @@ from fastfeat.operators.keys import Keys, code_of, group_text, keys_of, min_rows
 from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
 
 Statistic = Literal["mean", "var", "quantile"]
-STAT = Parameter("stat", Words(get_args(Statistic)), "which statistic", "mean")
+STAT = Parameter("stat", Words(get_args(Statistic)), "Statistic of the target", "mean")
 
 
 def target_encode(

@@ -20,7 +20,11 @@ from fastfeat.scalars.value import ScalarFunction, TableKey, Value, as_f64
 
 Closed = Literal["left", "right"]
 CLOSED = Parameter(
-    "closed", Words(get_args(Closed)), "the edge that belongs to a bin", "left", may_lack=True
+    "closed",
+    Words(get_args(Closed)),
+    "Edge that belongs to a bin: `left` for [a, b), `right` for (a, b]",
+    "left",
+    may_lack=True,
 )
 
 

@@ -50,9 +50,19 @@ PER_DAY = {
     **{unit: SECONDS_PER_DAY * 10**k for unit, k in (("s", 0), ("ms", 3), ("us", 6), ("ns", 9))},
 }
 """Number of each unit in 24 hours."""
-ZONE = Parameter("tz", Text(may_be_empty=False), "the zone of the local time", None, may_lack=True)
+ZONE = Parameter(
+    "tz",
+    Text(may_be_empty=False),
+    "Time zone of the local time; None uses the column's own zone",
+    None,
+    may_lack=True,
+)
 NAIVE = Parameter(
-    "naive", Words(("UTC",)), "the zone of a timestamp that has none", None, may_lack=True
+    "naive",
+    Words(("UTC",)),
+    "Time zone of timestamps without one; None refuses `tz` for them",
+    None,
+    may_lack=True,
 )
 EPOCH_UNITS = ("s", "ms", "us", "ns", "d")
 _DATES = ("date32", "date64", "timestamp")
@@ -272,7 +282,11 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "dt.epoch": ScalarFunction(
         _epoch_type,
         _epoch,
-        parameters=(Parameter("unit", Words(EPOCH_UNITS), "what is counted", "us"),),
+        parameters=(
+            Parameter(
+                "unit", Words(EPOCH_UNITS), "Unit of the result; `d` is a day of 24 hours", "us"
+            ),
+        ),
     ),
     "dt.total_days": _total("d"),
     "dt.total_hours": _total("h"),

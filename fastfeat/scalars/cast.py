@@ -131,11 +131,11 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         _cast_type,
         _cast,
         parameters=(
-            Parameter("dtype", TypeName(), "the type"),
+            Parameter("dtype", TypeName(), "Type of the result"),
             Parameter(
                 "strict",
                 Flag(),
-                "whether a value that the type cannot hold is an error; otherwise it is missing",
+                "Whether a value that the type cannot hold is an error; False makes it missing",
                 True,
             ),
         ),

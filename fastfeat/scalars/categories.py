@@ -20,7 +20,7 @@ Missing = Literal["zeros", "column"]
 MISSING = Parameter(
     "missing",
     Words(get_args(Missing)),
-    "whether the missing have zeros, or a column of their own",
+    "`zeros` gives zeros for a missing value; `column` adds a column for it",
     "zeros",
     hidden=True,
 )
@@ -160,7 +160,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
             Parameter(
                 "drop",
                 Words(get_args(Drop)),
-                "the first column, or that only where there are two columns, is left out",
+                "`first` leaves out the first column; `if_binary` does so only if there are two",
                 None,
                 or_none=True,
                 hidden=True,

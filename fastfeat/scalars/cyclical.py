@@ -80,9 +80,7 @@ def _cyclical_cos(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 SHORTEST, LONGEST = 1e-150, 1e150
 """The range of periods that the operator accepts."""
-PERIOD = (
-    Parameter("period", Real(SHORTEST, LONGEST), "after how much x begins anew: 24 for hours"),
-)
+PERIOD = (Parameter("period", Real(SHORTEST, LONGEST), "Length of the period: 24 for hours"),)
 
 FUNCTIONS: dict[str, ScalarFunction] = {
     "cyclical_sin": ScalarFunction(float_type, _cyclical_sin, parameters=PERIOD, written=PLAIN),

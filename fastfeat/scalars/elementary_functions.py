@@ -62,7 +62,7 @@ def _log(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 BASE = Parameter(
     "base",
     Real(0.0, math.inf, above=True, below=True, other_than=1.0),
-    "a positive number other than 1; None for the natural logarithm",
+    "Base of the logarithm; None for the natural logarithm",
     None,
     or_none=True,
 )

@@ -102,12 +102,12 @@ def _bucket(found: Op, n_buckets: int) -> Op:
     return op.shift_logical(op.shift_logical(found, 32) * n_buckets + low, 32)
 
 
-SEED = Parameter("seed", Whole(0, 2**64 - 1), "of the hash", 0, hidden=True)
+SEED = Parameter("seed", Whole(0, 2**64 - 1), "Seed of the hash", 0, hidden=True)
 PARAMETERS = (
     Parameter(
         "n_buckets",
         Whole(1, 2**31 - 1),
-        "how many buckets to give instead of the hash",
+        "Number of buckets; None returns the hash itself",
         None,
         or_none=True,
         hidden=True,

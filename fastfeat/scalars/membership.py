@@ -197,16 +197,16 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "is_in": ScalarFunction(
         _is_in_type,
         _is_in,
-        parameters=(Parameter("values", Several(Constant()), "constants of the type of x"),),
+        parameters=(
+            Parameter("values", Several(Constant()), "Values to look for, of the type of x"),
+        ),
         tells_apart=True,
     ),
     "is_between": ScalarFunction(
         _between_type,
         _between,
         parameters=(
-            Parameter(
-                "closed", Words(get_args(Closed)), "which limits belong to the range", "both"
-            ),
+            Parameter("closed", Words(get_args(Closed)), "Limits that belong to the range", "both"),
         ),
         n_args=3,
     ),
@@ -218,14 +218,14 @@ FUNCTIONS: dict[str, ScalarFunction] = {
             Parameter(
                 "default",
                 Constant(may_miss=True),
-                "the result for values that the mapping lacks",
+                "Result for values that the mapping lacks; without it they are an error",
                 or_none=True,
                 may_lack=True,
             ),
             Parameter(
                 "mapping",
                 Several(Pair(Constant(), Constant(may_miss=True))),
-                "from values to numbers, bools or None",
+                "Mapping from values to numbers, bools or None (missing)",
             ),
         ),
     ),

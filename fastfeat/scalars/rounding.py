@@ -101,7 +101,9 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         number_type,
         _round,
         parameters=(
-            Parameter("decimals", Whole(0, MOST_DECIMALS), "how many digits after the point", 0),
+            Parameter(
+                "decimals", Whole(0, MOST_DECIMALS), "Number of digits after the decimal point", 0
+            ),
         ),
     ),
     "clip": ScalarFunction(_clip_type, _clip, n_args=3),

@@ -29,11 +29,11 @@ from fastfeat.scalars.value import (
 )
 
 Extrapolation = Literal["constant", "linear", "continue", "periodic", "error"]
-DEGREE = Parameter("degree", Whole(0, MOST_DEGREE), "of the polynomials", 3)
+DEGREE = Parameter("degree", Whole(0, MOST_DEGREE), "Degree of the polynomials; 3 is cubic", 3)
 EXTRAPOLATION = Parameter(
     "extrapolation",
     Words(get_args(Extrapolation)),
-    "what x beyond the outer knots gives",
+    "Result for x beyond the outer knots",
     "constant",
 )
 

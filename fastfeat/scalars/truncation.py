@@ -194,6 +194,10 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "dt.truncate": ScalarFunction(
         _result_type,
         _truncate,
-        parameters=(Parameter("every", Text(), "how long the intervals are"), ZONE, NAIVE),
+        parameters=(
+            Parameter("every", Text(), "Length of the intervals, such as `15m` or `1d`"),
+            ZONE,
+            NAIVE,
+        ),
     )
 }

@@ -36,19 +36,22 @@ from fastfeat.scalars.whole import to_integer
 from fastfeat.scalars.zones import LARGEST_OFFSET, ZoneTable
 
 NEW_ZONE = Parameter(
-    "zone", Text(may_be_empty=False), "the zone of the local time; None for none", or_none=True
+    "zone",
+    Text(may_be_empty=False),
+    "Time zone of the local time; None gives timestamps without a zone",
+    or_none=True,
 )
 AMBIGUOUS = Parameter(
     "ambiguous",
     Words(("raise", "earliest", "latest", "null")),
-    "the instant of a local time that comes twice",
+    "Instant of a local time that occurs twice; `null` makes it missing, `raise` is an error",
     "raise",
     hidden=True,
 )
 NON_EXISTENT = Parameter(
     "non_existent",
     Words(("raise", "null")),
-    "the instant of a local time that the clocks skip",
+    "Result for a local time that the clocks skip; `null` makes it missing, `raise` is an error",
     "raise",
     hidden=True,
 )

@@ -240,7 +240,7 @@ ENCODE = StepFunction(
         Parameter(
             "n_unseen",
             Whole(1, 1 << 24),
-            "how many codes the unseen and the rare share",
+            "Number of codes that unseen and rare categories share",
             1,
             hidden=True,
             written_as="n_unseen_buckets",

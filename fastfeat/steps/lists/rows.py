@@ -221,11 +221,13 @@ LISTS: dict[str, StepFunction] = {
         _get_result,
         _each(_get),
         parameters=(
-            Parameter("index", _PLACE, "its place from 0, or below 0 from the end"),
+            Parameter(
+                "index", _PLACE, "Position of the element, from 0; negative counts from the end"
+            ),
             Parameter(
                 "null_on_oob",
                 Flag((False,)),
-                "whether it is missing where the list is too short",
+                "Whether a list that is too short gives missing; False makes it an error",
                 True,
                 may_lack=True,
             ),
@@ -245,11 +247,15 @@ LISTS: dict[str, StepFunction] = {
         _slice_result,
         _each(_slice),
         parameters=(
-            Parameter("offset", _PLACE, "where it begins, from 0, or below 0 from the end"),
+            Parameter(
+                "offset",
+                _PLACE,
+                "Position of the first element, from 0; negative counts from the end",
+            ),
             Parameter(
                 "length",
                 Whole(0, FARTHEST_ELEMENT),
-                "how many elements at most",
+                "Maximum number of elements; None takes all that follow",
                 None,
                 may_lack=True,
             ),

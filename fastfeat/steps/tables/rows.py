@@ -348,15 +348,24 @@ ASOF_ROW = StepFunction(
     of_row=_asof_of_row,
     parameters=(
         Parameter(
-            "tolerance", _REACH, "how old a row may be at most", None, or_none=True, hidden=True
+            "tolerance",
+            _REACH,
+            "Maximum age of a row, in nanoseconds or steps; None for any age",
+            None,
+            or_none=True,
+            hidden=True,
         ),
         Parameter(
-            "delay", _REACH, "how long after its time a row of the table is known", 0, hidden=True
+            "delay",
+            _REACH,
+            "Time until a row of the table is known, in nanoseconds or steps",
+            0,
+            hidden=True,
         ),
         Parameter(
             "allow_exact_matches",
             Flag(),
-            "whether a row that is known at the very moment counts",
+            "Whether a row that becomes known at exactly this moment matches",
             True,
             hidden=True,
         ),

@@ -168,7 +168,7 @@ def _has_format(call: Call) -> bool:
     return True
 
 
-_PATTERN = Parameter("pattern", Text(), "a regular expression of RE2")
+_PATTERN = Parameter("pattern", Text(), "Regular expression in the syntax of RE2")
 
 STEPS: dict[str, StepFunction] = {
     "str.contains": _step(BOOL, _contains, _is_pattern, (_PATTERN,)),
@@ -179,7 +179,12 @@ STEPS: dict[str, StepFunction] = {
         _is_pattern,
         (
             _PATTERN,
-            Parameter("group_index", Whole(0, FARTHEST), "which group; 0 is the whole match", 1),
+            Parameter(
+                "group_index",
+                Whole(0, FARTHEST),
+                "Number of the group, from 1; 0 is the whole match",
+                1,
+            ),
         ),
     ),
     "str.find": _step(INT64, _find, _is_pattern, (_PATTERN,)),
@@ -189,14 +194,18 @@ STEPS: dict[str, StepFunction] = {
         _is_pattern,
         (
             _PATTERN,
-            Parameter("value", Text(), "the replacement"),
+            Parameter("value", Text(), "Replacement for a match"),
             Parameter(
-                "literal", Flag(), "whether pattern and value are plain text", False, hidden=True
+                "literal",
+                Flag(),
+                "Whether `pattern` and `value` are plain text",
+                False,
+                hidden=True,
             ),
             Parameter(
                 "max_memory",
                 Whole(1),
-                "bytes that text may take while it grows",
+                "Maximum memory of the text while it grows, in bytes",
                 MAX_MEMORY,
                 may_lack=True,
             ),
@@ -209,7 +218,7 @@ STEPS: dict[str, StepFunction] = {
         _to_datetime,
         _has_format,
         (
-            Parameter("format", Text(), "how the time is written, as of `strptime`"),
+            Parameter("format", Text(), "Format of the text, in directives of `strptime`"),
             STRICT,
         ),
     ),

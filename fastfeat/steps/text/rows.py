@@ -257,19 +257,19 @@ def _row(
 
 
 _MOST_CHARACTERS = 2**60
-_PLAIN = Parameter("pattern", Text(), "a plain text")
+_PLAIN = Parameter("pattern", Text(), "Plain text to find")
 _STRIPPED = (
     Parameter(
         "characters",
         Text(),
-        "the set of characters; None for white space",
+        "Characters to strip; None for white space",
         None,
         or_none=True,
         hidden=True,
     ),
 )
-_N_COLUMNS = Parameter("n_buckets", Whole(1, 2**16), "how many columns")
-STRICT = Parameter("strict", Flag(), "whether other text is an error; else it is missing", True)
+_N_COLUMNS = Parameter("n_buckets", Whole(1, 2**16), "Number of columns")
+STRICT = Parameter("strict", Flag(), "Whether other text is an error; False makes it missing", True)
 
 STEPS: dict[str, StepFunction] = {
     "bucket_count": StepFunction(
@@ -294,7 +294,7 @@ STEPS: dict[str, StepFunction] = {
     ),
     "str.ends_with": _row(
         "ends_with",
-        (Parameter("pattern", Text(), "a plain text", written_as="suffix"),),
+        (Parameter("pattern", Text(), "Plain text at the end", written_as="suffix"),),
         of_ascii=_with_pattern(str.endswith),
     ),
     "str.find_literal": _row(
@@ -306,7 +306,7 @@ STEPS: dict[str, StepFunction] = {
     "str.hash_ngrams": _row(
         "hash_ngrams",
         (
-            Parameter("n", Whole(1, _MOST_CHARACTERS), "how many characters in a row"),
+            Parameter("n", Whole(1, _MOST_CHARACTERS), "Number of characters per n-gram"),
             _N_COLUMNS,
             SEED,
         ),
@@ -320,12 +320,12 @@ STEPS: dict[str, StepFunction] = {
             Parameter(
                 "offset",
                 Whole(-_MOST_CHARACTERS, _MOST_CHARACTERS),
-                "where it begins, from 0, or below 0 from the end",
+                "Position of the first character, from 0; negative counts from the end",
             ),
             Parameter(
                 "length",
                 Whole(0, _MOST_CHARACTERS),
-                "how many characters; None up to the end",
+                "Maximum number of characters; None takes all that follow",
                 None,
                 or_none=True,
                 hidden=True,
@@ -335,7 +335,7 @@ STEPS: dict[str, StepFunction] = {
     ),
     "str.starts_with": _row(
         "starts_with",
-        (Parameter("pattern", Text(), "a plain text", written_as="prefix"),),
+        (Parameter("pattern", Text(), "Plain text at the start", written_as="prefix"),),
         of_ascii=_with_pattern(str.startswith),
     ),
     "str.strip_chars": _row("strip_chars", _STRIPPED, of_ascii=_stripping(str.strip)),
@@ -343,7 +343,7 @@ STEPS: dict[str, StepFunction] = {
     "str.strip_chars_start": _row("strip_chars_start", _STRIPPED, of_ascii=_stripping(str.lstrip)),
     "str.to_float": _row("to_float", (STRICT,)),
     "str.to_integer": _row(
-        "to_integer", (Parameter("base", Whole(2, 36), "of the digits", 10), STRICT)
+        "to_integer", (Parameter("base", Whole(2, 36), "Base of the digits", 10), STRICT)
     ),
     "str.to_lowercase": _row("to_lowercase", of_ascii=lambda _: str.lower),
     "str.to_uppercase": _row("to_uppercase", of_ascii=lambda _: str.upper),

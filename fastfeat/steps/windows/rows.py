@@ -337,7 +337,11 @@ def _since(name: str) -> Requests:
     return requests
 
 
-_N_BACK = (Parameter("n", Whole(1, LONGEST), "which row of the window, 1 for the latest", 1),)
+_N_BACK = (
+    Parameter(
+        "n", Whole(1, LONGEST), "Position of the row from the end of the window; 1 is the latest", 1
+    ),
+)
 
 _UNTIL = "The time until the first row in it is col('t').first(over=...) - col('t')"
 
@@ -560,12 +564,19 @@ STEPS: dict[str, StepFunction] = {
         check=_check_window,
         written=ahead_text,
         parameters=(
-            Parameter("next", Whole(1, LONGEST), "how far the window reaches"),
-            Parameter("gap", _REACH, "how long after the row the window begins", 0, hidden=True),
+            Parameter("next", Whole(1, LONGEST), "Length of the window, in nanoseconds or steps"),
+            Parameter(
+                "gap",
+                _REACH,
+                "Time from the row to the beginning of the window, in nanoseconds or steps",
+                0,
+                hidden=True,
+            ),
             Parameter(
                 "end",
                 _MOMENT,
-                "until when what happened is recorded",
+                "Moment until which events are recorded, in nanoseconds since 1970 or "
+                "steps; None for the last time of the rows",
                 None,
                 or_none=True,
                 hidden=True,
@@ -593,7 +604,7 @@ STEPS: dict[str, StepFunction] = {
             Parameter(
                 "last",
                 Whole(1, LONGEST),
-                "how far the window reaches back",
+                "Length of the window, in nanoseconds or steps; None reaches back to the first row",
                 None,
                 or_none=True,
                 hidden=True,
@@ -601,20 +612,32 @@ STEPS: dict[str, StepFunction] = {
             Parameter(
                 "rows",
                 Whole(1, LONGEST),
-                "how many of the latest rows are kept",
+                "Maximum number of rows, the latest ones; None keeps all",
                 None,
                 or_none=True,
                 hidden=True,
             ),
-            Parameter("offset", _REACH, "how long before the row the window ends", 0, hidden=True),
+            Parameter(
+                "offset",
+                _REACH,
+                "Time from the end of the window to the row, in nanoseconds or steps",
+                0,
+                hidden=True,
+            ),
             Parameter(
                 "closed",
                 Words(get_args(Closed)),
-                "which ends belong to the window",
+                "Ends that belong to the window; `left` leaves out the later end",
                 "left",
                 hidden=True,
             ),
-            Parameter("min_samples", _REACH, "of fewer values a result is missing", 0, hidden=True),
+            Parameter(
+                "min_samples",
+                _REACH,
+                "Minimum number of values; with fewer the result is missing, unless it is a count",
+                0,
+                hidden=True,
+            ),
             Parameter("unit", UNIT, or_none=True, written_as=None),
         ),
     ),
