@@ -108,7 +108,7 @@ def serve(
         str | None,
         typer.Option(
             help="How far the times of added rows may be ahead of this machine's clock; "
-            '"any" for no limit. By default "1h" for times with a time zone.'
+            '"any" for no limit. By default "1h" for times with a time zone, unless late is insert.'
         ),
     ] = None,
     max_jump: Annotated[
@@ -277,7 +277,8 @@ def replay(
         ),
     ] = None,
     plan: Annotated[
-        str | None, typer.Option(help="Plan whose features to write, if STATE has several plans.")
+        str | None,
+        typer.Option(help="Name of the plan to write features of, if STATE has several."),
     ] = None,
     outcomes: Annotated[
         Path | None,
