@@ -17,20 +17,24 @@ from fastfeat.trust.quality.profile import Profile
 from fastfeat.trust.quality.thresholds import Limits
 
 _OF_COLUMNS: Final[tuple[tuple[str, str, Callable[[ColumnDrift], float]], ...]] = (
-    ("drifted", "Whether a column has drifted: 1, or 0.", lambda one: one.is_drifted),
-    ("drift_psi", "Population stability index of a column.", lambda one: one.psi),
+    ("drifted", "1 if the column has drifted, else 0.", lambda one: one.is_drifted),
+    ("drift_psi", "Population stability index of the column.", lambda one: one.psi),
     (
         "drift_psi_threshold",
-        "The index above which the column has drifted.",
+        "Population stability index above which the column counts as drifted.",
         lambda one: one.psi_threshold,
     ),
     (
         "drift_severity",
-        "How far the farthest figure of a column is: 1 at its limit.",
+        "Largest ratio of a figure of the column to its limit; 1 at the limit.",
         lambda one: one.severity,
     ),
-    ("drift_missing_ratio", "Share of its missing values.", lambda one: one.missing.now),
-    ("drift_unseen_ratio", "Share of its unseen values.", lambda one: one.unseen.now),
+    ("drift_missing_ratio", "Share of missing values in the column.", lambda one: one.missing.now),
+    (
+        "drift_unseen_ratio",
+        "Share of values in the column outside the categories or range of the training rows.",
+        lambda one: one.unseen.now,
+    ),
 )
 _MOST_SECONDS = 60.0
 
@@ -57,7 +61,7 @@ def drift_text(drifts: Mapping[str, Drift], prefix: str = "fastfeat") -> str:
     The plan name "" stands for the only plan.
     """
     rows = [(_of_plan(name), float(drift.n_now)) for name, drift in drifts.items()]
-    texts = [family(f"{prefix}_drift_rows", "gauge", "Rows that are compared.", rows)]
+    texts = [family(f"{prefix}_drift_rows", "gauge", "Rows compared with the training rows.", rows)]
     for metric, told, value in _OF_COLUMNS:
         samples = [
             ((*_of_plan(name), ("kind", kind), ("column", one.name)), float(value(one)))
@@ -94,7 +98,7 @@ class DriftGauges:
             drifts = drifts_of(lives)
             has_rows = any(drift.n_now for drift in drifts.values())
             name, is_watched = f"{self._prefix}_drift_watched", float(bool(drifts))
-            told = "1 while drift is judged, 0 while the plan has no profile."
+            told = "1 if drift is measured, 0 if the plan has no profile."
             self._text = family(name, "gauge", told, [((), is_watched)])
             self._text += drift_text(drifts, self._prefix)
             self._next = now + (self._each if has_rows else min(self._each, 1.0))

@@ -59,18 +59,21 @@ def bench(
     history: History = None,
     table: LookupTables = None,
     against: Annotated[
-        str, typer.Option(help="The libraries to compare with, joined by commas.")
+        str, typer.Option(help="Libraries to compare with, separated by commas.")
     ] = "pandas,polars",
-    threads: Annotated[int, typer.Option(min=1, help="The threads of each library.")] = 2,
-    runs: Annotated[int, typer.Option(min=1, help="Runs of each, of which the median counts.")] = 7,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON in place of a table.")
-    ] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Number of threads of each library.")] = 2,
+    runs: Annotated[
+        int, typer.Option(min=1, help="Runs of each stage; the median is reported.")
+    ] = 7,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     picture: Annotated[
-        Path | None, typer.Option(metavar="SVG", help="Where a picture of the ratios goes.")
+        Path | None, typer.Option(metavar="SVG", help="Output file for a bar chart of the ratios.")
     ] = None,
 ) -> None:
-    """Time a plan beside the same features in pandas and Polars, once the outputs are equal."""
+    """Time a plan and the same features in pandas and Polars, after comparing their outputs.
+
+    The exit code is 1 if outputs differ; features that differ are not timed.
+    """
     from fastfeat.tell.peers.code import PEERS
 
     names = list(dict.fromkeys(name.strip() for name in against.split(",") if name.strip()))

@@ -49,7 +49,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-cache = typer.Typer(help="Show or clear the folder of compiled kernels.", no_args_is_help=True)
+cache = typer.Typer(help="Show or clear the cache of compiled kernels.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
 app.add_typer(gpu.app, name="gpu")
 app.add_typer(live.state, name="state")
@@ -57,16 +57,16 @@ app.add_typer(live.state, name="state")
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option(DEBUG, help="Show where an error happened.")] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Declare what every command takes; `Commands` acts on it."""
+    """Declare the option of all commands; `Commands` handles it."""
 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
+    folder: Annotated[Path, typer.Option("--dir", help="Output folder.")] = Path("demo"),
 ) -> None:
-    """Make features of 336,776 real flights, beside the same in pandas."""
+    """Compute features of 336,776 real flights, and compare the times with pandas."""
     from fastfeat.apps.cli.demo_summary import print_summary
     from fastfeat.demo.run import run
 
@@ -81,36 +81,39 @@ def demo(
 def fit(
     plan_file: PlanFile,
     data: DataFile,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Where the fitted plan goes.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Output file for the fitted plan.")],
     history: History = None,
     table: LookupTables = None,
     backend: Backend = "cpu",
     memory: Memory = None,
     contract: Annotated[
         Path | None,
-        typer.Option(metavar="JSON", help="Rules that DATA must hold, and later rows."),
+        typer.Option(metavar="JSON", help="Contract: rules that DATA and later rows must meet."),
     ] = None,
     stable: Annotated[
         Path | None,
-        typer.Option(metavar="FITTED", help="An earlier fit, whose categories keep their codes."),
+        typer.Option(
+            metavar="FITTED", help="An earlier fitted plan; its categories keep their codes."
+        ),
     ] = None,
     features: Annotated[
         Path | None,
         typer.Option(
             metavar="OUT",
-            help="Where features of the rows go, out of fold: a file, or a folder.",
+            help="Output file or folder for the features of DATA; target encodings are "
+            "out of fold.",
         ),
     ] = None,
     profile: Annotated[
         bool,
         typer.Option(
             "--profile",
-            help="Keep a profile of the rows, for `drift`, `report` and `serve --drift`: it has "
-            "values of single rows.",
+            help="Keep a profile of the rows, for `drift`, `report` and `serve --drift`. It "
+            "contains values of single rows.",
         ),
     ] = False,
 ) -> None:
-    """Learn from training data what a plan must learn."""
+    """Fit a plan to training data."""
     from fastfeat.apps.cli.plans import read_fitted, read_plan, tables_named
 
     started = time.perf_counter()
@@ -160,7 +163,8 @@ def transform(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="DATA", help='A file, a folder, a pattern ("logs/*.parquet") or an address.'
+            metavar="DATA",
+            help='A file, a folder, a pattern such as "logs/*.parquet", or an address.',
         ),
     ],
     out: Annotated[
@@ -168,7 +172,8 @@ def transform(
         typer.Option(
             "-o",
             "--out",
-            help="Parquet, Arrow IPC, Feather, CSV or TSV by its suffix; without one, a folder.",
+            help="Output file: Parquet, Arrow IPC, Feather, CSV or TSV by its suffix. Without a "
+            "suffix, an output folder.",
         ),
     ],
     history: History = None,
@@ -176,32 +181,40 @@ def transform(
     backend: Backend = "cpu",
     memory: Annotated[
         str | None,
-        typer.Option(metavar="BYTES", help="The most memory to take, such as 600MiB."),
+        typer.Option(metavar="BYTES", help="Memory limit of the process, such as 600MiB."),
     ] = None,
     format: Annotated[
-        str | None, typer.Option(help="Of a folder: parquet, ipc, csv, tsv, delta or lance.")
+        str | None,
+        typer.Option(help="Format of an output folder: parquet, ipc, csv, tsv, delta or lance."),
     ] = None,
     partition_by: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Split the files of a folder by its values."),
+        typer.Option(
+            metavar="COLUMN", help="Partition an output folder by this column; may be repeated."
+        ),
     ] = None,
     part_rows: Annotated[
-        int | None, typer.Option(min=1, help="Rows of a part of a folder; else about 256 MiB.")
+        int | None,
+        typer.Option(
+            min=1, help="Rows per part of an output folder. By default a part has about 256 MiB."
+        ),
     ] = None,
     on_violation: Annotated[
         str | None,
         typer.Option(
-            help="Of rows that break the plan's contract: reject, quarantine, warn or ignore."
+            help="Treatment of rows that break the plan's contract: reject, quarantine, warn or "
+            "ignore. By default each rule decides."
         ),
     ] = None,
     quarantined: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Where rows go that `--on-violation quarantine` sets apart."
+            metavar="FILE",
+            help="Output file or folder for the rows that `--on-violation quarantine` removes.",
         ),
     ] = None,
 ) -> None:
-    """Compute the features of data; a folder that was interrupted goes on where it was."""
+    """Compute the features of data. An interrupted output folder is continued."""
     from fastfeat.api.plan import load
     from fastfeat.apps.cli.plans import tables_named
     from fastfeat.execute.call_rows import call_rows
@@ -291,16 +304,17 @@ def compile_kernels(
         typer.Option(
             "--schema",
             metavar="DATA",
-            help="Data whose types a plan that is not fitted will read; of it the head is read.",
+            help="Data to take the column types from, if FILE is not fitted; only its head is "
+            "read.",
         ),
     ] = None,
     table: LookupTables = None,
     backend: Backend = "cpu",
     profile: Annotated[
-        bool, typer.Option("--profile", help="Compile the kernels of `fit --profile`, too.")
+        bool, typer.Option("--profile", help="Also compile the kernels of `fit --profile`.")
     ] = False,
 ) -> None:
-    """Compile the kernels of a plan, without data: once, where an image is built."""
+    """Compile the kernels of a plan ahead of time, for example in a container build."""
     from fastfeat.api.plan import Plan
     from fastfeat.apps.cli.plans import read_plan_or_fitted, tables_named
     from fastfeat.engine.kernel_cache import cache_folder
@@ -330,8 +344,8 @@ def explain(
     stage: Annotated[
         str | None,
         typer.Option(
-            help="plan, leakage, live, bound, optimized, schedule, passes (of fit over DATA), "
-            "physical, cpu or cuda (kernels), pandas or polars (the features as code)."
+            help="What to show: plan, leakage, live, bound, optimized, schedule, passes (of fit "
+            "over DATA), physical, cpu or cuda (kernels), pandas or polars (features as code)."
         ),
     ] = None,
     data: Annotated[
@@ -340,12 +354,13 @@ def explain(
             "--data",
             "--schema",
             metavar="DATA",
-            help="Data whose types a plan that is not fitted is shown for; of it the head is read.",
+            help="Data to take the column types from, if FILE is not fitted; only its head is "
+            "read.",
         ),
     ] = None,
     table: LookupTables = None,
 ) -> None:
-    """Show what a plan computes, learns and can see."""
+    """Show what a plan computes and learns, and which data it sees."""
     from fastfeat.api.plan import Plan
     from fastfeat.apps.cli.plans import read_plan_or_fitted, tables_named
     from fastfeat.tell.explain import OF_DATA, TYPED
@@ -370,7 +385,7 @@ def explain(
 
 @app.command()
 def version() -> None:
-    """Show the versions that results depend on."""
+    """Show the versions of fastfeat, its libraries, Python and the platform."""
     import platform
     from importlib.metadata import version as version_of
 
@@ -401,7 +416,7 @@ app.command()(live.stream)
 
 @cache.command()
 def info() -> None:
-    """Show where compiled kernels are kept, how many, and the size of all that belongs to them."""
+    """Show the cache folder, the number of compiled kernels, and their total size."""
     from fastfeat.engine.kernel_cache import cache_folder, is_code, written_files
 
     n_kernels, n_bytes = 0, 0
@@ -414,7 +429,7 @@ def info() -> None:
 
 @cache.command()
 def clear() -> None:
-    """Remove compiled kernels; what is needed again is compiled again."""
+    """Delete all compiled kernels; they are compiled again when needed."""
     from fastfeat.engine.kernel_cache import written_files
 
     files = written_files()

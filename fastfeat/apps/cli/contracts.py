@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 RuleTables = Annotated[
     list[str] | None,
-    typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),
+    typer.Option("--table", metavar="NAME=FILE", help="A lookup table that rules read."),
 ]
 
 
@@ -35,15 +35,21 @@ def check(
     table: RuleTables = None,
     clock: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help='The time of the check, as ISO 8601, or "now".'),
+        typer.Option(
+            metavar="TIME",
+            help='Time of the check for rules that read the clock: ISO 8601, or "now".',
+        ),
     ] = None,
     memory: Memory = None,
     thresholds: Thresholds = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="List the rules that hold, too.")
+        bool, typer.Option("--verbose", "-v", help="Also list the rules that are met.")
     ] = False,
 ) -> Judged:
-    """Judge data by a contract; exit code 1 where rules are broken, 3 where nothing was judged."""
+    """Check data against a contract.
+
+    The exit code is 1 if a rule is broken, and 3 if nothing could be judged.
+    """
     from fastfeat.apps.cli.plans import tables_named
     from fastfeat.trust.quality.thresholds import thresholds as limits_of
 
@@ -66,16 +72,22 @@ def quarantine(
     rules: RulesFile,
     data: JudgedDataFile,
     accepted: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where rows go that hold the rules; or a folder.")
+        Path,
+        typer.Option(
+            metavar="FILE", help="Output file or folder for the rows that meet the rules."
+        ),
     ],
     quarantined: Annotated[
         Path,
-        typer.Option(metavar="FILE", help="Where the others go, with the rules that each breaks."),
+        typer.Option(
+            metavar="FILE",
+            help="Output file or folder for the other rows, with the rules that each one breaks.",
+        ),
     ],
     table: RuleTables = None,
     memory: Memory = None,
 ) -> None:
-    """Divide rows into those that hold the rules of a contract, and those that break one."""
+    """Split rows into those that meet a contract and those that break one of its rules."""
     from fastfeat.apps.cli.plans import tables_named
     from fastfeat.trust.quality.contract import Contract
 
@@ -96,20 +108,30 @@ def infer_contract(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="DATA", help="Parquet, Arrow IPC, Feather, CSV or TSV: files or an address."
+            metavar="DATA",
+            help="Parquet, Arrow IPC, Feather, CSV or TSV: a file, a folder, a pattern or an "
+            "address.",
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Where the contract goes, as JSON.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Output file for the contract, as JSON.")
+    ],
     key: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Of these no two rows have the same values."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Key column; may be repeated. No two rows may have the same key.",
+        ),
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Nothing is said of it.")
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN", help="Column to leave out of the contract; may be repeated."
+        ),
     ] = None,
     memory: Memory = None,
 ) -> None:
-    """Write the rules that hold in data, with room for what later data may bring."""
+    """Infer a contract from data: rules that the data meets, with some room for later data."""
     from fastfeat.io.sinks.atomic import write_bytes
     from fastfeat.trust.quality.infer import infer_contract as infer
 

@@ -18,26 +18,31 @@ if TYPE_CHECKING:
 def diff(
     before: Annotated[
         Path,
-        typer.Argument(metavar="A", help="What `fit` wrote, as it was before.", callback=existing),
+        typer.Argument(metavar="A", help="The earlier fitted plan.", callback=existing),
     ],
     after: Annotated[
-        Path, typer.Argument(metavar="B", help="What `fit` wrote after it.", callback=existing)
+        Path, typer.Argument(metavar="B", help="The later fitted plan.", callback=existing)
     ],
     data: Annotated[
         str | None,
-        typer.Option(metavar="DATA", help="A sample, whose features by both are compared."),
+        typer.Option(
+            metavar="DATA",
+            help="Sample rows to compare the features on. By default the golden rows of A.",
+        ),
     ] = None,
     history: History = None,
     table: LookupTables = None,
     finding: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="VERDICT", help="What is a finding: major (which is, unless said), minor, refit"
+            metavar="VERDICT",
+            help="Kind of change that counts as a finding: major, minor or refit; may be "
+            "repeated. By default major.",
         ),
     ] = None,
     thresholds: Thresholds = None,
 ) -> Judged:
-    """Compare two fitted plans; exit code 1 where a change is one that may break a model."""
+    """Compare two fitted plans. The exit code is 1 if a change may break a model."""
     from fastfeat.api.diff import diff as changes_of
     from fastfeat.apps.cli.plans import tables_named
     from fastfeat.trust.quality.thresholds import thresholds as limits_of

@@ -29,16 +29,24 @@ def drift(
     reference: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Rows to compare with, such as last year's, not the training rows."
+            metavar="FILE",
+            help="Rows to compare with instead of the training rows, such as last year's.",
         ),
     ] = None,
     reference_history: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Earlier rows than --reference; without, itself alone."),
+        typer.Option(
+            metavar="FILE",
+            help="Earlier rows, which windows of --reference see. By default --reference "
+            "contains its own past.",
+        ),
     ] = None,
     by: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Compare the rows of each of its values, too."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Also compare the rows of each value of this column; may be repeated.",
+        ),
     ] = None,
     history: History = None,
     table: LookupTables = None,
@@ -46,7 +54,7 @@ def drift(
     backend: Backend = "cpu",
     thresholds: Thresholds = None,
 ) -> Judged:
-    """Compare data with training rows; exit code 1 where a feature or an input has drifted."""
+    """Compare data with the training rows. The exit code is 1 if a feature or input has drifted."""
     from fastfeat.api.plan import load
     from fastfeat.apps.cli.plans import tables_named
 

@@ -50,7 +50,7 @@ CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 _JUnit = Annotated[
-    Path | None, typer.Option(metavar="XML", help="Write the report as JUnit's XML, for CI, too.")
+    Path | None, typer.Option(metavar="XML", help="Also write the report as JUnit XML, for CI.")
 ]
 
 

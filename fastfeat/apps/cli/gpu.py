@@ -18,20 +18,25 @@ app = typer.Typer(help="Check the GPU of this machine.", no_args_is_help=True)
 
 @app.callback()
 def options() -> None:
-    """Declare the group: with one command only, typer would make it the group itself."""
+    """Declare the group; otherwise typer would turn its only command into the group."""
 
 
 @app.command()
 def check(
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Where the report goes, as JSON.")
+        Path | None, typer.Option("-o", "--out", help="Output file for the report, as JSON.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="gpu; any other for comparison.")] = "gpu",
+    backend: Annotated[
+        str, typer.Option(help="Backend to check: gpu, or another one for comparison.")
+    ] = "gpu",
     rows: Annotated[
-        int, typer.Option(min=0, help="Rows of the measurement of speed; 0 leaves it out.")
+        int, typer.Option(min=0, help="Number of rows for the speed measurement; 0 skips it.")
     ] = 1 << 27,
 ) -> None:
-    """Compute the contract on the card: every bit must be known; exit code 1 where one is not."""
+    """Check that the GPU computes the expected bits, and measure its speed.
+
+    The exit code is 1 if a bit differs.
+    """
     from fastfeat.trust.selfcheck.check import check as check_contract
 
     if out is not None and not out.parent.is_dir():  # fail early: a check takes minutes

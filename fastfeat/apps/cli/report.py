@@ -14,22 +14,29 @@ from fastfeat.progress import doing
 
 def report(
     fitted_file: FittedFile,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="HTML", help="Where the page goes.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="HTML", help="Output file for the page.")
+    ],
     data: Annotated[
         str | None,
-        typer.Argument(metavar="[DATA]", help="Rows to compare with those of training."),
+        typer.Argument(metavar="[DATA]", help="Rows to compare with the training rows."),
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Of the page; else the file's name.")] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Title of the page. By default the file name.")
+    ] = None,
     history: History = None,
     table: LookupTables = None,
     clock: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="The time of the check, where rules read one: or now."),
+        typer.Option(
+            metavar="TIME",
+            help='Time of the check for rules that read the clock: ISO 8601, or "now".',
+        ),
     ] = None,
     thresholds: Thresholds = None,
     memory: Memory = None,
 ) -> None:
-    """Write a page of a fitted plan, and of what is in DATA beside its training rows."""
+    """Write an HTML report on a fitted plan, and on DATA compared with its training rows."""
     from fastfeat.api.plan import load
     from fastfeat.apps.cli.plans import tables_named
 

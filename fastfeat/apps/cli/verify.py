@@ -19,14 +19,23 @@ def verify(
     fitted_file: JudgedPlanFile,
     data: JudgedDataFile,
     rows: Annotated[
-        int, typer.Option(min=1, help="How many rows are sampled: evenly, or entity by entity.")
+        int,
+        typer.Option(
+            min=1,
+            help="Sample size: evenly spaced rows, or whole entities if the plan has windows.",
+        ),
     ] = 1000,
-    backend: Annotated[list[str] | None, typer.Option(help="One more to compare: gpu.")] = None,
+    backend: Annotated[
+        list[str] | None, typer.Option(help="A further backend to compare: gpu; may be repeated.")
+    ] = None,
     history: History = None,
     table: LookupTables = None,
     memory: Memory = None,
 ) -> Judged:
-    """Check on a sample that every path gives the same bits; exit code 1 where one does not."""
+    """Check on a sample that every way to compute the features gives the same bits.
+
+    The exit code is 1 if one differs.
+    """
     from fastfeat.api.plan import load
     from fastfeat.apps.cli.plans import tables_named
 

@@ -152,44 +152,51 @@ def metrics_text(service: Service) -> str:
         family(
             "fastfeat_ready",
             "gauge",
-            "Whether features can be asked for.",
+            "1 if the server is ready to compute features, else 0.",
             [((), served is not None)],
         ),
-        family("fastfeat_requests_total", "counter", "Answers, by route and status.", answers),
-        family("fastfeat_errors_total", "counter", "Requests that were refused, by kind.", errors),
+        family(
+            "fastfeat_requests_total", "counter", "Requests answered, by route and status.", answers
+        ),
+        family(
+            "fastfeat_errors_total",
+            "counter",
+            "Requests refused, by route and kind of error.",
+            errors,
+        ),
         histogram(
             "fastfeat_request_seconds",
-            "Seconds from a request to its answer, by route.",
+            "Time from a request to its answer in seconds, by route.",
             [((("route", route),), durations) for route, durations in metrics.seconds.items()],
         ),
         family(
             "fastfeat_rows_total",
             "counter",
-            "Rows computed or taken, by call.",
+            "Rows computed or added, by kind of call.",
             _by("call", metrics.rows_by_call),
         ),
         family(
             "fastfeat_waiting_requests",
             "gauge",
-            "Requests that wait for an answer.",
+            "Requests waiting for an answer.",
             [((), service.load.requests)],
         ),
         family(
             "fastfeat_waiting_bytes",
             "gauge",
-            "Bytes of their bodies.",
+            "Size of the bodies of waiting requests in bytes.",
             [((), service.load.n_bytes)],
         ),
         family(
             "fastfeat_artifact_swaps_total",
             "counter",
-            "Artifacts that were taken or refused.",
+            "New artifacts taken or refused, by result.",
             _by("result", metrics.swaps),
         ),
         family(
             "fastfeat_start_time_seconds",
             "gauge",
-            "When the server began, since 1970.",
+            "Start time of the server in seconds since 1970.",
             [((), service.started)],
         ),
     ]
@@ -198,21 +205,31 @@ def metrics_text(service: Service) -> str:
             family(
                 "fastfeat_artifact_info",
                 "gauge",
-                "The artifact that is served.",
+                "The served artifact and model, as labels; the value is always 1.",
                 [((("artifact", served.artifact), ("model", service.name)), 1)],
             )
         )
         sizes = served.live.sizes
         entities = _by("by", sizes.entities)
-        texts.append(family("fastfeat_state_rows", "gauge", "Rows in memory.", [((), sizes.rows)]))
         texts.append(
-            family("fastfeat_state_entities", "gauge", "Entities in memory, by key.", entities)
+            family(
+                "fastfeat_state_rows", "gauge", "Rows of the state in memory.", [((), sizes.rows)]
+            )
+        )
+        texts.append(
+            family(
+                "fastfeat_state_entities",
+                "gauge",
+                "Entities of the state in memory, by key columns.",
+                entities,
+            )
         )
         texts.append(
             family(
                 "fastfeat_events_total",
                 "counter",
-                "What has happened to events of the state, such as late ones.",
+                "Rows by kind of event (late, dropped, repeated and others) since the state was "
+                "opened.",
                 _by("event", served.live.counts),
             )
         )
@@ -224,7 +241,8 @@ def metrics_text(service: Service) -> str:
                 family(
                     "fastfeat_held_up_rows",
                     "gauge",
-                    "Rows that were late behind one event, of entities that it holds up, by key.",
+                    "Late rows of entities held up by an event that is ahead in time, by key "
+                    "columns.",
                     _by("by", held),
                 )
             )
@@ -233,7 +251,7 @@ def metrics_text(service: Service) -> str:
                 family(
                     "fastfeat_contract_violations_total",
                     "counter",
-                    "Rows that broke a rule of the contract, those that were refused among them.",
+                    "Rows that broke a rule of the contract, including refused rows, by rule.",
                     _by("rule", violations),
                 )
             )

@@ -2,74 +2,85 @@
 
 An example with every key. Keys with a comment in brackets are optional:
 
-    artifact = "flights.fastfeat"     # or a table [artifacts] of names and files, over one log
-    state = "state"                   # a folder: one SQLite file a partition of the events
-    group = "flight-features"         # the consumer group
-    late = "dead_letter"              # ["error", "insert", "drop", "dead_letter", the default]
-    keep = "2d"                       # [as of `FittedPlan.online`]
-    max_ahead = "1h"                  # [as of `FittedPlan.online`; the default where times have
-                                      # a zone and late is not "insert"; "any" for no limit]
-    max_jump = "7d"                   # [as of `FittedPlan.online`]
-    archive = "archive"               # [a folder that keeps what whole states replace, for replay]
-    keep_audit = "90d"                # [how long it is kept]
-    checkpoint = "1s"                 # [how often state, offsets and audit are committed]
-    history = "history/{partition}.parquet"   # [rows that new states begin with]
-    start = "beginning"               # [of a new state: "beginning" refuses a topic that has lost
-                                      # its first rows, "retained" begins with the first one kept]
-    lock_wait = "60s"                 # [how long a state that another member holds is waited for]
-    metrics = "127.0.0.1:9464"        # [where Prometheus reads; port 0 for a free one]
-    drift = "1h"                      # [the events answered in such a time are compared with the
-                                      # training rows: gauges in metrics]
+    artifact = "flights.fastfeat"     # or a table [artifacts] of names and files: several plans
+                                      # that share one state
+    state = "state"                   # folder with one SQLite file per partition of the events
+    group = "flight-features"         # consumer group
+    late = "dead_letter"              # [rows earlier than the latest row of their entity: "error",
+                                      # "insert", "drop" or "dead_letter", the default]
+    keep = "2d"                       # [how much longer than windows see rows are kept, for late
+                                      # rows; or "everything"]
+    max_ahead = "1h"                  # [how far times may be ahead of this machine's clock; "any"
+                                      # for no limit; "1h" is the default if times have a zone and
+                                      # late is not "insert"]
+    max_jump = "7d"                   # [how far a row may be ahead of the latest row before it in
+                                      # its partition; by default no limit]
+    archive = "archive"               # [folder that keeps replaced data of states, for replay]
+    keep_audit = "90d"                # [how long the archive is kept]
+    checkpoint = "1s"                 # [interval between commits of state, offsets and audit]
+    history = "history/{partition}.parquet"   # [initial rows of new states]
+    start = "beginning"               # [where a new state begins: "beginning" refuses a topic that
+                                      # has lost its first rows, "retained" begins with the first
+                                      # row that is still there]
+    lock_wait = "60s"                 # [how long to wait for a state that another member holds]
+    metrics = "127.0.0.1:9464"        # [address for Prometheus; port 0 picks a free one]
+    drift = "1h"                      # [time window over which answered events are compared with
+                                      # the training rows; the metrics show the result]
 
     [kafka]
     brokers = "127.0.0.1:9092"
-    options = { "security.protocol" = "ssl" }    # [of confluent-kafka, for all clients]
-    consumer = { "session.timeout.ms" = 6000 }   # [for consumers alone]
-    producer = { "compression.type" = "lz4" }    # [for the producer alone]
+    options = { "security.protocol" = "ssl" }    # [confluent-kafka options for all clients]
+    consumer = { "session.timeout.ms" = 6000 }   # [options for consumers only]
+    producer = { "compression.type" = "lz4" }    # [options for the producer only]
 
-    [events]                          # rows that are asked for, and then stand in the state
+    [events]                          # rows to answer, which are then added to the state
     topic = "flights"
-    format = "json"                   # ["json", the default, "arrow": IPC streams, "avro"]
-    times = "iso"                     # [times in JSON: "iso" text, or counts of "s" "ms" "us" "ns"]
-    absent = "error"                  # [a message that lacks a column which is not late is a dead
-                                      # letter; "missing": its rows have no value there]
-    columns = { tailnum = "tail" }    # [columns of the plan that have other names in messages]
-    types = { id = "string" }         # [of columns whose type the plan does not know: the row_id
-                                      # and what it keeps]
+    format = "json"                   # ["json", the default, "arrow" (IPC streams) or "avro"]
+    times = "iso"                     # [times in JSON: "iso" text, or whole numbers of "s", "ms",
+                                      # "us" or "ns" since 1970]
+    absent = "error"                  # [messages that lack a column which is not late: "error", the
+                                      # default, makes them dead letters; "missing" takes the value
+                                      # as missing]
+    columns = { tailnum = "tail" }    # [plan columns that have other names in messages]
+    types = { id = "string" }         # [types of columns that fit has not read: the row_id and kept
+                                      # columns]
 
-    [outcomes]                        # [late columns, by `row_id`; partitioned as events are]
-    topic = "landings"                # and times, absent, columns, types, as of events
+    [outcomes]                        # [late columns, matched to events by `row_id`; partitioned
+                                      # like the events]
+    topic = "landings"                # format, times, absent, columns and types: like in [events]
     format = "avro"
-    schema = "landing.avsc"           # the schema that records are read by
-    framing = "confluent"             # ["none", the default, or 5 bytes of a registry]
-    schemas = { 1 = "v1.avsc", 2 = "v2.avsc" }  # [schemas of writers by number; in their place
-                                      # schema_ids = [1, 2]: numbers of schemas with the same
-                                      # fields in the same order; without both the first number
-                                      # of the topic is the only one]
+    schema = "landing.avsc"           # schema that records are read with
+    framing = "confluent"             # ["none", the default, or "confluent": messages start with
+                                      # the 5 bytes of a schema registry]
+    schemas = { 1 = "v1.avsc", 2 = "v2.avsc" }  # [schemas of writers by id. Or schema_ids = [1, 2]:
+                                      # ids of schemas with the fields of `schema` in the same
+                                      # order. Without both, only the id of the first message is
+                                      # accepted]
 
     [tables.weather]                  # [a lookup table]
-    topic = "weather"                 # [rows that are added; and format, ...]
-    path = "weather.parquet"          # [rows that a new state begins with]
+    topic = "weather"                 # [topic with further rows; takes the keys of [events]]
+    path = "weather.parquet"          # [initial rows of a new state]
 
-    [batch]                           # [a micro-batch ends with so many rows, or after the wait]
+    [batch]                           # [a micro-batch ends after this many messages, or this wait]
     rows = 1000
     wait = "20ms"
 
     [out.kafka]                       # [features to a topic]
     topic = "features"
-    format = "json"                   # ["json": a message a row; "arrow": one a micro-batch]
-    buffer = "32MiB"                  # [messages that wait for the broker]
+    format = "json"                   # ["json": a message per row; "arrow": one per micro-batch]
+    buffer = "32MiB"                  # [maximum size of messages waiting for the broker]
 
-    [out.valkey]                      # [the latest features of each entity, in Valkey or Redis]
+    [out.valkey]                      # [latest features of each entity to Valkey or Redis]
     url = "redis://127.0.0.1:6379/0"
-    keys = ["tailnum"]                # columns of the events
-    prefix = "flights:"               # [the default is "fastfeat:"]
-    ttl = "7d"                        # [none: they stay]
+    keys = ["tailnum"]                # event columns that identify the entity
+    prefix = "flights:"               # [prefix of all keys; the default is "fastfeat:"]
+    ttl = "7d"                        # [when rows that were not replaced expire; default: never]
 
-    [out.parquet]                     # [features as files of a range of offsets]
+    [out.parquet]                     # [features to Parquet files, one per range of offsets]
     folder = "features"
 
-    [dead_letters]                    # [without it what cannot be read or taken ends the stream]
+    [dead_letters]                    # [messages and rows that cannot be read or accepted; without
+                                      # this section the first one stops the stream]
     topic = "dead-flights"
 """
 

@@ -75,33 +75,37 @@ def samples_of(
         topic: Topic of the events.
     """
     found = [
-        Sample("events_total", "counter", "Events that were answered.", (), done.n_events),
-        Sample("batches_total", "counter", "Micro-batches.", (), done.n_batches),
-        Sample("repeats_total", "counter", "Messages polled again.", (), done.n_repeated),
-        Sample("checkpoints_total", "counter", "Commits of a state.", (), n_checkpoints),
-        Sample("partitions", "gauge", "Partitions of this member.", (), len(measures)),
+        Sample("events_total", "counter", "Events answered.", (), done.n_events),
+        Sample("batches_total", "counter", "Micro-batches processed.", (), done.n_batches),
+        Sample(
+            "repeats_total", "counter", "Messages polled again and skipped.", (), done.n_repeated
+        ),
+        Sample("checkpoints_total", "counter", "Commits of partition states.", (), n_checkpoints),
+        Sample("partitions", "gauge", "Partitions assigned to this member.", (), len(measures)),
     ]
     for name in get_args(Reason):
-        told = "Messages and rows that were not taken, by what they were refused for."
+        told = "Messages and rows refused as dead letters, by reason."
         found.append(Sample("dead_total", "counter", told, (("kind", name),), done.dead[name]))
     for name, n in sorted(done.taken.items()):
-        told = "Rows to which something happened, since their state was opened."
+        told = (
+            "Rows by kind of event (late, dropped, repeated and others) since the state was opened."
+        )
         found.append(Sample("rows_total", "counter", told, (("what", name),), n))
     for name, n in sorted(done.violations.items()):
-        told = "Rows that broke a rule of the contract, since their state was opened."
+        told = "Rows that broke a rule of the contract since the state was opened, by rule."
         found.append(Sample("contract_violations_total", "counter", told, (("rule", name),), n))
     for number, one in sorted(measures.items()):
         of = (("topic", topic), ("partition", str(number)))
         found += [
             Sample("lag", "gauge", "Events not answered yet.", of, one.lag),
-            Sample("offset", "gauge", "Offset that the state is at.", of, one.offset),
+            Sample("offset", "gauge", "Offset that the state has reached.", of, one.offset),
             Sample("state_rows", "gauge", "Rows of the state in memory.", of, one.n_rows),
         ]
         for order, n in one.n_entities.items():
-            told = "Entities that the state knows."
+            told = "Entities of the state, by key columns."
             found.append(Sample("entities", "gauge", told, (*of, ("order", order)), n))
         for held in one.held_up:
-            told = "Rows that were late behind one event: of an entity that it holds up."
+            told = "Late rows of an entity held up by an event that is ahead in time."
             where = (*of, ("order", held.order), ("event", held.place))
             found.append(Sample("held_up_rows", "gauge", told, where, held.n_late))
     return found
@@ -116,7 +120,7 @@ def metrics_text(samples: Sequence[Sample], latency: Durations) -> bytes:
         family(f"fastfeat_stream_{name}", kind, told, values)
         for (name, kind, told), values in families.items()
     ]
-    told = "Seconds from the poll of a micro-batch until all sinks had taken it."
+    told = "Time from the poll of a micro-batch until all sinks accepted it, in seconds."
     parts.append(histogram("fastfeat_stream_batch_seconds", told, [((), latency)]))
     return "".join(parts).encode()
 
