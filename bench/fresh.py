@@ -55,49 +55,50 @@ SIDES = {
 }
 
 
-def cpu_ms(code: str, environment: Mapping[str, str]) -> float:
+def cpu_ms(code: str, variables: Mapping[str, str]) -> float:
     """Return the CPU time of a process that runs some code, in milliseconds."""
     command = [sys.executable, "-W", "ignore", "-c", code]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, env={**os.environ, **environment})
+    subprocess.run(command, check=True, env={**os.environ, **variables})
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return 1e3 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def environments(bytecode: str, cache: str) -> dict[str, dict[str, str]]:
-    """Return the environments of processes by what they find; "" keeps the cache of the caller.
+ENVIRONMENTS = {
+    "kernels kept, .pyc": (True, True),
+    "kernels kept, no .pyc": (True, False),
+    "no kernels, .pyc": (False, True),
+    "no kernels, no .pyc": (False, False),
+}
+"""Whether a process finds kernels that others have kept, and `.pyc` files, by the column."""
 
-    Args:
-        bytecode: An empty folder.
-        cache: An empty folder.
-    """
-    kept = {"PYTHONDONTWRITEBYTECODE": ""}  # this process may have been told to write none
-    without = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": bytecode}
-    empty = {"FASTFEAT_CACHE_DIR": cache}
-    return {
-        "kernels kept, .pyc": kept,
-        "kernels kept, no .pyc": without,
-        "no kernels, .pyc": kept | empty,
-        "no kernels, no .pyc": without | empty,
-    }
+
+def cpu_ms_in(code: str, *, has_kernels: bool, has_bytecode: bool) -> float:
+    """Return the CPU time of a process that finds kernels and `.pyc` files, or neither."""
+    with tempfile.TemporaryDirectory() as bytecode, tempfile.TemporaryDirectory() as cache:
+        variables = {"PYTHONDONTWRITEBYTECODE": ""}  # this process may have been told to write none
+        if not has_bytecode:
+            variables = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": bytecode}
+        if not has_kernels:
+            variables["FASTFEAT_CACHE_DIR"] = cache
+        return cpu_ms(code, variables)
 
 
 def measured(n_runs: int) -> dict[str, dict[str, float]]:
-    """Return median CPU times, in milliseconds, by side and environment.
+    """Return median CPU times, in milliseconds, by side and column.
 
-    Sides and environments take turns. A first run is not counted. Sides of other libraries have no
-    cache of kernels, and run with and without `.pyc` files alone.
+    Sides and columns take turns. A first run is not counted. Other libraries have no cache of
+    kernels, and run with and without `.pyc` files alone.
     """
     times: dict[str, dict[str, list[float]]] = {side: {} for side in SIDES}
     for number in range(n_runs + 1):
         for side, code in SIDES.items():
-            with tempfile.TemporaryDirectory() as bytecode, tempfile.TemporaryDirectory() as cache:
-                for name, variables in environments(bytecode, cache).items():
-                    if name.startswith("no kernels") and "ff." not in code:
-                        continue
-                    time = cpu_ms(code, variables)
-                    if number:
-                        times[side].setdefault(name, []).append(time)
+            for name, (has_kernels, has_bytecode) in ENVIRONMENTS.items():
+                if not has_kernels and "ff." not in code:
+                    continue
+                time = cpu_ms_in(code, has_kernels=has_kernels, has_bytecode=has_bytecode)
+                if number:
+                    times[side].setdefault(name, []).append(time)
     return {
         side: {name: median(values) for name, values in of_side.items()}
         for side, of_side in times.items()
@@ -106,7 +107,7 @@ def measured(n_runs: int) -> dict[str, dict[str, float]]:
 
 def table(found: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Return the lines of a Markdown table of CPU times; a side that has none shows a dash."""
-    names = list(environments("", ""))
+    names = list(ENVIRONMENTS)
     lines = [f"| CPU, ms | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
     for side, times in found.items():
         cells = [f"{times[name]:.0f}" if name in times else "–" for name in names]

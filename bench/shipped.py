@@ -140,7 +140,7 @@ def loaded_from(folder: Path, target: str | None = None) -> Kernels:
     """
     found: Kernels = {}
     for name, one in objects.manifest_of(folder).items():
-        taken = target or next(known for known in objects.TARGETS if known in one["targets"])
+        taken = target or next(t for t in objects.targets() if t in one["targets"])
         code = objects.read(name, taken, one["targets"][taken], folder)
         assert code is not None, name
         found[name] = load_object(*code)

@@ -8,7 +8,7 @@ from typing import Any, cast
 from fastfeat.api.plan import FittedPlan, load
 from fastfeat.calls.arguments import explaining
 from fastfeat.errors import TypeMismatch
-from fastfeat.execute.call_rows import call_rows
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.lookup_tables import Tables
 from fastfeat.trust.quality.changes.compare import compared
 from fastfeat.trust.quality.changes.record import Diff
@@ -62,7 +62,7 @@ def diff(
         ('major', 'codes reassigned', {'a': 2, 'b': 3}, {'a': 3, 'b': 2})
     """
     first, second = (_fitted(of) for of in (a, b))
-    return compared(first.record, second.record, call_rows(data, None, history, tables))
+    return compared(first.record, second.record, CallRows(data, None, history, tables))
 
 
 def _fitted(given: Any) -> FittedPlan:

@@ -20,7 +20,7 @@ from fastfeat.calls.arguments import TOO_MANY, Hints, explaining, explaining_met
 from fastfeat.calls.completion import offering
 from fastfeat.calls.recording import Recipe
 from fastfeat.errors import InvalidPlan, NotFitted, TypeMismatch
-from fastfeat.execute.call_rows import CallRows, call_rows
+from fastfeat.execute.call_rows import CallRows, checked_call_rows
 from fastfeat.execute.failing_files import naming_files
 from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema
 from fastfeat.execute.lookup_tables import Tables, resolve_schemas
@@ -428,7 +428,7 @@ class Plan:
             RowsBreakRule: Rows break a rule of `contract` that only warns.
             FastfeatWarning: Other oddities of the data; `ff.errors` lists them.
         """
-        given = call_rows(data, rows, history, tables, backend, memory)
+        given = checked_call_rows(data, rows, history, tables, backend, memory)
         kept = None
         if contract is not None:
             given, kept = _held(contract, given, in_passes=memory is not None)
@@ -519,7 +519,7 @@ class Plan:
             FastfeatError: Any error of `fit` or `FittedPlan.transform`, such as `UnknownColumn`,
                 `TypeMismatch`, `InvalidData`, `ContractBroken` and `Overflow`.
         """
-        kept, given = None, call_rows(data, rows, history, tables, backend)
+        kept, given = None, checked_call_rows(data, rows, history, tables, backend)
         if contract is not None:
             given, kept = _held(contract, given, in_passes=False)
         from fastfeat.trust.quality.profiling import (
@@ -633,7 +633,7 @@ class Plan:
         from fastfeat.execute.layout import layout_of
 
         layout = layout_of(out, format, partition_by, part_rows)
-        kept, given = None, call_rows(data, rows, history, tables, memory=memory)
+        kept, given = None, CallRows(data, rows, history, tables, memory=memory)
         if contract is not None:
             given, kept = _held(contract, given, in_passes=True)
         record, manifest = fit_and_write(
@@ -734,7 +734,7 @@ class Plan:
 
         return cross_fit(
             self.declaration,
-            call_rows(data, None, history, tables, backend),
+            checked_call_rows(data, None, history, tables, backend),
             cv,
             lambda record: FittedPlan(self, record),
             groups=groups,
@@ -1264,7 +1264,7 @@ class FittedPlan:
         from fastfeat.io.sources.dataset import dataset_of
 
         given = CallRows(dataset_of(data), None, history, tables, backend, memory)
-        budget = budget_of_features(self.record, given, given.data)
+        budget = budget_of_features(self.record, given)
         with bounded(budget):
             pieces = pieces_of_later_rows(
                 self.record,
@@ -1564,7 +1564,7 @@ class FittedPlan:
             UnknownColumn: The data, the history or a table lacks a column.
             InvalidData: The label looks ahead, and the data is in device memory.
         """
-        return labels.label_of(self.record, call_rows(data, rows, history, tables, backend))
+        return labels.label_of(self.record, checked_call_rows(data, rows, history, tables, backend))
 
     def refit(self, data: Any, *, stable: bool = True, **options: Any) -> FittedPlan:
         """Return the plan fitted on other rows, with the same contract and the same codes.
@@ -1650,7 +1650,9 @@ class FittedPlan:
         """
         from fastfeat.trust.quality.later_rows import profile_of  # seldom needed
 
-        return profile_of(self.record, call_rows(data, None, history, tables, backend, memory))
+        return profile_of(
+            self.record, checked_call_rows(data, None, history, tables, backend, memory)
+        )
 
     @property
     def contract(self) -> Contract | None:
@@ -1707,7 +1709,7 @@ class FittedPlan:
                 "the plan has no contract. Fit it with one: plan.fit(data, contract=ff.Contract("
                 "{'name': col('x') > 0})), or check by that: contract.check(data)"
             )
-        given = call_rows(data, None, history, tables, backend, memory)
+        given = checked_call_rows(data, None, history, tables, backend, memory)
         contract, late = self.record.contract.declaration, self.plan.late
         return check_rows(contract, given, clock=clock, late=late)[1]
 
@@ -1780,7 +1782,7 @@ class FittedPlan:
 
         return drift(
             self.record,
-            call_rows(data, None, history, tables, backend, memory),
+            checked_call_rows(data, None, history, tables, backend, memory),
             by=by,
             reference=reference,
             reference_history=reference_history,
@@ -1844,7 +1846,7 @@ class FittedPlan:
         """
         from fastfeat.trust.report.report import report  # seldom needed
 
-        given = call_rows(data, None, history, tables, memory=memory)
+        given = CallRows(data, None, history, tables, memory=memory)
         return report(self.record, given, path, title=title, clock=clock, thresholds=thresholds)
 
     def history_needed(self) -> dict[str, str]:
@@ -2001,7 +2003,7 @@ class FittedPlan:
         """
         from fastfeat.trust.quality.rounding import roundings  # seldom needed
 
-        given = call_rows(data, None, history, tables, backend)
+        given = checked_call_rows(data, None, history, tables, backend)
         return roundings(self.record, given, dtypes=dtypes)
 
     def verify(
@@ -2054,7 +2056,7 @@ class FittedPlan:
         from fastfeat.trust.verify.paths import verify
 
         bare = replace(self.record, contract=None)  # also verifies rows that break a rule
-        given = call_rows(data, None, history, tables, memory=memory)
+        given = CallRows(data, None, history, tables, memory=memory)
         return verify(bare, given, n_rows, backends, begin_alone)
 
     def __repr__(self) -> str:

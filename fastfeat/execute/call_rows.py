@@ -29,8 +29,8 @@ class CallRows(NamedTuple):
         history: Earlier rows, "batch", or None.
         tables: The lookup tables.
         backend: The name of the backend.
-        memory: The most memory that this process may use, in the forms of `Plan.fit`; None reads
-            the data whole.
+        memory: The most memory that this process may use, in the forms of `Plan.fit`; None for no
+            bound.
     """
 
     data: Any
@@ -46,7 +46,7 @@ class CallRows(NamedTuple):
         return {"history": self.history, "tables": self.tables}
 
 
-def call_rows(
+def checked_call_rows(
     data: Any,
     rows: Any = None,
     history: Any = None,
@@ -54,7 +54,10 @@ def call_rows(
     backend: str = "cpu",
     memory: str | int | None = None,
 ) -> CallRows:
-    """Return the rows of a call; reading them in passes is only possible on the CPU.
+    """Return the rows of a call that computes with `memory` on the CPU alone, checked.
+
+    `CallRows` itself checks nothing: for calls without `backend`, for calls that take `memory` and
+    any backend, and for `FittedPlan.transform`, whose small batches must not pay for the check.
 
     Raises:
         BackendUnavailable: There is no backend of that name.

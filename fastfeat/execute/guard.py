@@ -186,6 +186,7 @@ def judge(
     Warns:
         RowsBreakRule: Rows break a warning rule.
     """
+    rows = rows._replace(history=None)  # rules judge a row by itself
     found = transform(guard.any_broken, rows, first_row=first_row)
     if not call("any", found.column(0)).as_py():
         return {}

@@ -191,8 +191,10 @@ def pieces_of_later_rows(
     return pieces_of(dataset, columns, (), windowed, fitted.schema, most_bytes)
 
 
-def budget_of_features(fitted: Fitted, rows: CallRows, dataset: Dataset) -> Budget | None:
-    """Return the memory budget for computing features; None without a limit. No row is read.
+def budget_of_features(fitted: Fitted, rows: CallRows) -> Budget | None:
+    """Return the memory budget for computing features of a `Dataset`; None without a limit.
+
+    No row is read.
 
     Raises:
         InvalidConfig: `memory` is not a number of bytes.
@@ -202,7 +204,7 @@ def budget_of_features(fitted: Fitted, rows: CallRows, dataset: Dataset) -> Budg
         return None
     declared = fitted.declaration
     columns = [*dict.fromkeys((*declared.row_columns, *declared.past_columns, *declared.keep))]
-    needs = needs_of_call(dataset, columns, rows.tables, table_columns_judged(fitted))
+    needs = needs_of_call(rows.data, columns, rows.tables, table_columns_judged(fitted))
     return budget_of(rows.memory, needs)
 
 

@@ -185,7 +185,7 @@ def _warning(fitted: Fitted) -> Callable[[Any], None] | None:
         return None
 
     def warn(rows: Any) -> None:
-        if EncodedInFold not in told.kinds:
+        if EncodedInFold not in told.kinds:  # else no table is made of a batch
             table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
             rows_encoded.warn_encoded(encoded, table, None, told)
 

@@ -94,6 +94,7 @@ def transform(
     data, tables, backend = rows.data, rows.tables, rows.backend
     is_whole = rows.rows is None and not known and backend == "cpu" and type(to) is str
     is_plain = is_whole and not categories and to in ("arrow", "numpy")
+    # by name: to compare types is a call more, of 30 that a small batch takes
     is_bits = fitted.matrix_dtype.name == "bfloat16"  # such a matrix is computed as bits
     is_plain = is_plain and (to == "arrow" or not is_bits)
     if is_plain and (features := prepared_features(fitted, data, tables, to, out)) is not None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from fastfeat.api.plan import FittedPlan
 from fastfeat.calls.arguments import explaining_as
-from fastfeat.execute.call_rows import call_rows
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.integrations.handover import Label, hand_over
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table, pa
@@ -71,7 +71,7 @@ def pool(
         TypeMismatch: A feature is not a number, or the label is neither number nor text.
         FastfeatError: Any error of `FittedPlan.transform`.
     """
-    given = call_rows(data, rows, history, tables)
+    given = CallRows(data, rows, history, tables)
     hand = hand_over(fitted, given, features, label, categories, text_label=True)
     frame = _frame(hand.features, {name: fitted.n_codes[name] for name in hand.categorical})
     return _catboost.Pool(frame, hand.label, cat_features=list(hand.categorical), **options)

@@ -71,7 +71,7 @@ def hand_over(
             "pass either rows, as data, or features= of rows that are computed already, such as "
             "those of plan.fit_transform(data), which are out of fold"
         )
-    if rows.data is None and rows != CallRows(None):
+    if rows.data is None and any(of is not None for of in (rows.rows, *rows.beside.values())):
         raise TypeMismatch("rows=, history= and tables= are for data, and features= is given")
     if features is None:
         table = without_kept(fitted).transform(rows.data, rows=rows.rows, **rows.beside)

@@ -22,7 +22,7 @@ from typing import Any
 from fastfeat.api.plan import FittedPlan
 from fastfeat.calls.arguments import explaining_as
 from fastfeat.errors import InvalidData
-from fastfeat.execute.call_rows import call_rows
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.integrations.handover import Label, check_names, hand_over
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table
@@ -75,7 +75,7 @@ def dataset(
         TypeMismatch: A feature or the label is not a number.
         FastfeatError: Any error of `FittedPlan.transform`.
     """
-    rows_of_call = call_rows(data, rows, history, tables)
+    rows_of_call = CallRows(data, rows, history, tables)
     given = hand_over(fitted, rows_of_call, features, label, categories)
     if given.label is None:
         raise InvalidData(
@@ -119,5 +119,5 @@ def features(
         >>> features(fitted, {"city": ["Bern", "Rome", None]}).to_pydict()
         {'city': [2, 1, 0]}
     """
-    given = call_rows(data, rows, history, tables)
+    given = CallRows(data, rows, history, tables)
     return hand_over(fitted, given, None, False, None).features

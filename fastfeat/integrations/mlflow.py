@@ -28,7 +28,7 @@ from typing import Any
 from fastfeat.api.plan import FittedPlan, load
 from fastfeat.calls.arguments import explaining_as, explaining_methods
 from fastfeat.errors import ArtifactError, InvalidPlan
-from fastfeat.execute.call_rows import CallRows, call_rows
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.lookup_tables import resolve_tables
 from fastfeat.integrations.handover import check_fitted, without_kept
@@ -97,7 +97,7 @@ def log_model(
             plan reads are not given.
         TypeMismatch: The model belongs to another library, or has no such method.
     """
-    whole = _whole(fitted, model, method, call_rows(None, None, history, tables))
+    whole = _whole(fitted, model, method, CallRows(None, None, history, tables))
     with TemporaryDirectory() as folder:
         data, given = _written(Path(folder), whole, not_missing, input_example, model_options)
         with _signed():
@@ -147,7 +147,7 @@ def save_model(
             plan reads are not given.
         TypeMismatch: The model belongs to another library, or has no such method.
     """
-    whole = _whole(fitted, model, method, call_rows(None, None, history, tables))
+    whole = _whole(fitted, model, method, CallRows(None, None, history, tables))
     with TemporaryDirectory() as folder:
         data, given = _written(Path(folder), whole, not_missing, input_example, model_options)
         with _signed():

@@ -24,7 +24,7 @@ from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.calls.arguments import explaining_as
 from fastfeat.errors import InvalidData, TypeMismatch
-from fastfeat.execute.call_rows import CallRows, call_rows
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.guard import columns_judged
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.lookup_tables import Tables
@@ -140,7 +140,7 @@ def fit(
         FastfeatWarning: Any warning of `Plan.fit` except `TiesInOrder`; `RowsRepeated` with
             `check_ids`.
     """
-    given_rows = call_rows(dataset, None, history, tables)
+    given_rows = CallRows(dataset, None, history, tables)
     kept = held(contract, lambda rules: _checked(rules, given_rows))
     learnt = _learnt(
         plan,
@@ -241,7 +241,7 @@ def check(
         FastfeatError: Any error of `Contract.check`.
     """
     contract, late = rules_of(rules)
-    rows = _checked(contract, call_rows(dataset, None, history, tables))
+    rows = _checked(contract, CallRows(dataset, None, history, tables))
     return check_read(contract, rows, clock=clock, late=late)
 
 
@@ -293,7 +293,7 @@ def fit_transform(
         FastfeatWarning: Any warning of `Plan.fit_transform` except `TiesInOrder`.
     """
     columns = columns_read(plan, _schema_of(dataset), label=label)
-    given_rows = call_rows(dataset, None, history, tables)
+    given_rows = CallRows(dataset, None, history, tables)
     kept = held(contract, lambda rules: _checked(rules, given_rows))
     learning, shares = _learnt(
         plan,

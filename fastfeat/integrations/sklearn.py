@@ -17,7 +17,7 @@ from fastfeat.errors import (
     counted,
     did_you_mean,
 )
-from fastfeat.execute.call_rows import Beside, CallRows, call_rows
+from fastfeat.execute.call_rows import Beside, CallRows
 from fastfeat.execute.encoded_rows import EncodedRows, n_split
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.inputs import read_columns
@@ -184,7 +184,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             FastfeatWarning: Any warning of `Plan.fit`.
         """
         with whole_or_not(self):
-            plan, data, beside = self._training(call_rows(X, None, history, tables), y)
+            plan, data, beside = self._training(CallRows(X, None, history, tables), y)
             self.fitted_ = plan.fit(data, profile=self.profile, **beside)
             self._begun = beginnings(plan, data, beside["history"])
         return self
@@ -211,7 +211,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             FastfeatError, ValueError, TypeError: Any error of `fit`.
         """
         with whole_or_not(self):
-            plan, data, beside = self._training(call_rows(X, None, history, tables), y)
+            plan, data, beside = self._training(CallRows(X, None, history, tables), y)
             form = self._form()
             self.fitted_, made = plan.fit_transform(
                 data, to=form, categories=self.categories, profile=self.profile, **beside
@@ -247,7 +247,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         validation.check_is_fitted(self)
         data, _ = rows_of(self, X, reset=False)
         form = self._form()
-        beside = self._beside(self.fitted_.plan, call_rows(X, None, history, tables))
+        beside = self._beside(self.fitted_.plan, CallRows(X, None, history, tables))
         if is_batch(beside["history"]):
             warn_after_fit(self._begun, data, self.fitted_.record.told)
         else:

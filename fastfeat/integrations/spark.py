@@ -28,7 +28,7 @@ from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.calls.arguments import explaining_as
 from fastfeat.errors import BackendUnavailable, TypeMismatch
-from fastfeat.execute.call_rows import CallRows, call_rows
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.guard import columns_judged
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.lookup_tables import Tables
@@ -148,7 +148,7 @@ def fit(
         FastfeatWarning: Any warning of `Plan.fit` except `TiesInOrder`; `RowsRepeated` with
             `check_ids`.
     """
-    given_rows = call_rows(frame, None, history, tables)
+    given_rows = CallRows(frame, None, history, tables)
     kept = held(contract, lambda rules: _checked(rules, given_rows))
     learning, shares = _learnt(
         plan,
@@ -253,7 +253,7 @@ def check(
         FastfeatError: Any error of `Contract.check`.
     """
     contract, late = rules_of(rules)
-    rows = _checked(contract, call_rows(frame, None, history, tables))
+    rows = _checked(contract, CallRows(frame, None, history, tables))
     return check_read(contract, rows, clock=clock, late=late)
 
 
@@ -310,7 +310,7 @@ def fit_transform(
     """
     schema = _schema_of(frame)
     columns = columns_read(plan, schema, label=label)
-    given_rows = call_rows(frame, None, history, tables)
+    given_rows = CallRows(frame, None, history, tables)
     kept = held(contract, lambda rules: _checked(rules, given_rows))
     learning, shares = _learnt(
         plan,

@@ -23,7 +23,7 @@ from fastfeat.api.plan import FittedPlan
 from fastfeat.calls.arguments import explaining_as
 from fastfeat.calls.checks import whole_number
 from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn, counted
-from fastfeat.execute.call_rows import call_rows
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.guard import columns_judged
 from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, pieces_of
 from fastfeat.integrations.handover import (
@@ -121,7 +121,7 @@ def dmatrix(
         TypeMismatch: A feature or the label is not a number.
         FastfeatError: Any error of `FittedPlan.transform`.
     """
-    rows_of_call = call_rows(data, rows, history, tables)
+    rows_of_call = CallRows(data, rows, history, tables)
     given = hand_over(fitted, rows_of_call, features, label, categories)
     check_names(given.features.column_names, _REFUSED, "XGBoost")
     made = _xgboost.QuantileDMatrix if quantile else _xgboost.DMatrix
@@ -204,7 +204,7 @@ def dmatrix_by_pieces(
     def given(piece: Table) -> dict[str, Any]:
         of_piece = {name: _column(piece, column) for name, column in columns.items()}
         values = of_piece.pop("label", None if of_plan else False)
-        rows = call_rows(piece, None, history, tables)
+        rows = CallRows(piece, None, history, tables)
         hand = hand_over(bare, rows, None, values, categories)
         labelled = {} if hand.label is None else {"label": hand.label}
         return {"data": hand.features, "feature_types": types, **labelled, **of_piece}

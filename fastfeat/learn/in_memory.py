@@ -10,15 +10,15 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
-from fastfeat.errors import InvalidData, TooFewValues, counted, warn
+from fastfeat.errors import TooFewValues, counted, warn
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.steps import begun, run_columns
 from fastfeat.first_use import is_a
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.learn import kinds
+from fastfeat.learn.training_data import check_any_rows
 from fastfeat.plan.lower.lower import Constant
-from fastfeat.plan.lower.scheduling import scans_of
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.progress import doing
 
@@ -60,15 +60,6 @@ def learn(
                     one = kinds.learning_task(running.schedule, task, typed, "fit", held)
                     kinds.KINDS[task.kind].learn(running.batch, one)
                 run_columns(running, task)
-
-
-def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
-    """Raise InvalidData if there is something to learn but no row to learn it from."""
-    if n_rows == 0 and typed.schedule("fit").n_rounds:
-        first = show(scans_of(list(typed.nodes.values()))[0][0])
-        raise InvalidData(
-            f"fit has no rows to learn {first} from. Give it at least one training row"
-        )
 
 
 def warn_missing(learnt: Mapping[Node, Constant]) -> None:

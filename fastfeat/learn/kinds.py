@@ -85,7 +85,8 @@ class LearningKind:
     """A kind of learning task.
 
     Args:
-        asks: Returns the type of the backend's task, which has a learner.
+        asks: Returns the type of the backend's task, which has a learner. A function, so that the
+            modules of other kinds are not imported.
         learn: Learns from all rows and adds the values to them.
         record: Returns the backend's task for some rows.
         values: Returns the values that a backend learned, by aggregate or step.

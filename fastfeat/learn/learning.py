@@ -23,7 +23,6 @@ from fastfeat.ir.scope import is_over_window
 from fastfeat.ir.show import show
 from fastfeat.learn.fit import fitted_of, folded_encodings_of, known_of
 from fastfeat.learn.fold_warnings import n_large_folds
-from fastfeat.learn.in_memory import check_any_rows
 from fastfeat.learn.part_rows import NOTHING, Known, after_history, batch_of_part
 from fastfeat.learn.part_state import (
     PartState,
@@ -43,7 +42,7 @@ from fastfeat.learn.round_tasks import (
     look_for_infinite,
     values_learnt,
 )
-from fastfeat.learn.training_data import prepare
+from fastfeat.learn.training_data import check_any_rows, prepare
 from fastfeat.learn.training_features import training_features
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.constants import Learnt as Values

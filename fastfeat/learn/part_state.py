@@ -19,7 +19,7 @@ from fastfeat.errors import InvalidData
 from fastfeat.learn import infinite
 from fastfeat.learn.kinds import KINDS
 
-_KIND, _KINDS = "part of a round", "parts of a round"
+_PART, _PARTS = "part of a round", "parts of a round"
 _FOREIGN = (
     "the state is of another plan, schema, or round: states of one round of one learning merge"
 )
@@ -171,11 +171,11 @@ def state_bytes(state: PartState) -> bytes:
     if state.told is None:
         if len(state.closed) == 1:
             return state.closed[0]
-        head = {"kind": _KINDS, **_head_of(state), "sizes": list(map(len, state.closed))}
+        head = {"kind": _PARTS, **_head_of(state), "sizes": list(map(len, state.closed))}
         return sealed(head, state.closed)
     parts = {name: to_bytes(learner_of(name), own) for name, own in state.states.items()}
     head = {
-        "kind": _KIND,
+        "kind": _PART,
         **_head_of(state),
         "folds": {name: counts.tolist() for name, counts in state.sizes.items()},
         "states": {name: len(part) for name, part in parts.items()},
@@ -203,10 +203,10 @@ def state_of_bytes(content: bytes) -> PartState:
     """Return a closed state from bytes; raise InvalidData if they are damaged or not a state."""
     head, rest = opened(content)
     kind = head.get("kind")
-    if kind not in (_KIND, _KINDS):
+    if kind not in (_PART, _PARTS):
         raise InvalidData(f"the bytes are of a {kind!r}, and the state of a round is wanted")
     closed = [content]
-    if kind == _KINDS:
+    if kind == _PARTS:
         ends = np.cumsum(head["sizes"]).tolist()
         closed = [rest[a:b] for a, b in zip([0, *ends], ends, strict=False)]
     return replace(_of_head(head), closed=closed)

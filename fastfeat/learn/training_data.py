@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastfeat.aggregates import is_fold_by_number
 from fastfeat.backends import backend_named
-from fastfeat.errors import FastfeatError, GivenWarnings, TypeMismatch
+from fastfeat.errors import FastfeatError, GivenWarnings, InvalidData, TypeMismatch
 from fastfeat.execute import order_warnings
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.call_rows import CallRows
@@ -56,7 +56,7 @@ from fastfeat.plan.lower.codes import check_given_vocabularies
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.outputs import output_schema, output_types
-from fastfeat.plan.lower.scheduling import is_of_keys
+from fastfeat.plan.lower.scheduling import is_of_keys, scans_of
 from fastfeat.plan.lower.task_graph import orders_of
 from fastfeat.plan.lower.typed import TypedPlan, typed_plan
 from fastfeat.scalars.zones import ZoneTable, using
@@ -267,6 +267,15 @@ def learning_roots(features: Mapping[str, Node]) -> list[Node]:
     roots = list(features.values())
     aggregates = [node for node in postorder(roots) if isinstance(node, Aggregate)]
     return [*(arg for aggregate in aggregates for arg in aggregate.args), *roots]
+
+
+def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
+    """Raise InvalidData if there is something to learn but no row to learn it from."""
+    if n_rows == 0 and typed.schedule("fit").n_rounds:
+        first = show(scans_of(list(typed.nodes.values()))[0][0])
+        raise InvalidData(
+            f"fit has no rows to learn {first} from. Give it at least one training row"
+        )
 
 
 def check_clocks(plan: Declaration, types: Types) -> None:

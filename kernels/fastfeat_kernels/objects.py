@@ -58,10 +58,16 @@ def found(entry: str, sources: str) -> Object | None:
     listed: Any = manifest_of(folder).get(entry)
     if listed is None or listed["sources"] != sources:
         return None
-    for target, needed in TARGETS.items():
-        if target in listed["targets"] and needed <= processor.flags():
-            return read(entry, target, listed["targets"][target], folder)
-    return None
+    known = listed["targets"]
+    objects = (
+        read(entry, target, known[target], folder) for target in targets() if target in known
+    )
+    return next((one for one in objects if one is not None), None)
+
+
+def targets() -> list[str]:
+    """Return the targets that this processor can run, the fastest first."""
+    return [target for target, needed in TARGETS.items() if needed <= processor.flags()]
 
 
 def entry_of(code: bytes, symbol: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ _NAMES = ("vendor_id", "cpu family", "model", "stepping", "flags")
 V2 = frozenset({"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"})
 V3 = V2 | {"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"}
 V4 = V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
-"""What the levels of x86-64 ask for, by the names of Linux. Source: its psABI, section 3.1.1."""
+"""Flags of the levels V2, V3 and V4 of x86-64, by their names in Linux. Source: psABI, 3.1.1."""
 
 
 def description() -> str | None:

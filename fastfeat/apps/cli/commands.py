@@ -217,7 +217,7 @@ def transform(
     """Compute the features of data. An interrupted output folder is continued."""
     from fastfeat.api.plan import load
     from fastfeat.apps.cli.plans import tables_named
-    from fastfeat.execute.call_rows import call_rows
+    from fastfeat.execute.call_rows import checked_call_rows
     from fastfeat.execute.layout import names_file
 
     started = time.perf_counter()
@@ -237,7 +237,7 @@ def transform(
         is_folder = bool(format or partition_by or part_rows) or not names_file(out)
         is_whole = not (is_folder or memory or quarantined)
         if fitted.plan.declaration.past_columns and is_whole:
-            given = call_rows(data, None, history, tables, backend)
+            given = checked_call_rows(data, None, history, tables, backend)
             n_rows = _transform_whole(fitted, given, out, on_violation, step)
         else:
             step(f"Computing {counted(len(fitted.feature_names), 'feature')} of {data}")

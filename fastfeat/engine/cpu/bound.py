@@ -17,23 +17,21 @@ class BoundProgram(NamedTuple):
     """A program with the constants of a fitted plan in its table.
 
     Args:
-        program: The program.
-        plan: The same program, laid out in loops.
-        bound: The table with the constants; its words are read-only.
+        compiled: The program, laid out in loops.
+        table: The table with the constants; its words are read-only.
     """
 
-    program: Program
-    plan: CompiledProgram
-    bound: BoundTable
+    compiled: CompiledProgram
+    table: BoundTable
 
     @property
     def places(self) -> TablePlan:
         """The position of each word that a run fills in."""
-        return self.plan.table
+        return self.compiled.table
 
     def words(self) -> Words:
         """Return a copy of the table's words for one run, without the addresses of columns."""
-        return self.bound.words.copy()
+        return self.table.words.copy()
 
 
 _KEPT: WeakKeyDictionary[Constants, dict[Program, BoundProgram]] = WeakKeyDictionary()
@@ -46,8 +44,8 @@ def bound_program(program: Program, constants: Constants) -> BoundProgram:
         programs = _KEPT.setdefault(constants, {})
     found = programs.get(program)
     if found is None:
-        plan = compiled(program)
-        bound = bind_constants(plan.table, constants)
-        bound.words.flags.writeable = False
-        found = programs[program] = BoundProgram(program, plan, bound)
+        laid_out = compiled(program)
+        table = bind_constants(laid_out.table, constants)
+        table.words.flags.writeable = False
+        found = programs[program] = BoundProgram(laid_out, table)
     return found

@@ -60,7 +60,7 @@ class _Stored(NamedTuple):
 def few_rows(program: Program, constants: Constants, most: int) -> FewRows:
     """Return a program ready for at most `most` rows."""
     bound = bound_program(program, constants)
-    plan = bound.plan
+    plan = bound.compiled
     inputs = [_stored(storage(slot.dtype), most) for slot in program.inputs]
     outputs = [_stored(output_storage(output.dtype), most) for output in program.outputs]
     words, places = bound.words(), bound.places

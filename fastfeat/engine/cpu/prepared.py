@@ -107,7 +107,7 @@ def matrix_program(
         n_scratch += n_columns * column
     block = _block(places, sources, program, [item] * n_columns, range(n_columns), {})
     block[4:6] = 0 if by_rows else item, item
-    table[1] = bound.plan.loops_address()
+    table[1] = bound.compiled.loops_address()
     kernel, owners = call_kernel("into_matrix"), (bound, constants)
     read = _read(places, sources, program)
     return PreparedProgram(table, n_scratch, block, kernel, owners, sources.steps, read)
@@ -138,7 +138,7 @@ def arrow_program(
     block[6:9] = *_memory(), address_of(call_kernel("release"))
     table = bound.words()
     if program.outputs:
-        table[1] = bound.plan.loops_address()
+        table[1] = bound.compiled.loops_address()
     else:  # there is nothing to run
         block[1] = 0
     n_scratch = bound.places.n_scratch_bytes

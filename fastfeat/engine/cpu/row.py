@@ -116,7 +116,7 @@ def _ready(
         result: Returns the outputs.
         owners: The memory of the outputs.
     """
-    program, places = bound.program, bound.places
+    program, places = bound.compiled.program, bound.places
     n_slots = max(1, len(program.inputs))
     values = np.zeros(n_slots * _WIDTH, dtype=np.uint8)
     present = np.ones(n_slots, dtype=np.uint8)
@@ -129,7 +129,7 @@ def _ready(
         partial(struct.Struct("<" + "".join(codes)).pack_into, values.data, 0),
         partial(struct.Struct(narrow).unpack_from, values.data),
         present.data,
-        _runner(bound.plan, words),
+        _runner(bound.compiled, words),
         result,
         (bound, words, values, present, scratch, *owners),
     )

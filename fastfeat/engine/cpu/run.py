@@ -186,7 +186,7 @@ def run(
         RowFailed: The first row that fails, such as by an overflow.
     """
     bound = bound_program(program, constants)
-    plan = bound.plan
+    plan = bound.compiled
     chunks = [physical_chunks(columns[slot]) for slot in program.inputs]
     kept = list(pieces(chunks, n_rows, columns, program.inputs))
     tasks = [task for piece in kept for task in _tasks(bound, piece, targets, tile)]
@@ -271,7 +271,9 @@ def _tasks(
         words[BLOCK_WORD] = tile.n_rows
         first = tile.matrix + piece.start * tile.strides[0]
         words[TILE_WORDS] = 0, *tile[1:4], first, *tile.strides
-    words[places.input_words] = _input_words(piece, bound.program.inputs)[places.input_slots]
+    words[places.input_words] = _input_words(piece, bound.compiled.program.inputs)[
+        places.input_slots
+    ]
     words[places.output_words] = np.array(
         [
             (

@@ -40,7 +40,7 @@ FASTER_BY_V4 = frozenset(
         "windows.compute_ordered",
     }
 )
-"""Kernels that are compiled for x86-64-v4 too, since that was 4 to 34 % faster than x86-64-v3.
+"""Kernels that are compiled for x86-64-v4 too, which made them 4 to 47 % faster than x86-64-v3.
 
 `python -m bench.shipped --target x86-64-v4` measures it; the table of what is shipped is
 `bench/results/shipped.md`.

@@ -384,7 +384,7 @@ def n_batches_text(n: int) -> str:
     return "1 batch" if n == 1 else f"{n:,} batches"
 
 
-@explaining_methods(lambda _: "loader.", {"__init__": {}})
+@explaining_methods(lambda _: "loader.", {"__init__": {}}, made_by="")
 class FeatureLoader:
     """A DataLoader of batches that counts the batches it has given, and can resume there.
 

@@ -118,10 +118,10 @@ class Contract:
             UnknownColumn: A lookup table is missing from `tables`.
             FastfeatError: The data cannot be read.
         """
-        from fastfeat.execute.call_rows import call_rows  # imports the engine
+        from fastfeat.execute.call_rows import checked_call_rows  # imports the engine
         from fastfeat.trust.quality.checking import check_rows
 
-        rows = call_rows(data, None, history, tables, backend, memory)
+        rows = checked_call_rows(data, None, history, tables, backend, memory)
         return check_rows(self.declaration, rows, clock=clock)[1]
 
     def quarantine(self, data: Any, *, tables: Tables = None) -> tuple[Table, Table]:

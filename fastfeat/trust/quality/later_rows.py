@@ -84,12 +84,12 @@ def each_piece(
         features = transform(fitted, rows) if layout.features else None
         take(host_table(table, [*wanted, *if_there], backend_named(rows.backend)), features)
         return
-    dataset = dataset_of(rows.data)
-    budget = budget_of_features(fitted, rows, dataset)
+    rows = rows._replace(data=dataset_of(rows.data))
+    budget = budget_of_features(fitted, rows)
     assert budget is not None
     with within(budget):
         columns = wanted, if_there
-        _each_of_files(fitted, layout, rows._replace(data=dataset), columns, take, budget)
+        _each_of_files(fitted, layout, rows, columns, take, budget)
 
 
 def _each_of_files(

@@ -74,7 +74,7 @@ def quarantined(guard: Guard | None, rows: CallRows) -> Quarantined:
 def _broken(guard: Guard | None, rows: CallRows) -> Broken:
     if guard is None:
         return {}
-    each = transform(guard.each_broken, rows)
+    each = transform(guard.each_broken, rows._replace(history=None))
     return {name: of.to_numpy() for name, of in zip(guard.rules, each.columns, strict=True)}
 
 

@@ -94,7 +94,7 @@ def write_judged(
             "quarantined='apart/')"
         )
     dataset = dataset_of(rows.data)
-    budget = budget_of_features(fitted, rows, dataset)
+    budget = budget_of_features(fitted, rows._replace(data=dataset))
     write = partial(
         write_later_rows, fitted, layout=layout, digest=digest, most_bytes=bytes_within(budget)
     )
