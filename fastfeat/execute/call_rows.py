@@ -63,10 +63,12 @@ def checked_call_rows(
         BackendUnavailable: There is no backend of that name.
         InvalidPlan: `memory` is given together with a backend other than "cpu".
     """
-    if backend != "cpu":
-        check_name(backend)
-        if memory is not None:
-            raise InvalidPlan(
-                f"memory= reads the rows in passes, on the CPU: leave out backend={backend!r}"
-            )
-    return CallRows(data, rows, history, tables, backend, memory)
+    rows_of_call = CallRows(data, rows, history, tables, backend, memory)
+    if backend == "cpu":
+        return rows_of_call
+    check_name(backend)
+    if memory is not None:
+        raise InvalidPlan(
+            f"memory= reads the rows in passes, on the CPU: leave out backend={backend!r}"
+        )
+    return rows_of_call
