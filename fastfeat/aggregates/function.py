@@ -217,7 +217,7 @@ def same(dtype: DType, params: Params) -> DType:
 
 
 def to_sum(dtype: DType, params: Params) -> DType:
-    """Return the type of a sum: int64 for integers and bools, float64 for floats, duration."""
+    """Return the type of a sum: int64 for integers and bools, float64 for floats, or duration."""
     if dtype.name == "duration":
         return dtype
     _require_number(dtype, "a number or a duration")
