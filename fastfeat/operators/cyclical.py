@@ -49,7 +49,7 @@ def _cyclical(
 
 
 def _point(x: float, period: float) -> tuple[float, float]:
-    """Return sin and cos of the turn x / period, from the exact fraction of the quarter."""
+    """Return (sine, cosine) of the angle 2 pi x / period, by exact fractions of quarter turns."""
     if math.isinf(x):
         return math.nan, math.nan
     if not float(period).is_integer():

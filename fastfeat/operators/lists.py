@@ -369,12 +369,12 @@ class ListElements:
 
 @property
 def elements(expr: Expr) -> ListElements:
-    """Functions of the list in each row: `col("tags").list.len()`."""
+    """Functions of the list in each row, such as `col("tags").list.len()`."""
     return ListElements(expr)
 
 
 def _aggregate(function: str) -> Callable[..., Any]:
-    """Return the reference of a list aggregate: the training aggregate applied to each list."""
+    """Return the reference function of a list aggregate: the training aggregate, on each list."""
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> Sequence[Any]:
         return [
@@ -385,7 +385,7 @@ def _aggregate(function: str) -> Callable[..., Any]:
 
 
 def _elements(x: Sequence[Any] | None) -> Sequence[Any]:
-    """Return the elements with NaN as None; empty for a missing list."""
+    """Return a list's elements, NaN as None; an empty list for a missing one."""
     return [None if element != element else element for element in x or ()]
 
 

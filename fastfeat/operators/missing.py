@@ -44,9 +44,9 @@ def fill_null(x: Expr, value: Expr | Scalar) -> Expr:
 
     Args:
         x: Values of any type.
-        value: The replacement. A constant takes the type of a float column. An expression gives the
-            common type of both; if it is missing too, so is the result. For a learnt value see
-            `impute`.
+        value: The replacement. With a constant a float column keeps its type. With an expression
+            the result has the common type of both; if the replacement is missing too, so is the
+            result. For a learnt value see `impute`.
 
     Example:
         >>> col("x").fill_null(0)
