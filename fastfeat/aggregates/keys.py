@@ -39,13 +39,14 @@ Counts = NDArray[np.int64]
 Codes = NDArray[np.int32]
 
 OfRows = Callable[[Codes, int], Any]
-"""`(numbers_of_keys, number_of_no_key) -> number of each row's key`.
+"""Function `(numbers, missing) -> number of each row's key`.
 
-The numbers of the keys are in the order of the keys. The result is a NumPy array or a DeviceArray.
+`numbers` holds a number for each distinct key, such as its code; `missing` is the number for rows
+without a key. The result is a NumPy array or a DeviceArray, shape (n_rows,).
 """
 
 Order = Callable[[], NDArray[np.int64]]
-"""Returns the order of codes: the position of the first key, of the second, and so on."""
+"""Function that returns the positions of the keys in order: of the first, the second, and so on."""
 
 
 CODES_OF_ROWS = "codes of rows"
@@ -61,8 +62,8 @@ class KeyCounts(NamedTuple):
         parts: One Arrow array for each part of the key, shape (n_keys,), in the order of codes.
         counts: Number of rows with each key, shape (n_keys,).
         n_missing: Number of rows without a key.
-        of_rows: Function that returns the number of each row's key; None if not asked for or not
-            available.
+        of_rows: Function that returns the position of each row's key among the distinct keys; None
+            if not asked for or not available.
         order: Function that returns the order of the keys; None if they are already in order.
     """
 
@@ -213,7 +214,8 @@ def remember_codes(vocabulary: Vocabulary, codes: Codes, n_unseen: int) -> None:
     """Keep the codes of training rows, so that the same rows can be encoded again without look-ups.
 
     The codes are only a guess: callers must compare the keys. They are kept only if they take no
-    more memory than a look-up table of the keys. No code may be one of the `n_unseen` codes.
+    more memory than a look-up table of the keys. All rows must have codes of known keys or be
+    missing: none of the `n_unseen` codes for unseen keys may occur.
     """
     n_keys = len(vocabulary)
     if len(vocabulary.parts) == 1 and n_keys >= _MIN_KEYS and len(codes) <= _CODES_PER_KEY * n_keys:

@@ -248,7 +248,7 @@ def _evenly_spaced_reference(
 
 
 _N_ROUNDS = 3
-"""Passes over rows in parts: take a sample, count values by range, collect the ranges needed."""
+"""Passes over rows in chunks: take a sample, count values by range, collect needed ranges."""
 
 FUNCTIONS = (
     AggregateFunction(

@@ -1,4 +1,4 @@
-"""The backends, which run the tasks of a plan: cpu, gpu, reference and emulated. Results are equal.
+"""The backends, which run the tasks of a plan: cpu, gpu, reference and emulated.
 
 A task is a record of work over many rows, such as row functions (`engine.tasks`), a step
 (`steps.step`: a function that takes whole columns, such as a lookup), or learning keys or targets

@@ -205,7 +205,7 @@ def are_valid(parameters: Parameters, given: Params) -> bool:
 
 
 def is_valid(parameter: Parameter, value: Any) -> bool:
-    """Return whether a parameter may have a value."""
+    """Return whether a value is allowed for a parameter."""
     return parameter.or_none if value is None else is_of_type(parameter.type, value)
 
 

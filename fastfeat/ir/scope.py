@@ -1,7 +1,7 @@
 """The rows that an expression reads: its own row, other rows, or the training rows.
 
-Most nodes read values of their own row only. A node over a window reads other rows of the data or
-rows of a table, before its own moment or ahead of it. An aggregate reads the training rows, during
+Most nodes read values of their own row only. A node over a window reads other rows of the data, or
+rows of a table, at times before or after its own. An aggregate reads the training rows, during
 `fit` only. The window's first argument is an order node (`order` below): it says which time and
 keys of the data select rows, and by which time, keys and tie column these rows are sorted.
 """

@@ -38,15 +38,15 @@ from fastfeat.ir.writing import (
 
 LONGEST = 400
 Row = tuple[Form, Parameters]
-"""The form in which a function is written, and its parameters."""
+"""The declared printed form of a function, and its parameters."""
 ROWS: dict[type[Call] | type[Aggregate], Callable[[str], Row | None]] = {}
-"""Functions that find the row of a scalar function or step, and the row of an aggregate."""
+"""By node type, the function that finds the registry entry of a function by its name."""
 CALLS: dict[str, tuple[Writer, ...]] = {}
-"""Forms of operators of several nodes, by the function of their last node."""
+"""Writers of operators that build several nodes, by the function of their last node."""
 COLUMNS: dict[str, SeveralWriter] = {}
-"""Forms of operators of several columns, by the function of the first column."""
+"""Writers of operators with several columns, by the function of the first column."""
 FRAMES: dict[type[Frame], Callable[[Aggregate, Texts], list[str]]] = {}
-"""Functions that write the rows that an aggregate covers as parameters, by type of frame."""
+"""By type of frame, the function that writes which rows an aggregate covers as options."""
 
 
 def show(node: Node) -> str:

@@ -97,7 +97,7 @@ WRITTEN = {
     "text": "when",
     "windows": "over.sum over.time_since",
 }
-"""The functions of the operators' last nodes, by family: the keys of its table WRITTEN."""
+"""By family, the keys of its table WRITTEN: the functions of the operators' last nodes."""
 WRITTEN_TOGETHER = {
     "cyclical": "cyclical_sin",
     "imputation": "fill_null",

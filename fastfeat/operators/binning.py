@@ -258,7 +258,7 @@ def points_of(x: ir.Node, table: ir.Node) -> tuple[int, str] | None:
 
 
 WRITTEN: dict[str, Writer] = {"bin": _bin_text, "bin_inside": _bin_inside_text}
-"""How bins are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of bins, by the function of the last node."""
 
 _FOREIGN = {
     "right": "Write closed='right' for right=True, closed='left' for right=False",

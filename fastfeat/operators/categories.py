@@ -368,7 +368,7 @@ WRITTEN: dict[str, Writer] = {
     "category_share": _count_text,
     "one_hot": _one_hot_text,
 }
-"""How encoders are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of encoders, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -75,7 +75,7 @@ def _text(nodes: Sequence[Node], texts: Texts) -> str | None:
 
 
 WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"cyclical_sin": _text}
-"""How the two columns are written together, by the function of the first column."""
+"""Writers (see `ir.writing`) of the two columns, by the function of the first column."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -146,7 +146,7 @@ def _text(rank: Node, given: Sequence[str], texts: Texts) -> str | None:
 
 
 WRITTEN: dict[str, Writer] = {"clip": _normal_text, "interpolate_rank": _uniform_text}
-"""How `quantile_transform` is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of `quantile_transform`, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -18,7 +18,7 @@ LIKELY = 0.75
 EXPRESSION = "expression"
 NUMPY = "numpy"
 NONE = "none "
-"""Prefix of the table sections that explain why there is nothing to write."""
+"""Prefix of the sections of the table with names that have no replacement, and why."""
 
 
 @cache

@@ -151,9 +151,9 @@ def _given(x: Node, value: Node, texts: Texts) -> list[str]:
 
 
 WRITTEN: dict[str, Writer] = {"fill_null": _filled_text}
-"""How `impute` is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of `impute`, by the function of the last node."""
 WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"fill_null": _with_indicator}
-"""How `impute` with its indicator is written, by the function of the first column."""
+"""Writers (see `ir.writing`) of `impute` with indicator, by the function of the first column."""
 
 
 OPERATORS: dict[str, Operator] = {

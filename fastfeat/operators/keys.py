@@ -185,4 +185,4 @@ def _vocabulary_text(node: Aggregate, texts: Texts) -> str:
 
 
 WRITTEN: dict[str, Writer] = {"vocabulary": _vocabulary_text}
-"""How a key's vocabulary is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of a key's vocabulary, by the function of the last node."""

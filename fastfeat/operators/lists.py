@@ -473,7 +473,7 @@ def _multi_hot_text(node: Call, texts: Texts) -> str | None:
 
 
 WRITTEN: dict[str, Writer] = {"list.encode": _codes_text, "one_hot": _multi_hot_text}
-"""How encoders of lists are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of encoders of lists, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

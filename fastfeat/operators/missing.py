@@ -243,4 +243,4 @@ REFUSED = {"is_nan": is_nan, "is_not_nan": is_not_nan, "fill_nan": fill_nan}
 """Names from pandas and Polars that raise an error with the method to use instead."""
 
 WRITTEN: dict[str, Writer] = {"coalesce": _missing_text}
-"""How `eq_missing` and `ne_missing` are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of `eq_missing` and `ne_missing`, by the function of the last node."""

@@ -142,7 +142,7 @@ WRITTEN: dict[str, Writer] = {
     "div": _standardized_text,
     "yeo_johnson": _raised_text,
 }
-"""How `power_transform` is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of `power_transform`, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

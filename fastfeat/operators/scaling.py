@@ -1,7 +1,8 @@
 """Scalers: shift and scale by values learnt from the training rows, with scikit-learn's names.
 
-A column that is constant up to rounding is divided by 1, with one warning from `fit`. Level means
-the center that a scaler subtracts, such as the mean; spread means what it divides by.
+A column that is constant up to rounding is divided by 1, with one warning from `fit`. The spread is
+the divisor of a scaler, such as the standard deviation. The level is a typical value, such as the
+mean; if the spread is very small compared with it, the column is constant.
 """
 
 from __future__ import annotations
@@ -430,7 +431,7 @@ def _range(low: Aggregate, high: Aggregate) -> list[str]:
 
 
 WRITTEN: dict[str, Writer] = {"div": _scaled_text}
-"""How scalers are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of scalers, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -203,7 +203,7 @@ class _Piece:
         return self._share(index, degree, x, degree) - self._share(index + 1, degree, x, degree)
 
     def _share(self, index: int, degree: int, x: float, times: int = 1) -> float:
-        """Return the basis function of the next lower degree at x, times `times` / its width."""
+        """Return `times` times the basis function of the next lower degree at x, over its width."""
         if not self.place - degree < index <= self.place:
             return 0.0
         width = self.knots[index + degree] - self.knots[index]
@@ -242,7 +242,7 @@ def _given(x: ir.Node, table: ir.Node, params: Mapping[str, Any], n_columns: int
 
 
 WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"spline_basis": _text}
-"""How columns of splines are written together, by the function of the first column."""
+"""Writers (see `ir.writing`) of columns of splines, by the function of the first column."""
 
 
 _PARAMS: tuple[dict[str, Any], ...] = (

@@ -373,7 +373,7 @@ WRITTEN: dict[str, Writer] = {
     "target_odds": _woe_text,
     "log": _log_text,
 }
-"""How encoders by a target are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of encoders by a target, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -1,9 +1,9 @@
 """The `.str` namespace: lengths, case, pieces, patterns, numbers, dates and hashed counts of text.
 
-Only numbers can be features. So text results must be followed by an encoder, `hash`, `==`, `is_in`,
-`replace_strict` or a method of `.str` with a number; more of `.str` and `fill_null` may come
-between. The reference functions of the generic tests are written here with Python's own string
-methods.
+Only numbers and bools can be features. So a text result must be followed by an encoder, `hash`,
+`==`, `is_in`, `replace_strict` or a method of `.str` that gives a number; more methods of `.str`
+and `fill_null` may come before. The reference functions of the generic tests are written here with
+Python's own string methods.
 """
 
 from __future__ import annotations
@@ -753,9 +753,9 @@ def _found_text(node: Call, texts: Texts) -> str | None:
 
 
 WRITTEN: dict[str, Writer] = {"when": _found_text}
-"""How `find` is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of `find`, by the function of the last node."""
 WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"bucket_count": _counts_text}
-"""How columns of hashed counts are written together, by the function of the first column."""
+"""Writers (see `ir.writing`) of columns of hashed counts, by the function of the first column."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @carrier
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A description of other rows that each row sees, by time; made by `window` and `ahead`.
+    """The definition of the rows that each row sees, by time; made by `window` and `ahead`.
 
     Args:
         node: The plan node of the window.
@@ -537,4 +537,4 @@ WRITTEN: dict[str, Writer] = {
     f"{OVER}sum": _session_text,
     f"{OVER}time_since": _time_since_text,
 }
-"""How functions of the rows' time are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of functions of the rows' time, by the function of the last node."""

@@ -1,6 +1,6 @@
-"""`cast`: a value as another type. A value that the type cannot hold is an error, or missing.
+"""`cast`: a value converted to another type.
 
-It is missing with strict=False.
+A value that the type cannot hold is an error; with strict=False it becomes missing.
 """
 
 from __future__ import annotations

@@ -96,10 +96,7 @@ def _is_code_text(node: Call, texts: Texts) -> str:
 
 
 def leaves_out_few(learnt: Params) -> bool:
-    """Return whether a vocabulary leaves out categories by a fixed number of rows only, or none.
-
-    It is then limited neither by a share of the rows nor by a number of categories.
-    """
+    """Return whether categories are left out only for having fewer rows than a number, or none."""
     given = dict(learnt)
     return given["max_categories"] is None and type(given["min_frequency"]) in (int, type(None))
 

@@ -85,7 +85,7 @@ def weekday(days: Op) -> Op:
 
 
 def iso_week(days: Op) -> Op:
-    """Return the ISO 8601 week, 1 to 53, of a day; it is the week of the same week's Thursday."""
+    """Return the ISO 8601 week, 1 to 53, of a day; the week's Thursday decides on the year."""
     date = civil_date(days)
     thursday = date.ordinal - weekday(days) + 4.0
     length = op.select(date.leap, 366.0, op.literal(365.0, "f64"))

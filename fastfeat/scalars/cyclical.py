@@ -36,10 +36,10 @@ def _angle_of_one(period: float) -> float:
 
 
 def _reduced(value: Value, period: float) -> Value:
-    """Return a number as float64, with whole periods taken off if it is larger than 2**44 periods.
+    """Return a number as float64, with whole periods taken off an integer.
 
-    If that would have to be done for a float, the status LARGE_ARGUMENT is set instead, and the
-    value is recomputed exactly.
+    A float beyond 2**44 periods sets the status LARGE_ARGUMENT, which asks for a run in which whole
+    periods are taken off exactly.
     """
     if value.dtype.name in ("int64", "uint64") and period.is_integer() and period < 2.0**49:
         x = as_i64(value)
@@ -83,7 +83,7 @@ def _cyclical_cos(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 SHORTEST, LONGEST = 1e-150, 1e150
-"""The range of periods that the operator accepts."""
+"""The range of periods that `cyclical` accepts."""
 PERIOD = (Parameter("period", Real(SHORTEST, LONGEST), "Length of the period: 24 for hours"),)
 
 FUNCTIONS: dict[str, ScalarFunction] = {

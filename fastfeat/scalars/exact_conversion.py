@@ -52,7 +52,7 @@ def _is_float(value: Value, wanted: DType) -> Op:
 
 
 def _fits(value: Value, bits: int) -> Op:
-    """Return whether the first and the last set bit of an integer are at most `bits` bits apart."""
+    """Return whether an integer, without its trailing zero bits, has at most `bits` bits."""
     if value.op.physical == "b1":
         return op.TRUE
     x = value.op

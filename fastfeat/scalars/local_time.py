@@ -62,9 +62,9 @@ def bucket_offsets(
 ) -> list[float]:
     """Return the header, then the offset in ticks at the start of each bucket and at the end.
 
-    `HEADER` says what the header is; `elements` and `length` are as in `bucket_changes`. Buckets
-    begin half a second before a whole second. An instant rounded to the wrong side of such a
-    boundary in float64 is then still far from any change.
+    `HEADER` says what the header is; `elements` is as in `bucket_changes`, and `length` is the
+    number of floats to return. Buckets begin half a second before a whole second. An instant
+    rounded to the wrong side of such a boundary in float64 is then still far from any change.
     """
     per_second, changes, offsets = elements
     n_seconds = bucket_length(changes)

@@ -111,7 +111,7 @@ def literal(value: Number, physical: Physical) -> Op:
 
 
 def literal_value(value: Number, physical: Physical) -> Number:
-    """Return a number converted to a physical type; integers wrap to 64 bits."""
+    """Return a number as a value of type "f64", "i64" or "b1"; integers wrap to 64 bits."""
     match physical:
         case "f64":
             return float(value)
@@ -127,7 +127,7 @@ NAN = literal(struct.unpack("<d", b"\0\0\0\0\0\0\xf8\x7f")[0], "f64")
 
 
 def lift(value: Op | Number, physical: Physical) -> Op:
-    """Return an Op unchanged, and a number as a literal of the given type."""
+    """Return an Op unchanged, or a number as a literal of the given type."""
     return value if isinstance(value, Op) else literal(value, physical)
 
 

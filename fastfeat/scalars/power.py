@@ -1,6 +1,7 @@
 """The power transformations of Yeo and Johnson, and of Box and Cox, with a learnt power.
 
-To raise a value to many powers, its logarithm is kept: the size, log(x) or log(1 + |x|).
+To raise a value to many powers, its logarithm is computed once: log(x) or log(1 + |x|), called its
+size.
 """
 
 from __future__ import annotations

@@ -145,9 +145,10 @@ def _slopes(spline: Spline, interval: Op, x: Op) -> list[Op]:
 
 
 def _continued(functions: list[Op], slopes: list[Op], beyond: Op) -> list[Op]:
-    """Return the functions continued by straight lines, `beyond` after (or before) the end knot.
+    """Return the functions continued by straight lines from an end knot.
 
-    A function with slope 0 stays constant, even at infinity.
+    `beyond` is the distance from the knot. A function with slope 0 stays constant, even at
+    infinity.
     """
     return [
         op.select(beyond.eq(0.0) | slope.eq(0.0), function, function + beyond * slope)

@@ -48,7 +48,10 @@ def count_below(table: Op, length: int, x: Op) -> Op:
 
 
 def _count_before(table: Op, length: int, x: Op, is_before: Callable[[Op], Op]) -> Op:
-    """Return the number of elements that meet `is_before`: all up to a position, none after it."""
+    """Return the number of elements for which `is_before` holds.
+
+    It holds for all elements up to a position, and for none after.
+    """
     load: Callable[[Op, Op | int], Op] = op.load_f64 if x.physical == "f64" else op.load_i64
     if length <= COMPARED_WHOLE:
         count = op.literal(0, "i64")
@@ -93,7 +96,10 @@ def first_of_ties(elements: Sequence[float], length: int) -> list[float]:
 
 
 def padded(elements: Sequence[Any], length: int) -> list[Any]:
-    """Return the elements, padded by repeating the last one, whose value is then found as well."""
+    """Return the elements, padded by repeating the last one.
+
+    So a search that ends in the padding finds the last element's result.
+    """
     return [*elements, *[elements[-1]] * (length - len(elements))]
 
 

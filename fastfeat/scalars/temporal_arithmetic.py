@@ -51,7 +51,7 @@ Rule = tuple[TypeOf, Build]
 
 
 def result_type(name: str, types: Sequence[DType]) -> DType:
-    """Return the type of `left name right`, where a side is temporal and name is such as "add"."""
+    """Return the type of `left name right` for temporal values; `name` is such as "add"."""
     left, right = types
     rule = _RULES.get((name, _kind(left), _kind(right)))
     if rule is None:
@@ -62,7 +62,7 @@ def result_type(name: str, types: Sequence[DType]) -> DType:
 
 
 def lower(name: str, left: Value, right: Value) -> Value:
-    """Return the value of `left name right`, where a side is temporal and name is such as "add"."""
+    """Return `left name right` for temporal values; `name` is such as "add"."""
     result, build = _RULES[name, _kind(left.dtype), _kind(right.dtype)]
     return build(left, right, result(left.dtype, right.dtype))
 

@@ -51,7 +51,10 @@ def _hint(source: DType, target: DType) -> str:
 
 
 def _rule(source: DType, target: DType) -> Callable[[Value, DType], Ticks] | None:
-    """Return the function that casts values of one type to ticks of the other; None if none."""
+    """Return the function that casts values of one type to ticks of the other.
+
+    None if that cast is not defined.
+    """
     match source.name, target.name:
         case "timestamp", "timestamp":
             return _same_instant
