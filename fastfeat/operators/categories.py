@@ -156,7 +156,7 @@ def one_hot_encode(
     missing: Missing = "zeros",
     max_memory: int = MAX_MEMORY,
 ) -> Expr:
-    """Return one column per category, 1 in the rows that have it; named by the category, as "_AA".
+    """Return one column per category, 1 in its rows, else 0; names end in "_" and the category.
 
     The columns are known once the plan is fitted, in the order of `ordinal_encode`: by descending
     frequency in the training rows. If `fit` found rare categories, a column "__other" is 1 for
@@ -329,7 +329,7 @@ def _ordinal_text(node: Call, texts: Texts) -> str | None:
 
 
 def _encoder_text(function: str, codes: Call, more: Sequence[str], texts: Texts) -> str | None:
-    """Return the text of an encoder's call; None if its codes are from neither kind of vocabulary.
+    """Return the text of an encoder's call; None if its codes have no learnt or given vocabulary.
 
     `codes` is the node that encodes keys; `more` has further options as text.
     """

@@ -29,11 +29,11 @@ def quantile_transform(
     n_quantiles: int = 1000,
     output_distribution: Distribution = "uniform",
 ) -> Expr:
-    """Return the share of training rows below each value, or the normal deviate of that share.
+    """Return the share of training rows below each value, or the normal quantile of that share.
 
     The share is interpolated between evenly spaced quantiles of all training rows, without
     subsampling. A value equal to several quantiles gets the middle of their ranks. Values beyond
-    the training rows get 0 or 1; as normal deviates these are about -5.2 and 5.2.
+    the training rows get 0 or 1; as normal quantiles these are about -5.2 and 5.2.
 
     Args:
         x: Numbers. Missing stays missing and is not learnt from.

@@ -74,7 +74,7 @@ def group_of(parts: list[Expr], min_rows: int | None = None) -> Expr:
 
 
 def min_rows_of(operator: str, given: Any) -> int | None:
-    """Return the checked `min_rows`; None if every key is kept, which 1 says too."""
+    """Return the checked `min_rows`; None if it keeps every key, as 1 does."""
     least = checked(operator, (MIN_ROWS,), min_rows=given)["min_rows"]
     return None if least == 1 else least
 

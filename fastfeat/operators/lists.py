@@ -324,7 +324,7 @@ class ListElements:
         missing: Missing = "zeros",
         max_memory: int = MAX_MEMORY,
     ) -> Expr:
-        """Return one column per category, 1 if it is among the elements; named by it, as "_AA".
+        """Return one column per category, 1 if the list has it; names end in "_" and the category.
 
         The columns are known once the plan is fitted, in the order of `ordinal_encode`: by
         descending frequency among all elements of the training rows. If `fit` found rare elements,

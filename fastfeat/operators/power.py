@@ -37,7 +37,7 @@ def power_transform(
     method: Method = "yeo-johnson",
     standardize: bool = True,
 ) -> Expr:
-    """Return x raised to a learnt power, in the form that makes all powers comparable.
+    """Return x transformed by a learnt power (Yeo-Johnson or Box-Cox) to look normal.
 
     The power, lambda, has the largest likelihood under the assumption that the result is normal. It
     depends only on the values of the training rows, not on their order or partition, and has the

@@ -40,7 +40,7 @@ def target_encode(
     time: str | Expr | None = None,
     min_rows: int | None = None,
 ) -> Expr:
-    """Return a statistic of the target in the row's category, smoothed towards all categories.
+    """Return a target statistic of the row's category, smoothed towards the statistic of all rows.
 
     Training rows are encoded out of fold: in `fit_transform` each row gets the statistic of the
     rows in other folds, and the prior (the statistic of all categories together) also comes from

@@ -455,9 +455,10 @@ class TextFunctions:
 
 
 def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool]:
-    """Return the pattern, and whether it is plain text: declared so, or without special characters.
+    """Return (the pattern, whether it is plain text).
 
-    Raises InvalidPlan if it is neither plain text nor a regular expression.
+    It is if `literal` says so, or if it has no special characters. Raises InvalidPlan if it is
+    neither plain text nor a regular expression.
     """
     pattern = text(operator, "pattern", pattern)
     if switch(operator, "literal", literal) or _SPECIAL.isdisjoint(pattern):

@@ -178,9 +178,9 @@ def _decaying(
 
 
 def _in_unit(over: Window, told: str, unit: str | None) -> Window:
-    """Return the window with its durations marked as of a unit, "time" or "steps".
+    """Return the window with `unit` ("time" or "steps") as the unit of its durations.
 
-    Raises InvalidPlan if its offset is of the other unit.
+    Raises InvalidPlan if its offset has the other unit.
     """
     params = dict(over.node.params)
     if params["offset"] and params["unit"] != unit:

@@ -457,7 +457,7 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
 
 
 def _with_own_row(over: Window, unit: str | None) -> Window:
-    """Return the window widened to the entity's past including the row itself, in a unit.
+    """Return the window with the row itself included, and `unit` as the unit of its times.
 
     `unit` is "time" or "steps".
     """
