@@ -1,5 +1,8 @@
 """Expressions, as users write them: an `Expr` wraps plan nodes, and operators map Expr to Expr.
 
+A plan node (`ir.node`) is a column, a literal, the call of a function or an aggregate. An operator
+is a method of `Expr` or a function such as `ff.haversine`.
+
 The lines under TYPE_CHECKING make each operator a method for type checkers; `operators` sets the
 same names at run time.
 """
@@ -80,7 +83,7 @@ class Expr:
             such as `cyclical`.
         suffixes: With several nodes, the suffix of each feature's name, such as "_sin".
         name: Name given by `alias`, to this expression or to its first operand.
-        recipe: The calls that made the expression, if it contains a parameter.
+        recipe: The calls that made the expression, if it contains a parameter (`ff.param`).
     """
 
     nodes: tuple[Node, ...]
@@ -180,7 +183,7 @@ class Expr:
 
     @property
     def node(self) -> Node:
-        """The single node; raises InvalidPlan if a previous operator gives several columns."""
+        """The single node; raises InvalidPlan if the last operator gives several columns."""
         if len(self.nodes) != 1:
             raise InvalidPlan(
                 f"an operator that gives {len(self.nodes)} columns ({', '.join(self.suffixes)}) "
@@ -191,8 +194,8 @@ class Expr:
     def alias(self, name: Text) -> Expr:
         """Return the expression with a name, for plans given as a list.
 
-        An expression computed from it keeps the name, until another `alias`, if this is its first
-        operand, or the first value of a `when`.
+        An expression that is computed from the named one takes over the name, if the named one is
+        its first operand, or the first value of a `when`. Another `alias` replaces the name.
 
         Args:
             name: The name of the feature.
@@ -347,19 +350,19 @@ def lit(value: Scalar) -> Expr:
 
 
 def as_expr(value: object) -> Expr:
-    """Return an expression unchanged, anything else as a literal."""
+    """Return an expression unchanged, and any other value as a literal."""
     return value if isinstance(value, Expr) else Expr((Literal(literal_value(value)),))
 
 
 def call(function: str, *args: object, **params: Any) -> Expr:
-    """Return the call of a plan function on expressions and constants."""
+    """Return an expression that calls a plan function; arguments are expressions or constants."""
     operands = [as_expr(argument) for argument in args]
     nodes = tuple(operand.node for operand in operands)
     return Expr((Call(function, nodes, params_of(**params)),), name=_name_of(operands))
 
 
 def _name_of(operands: Iterable[Expr]) -> str | None:
-    """Return the name of the first operand that is not a nameless literal; None if it has none."""
+    """Return the name of the first operand; None if it has none. Nameless literals are skipped."""
     for operand in operands:
         if operand.name is not None or not isinstance(operand.nodes[0], Literal):
             return operand.name
@@ -367,7 +370,10 @@ def _name_of(operands: Iterable[Expr]) -> str | None:
 
 
 def _comparison(function: str, left: Expr, right: object) -> Expr:
-    """Return a comparison; TypeMismatch for None or NaN, as every row would be missing."""
+    """Return a comparison as an expression.
+
+    Raises TypeMismatch for None or NaN, because the result would be missing in every row.
+    """
     sides = [left, as_expr(right)]
     for side, other in zip(sides, reversed(sides), strict=True):
         node = side.node
@@ -380,7 +386,7 @@ def _comparison(function: str, left: Expr, right: object) -> Expr:
 
 
 def aggregate(function: str, argument: Expr, **params: Any) -> Expr:
-    """Return a training aggregate: learnt in `fit`, a constant afterwards."""
+    """Return an aggregate of all training rows: learnt in `fit`, a constant afterwards."""
     node = Aggregate(function, (argument.node,), params_of(**params), TRAINING)
     return Expr((node,), name=argument.name)
 
@@ -393,28 +399,32 @@ def group_aggregate(
     *folds: Expr,
     **params: Any,
 ) -> Expr:
-    """Return a training aggregate per group; each row gets the aggregate of its group.
+    """Return an aggregate per group of training rows; each row gets the aggregate of its group.
 
-    `group` is the group number of each row. `frame` says whether rows without a key form a group.
-    `folds` is the fold of each training row, for aggregates that are learnt out of fold.
+    `group` is the group number of each row. `frame` says whether the rows with a missing key form a
+    group. `folds` is the fold number of each training row, for aggregates that are learnt from the
+    rows of other folds.
     """
     args = (argument.node, group.node, *(fold.node for fold in folds))
     return Expr((Aggregate(function, args, params_of(**params), frame),), name=argument.name)
 
 
 def vocabulary(keys: Sequence[Expr], **params: Any) -> Expr:
-    """Return the vocabulary of keys with one or several parts."""
+    """Return the vocabulary that `fit` learns: the distinct keys of the training rows.
+
+    `keys` holds the parts of the key; a key has one or several.
+    """
     args = tuple(key.node for key in keys)
     return Expr((Aggregate("vocabulary", args, params_of(**params), TRAINING),))
 
 
 def table_of(elements: Sequence[Any]) -> Expr:
-    """Return a literal table, for functions that search one."""
+    """Return a tuple of constants as one literal, for functions that search in a table."""
     return Expr((Literal(tuple(literal_value(element) for element in elements)),))
 
 
 def several(parts: dict[str, Expr]) -> Expr:
-    """Return an operator with several columns, from a dict of suffix to expression."""
+    """Return an expression with several columns, from a dict of suffix to expression."""
     return Expr(tuple(part.node for part in parts.values()), tuple(parts), _name_of(parts.values()))
 
 
@@ -423,14 +433,14 @@ def several(parts: dict[str, Expr]) -> Expr:
 @explaining_methods(lambda chain: "ff.when(...).")
 @dataclass(frozen=True, slots=True)
 class When:
-    """A chain of conditions that must be followed by `then`."""
+    """A conditional expression in progress, after `when`; `then` must follow."""
 
     branches: tuple[tuple[Expr, Expr], ...]
     condition: Expr
     recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def then(self, value: Expr | Scalar) -> Then:
-        """Return the chain with the value for rows that meet the condition.
+        """Return the conditional with the value for rows that meet the last condition.
 
         Args:
             value: An expression or a constant. A text must be written as `col(...)` or `lit(...)`.
@@ -443,13 +453,13 @@ class When:
 @explaining_methods(lambda chain: "ff.when(...).then(...).")
 @dataclass(frozen=True, slots=True)
 class Then:
-    """A chain of conditions and values that must be followed by `when` or `otherwise`."""
+    """A conditional expression in progress, after `then`; `when` or `otherwise` must follow."""
 
     branches: tuple[tuple[Expr, Expr], ...]
     recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def when(self, condition: Expr | bool) -> When:
-        """Return the chain with one more condition, tried on rows that met no earlier one.
+        """Return the conditional with one more condition, tried on rows that met no earlier one.
 
         Args:
             condition: Bools. A missing condition is not met.
@@ -457,7 +467,7 @@ class Then:
         return When(self.branches, _condition(condition))
 
     def otherwise(self, value: Expr | Scalar) -> Expr:
-        """Return the expression, with this value for rows that met no condition.
+        """Return the finished expression, with this value for rows that met no condition.
 
         Args:
             value: An expression or a constant. A text must be written as `col(...)` or `lit(...)`.
@@ -472,10 +482,10 @@ class Then:
 @recording("ff.when", always=True)
 @explaining
 def when(condition: Expr | bool) -> When:
-    """Return the start of `when(c).then(x).otherwise(y)`; a missing condition takes `otherwise`.
+    """Return the start of a conditional expression, `when(c).then(x).otherwise(y)`.
 
     Args:
-        condition: Bools. A missing condition is not met.
+        condition: Bools. A missing condition is not met: the row takes the value of `otherwise`.
 
     Example:
         >>> when(col("x") > 0).then(1).otherwise(0)

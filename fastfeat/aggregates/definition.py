@@ -1,4 +1,8 @@
-"""Definitions for the references: lists, None and fractions, independent of the code they check."""
+"""Building blocks for the reference functions that define aggregates and test their kernels.
+
+They take plain lists, with None for missing, and compute with exact fractions. They share no code
+with the kernels.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,7 @@ def total(values: Iterable[Any]) -> Fraction:
 
 
 def infinite_total(values: Values) -> float | None:
-    """Return the sum if some numbers are infinite; None if all are finite."""
+    """Return ±inf or NaN, the sum if some numbers are infinite; None if all are finite."""
     infinite = {value for value in values if isinstance(value, float) and math.isinf(value)}
     if not infinite:
         return None
@@ -43,7 +47,7 @@ def to_float(exact: Fraction) -> float:
 
 
 def to_53_bits(exact: Fraction) -> Fraction:
-    """Return the nearest number with 53 bits, without limits of the exponent."""
+    """Return the nearest number with a 53-bit significand: float64 without exponent limits."""
     if exact == 0:
         return exact
     size = exact.numerator.bit_length() - exact.denominator.bit_length()
@@ -52,7 +56,7 @@ def to_53_bits(exact: Fraction) -> Fraction:
 
 
 def root_of(exact: Fraction) -> float:
-    """Return the square root of a 53-bit number, rounded once."""
+    """Return the square root, rounded once, of a number with a significand of 53 bits."""
     if exact == 0:
         return 0.0
     size = (exact.numerator.bit_length() - exact.denominator.bit_length()) // 2
@@ -66,7 +70,10 @@ def ordered(values: Values, dtype: DType) -> list[Any]:
 
 
 def spread_of(values: Values, dtype: DType, ddof: int) -> Fraction | float | None:
-    """Return RN(n sum(x^2) - sum(x)^2) / RN(n (n - ddof)); this division is still exact."""
+    """Return the exact variance RN(n sum(x^2) - sum(x)^2) / RN(n (n - ddof)); RN rounds to 53 bits.
+
+    None for `ddof` or fewer values; NaN if a value is infinite.
+    """
     known = present(values, dtype)
     n = len(known)
     if n <= ddof:

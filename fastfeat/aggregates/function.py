@@ -1,8 +1,9 @@
-"""Aggregates: the primitives that kernels accumulate, and the value computed from them.
+"""The registry entry of an aggregate: the sums that kernels accumulate, and the value from them.
 
-A backend runs the moments kernel at `level_of` the aggregates of an expression. If an aggregate has
-ranks, it also runs the selection kernel; if one needs sums of powers, the powers kernel. `finalize`
-then computes the value exactly from that `Summary`.
+For the aggregates of one expression a backend runs up to three kernels over the rows: the moments
+kernel for counts, extremes and sums; the selection kernel for order statistics, if an aggregate
+reads ranks; and the powers kernel for sums of powers. `finalize` then computes the value of each
+aggregate exactly from the resulting `Summary`.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ class Summary:
 
     Args:
         dtype: Type of the expression.
-        moments: Exact moments, at the level that the aggregates need or above.
-        order: Values by rank, at least the ranks that the aggregates need.
+        moments: Exact moments, with at least the sums that the aggregates need (see `level_of`).
+        order: Rank (from 0, ascending) to value, for at least the ranks that the aggregates need.
         powers: Sums of powers, if an aggregate needs them.
-        likeliest: The power with the largest likelihood, by the name of the method; None if there
-            are no values. Only methods that an aggregate needs.
+        likeliest: Transformation ("yeo-johnson" or "box-cox") to the power with the largest
+            likelihood, None if there are no values. Only transformations that an aggregate needs.
     """
 
     dtype: DType
@@ -62,13 +63,13 @@ class Summary:
 
 
 def no_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
-    """Return the ranks of an aggregate that needs no order statistics."""
+    """Return an empty tuple: an aggregate without order statistics reads no ranks."""
     return ()
 
 
 @dataclass(frozen=True, slots=True)
 class AggregateFunction:
-    """A row of the registry: one aggregate.
+    """The entry of one aggregate in the registry.
 
     Args:
         name: Its name in a plan.
@@ -81,16 +82,17 @@ class AggregateFunction:
         ranks: The ranks in [0, number of values) that `finalize` reads, from the number of values
             (at least 1), the number of rows and the parameters.
         parameters: The parameters of each call.
-        is_of_parts: Whether it is learnt from the parts of a key, and over all training rows only.
-        belongs: For a statistic per category that is learnt in folds: whether its folds are those
-            that its parameters name.
+        is_of_parts: Whether its arguments are the parts of a key (a vocabulary). It is then never
+            learnt per group, only over all training rows.
+        belongs: For a statistic of the target that is learnt in folds: whether the node of the
+            folds fits the parameters of the aggregate.
         written: How a call is written in Python.
         called: The user's word for the learnt value, if `name` is not one; empty for `name`.
-        tells_number: Whether its value reveals the number of values.
+        tells_number: Whether its value reveals the number of values that it was learnt from.
         grows: Whether its value grows with the number of rows.
         of_many: `finalize` for many columns at once, from their moments, type and parameters; None
             if each column is finalized alone.
-        n_rounds: Greatest number of passes over all rows when it is learnt from rows in parts.
+        n_rounds: Greatest number of passes over all rows when the rows come in chunks.
     """
 
     name: str
@@ -111,7 +113,10 @@ class AggregateFunction:
 
 
 def result_per_key(function: AggregateFunction, dtype: DType, params: Params) -> DType:
-    """Return the type of an aggregate per key; TypeMismatch if it needs keys of text values."""
+    """Return the type of an aggregate's value per key.
+
+    Raises TypeMismatch for text in aggregates that count distinct values, such as `mode`.
+    """
     if dtype.holds_bytes and "keys" in function.primitives:
         raise TypeMismatch(
             f"needs a number per key, got {dtype}. Encode the text first: .ordinal_encode()"
@@ -120,7 +125,10 @@ def result_per_key(function: AggregateFunction, dtype: DType, params: Params) ->
 
 
 def level_of(functions: Iterable[AggregateFunction]) -> Level:
-    """Return the level at which the moments kernel serves all these aggregates."""
+    """Return the level of the moments kernel that serves all these aggregates.
+
+    0 gives counts and extremes, 1 also sums, 2 also sums of squares.
+    """
     primitives = frozenset[Primitive]().union(*(function.primitives for function in functions))
     if "sum_of_squares" in primitives:
         return 2
@@ -128,7 +136,10 @@ def level_of(functions: Iterable[AggregateFunction]) -> Level:
 
 
 def needs_moments(functions: Iterable[AggregateFunction]) -> bool:
-    """Return whether the moments kernel is needed: selection and powers also count values."""
+    """Return whether an aggregate needs the moments kernel.
+
+    A count alone does not, if the selection or powers kernel runs: these count values too.
+    """
     primitives = frozenset[Primitive]().union(*(function.primitives for function in functions))
     others = primitives & {"order", "powers", "likelihood"}
     return not primitives <= (others | {"count"} if others & {"order", "powers"} else others)
@@ -145,23 +156,25 @@ def needs_powers(functions: Iterable[AggregateFunction]) -> bool:
 
 
 def needs_likelihood(functions: Iterable[AggregateFunction]) -> bool:
-    """Return whether an aggregate needs the likeliest power."""
+    """Return whether an aggregate needs the search for the power with the largest likelihood."""
     return any("likelihood" in function.primitives for function in functions)
 
 
 def ranks_of(
     wanted: Sequence[tuple[AggregateFunction, Params]], count: int, n_rows: int
 ) -> set[int]:
-    """Return the ranks that the aggregates of one expression read.
+    """Return the ranks, from 0, of the sorted values that the aggregates of one expression read.
 
-    `count` is the number of values, at least 1; `n_rows` includes missing ones.
+    `count` is the number of present values, at least 1; `n_rows` includes missing ones.
     """
     ranks = [function.ranks(count, n_rows, params) for function, params in wanted]
     return {rank for some in ranks for rank in some}
 
 
 def key_element(dtype: DType) -> str:
-    """Return the element type whose keys order the values of a type.
+    """Return the array type as which kernels read values of a type to turn them into ordering keys.
+
+    An ordering key is an integer; keys are in the same order as the values.
 
     >>> from fastfeat.ir import dtypes
     >>> key_element(dtypes.DATE32), key_element(dtypes.FLOAT32), key_element(dtypes.UINT64)
@@ -177,31 +190,34 @@ def key_element(dtype: DType) -> str:
 
 
 def value_of(summary: Summary, key: int) -> Number | None:
-    """Return the value behind an ordering key of the moments; None if there are no values."""
+    """Return the value behind an ordering key of the summary; None if there are no values."""
     if summary.moments.count == 0:
         return None
     return value_of_key(key_element(summary.dtype), key)
 
 
 def parameter(params: Params, name: str) -> Any:
-    """Return the value of a parameter."""
+    """Return the value of a parameter by its name."""
     return dict(params)[name]
 
 
 def any_to_integer(dtype: DType, params: Params) -> DType:
-    """Return int64, for any type."""
+    """Return the result type int64, for an argument of any type."""
     return INT64
 
 
 def same(dtype: DType, params: Params) -> DType:
-    """Return the argument's type (number, bool, date or time); float64 for decimals."""
+    """Return the argument's type as the result type, for numbers, bools, dates and times.
+
+    float64 for decimals; TypeMismatch for other types.
+    """
     if dtype.is_number or dtype.is_temporal:
         return FLOAT64 if dtype.name == "decimal" else dtype
     raise TypeMismatch(f"needs a number, date or time, got {dtype}{_advice(dtype)}")
 
 
 def to_sum(dtype: DType, params: Params) -> DType:
-    """Return int64 for integers and bools, float64 for floats, duration for durations."""
+    """Return the type of a sum: int64 for integers and bools, float64 for floats, or duration."""
     if dtype.name == "duration":
         return dtype
     _require_number(dtype, "a number or a duration")
@@ -209,7 +225,7 @@ def to_sum(dtype: DType, params: Params) -> DType:
 
 
 def to_level(dtype: DType, params: Params) -> DType:
-    """Return float64 for numbers, duration for durations."""
+    """Return the type of a mean or quantile: float64 for numbers, duration for durations."""
     if dtype.name == "duration":
         return dtype
     _require_number(dtype, "a number or a duration")
@@ -217,13 +233,13 @@ def to_level(dtype: DType, params: Params) -> DType:
 
 
 def to_float64(dtype: DType, params: Params) -> DType:
-    """Return float64, for numbers."""
+    """Return the result type float64; TypeMismatch if the argument is not a number."""
     _require_number(dtype, "a number")
     return FLOAT64
 
 
 def to_table(dtype: DType, params: Params) -> DType:
-    """Return the table type, for numbers."""
+    """Return the result type of a table of numbers; TypeMismatch for another argument."""
     _require_number(dtype, "a number")
     return TABLE
 

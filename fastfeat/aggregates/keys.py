@@ -1,4 +1,10 @@
-"""vocabulary_of, mode, n_unique: distinct values, their counts and codes; values of groups."""
+"""vocabulary, mode, n_unique: aggregates that count distinct keys. Also the values of groups.
+
+A key is a value that identifies an entity or category; it can have several parts (`ff.cross`, or
+several columns in `by=`). A vocabulary lists the keys of the training rows, and an encoder gives
+each of them an integer code. Code 0 is a missing key, code 1 (or several) an unseen or rare one.
+A group consists of the rows with one code; an indicator is a one-hot column of one code.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +39,14 @@ Counts = NDArray[np.int64]
 Codes = NDArray[np.int32]
 
 OfRows = Callable[[Codes, int], Any]
-"""`(numbers_of_keys, number_of_no_key) -> number of each row's key`.
+"""Function `(numbers, missing) -> number of each row's key`.
 
-The numbers of the keys are in the order of the keys. The result is a NumPy array or a DeviceArray.
+`numbers` holds a number for each distinct key, such as its code; `missing` is the number for rows
+without a key. The result is a NumPy array or a DeviceArray, shape (n_rows,).
 """
 
 Order = Callable[[], NDArray[np.int64]]
-"""Returns the order of codes: the position of the first key, of the second, and so on."""
+"""Function that returns the positions of the keys in order: of the first, the second, and so on."""
 
 
 CODES_OF_ROWS = "codes of rows"
@@ -49,14 +56,15 @@ _CODES_PER_KEY = 8  # at most: then codes take as much memory as a look-up table
 
 
 class KeyCounts(NamedTuple):
-    """The distinct keys of some rows.
+    """The distinct keys of some rows, and how often each occurs.
 
     Args:
         parts: One Arrow array for each part of the key, shape (n_keys,), in the order of codes.
         counts: Number of rows with each key, shape (n_keys,).
         n_missing: Number of rows without a key.
-        of_rows: Gives each row the number of its key, if asked for and available.
-        order: Puts the keys in order, if they are not yet.
+        of_rows: Function that returns the position of each row's key among the distinct keys; None
+            if not asked for or not available.
+        order: Function that returns the order of the keys; None if they are already in order.
     """
 
     parts: tuple[Array, ...]
@@ -67,14 +75,14 @@ class KeyCounts(NamedTuple):
 
 
 class HeldLayout(NamedTuple):
-    """The part of a layout that a vocabulary keeps from an earlier one.
+    """The codes and indicator columns that a vocabulary keeps from an earlier fit's vocabulary.
 
     Args:
         n_keys: The first n_keys keys keep their earlier codes.
-        n_columns: Number of indicator columns in the beginning, before any was left out.
+        n_columns: Number of indicator columns of the first fit, before `drop=` left any out.
         has_rare: Whether one of these columns was for rare keys.
-        n_least: Least number of rows for a key without an earlier code. With fewer rows it is as
-            unseen in counts and groups, where it would have no code.
+        n_least: Least number of training rows with which a new key would get a code. An earlier key
+            with fewer rows keeps its code, but counts and groups treat it as unseen.
     """
 
     n_keys: int
@@ -85,16 +93,16 @@ class HeldLayout(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """The keys with a code of their own.
+    """The keys of the training rows that have a code of their own, with their counts.
 
     Args:
         parts: One Arrow array for each part of the key, shape (n_keys,), in the order of codes.
         counts: Number of training rows with each key, shape (n_keys,).
         n_missing: Number of training rows with a missing key.
-        n_rare: Number of training rows with a key that was left out.
+        n_rare: Number of training rows with a key that is too rare to have a code.
         cache: Look-up structures that backends build from the keys.
-        order: Puts the keys in order by count and value; None if they are. Codes that only tell
-            groups apart are ordered when somebody first looks at them.
+        order: Function that returns the order of the keys by count and value; None if they are in
+            it. Codes that only tell groups apart are ordered when somebody first looks at them.
         held: Layout kept from the vocabulary of an earlier fit; None if this is the fit's own.
     """
 
@@ -127,12 +135,15 @@ class Vocabulary:
 
     @property
     def n_columns_at_first(self) -> int:
-        """The number of indicator columns from which columns to leave out were chosen."""
+        """The number of indicator columns before `drop=` leaves any out."""
         return len(self) + self.has_rare if self.held is None else self.held.n_columns
 
     @property
     def counts_of_codes(self) -> Counts:
-        """The number of training rows for each code, cached; code 1 is everything unseen."""
+        """The number of training rows for each code, shape (2 + n_keys,); cached.
+
+        Code 0 is a missing key. Code 1, all unseen keys, has the count 0.
+        """
         found = self.cache.get(_COUNTS_OF_CODES)
         if found is None:
             counts = np.where(self.is_as_unseen, 0, self.counts)
@@ -142,7 +153,10 @@ class Vocabulary:
 
 
 def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
-    """Return the vocabulary of ordered keys without those that are too rare."""
+    """Return a vocabulary of the counted keys without those that are too rare by the parameters.
+
+    If `found` is not yet in order, it has no rare keys, and all keys are kept.
+    """
     if found.order is not None:
         return Vocabulary(found.parts, found.counts, found.n_missing, order=found.order)
     n_kept = _n_kept(found, dict(params))
@@ -152,11 +166,11 @@ def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
 
 
 def with_codes_of(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabulary:
-    """Return the vocabulary of keys in which the keys of an earlier vocabulary keep their codes.
+    """Return a vocabulary of the counted keys in which the keys of `old` keep their codes.
 
-    The earlier keys come first, in their order, even if no row has them any more. New keys follow,
-    by the rules of `without_rare`, as far as there is room. `found` is in order, and `old` has keys
-    of the same types.
+    The keys of `old` come first, in their order, even if no row has them any more. New keys follow,
+    by the rules of `without_rare`, until `max_categories` is reached. `found` is in order, and
+    `old` has keys of the same types.
     """
     assert found.order is None
     places = columns.places_in(found.parts, old.parts)
@@ -184,7 +198,10 @@ def with_codes_of(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabula
 def _n_kept_of(
     found: KeyCounts, params: Mapping[str, Any], n_old: int, new: NDArray[np.int64]
 ) -> int:
-    """Return the number of new keys that get a code, beside those that already have one."""
+    """Return the number of new keys that get a code; `n_old` keys already have one.
+
+    `new` holds the positions of the new keys in `found`.
+    """
     n_kept = int((found.counts[new] >= _least(found, params)).sum())
     most = params.get("max_categories")
     if most is None:
@@ -197,7 +214,8 @@ def remember_codes(vocabulary: Vocabulary, codes: Codes, n_unseen: int) -> None:
     """Keep the codes of training rows, so that the same rows can be encoded again without look-ups.
 
     The codes are only a guess: callers must compare the keys. They are kept only if they take no
-    more memory than a look-up table of the keys. No code may be one of the `n_unseen` codes.
+    more memory than a look-up table of the keys. All rows must have codes of known keys or be
+    missing: none of the `n_unseen` codes for unseen keys may occur.
     """
     n_keys = len(vocabulary)
     if len(vocabulary.parts) == 1 and n_keys >= _MIN_KEYS and len(codes) <= _CODES_PER_KEY * n_keys:
@@ -205,7 +223,7 @@ def remember_codes(vocabulary: Vocabulary, codes: Codes, n_unseen: int) -> None:
 
 
 def _n_kept(found: KeyCounts, params: Mapping[str, Any]) -> int:
-    """Return the number of most frequent keys that have a code of their own."""
+    """Return the number of keys, from the most frequent on, that get a code of their own."""
     n_kept = int((found.counts >= _least(found, params)).sum())
     most = params.get("max_categories")
     if most is None:
@@ -216,7 +234,7 @@ def _n_kept(found: KeyCounts, params: Mapping[str, Any]) -> int:
 
 
 def _least(found: KeyCounts, params: Mapping[str, Any]) -> float:
-    """Return the least number of rows of a key with a code of its own."""
+    """Return the least number of training rows with which a key gets a code of its own."""
     least = params.get("min_frequency") or 0
     if isinstance(least, float):
         return least * (int(found.counts.sum()) + found.n_missing)
@@ -224,9 +242,9 @@ def _least(found: KeyCounts, params: Mapping[str, Any]) -> float:
 
 
 def least_rows(params: Params) -> int:
-    """Return the number of rows below which a vocabulary drops a key.
+    """Return the number of training rows below which a vocabulary drops a key.
 
-    The result is 1 if every key is kept, or if a share of the rows decides.
+    The result is 1 if every key is kept, or if `min_frequency` is a share of the rows.
     """
     least = dict(params).get("min_frequency")
     return least if isinstance(least, int) else 1
@@ -239,7 +257,7 @@ def _vocabulary_result(dtype: DType, params: Params) -> DType:
 
 
 def learnt_from_keys(summary: Summary, params: Params) -> Learnt:
-    """Fill the place of `finalize` for aggregates that count keys: they do not use moments."""
+    """Raise AssertionError: the `finalize` of aggregates that count keys, which have no moments."""
     raise AssertionError("this is learnt from keys, not from moments")
 
 
@@ -259,7 +277,7 @@ MIN_FREQUENCY = Parameter(
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """The values of an aggregate per group.
+    """The values of an aggregate per group of training rows, by group number.
 
     Args:
         values: float64, or int64 for integers, bools and times, shape (n_groups,); NaN or 0 if
@@ -274,8 +292,8 @@ class Groups:
 def in_order_of(places: NDArray[np.int64], of: Vocabulary | Groups) -> Vocabulary | Groups:
     """Return a vocabulary, or values of its groups, with the keys in another order.
 
-    `places` holds the old position of each key, shape (n_keys,). The last n_keys values belong to
-    the keys.
+    `places` holds the old position of each key, shape (n_keys,). Only the last n_keys values of
+    groups belong to keys; the values of missing and unseen keys, before them, stay in place.
     """
     if isinstance(of, Vocabulary):
         at = pa.array(places)
@@ -308,7 +326,7 @@ def _mode_reference(values: Values, params: Params, dtype: DType) -> Number | st
 
 
 def _plain(value: Number | str, dtype: DType) -> Number | str:
-    """Return one form of equal values: 0.0 for -0.0, unsigned for a uint64 as signed pattern."""
+    """Return one form of equal values: 0.0 for -0.0, the unsigned number for a uint64 as signed."""
     if isinstance(value, str):
         return value
     return value % (1 << 64) if dtype.name == "uint64" else value or type(value)(0)

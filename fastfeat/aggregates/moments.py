@@ -1,4 +1,4 @@
-"""count, sum, mean, var, std, skew, kurtosis, min, max: from exact sums and extremes."""
+"""count, sum, mean, var, std, skew, kurtosis, min, max: computed from exact sums and extremes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""quantile, quantiles, even_quantiles, evenly_spaced: values by rank, or between two ranks."""
+"""quantile, quantiles, even_quantiles, evenly_spaced: aggregates that read sorted values by rank.
+
+A quantile is a value, or is interpolated between two values of neighbouring ranks.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,10 @@ from fastfeat.ir.writing import PLAIN
 
 
 def neighbours(count: int, q: float, interpolation: Interpolation) -> tuple[int, int, float]:
-    """Return the ranks of the two values around a quantile, and its share of the way, in [0, 1).
+    """Return (lower rank, upper rank, fraction) of a quantile among `count` sorted values.
 
-    The ranks are equal if a single value counts. The index (count - 1) * q is computed as a float.
+    The quantile is at this fraction, in [0, 1), of the way between the values of the two ranks. The
+    ranks are equal if a single value counts. The index (count - 1) * q is computed as a float.
     """
     index = (count - 1) * q
     low, high = math.floor(index), math.ceil(index)
@@ -55,7 +59,7 @@ def neighbours(count: int, q: float, interpolation: Interpolation) -> tuple[int,
 
 
 def float_between(low: Number, high: Number, share: float) -> float:
-    """Return low + (high - low) * share in float64; computed with halves if that would overflow."""
+    """Return low + (high - low) * share in float64, without overflow if high - low is too large."""
     x, y = float(low), float(high)
     if share == 0 or x == y:
         return x
@@ -65,12 +69,12 @@ def float_between(low: Number, high: Number, share: float) -> float:
 
 
 def duration_between(low: int, high: int, share: float) -> int:
-    """Return the duration at a share of the way between two durations, exact and truncated."""
+    """Return low + (high - low) * share for durations in ticks: exact, then truncated."""
     return math.trunc(low + (high - low) * Fraction(share))
 
 
 def float_quantile(order: Mapping[int, Number], count: int, q: float) -> float:
-    """Return a linearly interpolated quantile as float64, from the values by rank."""
+    """Return a linearly interpolated quantile as float64; `order` maps ranks to values."""
     low, high, share = neighbours(count, q, "linear")
     return float_between(order[low], order[high], share)
 
@@ -130,7 +134,7 @@ def _quantile_reference(values: Values, params: Params, dtype: DType) -> Number 
 
 
 def _between(low: float, high: float, share: float) -> float:
-    """Return low + (high - low) * share as IEEE 754 would with a wider exponent range."""
+    """Return low + (high - low) * share, rounded to 53 bits as if the exponent had no limit."""
     if share == 0 or low == high:
         return low
     step = high - low
@@ -171,7 +175,7 @@ def _quantiles_reference(values: Values, params: Params, dtype: DType) -> tuple[
 def table_by_definition(
     values: Values, probabilities: Iterable[float], dtype: DType
 ) -> tuple[float, ...] | None:
-    """Return each quantile by its own definition; None if there are no values."""
+    """Return the quantile of each probability, computed one by one; None if there are no values."""
     table = [
         _quantile_reference(values, (("interpolation", "linear"), ("q", q)), dtype)
         for q in probabilities
@@ -244,7 +248,7 @@ def _evenly_spaced_reference(
 
 
 _N_ROUNDS = 3
-"""Passes over rows in parts: take a sample, count values by range, collect the ranges needed."""
+"""Passes over rows in chunks: take a sample, count values by range, collect needed ranges."""
 
 FUNCTIONS = (
     AggregateFunction(

@@ -6,13 +6,13 @@ The cost of a power is the negative logarithm of the likelihood per value, less 
 where s is log(1 + |x|) with the sign of x, or log(x) for Box and Cox, and y is x raised to the
 power, both as a row's float64. The sums of s, y and y**2 are exact, so the cost has the same bits
 in any order and any partition of the rows. Powers are tried on successive grids, each between the
-neighbours of the best power so far. The last step takes the minimum of the polynomial through the
-best points.
+two tried powers beside the best one so far. The last step takes the minimum of the polynomial
+through the best power and those near it.
 
 Powers of values with one sign, far from 0 and near each other, would differ by rounding noise only.
-In this case y is taken relative to the y of an end: exp(e s) = exp(e end) exp(e (s - end)) with e
-the exponent. The logarithm of the first factor adds to the logarithm of the variance, and is merged
-with the mean of s.
+In this case y is taken relative to the y of an end, the smallest or the largest value:
+exp(e s) = exp(e end) exp(e (s - end)) with e the exponent. The logarithm of the first factor adds
+to the logarithm of the variance, and is merged with the mean of s.
 """
 
 from __future__ import annotations
@@ -74,26 +74,29 @@ class Field(NamedTuple):
 
     @property
     def is_mixed(self) -> bool:
-        """Whether there are values of both signs, each raised to another power."""
+        """Whether there are values of both signs; those below 0 get the exponent 2 - power."""
         return self.method == "yeo-johnson" and self.low < 0.0 <= self.high
 
     @property
     def is_below(self) -> bool:
-        """Whether all values are below 0; the exponent is then 2 - power."""
+        """Whether all values are below 0; all get the exponent 2 - power."""
         return self.method == "yeo-johnson" and self.high < 0.0
 
     def exponent(self, power: float) -> float:
-        """Return the exponent of a power, for values of one sign."""
+        """Return the exponent to which this power raises the values; all values have one sign."""
         return 2.0 - power if self.is_below else power
 
     def end(self, power: float) -> float:
-        """Return the logarithm that sums at this power are relative to, for values of one sign."""
+        """Return the logarithm of the end (smallest or largest value) that sums are relative to.
+
+        It is the end with the largest raised value. All values have one sign.
+        """
         sizes = size_of(self.method, self.low), size_of(self.method, self.high)
         return max(sizes) if self.exponent(power) > 0.0 else min(sizes)
 
 
 class Grid(NamedTuple):
-    """The powers tried in one round.
+    """The powers tried in one pass over the rows.
 
     Args:
         powers: In ascending order.
@@ -105,10 +108,10 @@ class Grid(NamedTuple):
 
 
 class Raised(NamedTuple):
-    """Exact sums of values raised to a power.
+    """Exact sums of all values of a column raised to one power.
 
     Args:
-        is_finite: Whether all values are finite.
+        is_finite: Whether all raised values are finite.
         total: Their sum, in units of 2**-1088.
         squares: The sum of their squares, in units of 2**-2176.
     """
@@ -126,9 +129,10 @@ def size_of(method: Method, x: float) -> float:
 
 
 def settled_lambda(field: Field) -> float | None:
-    """Return the power if the ends settle it: 1 for a constant, NaN for infinities; else None.
+    """Return the power if the smallest and largest value settle it; None if it must be searched.
 
-    Raises InvalidData if the method takes positive values only and the smallest is not.
+    1 for a constant column, NaN if a value is infinite. Raises InvalidData if the method takes
+    positive values only and the smallest is not.
     """
     method, low, high = field
     if math.isinf(low) or math.isinf(high):
@@ -144,8 +148,8 @@ def settled_lambda(field: Field) -> float | None:
 def cost_of(field: Field, power: float, count: int, sizes: int, raised: Raised) -> float:
     """Return the cost of a power; infinite if raised values are infinite or no longer differ.
 
-    `sizes` is the exact sum of the values' logarithms in units of 2**-1088. With both signs
-    present, logarithms of values below 0 are negative.
+    `sizes` is the exact sum of `size_of` all `count` values, in units of 2**-1088. If values of
+    both signs are present, those below 0 count negatively in it.
     """
     spread = count * raised.squares - raised.total**2
     if not raised.is_finite or spread == 0:
@@ -159,7 +163,7 @@ def cost_of(field: Field, power: float, count: int, sizes: int, raised: Raised) 
 
 
 def _in_units(x: float) -> int:
-    """Return a float in units of 2**-1088."""
+    """Return a float as a whole number of units of 2**-1088, rounded down."""
     numerator, denominator = x.as_integer_ratio()
     return (numerator << FLOAT_SCALE) // denominator
 
@@ -189,7 +193,10 @@ def first_grid(field: Field) -> Grid:
 
 
 def next_grid(field: Field, costs: Mapping[float, float], grid: Grid) -> Grid | float:
-    """Return the next grid, or the power of least cost; `costs` has all powers tried so far."""
+    """Return the next grid to try, or the power of least cost if the search is over.
+
+    `grid` is the last grid; `costs` has the cost of every power tried so far.
+    """
     tried = sorted(costs)
     best = min(range(len(tried)), key=lambda place: (costs[tried[place]], place))
     if math.isinf(costs[tried[best]]):
@@ -210,10 +217,11 @@ def next_grid(field: Field, costs: Mapping[float, float], grid: Grid) -> Grid | 
 
 
 def most_rounds(method: Method) -> int:
-    """Return the greatest number of passes over rows in parts: one for the ends, one for each grid.
+    """Return the greatest number of passes over rows that come in chunks.
 
-    The ends of a grid are the neighbours of the best power before, two of its intervals apart.
-    Widths are shares of the range of powers.
+    The first pass finds the smallest and the largest value; each grid takes one more. A grid
+    reaches from one neighbour of the best power to the other: two intervals of the grid before.
+    Widths in the code are fractions of the range of powers.
     """
     smallest, largest = RANGE[method]
     ends = (0.0, *FIRST_POINTS)
@@ -226,7 +234,7 @@ def most_rounds(method: Method) -> int:
 
 
 def _minimum(costs: Mapping[float, float], grid: Sequence[float]) -> float:
-    """Return the minimum of the polynomial through the best points of a grid."""
+    """Return the power of least cost on the polynomial through the best powers of a grid."""
     best = min(range(len(grid)), key=lambda place: (costs[grid[place]], place))
     first = min(max(best - N_STENCIL // 2, 0), len(grid) - N_STENCIL)
     near = grid[first : first + N_STENCIL]
@@ -244,7 +252,7 @@ def _minimum(costs: Mapping[float, float], grid: Sequence[float]) -> float:
 
 
 def _slope_through(x: Sequence[float], y: Sequence[float]) -> Callable[[float], float]:
-    """Return the derivative of the polynomial through some points, by divided differences."""
+    """Return the derivative, as a function, of the polynomial through points (x, y)."""
     parts = list(y)
     for order in range(1, len(x)):
         for k in range(len(x) - 1, order - 1, -1):
@@ -261,7 +269,7 @@ def _slope_through(x: Sequence[float], y: Sequence[float]) -> Callable[[float], 
 
 
 def likeliest(field: Field, costs_of: Callable[[Sequence[float]], Sequence[float]]) -> float:
-    """Return the power with the least cost; `costs_of` computes the costs of some powers."""
+    """Return the power with the least cost; `costs_of` computes the cost of each of some powers."""
     grid, costs = first_grid(field), dict[float, float]()
     while True:
         untried = [power for power in grid.powers if power not in costs]

@@ -1,8 +1,8 @@
-"""Statistics of a target per category, smoothed towards all rows; out of fold in training.
+"""Statistics of a target per category, smoothed towards the statistic of all rows.
 
-Each is computed once from all training rows, for later rows, and once for each fold from the rows
-outside it, for the training rows inside. `prior` is the statistic of the rows used, so a fold sees
-nothing of its own rows.
+Each statistic is learnt several times: once from all training rows, for later rows, and once for
+each fold from the rows outside it, for the training rows inside. So no training row sees its own
+target. `prior` is the statistic of all rows used; for a fold these are the rows outside it.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ UNSEEN = 1
 
 @dataclass(frozen=True, eq=False)
 class FoldedGroups(Groups):
-    """The values of a statistic per category, and in training also per fold.
+    """The values of a statistic per category, and of each category per fold for training rows.
 
     Args:
-        of_folds: Values of the categories from the rows outside each fold, NaN if missing, shape
-            (n_folds * n_groups,), fold by fold.
+        of_folds: For each fold, the values of all categories, learnt from the rows outside the
+            fold; NaN if missing. Shape (n_folds * n_groups,), fold by fold.
     """
 
     of_folds: Floats
 
     @property
     def without_folds(self) -> Groups:
-        """The groups without the values of folds, for later rows."""
+        """The values of the categories alone, for rows after training."""
         return Groups(self.values, self.present)
 
 
@@ -56,9 +56,10 @@ class Statistics(NamedTuple):
     """Statistics of the target in each category, and in all rows (`prior`).
 
     Args:
-        count: Number of values, shape (n_groups,).
+        count: Number of target values in each category, shape (n_groups,); so are the next three.
         total: Sum of the values, rounded once.
-        statistic: Mean, variance or quantile; NaN if no values. Not read without `needs_squares`.
+        statistic: Mean, variance or quantile; NaN if no values. Odds, and means without
+            smooth="auto", do not read it.
         variance: Variance with ddof=0; NaN if no values. If not needed, the same as `statistic`.
         prior_count: Number of values in all rows.
         prior_total: Sum of the values in all rows.
@@ -77,22 +78,22 @@ class Statistics(NamedTuple):
 
 
 def needs_squares(function: str, params: Params) -> bool:
-    """Return whether a statistic of moments needs sums of squares, beside counts and sums."""
+    """Return whether a target statistic needs sums of squares, in addition to counts and sums."""
     return function == "target_var" or dict(params).get("smooth") == "auto"
 
 
 def bytes_per_cell(function: str, params: Params) -> int:
-    """Return the measured memory of learning, in bytes per category and fold."""
+    """Return the measured memory of learning a target statistic, in bytes per category and fold."""
     if function == "target_quantile":
         return 16
     return 176 if needs_squares(function, params) else 100
 
 
 def smoothed(function: str, s: Statistics, params: Params, first: int = 0) -> Floats:
-    """Return the smoothed statistic of each category.
+    """Return the smoothed statistic of each category, shape (n_groups,).
 
     The operations are IEEE arithmetic in exactly this order, so that every backend gives the same
-    bits. `s` holds consecutive categories, of which the first has the number `first`.
+    bits. `s` holds consecutive categories; `first` is the code of the first of them.
     """
     given = dict(params)
     if "min_rows" in given:
@@ -106,10 +107,11 @@ def smoothed(function: str, s: Statistics, params: Params, first: int = 0) -> Fl
 
 
 def _without_few(s: Statistics, min_rows: int, unseen: int) -> Statistics:
-    """Return the statistics with categories of fewer values, and the left-out ones, emptied.
+    """Return statistics in which categories with fewer than `min_rows` values are emptied.
 
-    The rows of categories that the vocabulary left out share the group of unseen ones. They count
-    in the prior.
+    Emptied means count and sum 0, and NaN for the rest. The category at position `unseen` is
+    emptied too: it holds the rows of all categories that the vocabulary left out. The prior still
+    counts them.
     """
     is_few = s.count < min_rows
     if 0 <= unseen < len(is_few):
@@ -128,7 +130,10 @@ def _towards_prior(function: str, s: Statistics, weight: float) -> Floats:
 
 
 def _empirical_bayes(s: Statistics) -> Floats:
-    """Return the mean weighted with the prior, by the spread in the category and in all rows."""
+    """Return the mean of each category averaged with the prior.
+
+    The weights follow from the variance in the category and in all rows.
+    """
     between = s.prior_variance * s.count
     share = between / (between + s.variance)
     weighed = share * s.statistic + (1.0 - share) * s.prior
@@ -136,7 +141,7 @@ def _empirical_bayes(s: Statistics) -> Floats:
 
 
 def _odds(s: Statistics, regularization: float) -> Floats:
-    """Return the category's share in class 1 divided by its share in class 0."""
+    """Return each category's share of class 1 divided by its share of class 0; 1 if it is empty."""
     ones = (s.total + regularization) / (s.prior_total + 2 * regularization)
     others = s.prior_count - s.prior_total + 2 * regularization
     zeros = (s.count - s.total + regularization) / others
@@ -161,7 +166,7 @@ def _reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
 
 
 def _is_in_folds(aggregate: Aggregate) -> bool:
-    """Return whether the folds of the training rows are those that the parameters name."""
+    """Return whether the node that assigns the folds fits the parameters of the aggregate."""
     given, folds = dict(aggregate.params), aggregate.args[2]
     n_folds, ordered = given["n_folds"], given["ordered"]
     made_by = "encode" if n_folds is None else "time_fold" if ordered else "fold"

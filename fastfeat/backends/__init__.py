@@ -1,8 +1,9 @@
-"""The backends: each runs tasks, and all give the same bits.
+"""The backends, which run the tasks of a plan: cpu, gpu, reference and emulated.
 
-A backend is a table from the type of a task to the function that runs it. The types are records:
-programs over rows in `engine.tasks`, a step in `steps.step`, others in the `tasks` modules of the
-folders of steps. `plan` and the layers above it import the backends.
+A task is a record of work over many rows, such as row functions (`engine.tasks`), a step
+(`steps.step`: a function that takes whole columns, such as a lookup), or learning keys or targets
+(the `tasks` modules in the folders of steps). A backend is a table from the type of a task to the
+function that runs it. All backends give the same bits. `plan` and the layers above it import them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ def string_codes(column: Any, name: str, literals: tuple[str, ...]) -> Any:
 
 
 def every_output(program: Program) -> Container[int]:
-    """Return the indices of all outputs, for a backend that does not know which arrays it owns."""
+    """Return the indices of all outputs: any of their arrays may be shared with other objects.
+
+    For a backend that does not know better.
+    """
     return range(len(program.outputs))
 
 
@@ -49,12 +53,12 @@ class Backend:
         runtime: Returns the device of the calling thread, or raises BackendUnavailable; None if the
             backend computes in host memory.
         to_host: Copies a DeviceArray to an Arrow array; its second argument is a name for messages.
-        shared_outputs: Returns the indices of a program's outputs that may be arrays which other
-            objects refer to.
-        reads_codes: Whether windows read entity numbers instead of keys.
+        shared_outputs: Returns the indices of a program's outputs (a program computes features
+            from columns) whose arrays may be in use elsewhere.
+        reads_codes: Whether window tasks take entity numbers instead of keys.
         is_slow: Whether it computes by the definition, row by row.
-        learners: Task type to learner, for tasks that can take their rows in parts.
-        literal_codes: Returns the codes of texts among literals, as
+        learners: Task type to learner, for tasks that can take their rows in chunks.
+        literal_codes: Returns the position of each text among literals, as
             `io.columns.strings.string_codes` does.
     """
 
@@ -81,7 +85,7 @@ DEVICE_NAMES = ("gpu", "emulated")
 
 
 def backend_named(name: str) -> Backend:
-    """Return a backend.
+    """Return the backend with this name, after checking that it can run here.
 
     Raises:
         BackendUnavailable: This version has no such backend, or it cannot run here.
@@ -107,7 +111,7 @@ def _loaded(name: str) -> Backend:
 
 
 def device_of(backend: Backend) -> Runtime:
-    """Return the device of a backend with its own memory.
+    """Return the runtime of a backend that has a device with its own memory.
 
     Raises:
         BackendUnavailable: There is no usable device.
@@ -162,14 +166,15 @@ _CALLS = Rows[Any](
 
 
 def step_kernels(side: str) -> Rows[Any]:
-    """Return the kernels of steps by name, for the side "cpu" or "gpu"."""
+    """Return the kernels of steps by step name, for the CPU (`side` "cpu") or a device ("gpu")."""
     return _KERNELS[side]  # windows have their own tasks
 
 
 def step_calls() -> Rows[Any]:
-    """Return, by step name, the functions that express steps as calls of CPU kernels.
+    """Return, by step name, the functions that express a step as calls within a CPU row kernel.
 
-    Each takes the step's arguments (those that come from the row have no values), the Arrow type of
-    each of these, and the parameters. It returns `engine.cpu.step_calls.StepCalls`, or None.
+    Each takes the arguments of the step (arguments that the row kernel computes have no values),
+    the Arrow type of each, and the parameters. It returns `engine.cpu.step_calls.StepCalls`, or
+    None if the step cannot be expressed so.
     """
     return _CALLS

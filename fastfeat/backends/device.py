@@ -1,7 +1,8 @@
-"""The device backends: one table, for the runtime of a card or of g++ in its place.
+"""The backends of devices: one table of functions for a GPU, and for the emulation by g++.
 
-A step runs by its device kernel, or on the host if it has none. A column made by a device kernel
-stays on the device as a DeviceArray; it is copied to the host if the next step runs there.
+A runtime gives access to the device: memory, kernels and copies. A step runs by its device kernel,
+or on the host (CPU and main memory) if it has none. A column made by a device kernel stays on the
+device as a DeviceArray; it is copied to the host if the next step runs there.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ def _kernel(call: Call, types: Sequence[DType]) -> DeviceKernel | None:
 
 
 def place_of(call: Call, types: Sequence[DType]) -> str:
-    """Return the place where a step runs, for `explain`; `types` are the types of its arguments."""
+    """Return "on the host" or "on the device" for a step, as `explain` shows it.
+
+    `types` are the types of the step's arguments. Windows can have a longer text.
+    """
     if not is_over_window(call):
         return "on the host" if _kernel(call, types) is None else "on the device"
     function = call.function.removeprefix(OVER)
@@ -61,10 +65,10 @@ def place_of(call: Call, types: Sequence[DType]) -> str:
 
 
 def run_step(runtime: Runtime, task: StepTask) -> Any:
-    """Return the column that a step makes.
+    """Return the column that a step computes, on the device or on the host.
 
     Raises:
-        OutOfDeviceMemory: The column does not fit.
+        OutOfDeviceMemory: The column does not fit into the device's memory.
     """
     call, args, n_rows = task.call, task.args, task.n_rows
     kernel = _kernel(call, [arg.dtype for arg in args])
@@ -76,7 +80,7 @@ def run_step(runtime: Runtime, task: StepTask) -> Any:
 
 
 def learn_times(runtime: Runtime, task: TimesTask) -> TimeFolds:
-    """Return the folds of the times of all rows, computed on the host."""
+    """Return the times at which folds by time begin and end, computed on the host."""
     return learn_times_in_host(replace(task, times=argument_in_host(runtime, task.times)))
 
 
@@ -97,7 +101,7 @@ FUNCTIONS: Mapping[type[Task[Any]], Callable[[Runtime, Any], Any]] = {
 
 
 def device_backend(name: str, runtime: Callable[[], Runtime]) -> Backend:
-    """Return the backend of a device.
+    """Return a backend whose tasks run on a device.
 
     `runtime` returns the device of the calling thread, or raises BackendUnavailable.
     """

@@ -1,4 +1,4 @@
-"""`backend="gpu"`: the card of the calling thread.
+"""`backend="gpu"`: the backend of the calling thread's NVIDIA GPU.
 
 CuPy is imported, and CUDA started, only when something is computed.
 """

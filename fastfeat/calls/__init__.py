@@ -1,1 +1,1 @@
-"""Handling of user calls: argument checks, tab completion, and recording for `with_params`."""
+"""Help with user calls: argument checks, tab completion, and recorded calls for `with_params`."""

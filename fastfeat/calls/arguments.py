@@ -1,6 +1,7 @@
-"""Errors for wrong arguments of a call: which one is wrong, and how to write the call.
+"""Errors for calls with wrong arguments: which argument is wrong, and how to write the call.
 
-Every public callable is wrapped by `explaining`, or its class by `explaining_methods`.
+Every public function is wrapped by `explaining`, every public class by `explaining_methods`. The
+wrapper turns Python's TypeError into a TypeMismatch with such a message.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ _OF_ANY_NUMBER = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 def explaining(function: F, *, prefix: Prefix = "ff.", hints: Hints | None = None) -> F:
-    """Return a function that explains wrong arguments and shows how to write the call.
+    """Return the function, wrapped so that errors for wrong arguments say how to write the call.
 
     Args:
         function: An operator, a method, or a function that makes a window or a lookup.
-        prefix: Code before the function's name; for a method, a function from its first argument to
-            that code.
+        prefix: Code before the function's name in the message, such as "ff."; for a method, a
+            function that returns this code for its first argument.
         hints: Advice for parameters that the function does not have.
 
     Example:
@@ -71,7 +72,7 @@ ff.<lambda>(over=ff.window(time='t', by='card'))
 
 
 def explaining_as(prefix: Prefix, hints: Hints) -> Callable[[F], F]:
-    """Return `explaining` with these arguments, as a decorator of a function."""
+    """Return a decorator that applies `explaining` with these arguments."""
     return lambda function: explaining(function, prefix=prefix, hints=hints)
 
 
@@ -81,10 +82,11 @@ def explaining_methods(
     """Return a class decorator that applies `explaining` to the public methods.
 
     Args:
-        prefix: Code before a method's name, or a function from the instance to that code.
+        prefix: Code before a method's name in messages, or a function that returns this code for
+            the instance.
         hints: Method name to its hints. A method with hints is wrapped even if its name begins with
             "_", such as `__init__`.
-        made_by: Code before the name of the class in a call that makes an instance.
+        made_by: Code before the class name in messages about `__init__` and static methods.
     """
 
     told_of = hints or {}
@@ -115,9 +117,9 @@ def _wrong_with(
     options: Mapping[str, Any],
     hints: Hints,
 ) -> str | None:
-    """Return text about the mistake in a call's arguments; None if there is no mistake.
+    """Return a message about the mistake in a call's arguments; None if there is no mistake.
 
-    Also None for a method that is called without its first argument.
+    Also None for a method that is called without its first argument (`self`).
     """
     is_method = callable(prefix)
     if is_method and not args:
@@ -157,7 +159,7 @@ def _call(
     options: Mapping[str, Any],
     more: Mapping[str, str] | None = None,
 ) -> str:
-    """Return a call as code, with further arguments `more`."""
+    """Return the text of a call; `more` has further arguments, name to value, both as text."""
     before, others = (prefix(args[0]), args[1:]) if callable(prefix) else (prefix, args)
     name = function.__name__
     if name == "__init__":
@@ -168,7 +170,7 @@ def _call(
 
 
 def _shown(value: object) -> str:
-    """Return a value for a message: its repr if short and on one line, otherwise its type."""
+    """Return a value for a message: its repr if short and on one line, otherwise "<type name>"."""
     is_collection = type(value).__module__ == "builtins" and not isinstance(value, str)
     shown = reprlib.repr(value) if is_collection else repr(value)
     return shown if len(shown) <= _MOST_SHOWN and "\n" not in shown else f"<{type(value).__name__}>"

@@ -1,6 +1,7 @@
-"""Checks of user parameters: numbers, words and switches, refused with their name and value.
+"""Checks of values that users pass for parameters: numbers, texts from a choice, True or False.
 
-Scalars of NumPy, pandas and `decimal` are accepted, like in expressions.
+Each check returns the value in its Python form, or raises an error that names the parameter and
+shows the value. Scalars of NumPy, pandas and `decimal` are accepted, like in expressions.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Word = TypeVar("Word", bound=str)
 def whole_number(operator: str, name: str, value: object, low: int, high: int | None = None) -> int:
     """Return a parameter that must be a whole number from `low` to `high` (None: no upper limit).
 
-    `operator` names the owner of the parameter in the error message, here and below.
+    `operator` is the function that the user called; it begins the error message, here and below.
 
     Raises:
         InvalidPlan: Another value; a bool or a float, too.
@@ -56,7 +57,7 @@ def number(
 def numbers(operator: str, name: str, value: Any, *, exact: bool = False) -> tuple[float, ...]:
     """Return a parameter that must be a non-empty ordered collection of numbers, as floats.
 
-    With `exact`, 64-bit integers that no float equals stay integers.
+    With `exact`, 64-bit integers that are not exact as floats stay integers.
 
     Raises:
         InvalidPlan: Another value, such as text, a set, a mapping, or an empty list.
@@ -95,7 +96,7 @@ def number_pair(operator: str, name: str, value: object) -> tuple[float, float]:
 def rising(operator: str, name: str, value: object, *, exact: bool = False) -> tuple[float, ...]:
     """Return a parameter that must be one or more numbers in rising order, as floats.
 
-    With `exact`, 64-bit integers that no float equals stay integers.
+    With `exact`, 64-bit integers that are not exact as floats stay integers.
 
     Raises:
         InvalidPlan: Another value, NaN, or a repeated number.
@@ -184,7 +185,7 @@ def _as_float(operator: str, name: str, value: float) -> float:
 
 
 def _needs_integer(value: float) -> bool:
-    """Return whether a number is a 64-bit integer, signed or unsigned, that no float equals."""
+    """Return whether a number is a signed or unsigned 64-bit integer, but not exact as a float."""
     return -(1 << 63) <= value < 1 << 64 and float(value) != value
 
 

@@ -1,4 +1,4 @@
-"""Names that tab completion offers: methods and attributes for users, and no internals."""
+"""Tab completion that offers only the methods and attributes that are for users."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ C = TypeVar("C", bound=type)
 
 
 def offering(*attributes: str, without: tuple[str, ...] = ()) -> Callable[[C], C]:
-    """Return a class decorator that limits `dir` of instances to the names that users need.
+    """Return a class decorator that limits `dir` of instances, and so tab completion.
 
-    These are all methods, and the named attributes. Names that begin with "_" stay.
+    `dir` then lists the public methods, the named attributes, and names that begin with "_".
 
     Args:
-        attributes: Attributes for users.
-        without: Methods that are not for users.
+        attributes: Names of the attributes to list.
+        without: Names of public methods to leave out.
 
     Example:
         >>> @offering("shown")

@@ -1,6 +1,7 @@
 """Parameters of plans, `ff.param("smooth", 20)`: named values that a search can change.
 
-Operators receive only the value of a parameter (`fastfeat.calls.recording`).
+Operators never see a `Param`, only its value: `fastfeat.calls.recording` unwraps it, and records
+the call so that `Plan.with_params` can repeat it with another value.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """A mapping among the arguments of a call, in its order."""
+    """A mapping, stored as a tuple of (key, value) pairs in its own order."""
 
     items: tuple[tuple[Any, Any], ...]
 
@@ -56,7 +57,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """A set among the arguments of a call."""
+    """A set, stored as a tuple of its elements."""
 
     items: tuple[Any, ...]
 
@@ -73,12 +74,12 @@ def param(name: str, value: Value) -> Value:
     Args:
         name: A Python identifier without "__", because `plan.with_params(smooth=50)` and a grid
             search (`features__smooth`) use it as a keyword.
-        value: A number, text, bool, None, date, time or timedelta; or a list or mapping of those,
+        value: A number, text, bool, None, date, time or timedelta; or a list or mapping of these,
             nested up to 100 deep. A list is stored as a tuple.
 
     Returns:
-        An object that stands for the value in a plan. It cannot be computed with outside of
-        expressions.
+        An object that stands for the value in a plan. Only expressions can compute with it; other
+        Python code cannot.
 
     Raises:
         InvalidPlan: The name is invalid; or, from `Plan`, one name has two values.
@@ -152,19 +153,19 @@ def plain_value(value: Any) -> Any:
 
 
 def value_key(value: Any) -> Any:
-    """Return a key that distinguishes parameter values, including 1 from 1.0."""
+    """Return a hashable key, equal only for the same value of the same type: 1 and 1.0 differ."""
     if isinstance(value, Pairs):
         return Pairs, identity_key(tuple((value_key(k), value_key(v)) for k, v in value.items))
     return identity_key(value)
 
 
 def is_expression(given: object) -> bool:
-    """Return whether an object records how it was made: an expression, a window, a lookup."""
+    """Return whether an object has a field `recipe`: an expression, a window or a lookup."""
     return hasattr(type(given), "recipe")
 
 
 def is_listed(given: Any) -> bool:
-    """Return whether a value is ordered: a list, a tuple, or an array of a library."""
+    """Return whether a value is a list, a tuple, or an array of NumPy, pandas, Polars or Arrow."""
     kind = cast("type[Any]", type(given))
     is_array = any(hasattr(kind, name) for name in _LISTS)
     return isinstance(given, list | tuple) or (is_array and getattr(given, "ndim", 1) != 0)
@@ -180,7 +181,7 @@ def elements_of(given: Any) -> Iterable[Any]:
 
 
 def _refuse(self: Param, *others: Any) -> Any:
-    """Leave the computation to the other operand if it is an expression; otherwise raise."""
+    """Return NotImplemented if the other operand is an expression, which computes; else raise."""
     if others and is_expression(others[0]):
         return NotImplemented
     return _refuse_value(self)

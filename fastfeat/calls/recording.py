@@ -1,8 +1,9 @@
-"""Recipes: recorded calls that made an expression, including its parameters (`named_values`).
+"""Recipes: recordings of the calls that made an expression, with the parameters in their arguments.
 
-An operator receives only the value of a parameter, and treats it like any other value. Its result
-remembers the call as a `Recipe`, and so do all results computed from it. `Plan.with_params` repeats
-the calls with other values. No operator needs to know about parameters.
+An operator receives only the value of a parameter (`ff.param`), and treats it like any other value.
+Its result remembers the call as a `Recipe`, and so do all results computed from it.
+`Plan.with_params` repeats the recorded calls with other values. No operator needs to know about
+parameters.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ _AT_ONCE = frozenset({bool, int, float, str, type(None)})
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recipe:
-    """A call that made an expression, a window or a plan.
+    """The recording of a call that made an expression, a window or a plan.
 
     Args:
         function: Name of the function in `RECORDED`.
-        given: Positional arguments; arguments that were recorded themselves appear as their
-            `Recipe`.
-        options: Keyword arguments, likewise.
+        given: Positional arguments. An argument that was itself made by a recorded call is
+            replaced by its `Recipe`.
+        options: Keyword arguments by name, likewise.
         args: The recipes among all arguments.
         has_params: Whether a parameter is among the arguments, or in one of `args`.
     """
@@ -61,7 +62,9 @@ _CARRIERS: set[type] = set()
 
 
 def recorded(function: F, name: str, *, always: bool = False) -> F:
-    """Return a function that receives the values of parameters, and records the call in its result.
+    """Return the function, wrapped so that it accepts parameters (`ff.param`) as arguments.
+
+    The function receives their values, and the call is recorded in the `recipe` of its result.
 
     Args:
         function: Public function. It returns an instance of a class that has a `recipe`.
@@ -98,7 +101,7 @@ def recorded_function(name: str) -> Callable[..., Any]:
 
 
 def recorded_property(of: property, name: str) -> property:
-    """Return a property that records the object it was read from, as `recorded` does."""
+    """Return the property, wrapped so that its result records the object that it was read from."""
     assert of.fget is not None
     return property(recorded(of.fget, name, always=True))
 
@@ -130,7 +133,10 @@ def recording_methods(
 
 
 def made_by_recipes(name: str) -> Callable[[F], F]:
-    """Return a decorator that registers a function as the last step of recipes, under this name."""
+    """Return a decorator that registers a function under a name, for `made_again` to call.
+
+    The function itself is not wrapped, and records nothing.
+    """
 
     def known(function: F) -> F:
         RECORDED[name] = function
@@ -140,13 +146,13 @@ def made_by_recipes(name: str) -> Callable[[F], F]:
 
 
 def carrier(cls: C) -> C:
-    """Mark a class as one with a field `recipe` and no methods to record."""
+    """Register a class with a field `recipe` but no methods to record; return it unchanged."""
     _CARRIERS.add(cls)
     return cls
 
 
 def hold_params(given: Iterable[Any]) -> bool:
-    """Return whether a parameter is among arguments, or in the calls that made them."""
+    """Return whether any argument is a parameter, contains one, or was made by a call with one."""
     return any(map(_holds_param, given))
 
 
@@ -167,7 +173,7 @@ def _holds_param(value: Any) -> bool:
 
 
 def recipe_of(function: str, given: tuple[Any, ...], options: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a call; recorded arguments appear as their recipes."""
+    """Return the recipe of a call from its positional and keyword arguments."""
     given = tuple(map(_remembered, given))
     options = {name: _remembered(value) for name, value in options.items()}
     parts = list(parts_of((*given, *options.values())))
@@ -196,7 +202,7 @@ def _values_in(given: Any) -> Any:
 
 
 def params_of(recipe: Recipe | None) -> dict[str, Any]:
-    """Return the name and value of all parameters, in order of appearance.
+    """Return the value of each parameter in a recipe by its name, in order of appearance.
 
     Raises:
         InvalidPlan: One name has two values.
@@ -215,7 +221,7 @@ def params_of(recipe: Recipe | None) -> dict[str, Any]:
 
 
 def made_again(recipe: Recipe, values: Mapping[str, Any]) -> Any:
-    """Repeat the calls of a recipe with new parameter values; return the result.
+    """Return the result of repeating the calls of a recipe with new parameter values.
 
     `values` has the value of every parameter by name. Arguments are made before the calls that use
     them.
@@ -244,11 +250,11 @@ def made_again(recipe: Recipe, values: Mapping[str, Any]) -> Any:
 
 
 def named_arguments(recipe: Recipe) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of a call in a canonical form, equal for equal calls.
+    """Return the arguments of a recorded call in one form, however the user wrote them.
 
     Returns:
-        The positional arguments: the object of a method, and arguments without names. Then all
-        other arguments by name, without those equal to their default.
+        The positional arguments: the object of a method, and arguments of `*args`. Then all other
+        arguments by name, without those equal to their default.
     """
     expected = signature(recorded_function(recipe.function))
     given = expected.bind(*recipe.given, **recipe.options).arguments
@@ -275,14 +281,20 @@ def _is_default(value: Any, default: Any) -> bool:
 
 
 def _kept(given: Any) -> Any:
-    """Return an argument that can be read twice: the rest of an iterator becomes a list."""
+    """Return an argument unchanged, except an iterator: a list of its remaining elements.
+
+    An iterator could be read only once, but is read by the function and by the recording.
+    """
     if type(given) in _AT_ONCE or type(given) in _CARRIERS or not isinstance(given, Iterator):
         return given
     return list(cast("Iterator[Any]", given))
 
 
 def _remembered(given: Any) -> Any:
-    """Return an argument as a recipe stores it; recorded objects become their recipes."""
+    """Return an argument in the form that a recipe stores.
+
+    A result of a recorded call becomes its recipe; collections become tuples, `Pairs` or `Members`.
+    """
     kind = cast("type[Any]", type(given))
     if kind in _AT_ONCE or kind in (Members, Pairs, Param, Recipe):
         return given
@@ -302,7 +314,7 @@ def _remembered(given: Any) -> Any:
 
 
 def parts_of(given: Iterable[Any]) -> Iterator[Any]:
-    """Yield the parts of arguments, including the elements of lists and mappings."""
+    """Yield each argument; of collections, each element, key and value instead."""
     pending = [*given][::-1]
     while pending:
         part = pending.pop()

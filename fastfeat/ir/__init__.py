@@ -1,4 +1,5 @@
-"""Nodes of expressions: interned, walked, rewritten and printed; parameters of their functions.
+"""The nodes that plans consist of: how they are made, traversed, rewritten and printed.
 
-This folder imports only types and errors; `scalars` and everything above it import from here.
+Also types, and the records that describe the parameters of functions. This folder imports only
+types and errors; `scalars` and everything above it import from here.
 """

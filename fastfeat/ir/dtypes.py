@@ -1,7 +1,7 @@
-"""The types of columns and features, and their representation in a kernel.
+"""The types of columns and features, and the machine types of their values in a kernel.
 
 A `DType` is visible to users (`timestamp[us, Europe/Berlin]`). Its `physical` type is one of the
-three types that scalar operations support: `f64`, `i64` and `b1`.
+three types that operations inside a kernel support: `f64`, `i64` and `b1` (a bool).
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ class DType:
         name: Types of columns: "bool", "int8".."int64", "uint8".."uint64", "float16", "float32",
             "float64", "decimal", "date32", "date64", "time", "timestamp", "duration", "utf8",
             "binary", "null", and "list", with several values of another type in each row.
-            "bfloat16" is for matrices only. Never columns: "table", a set of values to search;
-            "vocabulary", known keys to look up; "cross", a key of several parts; "one_hot", one
-            column per category; "counts", one column per bucket; "order_of_times" and
-            "order_of_integers", the order of an entity's rows; and "window", some of these rows.
+            "bfloat16" is for matrices only. Other names are types of nodes that are not a column:
+            "table", a set of values to search; "vocabulary", known keys to look up; "cross", a key
+            of several parts; "one_hot", one column per category; "counts", one column per bucket;
+            "order_of_times" and "order_of_integers", the rows of each entity ordered by time; and
+            "window", some of these rows.
         unit: Resolution of time, timestamp and duration.
         tz: Zone name of a timestamp; None for naive times, which are read unchanged.
         of: Type of the elements of a list.
@@ -45,7 +46,7 @@ class DType:
 
     @property
     def is_float(self) -> bool:
-        """Whether values are binary floating point once read (decimals are read as float64)."""
+        """Whether values are binary floating point once read; so are decimals, read as float64."""
         return self.name in _FLOATS
 
     @property
@@ -65,12 +66,12 @@ class DType:
 
     @property
     def is_list(self) -> bool:
-        """Whether a row has several values; only steps read them, never programs over rows."""
+        """Whether a row has several values. Row kernels cannot read them; whole-column steps do."""
         return self.of is not None
 
     @property
     def holds_bytes(self) -> bool:
-        """Whether values are text or bytes; only steps read them, never programs over rows."""
+        """Whether values are text or bytes. Row kernels cannot read them; whole-column steps do."""
         return self.name in ("utf8", "binary")
 
     @property
@@ -160,7 +161,7 @@ FLOAT_FORMATS: dict[str, FloatFormat] = {
 
 
 def list_of(dtype: DType) -> DType:
-    """Return the type of lists of values of a type."""
+    """Return the list type with elements of a type."""
     return DType("list", of=dtype)
 
 

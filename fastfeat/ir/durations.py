@@ -1,6 +1,6 @@
-"""Text of durations in days, hours and shorter units, which have the same length everywhere.
+"""Durations and moments as text, for printed plans and messages.
 
-It also writes moments, in UTC.
+Durations are written in days, hours and shorter units of fixed length; moments in UTC.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def duration_text(nanoseconds: int) -> str:
 
 
 def length_text(length: int, unit: str | None) -> str:
-    """Return a length as Python source: nanoseconds if the unit is "time", else steps.
+    """Return the length of a window or delay as Python source.
+
+    With the unit "time" the length is in nanoseconds, otherwise a number of steps.
 
     >>> length_text(7 * 86_400 * 10**9, "time"), length_text(28, "steps")
     ("'7d'", '28')
@@ -36,7 +38,9 @@ def length_text(length: int, unit: str | None) -> str:
 
 
 def moment_text(nanoseconds: int) -> str:
-    """Return nanoseconds since 1970 as a moment in UTC; if Python cannot represent it, the number.
+    """Return nanoseconds since 1970 as an ISO date or time in UTC.
+
+    A moment that Python's datetime cannot represent is written as the number.
 
     >>> moment_text(0), moment_text(86_400 * 10**9 + 1)
     ('1970-01-01', '1970-01-02T00:00:00.000000001')

@@ -1,4 +1,4 @@
-"""A user's scalars: NumPy, pandas and `decimal` values become Python values."""
+"""Constants given by users: NumPy, pandas and `decimal` scalars become Python values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Scalar = bool | int | float | str | datetime.date | datetime.time | datetime.tim
 
 
 def literal_value(value: object) -> Any:
-    """Return the value of a literal; NumPy scalars and decimals become Python values."""
+    """Return a user's constant as the Python value that a literal node holds."""
     value = python_value(value)
     if isinstance(value, Scalar):
         return value
@@ -32,9 +32,9 @@ def literal_value(value: object) -> Any:
 
 
 def in_order(given: Iterable[Any]) -> Iterable[Any]:
-    """Return listed values in their order, and the elements of a set sorted by value.
+    """Return a collection in its own order, or the elements of a set sorted by value.
 
-    The order of a set of texts differs between processes, and a plan must not.
+    Python orders a set of texts differently in each process, but a plan must be the same in all.
 
     Example:
         >>> in_order({"b", "a", "c"}), in_order((2, 1))
@@ -75,7 +75,8 @@ def _python_time(value: Any) -> Any:
     """Return a datetime64 or timedelta64 as a Python date, datetime or timedelta.
 
     Raises:
-        TypeMismatch: Python has no such time: it has nanoseconds, months, no unit, or a far year.
+        TypeMismatch: Python cannot represent it: it has a fraction of a microsecond, months, no
+            unit, or a year outside 1 to 9999.
     """
     item = value.item()
     # NumPy returns the number of nanoseconds

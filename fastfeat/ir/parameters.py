@@ -1,9 +1,9 @@
-"""Parameters of functions, as records: the single source of all facts about a parameter.
+"""Records that describe the parameters of functions: the single source of all facts about them.
 
 The checks in operators and in loaded plans, the printing of calls, the table in the docs and the
-JSON schema of plans all derive from these records. The parameters of a function are in the
-function's row. The records are named tuples, because their classes are created at import, in an
-eighth of the time of a dataclass.
+JSON schema of plans all derive from these records. The parameters of a function are listed in the
+function's registry entry. The records are named tuples, because their classes are created at
+import, in an eighth of the time of a dataclass.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Several(NamedTuple):
         of: Type of each value.
         least: Minimum length.
         most: Maximum length; None for no limit.
-        rising: Whether each value is above the one before.
+        rising: Whether each value must be above the one before.
     """
 
     of: Type
@@ -107,10 +107,10 @@ LITERAL = Either((Constant(may_miss=True), Several(Constant())))
 
 
 class Required:
-    """The default of a parameter without a default."""
+    """Marks, in `Parameter.default`, a parameter that a call must give."""
 
     def __repr__(self) -> str:
-        """Return the dots of a signature."""
+        """Return "...", as signatures show it."""
         return "..."
 
 
@@ -125,11 +125,11 @@ class Parameter(NamedTuple):
         type: Type of its values.
         about: Description for the docs, a sentence without its period.
         default: Default value.
-        or_none: Whether it may be None.
-        may_lack: Whether a call may omit it.
-        hidden: Whether printing omits it if it has its default.
-        written_as: Name that users write; empty if it is the same as in a plan. None if users do
-            not write the parameter.
+        or_none: Whether its value in a plan may be None.
+        may_lack: Whether a call in a plan may omit it.
+        hidden: Whether printed calls omit it if it has its default.
+        written_as: Name that users write; empty if it is the same as in a plan. None if only
+            operators set the parameter, never users.
     """
 
     name: str
@@ -143,7 +143,7 @@ class Parameter(NamedTuple):
 
     @property
     def takes_none(self) -> bool:
-        """Whether a user may pass None: the plan stores it, or the call omits the parameter."""
+        """Whether a user may pass None; the plan then stores None or omits the parameter."""
         return self.or_none or (self.may_lack and self.default is None)
 
 
@@ -155,12 +155,15 @@ Kernels use codes to index tables without checking them. May raise an InvalidPla
 
 
 def always(call: Call) -> bool:
-    """Return True: any arguments fit together."""
+    """Return True, as `belongs` of functions that take any combination of arguments."""
     return True
 
 
 def never(call: Call) -> bool:
-    """Return False: a saved plan never contains the call, which is added when the plan is built."""
+    """Return False: `belongs` of functions that no saved plan contains.
+
+    Their calls are added while a plan is built.
+    """
     return False
 
 
@@ -202,12 +205,12 @@ def are_valid(parameters: Parameters, given: Params) -> bool:
 
 
 def is_valid(parameter: Parameter, value: Any) -> bool:
-    """Return whether a parameter may have a value."""
+    """Return whether a value is allowed for a parameter."""
     return parameter.or_none if value is None else is_of_type(parameter.type, value)
 
 
 def is_of_type(kind: Type, value: Any) -> bool:
-    """Return whether a value is of a type, and within its bounds."""
+    """Return whether a value is of a parameter type (such as `Whole`), and within its bounds."""
     match kind:
         case Whole():
             return type(value) is int and _is_within(kind, value)

@@ -1,8 +1,9 @@
-"""Printing nodes as text that resembles the user's code, for error messages and `explain`.
+"""Nodes printed as text that resembles the user's code, for error messages and `explain`.
 
-The row of a function declares its printed form, and the package registers how to find rows. Rows
-are looked up only when something is printed. Operators of several nodes register their printed
-forms here, by their last node.
+The registry entry of a function declares its printed form (see `ir.writing`). `ROWS` holds the
+functions that look up these entries; they are called only when something is printed. An operator
+that builds several nodes registers a writer in `CALLS` or `COLUMNS`: a function that recognizes the
+operator by its last node and returns its text.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ from fastfeat.ir.writing import (
 
 LONGEST = 400
 Row = tuple[Form, Parameters]
-"""The form in which a function is written, and its parameters."""
+"""The declared printed form of a function, and its parameters."""
 ROWS: dict[type[Call] | type[Aggregate], Callable[[str], Row | None]] = {}
-"""Functions that find the row of a scalar function or step, and the row of an aggregate."""
+"""By node type, the function that finds the registry entry of a function by its name."""
 CALLS: dict[str, tuple[Writer, ...]] = {}
-"""Forms of operators of several nodes, by the function of their last node."""
+"""Writers of operators that build several nodes, by the function of their last node."""
 COLUMNS: dict[str, SeveralWriter] = {}
-"""Forms of operators of several columns, by the function of the first column."""
+"""Writers of operators with several columns, by the function of the first column."""
 FRAMES: dict[type[Frame], Callable[[Aggregate, Texts], list[str]]] = {}
-"""Functions that write the rows that an aggregate covers as parameters, by type of frame."""
+"""By type of frame, the function that writes which rows an aggregate covers as options."""
 
 
 def show(node: Node) -> str:
@@ -69,23 +70,23 @@ def show_columns(nodes: Sequence[Node]) -> str:
 
 
 def show_all(nodes: Sequence[Node]) -> dict[Node, str]:
-    """Return the text of each expression, like `show`, from one walk for all."""
+    """Return the text of each expression, like `show`; nodes that they share are printed once."""
     texts = _texts(nodes)
     return {node: _within(texts[node], LONGEST) for node in nodes}
 
 
 def names_of(sources: Iterable[Node]) -> tuple[str, ...]:
-    """Return the names of columns that a kernel reads; for a computed column, its text."""
+    """Return the name of each source of a kernel: of an input column, its name; else its text."""
     return tuple(node.name if isinstance(node, Column) else show(node) for node in sources)
 
 
 @dataclass(frozen=True, slots=True)
 class _Texts:
-    """The texts of nodes.
+    """The texts of nodes written so far.
 
     Args:
         texts: Text of each written node.
-        in_parentheses: Nodes written as an operator with their own parentheses.
+        in_parentheses: Nodes written as a Python operator, with parentheses around the text.
     """
 
     texts: dict[Node, str] = field(default_factory=dict[Node, str])
@@ -115,14 +116,14 @@ def _texts(nodes: Sequence[Node]) -> _Texts:
 
 
 def _together(nodes: Sequence[Node], texts: Texts) -> str | None:
-    """Return the text of one operator with several columns, or None for separate columns."""
+    """Return the text of nodes that are the columns of one operator; None if they are not."""
     first = nodes[0] if nodes else None
     write = COLUMNS.get(first.function) if isinstance(first, Call) else None
     return None if write is None else write(nodes, texts)
 
 
 def _text_of(node: Node, texts: _Texts) -> str:
-    """Return the text of a node, from the texts of the nodes below it."""
+    """Return the text of a node; `texts` has the texts of its arguments."""
     match node:
         case Column(name):
             return f"col({name!r})"
@@ -147,7 +148,10 @@ def _text_of(node: Node, texts: _Texts) -> str:
 
 
 def _by_sign(node: Call | Aggregate, form: Form, texts: _Texts) -> str | None:
-    """Return the text of a call as a Python operator, and record its parentheses; else None."""
+    """Return the text of a call as a Python operator in parentheses; None for other calls.
+
+    The node is then noted in `texts.in_parentheses`.
+    """
     match form, node.args:
         case Infix(sign, before_minus), (left, right):
             is_negative = before_minus and texts[left].startswith("-")
@@ -162,7 +166,7 @@ def _by_sign(node: Call | Aggregate, form: Form, texts: _Texts) -> str | None:
 
 
 def _call_text(node: Call | Aggregate, form: Form, parameters: Parameters, texts: _Texts) -> str:
-    """Return the text of a call as a method of its first argument, or as its row declares."""
+    """Return the text of a call as a method of its first argument, or as a declared function."""
     args, given = node.args, options(parameters, node.params)
     if isinstance(node, Aggregate) and isinstance(node.frame, GroupFrame):
         args, given = args[:1], [*given, *frame_options(node, texts)]
@@ -172,17 +176,23 @@ def _call_text(node: Call | Aggregate, form: Form, parameters: Parameters, texts
 
 
 def frame_options(learnt: Aggregate, texts: Texts) -> list[str]:
-    """Return the parameters for the rows that an aggregate covers; empty if it covers all rows."""
+    """Return the options, such as `by=`, that say per which group an aggregate is learnt.
+
+    Empty if it is learnt from all rows.
+    """
     write = FRAMES.get(type(learnt.frame))
     return [] if write is None else write(learnt, texts)
 
 
 def _row_of(node: Call | Aggregate) -> Row:
-    """Return the declared form and the parameters of a function, from its row."""
+    """Return the printed form and the parameters of a function, from its registry entry."""
     return ROWS[type(node)](node.function) or (None, ())
 
 
 def _within(text: str, length: int) -> str:
-    """Return text of bounded length, so that a chain of 5,000 operators prints in linear time."""
+    """Return text shortened in the middle to about `length` characters.
+
+    So a chain of 5,000 operators prints in linear time.
+    """
     half = length // 2
     return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"

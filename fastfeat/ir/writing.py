@@ -1,7 +1,8 @@
-"""Calls as Python source: the forms that rows of functions declare, and helpers for text.
+"""Calls written as Python source: the printed forms that functions declare, and helpers.
 
-Without a declared form, a call is a method of its first argument: `x.function(y, name=value)`. A
-component of an operator, which users cannot write, is a plain function.
+Without a declared form, a call is written as a method of its first argument:
+`x.function(y, name=value)`. A function that users cannot call, because it is only a component of an
+operator, is written as a plain function.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from fastfeat.ir.parameters import Pair, Parameter, Parameters, Several
 
 
 class Infix(NamedTuple):
-    """A Python operator between two operands, with parentheses around the whole.
+    """The form of a Python operator between two operands: `(x + y)`.
 
     Args:
         sign: The operator, such as "+".
-        before_minus: Whether it binds more tightly than a preceding minus: "**".
+        before_minus: Whether it binds more tightly than a minus before its left operand, as "**"
+            does.
     """
 
     sign: str
@@ -27,13 +29,13 @@ class Infix(NamedTuple):
 
 
 class Prefix(NamedTuple):
-    """A Python operator before its operand, with parentheses around both."""
+    """The form of a Python operator before its operand: `(-x)`."""
 
     sign: str
 
 
 class Function(NamedTuple):
-    """A function of all its arguments, in place of a method of the first one.
+    """The form of a function of all arguments, instead of a method of the first one.
 
     Args:
         prefix: "ff." for a function that users call.
@@ -43,22 +45,25 @@ class Function(NamedTuple):
 
 
 class Texts(Protocol):
-    """The texts of the nodes below the node that is being written."""
+    """The texts of the arguments of the node to be written, of their arguments, and so on."""
 
     def __getitem__(self, node: Node) -> str:
-        """Return the text of a node below."""
+        """Return the text of a node below the node to be written."""
         ...
 
     def bare(self, node: Node) -> str:
-        """Return the text of a node without the parentheses of an operator."""
+        """Return the text of a node without the parentheses around a Python operator."""
         ...
 
     def options(self, node: Call | Aggregate, without: Sequence[str] = ()) -> list[str]:
-        """Return the user-visible parameters of a call as keywords, except those in `without`."""
+        """Return the parameters of a call that users write, as "name=value" texts.
+
+        Names in `without` are left out.
+        """
         ...
 
     def of_changed(self, node: Node) -> str:
-        """Return the text of a new node with arguments that are all among the nodes below."""
+        """Return the text of a new node, not in the plan, with arguments that have a text here."""
         ...
 
 
@@ -76,7 +81,7 @@ PUBLIC = Function("ff.")
 
 
 def method_text(function: str, args: Sequence[Node], given: Sequence[str], texts: Texts) -> str:
-    """Return the text of a method of the first argument, or of a function without arguments.
+    """Return the text of a call: a method of the first argument, or a function without arguments.
 
     `given` holds further arguments that are already text.
     """
@@ -91,9 +96,10 @@ def method_text(function: str, args: Sequence[Node], given: Sequence[str], texts
 
 
 def options(parameters: Parameters, params: Params) -> list[str]:
-    """Return the parameters of a call as keywords, without hidden ones.
+    """Return the parameters of a call as "name=value" texts.
 
-    A parameter that the function does not declare is written unchanged.
+    A parameter that is hidden at its default is left out. A parameter that the function does not
+    declare is written unchanged.
     """
     known = {parameter.name: parameter for parameter in parameters}
     return [
@@ -113,17 +119,17 @@ def _option(parameter: Parameter | None, name: str, value: Any) -> str:
 
 
 def _is_mapping(parameter: Parameter) -> bool:
-    """Return whether the value of a parameter holds the pairs of a mapping."""
+    """Return whether the value of a parameter is a mapping, stored as a tuple of pairs."""
     return isinstance(parameter.type, Several) and isinstance(parameter.type.of, Pair)
 
 
 def value_text(value: Any) -> str:
-    """Return the value of a parameter as Python source; a type as text."""
+    """Return the value of a parameter as Python source; a data type as quoted text."""
     return repr(str(value) if isinstance(value, DType) else value)
 
 
 def number_text(value: float) -> str:
-    """Return a number in its usual notation.
+    """Return a number as text, without ".0" if it is whole.
 
     >>> number_text(24.0), number_text(0.5)
     ('24', '0.5')
@@ -133,12 +139,15 @@ def number_text(value: float) -> str:
 
 
 def numbers_text(values: Iterable[float]) -> str:
-    """Return a list of numbers as text, each in its usual notation."""
+    """Return a list of numbers as Python source, each as by `number_text`."""
     return f"[{', '.join(map(number_text, values))}]"
 
 
 def pairs_text(by: Sequence[Node], texts: Texts) -> str:
-    """Return the text of compared keys: `by` has the keys of the data, then the keys of a table."""
+    """Return the value of `by=` as text; a key with two names is written as a mapping.
+
+    `by` has the keys of the data, then those of the table.
+    """
     half = len(by) // 2
     shown = [column_text(key, texts) for key in by]
     left, right = shown[:half], shown[half:]
@@ -148,5 +157,5 @@ def pairs_text(by: Sequence[Node], texts: Texts) -> str:
 
 
 def column_text(node: Node, texts: Texts) -> str:
-    """Return a column by its bare name, as parameters take it, and the text of any other node."""
+    """Return the quoted name of a column, as parameters take it, or the text of another node."""
     return repr(node.name) if isinstance(node, Column | TableColumn) else texts[node]

@@ -1,10 +1,13 @@
 """The registry of operators, and how they become methods of `Expr`.
 
-A new operator is a function in its family's file, a row in that file's OPERATORS, its name in the
-table here, and a line in `Expr` for type checkers. Binding, fitting, rendering and the generic test
-need nothing more. A family's file is imported on the first use of one of its names.
+An operator is a function or method with which users build expressions. Operators of one topic form
+a family, which is a module here. A new operator is a function in its family's file, an entry in
+that file's OPERATORS, its name in the table here, and a line in `Expr` for type checkers. Binding,
+fitting, compiling and the generic test need nothing more. A family's file is imported on the first
+use of one of its names.
 
-This package imports expressions; the top-level package, the API and `plan` import it.
+A writer (`ir.writing`) is a function that prints a plan node as the user's code. This package
+imports expressions; the top-level package, the API and `plan` import it.
 """
 
 from __future__ import annotations
@@ -94,7 +97,7 @@ WRITTEN = {
     "text": "when",
     "windows": "over.sum over.time_since",
 }
-"""The functions of the operators' last nodes, by family: the keys of its table WRITTEN."""
+"""By family, the keys of its table WRITTEN: the functions of the operators' last nodes."""
 WRITTEN_TOGETHER = {
     "cyclical": "cyclical_sin",
     "imputation": "fill_null",
@@ -105,12 +108,15 @@ WRITTEN_TOGETHER = {
 
 
 def _writer(family: str, function: str) -> Writer:
-    """Return the writer of an operator; the family is imported when the writer is called."""
+    """Return a function that prints an operator; it imports the operator's family when called."""
     return lambda node, texts: at(f"fastfeat.operators.{family}:WRITTEN")[function](node, texts)
 
 
 def _writer_together(family: str, function: str) -> SeveralWriter:
-    """Return the writer of an operator with several columns; its family is imported when called."""
+    """Return a function that prints an operator with several columns.
+
+    It imports the operator's family when called.
+    """
     table = f"fastfeat.operators.{family}:WRITTEN_TOGETHER"
     return lambda nodes, texts: at(table)[function](nodes, texts)
 
@@ -128,7 +134,9 @@ FRAMES[GroupFrame] = _by_options
 
 
 class OnFirstUse:
-    """A method or namespace of `Expr`, which replaces itself with the real one on first access.
+    """A placeholder for a method or namespace of `Expr` that is not imported yet.
+
+    On first access it imports the real one and puts it in its own place.
 
     Args:
         name: The attribute of `Expr`.
@@ -138,7 +146,7 @@ class OnFirstUse:
         self.name = name
 
     def __get__(self, instance: Expr | None, owner: type[Expr]) -> Any:
-        """Return the bound method of an expression, or the function of the class."""
+        """Return the real method, bound to the expression, or the plain function from the class."""
         found = _attribute(self.name)
         setattr(Expr, self.name, found)
         return found.__get__(instance, owner)
@@ -146,7 +154,7 @@ class OnFirstUse:
 
 @cache
 def _attribute(name: str) -> Any:
-    """Return the function or the property behind an attribute of `Expr`."""
+    """Return the function or property that a placeholder of this name stands for."""
     if name in NAMESPACES:
         parts = foreign.namespace(name)
         setattr(parts, "__dir__", foreign.offered)  # noqa: B010  # checkers would take any name

@@ -1,4 +1,6 @@
-"""Training aggregates: learnt in `fit` from all training rows, or separately per key (`by=`).
+"""Training aggregates: statistics that `fit` learns from all training rows, or per key (`by=`).
+
+A key identifies the group of a row, such as the customer: the values of one or several columns.
 
 They can be used anywhere in an expression: `col("x") - col("x").mean()`. Missing values are
 skipped.
@@ -134,7 +136,7 @@ def var(
     min_rows: int | None = None,
     over: Window | None = None,
 ) -> Expr:
-    """Return the variance, from exact sums; missing for `ddof` or fewer values.
+    """Return the variance, from exact sums; missing if there are `ddof` values or fewer.
 
     Args:
         x: Numbers.
@@ -168,7 +170,7 @@ def std(
     min_rows: int | None = None,
     over: Window | None = None,
 ) -> Expr:
-    """Return the standard deviation, the square root of `var`; missing for `ddof` or fewer values.
+    """Return the standard deviation, the square root of `var`; missing if `var` is missing.
 
     Args:
         x: Numbers.
@@ -463,19 +465,19 @@ def _learnt(
 
 
 def learnt_value(function: str, values: Values, **params: Any) -> Any:
-    """Return an aggregate of Python values by its definition, for reference functions."""
+    """Return an aggregate of Python values, computed by its definition, for reference functions."""
     from fastfeat.aggregates import AGGREGATES  # imports NumPy, which building a plan does not need
 
     return AGGREGATES[function].reference(values, params_of(**params), _type_of(values))
 
 
 def quantile_of(values: Values, q: float) -> float | None:
-    """Return the quantile of Python values by its definition, interpolated linearly."""
+    """Return a linearly interpolated quantile of Python values, computed by its definition."""
     return learnt_value("quantile", values, q=q, interpolation="linear")
 
 
 def _type_of(values: Values) -> DType:
-    """Return the type to aggregate Python values as: float64, utf8, uint64 or int64."""
+    """Return the type in which Python values are aggregated: float64, utf8, uint64 or int64."""
     known = present(values)
     if any(isinstance(value, float) for value in known):
         return FLOAT64
@@ -485,7 +487,7 @@ def _type_of(values: Values) -> DType:
 
 
 def _constant(function: str, **given: Any) -> Reference:
-    """Return the reference function of an aggregate: its training value, repeated for every row."""
+    """Return an aggregate's reference function: the value in training, repeated in each row."""
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
         return [learnt_value(function, train[0], **{**given, **params})] * len(rows[0])

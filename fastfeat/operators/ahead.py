@@ -1,4 +1,4 @@
-"""`ahead`: windows over the rows after a row's own moment, for labels; features never see them."""
+"""`ahead`: windows over rows in the future of a row, for labels only; features never see them."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def ahead(
     right_time: str | None = None,
     end: Moment | None = None,
 ) -> Window:
-    """Return the window of the rows after a row's own moment, for a label from the future.
+    """Return a window over the rows that follow each row in time, for a label from the future.
 
     A row at time t sees the rows of its entity in (t + gap, t + gap + next], ordered by time, then
-    by `tie`, then by position in the data. Rows with equal times are all in it, or all outside.
-    Such a window is allowed in `Plan(label=...)` only:
-    `col("x").last(over=ff.ahead("30m", time="t"))` is the value in half an hour, and
-    `ff.count(over=ff.ahead("30d", time="t", by="user")) == 0` tells which users do not come back.
+    by `tie`, then by position in the data. Rows with equal times are all in the window, or all
+    outside. Such a window is allowed in `Plan(label=...)` only: `col("x").last(over=ff.ahead("30m",
+    time="t"))` is the value in half an hour, and `ff.count(over=ff.ahead("30d", time="t",
+    by="user")) == 0` tells which users do not come back.
 
     A row has a label if its future is fully recorded: if t + gap + next is not after `end`. The
     label of any other row is missing, whatever is computed from the window; so is the label of a
@@ -67,7 +67,7 @@ def ahead(
         by: The entity: one or several keys, as names or expressions. None treats all rows as one
             entity. With a table also a mapping from columns of the data, or expressions, to columns
             of the table.
-        gap: How long after the row's own moment the window begins. None begins at once.
+        gap: How long after the row's own time the window begins. None begins at once.
         tie: Order of rows with equal times: a column or expression of numbers or times; with a
             table, one of its columns.
         table: Name of the table in `tables=` that supplies the rows. None uses the data, and the
@@ -119,7 +119,7 @@ def ahead(
 
 
 def _end_given(end: Any, unit: str) -> int:
-    """Return `end` in nanoseconds since 1970, or as a whole number if `unit` is "steps"."""
+    """Return the checked `end`: nanoseconds since 1970, or steps if `unit` is "steps"."""
     value, told = python_value(end), f"ahead(end={end!r})"
     if unit == "steps":
         if type(value) is not int or not -LONGEST <= value <= LONGEST:
@@ -145,7 +145,10 @@ def _since_epoch(moment: datetime.datetime) -> int:
 
 
 def _nanoseconds_of(told: str, text: str) -> int:
-    """Return the moment that a text denotes, in nanoseconds since 1970."""
+    """Return the date or time that a text spells out, in nanoseconds since 1970.
+
+    `told` begins the error message.
+    """
     found = _TIME.fullmatch(text)
     try:
         if found is None:

@@ -150,10 +150,10 @@ def k_bins_discretize(x: Expr, *, n_bins: int = 5, strategy: Strategy = "quantil
 
 
 def learnt_points(operator: str, named: Parameter, x: Expr, strategy: object, n: int) -> Expr:
-    """Return the table of n points from the smallest to the largest training value of x.
+    """Return an expression for n points that `fit` learns, from the smallest to the largest x.
 
     `strategy` "uniform" spaces them evenly; "quantile" puts about equally many rows between them.
-    `named` is the record of that parameter, for errors.
+    `named` is the record of the parameter `strategy`, for errors.
     """
     if checked(operator, (named,), **{named.name: strategy})[named.name] == "uniform":
         return aggregate("evenly_spaced", x, n_points=n)
@@ -161,7 +161,7 @@ def learnt_points(operator: str, named: Parameter, x: Expr, strategy: object, n:
 
 
 def inner_probabilities(q: int | Sequence[float]) -> tuple[float, ...]:
-    """Return the probabilities of the quantiles between bins, strictly between 0 and 1."""
+    """Return the probabilities of the quantiles that separate bins, strictly between 0 and 1."""
     given = python_value(q)
     if not isinstance(given, Iterable):
         n_bins = checked("qcut", (N_QUANTILE_BINS,), q=q)["q"]
@@ -193,7 +193,7 @@ def _qcut(
 
 
 def _floats(rows: Sequence[Values]) -> list[Values]:
-    """Return numbers as floats, because learnt edges are floats."""
+    """Return columns with their numbers as floats, because learnt edges are floats."""
     return [[None if x is None else float(x) for x in values] for values in rows]
 
 
@@ -210,7 +210,10 @@ def _k_bins_discretize(
 
 
 def points_by_definition(values: Values, strategy: str, n: int) -> tuple[float, ...] | None:
-    """Return n points from the smallest to the largest value, for references; None if no values."""
+    """Return n points from the smallest to the largest value, for reference functions.
+
+    None if there are no values. `strategy` is "uniform" or "quantile".
+    """
     if strategy == "uniform":
         return learnt_value("evenly_spaced", values, n_points=n)
     points = [quantile_of(values, k / (n - 1)) for k in range(n)]
@@ -242,7 +245,7 @@ def _bin_inside_text(node: ir.Call, texts: Texts) -> str | None:
 
 
 def points_of(x: ir.Node, table: ir.Node) -> tuple[int, str] | None:
-    """Return the number of points learnt from x, and their strategy; None for anything else."""
+    """Return (number of points, strategy) if `learnt_points` of x made the table; else None."""
     match table:
         case ir.Aggregate("evenly_spaced", (y,), (("n_points", n_points),)) if x is y:
             return n_points, "uniform"
@@ -255,7 +258,7 @@ def points_of(x: ir.Node, table: ir.Node) -> tuple[int, str] | None:
 
 
 WRITTEN: dict[str, Writer] = {"bin": _bin_text, "bin_inside": _bin_inside_text}
-"""How bins are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of bins, by the function of the last node."""
 
 _FOREIGN = {
     "right": "Write closed='right' for right=True, closed='left' for right=False",

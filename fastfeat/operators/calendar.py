@@ -1,6 +1,6 @@
 """The `.dt` namespace: parts of dates and times, truncation, epochs and totals of durations.
 
-Parts are taken in the time zone of the column, or in `tz=`.
+A part, such as the hour, is read in the time zone of the column, or in `tz=`.
 """
 
 from __future__ import annotations
@@ -373,7 +373,7 @@ class DatetimeParts:
 
 
 def _part(name: str, expr: Expr, tz: object, naive: object, **params: str) -> Expr:
-    """Return the call of a part; without `tz=` the node has no zone parameters."""
+    """Return the expression for a part; without `tz=` its node has no zone parameters."""
     if isinstance(naive, str) and naive != "UTC":
         raise InvalidPlan(
             f"{name}(naive={naive!r}): takes 'UTC'. For local times write "
@@ -391,7 +391,7 @@ def _part(name: str, expr: Expr, tz: object, naive: object, **params: str) -> Ex
 
 
 def _zone(call: str, zone: object) -> str:
-    """Return a checked zone name; raise TypeMismatch if it is not a text, or empty."""
+    """Return a zone name, checked; raise TypeMismatch if it is not a text, or is empty."""
     if not isinstance(zone, str) or not zone:
         raise TypeMismatch(
             f"{call}: takes the name of a time zone or an offset, such as 'Europe/Berlin' or "
@@ -402,5 +402,5 @@ def _zone(call: str, zone: object) -> str:
 
 @property
 def dt(expr: Expr) -> DatetimeParts:
-    """The parts of a date, time, timestamp or duration: `col("t").dt.hour()`."""
+    """Functions of a date, time, timestamp or duration, such as `col("t").dt.hour()`."""
     return DatetimeParts(expr)

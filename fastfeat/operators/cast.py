@@ -43,12 +43,15 @@ def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
 
 
 def as_float(x: Expr) -> Expr:
-    """Return x as float64, because the difference of two int64 may not fit into int64."""
+    """Return x cast to float64.
+
+    So differences of integers cannot overflow int64.
+    """
     return call("cast", x, dtype=dtypes.FLOAT64, strict=True)
 
 
 def _cast(x: Any, dtype: str, strict: bool) -> Any:
-    """Return x cast to a number type, without errors: out of range is missing."""
+    """Return x cast to a number type; missing if it is out of range. For the generic test."""
     match dtype:
         case "bool":
             return x != 0

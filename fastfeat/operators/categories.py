@@ -92,7 +92,7 @@ def ordinal_encode(
 
 
 def _given(vocabulary: Any) -> Expr:
-    """Return the user's `vocabulary=` as a literal table; raise if a category repeats."""
+    """Return the user's `vocabulary=` as a literal table; InvalidPlan if a category repeats."""
     if isinstance(vocabulary, str | bytes | Expr) or not isinstance(vocabulary, Iterable):
         raise TypeMismatch(f"ordinal_encode(vocabulary={vocabulary!r}): takes a list of categories")
     given = cast("Any", vocabulary)
@@ -156,7 +156,7 @@ def one_hot_encode(
     missing: Missing = "zeros",
     max_memory: int = MAX_MEMORY,
 ) -> Expr:
-    """Return one column per category, 1 in the rows that have it; named by the category, as "_AA".
+    """Return one column per category, 1 in its rows, else 0; names end in "_" and the category.
 
     The columns are known once the plan is fitted, in the order of `ordinal_encode`: by descending
     frequency in the training rows. If `fit` found rare categories, a column "__other" is 1 for
@@ -267,7 +267,7 @@ def cross(*parts: Expr | str) -> Expr:
 
 
 def _codes(train: Values, rows: Values, **params: Any) -> list[int]:
-    """Return codes by their definition."""
+    """Return the codes of `rows`, learnt from `train` by the definition of `ordinal_encode`."""
     ordered, counts = _ordered(train), Counter(x for x in train if x is not None)
     least, most = params.get("min_frequency") or 0, params.get("max_categories")
     if isinstance(least, float):
@@ -280,7 +280,7 @@ def _codes(train: Values, rows: Values, **params: Any) -> list[int]:
 
 
 def _ordered(train: Values) -> list[Any]:
-    """Return the distinct values, the most frequent first, then by value."""
+    """Return the distinct values of the training rows: the most frequent first, then by value."""
     counts = Counter(x for x in train if x is not None)
     return sorted(counts, key=lambda x: (-counts[x], x.encode() if isinstance(x, str) else x))
 
@@ -329,7 +329,10 @@ def _ordinal_text(node: Call, texts: Texts) -> str | None:
 
 
 def _encoder_text(function: str, codes: Call, more: Sequence[str], texts: Texts) -> str | None:
-    """Return the text of an encoder that uses codes of a learnt or given vocabulary."""
+    """Return the text of an encoder's call; None if its codes have no learnt or given vocabulary.
+
+    `codes` is the node that encodes keys; `more` has further options as text.
+    """
     match codes.args:
         case (*parts, ir.Aggregate("vocabulary")):
             given = codes_options(codes, texts)
@@ -365,7 +368,7 @@ WRITTEN: dict[str, Writer] = {
     "category_share": _count_text,
     "one_hot": _one_hot_text,
 }
-"""How encoders are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of encoders, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -1,4 +1,4 @@
-"""Choosing columns by their type, for plans over many columns."""
+"""`columns`: the names of a table's columns of one kind, for plans over many columns."""
 
 from __future__ import annotations
 

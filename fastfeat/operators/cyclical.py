@@ -49,7 +49,7 @@ def _cyclical(
 
 
 def _point(x: float, period: float) -> tuple[float, float]:
-    """Return sin and cos of the turn x / period, from the exact fraction of the quarter."""
+    """Return (sine, cosine) of the angle 2 pi x / period, by exact fractions of quarter turns."""
     if math.isinf(x):
         return math.nan, math.nan
     if not float(period).is_integer():
@@ -75,7 +75,7 @@ def _text(nodes: Sequence[Node], texts: Texts) -> str | None:
 
 
 WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"cyclical_sin": _text}
-"""How the two columns are written together, by the function of the first column."""
+"""Writers (see `ir.writing`) of the two columns, by the function of the first column."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -29,11 +29,11 @@ def quantile_transform(
     n_quantiles: int = 1000,
     output_distribution: Distribution = "uniform",
 ) -> Expr:
-    """Return the share of training rows below each value, or the normal deviate of that share.
+    """Return the share of training rows below each value, or the normal quantile of that share.
 
     The share is interpolated between evenly spaced quantiles of all training rows, without
     subsampling. A value equal to several quantiles gets the middle of their ranks. Values beyond
-    the training rows get 0 or 1; as normal deviates these are about -5.2 and 5.2.
+    the training rows get 0 or 1; as normal quantiles these are about -5.2 and 5.2.
 
     Args:
         x: Numbers. Missing stays missing and is not learnt from.
@@ -69,7 +69,10 @@ _NORMAL_LIMITS = (MARGIN - 2.0**-52, 1 - (MARGIN - 2.0**-52))
 
 
 def _interpolate(x: float, knots: Sequence[float], ranks: Sequence[float]) -> float:
-    """Return linear interpolation like numpy.interp: the last knot <= x counts."""
+    """Return the rank at x, interpolated linearly between knots, like numpy.interp.
+
+    Of equal knots the last one counts.
+    """
     if x < knots[0]:
         return ranks[0]
     if x >= knots[-1]:
@@ -83,7 +86,11 @@ def _interpolate(x: float, knots: Sequence[float], ranks: Sequence[float]) -> fl
 
 
 def _rank(x: float, knots: Sequence[float], ranks: Sequence[float], margin: float) -> float:
-    """Return the mean of the interpolations from below and from above, with 0 and 1 at the ends."""
+    """Return the rank of x from 0 to 1, by the definition of `quantile_transform`.
+
+    It is the mean of two interpolations, from below and from above, which differ at equal knots.
+    Closer to an end than `margin` it is 0 or 1.
+    """
     if (x - margin < knots[0]) if margin else (x == knots[0]):
         return 0.0
     if (x + margin > knots[-1]) if margin else (x == knots[-1]):
@@ -139,7 +146,7 @@ def _text(rank: Node, given: Sequence[str], texts: Texts) -> str | None:
 
 
 WRITTEN: dict[str, Writer] = {"clip": _normal_text, "interpolate_rank": _uniform_text}
-"""How `quantile_transform` is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of `quantile_transform`, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

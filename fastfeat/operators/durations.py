@@ -1,4 +1,7 @@
-"""Durations as users write them: "7d", a timedelta, or steps if times are whole numbers."""
+"""Durations as users write them: "7d", a timedelta, or steps, which are whole numbers.
+
+Steps are for data whose times are whole numbers.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ _PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y|i)")
 
 
 def resolve_duration(told: str, given: Any) -> tuple[int | None, str | None]:
-    """Return a user's duration with its unit: (ns, "time"), (number, "steps") or (None, None).
+    """Return a user's duration as (nanoseconds, "time"), (whole number, "steps") or (None, None).
 
     `told` begins the error messages. Raises InvalidPlan for a negative duration or one without a
     fixed length, such as a month, and TypeMismatch for anything else.

@@ -146,7 +146,7 @@ def sigmoid(x: Expr) -> Expr:
 
 
 def ieee(function: Callable[[float], float]) -> Callable[[Any], float]:
-    """Return a function of `math` with NaN and inf in place of Python's exceptions."""
+    """Return a function of `math` that returns NaN or inf where Python would raise."""
 
     def total(x: Any) -> float:
         try:

@@ -1,4 +1,4 @@
-"""Functions of NumPy and pandas on expressions: accepted if they mean the same, else refused.
+"""NumPy and pandas functions called on expressions: accepted if they mean the same, else refused.
 
 A refusal says what to write instead. NumPy asks an operand for `__array_ufunc__` and
 `__array_function__`. Without them it treats an expression as an array of one object, and
@@ -23,7 +23,7 @@ _NAMESPACES = {
 
 
 def namespace(name: str) -> type:
-    """Return the class behind a namespace of expressions: "dt", "list" or "str"."""
+    """Return the class of the methods in a namespace of expressions: "dt", "list" or "str"."""
     return at(_NAMESPACES[name])
 
 
@@ -45,7 +45,7 @@ def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: An
 def array_function(
     self: Expr, function: Any, types: Any, args: Iterable[Any], options: Mapping[str, Any]
 ) -> NoReturn:
-    """Raise TypeMismatch: functions of whole arrays are methods here, and learn in `fit`."""
+    """Raise TypeMismatch: a NumPy function of whole arrays needs values that only `fit` sees."""
     _refuse(self, function.__name__)
 
 
@@ -55,14 +55,14 @@ def array(self: Expr, *args: Any, **options: Any) -> NoReturn:
 
 
 def missing_attribute(self: Expr, name: str) -> NoReturn:
-    """Raise AttributeError for a method that expressions lack, with what to write instead."""
+    """Raise AttributeError for a method that expressions do not have; say what to write instead."""
     members = {name: _public(namespace(name)) for name in ("str", "dt")}
     hint = "" if name.startswith("_") else hints.instead_of(name, _public(Expr), members)
     raise AttributeError(f"an expression has no {name!r}.{hint}", name=name, obj=self)
 
 
 def missing_in(of: str) -> Callable[[Any, str], NoReturn]:
-    """Return a `__getattr__` that raises for names that the namespace lacks, with a hint."""
+    """Return a `__getattr__` for a namespace that raises AttributeError with a hint."""
 
     def lacking(self: Any, name: str) -> NoReturn:
         methods = _public(namespace(of))
@@ -73,19 +73,19 @@ def missing_in(of: str) -> Callable[[Any, str], NoReturn]:
 
 
 def offered(self: object) -> list[str]:
-    """Return the names for tab completion: methods that a user may call, and names with _."""
+    """Return the names for tab completion: methods that users may call, and names with "_"."""
     own = (name for name in object.__dir__(self) if name.startswith("_"))
     return [*own, *_public(type(self))]
 
 
 def _public(kind: type) -> frozenset[str]:
-    """Return the names of the methods that a user may call, without those that only raise."""
+    """Return the names of a class's methods that users may call, without those that only raise."""
     fields = {"node", "nodes", "suffixes", "name", "expr", "recipe", *missing.REFUSED}
     return frozenset(name for name in dir(kind) if name[0] != "_" and name not in fields)
 
 
 def _refuse(x: Expr, name: str) -> NoReturn:
-    """Raise TypeMismatch for a NumPy function without an equivalent among ufuncs."""
+    """Raise TypeMismatch for a NumPy ufunc that has no equivalent; say what to write instead."""
     instead = {**hints.tables()[hints.EXPRESSION], **hints.tables()[hints.NUMPY]}
     bare = name.removeprefix("nan")
     method = bare if name not in instead and (bare in instead or hasattr(Expr, bare)) else name
@@ -100,7 +100,7 @@ def _refuse(x: Expr, name: str) -> NoReturn:
 
 
 def _method(name: str) -> Callable[..., Any]:
-    """Return the function that calls a method of its first argument with the others."""
+    """Return a function that calls the method `name` of its first argument with the others."""
 
     def apply(x: Expr, *others: Expr) -> Any:
         return getattr(x, name)(*others)

@@ -43,7 +43,7 @@ def hash(x: Expr, n_buckets: int | None = None, *, seed: int = 0) -> Expr:
 
 
 def hash_params(operator: str, n_buckets: Any, seed: Any) -> dict[str, Any]:
-    """Return the checked parameters of a hash, as its node stores them."""
+    """Return the checked parameters of a hash, by name, as plan nodes store them."""
     return checked(operator, parameters_of("hash"), n_buckets=n_buckets, seed=seed)
 
 
@@ -57,7 +57,7 @@ def _hash(
 
 
 def canonical(x: Any) -> bytes:
-    """Return the bytes of a value, for references."""
+    """Return the bytes of a value that `hash` hashes, for reference functions."""
     match x:
         case str():
             return x.encode()
@@ -68,7 +68,7 @@ def canonical(x: Any) -> bytes:
 
 
 def xxh64(content: bytes, seed: int = 0) -> int:
-    """Return XXH64 of fewer than 32 bytes, by its specification, for references."""
+    """Return XXH64 of fewer than 32 bytes, by its specification, for reference functions."""
     p1, p2, p3 = 11400714785074694791, 14029467366897019727, 1609587929392839161
     p4, p5 = 9650029242287828579, 2870177450012600261
     h = seed + p5 + len(content)

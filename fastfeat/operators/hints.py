@@ -1,7 +1,8 @@
-"""Hints for methods that expressions lack: what to write instead.
+"""Hints in errors for methods that expressions lack, but pandas, Polars or NumPy have.
 
-The table `hints.txt` holds names that users of pandas, Polars and NumPy type. The most similar name
-is often wrong: `square` is near `sqrt`, and `cumsum` is near `sum`, which is learnt.
+The table `hints.txt` says what to write for such a name. The most similar name is often wrong:
+`square` is near `sqrt`, and `cumsum` is near `sum`, which is learnt. A section of the table holds
+the names of methods of expressions, or of one namespace (`.str`, `.dt`, `.list`).
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ LIKELY = 0.75
 EXPRESSION = "expression"
 NUMPY = "numpy"
 NONE = "none "
-"""Prefix of the table sections that explain why there is nothing to write."""
+"""Prefix of the sections of the table with names that have no replacement, and why."""
 
 
 @cache
 def tables() -> Mapping[str, Mapping[str, str]]:
-    """Return the texts of `hints.txt`, by section (where a name is typed) and by name."""
+    """Return the hints of `hints.txt`: section to method name to hint."""
     found, text, place = dict[str, dict[str, str]](), list[str](), ""
     is_after_names = True
     for line in Path(__file__).with_name("hints.txt").read_text("utf-8").splitlines():
@@ -39,7 +40,7 @@ def tables() -> Mapping[str, Mapping[str, str]]:
 
 
 def instead_of(name: str, methods: frozenset[str], members: Mapping[str, frozenset[str]]) -> str:
-    """Return the end of a message about a method that expressions lack; empty if no hint.
+    """Return a hint, to end the error about a method that expressions lack; empty if there is none.
 
     `methods` are the existing methods, `members` those in each namespace.
     """
@@ -58,13 +59,13 @@ def instead_of(name: str, methods: frozenset[str], members: Mapping[str, frozens
 
 
 def instead_in(namespace: str, name: str, methods: frozenset[str]) -> str:
-    """Return the end of a message about a method that a namespace such as "str" lacks."""
+    """Return a hint, to end the error about a method that a namespace such as "str" lacks."""
     hint = _hint(namespace, name) or did_you_mean(name, methods, LIKELY)
     return hint or f" There are: {', '.join(sorted(methods))}"
 
 
 def _hint(place: str, name: str) -> str:
-    """Return the table's hint for a name typed at a place; empty if there is none."""
+    """Return the hint for a method name from a section (`place`) of the table; empty if none."""
     if written := tables()[place].get(name):
         return f" Write {written}"
     reasons = tables()[f"{NONE}{place}"]

@@ -1,4 +1,4 @@
-"""Functions of several columns of one row: the first present value, extremes, sums."""
+"""Functions across columns of the same row: the first present value, extremes, sum, mean."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ def mean_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
 
 
 def operands(function: str, exprs: tuple[Operand | Iterable[Operand], ...]) -> list[Expr]:
-    """Return the arguments of a function as expressions; raise InvalidPlan if there are none.
+    """Return the arguments of a function as a flat list of expressions; InvalidPlan if it is empty.
 
-    Lists are flattened. A text is the name of a column.
+    A text is the name of a column.
     """
     flat: list[Any] = []
     for given in exprs:
@@ -132,7 +132,7 @@ def operands(function: str, exprs: tuple[Operand | Iterable[Operand], ...]) -> l
 
 
 def expression(given: Operand) -> Expr:
-    """Return one argument of a function as an expression; a text is the name of a column."""
+    """Return an argument of a function as an expression; a text is the name of a column."""
     if given is None:
         raise TypeMismatch("None is no column. Give an expression or the name of a column")
     return col(given) if isinstance(given, str) else as_expr(given)

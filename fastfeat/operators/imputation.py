@@ -136,7 +136,10 @@ def _text(node: Call, more: Sequence[str], texts: Texts) -> str | None:
 
 
 def _given(x: Node, value: Node, texts: Texts) -> list[str]:
-    """Return the options of an imputation: its strategy or value; a median is a quantile."""
+    """Return the options of `impute` as text: the strategy or value, and the key, if any.
+
+    A median is learnt as a quantile.
+    """
     median = (("interpolation", "linear"), ("q", 0.5))
     match value:
         case Aggregate("mean" | "mode" as word, (y, *_)) if x is y:
@@ -148,9 +151,9 @@ def _given(x: Node, value: Node, texts: Texts) -> list[str]:
 
 
 WRITTEN: dict[str, Writer] = {"fill_null": _filled_text}
-"""How `impute` is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of `impute`, by the function of the last node."""
 WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"fill_null": _with_indicator}
-"""How `impute` with its indicator is written, by the function of the first column."""
+"""Writers (see `ir.writing`) of `impute` with indicator, by the function of the first column."""
 
 
 OPERATORS: dict[str, Operator] = {

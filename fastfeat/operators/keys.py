@@ -1,4 +1,9 @@
-"""Keys: values that tell entities apart, and the code of each row's key in the training rows."""
+"""Keys, given as `by=` or to an encoder, and the code of each row's key.
+
+A key is the value, or the combination of values (its parts), that identifies an entity or category.
+`fit` learns a vocabulary of the training rows' keys; `encode` turns keys into their codes. With
+`by=` the code is called group number. Functions named `_text` or `_options` print plan nodes.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +49,10 @@ def keys_of(operator: str, by: Any, name: str = "by") -> list[Expr]:
 
 
 def parts_of(told: str, given: Iterable[Any]) -> list[Expr]:
-    """Return names and expressions as expressions; `told` begins the message on anything else."""
+    """Return names and expressions, all as expressions; TypeMismatch for anything else.
+
+    `told` begins the error message.
+    """
     parts: list[Expr] = []
     for part in in_order(given):
         if not isinstance(part, str | Expr):
@@ -56,7 +64,7 @@ def parts_of(told: str, given: Iterable[Any]) -> list[Expr]:
 
 
 def group_of(parts: list[Expr], min_rows: int | None = None) -> Expr:
-    """Return the group number of a row: 0 for a missing key, 1 for an unseen one, then the others.
+    """Return the group number of each row: 0 for a missing key, 1 for an unseen one, then others.
 
     A key is missing if any part is. Keys with fewer than `min_rows` training rows count as unseen.
     """
@@ -66,7 +74,7 @@ def group_of(parts: list[Expr], min_rows: int | None = None) -> Expr:
 
 
 def min_rows_of(operator: str, given: Any) -> int | None:
-    """Return the checked `min_rows`; None if it keeps every key (None or 1)."""
+    """Return the checked `min_rows`; None if it keeps every key, as 1 does."""
     least = checked(operator, (MIN_ROWS,), min_rows=given)["min_rows"]
     return None if least == 1 else least
 
@@ -80,7 +88,7 @@ def code_of(
     max_categories: Any = None,
     max_memory: Any = MAX_MEMORY,
 ) -> Expr:
-    """Return the code of a row's category, in the vocabulary of the training rows.
+    """Return the code of each row's category, in the vocabulary that `fit` learns.
 
     Args:
         x: The category. A `cross` has several parts.
@@ -101,7 +109,7 @@ def code_of(
 
 
 def parts_of_cross(x: Expr) -> list[Expr]:
-    """Return the parts of a cross; for anything else, the expression itself."""
+    """Return the parts of a `ff.cross`; for any other expression, a list of itself."""
     node = x.node
     if isinstance(node, Call) and node.function == "cross":
         return [Expr((part,)) for part in node.args]
@@ -114,7 +122,7 @@ def _encoded(parts: list[Expr], missing: str, n_unseen: int, **of_vocabulary: An
 
 
 def _frequency(operator: str, given: Any) -> int | float | None:
-    """Return the checked `min_frequency`: an integer number of rows, or a float share."""
+    """Return the checked `min_frequency`: a number of rows (int), a share (float), or None."""
     least = python_value(given)
     if least is None:
         return None
@@ -128,7 +136,10 @@ def _frequency(operator: str, given: Any) -> int | float | None:
 
 
 def keys_text(parts: Iterable[Node], missing: object, texts: Texts) -> str:
-    """Return the text of a key; `missing` is "value" for a cross: missing parts are values."""
+    """Return the text of a key, from its parts.
+
+    `missing` is "value" for a `ff.cross`, where a missing part is a value.
+    """
     shown = [texts[part] for part in parts]
     if missing == "value":
         return f"ff.cross({', '.join(shown)})"
@@ -136,12 +147,12 @@ def keys_text(parts: Iterable[Node], missing: object, texts: Texts) -> str:
 
 
 def vocabulary_options(learnt: Aggregate, texts: Texts) -> list[str]:
-    """Return the options of an encoder that say which categories are rare."""
+    """Return the options of an encoder, as text, that say which categories are rare."""
     return texts.options(learnt, without=("max_memory",))[::-1]  # in the order of the encoders
 
 
 def codes_options(codes: Call, texts: Texts) -> list[str]:
-    """Return the options of an encoder of codes, as text."""
+    """Return all options of an encoder that concern its codes, as text."""
     match codes.args:
         case (*_, Aggregate("vocabulary") as learnt):
             return [*vocabulary_options(learnt, texts), *texts.options(codes)]
@@ -150,10 +161,7 @@ def codes_options(codes: Call, texts: Texts) -> list[str]:
 
 
 def group_text(codes: Node, texts: Texts) -> tuple[str, list[str]]:
-    """Return the text of the key that defines the groups, and its `min_rows` option.
-
-    `codes` is the node of the group number.
-    """
+    """Return (text of the key, `min_rows` option as a list) from the node of a group number."""
     match codes:
         case Call("encode", (*parts, Aggregate("vocabulary", _, params) as learnt)):
             rare = vocabulary_options(learnt, texts)
@@ -166,7 +174,7 @@ def group_text(codes: Node, texts: Texts) -> tuple[str, list[str]]:
 
 
 def by_options(learnt: Aggregate, texts: Texts) -> list[str]:
-    """Return the `by` and `min_rows` options of an aggregate per group."""
+    """Return the options `by` and `min_rows`, as text, of an aggregate per group."""
     key, least = group_text(learnt.args[1], texts)
     return [f"by={key}", *least]
 
@@ -177,4 +185,4 @@ def _vocabulary_text(node: Aggregate, texts: Texts) -> str:
 
 
 WRITTEN: dict[str, Writer] = {"vocabulary": _vocabulary_text}
-"""How a key's vocabulary is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of a key's vocabulary, by the function of the last node."""

@@ -324,7 +324,7 @@ class ListElements:
         missing: Missing = "zeros",
         max_memory: int = MAX_MEMORY,
     ) -> Expr:
-        """Return one column per category, 1 if it is among the elements; named by it, as "_AA".
+        """Return one column per category, 1 if the list has it; names end in "_" and the category.
 
         The columns are known once the plan is fitted, in the order of `ordinal_encode`: by
         descending frequency among all elements of the training rows. If `fit` found rare elements,
@@ -369,12 +369,12 @@ class ListElements:
 
 @property
 def elements(expr: Expr) -> ListElements:
-    """Functions of the list in each row: `col("tags").list.len()`."""
+    """Functions of the list in each row, such as `col("tags").list.len()`."""
     return ListElements(expr)
 
 
 def _aggregate(function: str) -> Callable[..., Any]:
-    """Return the reference of a list aggregate: the training aggregate applied to each list."""
+    """Return the reference function of a list aggregate: the training aggregate, on each list."""
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> Sequence[Any]:
         return [
@@ -385,7 +385,7 @@ def _aggregate(function: str) -> Callable[..., Any]:
 
 
 def _elements(x: Sequence[Any] | None) -> Sequence[Any]:
-    """Return the elements with NaN as None; empty for a missing list."""
+    """Return a list's elements, NaN as None; an empty list for a missing one."""
     return [None if element != element else element for element in x or ()]
 
 
@@ -473,7 +473,7 @@ def _multi_hot_text(node: Call, texts: Texts) -> str | None:
 
 
 WRITTEN: dict[str, Writer] = {"list.encode": _codes_text, "one_hot": _multi_hot_text}
-"""How encoders of lists are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of encoders of lists, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -1,7 +1,8 @@
-"""Tables passed beside the data: their values for a row's key, or at a row's moment.
+"""Lookups in tables that users pass beside the data: `lookup` by a key, `asof` by a time.
 
-`lookup` finds a row by its key, `asof` the latest row at a moment. Windows over the rows of a
-table also take their order from here.
+`lookup` finds the row of a table that has a row's key, `asof` the latest row known at a row's time.
+Windows over the rows of a table get their order node here: it names the table's time, key and tie
+columns, and the time and key of the data that select rows.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def lookup(table: str, *, by: By) -> Lookup:
 
 
 def pairs_of(told: str, by: Any) -> list[tuple[str | Expr, str]]:
-    """Return pairs of (column or expression of the data, column of the table) from `by=`.
+    """Return the keys in `by=` as pairs: (column or expression of the data, column of the table).
 
     `told` begins the message of the error if `by` is neither a name, a list nor a mapping.
     """
@@ -210,10 +211,11 @@ def asof(
 def table_order(
     function: str, table: Any, time: str | Expr, right_time: Any, by: Any, tie: Any
 ) -> Call:
-    """Return the order of a table's rows, with the moment and key of the data that select from it.
+    """Return the order node of a table.
 
-    `function` is for error messages. `tie` is the column that orders rows with equal times; None
-    keeps their position in the table.
+    It names the columns by which the table's rows are ordered, and the time and key by which rows
+    of the data select them. `function` is for error messages. `tie` is the column that orders rows
+    with equal times; None keeps their position in the table.
     """
     if not isinstance(table, str):
         raise TypeMismatch(f"{function}(table={table!r}): takes the name of a table")
@@ -234,7 +236,7 @@ def table_order(
 
 
 def _name(told: str, given: Any) -> str:
-    """Return the name of a table's column that the user gave as text or as `col(name)`."""
+    """Return the name of a table's column, given as text or as `col(name)`; else TypeMismatch."""
     if isinstance(given, str):
         return given
     if isinstance(given, Expr) and isinstance(given.nodes[0], Column):
@@ -243,19 +245,19 @@ def _name(told: str, given: Any) -> str:
 
 
 def sees_table(window: Call) -> bool:
-    """Return whether a window is over the rows of a table."""
+    """Return whether a window is over rows of a table; if not, over rows of the data."""
     return is_of_table(_order(window))
 
 
 def time_of_table(window: Call) -> Expr:
-    """Return the time column of a window's table, as an expression inside the window."""
+    """Return the table's time column, as an expression that is read within the window."""
     return Expr((Column(table_columns_of(_order(window))[0].name),))
 
 
 def refuse_own_value(function: str, window: Call, instead: str) -> None:
-    """Raise InvalidPlan if the window is over a table: rows of the data have no value in it.
+    """Raise InvalidPlan if a window is over a table, for functions that read the row's own value.
 
-    `instead` tells the user what to write.
+    A row of the data is not in the table. `instead` tells the user what to write.
     """
     if sees_table(window):
         raise InvalidPlan(
@@ -265,9 +267,9 @@ def refuse_own_value(function: str, window: Call, instead: str) -> None:
 
 
 def in_table(told: str, x: Expr, window: Call) -> Expr:
-    """Return an expression with every column read from the window's table.
+    """Return the expression with its columns replaced by columns of the window's table.
 
-    Raises InvalidPlan if it reads other rows than the table's own row. `told` is for the message.
+    Raises InvalidPlan if it reads other rows than the table's own row. `told` begins the message.
     """
     table = table_of(_order(window))
     for node in postorder(x.nodes):
@@ -286,7 +288,7 @@ def in_table(told: str, x: Expr, window: Call) -> Expr:
 
 
 def _reads_more(node: Node) -> str:
-    """Return a phrase for the other rows that a node reads; empty if it reads its own row only."""
+    """Return a phrase on the other rows that a node reads; empty if it reads its own row only."""
     match node:
         case Aggregate():
             return "is learnt from the training rows"

@@ -1,4 +1,4 @@
-"""Tests and replacements of values by ranges, sets and mappings that the user writes down."""
+"""Tests and replacements of values, by ranges, sets and mappings that the user writes down."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TIMES = (datetime.date, datetime.time, datetime.timedelta)
 def is_between(
     x: Expr, lower: Expr | Scalar, upper: Expr | Scalar, *, closed: Closed = "both"
 ) -> Expr:
-    """Return whether lower <= x <= upper; `closed` says which limits belong to the range.
+    """Return whether x is in a range: lower <= x <= upper, or with < as `closed` says.
 
     If one limit is missing, the result is missing unless the other limit already makes it False.
 

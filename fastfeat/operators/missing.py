@@ -44,9 +44,9 @@ def fill_null(x: Expr, value: Expr | Scalar) -> Expr:
 
     Args:
         x: Values of any type.
-        value: The replacement. A constant takes the type of a float column. An expression gives the
-            common type of both; if it is missing too, so is the result. For a learnt value see
-            `impute`.
+        value: The replacement. With a constant a float column keeps its type. With an expression
+            the result has the common type of both; if the replacement is missing too, so is the
+            result. For a learnt value see `impute`.
 
     Example:
         >>> col("x").fill_null(0)
@@ -243,4 +243,4 @@ REFUSED = {"is_nan": is_nan, "is_not_nan": is_not_nan, "fill_nan": fill_nan}
 """Names from pandas and Polars that raise an error with the method to use instead."""
 
 WRITTEN: dict[str, Writer] = {"coalesce": _missing_text}
-"""How `eq_missing` and `ne_missing` are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of `eq_missing` and `ne_missing`, by the function of the last node."""

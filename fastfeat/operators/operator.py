@@ -1,6 +1,7 @@
-"""The record of an operator in the registry: its definition, its reference, and its test cases.
+"""The registry entry of an operator: its definition, its reference function, and its test cases.
 
-The parameters that a user gives are checked here by the records of the rows.
+Users' parameters are checked here by their records (`ir.parameters`). A plan function is a function
+that a plan node calls; one operator may build several.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ a result counts as missing.
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One way to call an operator in the generic test.
+    """One call of an operator in the generic test of all operators.
 
     Args:
         on: The kind of each column that the operator takes: "number", "float", "integer", "bool",
@@ -62,20 +63,20 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A row of the registry: one operator.
+    """The entry of one operator in the registry.
 
     Args:
-        define: The function from expressions to an expression.
-        reference: The definition of the operator, on Python lists.
+        define: The public function, which takes and returns expressions.
+        reference: The definition of the operator, on Python lists of training rows and later rows.
         cases: Calls for the generic test.
         ulp: Largest distance of a float from the reference, in units in the last place. Other
             results are exact.
-        size: Floats below this size are compared as if they were this large.
+        size: Floats with an absolute value below this are compared as if they were this large.
         method: Whether it is also a method of Expr, not only a function.
         namespace: Name of the `Expr` namespace that has the method; empty if none.
         gives_text: Whether it returns text. Tests then compare its hash.
-        parameters: Parameters of the operator itself, not of a plan function that it is made of.
-        foreign: Parameter names of other libraries, and what to write here.
+        parameters: Parameters that the operator handles itself and passes to no plan function.
+        foreign: Parameter name in other libraries to advice on what to write here.
     """
 
     define: Callable[..., Any]
@@ -90,14 +91,14 @@ class Operator:
     foreign: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def of(self, *expressions: Any, **params: Any) -> Any:
-        """Return the operator applied to expressions."""
+        """Return the result of the operator on expressions, with parameters by name."""
         first, *others = expressions
         on = getattr(first, self.namespace) if self.namespace else first
         return self.define(on, *others, **params)
 
 
 def each(function: Callable[..., Any]) -> Reference:
-    """Return the reference of a row function whose result is missing if an argument is missing."""
+    """Return a reference function that applies `function` per row; missing if an argument is."""
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
         return [
@@ -109,7 +110,7 @@ def each(function: Callable[..., Any]) -> Reference:
 
 
 def each_seen(function: Callable[..., Any]) -> Reference:
-    """Return the reference of a row function that gets None for missing arguments."""
+    """Return a reference function that applies `function` per row, with None for missing."""
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
         return [function(*row, **params) for row in zip(*rows, strict=True)]
@@ -123,7 +124,7 @@ def present(values: Values) -> list[Any]:
 
 
 def checked(operator: str, parameters: Parameters, **given: Any) -> dict[str, Any]:
-    """Return the parameters for the plan, each checked against its record.
+    """Return the parameters by their names in the plan, each checked against its record.
 
     `given` maps the names that users write to values; `operator` is for messages. Raises
     InvalidPlan for a value of the wrong type or out of bounds, and TypeMismatch if a text is
@@ -147,7 +148,7 @@ def checked(operator: str, parameters: Parameters, **given: Any) -> dict[str, An
 
 
 def parameters_of(function: str) -> Parameters:
-    """Return the parameters of a plan function, from its row."""
+    """Return the parameters of a plan function, from its registry entry."""
     if function in SCALARS:
         return SCALARS[function].parameters
     from fastfeat.aggregates import AGGREGATES  # imports NumPy and PyArrow
@@ -158,12 +159,12 @@ def parameters_of(function: str) -> Parameters:
 
 
 def written_parameter(parameters: Parameters, written: str) -> Parameter:
-    """Return the parameter that users write by this name."""
+    """Return the record of the parameter that users write by this name."""
     return next(one for one in parameters if (one.written_as or one.name) == written)
 
 
 def _of_type(operator: str, name: str, value: Any, kind: Type) -> Any:
-    """Return a user's value as a parameter's type; raise InvalidPlan or TypeMismatch otherwise."""
+    """Return a user's value in the type of its parameter; InvalidPlan or TypeMismatch if wrong."""
     match kind:
         case Whole(least, most) if least is not None:
             return whole_number(operator, name, value, least, most)

@@ -98,14 +98,14 @@ def polynomial_features(
 
 
 def _count(n: int, degree: int, interaction_only: bool) -> int:
-    """Return the number of terms, without the constant."""
+    """Return the number of products up to a degree of n expressions, without the constant."""
     if interaction_only:
         return sum(math.comb(n, k) for k in range(1, min(n, degree) + 1))
     return math.comb(n + degree, min(n, degree)) - 1
 
 
 def _terms(n: int, degree: int, interaction_only: bool) -> Iterator[Term]:
-    """Yield the terms of degree 1 first, then those with degree 2, and so on."""
+    """Yield the products (terms) of 1 factor, then those of 2 factors, up to the degree."""
     choose = combinations if interaction_only else combinations_with_replacement
     for size in range(1, (min(n, degree) if interaction_only else degree) + 1):
         yield from choose(range(n), size)

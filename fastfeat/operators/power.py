@@ -37,7 +37,7 @@ def power_transform(
     method: Method = "yeo-johnson",
     standardize: bool = True,
 ) -> Expr:
-    """Return x raised to a learnt power, in the form that makes all powers comparable.
+    """Return x transformed by a learnt power (Yeo-Johnson or Box-Cox) to look normal.
 
     The power, lambda, has the largest likelihood under the assumption that the result is normal. It
     depends only on the values of the training rows, not on their order or partition, and has the
@@ -126,7 +126,7 @@ def _standardized_text(node: Call, texts: Texts) -> str | None:
 
 
 def _text(node: Node, given: Sequence[str], texts: Texts) -> str | None:
-    """Return the text of a value raised to the power learnt from it; None for anything else."""
+    """Return the text of a `power_transform`; None if the power was learnt from another value."""
     match node:
         case Call("yeo_johnson" | "box_cox" as power, (x, Aggregate(learnt, (y,)))) if (
             x is y and learnt == f"{power}_lambda"
@@ -142,7 +142,7 @@ WRITTEN: dict[str, Writer] = {
     "div": _standardized_text,
     "yeo_johnson": _raised_text,
 }
-"""How `power_transform` is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of `power_transform`, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -1,4 +1,4 @@
-"""Size and shape of a number: absolute value, sign, rounding, limits."""
+"""Absolute value, sign, rounding and limits of a number."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def ceil(x: Expr) -> Expr:
 
 
 def round(x: Expr, decimals: int = 0) -> Expr:
-    """Return x rounded to some decimals, half to even like NumPy; integers stay unchanged.
+    """Return x rounded to a number of decimals, half to even like NumPy; integers stay unchanged.
 
     The value is scaled by 10**decimals, rounded, and scaled back.
 

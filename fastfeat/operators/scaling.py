@@ -1,6 +1,8 @@
 """Scalers: shift and scale by values learnt from the training rows, with scikit-learn's names.
 
-A column that is constant up to rounding gets the scale 1, with one warning from `fit`.
+A column that is constant up to rounding is divided by 1, with one warning from `fit`. The spread is
+the divisor of a scaler, such as the standard deviation. The level is a typical value, such as the
+mean; if the spread is very small compared with it, the column is constant.
 """
 
 from __future__ import annotations
@@ -229,7 +231,10 @@ def robust_scale(
 
 
 def scale(spread: Expr, level: Expr) -> Expr:
-    """Return the divisor of a scaler: the spread, or 1 if it is rounding noise at that level."""
+    """Return the divisor of a scaler: the spread, or 1 if the spread is only rounding noise.
+
+    The noise depends on the size of the level.
+    """
     return call("scale_or_one", spread, level)
 
 
@@ -240,7 +245,11 @@ def _scale_of(spread: float, level: float) -> float:
 def _learnt_rows(
     learn: Callable[..., tuple[float, float] | None], finish: Callable[..., float]
 ) -> Callable[..., list[Any]]:
-    """Return the reference of a scaler: learn (shift, divisor), then (x - shift) / divisor."""
+    """Return the reference function of a scaler.
+
+    `learn` returns (shift, divisor) from the training values; `finish` is applied to
+    (x - shift) / divisor.
+    """
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
         known = learn(train[0], **params)
@@ -318,7 +327,7 @@ def _unchanged(x: float, **params: Any) -> float:
 
 
 def _scaled_text(node: Call, texts: Texts) -> str | None:
-    """Return the text of a scaler, recognized by its divisor."""
+    """Return the text of a scaler's call; None for a division that is not one."""
     match node.args:
         case (shifted, Call("scale_or_one", (spread, level))):
             return (
@@ -334,10 +343,7 @@ def _scaled_text(node: Call, texts: Texts) -> str | None:
 
 
 def standardized(node: Node, texts: Texts) -> tuple[Node, list[str]] | None:
-    """Return the expression scaled to mean 0 and variance 1, and its options; None if no match.
-
-    `node` is the division.
-    """
+    """Return (x, options as text) if a division is `standard_scale` of x; None if it is not."""
     match node:
         case Call("div", (shifted, Call("scale_or_one", (spread, level)))):
             return _standardized(shifted, spread, level, texts)
@@ -405,7 +411,10 @@ def _max_abs_text(x: Node, spread: Node, texts: Texts) -> str | None:
 
 
 def _centred(shifted: Node, level: Aggregate) -> tuple[Node | None, bool]:
-    """Return the scaled expression, and whether its level is subtracted; (None, False) if none."""
+    """Return (x, True) if a numerator is x minus its level, (x, False) if it is x alone.
+
+    (None, False) for anything else.
+    """
     match shifted:
         case Call("sub", (x, one)) if one is level and x is level.args[0]:
             return x, True
@@ -416,13 +425,13 @@ def _centred(shifted: Node, level: Aggregate) -> tuple[Node | None, bool]:
 
 
 def _range(low: Aggregate, high: Aggregate) -> list[str]:
-    """Return the `quantile_range` option of a robust scaler; empty if it is the default."""
+    """Return the `quantile_range` option of a robust scaler as text; empty if it is the default."""
     ends = [round(100 * dict(one.params)["q"], 9) for one in (low, high)]
     return [] if ends == [25, 75] else [f"quantile_range=({', '.join(map(number_text, ends))})"]
 
 
 WRITTEN: dict[str, Writer] = {"div": _scaled_text}
-"""How scalers are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of scalers, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -148,7 +148,7 @@ def _spline_transform(
 
 
 def _apart(points: Sequence[float]) -> list[float]:
-    """Return all knots, placed 1 apart if the column is constant."""
+    """Return the knots, or if all are equal, knots placed 1 apart."""
     if points[0] < points[-1]:
         return [float(point) for point in points]
     distance = max(1.0, abs(points[0]) / 2**44)
@@ -181,13 +181,13 @@ def _basis(x: float, inner: list[float], degree: int, extrapolation: str) -> lis
 
 
 class _Piece:
-    """The polynomial pieces of the basis functions between knot `place` and the next one."""
+    """The polynomials that the basis functions are between the knot number `place` and the next."""
 
     def __init__(self, knots: list[float], place: int) -> None:
         self.knots, self.place = knots, place
 
     def value(self, index: int, degree: int, x: float) -> float:
-        """Return the value of a basis function by the recursion of Cox and de Boor over degrees."""
+        """Return the value of basis function `index` at x, by Cox and de Boor's recursion."""
         if not self.place - degree <= index <= self.place:
             return 0.0
         if degree == 0:
@@ -199,11 +199,11 @@ class _Piece:
         return (rising * left if rising else 0.0) + (falling * right if falling else 0.0)
 
     def slope(self, index: int, degree: int, x: float) -> float:
-        """Return the derivative of a basis function."""
+        """Return the derivative of basis function `index` at x."""
         return self._share(index, degree, x, degree) - self._share(index + 1, degree, x, degree)
 
     def _share(self, index: int, degree: int, x: float, times: int = 1) -> float:
-        """Return a basis function of the next lower degree, divided by its width."""
+        """Return `times` times the basis function of the next lower degree at x, over its width."""
         if not self.place - degree < index <= self.place:
             return 0.0
         width = self.knots[index + degree] - self.knots[index]
@@ -222,7 +222,7 @@ def _text(nodes: Sequence[ir.Node], texts: Texts) -> str | None:
 
 
 def _given(x: ir.Node, table: ir.Node, params: Mapping[str, Any], n_columns: int) -> str:
-    """Return the options of a spline as text."""
+    """Return the options of `spline_transform` as text, without those at their default."""
     points = points_of(x, table)
     degree, beyond = params.get("degree"), params.get("extrapolation")
     given: dict[str, str] = {}
@@ -242,7 +242,7 @@ def _given(x: ir.Node, table: ir.Node, params: Mapping[str, Any], n_columns: int
 
 
 WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"spline_basis": _text}
-"""How columns of splines are written together, by the function of the first column."""
+"""Writers (see `ir.writing`) of columns of splines, by the function of the first column."""
 
 
 _PARAMS: tuple[dict[str, Any], ...] = (

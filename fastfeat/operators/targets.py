@@ -1,8 +1,8 @@
-"""Encoders of categories by a target: out of fold in training, so that no row sees its own target.
+"""Encoders of categories by a target, such as the mean of the label in each category.
 
-`fit_transform` encodes each training row with statistics learnt from the rows of other folds;
-`transform` uses statistics of all training rows. Steps that learn from an encoding learn from the
-out-of-fold values.
+No row sees its own target: in training they are learnt out of fold. `fit_transform` encodes each
+training row with statistics learnt from the rows of other folds; `transform` uses statistics of all
+training rows. Steps that learn from an encoding learn from the out-of-fold values.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def target_encode(
     time: str | Expr | None = None,
     min_rows: int | None = None,
 ) -> Expr:
-    """Return a statistic of the target in the row's category, smoothed towards that of all rows.
+    """Return a target statistic of the row's category, smoothed towards the statistic of all rows.
 
     Training rows are encoded out of fold: in `fit_transform` each row gets the statistic of the
     rows in other folds, and the prior (the statistic of all categories together) also comes from
@@ -192,7 +192,7 @@ def _if_given(min_rows: int | None) -> dict[str, Any]:
 
 
 def _weight(smooth: Any, stat: str) -> float | str:
-    """Return the number of prior rows to add, or "auto"."""
+    """Return the checked `smooth`: the number of prior rows to add, or "auto"."""
     if isinstance(smooth, str):
         if smooth == "auto" and stat == "mean":
             return smooth
@@ -224,7 +224,7 @@ def _listed(classes: Any) -> list[Any]:
 def _folds(
     operator: str, folds: Any, fold_by: Any, fold: Any, time: Any
 ) -> tuple[Expr, dict[str, Any]]:
-    """Return the fold of each training row, and the aggregate's parameters about folds."""
+    """Return (the fold number of each training row, the aggregate's parameters about folds)."""
     given = [
         n for n, v in {"fold_by": fold_by, "fold": fold, "time": time}.items() if v is not None
     ]
@@ -261,7 +261,7 @@ def _target_encode(
     min_rows: int = 1,
     **folds: Any,
 ) -> list[float | None]:
-    """Return the encodings of later rows, learnt from all training rows."""
+    """Return the encoding of each later row, by the definition, learnt from all training rows."""
 
     def statistic(values: Values) -> float | None:
         given = {"var": {"ddof": 1}, "quantile": {"q": q, "interpolation": "linear"}, "mean": {}}
@@ -285,7 +285,10 @@ def _target_encode(
 
 
 def _shrunk(members: Values, everything: Values, found: float, prior: float) -> float:
-    """Return the empirical Bayes estimate of the mean."""
+    """Return the empirical Bayes estimate of a category's mean, between `found` and `prior`.
+
+    `members` are its targets, `everything` all targets.
+    """
     between = learnt_value("var", everything, ddof=0) * len(members)
     within = learnt_value("var", members, ddof=0)
     if not between + within:
@@ -345,7 +348,7 @@ def _encoder_text(
 
 
 def _folds_options(folds: Node, params: Params, texts: Texts) -> list[str]:
-    """Return the options that say how training rows are divided into folds."""
+    """Return the options, as text, that say how training rows are divided into folds."""
     match folds:
         case Call("fold", keys):
             by = [f"fold_by=[{', '.join(texts[key] for key in keys)}]"] if keys else []
@@ -370,7 +373,7 @@ WRITTEN: dict[str, Writer] = {
     "target_odds": _woe_text,
     "log": _log_text,
 }
-"""How encoders by a target are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of encoders by a target, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -1,8 +1,9 @@
 """The `.str` namespace: lengths, case, pieces, patterns, numbers, dates and hashed counts of text.
 
-Text results can be followed by more of `.str`, by `==`, `is_in`, `replace_strict`, `fill_null`, an
-encoder or `hash`; only numbers can be features. The reference functions of the generic tests are
-written here with Python's own string methods.
+Only numbers and bools can be features. So a text result must be followed by an encoder, `hash`,
+`==`, `is_in`, `replace_strict` or a method of `.str` that gives a number; more methods of `.str`
+and `fill_null` may come before. The reference functions of the generic tests are written here with
+Python's own string methods.
 """
 
 from __future__ import annotations
@@ -454,9 +455,10 @@ class TextFunctions:
 
 
 def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool]:
-    """Return the pattern, and whether it is plain text: declared so, or without special characters.
+    """Return (the pattern, whether it is plain text).
 
-    Raises InvalidPlan if it is neither plain text nor a regular expression.
+    It is if `literal` says so, or if it has no special characters. Raises InvalidPlan if it is
+    neither plain text nor a regular expression.
     """
     pattern = text(operator, "pattern", pattern)
     if switch(operator, "literal", literal) or _SPECIAL.isdisjoint(pattern):
@@ -466,7 +468,10 @@ def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool
 
 
 def _names_of_groups(pattern: str) -> tuple[str, ...]:
-    """Return the names of all groups, the whole match first; "" for a group without a name."""
+    """Return the names of a pattern's groups in order; "" for groups without a name.
+
+    The first stands for the whole match.
+    """
     from fastfeat.io.columns.regex import grouped_pattern  # imports PyArrow
 
     return grouped_pattern(pattern).names
@@ -486,7 +491,7 @@ def _strip(operator: str, x: Expr, characters: str | None) -> Expr:
 def _replace(
     operator: str, x: Expr, pattern: str, value: str, n: int, literal: bool, max_memory: int
 ) -> Expr:
-    """Return text with matches replaced; the node omits `max_memory` if it is the default."""
+    """Return text with the first `n` matches replaced; the node omits a default `max_memory`."""
     parameters = parameters_of("str.replace")
     room = checked(operator, parameters, max_memory=max_memory)
     given = checked(operator, parameters, pattern=pattern, value=value, literal=literal)
@@ -500,7 +505,7 @@ def _replace(
 
 
 def _counts(operator: str, x: Expr, **params: Any) -> Expr:
-    """Return one column per bucket, all over a single node that counts."""
+    """Return one column per bucket; all of them read one node that counts."""
     function = f"str.{operator}"
     given = checked(operator, parameters_of(function), **params)
     counts = call(function, x, **given)
@@ -510,7 +515,7 @@ def _counts(operator: str, x: Expr, **params: Any) -> Expr:
 
 @property
 def str_(expr: Expr) -> TextFunctions:
-    """Functions of text: `col("s").str.len_chars()`."""
+    """Functions of text, such as `col("s").str.len_chars()`."""
     return TextFunctions(expr)
 
 
@@ -521,7 +526,7 @@ def _operator(
     *,
     gives_text: bool,
 ) -> Operator:
-    """Return the registry row of a method of `.str`, defined as a function of an expression."""
+    """Return the registry entry of a method of `.str`; `meaning` is its reference function."""
 
     @wraps(method)
     def define(x: Expr, **given: Any) -> Expr:
@@ -536,7 +541,10 @@ def _lower(text: str) -> str:
 
 
 def _upper(text: str) -> str:
-    """Return the simple upper case: where Python's is longer, the title case of one character."""
+    """Return text in upper case as Unicode's simple mapping does, one character for one.
+
+    Where Python's `upper` gives more characters, the title case is used if it is a single one.
+    """
     pairs = [(c, c.upper(), c.title()) for c in text]
     return "".join(
         upper if len(upper) == 1 else title if len(title) == 1 else c for c, upper, title in pairs
@@ -594,7 +602,7 @@ def _float(text: str, strict: bool = True) -> float | None:
 
 
 def _by_bucket(pieces: Callable[..., list[str]]) -> Callable[..., tuple[list[Any], ...]]:
-    """Return the reference of a function that counts pieces into buckets."""
+    """Return the reference function of an operator that counts pieces of text per hash bucket."""
 
     def reference(
         train: Sequence[Values],
@@ -667,7 +675,7 @@ def _replace_all(text: str, pattern: str, value: str, literal: bool = False) -> 
 
 
 def _datetime(text: str, format: str, strict: bool = True) -> int | None:
-    """Return microseconds since 1970."""
+    """Return the parsed date or time, in microseconds since 1970; None if it does not match."""
     if not text.isascii():
         return None
     try:
@@ -746,9 +754,9 @@ def _found_text(node: Call, texts: Texts) -> str | None:
 
 
 WRITTEN: dict[str, Writer] = {"when": _found_text}
-"""How `find` is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of `find`, by the function of the last node."""
 WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"bucket_count": _counts_text}
-"""How columns of hashed counts are written together, by the function of the first column."""
+"""Writers (see `ir.writing`) of columns of hashed counts, by the function of the first column."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -23,7 +23,7 @@ from fastfeat.operators.windows import (
 def rank(
     x: Expr, *, over: Window | None = None, method: RankMethod = "average", pct: bool = False
 ) -> Expr:
-    """Return the rank of a row's own value among the values in its window, from 1 for the least.
+    """Return the rank of a row's own value among the values in its window, from 1 for the smallest.
 
     If the window does not hold the row itself, as with closed="left", the value is ranked as if it
     were added to the window. Missing if the row's value is missing or the window has no values.
@@ -32,7 +32,7 @@ def rank(
     Args:
         x: Values of any type except lists; text is ordered by its bytes.
         over: The window.
-        method: Rank of equal values: the "average", "min" or "max" of their places.
+        method: Rank of equal values: the "average", "min" or "max" of the ranks that they take up.
         pct: Divide by the number of values, with the row's own counted once. This gives the
             percentile, up to 1.
 
@@ -151,9 +151,10 @@ def ewm_sum(
 def _decaying(
     name: str, noun: str, x: Expr, over: Window, alpha: float | None, half_life: Duration | None
 ) -> Expr:
-    """Return a function of the whole past with decaying weights, by rows or by time.
+    """Return a function of an entity's whole past, with weights that decay by rows or by time.
 
-    `name` is the method; by time the function is `name + "_by"`. `noun` is for error messages.
+    `name` is the method; for decay by time the plan function is `name + "_by"`. `noun` is for error
+    messages.
     """
     chosen = resolve_window(f"{x!r}.{name}", over)
     refuse_ahead(name, chosen)
@@ -177,7 +178,10 @@ def _decaying(
 
 
 def _in_unit(over: Window, told: str, unit: str | None) -> Window:
-    """Return the window with durations in `unit`; InvalidPlan if its offset has another unit."""
+    """Return the window with `unit` ("time" or "steps") as the unit of its durations.
+
+    Raises InvalidPlan if its offset has the other unit.
+    """
     params = dict(over.node.params)
     if params["offset"] and params["unit"] != unit:
         raise InvalidPlan(
@@ -211,7 +215,7 @@ def slope(x: Expr, *, over: Window) -> Expr:
 
 
 def streak(x: Expr, *, over: Window) -> Expr:
-    """Return the number of latest rows in a window that are true in succession, up to its end.
+    """Return the number of consecutive rows with a true value at the end of a window.
 
     0 if the latest row is not true or there are no rows. A missing value is not true.
 
@@ -229,7 +233,7 @@ def streak(x: Expr, *, over: Window) -> Expr:
 
 
 def range(x: Expr, *, over: Window) -> Expr:  # the usual name
-    """Return the largest value in a window minus the smallest; missing if it has no values.
+    """Return the largest value in a window minus the smallest; missing if there are no values.
 
     Args:
         x: Numbers, dates or times.

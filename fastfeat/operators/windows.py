@@ -1,4 +1,8 @@
-"""Windows over an entity's own earlier rows, the same in training and in later calls."""
+"""Windows over an entity's own earlier rows, and functions of the rows in them.
+
+An entity is, for example, a customer; its key is given as `by=`. A window gives the same values in
+training and in later calls.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 @carrier
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A set of rows relative to each row's own moment; made by `window` and `ahead`.
+    """The definition of the rows that each row sees, by time; made by `window` and `ahead`.
 
     Args:
         node: The plan node of the window.
@@ -90,8 +94,8 @@ def window(
             entity. With a table also a mapping from columns of the data, or expressions, to columns
             of the table.
         rows: Keep only this many of the latest rows in the window.
-        offset: How long before the row's own moment the window ends; for labels that arrive late,
-            or for "28 days ago".
+        offset: How long before the row's own time the window ends; for labels that arrive late, or
+            for "28 days ago".
         closed: Which ends belong to the window: "left", "right", "both" or "neither".
         min_samples: If the window has fewer values than this, the result is missing. Counts are
             never missing.
@@ -151,9 +155,10 @@ def window(
 def resolve_order(
     told: str, time: Any, by: Any, tie: Any, table: str | None, right_time: str | None
 ) -> Expr:
-    """Return the order of the rows that a window sees, in the data or in a table.
+    """Return the order node of a window: the entity and time order of the rows it sees.
 
-    `told` is the call as text, for error messages; the other arguments are those of `window`.
+    These are rows of the data or of a table. `told` is the call as text, for error messages; the
+    other arguments are those of `window`.
     """
     moment = _part(told, "time", time)
     if table is not None:
@@ -178,7 +183,10 @@ def _part(told: str, name: str, given: Any) -> Expr:
 
 
 def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
-    """Return a window function of x; `function` is a key of `steps.windows.rows.OVER_FUNCTIONS`."""
+    """Return the call of a function of x over the rows of a window.
+
+    `function` is a key of `steps.windows.rows.OVER_FUNCTIONS`.
+    """
     told = f"{x!r}.{function}"
     chosen = resolve_window(told, over)
     refuse_ahead(function, chosen)
@@ -188,7 +196,7 @@ def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
 
 
 def resolve_window(told: str, over: Any) -> Window:
-    """Return the user's `over=` as a Window, or raise an error that says how to write one."""
+    """Return the user's `over=` as a Window; the error for other values says how to write one."""
     if isinstance(over, Window):
         return over
     if isinstance(over, str) and over[:1].isdigit():
@@ -205,9 +213,9 @@ def resolve_window(told: str, over: Any) -> Window:
 
 
 def refuse_ahead(function: str, over: Any, instead: str | None = None) -> None:
-    """Raise InvalidPlan if a function that looks back is given a window ahead of the row.
+    """Raise InvalidPlan if a window ahead is given to a function that only looks back.
 
-    `instead` tells the user what to write. None takes the text from the function's row in
+    `instead` tells the user what to write. None takes the text from the function's entry in
     `OVER_FUNCTIONS`, where None means that the function may look ahead.
     """
     if not isinstance(over, Window) or over.node.function != "ahead":
@@ -223,7 +231,7 @@ def refuse_ahead(function: str, over: Any, instead: str | None = None) -> None:
 
 
 def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
-    """Return the value of the n-th latest row in a window; missing if it has fewer rows.
+    """Return the value of the n-th latest row in a window; missing if there are fewer than n rows.
 
     Args:
         x: Values of any type except lists; the type is kept.
@@ -308,7 +316,10 @@ def pct_change(x: Expr, n: int = 1, *, over: Window) -> Expr:
 
 
 def _refuse_change(function: str, over: Any, ahead: str) -> None:
-    """Raise if `over` is a window over a table, or ahead of the row: `x` is the row's own value."""
+    """Raise InvalidPlan for a window over a table, or ahead: a change needs the row's own value.
+
+    `ahead` tells the user what to write for a window ahead.
+    """
     refuse_ahead(function, over, f"Write the change itself: {ahead}")
     if isinstance(over, Window):
         instead = "Compare a column of the data with the table's: col('x') - col('y').lag(1, over=)"
@@ -409,7 +420,7 @@ def time_since(condition: Expr, *, over: Window) -> Expr:
 @recording("ff.session_id")
 @explaining
 def session_id(gap: Duration, *, over: Window) -> Expr:
-    """Return the number of a row's session within its entity, from 0; a gap starts a new session.
+    """Return the number of a row's session within its entity, from 0; long pauses separate them.
 
     Args:
         gap: Longest pause within a session. A longer pause starts a new one.
@@ -446,7 +457,10 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
 
 
 def _with_own_row(over: Window, unit: str | None) -> Window:
-    """Return the window of an entity's past including the row itself, with times in `unit`."""
+    """Return the window with the row itself included, and `unit` as the unit of its times.
+
+    `unit` is "time" or "steps".
+    """
     params = {**dict(over.node.params), "closed": "right", "min_samples": 0, "unit": unit}
     return Window(Call("window", over.node.args, params_of(**params)))
 
@@ -464,7 +478,7 @@ METHODS: dict[str, Callable[..., Expr]] = {
 
 
 def _time_since_text(node: Call, texts: Texts) -> str | None:
-    """Return the text of a time_since node: `ff.time_since_last(...)` or `ff.time_since(...)`."""
+    """Return the text of a node as `ff.time_since_last(...)` or `ff.time_since(...)`."""
     match node.args:
         case (moment, Call("window") as window) if _is_time(moment, window):
             return f"ff.time_since_last(over={texts[window]})"
@@ -479,7 +493,7 @@ def _time_since_text(node: Call, texts: Texts) -> str | None:
 
 
 def _is_time(moment: Node, window: Call) -> bool:
-    """Return whether an expression is the time of the rows in a window."""
+    """Return whether an expression is the time by which the rows of a window are ordered."""
     match window.args:
         case (Call("order", (time, *_)),):
             return moment is time
@@ -490,7 +504,7 @@ def _is_time(moment: Node, window: Call) -> bool:
 
 
 def _session_text(node: Call, texts: Texts) -> str | None:
-    """Return the text of a session number: a sum over the rows that begin a session."""
+    """Return the text of a `session_id`: a sum over rows that begin a session; None if not one."""
     match node.args:
         case (Call("fill_null", (begins, _)), over):
             limit = _limit_of_session(begins, over)
@@ -509,7 +523,7 @@ def _session_text(node: Call, texts: Texts) -> str | None:
 
 
 def _limit_of_session(begins: Node, over: Node) -> Any:
-    """Return the gap that starts a session; None if the nodes are not a session number."""
+    """Return the gap that starts a session; None if `session_id` did not build the nodes."""
     match begins:
         case Call("gt", (Call(since, (_, one), (("n", 2),)), Literal(limit))) if (
             since == f"{OVER}time_since_lag" and one is over and isinstance(limit, int | float)
@@ -523,4 +537,4 @@ WRITTEN: dict[str, Writer] = {
     f"{OVER}sum": _session_text,
     f"{OVER}time_since": _time_since_text,
 }
-"""How functions of the rows' time are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of functions of the rows' time, by the function of the last node."""

@@ -1,6 +1,10 @@
-"""The table of scalar functions: the meaning of each row function, by type.
+"""The registry of scalar functions, which compute a value of a row from values of the same row.
 
-A new function is a row in the `FUNCTIONS` of a module, and its name here. `aggregates` and the
+A kernel is compiled code that computes features for all rows. To make one, every call is lowered:
+the function's registry entry (`value.ScalarFunction`) turns the arguments into a graph of primitive
+operations (`op.Op`). So the functions in this folder build operations; they do not compute.
+
+A new function is an entry in the `FUNCTIONS` of a module, and its name here. `aggregates` and the
 layers above it import the table.
 """
 

@@ -1,4 +1,7 @@
-"""Bins: the position of a value among edges that the user wrote or `fit` has learnt."""
+"""Bins: the position of a value among sorted edges, given by the user or learnt in `fit`.
+
+The edges are a table, an array that kernels search (see `scalars.table`).
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ def _bin_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def has_table(call: Call) -> bool:
-    """Return whether the second argument of a call is a table of numbers, written or learnt."""
+    """Return whether the second argument of a call is a table of numbers, literal or learnt."""
     match call.args[1]:
         case ir.Literal(value):
             is_table = is_of_type(Several(EDGE, least=1), value)
@@ -52,7 +55,7 @@ def has_table(call: Call) -> bool:
 
 
 def table_size(node: Node) -> int:
-    """Return the greatest number of elements of a table node, before any value is known."""
+    """Return the largest possible number of elements of a table, known before `fit`."""
     match node:
         case ir.Literal(value):
             return len(value)
@@ -67,15 +70,15 @@ def table_size(node: Node) -> int:
 
 
 def is_right(params: Mapping[str, Any]) -> bool:
-    """Return whether the bins of a call include their upper edges."""
+    """Return whether a bin includes its upper edge instead of its lower one."""
     return params.get("closed") == "right"
 
 
 def _bin(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return the number of distinct edges not above the value: bin i is [edge i-1, edge i).
+    """Return the bin of a value: the number of distinct edges not above it.
 
-    With `closed="right"` it is the number below the value: bin i is (edge i-1, edge i]. If nothing
-    was learnt there are no edges, and every bin is missing.
+    Bin i is [edge i-1, edge i). With `closed="right"` it is the number of edges below the value,
+    and bin i is (edge i-1, edge i]. If `fit` learnt no edges, the bin is missing.
     """
     value, table = values
     right = is_right(params)
@@ -89,9 +92,9 @@ def _bin(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _float_beside(edge: float, *, above: bool) -> float:
-    """Return a float that separates floats like an edge, which may be an integer that is no float.
+    """Return a float that compares with floats like an integer edge that is not exact as a float.
 
-    `above` makes it at least the edge; otherwise it is at most the edge.
+    It is the nearest float at or above the edge if `above`, otherwise at or below.
     """
     found = float(edge)
     if above and found < edge:
@@ -100,10 +103,10 @@ def _float_beside(edge: float, *, above: bool) -> float:
 
 
 def _code_of_whole(value: Value, edges: Sequence[float], right: bool) -> Value:
-    """Return the bin of a 64-bit integer, which may not be exact in float64.
+    """Return the bin of an int64 or uint64, which may not be exact in float64.
 
-    The search is among the first integers of the bins. Unsigned values are searched with the sign
-    bit flipped, which keeps the order.
+    Edges are replaced by the first integer of each bin. Unsigned values and edges are compared with
+    the sign bit flipped, which keeps the order.
     """
     low, high = INTEGER_RANGE[value.dtype.name]
     known = [e for e in edges if e <= high]  # no integer is above the other edges
@@ -122,7 +125,10 @@ def _code_of_whole(value: Value, edges: Sequence[float], right: bool) -> Value:
 
 
 def _bin_inside(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return the number of distinct edges, without the first and the last, not above the value."""
+    """Return the bin of a value, where values beyond the ends belong to the first and last bin.
+
+    This is the number of distinct edges, without the first and the last, not above the value.
+    """
     return _code(values, "inner_edges", count_not_above)
 
 
@@ -142,7 +148,10 @@ def _code(
 
 
 def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
-    """Return a warning if learnt edges are equal; `values` holds the table alone."""
+    """Return a warning if some of the learnt edges are equal; None if not.
+
+    `values` holds the edges alone.
+    """
     elements = values[-1]
     if elements is None:
         return None
@@ -158,7 +167,10 @@ def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWa
 
 
 def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
-    """Return a warning if bins have no width; `values` holds the table alone."""
+    """Return a warning if some bins have no width because their edges are equal; None if not.
+
+    `values` holds the edges alone.
+    """
     elements = values[-1]
     if elements is None:
         return None

@@ -1,4 +1,7 @@
-"""`cast`: a change of type that is exact, or an error, or (strict=False) missing."""
+"""`cast`: a value converted to another type.
+
+A value that the type cannot hold is an error; with strict=False it becomes missing.
+"""
 
 from __future__ import annotations
 
@@ -72,9 +75,9 @@ def _to_float(value: Value, target: DType, *, strict: bool) -> Value:
 
 
 def _round_to_odd(value: Value) -> Op:
-    """Return an integer that fits float64 and rounds to the same float32 as the value.
+    """Return an integer that is exact in float64 and rounds to the same float32 as the value.
 
-    Rounding to float64 first could create a tie.
+    Rounding to float64 first could create a tie, and so round twice.
     """
     x = value.op
     lower = -1 if value.dtype.name == "uint64" else -(1 << 53)
@@ -105,7 +108,7 @@ def _to_integer(value: Value, target: DType, *, strict: bool) -> Value:
 
 
 def truncate_to(x: Op, name: str, low: int, high: int) -> tuple[Op, Op]:
-    """Return a float truncated to an integer, and whether the result is in the type's range."""
+    """Return (a float truncated to an integer, whether that is in the integer type's range)."""
     whole = op.truncate(x)
     if name == "uint64":
         inside = (whole >= 0.0) & (whole < 2 * TWO_63)
@@ -118,7 +121,7 @@ def truncate_to(x: Op, name: str, low: int, high: int) -> tuple[Op, Op]:
 
 
 def is_within(value: Value, name: str, low: int, high: int) -> Op:
-    """Return whether an integer is in the range of another integer type."""
+    """Return whether an integer is in the range [low, high] of another integer type."""
     if name == "uint64":
         return op.TRUE if value.dtype.name == "uint64" else value.op >= 0
     if value.dtype.name == "uint64":

@@ -1,4 +1,8 @@
-"""Functions of codes: counts and indicators of the category behind a code."""
+"""Functions of category codes: the count of a category in training, and one-hot columns.
+
+A code is the number that an encoder gives to a category: 0 missing, 1 unseen or rare, 2 the most
+frequent one and so on.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,7 @@ def _share_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _count(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return the number of training rows with the category of a code."""
+    """Return the number of training rows with the category that a code stands for."""
     code, learnt = values
     assert learnt.node is not None
     counts = op.table(TableKey(learnt.node, "category_counts", 0))
@@ -66,7 +70,7 @@ def _is_code_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _is_code(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return 1 if a code equals the wanted one, else 0."""
+    """Return 1 if a code equals another code, else 0: a column of `one_hot_encode`."""
     code, wanted = values
     return Value(UINT8, op.from_bool(code.op.eq(wanted.op)), status=code.status)
 
@@ -92,7 +96,7 @@ def _is_code_text(node: Call, texts: Texts) -> str:
 
 
 def leaves_out_few(learnt: Params) -> bool:
-    """Return whether a vocabulary keeps all keys, or all with at least some number of rows."""
+    """Return whether categories are left out only for having fewer rows than a number, or none."""
     given = dict(learnt)
     return given["max_categories"] is None and type(given["min_frequency"]) in (int, type(None))
 
@@ -115,14 +119,14 @@ def _is_one_hot(call: Call) -> bool:
 
 
 def _is_of_code(call: Call) -> bool:
-    """Return whether a code is compared with a constant code, as in a selected indicator column."""
+    """Return whether a code is compared with a constant code, as in a column of a one-hot."""
     codes, one = call.args
     is_number = isinstance(one, Constant) and type(one.value) is int and one.value >= 0
     return is_number and _counts_in_one_unseen(codes)
 
 
 def _counts_in_one_unseen(codes: Node) -> bool:
-    """Return whether codes come from a learnt vocabulary with one code for unseen keys."""
+    """Return whether codes come from a learnt vocabulary with a single code for unseen keys."""
     return (
         isinstance(codes, Call)
         and codes.function == "encode"

@@ -1,4 +1,4 @@
-"""The civil calendar in primitives: day numbers to dates, weekdays and weeks, and back.
+"""The civil calendar in primitive operations: day numbers to dates, weekdays and weeks, and back.
 
 Days count from 1970-01-01, in the proleptic Gregorian calendar, as whole numbers in float64 (see
 `whole`). Internally years begin in March, so that the leap day is the last day of its year.
@@ -25,7 +25,7 @@ DAYS_BEFORE_JANUARY = 306
 
 @dataclass(frozen=True, slots=True)
 class CivilDate:
-    """A date as whole numbers in floats; month and day count from 1."""
+    """A date as whole numbers in float64; month and day count from 1."""
 
     year: Op
     month: Op
@@ -85,7 +85,7 @@ def weekday(days: Op) -> Op:
 
 
 def iso_week(days: Op) -> Op:
-    """Return the ISO 8601 week, 1 to 53: the week of the Thursday between Monday and Sunday."""
+    """Return the ISO 8601 week, 1 to 53, of a day; the week's Thursday decides on the year."""
     date = civil_date(days)
     thursday = date.ordinal - weekday(days) + 4.0
     length = op.select(date.leap, 366.0, op.literal(365.0, "f64"))

@@ -1,8 +1,8 @@
 """Comparisons: `== != < <= > >=`, missing if either side is. Text has `==` and `!=` only.
 
 Numbers of different types compare exactly: 2**53 + 1 is not 2.0**53. A row kernel never sees the
-bytes of a text, only its position in a set of literals. The border looks every text up once per set
-and passes the position, -1 for none.
+bytes of a text. Before it runs, every text is looked up once in the set of literals that the
+expression compares it with; the kernel gets the position in the set, -1 for none.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NOT_UTF8 = (
 
 
 def advice_on_bytes(dtype: DType) -> str:
-    """Return advice if a type is bytes and text is needed; empty for other types."""
+    """Return advice for a message if a column of bytes is given where text is needed; else ""."""
     return _NOT_UTF8 if dtype.name == "binary" else ""
 
 
@@ -48,7 +48,7 @@ def codes(value: Value, literals: Sequence[str]) -> Value:
 
 
 def equal(left: Value, right: Value, *, negated: bool) -> Value:
-    """Return whether two texts are equal (or differ, if negated); missing if either is."""
+    """Return whether two texts are equal (or differ, if `negated`); missing if either text is."""
     if "null" in (left.dtype.name, right.dtype.name):
         return missing(BOOL)
     match left.node, right.node:
@@ -76,7 +76,7 @@ _EXACT = 2**53
 
 
 def comparison_type(name: str, types: Sequence[DType]) -> DType:
-    """Return bool if both sides can be compared; raise TypeMismatch otherwise."""
+    """Return the type bool if both sides can be compared; raise TypeMismatch otherwise."""
     left, right = types
     if left.is_number and right.is_number:
         return BOOL
@@ -106,7 +106,10 @@ def _apply(name: str, x: Op, y: Op) -> Op:
 
 
 def _compare_unsigned(name: str, left: Value, right: Value) -> Op:
-    """Compare if a side is uint64: a pattern below 0 stands for a value of 2**63 or more."""
+    """Return a comparison with a uint64, which is stored as a signed integer of the same bits.
+
+    An integer below 0 then stands for a value of 2**63 or more.
+    """
     both = left.dtype.name == right.dtype.name == "uint64"
     if both:
         return _apply(name, left.op ^ _SIGN_BIT, right.op ^ _SIGN_BIT)
@@ -118,7 +121,7 @@ def _compare_unsigned(name: str, left: Value, right: Value) -> Op:
 
 
 def _compare_floats(name: str, left: Value, right: Value) -> Op:
-    """Compare numbers, at least one of them a float.
+    """Return a comparison of two numbers, at least one of them a float.
 
     A 64-bit integer rounded to float64 is on the same side of a float as the integer itself, or
     equal to the float. If equal, the float is an integer too, and the two integers are compared.
@@ -144,7 +147,7 @@ def _compare_floats(name: str, left: Value, right: Value) -> Op:
 
 
 def _is_rounded(value: Value, other: Value) -> bool:
-    """Return whether an integer may lose bits as a float64 in a comparison with another value."""
+    """Return whether an integer may not be exact in float64, so that the comparison needs care."""
     if value.op.physical != "i64" or value.dtype.name not in ("int64", "uint64"):
         return False
     match value.node, other.node:

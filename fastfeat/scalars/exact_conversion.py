@@ -1,6 +1,6 @@
-"""A value converted to another type if that is exact: `io.columns.conform`, in a kernel.
+"""A value converted to another type if that is exact; the same rules as `io.columns.conform`.
 
-Columns in device memory are converted like this at the border of a run.
+Columns in device memory are converted like this, in a kernel, before a plan reads them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOST_OF_HALF = (1 << 42) - 1
 
 
 def exactly(value: Value, wanted: DType) -> Value:
-    """Return a value as another type, with CAST_OUT_OF_RANGE raised if that is not exact.
+    """Return a value as another type; if that is not exact, the status CAST_OUT_OF_RANGE is set.
 
     The types must be a pair that `io.columns.conversions.conversion` can convert.
     """
@@ -52,7 +52,7 @@ def _is_float(value: Value, wanted: DType) -> Op:
 
 
 def _fits(value: Value, bits: int) -> Op:
-    """Return whether an integer has at most `bits` bits between its first and last set bit."""
+    """Return whether an integer, without its trailing zero bits, has at most `bits` bits."""
     if value.op.physical == "b1":
         return op.TRUE
     x = value.op
@@ -62,7 +62,7 @@ def _fits(value: Value, bits: int) -> Op:
 
 
 def _is_half(x: Op) -> Op:
-    """Return whether a float64 is exactly a float16."""
+    """Return whether a float64 is exact as a float16."""
     size = op.magnitude(x)
     units = size * _SUBNORMAL_HALVES
     is_normal = (op.bits_of(x) & _LOST_OF_HALF).eq(0) & (size <= float(LARGEST_HALF))
@@ -72,7 +72,7 @@ def _is_half(x: Op) -> Op:
 
 
 def _whole(value: Value, wanted: DType) -> tuple[Op, Op]:
-    """Return a number as an integer type, and whether that is exact; a bool gives 0 or 1."""
+    """Return (a number as an integer type, whether that is exact); a bool gives 0 or 1."""
     low, high = (0, 1) if wanted.name == "bool" else INTEGER_RANGE[wanted.name]
     match value.op.physical:
         case "b1":
@@ -85,7 +85,7 @@ def _whole(value: Value, wanted: DType) -> tuple[Op, Op]:
 
 
 def _rescaled(value: Value, wanted: DType) -> tuple[Op, Op]:
-    """Return ticks of one resolution in another, and whether nothing is lost."""
+    """Return (ticks converted to another time unit, whether that is exact)."""
     ticks, given_ns, wanted_ns = value.op, tick_ns(value.dtype), tick_ns(wanted)
     if given_ns >= wanted_ns:
         factor = given_ns // wanted_ns

@@ -1,4 +1,4 @@
-"""hash: XXH64 of a number, date or time, as primitive operations, and the bucket of a hash.
+"""hash: XXH64 of a number, date or time, built from primitive operations; and buckets of hashes.
 
 The hashed bytes are the number's 8 bytes as int64 or float64, little endian, as documented by
 `fastfeat_kernels.hashing`. The bucket of a hash h is floor(h * n_buckets / 2**64).
@@ -33,12 +33,12 @@ _LOW = (1 << 32) - 1
 
 
 def hash_type(params: Mapping[str, Any]) -> DType:
-    """Return the type of a hash: uint64, or int32 for a bucket."""
+    """Return the result type of `hash`: uint64, or int32 if there are buckets."""
     return UINT64 if params["n_buckets"] is None else INT32
 
 
 def largest_bucket(call: Call, of_arguments: Sequence[int | None]) -> int | None:
-    """Return the number of the last bucket; None for hashes without buckets."""
+    """Return the number of the last bucket; None if hashes are not divided into buckets."""
     n_buckets: int | None = dict(call.params)["n_buckets"]
     return None if n_buckets is None else n_buckets - 1
 
@@ -80,7 +80,7 @@ def _hash(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _xxh64_of_word(word: Op, seed: int) -> Op:
-    """Return XXH64 of 8 bytes."""
+    """Return the XXH64 hash of a 64-bit integer."""
     lane = _turned(word * _word(_P2), 31) * _word(_P1)
     total = _turned(lane ^ _word(seed + _P5 + 8), 27) * _word(_P1) + _word(_P4)
     total = (total ^ op.shift_logical(total, 33)) * _word(_P2)
@@ -97,7 +97,10 @@ def _word(value: int) -> Op:
 
 
 def _bucket(found: Op, n_buckets: int) -> Op:
-    """Return the upper 64 bits of a hash times a number below 2**31, computed by halves."""
+    """Return the bucket of a hash: the upper 64 bits of hash * n_buckets.
+
+    n_buckets is below 2**31, so the product is computed from the halves of the hash.
+    """
     low = op.shift_logical((found & _LOW) * n_buckets, 32)
     return op.shift_logical(op.shift_logical(found, 32) * n_buckets + low, 32)
 

@@ -1,4 +1,4 @@
-"""Evaluates operations in plain Python, by the reference column of the table of primitives.
+"""Operations evaluated in plain Python, by the Python functions in the table of primitives.
 
 A graph becomes a flat list of steps once; each row is then one pass over the list. Calls of
 elementary functions run the steps of their bodies, so the bits equal those of a kernel.
@@ -18,13 +18,15 @@ from fastfeat.scalars.primitives import PRIMITIVES
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A graph as a list: the values of leaves come first, then each step appends one value.
+    """A graph of operations as a flat program on one list of values.
+
+    The values of leaves and literals come first; then each step appends one value.
 
     Args:
         leaves: The operations whose values the caller provides, in order.
-        literals: The values that follow them.
-        steps: Functions, with the positions of their operands.
-        results: The positions of the results.
+        literals: Values of the graph's literals.
+        steps: For each step, its function and the positions of the operands in the list.
+        results: The positions of the results in the list.
     """
 
     leaves: tuple[Op, ...]
@@ -34,7 +36,7 @@ class Steps:
 
 
 def steps_of(ops: Sequence[Op], leaves: Sequence[Op] = ()) -> Steps:
-    """Return the steps that compute some operations; `leaves` come first, then others as met."""
+    """Return the steps that compute some operations; `leaves` come first in the list of values."""
     order = postorder(ops)
     found = [node for node in order if not node.args and node.name != "literal"]
     leaves = tuple(dict.fromkeys([*leaves, *found]))
@@ -50,7 +52,7 @@ def steps_of(ops: Sequence[Op], leaves: Sequence[Op] = ()) -> Steps:
 
 
 def run_steps(steps: Steps, leaf_values: Sequence[Any]) -> list[Any]:
-    """Return the results for one row.
+    """Return the result of each operation for one row.
 
     `leaf_values` has a float, int or bool for each leaf of the steps, or a list for a table.
     """
@@ -64,7 +66,7 @@ def run_steps(steps: Steps, leaf_values: Sequence[Any]) -> list[Any]:
 def run_steps_over(
     steps: Steps, leaf_values: Sequence[Sequence[Any]], n_rows: int
 ) -> list[Sequence[Any]]:
-    """Return the results for many rows, one list for each result.
+    """Return, for each operation, the list of its results for all rows.
 
     `leaf_values` has a list of `n_rows` values for each leaf of the steps.
     """
@@ -80,14 +82,14 @@ def run_steps_over(
 
 
 def evaluate(ops: Sequence[Op], leaf: Callable[[Op], Any]) -> list[Any]:
-    """Return the values of some operations; `leaf` gives the value of an input or other leaf."""
+    """Return the value of each operation; `leaf` gives the value of an input or other leaf."""
     steps = steps_of(ops)
     return run_steps(steps, [leaf(op) for op in steps.leaves])
 
 
 @dataclass(frozen=True, slots=True)
 class _Elementary:
-    """An elementary function on Python floats.
+    """An elementary function, such as exp, as a callable on Python floats.
 
     Args:
         body: The steps of its body.
@@ -102,7 +104,7 @@ class _Elementary:
 
 @cache
 def elementary_function(name: str) -> Callable[..., float]:
-    """Return an elementary function on Python floats."""
+    """Return an elementary function by its name, as a callable on Python floats."""
     from fastfeat.scalars.elementary import body_of  # few programs have a constant call of one
 
     inputs, result = body_of(name)

@@ -1,4 +1,4 @@
-"""Functions of learnt constants: the scale of a scaler."""
+"""Functions of learnt values: the divisor of a scaler."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ EPSILON = 2.0**-52
 
 
 def _scale_or_one(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return the spread, or 1 if it is zero or rounding noise: spread <= 8 eps |level|."""
+    """Return the spread, or 1 if it is rounding noise compared with the level.
+
+    That is if spread <= 8 eps |level|, as for a constant column.
+    """
     spread, level = (as_f64(value) for value in values)
     constant = spread <= op.magnitude(level) * (8 * EPSILON)
     return Value(FLOAT64, op.select(constant, 1.0, spread), status=join_status(*values))

@@ -1,4 +1,4 @@
-"""The rank of a value among learnt quantiles."""
+"""The rank of a value, from 0 to 1, among quantiles learnt from the training rows."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def _rank_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _interpolate_rank(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return the rank of a value among sorted, evenly spaced quantiles, from 0 to 1.
+    """Return the rank of a value among sorted quantiles: 0 for the first, 1 for the last.
 
-    Between two quantiles the rank is interpolated. If several equal the value, it is the mean of
-    the first and the last rank. Beyond the ends, or closer to them than `margin`, it is 0 or 1; 0
-    wins.
+    The ranks of the quantiles are evenly spaced. Between two quantiles the rank is interpolated. If
+    several quantiles equal the value, it is the mean of their first and last rank. For a value
+    beyond the ends, or closer to them than `margin`, it is 0 or 1; 0 wins.
     """
     value, table, number = values
     assert table.node is not None

@@ -1,8 +1,9 @@
-"""Local time: an instant as a day number and the ticks since midnight, in the zone of a column.
+"""Local time: an instant as a day number and the ticks since midnight, in a time zone.
 
-The offset of a zone at an instant is found with primitives: two loads and a comparison. The time
-from the first change to the last is cut into equal buckets with at most one change each, so the
-bucket number is one multiplication, whatever the number of changes.
+A change is an instant at which the zone's offset from UTC changes; a `ZoneTable` lists them. The
+offset at an instant is found with primitive operations: two loads and a comparison. For this, the
+time from the first change to the last is cut into equal buckets with at most one change each, so
+the bucket number is one multiplication, whatever the number of changes.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ NEVER = (1 << 63) - 1
 
 @lru_cache(maxsize=256)
 def bucket_length(changes: tuple[int, ...]) -> int:
-    """Return the length in seconds of a zone's buckets, so that none holds two changes."""
+    """Return the length of a zone's buckets in seconds, such that no bucket has two changes."""
     return min((b - a for a, b in pairwise(changes)), default=HORIZON)
 
 
@@ -43,10 +44,10 @@ def bucket_count(changes: tuple[int, ...]) -> int:
 def bucket_changes(
     elements: tuple[int, tuple[int, ...], tuple[int, ...]], length: int
 ) -> list[int]:
-    """Return the instant of the change in each bucket, in ticks; NEVER if there is none.
+    """Return the instant of the change in each bucket, in ticks; NEVER for a bucket without one.
 
-    `elements` are ticks per second, and changes and offsets in seconds; `length` is the number of
-    buckets.
+    `elements` is (ticks per second, changes, offsets), the latter two in seconds; `length` is the
+    number of buckets.
     """
     per_second, changes, _ = elements
     n_seconds = bucket_length(changes)
@@ -59,10 +60,11 @@ def bucket_changes(
 def bucket_offsets(
     elements: tuple[int, tuple[int, ...], tuple[int, ...]], length: int
 ) -> list[float]:
-    """Return the header, then the offset at the start of each bucket and after the last, in ticks.
+    """Return the header, then the offset in ticks at the start of each bucket and at the end.
 
-    Buckets begin half a second before a whole second. An instant rounded to the wrong side of such
-    a boundary in float64 is then still far from any change.
+    `HEADER` says what the header is; `elements` is as in `bucket_changes`, and `length` is the
+    number of floats to return. Buckets begin half a second before a whole second. An instant
+    rounded to the wrong side of such a boundary in float64 is then still far from any change.
     """
     per_second, changes, offsets = elements
     n_seconds = bucket_length(changes)
@@ -88,7 +90,7 @@ class Offset:
 
     Args:
         ticks: The offset east of UTC, a whole number in float64.
-        change: The change of offset in the instant's bucket; NEVER if none.
+        change: The instant of the offset's change in the same bucket, in ticks; NEVER if none.
     """
 
     ticks: Op
@@ -96,7 +98,10 @@ class Offset:
 
 
 def within_table(zone: ZoneTable, unit: Unit, x: Op) -> Op:
-    """Return an instant within the table with the same offsets around it as `x`, any int64."""
+    """Return an instant that the table covers, with the same offsets around it as around `x`.
+
+    Beyond the table the offsets repeat; `x` is any int64.
+    """
     if not zone.repeats or unit == "ns":  # nanoseconds end in 2262
         return x
     cycle, first = CYCLE * PER_SECOND[unit], (HORIZON - CYCLE) * PER_SECOND[unit]
@@ -106,7 +111,7 @@ def within_table(zone: ZoneTable, unit: Unit, x: Op) -> Op:
 
 
 def offset_at(zone: ZoneTable, unit: Unit, x: Op) -> Offset:
-    """Return the offset at an instant within the table."""
+    """Return the zone's offset at an instant that the table covers."""
     if not zone.changes:
         ticks = op.literal(zone.offsets[0] * PER_SECOND[unit], "f64")
         return Offset(ticks, op.literal(NEVER, "i64"))
@@ -124,7 +129,7 @@ def offset_at(zone: ZoneTable, unit: Unit, x: Op) -> Offset:
 
 
 def offsets_around(zone: ZoneTable, unit: Unit, x: Op, seconds: int) -> tuple[Op, Op]:
-    """Return the offsets some seconds before and after an instant within the table, in ticks.
+    """Return the offsets, in ticks, `seconds` before and `seconds` after an instant in the table.
 
     Changes of a zone are more than 64 hours apart: within 32 hours of `x` there is at most one.
     """
@@ -136,7 +141,10 @@ def offsets_around(zone: ZoneTable, unit: Unit, x: Op, seconds: int) -> tuple[Op
 
 @lru_cache(maxsize=256)
 def _elements(zone: ZoneTable, unit: Unit) -> Literal:
-    """Return the literal of a zone; cached, as interning reads each of its thousand numbers."""
+    """Return the literal node that holds a zone's table.
+
+    Cached, because interning a node reads each of its thousand numbers.
+    """
     return Literal((PER_SECOND[unit], zone.changes, zone.offsets))
 
 
@@ -145,7 +153,7 @@ UTC = ZoneTable((), (0,))
 
 @dataclass(frozen=True, slots=True)
 class LocalTime:
-    """A day number, the ticks since its midnight, and the offset: whole numbers in float64."""
+    """A day number, ticks since its midnight, and the zone's offset: whole numbers in float64."""
 
     days: Op
     ticks: Op
@@ -153,7 +161,7 @@ class LocalTime:
 
 
 def zone_of(dtype: DType, tz: str | None) -> ZoneTable:
-    """Return the zone in which parts of a type are taken; naive timestamps are UTC."""
+    """Return the zone in which parts of a type are taken: `tz`, else the column's, else UTC."""
     name = tz or dtype.tz
     return UTC if name is None else table_for(name)
 

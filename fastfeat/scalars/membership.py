@@ -1,4 +1,4 @@
-"""Comparing a value with the user's constants: `is_in`, `is_between`, `replace_strict`."""
+"""Comparing a value with constants given by the user: `is_in`, `is_between`, `replace_strict`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Pairs = Sequence[tuple[Any, Any]]
 
 
 def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
-    """Raise unless the elements can be compared with the column's type."""
+    """Raise TypeMismatch unless the constants can be compared with the column's type."""
     if dtype == NULL:
         return
     if dtype == UTF8:
@@ -57,10 +57,10 @@ def _is_in_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def numeric_keys(value: Value, elements: Sequence[Any]) -> tuple[Op, dict[Any, Any]]:
-    """Return the value to search with, and the elements that it could equal, by sorted key.
+    """Return (the value to search with, the constants that it could equal, by sorted key).
 
-    A key is the element as stored in the column: a float, or the int64 pattern of an integer.
-    Comparisons are exact: no integer equals 0.5 or 2**64, and no float equals 2**53 + 1.
+    A key is the constant as stored in the column: a float, or an int64 with the bits of the
+    integer. Comparisons are exact: no integer equals 0.5 or 2**64, and no float equals 2**53 + 1.
     """
     if value.op.physical == "f64":
         finite = [e for e in elements if abs(e) <= sys.float_info.max or abs(e) == math.inf]
@@ -74,7 +74,7 @@ def numeric_keys(value: Value, elements: Sequence[Any]) -> tuple[Op, dict[Any, A
 
 
 def find(searched: Op, keys: tuple[Any, ...]) -> tuple[Op, Op]:
-    """Return the position of a value among sorted keys, and whether it is there."""
+    """Return (the position of a value among sorted keys, whether it is one of them)."""
     length = padded_length(len(keys))
     table = op.table(TableKey(Literal(keys), "padded", length))
     count = count_not_above(table, length, searched)
@@ -137,7 +137,7 @@ def _replace(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _look_up(value: Value, mapping: Pairs, dtype: DType) -> tuple[Op, Op, Value]:
-    """Return whether a value is present, whether the mapping has it, and its mapped result."""
+    """Return (whether the value is present, whether the mapping has it, the result it maps to)."""
     if value.dtype == UTF8:
         code = comparison.codes(value, tuple(key for key, _ in mapping))
         present, there = code.ok, code.ok & (code.op >= 0)
@@ -167,7 +167,7 @@ def _pick(dtype: DType, position: Op, results: Sequence[Any]) -> Value:
 
 
 def _results_table(results: tuple[Any, ...]) -> Op:
-    """Return a table of results with the same padding as the table of their keys."""
+    """Return a table of results, padded to the same length as the table of their keys."""
     return op.table(TableKey(Literal(results), "padded", padded_length(len(results))))
 
 

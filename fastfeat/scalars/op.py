@@ -1,9 +1,11 @@
-"""Primitive operations as a graph: lowered scalar functions, and the input of renderers.
+"""Primitive operations as graphs: the result of lowering scalar functions, translated by backends.
 
-An `Op` applies a row of `primitives.PRIMITIVES`, or is a leaf: a literal, an input slot, a
+An `Op` applies an entry of `primitives.PRIMITIVES`, or is a leaf: a literal, an input slot, a
 parameter of the kernel (a user's literal or a learnt constant), a table, or a call of an elementary
-function. Python operators on Ops build Ops. Constants fold through the reference column of the same
-table.
+function. Python operators on Ops build Ops. Operations on literals are computed at once, by the
+Python functions in the table of primitives.
+
+A function here that "returns a value" returns the Op that computes the value in the kernel.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ class Op(metaclass=Interned):
     Args:
         name: A primitive, or "literal", "input", "input_ok", "parameter", "table", "call".
         args: The operands.
-        value: For a leaf, its value or key; for a call, the name of the elementary function.
-        physical: Type of the result. A table is an address, i64.
+        value: For a literal, its value; for another leaf, the key of its slot or table; for a call,
+            the name of the elementary function.
+        physical: Type of the result: "f64", "i64" or "b1". A table is an address, i64.
     """
 
     name: str
@@ -103,12 +106,12 @@ class Op(metaclass=Interned):
 
 
 def literal(value: Number, physical: Physical) -> Op:
-    """Return a constant that is part of the kernel's text; integers wrap to 64 bits."""
+    """Return a constant that is written into the kernel's code; integers wrap to 64 bits."""
     return Op("literal", (), literal_value(value, physical), physical)
 
 
 def literal_value(value: Number, physical: Physical) -> Number:
-    """Return a number converted to a physical type; integers wrap to 64 bits."""
+    """Return a number as a value of type "f64", "i64" or "b1"; integers wrap to 64 bits."""
     match physical:
         case "f64":
             return float(value)
@@ -124,7 +127,7 @@ NAN = literal(struct.unpack("<d", b"\0\0\0\0\0\0\xf8\x7f")[0], "f64")
 
 
 def lift(value: Op | Number, physical: Physical) -> Op:
-    """Return the Op itself, or a literal of the given type."""
+    """Return an Op unchanged, or a number as a literal of the given type."""
     return value if isinstance(value, Op) else literal(value, physical)
 
 
@@ -139,12 +142,15 @@ def input_ok(slot: Any) -> Op:
 
 
 def parameter(key: Any, physical: Physical) -> Op:
-    """Return a constant of the run, which arrives through the pointer table and not in the text."""
+    """Return a constant that a kernel reads at run time through its table of pointers.
+
+    So a kernel need not be compiled again when the constant changes.
+    """
     return Op("parameter", (), key, physical)
 
 
 def table(key: Any) -> Op:
-    """Return the address of a table of 8-byte elements that arrives through the pointer table."""
+    """Return the address of a table of 8-byte elements, from the kernel's table of pointers."""
     return Op("table", (), key, "i64")
 
 
@@ -155,13 +161,13 @@ LARGE = 2.0**45
 
 
 def elementary(name: str, *args: Op | float) -> Op:
-    """Return a call of an elementary function of `elementary.BODIES`, float64 to float64."""
+    """Return a call of the elementary function with this name in `elementary.BODIES`."""
     operands = tuple(lift(argument, "f64") for argument in args)
     return Op("call", operands, name, "f64")
 
 
 def apply(name: str, *args: Op) -> Op:
-    """Return the application of a primitive, simplified if that cannot change a bit."""
+    """Return the application of a primitive, simplified if that changes no bit of the result."""
     row = PRIMITIVES[name]
     if row.args != tuple(argument.physical for argument in args):
         raise AssertionError(f"{name}: takes {row.args}, got {[a.physical for a in args]}")
@@ -171,7 +177,7 @@ def apply(name: str, *args: Op) -> Op:
 
 
 def _simplify(name: str, args: tuple[Op, ...]) -> Op | None:
-    """Return a simpler operation by the laws of booleans, or None; floats are left as they are."""
+    """Return a simpler operation with the same result, or None; operations on floats are kept."""
     match name, args:
         case ("and_b1", (x, y)) if x is TRUE or y is FALSE or x is y:
             return y
@@ -243,14 +249,14 @@ def round_even(x: Op) -> Op:
 
 
 def round_float32(x: Op) -> Op:
-    """Return x rounded to float32 and widened again."""
+    """Return x rounded to float32 and widened back to float64."""
     return apply("round_f32", x)
 
 
 def rounded(x: Op, dtype: DType) -> Op:
-    """Return x rounded to a float type, ties to even, and widened again.
+    """Return x rounded to a float type, ties to even, and widened back to float64.
 
-    The result can be a power of two beyond the type instead of an infinity.
+    Instead of an infinity the result can be a power of two beyond the type's range.
     """
     if dtype.name in ("float32", "float64"):
         return round_float32(x) if dtype.name == "float32" else x
@@ -311,7 +317,7 @@ def quotient(x: Op, y: Op | int) -> Op:
 
 
 def remainder(x: Op, y: Op | int) -> Op:
-    """Return the remainder of `quotient`, with the sign of x; the same y are excluded."""
+    """Return the remainder of `quotient`, with the sign of x; y has the same restrictions."""
     return apply("remainder_i64", x, lift(y, "i64"))
 
 

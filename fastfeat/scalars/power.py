@@ -1,4 +1,8 @@
-"""The power transformations of Yeo and Johnson, and of Box and Cox, with a learnt power."""
+"""The power transformations of Yeo and Johnson, and of Box and Cox, with a learnt power.
+
+To raise a value to many powers, its logarithm is computed once: log(x) or log(1 + |x|), called its
+size.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +42,9 @@ def _box_cox(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def size_to_raise(x: Op, *, is_positive: bool, is_signed: bool = False) -> Op:
-    """Return the logarithm of a value's size: log(x) if `is_positive`, else log(1 + |x|).
+    """Return the logarithm from which a value is raised: log(x) if positive, else log(1 + |x|).
 
-    `is_signed` gives it the sign of x.
+    With `is_signed` it gets the sign of x.
     """
     if is_positive:
         return op.elementary("log", x)
@@ -49,14 +53,17 @@ def size_to_raise(x: Op, *, is_positive: bool, is_signed: bool = False) -> Op:
 
 
 def raised_signed(size: Op, power: Op) -> Op:
-    """Return a value raised to a power, from its logarithm with the sign of the value."""
+    """Return a value raised to a power by Yeo and Johnson, from its logarithm with its sign."""
     negative = size < 0.0
     result = _raised(op.magnitude(size), op.select(negative, 2.0 - power, power))
     return op.select(negative, -result, result)
 
 
 def raised_beside(size: Op, exponent: Op, end: Op) -> Op:
-    """Return a raised value from its logarithm, up to a constant and the factor of an end."""
+    """Return a value raised to an exponent, relative to the raised value of an end of the range.
+
+    That is up to a constant term and factor. `size` and `end` are the logarithms of both.
+    """
     return _raised(size - end, exponent)
 
 

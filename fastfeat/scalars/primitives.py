@@ -1,10 +1,10 @@
 # the parameters of a row's lambdas have the types in its `args`
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
-"""The primitive operations: one row each, with a reference in Python and a rendering in LLVM.
+"""The primitive operations of kernels: for each a reference in Python and its LLVM code.
 
-Names carry the type. A row means the same bits wherever it is rendered: nothing here depends on a
-compiler's promotion rules, on libm, or on the floating-point environment. The LLVM text of a row
-works for scalars and vectors alike.
+Names carry the operand type, as in "add_f64". A primitive gives the same bits wherever it runs:
+nothing here depends on a compiler's promotion rules, on libm, or on the floating-point environment.
+The LLVM code works for scalars and vectors alike.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from fastfeat.ir.dtypes import Physical
 
 @dataclass(frozen=True, slots=True)
 class Primitive:
-    """A row of the table.
+    """The entry of one primitive operation in `PRIMITIVES`.
 
     Args:
         args: Types of the operands.
         result: Type of the result.
-        python: The reference, on float, int and bool.
-        llvm: LLVM text with placeholders: {0}, {1} and {2} are the operands, %{n} the result,
+        python: The reference function, on float, int and bool.
+        llvm: LLVM code with placeholders: {0}, {1} and {2} are the operands, %{n} the result,
             {block} the preceding block; `llvm_template` has the others.
         reads_memory: The first operand is the address of a table (a list in the reference).
-        loops: It ends in a block of its own, {n}.after; a row loop that contains it does not
-            vectorize.
+        loops: The code contains a loop and ends in a block of its own, {n}.after; the compiler
+            cannot vectorize the loop over rows around it.
     """
 
     args: tuple[Physical, ...]
@@ -43,7 +43,7 @@ class Primitive:
 
 
 def wrap(value: int) -> int:
-    """Return an integer modulo 2**64 as a signed 64-bit integer."""
+    """Return an integer wrapped to a signed 64-bit integer."""
     return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
@@ -137,7 +137,7 @@ _LLVM_WORDS = {"f": "double", "i": "i64", "b": "i1", "f32": "float", "i128": "i1
 
 
 def llvm_constant(physical: Physical, value: float | int, lanes: int | None = None) -> str:
-    """Return a constant as LLVM text, in all lanes if it is a vector."""
+    """Return a constant as LLVM code; with `lanes`, a vector with this constant in each lane."""
     match physical:
         case "f64":
             text = _llvm_float(value)
@@ -149,7 +149,7 @@ def llvm_constant(physical: Physical, value: float | int, lanes: int | None = No
 
 
 def _llvm_float(value: float) -> str:
-    """Return the shortest decimal that parses to this float; the bits for NaN and infinities."""
+    """Return a float as LLVM code: the shortest decimal; for NaN and infinities, the bits."""
     if not math.isfinite(value):
         return f"0x{_bits_of(value) % 2**64:016X}"
     digits, _, exponent = repr(float(value)).partition("e")
@@ -163,7 +163,7 @@ def _in_all_lanes(kind: str, text: str, lanes: int | None) -> str:
 
 @cache
 def llvm_template(name: str, lanes: int | None = None) -> str:
-    """Return the LLVM text of a primitive, with placeholders for values and the block.
+    """Return the LLVM code of a primitive, with placeholders for operands, result and block.
 
     `lanes` is the vector width; None for scalars.
     """
@@ -186,18 +186,21 @@ def llvm_template(name: str, lanes: int | None = None) -> str:
 
 
 def _line(instruction: str) -> str:
-    """Return the LLVM text of a primitive with one instruction."""
+    """Return the LLVM code of a primitive that is a single instruction."""
     return f"%{{n}} = {instruction}"
 
 
 def _lines(*instructions: str) -> str:
-    """Return the LLVM text of several instructions: %{n}.0, %{n}.1 and so on, and finally %{n}."""
+    """Return the LLVM code of a primitive of several instructions.
+
+    Their results are %{n}.0, %{n}.1 and so on, and finally %{n}.
+    """
     names = [*(f"%{{n}}.{k}" for k in range(len(instructions) - 1)), "%{n}"]
     return "\n".join(f"{name} = {text}" for name, text in zip(names, instructions, strict=True))
 
 
 def _call(name: str, n_operands: int = 1) -> str:
-    """Return the LLVM text of a call to an intrinsic, which is overloaded on its operands."""
+    """Return the LLVM code that calls an intrinsic, whose name has the type of the operands."""
     operands = ", ".join(f"{{f}} {{{k}}}" for k in range(n_operands))
     return _line(f"call {{f}} @llvm.{name}.{{suffix}}({operands})")
 
@@ -252,7 +255,10 @@ _B: tuple[Physical] = ("b1",)
 
 
 def _compare(stem: str, python: Callable[[Any, Any], bool]) -> dict[str, Primitive]:
-    """Return the rows of one comparison; on floats all are ordered except `ne`, true for NaN."""
+    """Return the entries of one comparison, for floats and integers, by name.
+
+    Comparisons with NaN are false, except `ne`.
+    """
     of_floats = f"fcmp {'u' if stem == 'ne' else 'o'}{stem} {{f}} {{0}}, {{1}}"
     of_integers = f"icmp {stem if stem in ('eq', 'ne') else f's{stem}'} {{i}} {{0}}, {{1}}"
     return {

@@ -1,8 +1,10 @@
-"""Tables in kernels: sorted edges or keys, searched without branches so that the loop vectorizes.
+"""Tables in kernels: arrays of sorted edges or keys that a kernel searches, and of learnt values.
 
-A search over 2**k - 1 elements takes k steps of load, compare and select. Short tables are compared
-element by element. Tables are padded to that length, so a refit with other elements compiles
-nothing.
+A search over 2**k - 1 elements takes k steps of load, compare and select, without branches, so that
+the loop over rows vectorizes. Short tables are compared element by element. Longer tables are
+padded to such a length, so a refit with other elements compiles nothing.
+
+A layout is a function from the elements (or another learnt value) and the length to the array.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ def padded_length(n_elements: int) -> int:
 def count_not_above(table: Op, length: int, x: Op) -> Op:
     """Return the number of elements <= x in a sorted, padded table; 0 if x is NaN.
 
-    `table` is the address of `length` = 2**k - 1 sorted elements of the type of x.
+    `table` is the address of `length` elements of the type of x; see `padded_length`.
     """
     return _count_before(table, length, x, lambda element: element <= x)
 
@@ -46,7 +48,10 @@ def count_below(table: Op, length: int, x: Op) -> Op:
 
 
 def _count_before(table: Op, length: int, x: Op, is_before: Callable[[Op], Op]) -> Op:
-    """Return the number of elements before x; `is_before` holds up to one place and not after."""
+    """Return the number of elements for which `is_before` holds.
+
+    It holds for all elements up to a position, and for none after.
+    """
     load: Callable[[Op, Op | int], Op] = op.load_f64 if x.physical == "f64" else op.load_i64
     if length <= COMPARED_WHOLE:
         count = op.literal(0, "i64")
@@ -75,45 +80,54 @@ def inner_edges(elements: Sequence[float], length: int) -> list[float]:
 
 
 def knots(elements: Sequence[float], length: int) -> list[float]:
-    """Return sorted elements, which may be equal, padded with NaN, which no value reaches."""
+    """Return the elements in ascending order, equal ones kept, padded with NaN.
+
+    No value reaches NaN.
+    """
     known = list(accumulate((float(e) for e in elements), max))
     return [*known, *[math.nan] * (length - len(known))]
 
 
 def first_of_ties(elements: Sequence[float], length: int) -> list[float]:
-    """Return the position of the first equal knot, for each knot."""
+    """Return the position of the first knot equal to each sorted knot, padded with NaN."""
     known = knots(elements, len(elements))
     first = [float(bisect_left(known, knot)) for knot in known]
     return [*first, *[math.nan] * (length - len(first))]
 
 
 def padded(elements: Sequence[Any], length: int) -> list[Any]:
-    """Return the elements, padded with the last one: a key found twice gives the same value."""
+    """Return the elements, padded by repeating the last one.
+
+    So a search that ends in the padding finds the last element's result.
+    """
     return [*elements, *[elements[-1]] * (length - len(elements))]
 
 
 def groups(learnt: Any, length: int) -> Any:
-    """Return the learnt values per group."""
+    """Return the learnt value of each group, indexed by group number."""
     return learnt.values
 
 
 def groups_present(learnt: Any, length: int) -> Any:
-    """Return 1 for each group with a value, 0 for the others."""
+    """Return 1 for each group that has a learnt value, 0 for the others, by group number."""
     return learnt.present.astype("int64")
 
 
 def groups_of_folds(learnt: Any, length: int) -> Any:
-    """Return the values per group for each fold, from the rows outside the fold."""
+    """Return, for each fold, the value of each group, learnt from the rows outside the fold.
+
+    Shape (n_folds * n_groups,).
+    """
     return learnt.of_folds
 
 
 def category_counts(learnt: Any, length: int) -> Any:
-    """Return the number of training rows per code: 0 is missing, 1 unseen, then the categories."""
+    """Return the number of training rows per code: 0 missing, 1 unseen, then one per category."""
     return learnt.counts_of_codes
 
 
 def category_rows(learnt: Any, length: int) -> list[int]:
-    """Return the number of training rows, as a list with one element."""
+    """Return the number of all training rows, as a list with one element."""
     return [learnt.n_rows]
 
 

@@ -1,7 +1,8 @@
-"""Dates, times, timestamps and durations together: literals, comparison, common types.
+"""Dates, times, timestamps and durations: literals, comparison, and common types.
 
-A timestamp is an instant: naive ones are UTC, and a zone only decides how parts are taken. For
-mixed units both sides are converted to the finer one. The integers count ticks of the unit.
+Values are integers that count ticks of the type's unit. A timestamp is an instant: naive ones are
+UTC, and a zone only decides how parts are taken. For mixed units both sides are converted to the
+finer unit. A conversion beyond int64 sets the error status TIME_OUT_OF_RANGE.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ def ticks_per_second(dtype: DType) -> int:
 
 
 def unit_of(dtype: DType) -> Unit:
-    """Return the unit of a time, timestamp or duration."""
+    """Return the unit of a time, timestamp or duration, such as "us"."""
     if dtype.unit is None:
         raise AssertionError(f"{dtype} has no unit")
     return dtype.unit
 
 
 def finest(*dtypes: DType) -> Unit:
-    """Return the finest unit of some types; dates, which have no unit, do not count."""
+    """Return the finest unit of some types; dates, which have no unit, are skipped."""
     result: Unit = "s"
     for unit in UNITS:
         if any(dtype.unit == unit for dtype in dtypes):
@@ -68,17 +69,17 @@ def truncated(x: Op, divisor: int) -> Op:
 
 
 def multiplied(x: Op, factor: int) -> tuple[Op, Op]:
-    """Return x * factor, and whether that overflows int64; the factor is positive."""
+    """Return (x * factor, whether that overflows int64); the factor is positive."""
     if factor == 1:
         return x, op.FALSE
     return x * factor, (x > INT64_MAX // factor) | (x < -(-INT64_MIN // factor))
 
 
 def recounted(x: Op, given: int, wanted: int, divide: Callable[[Op, int], Op]) -> tuple[Op, Op]:
-    """Return a count of ticks converted to other ticks, and whether that overflows int64.
+    """Return (a count of ticks converted to another tick, whether that overflows int64).
 
-    `given` and `wanted` are ticks per 24 hours. `divide` is `floored` or `truncated`, for coarser
-    ticks.
+    `given` and `wanted` are ticks per 24 hours. `divide` rounds if the wanted ticks are coarser:
+    `floored` or `truncated`.
     """
     if given >= wanted:
         return divide(x, given // wanted), op.FALSE
@@ -86,7 +87,7 @@ def recounted(x: Op, given: int, wanted: int, divide: Callable[[Op, int], Op]) -
 
 
 def to_finer(value: Value, dtype: DType) -> Value:
-    """Return a value in the ticks of an equal or finer type; with a status on overflow."""
+    """Return a value in a type with an equal or finer unit; overflow sets an error status."""
     ticks, beyond = multiplied(value.op, ticks_per_day(dtype) // ticks_per_day(value.dtype))
     return raise_status(replace(value, dtype=dtype, op=ticks), beyond, TIME_OUT_OF_RANGE)
 
@@ -132,14 +133,17 @@ def _ticks(value: datetime.date | datetime.time | datetime.timedelta) -> int:
 
 
 def require_comparable(left: DType, right: DType) -> None:
-    """Raise unless two types, at least one of them temporal, can be compared."""
+    """Raise TypeMismatch unless two types, at least one of them temporal, can be compared."""
     if dtypes.NULL in (left, right):
         return
     shared_type(left, right, "compare")
 
 
 def shared_type(left: DType, right: DType, verb: str) -> DType:
-    """Return the date, time, timestamp or duration type that holds both; `verb` is for messages."""
+    """Return the temporal type that holds the values of both types; TypeMismatch if there is none.
+
+    `verb`, such as "compare", is for the message.
+    """
     kinds = {_kind(left), _kind(right)}
     if kinds == {"timestamp"}:
         require_same_clock(left, right, verb)
@@ -164,7 +168,7 @@ def _kind(dtype: DType) -> str:
 
 
 def require_same_clock(left: DType, right: DType, verb: str) -> None:
-    """Raise if one of two timestamps has a zone and the other has none."""
+    """Raise TypeMismatch if one of two timestamps has a zone and the other has none."""
     if (left.tz is None) != (right.tz is None):
         raise TypeMismatch(
             f"cannot {verb} {left} and {right}: one has a time zone, the other has none. Give a "
@@ -184,11 +188,10 @@ def _literal_hint(left: DType, right: DType) -> str:
 
 
 def align(left: Value, right: Value) -> tuple[Value, Value]:
-    """Return both values in one unit, with their order kept.
+    """Return both values in the finer of their units, for an exact comparison.
 
-    A value beyond the finer unit becomes the largest (smallest) integer. If the other side equals
-    that integer, it becomes the one before. So comparisons stay exact where a multiplication would
-    overflow.
+    Where the conversion would overflow, the value becomes the largest or smallest int64. If the
+    other side equals that integer, it is moved one tick towards zero. So the order is kept.
     """
     if dtypes.NULL in (left.dtype, right.dtype):
         dtype = right.dtype if left.dtype == dtypes.NULL else left.dtype
@@ -205,7 +208,7 @@ def _factor(source: DType, target: DType) -> int:
 
 
 def _may_exceed(value: Value, dtype: DType) -> bool:
-    """Return whether a value's ticks in another type may overflow int64; exact for literals."""
+    """Return whether a value may overflow int64 when converted to a type; exact for literals."""
     factor = _factor(value.dtype, dtype)
     if isinstance(value.node, Literal):
         return not INT64_MIN <= literal_to_i64(value.node.value) * factor <= INT64_MAX
@@ -221,7 +224,7 @@ def _clamped(value: Value, dtype: DType) -> Value:
 
 
 def _inside(value: Value, clamped: Value) -> Value:
-    """Return a value moved one tick towards zero if it equals the limit of a clamped one."""
+    """Return a value moved one tick towards zero if it equals `clamped` at a limit of int64."""
     at_limit = value.op.eq(clamped.op)
     high = at_limit & value.op.eq(INT64_MAX)
     low = at_limit & value.op.eq(INT64_MIN)
@@ -229,7 +232,7 @@ def _inside(value: Value, clamped: Value) -> Value:
 
 
 def common_type(types: Sequence[DType]) -> DType:
-    """Return the temporal type that holds values of all given temporal types exactly."""
+    """Return the temporal type that holds the values of all these types exactly."""
     result = types[0]
     for dtype in types[1:]:
         if result.tz != dtype.tz and None not in (result.tz, dtype.tz):
@@ -242,7 +245,10 @@ def common_type(types: Sequence[DType]) -> DType:
 
 
 def convert(value: Value, dtype: DType) -> Value:
-    """Return a temporal value in a type with an equal or finer unit; with a status on overflow."""
+    """Return a temporal or null value as a type with an equal or finer unit.
+
+    Overflow sets an error status.
+    """
     if value.dtype == dtypes.NULL:
         return replace(missing(dtype), status=value.status)
     return to_finer(value, dtype)

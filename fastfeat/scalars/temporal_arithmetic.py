@@ -1,4 +1,4 @@
-"""Arithmetic of dates, times, timestamps and durations, checked for overflow like integers.
+"""Arithmetic of dates, times, timestamps and durations; overflow sets an error status.
 
 | operation | result |
 |---|---|
@@ -51,7 +51,7 @@ Rule = tuple[TypeOf, Build]
 
 
 def result_type(name: str, types: Sequence[DType]) -> DType:
-    """Return the type of `left name right` if a side is temporal."""
+    """Return the type of `left name right` for temporal values; `name` is such as "add"."""
     left, right = types
     rule = _RULES.get((name, _kind(left), _kind(right)))
     if rule is None:
@@ -62,7 +62,7 @@ def result_type(name: str, types: Sequence[DType]) -> DType:
 
 
 def lower(name: str, left: Value, right: Value) -> Value:
-    """Return `left name right` if a side is temporal."""
+    """Return `left name right` for temporal values; `name` is such as "add"."""
     result, build = _RULES[name, _kind(left.dtype), _kind(right.dtype)]
     return build(left, right, result(left.dtype, right.dtype))
 
@@ -105,7 +105,7 @@ def _left_type(left: DType, right: DType) -> DType:
 
 
 def _sum(left: Value, right: Value, dtype: DType) -> Value:
-    """Return left + right, both converted to the ticks of the result."""
+    """Return left + right, with both converted to the unit of the result type."""
     x, y = convert(left, dtype), convert(right, dtype)
     total = x.op + y.op
     value = Value(dtype, total, x.ok & y.ok, join_status(x, y))
@@ -113,7 +113,7 @@ def _sum(left: Value, right: Value, dtype: DType) -> Value:
 
 
 def _difference(left: Value, right: Value, dtype: DType) -> Value:
-    """Return left - right, both converted to the ticks of the result."""
+    """Return left - right, with both converted to the unit of the result type."""
     x, y = convert(left, dtype), convert(right, dtype)
     total = x.op - y.op
     value = Value(dtype, total, x.ok & y.ok, join_status(x, y))
@@ -121,7 +121,10 @@ def _difference(left: Value, right: Value, dtype: DType) -> Value:
 
 
 def _moved_date(combine: Build) -> Build:
-    """Return the rule that moves the midnight of a date and takes the date of the result."""
+    """Return a function that adds or subtracts a duration at a date's midnight, and takes the date.
+
+    `combine` is `_sum` or `_difference`.
+    """
 
     def build(left: Value, right: Value, dtype: DType) -> Value:
         moment = duration(finest(duration("ms"), right.dtype))
@@ -151,7 +154,10 @@ def _over_float(left: Value, right: Value, dtype: DType) -> Value:
 
 
 def _from_float(ticks: Op, left: Value, right: Value, defined: Op, dtype: DType) -> Value:
-    """Return a float truncated to a duration; with a status beyond int64."""
+    """Return a float number of ticks truncated to a duration; beyond int64 it sets an error status.
+
+    `left` and `right` are the operands. The result is missing if one is, or where not `defined`.
+    """
     whole = op.truncate(ticks)
     inside = (whole >= -TWO_63) & (whole < TWO_63)
     ok = left.ok & right.present & defined & op.is_number(ticks)

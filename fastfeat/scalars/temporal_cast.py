@@ -31,7 +31,7 @@ Ticks = tuple[Op, Op]
 
 
 def require_castable(source: DType, target: DType) -> None:
-    """Raise unless `cast` is defined between two types, at least one of them temporal."""
+    """Raise TypeMismatch unless `cast` is defined between two types, at least one temporal."""
     if _rule(source, target) is None:
         raise TypeMismatch(f"cannot cast {source} to {target}{_hint(source, target)}")
     for dtype in (source, target):
@@ -51,7 +51,10 @@ def _hint(source: DType, target: DType) -> str:
 
 
 def _rule(source: DType, target: DType) -> Callable[[Value, DType], Ticks] | None:
-    """Return the function from values of one type to ticks of the other, or None."""
+    """Return the function that casts values of one type to ticks of the other.
+
+    None if that cast is not defined.
+    """
     match source.name, target.name:
         case "timestamp", "timestamp":
             return _same_instant
@@ -76,9 +79,9 @@ def _rule(source: DType, target: DType) -> Callable[[Value, DType], Ticks] | Non
 
 
 def cast(value: Value, target: DType, *, strict: bool = True) -> Value:
-    """Return a value cast to or from a temporal type, which `require_castable` has accepted.
+    """Return a value cast to or from a temporal type; `require_castable` has accepted the types.
 
-    `strict` makes a value out of range an error; otherwise it becomes missing.
+    With `strict` a value out of range sets an error status; otherwise it becomes missing.
     """
     rule = _rule(value.dtype, target)
     if rule is None:
@@ -108,7 +111,7 @@ def _from_integer(value: Value, target: DType) -> Ticks:
 
 
 def _range_of(dtype: DType) -> tuple[int, int]:
-    """Return the first and last tick of a temporal type."""
+    """Return the first and last tick that a temporal type can hold."""
     match dtype.name:
         case "date32":
             return INTEGER_RANGE["int32"]

@@ -1,4 +1,9 @@
-"""A typed value while a plan is lowered, and the table row of a scalar function."""
+"""The registry entry of a scalar function, and the typed values that it combines.
+
+While a plan is lowered to operations, a `Value` stands for one value in each row. Its status is a
+bit mask of errors, such as OVERFLOW, that the kernel computes in each row. A slot is an input of a
+kernel. A step computes a whole column, for example a lookup, before the kernel runs.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +40,13 @@ NO_STATUS = op.literal(0, "i64")
 
 @dataclass(frozen=True, slots=True)
 class InputSlot:
-    """An input of a kernel: a column of the data or of a step, or derived from one at the border.
+    """An input of a kernel: a column of the data or of a step, or an array made from one.
 
     Args:
         kind: "column"; "codes" (position of a text among `literals`, -1 for none); "valid" (whether
             a text is present); "same" (whether two text columns are equal); "valid_bytes" and
             "same_bytes" for columns of bytes.
-        sources: The columns read: input columns, and calls of steps.
+        sources: Nodes of the columns read: input columns, and calls of steps.
         dtype: How the values are stored.
         literals: The texts that codes refer to.
     """
@@ -59,7 +64,10 @@ def column_slot(name: str, dtype: DType) -> InputSlot:
 
 @dataclass(frozen=True, slots=True)
 class TableKey:
-    """A table that a kernel searches: the node with its elements, and their layout."""
+    """A table that a kernel reads: the node with its elements, their layout and the length.
+
+    `scalars.table` explains layouts.
+    """
 
     node: Node
     layout: str
@@ -68,13 +76,13 @@ class TableKey:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value of a row: its operation, whether it is present, and the errors on the way.
+    """One value of a row: the operations that compute it, its presence, and its errors.
 
     Args:
         dtype: The logical type.
         op: The value; NaN for a missing float. For text and tables, a literal that nothing reads.
         ok: Whether an i64 or b1 value is present; TRUE for floats, which are missing if NaN.
-        status: The OR of the status bits that this value raises in this row.
+        status: Bits of the errors in computing this value in this row; 0 for none.
         node: The expression of a literal, column, constant or table, for functions that need to see
             it. Lowering drops it from the result of a call.
     """
@@ -103,35 +111,36 @@ The largest code of a literal is its value, that of a vocabulary its number of k
 
 
 def codes_up_to(largest: int) -> LargestCode:
-    """Return the rule for codes with a fixed largest value, whatever the arguments."""
+    """Return a `largest` rule for a function whose largest code is fixed."""
     return lambda call, of_arguments: largest
 
 
 @dataclass(frozen=True, slots=True)
 class ScalarFunction:
-    """A row of the table of scalar functions.
+    """The entry of one function in the registry of scalar functions.
 
     Args:
-        result: The type rule, from the types of the arguments and the parameters. It raises
-            TypeMismatch with the tail of a message ("needs a number, got utf8"); binding adds the
-            expression.
-        lower: Builds the primitive operations, missing values included.
-        warning: Given the values of all-constant arguments after fit, returns a warning with a text
-            that follows the argument, or None.
+        result: Returns the result type, from the types of the arguments and the parameters. It
+            raises TypeMismatch with the end of a message ("needs a number, got utf8"); binding adds
+            the expression.
+        lower: Builds the primitive operations from the arguments, and handles missing values.
+        warning: Given the values of the constant arguments after `fit`, returns None or a warning
+            with a text to follow the argument's name.
         check: Given the types and nodes of the arguments, raises TypeMismatch for a literal that
             the function cannot take with these types.
         parameters: The parameters of each call.
         n_args: Number of arguments; None for any number from `least_args` on.
         least_args: Least number of arguments if `n_args` is None.
-        belongs: Whether the arguments of a call belong together.
+        belongs: Whether the arguments of a call fit together, as operators build them.
         of_keys: Whether it takes codes and their vocabulary, which is not a value of a row.
         written: How a call is written in Python.
-        largest: The largest code, if the results are codes from 0 on.
+        largest: Returns the largest code, if the results are codes from 0 on.
         repeats_s: For a part of a time, the period in seconds after which it repeats, a week at
             most; 0 if it does not repeat.
         repeats_yearly: Whether it is a part of a time that repeats every year, and lasts a month or
             longer.
-        names_categories: Whether its integers number categories, or say that a row has one.
+        names_categories: Whether its integers are numbers of categories, or 1 for a row that has a
+            category.
         tells_apart: Whether its result depends on which argument values are equal, so that two
             values rounded to one would be mistaken for one.
     """
@@ -154,7 +163,7 @@ class ScalarFunction:
 
 
 def join_status(*values: Value) -> Op:
-    """Return the status bits of all values together."""
+    """Return the errors of all values, as one status."""
     status = NO_STATUS
     for value in values:
         status = status | value.status
@@ -162,12 +171,12 @@ def join_status(*values: Value) -> Op:
 
 
 def raise_status(value: Value, condition: Op, bit: int) -> Value:
-    """Return the value with a status bit raised if the condition holds and the value is present."""
+    """Return the value with an error bit set if the condition holds and the value is present."""
     return raise_where(value, condition & value.present, bit)
 
 
 def raise_where(value: Value, condition: Op, bit: int) -> Value:
-    """Return the value with a status bit raised if the condition holds, even for missing values."""
+    """Return the value with an error bit set if the condition holds, also if it is missing."""
     raised = op.select(condition, op.literal(bit, "i64"), 0)
     return replace(value, status=value.status | raised)
 
@@ -187,7 +196,10 @@ def as_f64(value: Value) -> Op:
 
 
 def _unsigned_to_f64(bits: Op) -> Op:
-    """Return an unsigned pattern as float64; with the sign bit set, first halved to odd."""
+    """Return a uint64, stored as int64 with the same bits, as float64.
+
+    If the sign bit is set, it is halved first, rounded to odd, so that the result is rounded once.
+    """
     halved = op.shift_logical(bits, 1) | (bits & 1)
     large = op.to_f64(halved) * 2.0
     return op.select(bits < 0, large, op.to_f64(bits))
@@ -200,7 +212,7 @@ def beyond(x: Op, dtype: DType) -> Op:
 
 
 def as_i64(value: Value) -> Value:
-    """Return an integer or bool as int64; an unsigned one that does not fit raises OVERFLOW."""
+    """Return an integer or bool as int64; a uint64 that does not fit sets the status OVERFLOW."""
     if value.op.physical == "b1":
         return replace(value, dtype=INT64, op=op.from_bool(value.op))
     fitted = replace(value, dtype=INT64)

@@ -1,7 +1,7 @@
-"""Exact arithmetic on whole numbers in float64 lanes, as used by calendars.
+"""Exact arithmetic on whole numbers that are stored as float64, as calendars use it.
 
 No processor divides 64-bit integers in vector lanes, and few convert them, but they divide,
-multiply and round floats. A whole number below 2**50 is exact in float64, and so is everything
+multiply and round floats. A whole number below 2**50 is exact in float64, and so are the results
 here.
 
 The quotient n / d is computed as (n + 1/2) * (1/d). This is at least 1/(2 d) away from every whole
@@ -35,13 +35,13 @@ def floor_quotient(n: Op, divisor: int) -> Op:
 
 
 def floor_parts(n: Op, divisor: int) -> tuple[Op, Op]:
-    """Return floor(n / divisor) and the rest in [0, divisor), of whole numbers in float64."""
+    """Return (floor(n / divisor), remainder in [0, divisor)) of whole numbers in float64."""
     quotient = floor_quotient(n, divisor)
     return quotient, op.fma(quotient, -float(divisor), n)
 
 
 def nearest_parts(x: Op, divisor: int) -> tuple[Op, Op]:
-    """Return q near x / divisor, and x - q * divisor, which is at most 0.6 of the divisor.
+    """Return (q, x - q * divisor) with q near x / divisor; the rest is at most 0.6 of the divisor.
 
     `x` is any int64. |x / divisor| must be at most 2**48, so that three roundings move the quotient
     by less than 0.1.
@@ -51,7 +51,7 @@ def nearest_parts(x: Op, divisor: int) -> tuple[Op, Op]:
 
 
 def floor_parts_i64(x: Op, divisor: int) -> tuple[Op, Op]:
-    """Return floor(x / divisor) and the remainder in [0, divisor), for any int64.
+    """Return (floor(x / divisor), remainder in [0, divisor)) for any int64.
 
     A divisor below 2**15 is first scaled up by a power of two, so that the first quotient is small.
     """

@@ -1,12 +1,12 @@
-"""`.dt.replace_time_zone`: the local time of a timestamp, read as local time of another zone.
+"""`.dt.replace_time_zone`: timestamps of another zone that show the same local time.
 
-A local time becomes an instant by one of two offsets: those 16 hours before and after it. At most
-one change of the zone lies in between. If an offset leads to an instant with that offset, this is
-an instant of the local time:
+A local time becomes an instant by subtracting an offset of the new zone. Two offsets are tried:
+those 16 hours before and after the local time. At most one change of the zone lies in between. If
+the zone has the tried offset at the resulting instant, the instant is right:
 
-- one of them, or both with the same instant: the usual case;
-- both, with two instants: the clocks are set back, and show the local time twice;
-- neither: the clocks are set forward, and skip it.
+- one of them is, or both give the same instant: the usual case;
+- both are, with two instants: the clocks are set back, and show the local time twice;
+- neither is: the clocks are set forward, and skip it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ NON_EXISTENT = Parameter(
 
 @dataclass(frozen=True, slots=True)
 class Instants:
-    """The instants of a local time (equal if there is one), and whether clocks skip it."""
+    """The instants at which clocks show a local time: equal if there is only one."""
 
     earliest: Value
     latest: Value
@@ -90,7 +90,10 @@ def _replace(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _instants(zone: ZoneTable, unit: Unit, local: Value) -> Instants:
-    """Return the instants of a local time, which is given as if it were UTC."""
+    """Return the instants at which a zone's clocks show a local time.
+
+    `local` is the local time as if it were UTC.
+    """
     same = within_table(zone, unit, local.op)
     old, new = offsets_around(zone, unit, same, LARGEST_OFFSET)
     is_first = offset_at(zone, unit, same - to_integer(old)).ticks.eq(old)
@@ -103,7 +106,7 @@ def _instants(zone: ZoneTable, unit: Unit, local: Value) -> Instants:
 
 
 def _shifted(value: Value, ticks: Op) -> Value:
-    """Return a time moved by a whole number in float64; with a status beyond int64."""
+    """Return a time moved by a whole number of ticks in float64; overflow sets an error status."""
     by = to_integer(ticks)
     total = value.op + by
     beyond = add_overflows(value.op, by, total)
@@ -111,7 +114,10 @@ def _shifted(value: Value, ticks: Op) -> Value:
 
 
 def _without(value: Value, condition: Op, word: str, status: int) -> Value:
-    """Return the value; if the condition holds, missing (`word` "null") or with a status."""
+    """Return the value; where the condition holds, missing if `word` is "null", else with an error.
+
+    `status` is the bit of the error.
+    """
     if word == "null":
         return replace(value, ok=value.ok & ~condition)
     return raise_status(value, condition, status)

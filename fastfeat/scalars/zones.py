@@ -1,8 +1,8 @@
-"""Time zones as tables of offset changes, and their sources.
+"""Time zones as tables of offset changes, and the sources of these tables.
 
 A fitted plan keeps the zone tables that it was built with, so that a later change of the machine's
-zone files changes no feature. `using` provides these tables while a plan is bound and lowered, and
-records those that are read.
+zone files changes no feature. `using` provides the tables while a plan is bound and lowered, and
+adds those that are read from the machine.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ _tables: ContextVar[tuple[MutableMapping[str, ZoneTable], ...]] = ContextVar("ta
 
 @contextmanager
 def using(tables: MutableMapping[str, ZoneTable]) -> Generator[None]:
-    """Take zone tables from a mapping, and add the tables that it lacks.
+    """Read zone tables, inside the `with` block, from a mapping; add those that it lacks.
 
-    Missing tables come from the mapping of an enclosing `using`, if any, and finally from the
-    machine. `tables` maps zone names to tables: empty for a new plan, those of the artifact for a
+    The lacking tables come from the mapping of an enclosing `using`, if any, and finally from the
+    machine. `tables` maps zone names to tables: empty for a new plan, those of the saved file for a
     loaded one.
     """
     token = _tables.set((tables, *_tables.get()))
@@ -90,7 +90,7 @@ def table_for(name: str) -> ZoneTable:
 
 
 def _fixed_offset(name: str) -> int | None:
-    """Return the offset that a name spells out, or None."""
+    """Return the offset in seconds that a name such as "+02:00" spells out; None for others."""
     if name in ("UTC", "Z"):
         return 0
     match = _FIXED.fullmatch(name)
@@ -114,7 +114,7 @@ def _machine_table(name: str) -> ZoneTable:
 
 
 def checked(changes: Iterable[int], offsets: Sequence[int]) -> ZoneTable:
-    """Return a table after checking that kernels can search it.
+    """Return a zone table from changes and offsets, after checking that kernels can search it.
 
     Raises InvalidData if changes are out of order or too close, or an offset is above 16 hours.
     """
@@ -132,7 +132,7 @@ def checked(changes: Iterable[int], offsets: Sequence[int]) -> ZoneTable:
 
 
 def _zone_file(name: str) -> bytes | None:
-    """Return the zone file from the machine or from the tzdata package; None if neither has it."""
+    """Return the content of a zone file, from the machine or the tzdata package; None if absent."""
     import zoneinfo
 
     if not _NAME.fullmatch(name):  # it becomes a path

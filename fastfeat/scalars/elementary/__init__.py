@@ -1,10 +1,11 @@
-"""Elementary functions: bodies over the primitives, written once, rendered by every backend.
+"""Elementary functions, such as exp and sin, as graphs of primitive operations.
 
-`scalars` composes them, and `engine` renders them.
+They are written once, and every backend translates the same graph (the body). They take and return
+float64, without branches and without libm, so the bits are the same everywhere. NaN gives NaN.
+Signs of zero, infinities and subnormals follow IEEE 754's recommendations. `scalars` uses the
+functions; `engine` translates the bodies into kernels.
 
-They take and return float64, without branches and without libm, so the bits are the same
-everywhere. NaN gives NaN. Signs of zero, infinities and subnormals follow IEEE 754's
-recommendations.
+Many functions return a pair (high, low) of floats: their sum is more precise than one float.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from fastfeat.scalars.op import Op, input_value
 
 @dataclass(frozen=True, slots=True)
 class Elementary:
-    """An elementary function.
+    """An elementary function: its body, and bounds of its error and of its results.
 
     Args:
         name: Its name in `op.elementary`.
@@ -43,7 +44,7 @@ class Elementary:
         body: Builds the result from the arguments.
         max_ulp: Bound of the error in units in the last place: the largest error measured on
             300,000 arguments in each of several ranges, rounded up.
-        max_size: Bound of the size of finite results; inf if there is none.
+        max_size: Bound of the absolute value of finite results; inf if there is none.
     """
 
     name: str
@@ -96,7 +97,7 @@ BODIES: dict[str, Elementary] = dict(
 
 @cache
 def body_of(name: str) -> tuple[tuple[Op, ...], Op]:
-    """Return the inputs and the result of an elementary function; the result contains no calls."""
+    """Return (inputs, result) of an elementary function's graph, which contains primitives only."""
     function = BODIES[name]
     inputs = tuple(input_value(("argument", k), "f64") for k in range(function.arity))
     return inputs, function.body(*inputs)

@@ -1,8 +1,9 @@
 """Reduction of a huge angle by pi/2, with as many bits of 2/pi as needed (Payne and Hanek, 1983).
 
-x = m 2**e with a 53-bit integer m. Only 192 bits of 2/pi matter: the bits above give multiples of 4
-quadrants, the bits below less than 2**-137 quadrants. No float64 is closer than about 2**-62
-quadrants to a multiple of pi/2.
+The result is the quadrant (the nearest multiple of pi/2) and the rest of the angle. x = m 2**e with
+a 53-bit integer m. Only 192 bits of 2/pi matter: the bits above give multiples of 4 quadrants, the
+bits below less than 2**-137 quadrants. No float64 is closer than about 2**-62 quadrants to a
+multiple of pi/2. A word here is a 64-bit integer.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def _arctan_of_inverse(n: int, n_bits: int) -> int:
 
 @cache
 def two_over_pi_words() -> tuple[int, ...]:
-    """Return 2/pi as 64-bit words after the binary point, by Machin's formula for pi."""
+    """Return the bits of 2/pi after the point as 64-bit words, by Machin's formula for pi."""
     n_bits = 64 * _N_WORDS
     guarded = 2 * n_bits + 64
     pi = 4 * (4 * _arctan_of_inverse(5, guarded) - _arctan_of_inverse(239, guarded))
@@ -54,9 +55,10 @@ def two_over_pi_words() -> tuple[int, ...]:
 
 
 def _four_words(first: Op) -> list[Op]:
-    """Return words first .. first + 3 of 2/pi, for first in [0, 16]; word 0 is before the point.
+    """Return the 64-bit words first .. first + 3 of 2/pi, for first in [0, 16].
 
-    Each bit of `first`, from the highest down, says whether to skip that many words.
+    Word 0 is before the binary point. Each bit of `first`, from the highest down, says whether to
+    skip that many words.
     """
     words = [literal(word, "i64") for word in (0, *two_over_pi_words())]
     for bit in (4, 3, 2, 1, 0):
@@ -79,7 +81,7 @@ def _bits_from(start: Op) -> list[Op]:
 
 
 def _carry(sum_: Op, part: Op) -> Op:
-    """Return 1 if an unsigned sum wrapped, that is, if it is below one of its parts."""
+    """Return 1 if an unsigned 64-bit sum wrapped, that is, if it is below one of its parts."""
     flip = literal(-(1 << 63), "i64")
     return select((sum_ ^ flip) < (part ^ flip), literal(1, "i64"), literal(0, "i64"))
 
@@ -102,7 +104,7 @@ def _quadrants(mantissa: Op, words: list[Op]) -> tuple[Op, Op, Op]:
 
 
 def _as_floats(high: Op, low: Op) -> tuple[Op, Op]:
-    """Return a signed 128-bit number in units of 2**-128 as (high, low) floats."""
+    """Return a signed 128-bit number, in units of 2**-128, as a pair (high, low) of floats."""
     mask = (1 << 32) - 1
     negative = high < 0
     # -(high, low) = (~high + 1 if low is 0, -low)
@@ -118,7 +120,10 @@ def _as_floats(high: Op, low: Op) -> tuple[Op, Op]:
 
 
 def reduce_large(x: Op) -> tuple[Op, Op, Op]:
-    """Return (high, low, quadrant) for |x| > 2**45; NaN for infinities and NaN."""
+    """Return (high, low, quadrant) with x = quadrant pi/2 + high + low, for |x| > 2**45.
+
+    NaN for infinities and NaN.
+    """
     size = magnitude(x)
     bits = bits_of(select((size > LARGE) & (size < INFINITY), size, 2.0**60))
     mantissa = (bits & ((1 << 52) - 1)) | (1 << 52)

@@ -46,11 +46,11 @@ _EXP = (
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """A number as n ln 2 + r + lost, with |r| <= ln 2 / 2.
+    """A number written as n ln 2 + r + lost, with |r| <= ln 2 / 2.
 
     Args:
-        n: The exponent, as a float.
-        n_bits: The exponent, in the lowest bits of an i64.
+        n: The exponent of 2, as a float.
+        n_bits: The exponent of 2, in the lowest bits of an i64.
         r: The remainder.
         lost: The rounding error of r.
     """
@@ -105,7 +105,10 @@ def expm1(x: Op) -> Op:
 
 
 def sigmoid(x: Op) -> Op:
-    """Return 1 / (1 + exp(-x)), as a quotient of pairs: e / (1 + e) below 0, 1 / (1 + e) above."""
+    """Return 1 / (1 + exp(-x)), as a quotient of pairs. Below 0 it is e / (1 + e) with e = exp(x).
+
+    Above 0 it is 1 / (1 + e) with e = exp(-x).
+    """
     high, low, first, second = exp_parts(-at_most(magnitude(x), 746.0))
     power, power_low = high * first * second, low * first * second
     total, lost = sum_ordered(1.0, power)

@@ -1,6 +1,7 @@
-"""Binary floats taken apart and put together: error-free sums, exponents, signs, remainders.
+"""Operations on the parts of a float: error-free sums, exponents, signs, remainders.
 
-All elementary functions are built from these. Exact means that high + low is the true value.
+All elementary functions are built from these. A pair (high, low) of floats stands for their sum;
+it is called exact if the sum is the true value.
 
 The remainder of a division, C's fmod: with x = a 2**i and y = b 2**j, a and b in [1, 2), it is
 (a 2**(i - j) mod b) 2**j, and no step rounds.
@@ -71,7 +72,7 @@ def product_exact(x: Op, y: Op | float) -> tuple[Op, Op]:
 
 
 def quotient_of_pairs(x: tuple[Op, Op], y: tuple[Op, Op]) -> tuple[Op, Op]:
-    """Return (high, low) of x / y for pairs (high, low), to about 100 bits; one division."""
+    """Return (high, low) of x / y to about 100 bits, for x and y given as pairs; one division."""
     reciprocal = 1.0 / y[0]
     high = x[0] * reciprocal
     rest = fma(-high, y[0], x[0]) + fma(-high, y[1], x[1])
@@ -79,13 +80,16 @@ def quotient_of_pairs(x: tuple[Op, Op], y: tuple[Op, Op]) -> tuple[Op, Op]:
 
 
 def nearest_integer(x: Op, factor: float = 1.0) -> tuple[Op, Op]:
-    """Return x * factor, below 2**51, rounded: as a float, and in the lowest bits of an i64."""
+    """Return x * factor rounded to an integer: as a float, and in the lowest bits of an i64.
+
+    |x * factor| must be below 2**51.
+    """
     shifted = fma(x, factor, _ROUNDER)
     return shifted - _ROUNDER, bits_of(shifted)
 
 
 def power_of_two(exponent: Op) -> Op:
-    """Return 2**exponent for the integer in [-1022, 1023] in the lowest 12 bits."""
+    """Return 2**exponent; the exponent, in [-1022, 1023], is in the lowest 12 bits of an i64."""
     return from_bits((exponent + 1023) << 52)
 
 
@@ -119,21 +123,24 @@ def split_exponent(x: Op, lowest: float) -> tuple[Op, Op]:
 
 
 def exponent_of_normal(x: Op, lowest: float) -> tuple[Op, Op]:
-    """Return (n, 2**(2 - n)) with the n of `split_exponent`, for x >= 2**-1000."""
+    """Return (n, 2**(2 - n)), with n as `split_exponent` returns it, for x >= 2**-1000."""
     moved = bits_of(x) + (_ONE_BITS - float_bits(lowest))
     factor = from_bits(float_bits(4.0) + _ONE_BITS - (moved & (0x7FF << 52)))
     return _exponent_float(moved, FALSE), factor
 
 
 def _exponent_float(bits: Op, is_moved: Op) -> Op:
-    """Return the exponent from a float's bits, less 54 if the float was scaled up by 2**54."""
+    """Return a float's exponent, from its bits, as a float; less 54 if `is_moved`.
+
+    `is_moved` says that the float was scaled up by 2**54 because it is subnormal.
+    """
     # with the high bits of 2**52 added, an integer is a float without a conversion
     biased = from_bits(shift_logical(bits, 52) | float_bits(2.0**52))
     return biased - select(is_moved, 2.0**52 + 1077, 2.0**52 + 1023)
 
 
 def with_sign_of(size: Op, x: Op) -> Op:
-    """Return a float with a clear sign bit, given the sign of x."""
+    """Return `size`, a float that is not negative, with the sign of x."""
     return from_bits(bits_of(size) | (bits_of(x) & SIGN_BIT))
 
 
@@ -174,10 +181,10 @@ def fmod(x: Op, y: Op) -> Op:
 
 
 def fewer_periods(x: Op, period: Op) -> Op:
-    """Return x; NaN beyond 2**44 periods."""
+    """Return x unchanged, but NaN if |x| is more than 2**44 periods."""
     return select(magnitude(x) > period * MOST_PERIODS, NAN, x)
 
 
 def fewer_periods_exact(x: Op, period: Op) -> Op:
-    """Return x, with whole periods taken off if it is beyond 2**44 of them."""
+    """Return x unchanged, or reduced exactly by whole periods if |x| is more than 2**44 periods."""
     return select(magnitude(x) > period * MOST_PERIODS, fmod(x, period), x)

@@ -1,6 +1,6 @@
 """arcsin, arccos and arctan.
 
-An identity brings each argument near 0; its rounding error is carried as a second float.
+An identity brings each argument near 0; the rounding error of that step is kept in a second float.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _ARCSIN = (
 def arctan(x: Op) -> Op:
     """Return the arctangent.
 
-    With a = |x|: arctan((a - 1)/(a + 1)) + pi/4 in the middle, arctan(-1/a) + pi/2 beyond.
+    With a = |x|: arctan((a - 1)/(a + 1)) + pi/4 for a near 1, arctan(-1/a) + pi/2 for larger a.
     """
     size = at_most(magnitude(x), 2.0**60)
     small, large = size <= _TAN_PI_8, size > 1.0 / _TAN_PI_8
@@ -100,7 +100,10 @@ def arcsin(x: Op) -> Op:
 
 
 def arccos(x: Op) -> Op:
-    """Return the arccosine: pi/2 - arcsin(x); beyond ±1/2 twice the half angle, or pi less that."""
+    """Return the arccosine, pi/2 - arcsin(x); beyond ±1/2 from half the angle.
+
+    It is twice the half angle, or pi less that for x below -1/2.
+    """
     t, rest, halved = _arcsin_parts(magnitude(x))
     negative = x < 0.0
     # offset + scale (t + rest)

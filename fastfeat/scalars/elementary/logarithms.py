@@ -46,7 +46,7 @@ def _log_pair(f: Op) -> tuple[Op, Op]:
 
 
 def _parts(f: Op) -> tuple[Op, Op, Op]:
-    """Return s, s**2 and f / 2."""
+    """Return (s, s**2, f / 2) for the formula in the module's docstring."""
     s = f / (f + 2.0)
     return s, s * s, 0.5 * f
 
@@ -59,7 +59,10 @@ def _natural(n: Op, f: Op) -> Op:
 
 
 def _limits(x: Op, result: Op) -> Op:
-    """Return the result with special values put in: -inf at 0, NaN below 0, +inf and NaN kept."""
+    """Return the result of a logarithm with its special cases put in.
+
+    -inf at 0, NaN below 0; +inf and NaN stay.
+    """
     inside = select(x < INFINITY, result, x)
     return select(x > 0.0, inside, select(x.eq(0.0), -INFINITY, NAN))
 

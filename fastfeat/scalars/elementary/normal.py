@@ -93,6 +93,9 @@ def normal_quantile(p: Op) -> Op:
 
 
 def _polynomial_of(x: Op, centre: Op, far: Op, side: int) -> Op:
-    """Return the numerator (side 0) or denominator (1) of the rational function of the region."""
+    """Return the numerator (side 0) or denominator (side 1) of the rational approximation at x.
+
+    `centre` and `far` say in which of its three regions x is.
+    """
     coefficients = zip(_CENTRE[side], _SIDE[side], _TAIL[side], strict=True)
     return polynomial(x, [select(centre, c, select(far, t, s)) for c, s, t in coefficients])

@@ -44,7 +44,7 @@ _ATANH = (
 
 
 def _multiply(x: tuple[Op, Op], y: tuple[Op, Op]) -> tuple[Op, Op]:
-    """Return the product of two pairs, to about 2**-102."""
+    """Return the product of two numbers given as pairs (high, low), to about 2**-102."""
     high, low = product_exact(x[0], y[0])
     return high, low + fma(x[0], y[1], x[1] * y[0])
 
@@ -78,7 +78,7 @@ def pow(x: Op, y: Op) -> Op:
 
 
 def _special(x: Op, y: Op, size: Op, result: Op) -> Op:
-    """Return the result with the special cases put in: 0, 1, infinities, NaN and negative x."""
+    """Return the result of x**y with special cases put in: 0, 1, infinities, NaN, negative x."""
     at_limit = size.eq(0.0) | size.eq(INFINITY)
     grows = size.eq(0.0) ^ (y > 0.0)
     result = select(at_limit, select(grows, INFINITY, 0.0), result)
