@@ -1,4 +1,8 @@
-"""A plan as a JSON document, and back. Reading runs nothing: names are keys of our own tables."""
+"""A plan as a JSON document, and back.
+
+Reading runs no code from the document: it only looks up names of functions in the registries of
+this package.
+"""
 
 from __future__ import annotations
 
