@@ -17,8 +17,8 @@ from fastfeat.trust.quality.rows import CheckedRows
 def fitted_contract(given: object, rows: CallRows) -> FittedContract:
     """Return the contract of a user with the types of its columns, after a check of training rows.
 
-    The rows must be all training rows; `memory` applies to the CPU backend only. Warns or raises
-    like `raise_broken`; raises TypeMismatch if `given` is not a `Contract`.
+    `rows` must be all training rows; `memory` applies to the CPU backend only. Warns or raises like
+    `raise_broken`; raises TypeMismatch if `given` is not a `Contract`.
     """
     contract = declared(given)
     read, report = check_rows(contract, rows, needs_clock=False)

@@ -63,7 +63,7 @@ class RuleResult:
 
     @property
     def in_words(self) -> str:
-        """The outcome in a word or two."""
+        """The outcome in one or two words."""
         if self.outcome == "broken":
             return "broken, warns" if self.level == "warn" else "broken"
         return _IN_WORDS[self.outcome]

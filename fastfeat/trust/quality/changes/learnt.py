@@ -131,7 +131,7 @@ class Matched:
 
     @property
     def is_moved(self) -> NDArray[np.bool_]:
-        """Whether a category of `before` has another code, or none, in `after`; `(n_before,)`."""
+        """Whether each category of `before` has another index or none in `after`; `(n_before,)`."""
         return self.places != np.arange(len(self.before))
 
     @property
