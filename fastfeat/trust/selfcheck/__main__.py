@@ -1,4 +1,6 @@
-"""`python -m fastfeat.trust.selfcheck`: write the golden digests anew, by the CPU backend.
+"""`python -m fastfeat.trust.selfcheck`: compute and write new golden digests.
+
+The CPU backend computes them.
 
 Use it after a deliberate change of features. The diff of `golden.json` and `golden_past.json` then
 shows which features changed.
@@ -25,7 +27,7 @@ from fastfeat.trust.selfcheck.tables import check_table, past_tables, training_t
 
 
 def main() -> None:
-    """Write both files."""
+    """Compute the digests, and write `golden.json` and `golden_past.json`."""
     warnings.simplefilter("ignore", FastfeatWarning)
     train, rows = training_table(), check_table()
     digests: Digests = {}
