@@ -109,7 +109,7 @@ def _values(node: Call | Aggregate, vocabulary: Vocabulary, fitted: Fitted) -> S
 
 
 def equal_members(dtype: DType, elements: Sequence[Any]) -> list[Any]:
-    """Return those elements that a value of a numeric type can equal, converted to that type."""
+    """Return the elements that a value of a numeric type can equal, converted to that type."""
     if kind_of(dtype) == "f":
         return [float(e) for e in elements if float(e) == e]
     if kind_of(dtype) == "b":

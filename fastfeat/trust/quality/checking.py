@@ -347,9 +347,9 @@ def _n_missing(rows: CheckedRows, node: Node) -> int | None:
 
 @lru_cache(maxsize=1024)
 def _learnt_of_rule(rule: Rule) -> Expr:
-    """Return the aggregate that decides a rule: the number of broken rows, or a single bool.
+    """Return the expression that fit learns to judge a rule.
 
-    The bool is for rules on the data as a whole.
+    It is the number of rows that break the rule, or, for a rule on the data as a whole, a bool.
     """
     return rule.expression if rule.is_of_table else rule.broken.sum()
 

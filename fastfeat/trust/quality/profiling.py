@@ -152,7 +152,7 @@ def of_training_rows(
 
 
 def host_table(table: Any, names: Iterable[str], backend: Backend) -> Table:
-    """Return those columns in `names` that a table has, in host memory."""
+    """Return the columns of a table that are in `names`, in host memory."""
     columns = set(table.column_names)
     there = [name for name in names if name in columns]
     if isinstance(table, pa.Table):

@@ -89,7 +89,7 @@ def _at_once(
     given: Sequence[_Laid],
     profiles_of: Callable[[Sequence[Head], Sequence[ChunkedArray]], dict[int, ColumnProfile]],
 ) -> dict[int, ColumnProfile]:
-    """Return those profiles that `profiles_of` computes for many columns together.
+    """Return the profiles that `profiles_of` computes for many columns together.
 
     They are numbered by index in `given`; other columns are left out.
     """

@@ -230,7 +230,10 @@ def _told(changes: Sequence[Change], n_moments: int) -> str | None:
 
 
 def _differences(one: Any, other: Any) -> Iterator[tuple[str, int, tuple[str, str]]]:
-    """Yield each column that differs between two tables, with the first such row and its values."""
+    """Yield each column that differs between two tables.
+
+    Each is a tuple: its name, the first row that differs, and both values there as text.
+    """
     for name, left, right in zip(one.column_names, one.columns, other.columns, strict=True):
         pair = left.combine_chunks(), right.combine_chunks()
         row = first_difference(*pair)

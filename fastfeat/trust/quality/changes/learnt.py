@@ -96,7 +96,7 @@ def _change_of(one: Aggregate, before: Any, after: Any, told: str) -> Change:
 
 
 def _of_tables(before: Sequence[float], after: Sequence[float]) -> str:
-    """Return in words how a learnt table changed, such as the edges of bins."""
+    """Return the change of a learnt table in words, such as the edges of bins."""
     if len(before) != len(after):
         return f"{counted(len(before), 'value')} -> {len(after):,}"
     differ = [k for k, (x, y) in enumerate(zip(before, after, strict=True)) if not _are_equal(x, y)]

@@ -195,7 +195,7 @@ def _backend_for(fitted: Fitted) -> str:
 
 
 def _of_those_that_compute(fitted: Fitted, made: MadeUp, backend: str) -> GoldenRows | None:
-    """Return those generated rows with features that can be computed; None if there are none."""
+    """Return the generated rows with features that can be computed; None if there are none."""
 
     def tried(places: list[int]) -> GoldenRows | FastfeatError:
         rows = made.rows.take(pa.array(places, pa.int64())).combine_chunks()
