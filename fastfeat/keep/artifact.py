@@ -1,10 +1,12 @@
 """The artifact: a fitted plan in one file of JSON and Arrow, with lengths and digests, no code.
 
-Layout: a magic line; the length of the manifest as 8 bytes, little endian; the manifest (JSON:
-format, versions, and the length and SHA-256 of each part); the parts in order (the plan, the state,
-which is a table of learnt values and one table per learnt key, the time zone tables, then any of
-`OPTIONAL_PARTS`); the SHA-256 of everything before it. Format 1 had no optional part except a
-contract; this version reads it, but never writes it.
+The file has, in this order: a magic line; the length of the manifest as 8 bytes, little endian; the
+manifest (JSON: format, versions, and the length and SHA-256 of each part); the parts; the SHA-256
+of everything before it.
+
+The parts are, in this order: the plan; the learnt values in one table ("state"), with a further
+table for each value learnt per key; the tables of time zones; any of `OPTIONAL_PARTS`. Format 1 had
+no optional part except a contract; this version reads it, but never writes it.
 """
 
 from __future__ import annotations
@@ -74,18 +76,18 @@ def save(fitted: Fitted, path: str | os.PathLike[str]) -> None:
 
 
 def read_artifact(path: str | os.PathLike[str]) -> Fitted:
-    """Return the fitted plan of a file; raises like `ff.load`."""
+    """Return the fitted plan in an artifact file; raises like `ff.load`."""
     return _of_file(path, fitted_of_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The contents of an artifact.
+    """The contents of an artifact, with facts on its file.
 
     Args:
         format: Format number of the file.
         written_by: The version of fastfeat that wrote the file.
-        n_bytes: Size of the file.
+        n_bytes: Size of the file in bytes.
         parts: Size of each part in bytes, by name, in order.
         fitted: The fitted plan.
     """
@@ -98,7 +100,7 @@ class Contents:
 
 
 def read_contents(path: str | os.PathLike[str]) -> Contents:
-    """Return the contents of a file; raises like `ff.load`."""
+    """Return the contents of an artifact file; raises like `ff.load`."""
     return _of_file(path, _contents_of)
 
 

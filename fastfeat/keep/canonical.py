@@ -223,7 +223,7 @@ def is_list(document: Any) -> TypeGuard[list[Any]]:
 
 
 def nodes_from_json(documents: Any) -> list[Node]:
-    """Return the nodes of `nodes_to_json`, in the same order.
+    """Return the nodes from a list that `nodes_to_json` made, in the same order.
 
     Raises:
         ArtifactError: A node is unknown to this version or damaged; nothing of it is run.
@@ -311,7 +311,7 @@ def _args(positions: list[Any], nodes: Sequence[Node]) -> tuple[Node, ...]:
 
 
 def _params(pairs: list[Any]) -> Params:
-    """Return parameters, which must be in the order of their names."""
+    """Return the parameters of a node from pairs [name, value], which must be sorted by name."""
     params: list[tuple[str, Any]] = []
     for pair in pairs:
         match pair:
@@ -365,7 +365,11 @@ def _are_groups(aggregate: Aggregate) -> bool:
 
 
 def check_windows(function: str, args: tuple[Node, ...]) -> None:
-    """Raise ArtifactError if a window or a row order is an argument of a function of values."""
+    """Raise ArtifactError if a window is an argument where a function needs a column of values.
+
+    Windows, and the row orders inside them, are permitted only as the last argument of functions
+    over windows.
+    """
     last = STEPS[function].ends_with if function in STEPS else ()
     for k, arg in enumerate(args):
         if not isinstance(arg, Call) or arg.function not in PARTS_OF_WINDOWS:

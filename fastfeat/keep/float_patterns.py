@@ -1,7 +1,7 @@
-"""Patterns of floats within bounds, in the form of `float.hex`: 0x1.8000000000000p+1 for 3.
+"""Regular expressions for floats within bounds, as text of `float.hex`: 0x1.8000000000000p+1 is 3.
 
-JSON schema has no bounds for text, so these patterns express them digit by digit. Trailing zeros of
-the fraction are optional, and so is the plus sign of an exponent.
+JSON schema has no bounds for text, so these expressions check them digit by digit. Trailing zeros
+of the fraction are optional, and so is the plus sign of an exponent.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _exponents(least: int, most: int) -> str:
 
 
 def _numbers(least: int, most: int) -> str:
-    """Return the pattern of non-negative integers from `least` to `most`.
+    """Return a regular expression for the integers from `least` to `most`, both at least 0.
 
     Example:
         >>> _numbers(7, 123)

@@ -156,7 +156,7 @@ def _is_kept(value: Value, learnt: Learnt) -> bool:
 
 
 def written_in(content: bytes) -> Written:
-    """Return the learning that `learning_bytes` wrote; raises InvalidData if damaged."""
+    """Return the contents of bytes that `learning_bytes` wrote; raises InvalidData if damaged."""
     head, rest = opened(content)
     if head.get("kind") != _KIND:
         raise InvalidData(
@@ -182,9 +182,9 @@ def written_in(content: bytes) -> Written:
 
 
 def resumed(first: Learning, written: Written) -> Learning:
-    """Return the learning that was written, with nodes of this process.
+    """Return the learning that was written, so that the fit can go on from there.
 
-    `first` is the learning of the same plan, schema and tables before its first pass.
+    `first` is a learning of the same plan, schema and tables before its first pass.
     """
     schedule = first.prepared.typed.schedule(PURPOSE)
     prepared = replace(first.prepared, held=_held_of(first, written))

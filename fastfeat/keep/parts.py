@@ -93,7 +93,7 @@ def _contract_bytes(contract: FittedContract) -> bytes:
 
 
 def _contract_of(part: bytes) -> FittedContract:
-    """Return the contract of a part, checked so that its rules can be bound.
+    """Return the contract in a part; its rules are checked against their column types.
 
     Raises:
         ArtifactError: The rules do not match the types.

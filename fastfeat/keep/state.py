@@ -30,7 +30,7 @@ Part = Callable[[], Iterable[bytes | memoryview]]
 
 
 def aggregates_of(roots: Iterable[Node]) -> list[Aggregate]:
-    """Return the aggregates below the roots, arguments before users."""
+    """Return the aggregates in the expressions `roots`, each after the aggregates that it reads."""
     return [node for node in postorder(list(roots)) if isinstance(node, Aggregate)]
 
 
@@ -323,7 +323,7 @@ def _read(part: bytes | memoryview | None) -> Table:
 
 
 def _whole(column: Any) -> Any:
-    """Return a column as one array."""
+    """Return a chunked column as one Arrow array."""
     return (
         column.chunk(0)
         if column.num_chunks == 1

@@ -137,7 +137,7 @@ def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
 
 
 def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
-    """Return a comment line for each step: a device backend runs it on the device or the host."""
+    """Return a comment line for each step that says whether a device or the host runs it."""
     from fastfeat.backends.device import place_of
 
     def place(step: Call) -> str:
@@ -235,7 +235,10 @@ def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
 
 
 def _optimized(plan: Declaration, types: Types) -> str:
-    """Return lines on expressions computed once before all rows, and on those features share."""
+    """Return lines on the expressions computed once before all rows, and on shared ones.
+
+    Shared expressions are read by several features or expressions, and computed once per row.
+    """
     nodes = _outside_of_aggregates(list(plan.nodes.values()))
     constant = constant_nodes(nodes)
     users = [node for node in nodes if not isinstance(node, Aggregate)]

@@ -70,7 +70,7 @@ _ALONE = "row way: no window reads earlier rows, so a row is computed as transfo
 
 
 def describe_live(plan: Declaration) -> str:
-    """Return how a plan is computed live, as text.
+    """Return a text on how a live state computes a plan.
 
     The text lists the row orders, how far back each function sees, the columns of the log, the
     tables, and the calls that a live state of this plan refuses, with reasons.
@@ -110,7 +110,10 @@ def _kept(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]
 
 
 def _tables(plan: Declaration) -> list[str]:
-    """Return a line with the tables that features read; "(in windows)" marks those windows read."""
+    """Return a line with the names of the tables that features read.
+
+    Tables that windows read are marked with "(in windows)".
+    """
     nodes = postorder(list(plan.nodes.values()))
     seen = {
         node.table

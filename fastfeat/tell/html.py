@@ -119,7 +119,7 @@ def details_of(plan: Declaration, feature: str) -> dict[str, Sequence[str]]:
 
 
 def facts_of(plan: Declaration, feature: str) -> list[str]:
-    """Return three table cells on a feature: its learnt values, the data it sees, and kernels."""
+    """Return three table cells on a feature: its learnt values, the data it sees, how it runs."""
     nodes = _nodes(plan, feature)
     cells = [_learns(nodes), _sees(nodes), _runs_on(nodes)]
     return [lines(cell) for cell in cells]

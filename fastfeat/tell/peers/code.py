@@ -24,7 +24,7 @@ def code_of(fitted: Fitted, name: str) -> str:
 
 
 def code_as_far(fitted: Fitted, name: str) -> tuple[str, tuple[Refusal, ...]]:
-    """Return a Python module as text, with the features that a peer can compute, and the others.
+    """Return a Python module with the features that a peer can compute, and the refused features.
 
     Raises:
         InvalidPlan: There is no peer of this name.

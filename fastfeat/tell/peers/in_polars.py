@@ -126,7 +126,7 @@ def _float_column(piece: Piece, scribe: Scribe) -> str:
 
 
 def _any_column(piece: Piece, scribe: Scribe) -> str:
-    """Return code for floats in which NaN may remain, for functions whose result is NaN then."""
+    """Return code for floats in which NaN may remain, for functions that return NaN for NaN."""
     return _float_column(piece, scribe) if piece.is_constant else _as_floats(piece, scribe)
 
 

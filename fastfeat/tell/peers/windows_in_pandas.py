@@ -175,7 +175,7 @@ def reads_rows(scribe: Scribe) -> bool:
 
 
 def around(scribe: Scribe) -> tuple[list[str], list[str]]:
-    """Return lines of code: one list puts the history before the rows, the other removes it."""
+    """Return two lists of lines of code: to put the history before the rows, and to remove it."""
     if not reads_rows(scribe):
         return [], ["    return features"]
     names = [node.name for node in scribe.pieces if isinstance(node, Column)]

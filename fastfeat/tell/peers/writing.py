@@ -234,7 +234,7 @@ def written(fitted: Fitted, peer: Peer) -> str:
 
 
 def attempt(fitted: Fitted, peer: Peer) -> tuple[str, tuple[Refusal, ...]]:
-    """Return the source of a module with the features that a peer can compute, and the others."""
+    """Return a Python module with the features a peer can compute, and the refused features."""
     roots = list(fitted.nodes.values())
     scribe = Scribe(peer, fitted, frozenset(constant_nodes(roots)))
     failed: dict[Node, tuple[str, str]] = {}

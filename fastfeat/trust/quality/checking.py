@@ -43,7 +43,7 @@ UNDECIDED = (Overflow, InvalidData, TypeMismatch)
 
 @dataclass(frozen=True, slots=True)
 class JudgedRule:
-    """A rule, and its result if it need not be counted.
+    """A rule ready to be counted, and its result if it need not be counted.
 
     Args:
         rule: The rule, with the time of the check in place of the clock.
@@ -238,9 +238,8 @@ def _is_whole(x: Expr, dtype: DType) -> Expr:
 def is_of_type(found: DType | UnsupportedType, wanted: DType) -> bool:
     """Return whether every value of the type `found` is valid for the type `wanted`.
 
-    Plans accept data by the same rule.
-
-    A column of missing values only, which has no type, fits any.
+    Plans accept data by the same rule. A column of missing values only, which has no type, fits any
+    type.
     """
     if not isinstance(found, DType):
         return False

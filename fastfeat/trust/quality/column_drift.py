@@ -74,7 +74,8 @@ class ColumnDrift:
         unseen_threshold: Limit of the growth of `unseen`.
         is_drifted: Whether a figure exceeds its limit and the column is judged.
         reason: Figures that exceed their limits, or why the column is not judged; otherwise "".
-        is_judged: Whether the column counts; times, and features of times alone, do not.
+        is_judged: Whether the column counts for the verdict; times, and features that only depend
+            on times, do not.
     """
 
     name: str
@@ -105,7 +106,9 @@ class ColumnDrift:
 
     @property
     def smallest_shift(self) -> float | None:
-        """The smallest move of all values that these rows could reveal, in training deviations.
+        """The smallest move of all values that these rows could reveal.
+
+        The unit is the standard deviation of training.
 
         None for categories, and if training has at most one distinct value.
         """
@@ -137,7 +140,7 @@ class ColumnDrift:
 
 
 def worst_first(columns: Iterable[ColumnDrift]) -> list[ColumnDrift]:
-    """Return columns with drift first, then by their distance from their limits."""
+    """Return columns in sorted order: those with drift first, then by `severity`."""
     return sorted(columns, key=lambda column: (not column.is_drifted, -column.severity))
 
 
@@ -147,13 +150,13 @@ Limit = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A column to compare.
+    """Both profiles of a column, and the limits to judge their difference by.
 
     Args:
         then: Profile of the training rows.
         now: Profile of other rows, with the same edges and categories.
         limits: Limits by name of figure.
-        not_judged: Why the column does not count; "" if it does.
+        not_judged: Why drift of the column does not count for the verdict; "" if it does.
     """
 
     then: ColumnProfile

@@ -1,7 +1,8 @@
 """Counting: the rows of a column are counted by the edges or categories of its layout.
 
-A layout is an empty profile of a column. All arithmetic is in integers, so results are exact. NumPy
-counts few rows, since it compiles nothing, and the kernels count many: both give equal bits.
+A layout is a profile of a column without counts. All arithmetic is in integers, so results are
+exact. NumPy counts few rows, since it compiles nothing, and the kernels count many: both give equal
+bits.
 """
 
 from __future__ import annotations

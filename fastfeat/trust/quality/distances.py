@@ -353,10 +353,7 @@ def _together(then: Binned, now: Binned) -> Binned:
 
 
 def _bridge(bins: Bins, of: Binned) -> Floats:
-    """Return the integral of sqrt(F (1 - F)), for which F is replaced by its mean in each bin.
-
-    This is an upper bound.
-    """
+    """Return an upper bound of the integral of sqrt(F (1 - F)), with the mean of F in each bin."""
     below = of.below
     inside = below[..., :-1] + (below[..., 1:] - below[..., :-1]) * (1 - _mean_place(of))
     return _summed(_deviation(inside), bins.width) + _summed(

@@ -1,4 +1,7 @@
-"""Counting rows in the bins of a plan's training profile, also by segment, to compare them."""
+"""Drift of rows: they are counted in the bins of the training profile, and then compared with it.
+
+A segment is the rows with one value of the columns `by=`.
+"""
 
 from __future__ import annotations
 

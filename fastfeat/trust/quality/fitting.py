@@ -1,4 +1,4 @@
-"""Contracts of plans: checking the training rows, and keeping the rules with the column types."""
+"""Contracts of plans: training rows are checked, and rules are stored with their column types."""
 
 from __future__ import annotations
 

@@ -16,11 +16,11 @@ _LONGEST = 480
 
 
 class Figure(NamedTuple):
-    """A figure of a column, then and now.
+    """A figure on the drift of a column, ready to be shown.
 
     Args:
         title: Name of the figure.
-        text: The figure as text.
+        text: Its value as text; for a share of rows, the share in training and the share now.
         is_beyond: Whether it exceeds its limit.
     """
 

@@ -60,7 +60,7 @@ class PartReport:
 
     Args:
         name: Name of the part.
-        n_bytes: Size of the part in the file.
+        n_bytes: Size of the part in the file, in bytes.
         says: Its contents, in words.
         held: Values of single rows in the part.
         notes: Further remarks.

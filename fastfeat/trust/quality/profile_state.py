@@ -106,8 +106,8 @@ class ProfileState:
         """Return the state of the rows of both; neither of the two can be used any more.
 
         Raises:
-            InvalidData: The other is of another round or is this state itself, or one of them is
-                used.
+            InvalidData: The other is of another round or is this state itself, or one of them was
+                merged before.
         """
         if self is other:
             raise InvalidData("a state is merged with itself, and its rows would count twice")

@@ -142,7 +142,7 @@ def add_part(
     cannot be used any more. `history` is earlier rows of the same entities.
 
     Raises:
-        InvalidData: The state is of another round, or used.
+        InvalidData: `state` is of another round, or was merged before.
         InvalidPlan: The rows had numbers in earlier rounds, and have none now.
         FastfeatError: The rows cannot be read.
     """
@@ -239,7 +239,8 @@ def next_round(rounds: ProfileRounds, learning: Learning, state: ProfileState) -
     """Return the progress after a round, from its state over all rows, which cannot be used again.
 
     Raises:
-        InvalidData: The state is of another round, used, or does not have each row exactly once.
+        InvalidData: The state is of another round, was merged before, or does not have each row
+            exactly once.
     """
     state.check(digest(rounds, learning))
     check_all_rows(learning, state.n_rows, state.sums)

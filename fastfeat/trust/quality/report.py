@@ -1,4 +1,7 @@
-"""`CheckReport`: the result of each rule of a contract, and the rows that break it."""
+"""`CheckReport`: the result of each rule of a contract, and the rows that break it.
+
+A finding is a rule that is broken, or undecided because it could not be judged.
+"""
 
 from __future__ import annotations
 

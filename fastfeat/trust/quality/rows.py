@@ -121,9 +121,8 @@ def checked_rows(
 def learnt_of(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
     """Return a plan with the given expressions as features, fitted on all rows to check.
 
-    Raises like `Plan.fit`.
-
-    Warnings of fit are suppressed: the rules report missing values themselves.
+    Raises like `Plan.fit`. Warnings of fit are suppressed: the rules report missing values
+    themselves.
     """
     plan = _declared(tuple((name, of.node) for name, of in expressions.items()))
     with warnings.catch_warnings():

@@ -26,7 +26,7 @@ _POINTS = ("date", "timestamp")
 
 
 def is_moment(column: ColumnProfile) -> bool:
-    """Return whether a column holds points in time, which always differ from training."""
+    """Return whether a column holds points in time, which are always later than in training."""
     return column.kind == "moment" and column.dtype.startswith(_POINTS)
 
 

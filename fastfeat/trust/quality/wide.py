@@ -56,9 +56,8 @@ def laid_out_at_once(
 ) -> dict[int, ColumnProfile]:
     """Return the layouts of numeric columns, which are profiles without counts, by index.
 
-    Other columns are left out.
-
-    The samples hold values as they are stored (`io.columns.conform`), all of one length.
+    Other columns are left out. The samples hold values as they are stored (`io.columns.conform`),
+    all of one length.
     """
     found: dict[int, ColumnProfile] = {}
     if not samples or (len(samples[0]) < _SAMPLE_OF_MANY and not _pays(KERNELS, len(samples))):

@@ -1,9 +1,7 @@
 """`python -m fastfeat.trust.selfcheck`: compute and write new golden digests.
 
-The CPU backend computes them.
-
-Use it after a deliberate change of features. The diff of `golden.json` and `golden_past.json` then
-shows which features changed.
+The CPU backend computes them. Use it after a deliberate change of features. The diff of
+`golden.json` and `golden_past.json` then shows which features changed.
 """
 
 from __future__ import annotations

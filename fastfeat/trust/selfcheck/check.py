@@ -1,4 +1,4 @@
-"""Check of a backend: its digests are compared with the golden ones, which are known to be right.
+"""Check of a backend: its digests are compared with the golden ones, which each backend must give.
 
 If a digest differs, the CPU backend computes the feature too, to find the row.
 """

@@ -1,4 +1,4 @@
-"""Digests of learnt values and features: equal exactly if the bits are equal."""
+"""Digests of learnt values and features, which are equal only if all bits are equal."""
 
 from __future__ import annotations
 

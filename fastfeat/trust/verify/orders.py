@@ -213,7 +213,10 @@ def halves(orders: Sequence[Order]) -> tuple[Numbers, Numbers]:
 
 
 def _middle(times: Numbers) -> int:
-    """Return the median time (as a rank) without missing ones; if it is the first, the next one."""
+    """Return the rank that splits the times into halves: the median without missing times.
+
+    If the median is the first time, the next time is returned, so that the earlier half has rows.
+    """
     known = np.sort(times[times != _NO_TIME])
     if not len(known):
         return 0

@@ -167,9 +167,8 @@ def _of_some_entities(
 ) -> IsTaken | None:
     """Return a function that selects the rows of some entities; None to take all rows.
 
-    All rows of a selected entity are selected, by a hash of its key.
-
-    About `most` rows of each data set are selected.
+    All rows of a selected entity are selected, by a hash of its key. About `most` rows of each data
+    set are selected.
     """
     known = [dataset.n_rows for dataset in datasets if dataset.n_rows is not None]
     n_shares = -(-max(known) // most) if known else _UNKNOWN

@@ -56,7 +56,9 @@ Odd = Literal["everywhere", "in rows", "nowhere"]
 
 
 def made_up_rows(fitted: Fitted, n_rows: int, seed: int, odd: Odd = "everywhere") -> MadeUp:
-    """Return generated rows, with history and tables, to try a plan on; equal seeds, equal rows.
+    """Return generated rows to try a plan on, with history and tables.
+
+    Equal seeds give equal rows.
 
     `odd` says where odd values may occur. With "nowhere", text consists of digits, which functions
     that parse numbers accept.
@@ -119,10 +121,9 @@ def _odd_ones(
 ) -> dict[str, dict[int, Any]]:
     """Return the odd values to put into columns: by column name, then by row number.
 
-    All odd values take turns, and a row has them in a few columns only.
-
-    The first rows have none, so that at least their features can be computed. Odd values of one
-    column are in consecutive rows, so that failing rows are adjacent.
+    All odd values take turns, and a row has them in a few columns only. The first rows have none,
+    so that at least their features can be computed. Odd values of one column are in consecutive
+    rows, so that failing rows are adjacent.
     """
     columns = list(names)
     _shuffle(drawn, columns)

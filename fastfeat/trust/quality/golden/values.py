@@ -248,10 +248,8 @@ def moments(dtype: Type, span: Mapping[str, int]) -> Pool:
     """Return the pool of a column that orders rows in time.
 
     The distances between its values are shorter and longer than the windows of the plan. The first
-    half of the values is for rows of the history.
-
-    `span` is how far windows reach back: nanoseconds for "time", steps for an integer clock's
-    "steps".
+    half of the values is for rows of the history. `span` is how far windows reach back: nanoseconds
+    for "time", steps for an integer clock's "steps".
     """
     if not isinstance(dtype, DType) or not (dtype.is_integer or dtype.is_temporal):
         return pool_of_type(dtype)
