@@ -1,9 +1,12 @@
 """The artifact: a fitted plan in one file of JSON and Arrow, with lengths and digests, no code.
 
-Layout: a magic line; the length of the manifest as 8 bytes, little endian; the manifest (JSON:
-format, versions, length and SHA-256 of each part); the parts in order (plan, state and its tables,
-zones, then any of `OPTIONAL_PARTS`); the SHA-256 of everything before it. Format 1 had no optional
-part except a contract; it is read, but never written.
+The file has, in this order: a magic line; the length of the manifest as 8 bytes, little endian; the
+manifest (JSON: format, versions, and the length and SHA-256 of each part); the parts; the SHA-256
+of everything before it.
+
+The parts are, in this order: the plan; the learnt values in one table ("state"), with a further
+table for each value learnt per key; the tables of time zones; any of `OPTIONAL_PARTS`. Format 1 had
+no optional part except a contract; this version reads it, but never writes it.
 """
 
 from __future__ import annotations
@@ -73,18 +76,18 @@ def save(fitted: Fitted, path: str | os.PathLike[str]) -> None:
 
 
 def read_artifact(path: str | os.PathLike[str]) -> Fitted:
-    """Return the fitted plan of a file; raises like `ff.load`."""
+    """Return the fitted plan in an artifact file; raises like `ff.load`."""
     return _of_file(path, fitted_of_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The contents of an artifact.
+    """The contents of an artifact, with facts on its file.
 
     Args:
         format: Format number of the file.
         written_by: The version of fastfeat that wrote the file.
-        n_bytes: Size of the file.
+        n_bytes: Size of the file in bytes.
         parts: Size of each part in bytes, by name, in order.
         fitted: The fitted plan.
     """
@@ -97,7 +100,7 @@ class Contents:
 
 
 def read_contents(path: str | os.PathLike[str]) -> Contents:
-    """Return the contents of a file; raises like `ff.load`."""
+    """Return the contents of an artifact file; raises like `ff.load`."""
     return _of_file(path, _contents_of)
 
 
@@ -109,7 +112,7 @@ def _contents_of(content: bytes) -> Contents:
 
 
 def _of_file(path: str | os.PathLike[str], read: Callable[[bytes], R]) -> R:
-    """Return `read` of a file's content; errors name the file."""
+    """Call `read` on the content of a file and return its result; errors name the file."""
     source = _path(path, "load")
     try:
         content = _read(source)
@@ -154,7 +157,7 @@ def artifact_bytes(fitted: Fitted) -> bytes:
 
 
 def _content(fitted: Fitted) -> Iterator[bytes | memoryview]:
-    """Yield the content of an artifact in pieces, without copies of large data."""
+    """Yield the bytes of an artifact in chunks, without copies of large data."""
     parts = _parts_of(fitted)
     manifest = {
         "format": FORMAT,
@@ -174,9 +177,10 @@ def _content(fitted: Fitted) -> Iterator[bytes | memoryview]:
 
 
 def fitted_digest(fitted: Fitted) -> bytes:
-    """Return a digest that equal fitted plans share: of plan, column types and values.
+    """Return a SHA-256 digest of a fitted plan: its declaration, column types and learnt values.
 
-    The number of training rows, the version, and optional parts about the rows may differ.
+    Equal fitted plans have equal digests. The digest ignores the number of training rows, the
+    version of fastfeat, and the optional parts that describe the rows, such as a profile.
     """
     told = {part.name for part in OPTIONAL_PARTS if not part.is_of_plan}
     parts = {name: part for name, part in _parts_of(fitted).items() if name not in told}
@@ -207,7 +211,7 @@ def _listed(parts: Mapping[str, Part]) -> list[Any]:
 
 
 def _told(part: Part) -> tuple[int, str]:
-    """Return the length and the digest of a part."""
+    """Return the length in bytes and the SHA-256 (hexadecimal) of a part, for the manifest."""
     n_bytes, digest = 0, hashlib.sha256()
     for piece in part():
         digest.update(piece)
@@ -268,7 +272,7 @@ def fitted_of_bytes(content: bytes) -> Fitted:
 
 
 def _open(content: bytes) -> tuple[Any, Mapping[str, Any]]:
-    """Return manifest and parts, after a check of lengths, digests and format."""
+    """Return the manifest and the parts by name, after a check of lengths, digests and format."""
     if not content.startswith(MAGIC):
         raise ArtifactError("this is not a fastfeat artifact")
     start = len(MAGIC) + 8
@@ -295,7 +299,7 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, Any]]:
 
 
 def _parts(manifest: Any, body: memoryview) -> dict[str, Any]:
-    """Return the parts; parts of the state's tables are views, not copies."""
+    """Return the parts by name; tables of learnt values are views of `body`, not copies."""
     parts: dict[str, Any] = {}
     known = {part.name for part in OPTIONAL_PARTS if part.since <= manifest["format"]}
     try:

@@ -1,8 +1,9 @@
 """Canonical JSON of nodes and values: equal plans give equal text, types included.
 
-Everything in a plan from outside is checked, because kernels do not check: they use codes as
-indices into the tables learnt per key. So each call must have parameters and arguments that an
-operator could have produced, as the row of its function describes them.
+Every node of a plan from outside is checked, because kernels do not check: they use codes of
+categories as indices into the tables of values learnt per key. So a call is accepted only if its
+parameters and arguments fit the entry of its function in the registry (`SCALARS`, `STEPS` or
+`AGGREGATES`), which describes the calls that operators produce.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from fastfeat.steps.registry import PARTS_OF_WINDOWS, STEPS
 
 
 def dump(document: Mapping[str, Any]) -> str:
-    """Return canonical JSON: sorted keys, no spaces, text in any script unescaped."""
+    """Return canonical JSON: sorted keys, no spaces, and non-ASCII characters not escaped."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -69,9 +70,10 @@ def parts_of_document(
     parts: frozenset[str],
     optional: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Return the parts of a document, after a check of its format and names.
+    """Return the entries of a document without its format number, after a check of their names.
 
-    `head` is the key of the format number, and the number that this version knows.
+    `head` is the key of the format number and the format number that this version reads. `parts`
+    are the required names, and `optional` are further permitted ones.
 
     Raises:
         ArtifactError: The document has another format, lacks a part, or has an unknown one.
@@ -92,7 +94,7 @@ def parts_of_document(
 
 
 def nodes_to_json(roots: Sequence[Node]) -> tuple[list[Any], dict[Node, int]]:
-    """Return every node as JSON, arguments first, and the position of each."""
+    """Return a list of nodes as JSON, arguments first, and the index of each node in this list."""
     position: dict[Node, int] = {}
     documents: list[Any] = []
     for node in postorder(roots):
@@ -221,7 +223,7 @@ def is_list(document: Any) -> TypeGuard[list[Any]]:
 
 
 def nodes_from_json(documents: Any) -> list[Node]:
-    """Return the nodes of `nodes_to_json`, in the same order.
+    """Return the nodes from a list that `nodes_to_json` made, in the same order.
 
     Raises:
         ArtifactError: A node is unknown to this version or damaged; nothing of it is run.
@@ -309,7 +311,7 @@ def _args(positions: list[Any], nodes: Sequence[Node]) -> tuple[Node, ...]:
 
 
 def _params(pairs: list[Any]) -> Params:
-    """Return parameters, which must be in the order of their names."""
+    """Return the parameters of a node from pairs [name, value], which must be sorted by name."""
     params: list[tuple[str, Any]] = []
     for pair in pairs:
         match pair:
@@ -340,7 +342,7 @@ def check_call(call: Call) -> None:
 
 
 def check_groups(aggregate: Aggregate) -> None:
-    """Raise ArtifactError if no operator makes an aggregate with these folds or groups."""
+    """Raise ArtifactError if the keys or the folds of an aggregate cannot come from an operator."""
     if not _are_groups(aggregate):
         raise ArtifactError(f"the groups of {aggregate.function!r} are made in another way")
     belongs = AGGREGATES[aggregate.function].belongs
@@ -351,7 +353,7 @@ def check_groups(aggregate: Aggregate) -> None:
 
 
 def _are_groups(aggregate: Aggregate) -> bool:
-    """Return whether the vocabulary of the groups drops rare keys as the parameters demand."""
+    """Return whether the keys of an aggregate leave out rare keys by the limit that it declares."""
     match aggregate.args[1]:
         case Call("encode", (*_, Aggregate("vocabulary", _, learnt))):
             least = dict(learnt)["min_frequency"]
@@ -363,7 +365,11 @@ def _are_groups(aggregate: Aggregate) -> bool:
 
 
 def check_windows(function: str, args: tuple[Node, ...]) -> None:
-    """Raise ArtifactError if a window, or its order, is used as a value."""
+    """Raise ArtifactError if a window is an argument where a function needs a column of values.
+
+    Windows, and the row orders inside them, are permitted only as the last argument of functions
+    over windows.
+    """
     last = STEPS[function].ends_with if function in STEPS else ()
     for k, arg in enumerate(args):
         if not isinstance(arg, Call) or arg.function not in PARTS_OF_WINDOWS:

@@ -1,6 +1,7 @@
 """A contract as a readable JSON document, and back. Reading runs nothing.
 
-Each rule has its text beside the number of its node: the text is for readers, the node counts.
+The document has each rule twice: as text, which is only for people, and as the index of its node in
+the list of nodes, from which the rule is read back.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def contract_text(contract: ContractDeclaration) -> str:
 
 
 def readable(document: Mapping[str, Any]) -> str:
-    """Return JSON with a line per part, and per element of a list in it."""
+    """Return JSON with one line per entry of the document, and one per element of a list entry."""
     parts = [f" {_text(name)}: {_lines(part)}" for name, part in document.items()]
     return "{\n" + ",\n".join(parts) + "\n}\n"
 

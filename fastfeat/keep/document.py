@@ -1,4 +1,8 @@
-"""A plan as a JSON document, and back. Reading runs nothing: names are keys of our own tables."""
+"""A plan as a JSON document, and back.
+
+Reading runs no code from the document: it only looks up names of functions in the registries of
+this package.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +78,7 @@ def plan_text(plan: Declaration) -> str:
 
 
 def _plain(given: Any) -> Any:
-    """Return names or delays as JSON values."""
+    """Return names or delays as values that JSON can express."""
     if isinstance(given, Mapping):
         items = cast("Mapping[str, Any]", given).items()
         return {name: _plain(value) for name, value in items}
@@ -111,7 +115,7 @@ def _plan(parts: Mapping[str, Any]) -> Declaration:
 
     Raises:
         ArtifactError: A part is damaged.
-        FastfeatError: The parts can be read, but no plan may have them.
+        FastfeatError: The parts can be read, but make no valid plan.
     """
     nodes = canonical.nodes_from_json(parts["nodes"])
     features = _expressions(parts["features"], nodes)

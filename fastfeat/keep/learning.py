@@ -1,4 +1,8 @@
-"""Learnings before their first round, and as bytes for workers that read rows."""
+"""A fit in several passes over the rows: its start, and its state as bytes.
+
+A `Learning` is the state of such a fit between two passes, with the values learnt so far. A round
+is one pass. Workers that read the rows receive the learning as bytes.
+"""
 
 from __future__ import annotations
 
@@ -36,19 +40,19 @@ _FOLDS, _TIMES, _HELD = "outside folds ", "times ", "held "
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A learning, read from bytes.
+    """A `Learning` as read from bytes, not yet joined to the plan that it belongs to.
 
     Args:
         plan: The plan as JSON.
         empty: A table without rows, with the columns of the data.
         tables: Lookup tables by name.
-        round: Number of the next round, like in `Learning`.
-        n_rows: Number of rows.
-        n_folds: Rows of each fold, by the place of the fold column.
-        doubts: Places of the values in doubt.
-        places: Places of the learnt values.
-        parts: Learnt values, hints and other contents, by name.
-        whole_entities: Whether each part has all rows of its entities.
+        round: Number of the next pass over the rows, from 1; None if everything is learnt.
+        n_rows: Number of training rows; None before the first pass.
+        n_folds: Number of rows in each fold, by the index of the fold column in `Schedule.columns`.
+        doubts: Indices in `Schedule.values` of the learnt values that are not finite.
+        places: Indices in `Schedule.values` of the learnt values in `parts`, in their order.
+        parts: Learnt values, starting values of tasks and other contents as bytes, by name.
+        whole_entities: Whether each part of the rows has all rows of its entities.
     """
 
     plan: str
@@ -73,16 +77,16 @@ def learning_record(
     has_functions: bool = False,
     stable: Fitted | None = None,
 ) -> Learning:
-    """Return the learning of a plan before its first round.
+    """Return the state of a fit before its first pass over the rows.
 
     Args:
         plan: The plan to fit.
         schema: Columns and types of the data, in any form of `Plan.learning`.
         tables: Lookup tables by name.
         past: Columns of earlier rows; None without earlier rows.
-        whole_entities: Whether each part has all rows of its entities.
+        whole_entities: Whether each part of the rows has all rows of its entities.
         has_functions: Whether window results over other rows arrive as columns of the data.
-        stable: An earlier fit; its categories keep their codes.
+        stable: An earlier fitted plan; the categories that it knows keep their codes.
     """
     empty = _no_rows(schema)
     content = f"{plan_text(plan)}\n{empty.schema}".encode()
@@ -109,7 +113,7 @@ def _no_rows(schema: Any) -> Table:
 
 
 def learning_bytes(learning: Learning) -> bytes:
-    """Return a learning as bytes of JSON and Arrow."""
+    """Return a learning as bytes of JSON and Arrow; `written_in` reads them."""
     prepared, schedule = learning.prepared, learning.prepared.typed.schedule(PURPOSE)
     place_of: dict[Node, int] = {value.origin: place for place, value in enumerate(schedule.values)}
     places = [place for place, v in enumerate(schedule.values) if _is_kept(v, learning.learnt)]
@@ -147,12 +151,12 @@ def learning_bytes(learning: Learning) -> bytes:
 
 
 def _is_kept(value: Value, learnt: Learnt) -> bool:
-    """Return whether a value is learnt already, and artifacts keep it."""
+    """Return whether a value is learnt already, and is a value that artifacts keep."""
     return value.keep != "fit" and value.origin in learnt
 
 
 def written_in(content: bytes) -> Written:
-    """Return the learning that `learning_bytes` wrote; raises InvalidData if damaged."""
+    """Return the contents of bytes that `learning_bytes` wrote; raises InvalidData if damaged."""
     head, rest = opened(content)
     if head.get("kind") != _KIND:
         raise InvalidData(
@@ -178,7 +182,10 @@ def written_in(content: bytes) -> Written:
 
 
 def resumed(first: Learning, written: Written) -> Learning:
-    """Return a written learning, given `first`: the same plan, schema and tables at the start."""
+    """Return the learning that was written, so that the fit can go on from there.
+
+    `first` is a learning of the same plan, schema and tables before its first pass.
+    """
     schedule = first.prepared.typed.schedule(PURPOSE)
     prepared = replace(first.prepared, held=_held_of(first, written))
     origins = (schedule.values[place].origin for place in written.places)
@@ -212,7 +219,7 @@ def resumed(first: Learning, written: Written) -> Learning:
 
 
 def _held_of(first: Learning, written: Written) -> dict[Aggregate, Vocabulary]:
-    """Return the vocabularies with codes from an earlier fit, as they were written."""
+    """Return the vocabularies that keep codes from an earlier fit, by aggregate."""
     typed = first.prepared.typed
     values, held = typed.schedule(PURPOSE).values, dict[Aggregate, Vocabulary]()
     for place, part in _named(written.parts, _HELD).items():
@@ -224,7 +231,7 @@ def _held_of(first: Learning, written: Written) -> dict[Aggregate, Vocabulary]:
 
 
 def _named(parts: Mapping[str, bytes], begin: str) -> dict[str, bytes]:
-    """Return the parts with a name prefix, by the rest of their names."""
+    """Return the parts with names that begin with `begin`, by the rest of their names."""
     return {name[len(begin) :]: part for name, part in parts.items() if name.startswith(begin)}
 
 

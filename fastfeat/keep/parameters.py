@@ -1,7 +1,8 @@
 """Parameters in the JSON of a plan.
 
-Besides the nodes, "params" of the document has the values of parameters and the calls that made the
-plan from them. Reading makes none of these calls; `with_params` does.
+A recipe is the recorded call that made a plan, with the recorded calls that made its arguments.
+Besides the nodes, "params" of the document has the values of parameters and these calls. Reading
+makes none of these calls; `with_params` does.
 """
 
 from __future__ import annotations
@@ -33,14 +34,17 @@ ALTERED = (
 
 
 def leaves_of(recipe: Recipe | None) -> list[Node]:
-    """Return the nodes of expressions that are arguments of calls, without any parameter inside."""
+    """Return the nodes of the expressions in recorded calls that contain no parameter."""
     steps = postorder([recipe] if recipe else [])
     parts = (part for step in steps for part in parts_of((*step.given, *step.options.values())))
     return [node for part in parts if isinstance(part, Expr) for node in part.nodes]
 
 
 def params_document(recipe: Recipe, position: Mapping[Node, int]) -> dict[str, Any]:
-    """Return the parameters of a plan as a part of its JSON document."""
+    """Return the values of the parameters and the recorded calls as "params" of a plan's JSON.
+
+    `position` gives the index of each node in the document's list of nodes.
+    """
     steps: dict[str, int] = {}
     documents: list[Any] = []
     step_of: dict[Recipe, int] = {}
@@ -61,7 +65,11 @@ def params_document(recipe: Recipe, position: Mapping[Node, int]) -> dict[str, A
 
 
 def _to_json(given: Any, position: Mapping[Node, int], step_of: Mapping[Recipe, int]) -> Any:
-    """Return an argument of a call as JSON."""
+    """Return an argument of a recorded call as JSON.
+
+    Expressions become indices of nodes, and results of other recorded calls become indices of
+    steps.
+    """
 
     def inside(part: Any) -> Any:
         return _to_json(part, position, step_of)
@@ -100,7 +108,7 @@ def _value_to_json(value: Any) -> Any:
 
 
 def recipe_of_document(document: Any, nodes: Sequence[Node]) -> Recipe:
-    """Return the recipe of a plan from its JSON document; nothing of it is run.
+    """Return the recorded call that made a plan, from "params" of its JSON; nothing is called.
 
     Raises:
         ArtifactError: The document is damaged, or unknown to this version.
@@ -157,7 +165,10 @@ def _argument(
     values: Mapping[str, Any],
     depth: int = 0,
 ) -> Any:
-    """Return an argument of a call from its JSON; `depth` counts enclosing lists and mappings."""
+    """Return an argument of a recorded call from its JSON.
+
+    `depth` counts the lists and mappings around it.
+    """
     if depth > MAX_DEPTH:
         raise ArtifactError(
             f"a value of the plan has more than {MAX_DEPTH} lists or mappings within one another"
@@ -199,7 +210,7 @@ def _expression(positions: list[Any], more: Mapping[str, Any], nodes: Sequence[N
 
 
 def with_recipes(expressions: Mapping[str, Expr], given: Any) -> dict[str, Expr]:
-    """Return expressions with their recipes.
+    """Return expressions, each with the recorded call that made it.
 
     `given` is the features or label in the plan's recipe: a mapping, or a list in the same order.
 

@@ -1,7 +1,8 @@
 """The parts of an artifact: column types, time zones, the contract, and other optional parts.
 
-A row of `OPTIONAL_PARTS` describes a part that only some artifacts have: its field in `Fitted`, and
-its conversion to bytes and back. Objects of higher layers, such as profiles, are bytes here.
+An entry of `OPTIONAL_PARTS` describes a part that only some artifacts have: its field in `Fitted`,
+and its conversion to bytes and back. This module treats objects of layers above it, such as
+profiles, as bytes.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class OptionalPart:
     Args:
         name: Name of the part and of its field in `Fitted`, which is None without the part.
         says: Description of its contents.
-        since: First format with this part.
-        is_of_plan: Whether it counts for the equality of fitted plans (`fitted_digest`).
+        since: First format number of artifacts with this part.
+        is_of_plan: Whether two fitted plans are unequal if this part differs (see `fitted_digest`).
         to_bytes: Converts the value to bytes; equal values give equal bytes.
         of_bytes: Converts bytes to the value.
     """
@@ -48,7 +49,7 @@ class OptionalPart:
 
 
 def optional_of(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of the optional parts present, by name.
+    """Return the values of the optional parts that are present, by name.
 
     Raises:
         ArtifactError: A part is damaged.
@@ -58,7 +59,10 @@ def optional_of(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def zones_bytes(zones: Mapping[str, ZoneTable]) -> bytes:
-    """Return zone tables as JSON: the times of changes and the offsets, in seconds."""
+    """Return tables of time zones as JSON.
+
+    Each zone has the times at which its offset from UTC changes, and the offsets, in seconds.
+    """
     return canonical.dump(_zones_to_json(zones)).encode()
 
 
@@ -67,7 +71,7 @@ def _zones_to_json(zones: Mapping[str, ZoneTable]) -> dict[str, Any]:
 
 
 def zones_of(part: bytes) -> dict[str, ZoneTable]:
-    """Return zone tables, checked so that a kernel can search them."""
+    """Return tables of time zones by name, checked so that a kernel can search them."""
     return _zones_from_json(json.loads(part))
 
 
@@ -89,7 +93,7 @@ def _contract_bytes(contract: FittedContract) -> bytes:
 
 
 def _contract_of(part: bytes) -> FittedContract:
-    """Return the contract of a part, checked so that its rules can be bound.
+    """Return the contract in a part; its rules are checked against their column types.
 
     Raises:
         ArtifactError: The rules do not match the types.
@@ -123,7 +127,11 @@ def schema_to_json(schema: InputSchema) -> list[Any]:
 
 
 def schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
-    """Return the types of columns; raises ArtifactError if the plan does not read one."""
+    """Return the types of columns by name.
+
+    Raises:
+        ArtifactError: The plan does not read one of the columns, or a name is repeated.
+    """
     schema = {str(name): _type_from_json(dtype) for name, dtype in entries}
     if len(schema) != len(entries) or not set(schema) <= set(columns):
         raise ArtifactError(f"it has the columns {list(schema)}, the plan reads {list(columns)}")
@@ -131,7 +139,7 @@ def schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
 
 
 def tables_of(entries: Any, columns: Sequence[TableColumn]) -> Schemas:
-    """Return the types of table columns; ArtifactError if the plan does not read one."""
+    """Return the column types of each lookup table; raises ArtifactError like `schema_of`."""
     return {
         str(name): schema_of(schema, [c.name for c in columns if c.table == name])
         for name, schema in entries

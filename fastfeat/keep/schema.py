@@ -1,8 +1,8 @@
 """The JSON schema of plans, for editors and language models that write plans.
 
-It is generated from the rows of functions: their names, numbers of arguments, and the types, bounds
-and words of their parameters. `Plan.from_json` also rejects errors that a schema cannot express:
-arguments after their users, arguments that do not belong together, and leakage.
+It is generated from the registries of functions: their names, numbers of arguments, and the types,
+bounds and permitted strings of their parameters. `Plan.from_json` also rejects errors that a schema
+cannot express: arguments after their users, arguments that do not fit each other, and leakage.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ _POSITION: Schema = {
 def plan_schema() -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of plans in the form of `Plan.to_json`.
 
-    It describes every function with its number of arguments, and with the types, bounds and words
-    of its parameters. A document may match the schema and still not be a valid plan;
-    `Plan.from_json` then raises an error with the reason.
+    It describes every function with its number of arguments, and with the types, bounds and
+    permitted strings of its parameters. A document may match the schema and still not be a valid
+    plan; `Plan.from_json` then raises an error with the reason.
 
     Returns:
         The schema as a dict, which `json.dumps` accepts.
@@ -141,9 +141,9 @@ def _definitions() -> Schema:
 
 
 def _of_functions(kind: str, rows: Mapping[str, Schema]) -> Schema:
-    """Return the schema of the nodes of a kind, "call" or "aggregate".
+    """Return the schema of all nodes of a kind, "call" or "aggregate".
 
-    Functions with equal schemas share one entry.
+    `rows` has the schema of each function by name. Functions with equal schemas share one entry.
     """
     alike: list[tuple[list[str], Schema]] = []
     for name, schema in sorted(rows.items()):
@@ -169,7 +169,7 @@ def _call(name: str, row: ScalarFunction | StepFunction) -> Schema:
 
 
 def _aggregate(row: AggregateFunction) -> Schema:
-    """Return the schema of an aggregate: over all training rows, or per key with a frame."""
+    """Return the schema of an aggregate function, over all training rows or per group of a key."""
     common = {"aggregate": _NAME, "params": _params(row.parameters)}
     is_target = "target" in row.primitives
     of_rows = _record({**common, "args": _places(1, None if row.is_of_parts else 1)})
@@ -187,7 +187,7 @@ def _places(least: int, most: int | None) -> Schema:
 
 
 def _params(parameters: Parameters) -> Schema:
-    """Return the schema of parameters: pairs [name, value] in the order of names, some optional."""
+    """Return the schema of a node's parameters: a list of pairs [name, value], sorted by name."""
     ordered = sorted(parameters, key=lambda parameter: parameter.name)
     choices = product(*([True, False] if one.may_lack else [True] for one in ordered))
     return _any_of(
@@ -208,7 +208,7 @@ def _entry(parameter: Parameter) -> Schema:
 
 
 def schema_of(kind: Type) -> Schema:
-    """Return the schema of the values of a type, in the JSON form of a plan."""
+    """Return the schema of the values of a parameter type, in the JSON form of a plan."""
     match kind:
         case Whole(least, most):
             return {"type": "integer", **_bounds(least, most)}
@@ -245,7 +245,7 @@ def _bounds(least: int | None, most: int | None) -> Schema:
 
 
 def _tagged_constants() -> list[Schema]:
-    """Return the schemas of the constants that JSON cannot express directly."""
+    """Return the schemas of constants that are tagged objects in JSON, such as dates."""
     moments = ("date", "datetime", "time")
     length = _tuple([{"type": "integer"}] * 3)
     return [
@@ -276,12 +276,12 @@ def _any_of(schemas: Sequence[Schema]) -> Schema:
 
 
 def _tagged(tag: str, value: Schema) -> Schema:
-    """Return the schema of an object with one key."""
+    """Return the schema of an object with one key, `tag`, and a value of the schema `value`."""
     return _record({tag: value})
 
 
 def _record(properties: Schema, required: Iterable[str] | None = None) -> Schema:
-    """Return the schema of an object with these properties; `required` lists the required ones."""
+    """Return the schema of an object with these properties; `required` defaults to all."""
     return {
         "type": "object",
         "properties": properties,

@@ -1,6 +1,7 @@
-"""The state of a fitted plan in two forms: Arrow tables, and Python values.
+"""The state of a fitted plan, which is its learnt values, as Arrow tables and as Python values.
 
-The state table has a row per aggregate; values learnt per key have tables of their own.
+The state table has one row per aggregate. Values learnt per key have further tables: a `Vocabulary`
+is the table of the keys, and `Groups` the values of an aggregate for these keys.
 """
 
 from __future__ import annotations
@@ -29,14 +30,15 @@ Part = Callable[[], Iterable[bytes | memoryview]]
 
 
 def aggregates_of(roots: Iterable[Node]) -> list[Aggregate]:
-    """Return the aggregates below the roots, arguments before users."""
+    """Return the aggregates in the expressions `roots`, each after the aggregates that it reads."""
     return [node for node in postorder(list(roots)) if isinstance(node, Aggregate)]
 
 
 def state_parts(values: Sequence[Constant]) -> dict[str, Part]:
     """Return learnt values as Arrow IPC files by name; equal values give equal bytes.
 
-    "state" has a row per value; values learnt per key have a table each, "table 3" for row 3.
+    The part "state" has a row per value. Each value learnt per key has its own part: "table 3" for
+    row 3 of "state".
     """
     tables = dict[str, Part]()
     for row, value in enumerate(values):
@@ -55,7 +57,7 @@ def _state(values: Sequence[Constant]) -> list[memoryview]:
 def values_of_state(
     parts: Mapping[str, bytes | memoryview], aggregates: Sequence[Aggregate], types: Types
 ) -> Learnt:
-    """Return the values of `state_parts` by aggregate.
+    """Return the learnt values that `state_parts` wrote, by aggregate.
 
     `aggregates` must be in the order in which their values were written.
 
@@ -153,12 +155,15 @@ _HELD = "held"
 
 
 def key_table(learnt: Vocabulary | Groups) -> list[memoryview]:
-    """Return a table of learnt keys as an Arrow IPC file; equal values give equal bytes."""
+    """Return learnt keys, or values per key, as an Arrow IPC file.
+
+    Equal values give equal bytes.
+    """
     return _vocabulary(learnt) if isinstance(learnt, Vocabulary) else _groups(learnt)
 
 
 def _vocabulary(vocabulary: Vocabulary) -> list[memoryview]:
-    """Return the keys, a column per part of the key, and their counts."""
+    """Return an Arrow IPC file of learnt keys: a column per part of the key, then row counts."""
     names = [*(f"key_{k}" for k in range(len(vocabulary.parts))), "count"]
     counts = array_of_values(vocabulary.counts, None, pa.int64())
     numbers = {"n_missing": str(vocabulary.n_missing), "n_rare": str(vocabulary.n_rare)}
@@ -172,7 +177,8 @@ def vocabulary_of(
 ) -> Vocabulary:
     """Return the vocabulary that `key_table` wrote.
 
-    `dtypes` are the types of the parts of the key. `missing` is "value" if a part may be missing.
+    `part` is the file, or None if the artifact has none. `dtypes` are the types of the parts of the
+    key. `missing` is "value" if a part of a key may be missing.
 
     Raises:
         ArtifactError: There is no table, or no fit gives such a vocabulary: other types, repeated
@@ -201,7 +207,10 @@ def vocabulary_of(
 
 
 def _held_of(written: bytes | None, n_keys: int) -> HeldLayout | None:
-    """Return the layout that a vocabulary keeps from an earlier fit; ArtifactError if damaged."""
+    """Return the layout of the codes that a vocabulary has from an earlier fit; None without one.
+
+    Raises ArtifactError if it contradicts the number of keys.
+    """
     if written is None:
         return None
     n_held, n_columns, has_rare, n_least = (int(number) for number in written.split())
@@ -212,7 +221,10 @@ def _held_of(written: bytes | None, n_keys: int) -> HeldLayout | None:
 
 
 def _are_in_order(parts: Sequence[Array], counts: NDArray[np.int64]) -> bool:
-    """Return whether distinct keys are in the order of their codes; missing parts sort first."""
+    """Return whether distinct keys are in the order of codes: by falling count, then by value.
+
+    Missing parts of keys sort first.
+    """
     if (counts[1:] > counts[:-1]).any():
         return False
     tied = counts[1:] == counts[:-1]
@@ -232,12 +244,12 @@ def _are_in_order(parts: Sequence[Array], counts: NDArray[np.int64]) -> bool:
 
 
 def _flags(found: Array) -> NDArray[np.bool_]:
-    """Return whether a comparison holds in each row; false if a side is missing."""
+    """Return a comparison as NumPy bools, false where it is null because an operand is missing."""
     return found.fill_null(False).to_numpy(zero_copy_only=False)
 
 
 def _groups(groups: Groups) -> list[memoryview]:
-    """Return a column of values, null for groups without a value.
+    """Return an Arrow IPC file with the value of each group, null for groups without a value.
 
     The bytes under a null are always NaN or 0, so that equal values give equal bytes.
     """
@@ -249,7 +261,7 @@ def _groups(groups: Groups) -> list[memoryview]:
 
 
 def groups_of(part: bytes | memoryview | None, dtype: DType, n_groups: int) -> Groups:
-    """Return the values learnt per group, as `key_table` wrote them.
+    """Return the value of each of `n_groups` groups from the file that `key_table` wrote.
 
     Raises:
         ArtifactError: There is no table, or it has another type or number of groups.
@@ -266,7 +278,7 @@ def groups_of(part: bytes | memoryview | None, dtype: DType, n_groups: int) -> G
 
 
 def _written(table: Table | RecordBatch, metadata: Mapping[str, str]) -> list[memoryview]:
-    """Return a table as an Arrow IPC file in pieces, without copies of large columns."""
+    """Return a table as an Arrow IPC file in chunks of bytes, without copies of large columns."""
     sink = _Pieces()
     schema = table.schema.with_metadata(dict(metadata)) if metadata else table.schema
     with pa.ipc.new_file(pa.PythonFile(sink, "w"), schema) as writer:
@@ -275,7 +287,7 @@ def _written(table: Table | RecordBatch, metadata: Mapping[str, str]) -> list[me
 
 
 class _Pieces:
-    """A file for writing that keeps the pieces without copies."""
+    """A writable file object that keeps the chunks written to it without copies."""
 
     closed = False
 
@@ -311,7 +323,7 @@ def _read(part: bytes | memoryview | None) -> Table:
 
 
 def _whole(column: Any) -> Any:
-    """Return a column as one array."""
+    """Return a chunked column as one Arrow array."""
     return (
         column.chunk(0)
         if column.num_chunks == 1

@@ -1,4 +1,7 @@
-"""A plan made again by its recorded calls, with other values of its parameters."""
+"""A plan made again with other values of its parameters, by repeating its recorded calls.
+
+A recipe is the recorded call that made a plan, with the recorded calls that made its arguments.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +46,10 @@ def _unknown(name: str, known: Mapping[str, Any]) -> str:
 
 
 def checked_recipe(plan: Declaration) -> Recipe | None:
-    """Return the recipe of a plan, after a run that must give this plan; None without parameters.
+    """Return the recipe of a plan, after a check that it makes this plan; None without parameters.
 
     Raises:
-        ArtifactError: The recipe gives another plan.
+        ArtifactError: The recipe makes another plan.
     """
     if plan.recipe is None:
         return None

@@ -1,1 +1,1 @@
-"""Descriptions of plans for people: `explain`, summaries, tables, HTML, and code of peers."""
+"""Descriptions of plans for people: `explain`, summaries, tables, HTML, code of other libraries."""

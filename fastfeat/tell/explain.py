@@ -1,4 +1,9 @@
-"""`explain`: a plan as text, at each stage of its life."""
+"""`explain`: a plan as text, at each stage of its life.
+
+A step is a function that is computed for a whole column at once, such as a lookup of keys; all
+other functions are computed row by row in loops. The host is the machine's main processor and
+memory, in contrast to a device (a graphics card).
+"""
 
 from __future__ import annotations
 
@@ -57,9 +62,10 @@ def explain_plan(
         plan: The plan.
         stage: Name of the stage.
         schema: Column types, for the stages that need them.
-        nodes: Output columns of a fitted plan; None if it is not fitted.
+        nodes: Expression of each output column of a fitted plan; None if the plan is not fitted.
         tables: Column types of lookup tables.
-        codes: Types of features that are codes, if they differ from their functions' types.
+        codes: Integer types of the columns that are codes of categories, by name, if they differ
+            from the types of their expressions.
 
     Raises:
         InvalidPlan: An unknown stage, or one that needs column types, a fitted plan or files.
@@ -109,7 +115,7 @@ def _plan(plan: Declaration) -> str:
 
 
 def _label(plan: Declaration) -> list[str]:
-    """Return the label's expression, if it has one."""
+    """Return the label's expression as lines of text; empty if it has none."""
     if plan.label is None or isinstance(plan.label, str):
         return []
     shown = [f"label {name} = {show(node)}" for name, node in plan.label_nodes.items()]
@@ -119,7 +125,7 @@ def _label(plan: Declaration) -> list[str]:
 
 
 def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
-    """Return a line for each step and who computes it: a kernel, or Arrow on the host."""
+    """Return lines on the steps, with "kernel" or "host" (Arrow) for each, and on the windows."""
 
     def place(step: Call) -> str:
         return "kernel" if step_function(step).host is None else "host"
@@ -131,7 +137,7 @@ def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
 
 
 def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
-    """Return a line for each step and where a device backend runs it: on the device or the host."""
+    """Return a comment line for each step that says whether a device or the host runs it."""
     from fastfeat.backends.device import place_of
 
     def place(step: Call) -> str:
@@ -142,7 +148,10 @@ def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
 
 
 def _learnt_with_a_device(plan: Declaration) -> list[str]:
-    """Return lines on the values learnt on the host, and on where values per group are found."""
+    """Return comment lines on learnt values: those that a device backend leaves to the host.
+
+    For values per group, a line says which of the two computes them.
+    """
     from fastfeat.engine.gpu.learn.learn import is_learnt_on_device
     from fastfeat.steps.keys.gpu.groups import is_found_on_device
 
@@ -179,7 +188,7 @@ def _computed_by(
 
 
 def _scans(plan: Declaration) -> str:
-    """Return the scans of the training rows as text, with the aggregates that each learns."""
+    """Return the passes of fit over the training rows as text, with the aggregates of each."""
     scans = scans_of(list(plan.nodes.values()))
     if not scans:
         return "fit: nothing to learn, no scan of the training rows"
@@ -210,7 +219,10 @@ def _bound(plan: Declaration, types: Types, made: Mapping[str, Node]) -> str:
 
 
 def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
-    """Return the number of indicator columns and the first names; empty if unknown."""
+    """Return the number of columns of a one-hot feature, with the first names, as text.
+
+    `made` has the output columns of the fitted plan by name. "" for other features, and before fit.
+    """
     if not is_one_hot(node):
         return ""
     of_codes = (name for name, column in made.items() if column.args[:1] == node.args[:1])
@@ -223,7 +235,10 @@ def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
 
 
 def _optimized(plan: Declaration, types: Types) -> str:
-    """Return the expressions computed once before the rows, and those that features share."""
+    """Return lines on the expressions computed once before all rows, and on shared ones.
+
+    Shared expressions are read by several features or expressions, and computed once per row.
+    """
     nodes = _outside_of_aggregates(list(plan.nodes.values()))
     constant = constant_nodes(nodes)
     users = [node for node in nodes if not isinstance(node, Aggregate)]
@@ -238,9 +253,10 @@ def _optimized(plan: Declaration, types: Types) -> str:
 
 
 def _schedules(plan: Declaration, types: Types) -> str:
-    """Return the tasks that run a plan, in their order: first learning, then features.
+    """Return the tasks that run a plan, as text: first those of fit, then those of transform.
 
-    Learning in parts and the features of training rows are listed separately if they differ.
+    Learning from rows that arrive in parts, and the features of training rows, are listed
+    separately if their tasks differ.
     """
     learnt = [n for n in postorder(list(plan.nodes.values())) if isinstance(n, Aggregate)]
     purposes: list[Purpose] = ["apply"]
@@ -258,7 +274,7 @@ def _indented(texts: Iterable[str]) -> list[str]:
 
 
 def _outside_of_aggregates(roots: Sequence[Node]) -> list[Node]:
-    """Return the nodes computed per row, or once before all rows; not arguments of aggregates."""
+    """Return the nodes that are no arguments of aggregates, so that transform computes them."""
     reached, order = set(roots), postorder(roots)
     for node in reversed(order):
         if node in reached and not isinstance(node, Aggregate):
@@ -285,7 +301,7 @@ def _physical(plan: Declaration, types: Types, program: Program) -> str:
 
 
 def _kernel(program: Program) -> str:
-    """Return the LLVM text, with the columns of each loop as comments above it."""
+    """Return the LLVM code of the plan's kernel, with comments on the columns of each loop."""
     from fastfeat.engine.cpu.compiled import compiled
 
     laid_out = compiled(program)
@@ -306,7 +322,7 @@ def _kernel(program: Program) -> str:
 
 
 def _cuda(plan: Declaration, types: Types, program: Program) -> str:
-    """Return the text of the kernels, after the places of steps and groups."""
+    """Return the CUDA code of the plan's kernels, after comments on steps and learnt values."""
     from fastfeat.engine.gpu.programs.program import device_program, text_of
 
     lines = [*_steps_of_a_device(plan, types), *_learnt_with_a_device(plan)]

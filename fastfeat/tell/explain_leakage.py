@@ -1,4 +1,8 @@
-"""`explain("leakage")`: the data that each feature can see, by which clock, and its age."""
+"""`explain("leakage")`: the data that each feature can see, by which clock, and its age.
+
+A column is late if its value is not yet known at the time of its row, such as the label. A clock is
+a column of times by which a feature sees earlier rows.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,10 @@ from fastfeat.plan.declare.late_windows import age_text
 
 
 def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
-    """Return the data that each feature sees: its own row, other rows, tables and learnt values."""
+    """Return lines on the data that each feature sees.
+
+    These are columns of its own row, earlier rows, tables, and learnt values.
+    """
     lines = [f"late columns (label, outcomes): {_listed_late(late)}"]
     if late.known:
         lines.append(f"read by the label, and known: {', '.join(sorted(late.known))}")
@@ -52,13 +59,16 @@ def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
 
 
 def _listed_late(late: Late) -> str:
-    """Return the late columns, with the delay until each is known."""
+    """Return the names of the late columns, with the delay until each is known, as text."""
     told = (f"{name}{_known_after(late.delays.get(name, ()))}" for name in sorted(late.columns))
     return ", ".join(told) or "none declared"
 
 
 def _known_after(delays: Sequence[Delay]) -> str:
-    """Return the delay of a column after its row; the longest counts if several have one unit."""
+    """Return the delay until a column is known, as text; "" if it has none.
+
+    Of several delays in one unit, the longest is shown.
+    """
     longest: dict[str, int] = {}
     for delay in delays:
         if delay.everywhere is not None:
@@ -77,7 +87,7 @@ def _listed(
 
 
 def _listed_windows(root: Node) -> list[str]:
-    """Return a line for each window or as-of join of a feature: earlier rows, and tables."""
+    """Return a line for each window or as-of join of a feature, with the age of rows it sees."""
     found: dict[str, Sequence[Call]] = {
         "earlier rows": window_nodes([root]),
         "rows of tables": [node for node in postorder([root]) if is_over_table(node)],
@@ -92,7 +102,10 @@ def _listed_windows(root: Node) -> list[str]:
 
 
 def _listed_past(features: Mapping[str, Node], late: Late) -> list[str]:
-    """Return lines on the late columns that windows read, and that a batch may lack."""
+    """Return lines on the late columns that windows read in earlier rows; empty without any.
+
+    Rows without these columns are in no window, which changes features.
+    """
     nodes = postorder(list(features.values()))
     if not any(is_over_window(node) for node in nodes):
         return []

@@ -1,4 +1,9 @@
-"""Schedules as text: the tasks of each round, in order, with the spaces that they run in."""
+"""Schedules as text: the tasks of each round, in order, with the sets of rows that they run on.
+
+A schedule is the list of tasks that run a plan. A round is a pass over the training rows. A space
+is a set of rows: the rows of the data, these after their history, the rows of a table, or the
+elements of lists.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +37,10 @@ _MOST_LEARNT = 3
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """A schedule with names for its columns and values: task numbers, or expressions."""
+    """A schedule with a name for each of its columns and values.
+
+    The name is the number of the task that makes it, such as "[3]", else its expression.
+    """
 
     schedule: Schedule
     shown: dict[Node, str]
@@ -43,8 +51,8 @@ class _Named:
 def describe_schedule(schedule: Schedule) -> str:
     """Return a schedule as text: the numbered tasks of each round.
 
-    Each task is shown with its space. Columns and values that come from another task are shown by
-    its number, and by their place if it gives several: [3.2].
+    Each task is shown with its space. A column or value that a task makes is called by the task's
+    number: [3], or [3.2] for the second of several.
     """
     named = _named(schedule)
     read = {schedule.columns[place].space for task in schedule.tasks for place in _touched(task)}
@@ -81,7 +89,7 @@ def _named(schedule: Schedule) -> _Named:
 
 
 def _task(named: _Named, number: int, task: Task) -> Iterator[str]:
-    """Yield the lines of a task."""
+    """Yield the lines that describe a task; `number` counts tasks from 1."""
     schedule = named.schedule
     places = task.gives or task.reads
     own = schedule.columns[places[0]].space if places else 0
@@ -100,7 +108,10 @@ def _task(named: _Named, number: int, task: Task) -> Iterator[str]:
 
 
 def _used(named: _Named, task: Task) -> list[str]:
-    """Return the names of the values that a task uses; many earlier ones are only counted."""
+    """Return the names of the learnt values that a task uses.
+
+    If it uses many values of earlier schedules, these are only counted.
+    """
     learnt = {value for other in named.schedule.tasks for value in other.learns}
     before = [value for value in task.uses if value not in learnt]
     if len(before) <= _MOST_LEARNT:
@@ -110,7 +121,7 @@ def _used(named: _Named, task: Task) -> list[str]:
 
 
 def _column(named: _Named, place: ColumnOf, own: int) -> str:
-    """Return the name of a column, with its space if that is not the task's own."""
+    """Return the name of a column, with its space if this differs from `own`, the task's space."""
     space = named.schedule.columns[place].space
     name = named.columns[place]
     return name if space == own else f"{named.schedule.spaces[space].name}: {name}"
@@ -130,7 +141,7 @@ def _learnt(named: _Named, place: ValueOf) -> str:
 
 
 def _line(word: str, texts: Iterable[str]) -> Iterator[str]:
-    """Yield a line of names, limited to the first ones."""
+    """Yield `word` followed by names, of which only the first are listed; nothing without names."""
     found = [*dict.fromkeys(texts)]
     if found:
         more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
@@ -138,7 +149,7 @@ def _line(word: str, texts: Iterable[str]) -> Iterator[str]:
 
 
 def _below(word: str, texts: list[str]) -> Iterator[str]:
-    """Yield lines of a task's results, numbered if there are several."""
+    """Yield `word` followed by the results of a task, numbered if there are several."""
     if len(texts) == 1:
         yield f"   {word} {texts[0]}"
     elif texts:

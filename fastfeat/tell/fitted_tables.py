@@ -31,9 +31,9 @@ from fastfeat.plan.lower.lower import Constant, Types
 
 
 def encoder_of(known: Mapping[str, Sequence[Node]], feature: str) -> Call:
-    """Return the first encoder in a feature.
+    """Return the first call in a feature's expression that encodes categories.
 
-    `known` has the nodes of each feature, and of each output column.
+    `known` has the expressions of each feature and of each output column, by name.
 
     Raises:
         InvalidPlan: There is no such feature, or it has no codes.
@@ -48,7 +48,10 @@ def encoder_of(known: Mapping[str, Sequence[Node]], feature: str) -> Call:
 
 
 def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> Table:
-    """Return the table of an encoder's categories: code, parts of the key, count of rows."""
+    """Return a table of an encoder's categories: code, parts of the key, and number of rows.
+
+    `codes` is the call of the encoder. The first codes are of missing and unseen keys.
+    """
     vocabulary = vocabulary_of_codes(codes, learnt, types)
     n_unseen = int(dict(codes.params)["n_unseen"])
     # with several codes, the hash of a rare key chooses one, and no counts are kept per code
@@ -66,7 +69,9 @@ def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types)
 def categories_of_codes(
     codes: Call, given: Any, learnt: Mapping[Node, Constant], types: Types
 ) -> Any:
-    """Return the categories of codes, null for codes without a category.
+    """Return an Arrow array with the category of each code, null for codes without one.
+
+    With several keys, a category is a struct of their values.
 
     Raises:
         InvalidData: A number is not a code of the encoder.
@@ -109,7 +114,7 @@ def _integers(given: Any) -> Array:
 def learnt_table(
     aggregate: Aggregate, value: Vocabulary | Groups, learnt: Mapping[Node, Constant], types: Types
 ) -> Table:
-    """Return a table of learnt keys with their counts or values."""
+    """Return a table of learnt keys, with the row count or the learnt value of each."""
     if isinstance(value, Vocabulary):
         parts = _named(aggregate.args, value, types, 0)
         return pa.table({**parts, "count": array_of_values(value.counts, None, pa.int64())})
@@ -123,7 +128,7 @@ def learnt_table(
 
 
 def _stored(groups: Groups, dtype: DType) -> Array:
-    """Return the values of groups as an Arrow array of their type."""
+    """Return the values of groups as an Arrow array of type `dtype`, null if a group has none."""
     if dtype.name == "bool":
         return array_of_values(groups.values.astype(bool), groups.present, pa.bool_())
     if dtype.physical == "f64":
@@ -150,10 +155,10 @@ def _named(
     unnamed: str = "value",
     taken: Sequence[str] = ("code", "count"),
 ) -> dict[str, Array]:
-    """Return the parts of keys by name, after `n_before` nulls for codes without a key.
+    """Return the columns of a table of keys by name, one per part of the key.
 
-    `unnamed` is the name for parts that are expressions; `taken` are the table's other column
-    names.
+    Each begins with `n_before` nulls, for the codes of missing and unseen keys. `unnamed` is the
+    name of parts that are computed expressions. A name that is in `taken` gets a "_" appended.
     """
     parts: dict[str, Array] = {}
     for key, values in zip(keys, vocabulary.parts, strict=True):
@@ -166,7 +171,7 @@ def _named(
 
 
 def column_of_keys(keys: Array, dtype: DType) -> Array:
-    """Return stored keys as values of their column's type."""
+    """Return keys, as they are stored, in the Arrow type of the column that they came from."""
     wanted = arrow_type(comparable(dtype))
     if dtype.name == "utf8" or keys.type == wanted:
         return keys
@@ -191,9 +196,9 @@ def feature_map(fitted: Fitted) -> Table:
 
 
 def sources_of(roots: list[Node]) -> dict[Node, list[str]]:
-    """Return the source columns of each root, in order of first use.
+    """Return the names of the source columns of each root, in order of first use.
 
-    Targets and folds of encoders are left out, since no row's value is computed from them.
+    Targets and folds of target encoders are left out, since transform does not read them.
     """
 
     def visit(node: Node, args: list[dict[str, None]]) -> dict[str, None]:
@@ -211,7 +216,7 @@ def sources_of(roots: list[Node]) -> dict[Node, list[str]]:
 
 
 def features_of_columns(fitted: Fitted) -> Iterator[tuple[str, str]]:
-    """Yield each output column with its feature."""
+    """Yield the name of each output column with the name of its feature."""
     plan = fitted.declaration
     for feature, expression in plan.features.items():
         written = {feature + suffix: plan.nodes[feature + suffix] for suffix in expression.suffixes}
@@ -220,7 +225,10 @@ def features_of_columns(fitted: Fitted) -> Iterator[tuple[str, str]]:
 
 
 def learnt_values(fitted: Fitted) -> dict[str, Any]:
-    """Return the learnt values by the text of the aggregate; see `FittedPlan.learnt`."""
+    """Return the learnt values, keyed by the expression that learns them as text.
+
+    See `FittedPlan.learnt`.
+    """
     aggregates = aggregates_of(fitted.declaration.nodes.values())
     values: dict[str, Any] = {}
     for aggregate, text in show_all(aggregates).items():
@@ -235,18 +243,18 @@ def learnt_values(fitted: Fitted) -> dict[str, Any]:
 
 
 def vocabulary(fitted: Fitted, feature: str) -> Table:
-    """Return the categories of an encoder; see `FittedPlan.vocabulary`."""
+    """Return a table of the categories of an encoder; see `FittedPlan.vocabulary`."""
     return vocabulary_table(_encoder(fitted, feature), fitted.learnt, fitted.types)
 
 
 def inverse(fitted: Fitted, feature: str, codes: Any) -> Any:
-    """Return the categories of codes of an encoder; see `FittedPlan.inverse`."""
+    """Return the category of each code of an encoder; see `FittedPlan.inverse`."""
     encoder = _encoder(fitted, feature)
     return categories_of_codes(encoder, codes, fitted.learnt, fitted.types)
 
 
 def _encoder(fitted: Fitted, feature: str) -> Call:
-    """Return the first encoder of an output column, or of a feature of the plan."""
+    """Return the first call that encodes categories, in an output column or feature of the plan."""
     plan = fitted.declaration
     of_plan: dict[str, list[Node]] = {
         name: [plan.nodes[name + suffix] for suffix in expression.suffixes]

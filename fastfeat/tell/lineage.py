@@ -25,7 +25,7 @@ class ColumnSource:
     Args:
         table: Lookup table of the column; None for a column of the data.
         column: Name of the column.
-        ways: How it reaches the feature, in the order of `Way`.
+        ways: How its values reach the feature, in the order of `Way`.
     """
 
     table: str | None
@@ -60,7 +60,10 @@ def _sources(root: Node) -> tuple[ColumnSource, ...]:
 
 
 def _below(node: Node, way: Way) -> list[tuple[Node, Way]]:
-    """Return the arguments of a node, each with the way in which it reaches the feature."""
+    """Return the arguments of a node, each with the way in which it reaches the feature.
+
+    `way` is the way in which the node itself reaches it.
+    """
     if way == "learnt":  # from training rows, however these compute it
         return [(arg, way) for arg in node.args]
     if is_over(node):

@@ -29,12 +29,12 @@ _SHORTEST_FORMULA = 24
 
 @dataclass(frozen=True, slots=True)
 class FeatureSources:
-    """The sources of a feature besides its own row.
+    """The kinds of data that a feature depends on besides its own row.
 
     Args:
         learns: Whether fit learns values for it.
-        label: Whether these come from the label, out of fold.
-        past: Whether it sees earlier rows of the data.
+        label: Whether it learns values from the label, each row's from the other folds.
+        past: Whether it reads earlier rows of the data.
         tables: Lookup tables that it reads.
     """
 
@@ -44,7 +44,7 @@ class FeatureSources:
     tables: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return the sources in a few words; "" for a function of the row."""
+        """Return the sources in a few words; "" if the feature depends on its own row only."""
         learnt = "learnt out of fold from the label" if self.label else "learnt in fit"
         told = [
             *([learnt] if self.learns else []),
@@ -55,7 +55,7 @@ class FeatureSources:
 
 
 def feature_sources(nodes: Iterable[Node]) -> FeatureSources:
-    """Return the sources of a feature, from the expressions of its columns."""
+    """Return the kinds of data that a feature depends on, from the expressions of its columns."""
     roots = list(nodes)
     every = postorder(roots)
     learnt = [node for node in every if isinstance(node, Aggregate)]
@@ -92,7 +92,7 @@ def head_of_fitted(fitted: Fitted) -> str:
 
 
 def type_of(fitted: Fitted, feature: str) -> str:
-    """Return the type of a feature, or the number and type of its columns."""
+    """Return the type of a feature as text, or the number and type of its columns."""
     plan, n_columns = fitted.declaration, 0
     types: dict[str, None] = {}
     for suffix in plan.features[feature].suffixes:
@@ -110,7 +110,7 @@ def type_of(fitted: Fitted, feature: str) -> str:
 
 
 def _options(plan: Declaration) -> str:
-    """Return the options of a plan that were set."""
+    """Return the options of a plan that were set, as text."""
     params = [f"{name!r}: {capped(repr(value), 20)}" for name, value in plan.params.items()]
     more = ", ..." if len(params) > _MOST_NAMES else ""
     options = {

@@ -1,1 +1,1 @@
-"""Trust: data checks, drift, verification of promises, and reports on all of them."""
+"""Trust: checks of data and drift, checks that all ways to compute features agree, and reports."""

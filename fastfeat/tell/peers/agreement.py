@@ -1,4 +1,7 @@
-"""Comparison of a plan's features with a peer's: whether they agree, and how far floats differ."""
+"""Comparison of a plan's features with those of the same plan written for pandas or Polars.
+
+A peer is that other library. The comparison tells which features agree, and how far floats differ.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +43,11 @@ class Agreement:
 
     @property
     def ok(self) -> bool:
-        """Whether the peer agrees."""
+        """Whether all rows agree."""
         return self.n_different == 0
 
     def __str__(self) -> str:
-        """Return the result on one line."""
+        """Return the comparison on one line."""
         if self.ok:
             return f"{self.feature!r}: {self.n_rows:,} rows, within {self.max_ulp:g} ulp"
         return (
@@ -54,14 +57,14 @@ class Agreement:
 
 
 def arrow_of(frame: Any) -> Table:
-    """Return the features of a peer, a pandas or Polars frame, as a table."""
+    """Return the features that a peer computed, as a pandas or Polars frame, as an Arrow table."""
     if hasattr(frame, "to_arrow"):
         return frame.to_arrow()
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
 def agreements(expected: Table, found: Table) -> list[Agreement]:
-    """Return the comparison of each feature of a table with the same column of another table."""
+    """Return a comparison of each column of `expected` with the column of that name in `found`."""
     return [
         _agreement(name, column.combine_chunks(), found.column(k).combine_chunks())
         for k, (name, column) in enumerate(
@@ -105,7 +108,7 @@ def _missing(column: Array) -> NDArray[np.bool_]:
 
 
 def _ulps_apart(expected: Array, found: Array) -> NDArray[np.float64]:
-    """Return the distances of floats, in units of the last place of the expected ones."""
+    """Return the distance of each pair of floats, in units in the last place of `expected`."""
     one = expected.to_numpy(zero_copy_only=False)
     other = found.to_numpy(zero_copy_only=False)
     sizes = np.abs(one[np.isfinite(one) & (one != 0)])

@@ -1,7 +1,7 @@
-"""Polars: the text of each function of a plan, as lazy expressions.
+"""Polars: how each function of a plan is written as code of lazy expressions.
 
 Numbers are Float64, Int64 and Boolean. NaN becomes null where the difference matters: before
-comparisons, choices and sums, and in the output.
+comparisons, choices and sums, and in the output. See `writing` for pieces, sites and the scribe.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _as_integers(piece: Piece, scribe: Scribe) -> str:
 
 
 def _clean(piece: Piece, scribe: Scribe) -> str:
-    """Return a value with null as its only missing value."""
+    """Return code for a value in which NaN is replaced by null."""
     if piece.kind != "f" or piece.is_constant or piece.text.endswith(".fill_nan(None)"):
         return piece.text
     return f"{atom(piece.text)}.fill_nan(None)"
@@ -109,7 +109,7 @@ def _clean_floats(piece: Piece, scribe: Scribe) -> str:
 
 
 def _as_column(piece: Piece, scribe: Scribe) -> str:
-    """Return an expression, even for a constant, with NaN as null."""
+    """Return code for a Polars expression, even of a constant, in which NaN becomes null."""
     if not piece.is_constant:
         return _clean(piece, scribe)
     if piece.text.startswith("pl."):
@@ -126,7 +126,7 @@ def _float_column(piece: Piece, scribe: Scribe) -> str:
 
 
 def _any_column(piece: Piece, scribe: Scribe) -> str:
-    """Return floats that may contain NaN, for functions that pass it on."""
+    """Return code for floats in which NaN may remain, for functions that return NaN for NaN."""
     return _float_column(piece, scribe) if piece.is_constant else _as_floats(piece, scribe)
 
 
@@ -165,7 +165,10 @@ def _keyed(site: Site, values: Mapping[Any, Any], missing: Any, unseen: Any) -> 
 
 
 def _keyed_by_several(site: Site, values: Mapping[Any, Any], missing: Any, unseen: Any) -> str:
-    """Write a join: no Polars expression looks up several keys."""
+    """Return code for a value looked up by several keys, and write the join that finds it.
+
+    A join is needed because no Polars expression looks up several keys.
+    """
     kind, scribe = kind_of(site.dtype), site.scribe
     lines = [f"    ({_key_text(k)}, {_plain_value(v, kind)})," for k, v in values.items()]
     table = scribe.table("\n".join(["[", *lines, "]"]))
@@ -199,7 +202,7 @@ def _plain_value(value: Any, kind: str) -> str:
 
 
 def _value(value: Any, kind: str) -> str:
-    """Return a value for `then` and `otherwise`, typed even if missing."""
+    """Return code for a Polars literal, typed even if the value is missing."""
     plain = _plain_value(value, kind)
     return f"pl.lit({plain}, {_HELD[kind]})"
 
@@ -318,7 +321,7 @@ def _cast(site: Site) -> str:
 
 
 def _column(site: Site, place: int) -> str:
-    """Return an argument as a column of the result's kind."""
+    """Return code for argument `place` as a column of the same kind as the result."""
     form = _COLUMN.get(kind_of(site.dtype))
     if form is None:
         raise Unwritable(f"choices of {site.dtype} are not written")

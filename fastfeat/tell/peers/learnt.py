@@ -1,4 +1,7 @@
-"""Learnt and given values in the form that peers look up: by key, as members, or as edges."""
+"""Learnt values and constants as pandas or Polars code needs them: by key, as members or edges.
+
+A site is a call to write, with the code of its arguments.
+"""
 
 from __future__ import annotations
 
@@ -37,17 +40,17 @@ class ByKey(NamedTuple):
 
 
 def by_key(site: Site) -> str:
-    """Write the lookup of a row's key: its code, its count, or its group's learnt value."""
+    """Return code that looks up a row's key: its code, its count, or its group's learnt value."""
     node, fitted = site.node, site.scribe.fitted
     found = known_of_keys(node, fitted)
     return site.scribe.peer.keyed(site, found.values, found.missing, found.unseen)
 
 
 def known_of_keys(node: Call | Aggregate, fitted: Fitted) -> ByKey:
-    """Return the values of a node by key.
+    """Return the value of each learnt key: its code, its count, or the learnt value of its group.
 
     Raises:
-        Unwritable: There are too many keys, or codes of unseen keys are hashes.
+        Unwritable: There are more than `MOST_KEYS` keys, or codes of unseen keys are hashes.
     """
     codes = _codes_of(node)
     params = dict(codes.params)
@@ -64,7 +67,7 @@ def known_of_keys(node: Call | Aggregate, fitted: Fitted) -> ByKey:
 
 
 def _codes_of(node: Call | Aggregate) -> Call:
-    """Return the codes by which a node finds its values."""
+    """Return the call that encodes the keys by which a node finds its values."""
     codes: Node = node
     if isinstance(node, Aggregate):
         codes = node.args[1]
@@ -86,7 +89,7 @@ def _keys(codes: Call, vocabulary: Vocabulary, fitted: Fitted) -> Sequence[Any]:
 
 
 def _values(node: Call | Aggregate, vocabulary: Vocabulary, fitted: Fitted) -> Sequence[Any]:
-    """Return the value of a missing key, of an unseen key, then of each key."""
+    """Return a list: the value for missing keys, for unseen keys, then for each learnt key."""
     if isinstance(node, Aggregate):
         groups = fitted.learnt[node]
         assert isinstance(groups, Groups)
@@ -106,7 +109,7 @@ def _values(node: Call | Aggregate, vocabulary: Vocabulary, fitted: Fitted) -> S
 
 
 def equal_members(dtype: DType, elements: Sequence[Any]) -> list[Any]:
-    """Return the elements that a value of a numeric type can equal, in that type."""
+    """Return the elements that a value of a numeric type can equal, converted to that type."""
     if kind_of(dtype) == "f":
         return [float(e) for e in elements if float(e) == e]
     if kind_of(dtype) == "b":
@@ -116,7 +119,7 @@ def equal_members(dtype: DType, elements: Sequence[Any]) -> list[Any]:
 
 
 def bins_of(site: Site, cut: Callable[[Sequence[float], int], list[float]]) -> list[float]:
-    """Return the edges of bins, in order; `cut` takes them from the elements of the table.
+    """Return the ascending edges of bins; `cut` takes them from the elements of the learnt table.
 
     Raises:
         Unwritable: There are no edges, or a user's edges would be compared with integers that

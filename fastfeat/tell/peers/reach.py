@@ -1,4 +1,8 @@
-"""Windows and lookups of plans, in the form that peers need."""
+"""Windows and table lookups of a plan, as pandas or Polars code needs them.
+
+A site is a call to write, with the code of its arguments. A tick is one unit of a time column: a
+day, or a nanosecond, for example.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +16,19 @@ from fastfeat.tell.peers.writing import Piece, Site, Unwritable
 
 
 class Window(NamedTuple):
-    """The rows of its entity that a row sees.
+    """The earlier rows of the same entity that a function over a window reads for a row.
 
-    Columns are given by their places in the site's arguments.
+    Columns are given by their indices in the site's arguments.
 
     Args:
         values: Column that the function reads; None for a count of rows.
         time: Column of the times.
-        keys: Columns of the key.
+        keys: Columns of the entity key.
         last: Length of the window in ticks of the time; None for all of the past.
         offset: Gap between the end of the window and the row, in ticks.
         rows: Largest number of rows; None for no limit.
-        closed: "left", "right", "both" or "neither".
-        min_samples: Least number of values.
+        closed: Ends of the window that belong to it: "left", "right", "both" or "neither".
+        min_samples: Least number of values for a result; with fewer it is missing.
     """
 
     values: int | None
@@ -38,10 +42,11 @@ class Window(NamedTuple):
 
 
 def window_of(site: Site) -> Window:
-    """Return the window of a function.
+    """Return the window of a function over earlier rows.
 
     Raises:
-        Unwritable: The window is over a table, looks ahead, or has a tie.
+        Unwritable: The window is over a table, looks ahead, orders rows of one time by `tie=`, or
+            the function reads several columns.
     """
     call = site.node.args[-1]
     if not isinstance(call, Call) or call.function != "window":
@@ -70,7 +75,7 @@ def window_of(site: Site) -> Window:
 
 
 def ticks_of(reach: int, time: DType) -> int:
-    """Return a duration in nanoseconds as ticks of a time; a number of steps is unchanged.
+    """Return a duration in nanoseconds as ticks of a time type; a number of steps is unchanged.
 
     Raises:
         Unwritable: It is not a whole number of ticks.
@@ -84,12 +89,12 @@ def ticks_of(reach: int, time: DType) -> int:
 
 
 class Lookup(NamedTuple):
-    """The rows of a table that rows of the data find.
+    """A lookup in a table: by equal keys, or the latest row before a time (as-of join).
 
     Args:
         table: Name of the table.
-        keys: Compared columns of the table, in the order of the site's arguments.
-        value: The column to return.
+        keys: Columns of the table to compare, in the order of the site's arguments.
+        value: Column of the table to return.
         types: Types of all columns read from the table, by name.
         params: Parameters of an as-of join; None for a lookup by key.
     """
@@ -102,7 +107,7 @@ class Lookup(NamedTuple):
 
 
 def lookup_of(site: Site) -> Lookup:
-    """Return the lookup that a site reads."""
+    """Return the table lookup of a call of "lookup_value"."""
     row, value = site.node.args
     assert isinstance(row, Call)
     assert isinstance(value, TableColumn)
@@ -113,9 +118,10 @@ def lookup_of(site: Site) -> Lookup:
 
 
 def age_and_delay(params: Mapping[str, Any], time: DType) -> tuple[int | None, int]:
-    """Return the largest age of a row since it is known, in ticks or None, and the delay.
+    """Return the greatest age of a table row in an as-of join (None: any), and its delay, in ticks.
 
-    A plan counts the age from the row's own time, peers from the time plus the delay.
+    The delay is the time after which a table row is known. A plan counts the age from the row's own
+    time, pandas and Polars code from the time when it is known.
 
     Raises:
         Unwritable: The delay exceeds the tolerance.
@@ -130,5 +136,5 @@ def age_and_delay(params: Mapping[str, Any], time: DType) -> tuple[int | None, i
 
 
 def is_number(piece: Piece) -> bool:
-    """Return whether a piece holds floats, integers or bools."""
+    """Return whether an expression gives floats, integers or bools."""
     return piece.kind in "fib"

@@ -1,7 +1,9 @@
-"""Writer of modules: walks the expressions of a fitted plan, and writes code of another library.
+"""Writer of modules: visits the expressions of a fitted plan, and writes code of another library.
 
-Rows of `in_pandas` and `in_polars` describe each function in each library. Names of columns and
-features enter the text only as string literals.
+A peer is that library, pandas or Polars. A piece is the code of one expression, a site is a call to
+write, and the scribe collects the statements of the module. The tables `ROWS` of `in_pandas` and
+`in_polars` have an entry for each function. Names of columns and features enter the code only as
+string literals.
 """
 
 from __future__ import annotations
@@ -25,17 +27,17 @@ LONGEST = 60
 
 
 class Unwritable(Exception):
-    """A function without an equal in the library; the message is the reason."""
+    """An expression that has no equal in the other library; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The text of an expression.
+    """The code of an expression.
 
     Args:
         text: A Python expression.
-        dtype: Type in the plan.
-        value: A constant's value in a tuple of one; None for a column.
+        dtype: Type of the expression in the plan.
+        value: A tuple with the value of a constant; None for a column.
     """
 
     text: str
@@ -44,19 +46,19 @@ class Piece:
 
     @property
     def kind(self) -> str:
-        """The letter of the type's kind; see `kind_of`."""
+        """A letter for the kind of its type; see `kind_of`."""
         return kind_of(self.dtype)
 
     @property
     def is_constant(self) -> bool:
-        """Whether it has one value for all rows."""
+        """Whether the expression has one value for all rows."""
         return self.value is not None
 
 
 def kind_of(dtype: DType) -> str:
     """Return "f" for floats, "i" integers, "b" bools, "s" text, "l" lists, "t" times, "x" others.
 
-    Others never are values of a row, such as a search table.
+    "x" are types that no row has as a value, such as a table to search in.
     """
     if dtype in NEVER_COLUMNS or dtype.name == "table":
         return "x"
@@ -71,18 +73,18 @@ def kind_of(dtype: DType) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scribe:
-    """The module during writing.
+    """The module that is being written.
 
     Args:
         peer: The library.
         fitted: The plan.
         constant: Nodes with one value for all rows.
-        pieces: Texts of nodes so far.
-        statements: Lines of the function so far.
-        helpers: Names of the helpers that the lines call.
-        tables: Names of the module's constants, by text.
-        names: Number of names used, by prefix.
-        bound: Name of each text that is bound to one.
+        pieces: Code of each node written so far.
+        statements: Statements of the module's main function, in order.
+        helpers: Names of the helper functions that the statements call.
+        tables: Names of the module's constants, by their code.
+        names: Number of variable names used so far, by prefix.
+        bound: Variable name of each expression that has one, by its code.
     """
 
     peer: Peer
@@ -101,12 +103,15 @@ class Scribe:
         return self.fitted.types
 
     def help(self, name: str) -> str:
-        """Return the name of a helper, and add the helper to the module."""
+        """Return the name of a helper function, and include the helper in the module."""
         self.helpers[name] = None
         return name
 
     def named(self, text: str, stem: str = "v") -> str:
-        """Return the name of a text, after a statement that binds it; equal texts share a name."""
+        """Return the variable for an expression, given as code, after a statement that assigns it.
+
+        Equal expressions share a variable, and `stem` is the prefix of its name.
+        """
         if text in self.bound:
             return self.bound[text]
         self.names[stem] += 1
@@ -116,7 +121,7 @@ class Scribe:
         return name
 
     def table(self, text: str) -> str:
-        """Return the name of a module constant with this text."""
+        """Return the name of the module constant with this code, which is added if new."""
         return self.tables.setdefault(text, f"TABLE_{len(self.tables) + 1}")
 
 
@@ -126,8 +131,8 @@ class Site:
 
     Args:
         node: The call.
-        args: Texts of the nodes that it reads; see `reads`.
-        scribe: The module.
+        args: Code of the nodes that it reads, in the order of `reads`.
+        scribe: The module that is being written.
     """
 
     node: Call | Aggregate
@@ -145,16 +150,16 @@ class Site:
         return self.scribe.types[self.node]
 
     def shown(self, place: int, form: str = "") -> str:
-        """Return an argument in a form, such that a method may follow."""
+        """Return code for argument `place`, converted by `form`; a method call may follow it."""
         return atom(self.scribe.peer.forms[form](self.args[place], self.scribe))
 
     def named(self, place: int, form: str = "") -> str:
-        """Return a name of an argument in a form, which may be repeated."""
+        """Return code for argument `place`, converted by `form`, that is short enough to repeat."""
         text = self.scribe.peer.forms[form](self.args[place], self.scribe)
         return text if is_short(text) else self.scribe.named(text)
 
     def help(self, name: str, *args: str) -> str:
-        """Return a call of a helper."""
+        """Return code that calls a helper with the given arguments, which are code too."""
         return f"{self.scribe.help(name)}({', '.join(args)})"
 
 
@@ -173,16 +178,16 @@ class Peer:
 
     Args:
         name: Name for users.
-        rows: How each function is written.
-        unwritten: Reasons why other functions are not.
-        forms: Conversions of arguments, by their letters in templates.
-        read: Returns the text of a column, from its name and type.
-        literal: Returns the text of a constant, from its value and type.
-        keyed: Returns the text of a lookup, from the site, the values by key, and the values of a
+        rows: How each function is written, by name of the function.
+        unwritten: Reason why each other function cannot be written, by name of the function.
+        forms: Functions that convert arguments, by their letters in templates.
+        read: Returns code for a column, from its name and type.
+        literal: Returns code for a constant, from its value and type.
+        keyed: Returns code for a lookup, from the site, the values by key, and the values of a
             missing key and of an unseen key.
-        output: Returns the text of a feature, from its text and its output type.
-        helpers: Source code of helpers, by name.
-        module: Returns the text of the module, from the scribe and the texts of the features.
+        output: Returns code for a feature, from its piece and its output type.
+        helpers: Source code of helper functions, by name.
+        module: Returns the source of the module, from the scribe and the code of each feature.
     """
 
     name: str
@@ -199,12 +204,12 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A feature that a peer cannot compute like the plan.
+    """A feature that a peer cannot compute with the results of the plan.
 
     Args:
         feature: Name of the feature.
-        function: The function that is not available.
-        reason: The reason.
+        function: The function that cannot be written.
+        reason: Why it cannot.
     """
 
     feature: str
@@ -213,10 +218,10 @@ class Refusal:
 
 
 def written(fitted: Fitted, peer: Peer) -> str:
-    """Return a fitted plan as a module of a peer.
+    """Return a fitted plan as the source of a Python module for a peer.
 
     Raises:
-        NotExportable: Some features cannot be written; all are named.
+        NotExportable: Some features cannot be written; the message names all of them.
     """
     text, refused = attempt(fitted, peer)
     if refused:
@@ -229,7 +234,7 @@ def written(fitted: Fitted, peer: Peer) -> str:
 
 
 def attempt(fitted: Fitted, peer: Peer) -> tuple[str, tuple[Refusal, ...]]:
-    """Return the module of the features that a peer can compute, and the refused features."""
+    """Return a Python module with the features a peer can compute, and the refused features."""
     roots = list(fitted.nodes.values())
     scribe = Scribe(peer, fitted, frozenset(constant_nodes(roots)))
     failed: dict[Node, tuple[str, str]] = {}
@@ -262,7 +267,7 @@ def attempt(fitted: Fitted, peer: Peer) -> tuple[str, tuple[Refusal, ...]]:
 
 
 def _order(roots: Iterable[Node], constant: frozenset[Node]) -> list[Node]:
-    """Return the nodes to compute for rows, each after the nodes that it reads."""
+    """Return the nodes that the module computes per row, each after the nodes that it reads."""
     seen: set[Node] = set()
     order: list[Node] = []
     stack = [(root, False) for root in reversed(list(roots))]
@@ -282,9 +287,9 @@ def _read(node: Node, constant: frozenset[Node]) -> tuple[Node, ...]:
 
 
 def reads(node: Node) -> tuple[Node, ...]:
-    """Return the nodes with row values from which a node is computed.
+    """Return the nodes from which the code of a node is computed, without tables and learnt values.
 
-    Peers have no codes: functions of codes are written as functions of the keys.
+    Peers have no codes of categories: functions of codes are written as functions of the keys.
     """
     match node:
         case Aggregate(_, (_, codes, *_), _, GroupFrame()):
@@ -306,7 +311,7 @@ def reads(node: Node) -> tuple[Node, ...]:
 
 
 def _bound(piece: Piece, n_users: int, scribe: Scribe) -> Piece:
-    """Return a piece, bound to a name if it is long or read repeatedly."""
+    """Return a piece, which is assigned to a variable first if it is long or read repeatedly."""
     if piece.is_constant or is_short(piece.text) or (n_users < 2 and len(piece.text) <= LONGEST):
         return piece
     return Piece(scribe.named(piece.text), piece.dtype)
@@ -354,7 +359,10 @@ def _text(site: Site, function: str) -> str:
 
 
 def widest(args: Sequence[Piece]) -> str:
-    """Return the common kind of all arguments: text, lists and times before numbers."""
+    """Return the letter of the kind of all arguments together; see `kind_of`.
+
+    If they differ, text, lists and times come before numbers, and floats before integers.
+    """
     kinds = {piece.kind for piece in args}
     return next(kind for kind in "sltfibx" if kind in kinds)
 
@@ -363,7 +371,7 @@ _PLACES = "xyzw"
 
 
 def filled(template: str, site: Site) -> str:
-    """Return a template filled with the arguments of a site; see `Row`."""
+    """Return code from a template and the arguments of a site; `Row` describes templates."""
     used = Counter(name for _, name, _, _ in string.Formatter().parse(template) if name)
     operands = {
         _PLACES[k]: _Operand(site, k, used[_PLACES[k]] > 1)
@@ -394,7 +402,7 @@ class _Operand:
 
 
 def atom(text: str) -> str:
-    """Return an expression that a method may follow, in parentheses if needed."""
+    """Return code for an expression that a method call may follow, in parentheses if needed."""
     body = ast.parse(text, mode="eval").body
     is_atom = isinstance(body, ast.Call | ast.Name | ast.Attribute | ast.Subscript) or (
         isinstance(body, ast.Constant) and not isinstance(body.value, int)
@@ -404,7 +412,7 @@ def atom(text: str) -> str:
 
 
 def is_short(text: str) -> bool:
-    """Return whether an expression is a name or number, which is cheap to repeat."""
+    """Return whether code is a single name or number, which is cheap to repeat."""
     body = ast.parse(text, mode="eval").body
     if isinstance(body, ast.UnaryOp):
         body = body.operand
@@ -412,7 +420,7 @@ def is_short(text: str) -> bool:
 
 
 def float_text(value: float) -> str:
-    """Return a float as Python text that gives the same bits, except NaN payloads."""
+    """Return Python code for a float that gives the same bits, except NaN payloads."""
     if value != value:
         return 'float("nan")'
     if value in (float("inf"), float("-inf")):
@@ -421,6 +429,6 @@ def float_text(value: float) -> str:
 
 
 def dict_text(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return a dict of Python texts, with a line per pair."""
+    """Return Python code for a dict, given code for each key and value, with a line per pair."""
     lines = [f"    {key}: {value}," for key, value in pairs]
     return "\n".join(["{", *lines, "}"]) if lines else "{}"

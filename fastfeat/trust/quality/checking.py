@@ -43,7 +43,7 @@ UNDECIDED = (Overflow, InvalidData, TypeMismatch)
 
 @dataclass(frozen=True, slots=True)
 class JudgedRule:
-    """A rule, and its result if it need not be counted.
+    """A rule ready to be counted, and its result if it need not be counted.
 
     Args:
         rule: The rule, with the time of the check in place of the clock.
@@ -69,9 +69,9 @@ def check_rows(
 ) -> tuple[CheckedRows, CheckReport]:
     """Return the rows as they were read, and the report on the rules; raises like `Contract.check`.
 
-    The rows must be all rows of the data; `memory` applies to the CPU backend only. `late` names
-    columns that may be absent: a rule that reads an absent one is skipped. With
-    `needs_clock=False`, rules that read the clock are skipped if no clock is given.
+    `rows` must cover the whole data; `memory` applies to the CPU backend only. `late` names columns
+    that may be absent: a rule that reads an absent one is skipped. With `needs_clock=False`, rules
+    that read the clock are skipped if no clock is given.
     """
     read = checked_rows(rows, columns_checked(contract), contract.table_columns)
     report = check_read(
@@ -81,7 +81,10 @@ def check_rows(
 
 
 def columns_checked(contract: ContractDeclaration) -> list[str]:
-    """Return the columns of the data that are read if present, the clock's name included."""
+    """Return the names of the columns that a check reads from the data, if the data has them.
+
+    The name of the clock is included, since data may not have a column of that name.
+    """
     return [*contract.columns, *([contract.clock] if contract.clock else [])]
 
 
@@ -152,7 +155,7 @@ def _before_counting(
     late: Collection[str],
     data: Any,
 ) -> JudgedRule:
-    """Return a rule with the clock in place, and its result if it need not be counted.
+    """Return a rule with the time of the check in it, and its result if known without counting.
 
     `late` names columns that may be absent; `data` is the caller's data, for messages.
 
@@ -193,7 +196,7 @@ def _before_counting(
 
 
 def with_clock(rule: Rule, name: str | None, at: Literal) -> Rule:
-    """Return a rule with a literal time in place of the clock."""
+    """Return a rule in which a literal replaces the column `name`, by which it reads the clock."""
     (node,) = rewritten([rule.expression.node], lambda n: at if n == Column(name or "") else n)
     made = object.__new__(Rule)  # `Rule()` needs a column, and a rule of the clock may have none
     object.__setattr__(made, "expression", Expr((node,)))
@@ -205,7 +208,7 @@ def with_clock(rule: Rule, name: str | None, at: Literal) -> Rule:
 def _types(
     contract: ContractDeclaration, rows: CheckedRows, late: Collection[str]
 ) -> dict[str, JudgedRule]:
-    """Return the required column types as rules."""
+    """Return the required column types as rules, each with its result if known without counting."""
     judged: dict[str, JudgedRule] = {}
     for column, dtype in contract.types.items():
         name, found = type_rule_name(column, dtype), rows.schema.get(column)
@@ -227,15 +230,16 @@ def _types(
 
 
 def _is_whole(x: Expr, dtype: DType) -> Expr:
-    """Return an expression: floats are missing, or whole numbers within the integer type."""
+    """Return a rule for a float column: values are missing, or whole and within type `dtype`."""
     low, high = INTEGER_RANGE.get(dtype.name, (0, 0))
     return ((x == x.floor()) & (x >= float(low)) & (x < float(high + 1))) | x.is_null()
 
 
 def is_of_type(found: DType | UnsupportedType, wanted: DType) -> bool:
-    """Return whether every value of one type fits another; plans accept data on the same terms.
+    """Return whether every value of the type `found` is valid for the type `wanted`.
 
-    A column of missing values only, which has no type, fits any.
+    Plans accept data by the same rule. A column of missing values only, which has no type, fits any
+    type.
     """
     if not isinstance(found, DType):
         return False
@@ -253,7 +257,7 @@ def is_of_type(found: DType | UnsupportedType, wanted: DType) -> bool:
 
 
 def _result(name: str, judged: JudgedRule, n_rows: int, found: Found) -> RuleResult:
-    """Return the result of a rule that was counted."""
+    """Return the result of a rule from its count of broken rows."""
     rule, of_table, n_broken = judged.rule, judged.rule.is_of_table, found.n_broken
     outcome: Outcome = "broken" if n_broken else "holds"
     reason = found.reason
@@ -282,7 +286,11 @@ class Found:
 
 
 def _counted(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
-    """Return the count for each rule; an error leaves only its own rule undecided."""
+    """Return the number of broken rows for each rule, by name.
+
+    If counting fails, only the rules that cause the error are undecided: the others are counted
+    again without them.
+    """
     if not rules or rows.n_rows == 0:
         return dict.fromkeys(rules, Found(0))
     try:
@@ -300,7 +308,7 @@ def _counted(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
 
 
 def _counts(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
-    """Return the count for each rule; raises like `Plan.fit`."""
+    """Return the number of broken rows for each rule, by name; raises like `Plan.fit`."""
     found = {
         name: Found(n_missing)
         for name, rule in rules.items()
@@ -338,12 +346,15 @@ def _n_missing(rows: CheckedRows, node: Node) -> int | None:
 
 @lru_cache(maxsize=1024)
 def _learnt_of_rule(rule: Rule) -> Expr:
-    """Return the aggregate that judges a rule: how many rows break it, or whether all hold it."""
+    """Return the expression that fit learns to judge a rule.
+
+    It is the number of rows that break the rule, or, for a rule on the data as a whole, a bool.
+    """
     return rule.expression if rule.is_of_table else rule.broken.sum()
 
 
 def _values(fitted: Fitted, node: Node) -> str:
-    """Return the first aggregate values in a rule over all rows, for a message."""
+    """Return the values of the first aggregates in a rule on the data as a whole, for a message."""
     learnt = learnt_values(fitted)
     texts = [show(of) for of in postorder([node]) if isinstance(of, Aggregate)]
     known = [(text, learnt[text]) for text in dict.fromkeys(texts) if text in learnt]
@@ -351,7 +362,7 @@ def _values(fitted: Fitted, node: Node) -> str:
 
 
 def rows_that_break(rows: CheckedRows, rule: Rule, n: int | None = None) -> Table:
-    """Return the rows that break a rule, with row numbers and the columns that the rule reads.
+    """Return a table of the rows that break a rule: row numbers, then the columns that it reads.
 
     `n` limits the result to the first rows; None returns all. Rows on workers have no numbers and
     no order.

@@ -1,4 +1,9 @@
-"""Distances between two profiles of binned columns, for many columns at once."""
+"""Distances between two profiles of binned columns, for many columns at once.
+
+"Then" is the training rows and "now" the rows compared with them. A bracket is the least and the
+greatest possible value of a distance, since only counts in bins are known. A place is the position
+of a value in its bin, a whole number from 0 at the low edge to POSITIONS at the high edge.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +23,14 @@ Pair = tuple[ColumnProfile, ColumnProfile]
 
 
 class Distances(NamedTuple):
-    """Distances between a column then and now, as exactly as its bins allow.
+    """Distances between the values of a column then and now, as exactly as its bins allow.
 
     Args:
         ks: Least and greatest possible Kolmogorov-Smirnov statistic.
         wasserstein: Least and greatest possible Wasserstein distance, in the unit of the values.
-        shift: Least Wasserstein distance if infinite values count as the nearest finite value.
-        shift_noise: `shift` that chance alone produces with this number of rows.
+        shift: Least possible Wasserstein distance, in the unit of the values, if infinite values
+            count as the nearest finite value.
+        shift_noise: The `shift` that chance alone produces with these numbers of rows.
     """
 
     ks: Bracket
@@ -34,7 +40,10 @@ class Distances(NamedTuple):
 
 
 def distances_of(pairs: Sequence[Pair]) -> list[Distances]:
-    """Return the distances of columns of numbers or times; both profiles of a pair share edges."""
+    """Return the distances of each pair of profiles of a column: then, and now.
+
+    The columns hold numbers or times; both profiles of a pair have the same edges.
+    """
     if not pairs:
         return []
     sides = binned_sides(pairs)
@@ -48,7 +57,7 @@ def distances_of(pairs: Sequence[Pair]) -> list[Distances]:
 
 
 def _moments(pairs: Sequence[Pair], bins: Bins) -> Moments:
-    """Return moments of the values then and now together, shape `(n_columns,)`.
+    """Return mean and deviation of the values then and now together, shape `(n_columns,)`.
 
     Values are scaled to the range from least to greatest, so that no square overflows.
     """
@@ -74,9 +83,10 @@ def _moments(pairs: Sequence[Pair], bins: Bins) -> Moments:
 
 
 def binned_sides(pairs: Sequence[Pair]) -> tuple[Bins, Binned, Binned]:
-    """Return the bins of columns, and both samples in them, shape `(n_columns, most bins)`.
+    """Return the bins of columns, the values then in these bins, and the values now.
 
-    Columns with fewer bins end in empty bins of zero width.
+    All have shape `(n_columns, most bins)`. Columns with fewer bins end in empty bins of zero
+    width.
     """
     n_edges = np.array([len(then.edges) for then, _ in pairs], np.int64)
     edges = np.empty((len(pairs), n_edges.max() + 2))
@@ -102,10 +112,11 @@ def _bins(
     is_atom: NDArray[np.bool_],
     is_whole: NDArray[np.bool_],
 ) -> Bins:
-    """Return the first and last value of each bin.
+    """Return the bins of columns, each with the first and last value that it may hold.
 
     Args:
-        edges: Per column the least value, its edges, then the greatest value to the end of the row.
+        edges: Per column its least value, its edges, then its greatest value, repeated to the end;
+            `(n_columns, most edges + 2)`.
         n_edges: Number of edges of each column.
         is_atom: Whether a bin holds a single float.
         is_whole: Whether a column holds whole numbers.
@@ -119,17 +130,19 @@ def _bins(
 
 
 def _before(whole: Floats) -> Floats:
-    """Return the preceding integers; beyond 2**53, where floats are coarser, `whole` itself."""
+    """Return each whole number minus 1; beyond 2**53, where floats are coarser, itself."""
     return np.where(np.abs(whole) < 2.0**53, whole - 1, whole)
 
 
 class _Places(NamedTuple):
-    """Factors from the mean place in a bin to a share of its width, shape `(n_columns, n_bins)`.
+    """Numbers that turn the mean place in a bin into a share of its width; `(n_columns, n_bins)`.
+
+    The share is 0 at the first value of the bin and 1 at the last.
 
     Args:
         begin: The share at place 0.
-        step: The share of one place.
-        unknown: 1 if places are not counted and the share may be any; else 0.
+        step: The share per place.
+        unknown: 1 if places are not counted, so that the share may be any; else 0.
         scale: 1 / width; 0 for bins of zero or infinite width.
     """
 
@@ -152,7 +165,10 @@ def _places(edges: Floats, n_edges: NDArray[np.int64], bins: Bins) -> _Places:
 
 
 def _binned(columns: Sequence[ColumnProfile], bins: Bins, places: _Places) -> Binned:
-    """Return samples with brackets of the means in bins, from places and from exact sums."""
+    """Return the values of columns in bins, with the least and greatest possible mean in each.
+
+    The means come from the sums of places, and in the outer bins from exact sums.
+    """
     counts, offsets = np.zeros(bins.first.shape, np.int64), np.zeros(bins.first.shape, np.int64)
     for k, column in enumerate(columns):
         counts[k, : len(column.counts)] = column.counts
@@ -174,7 +190,7 @@ def _binned(columns: Sequence[ColumnProfile], bins: Bins, places: _Places) -> Bi
 
 
 def mean_of(total: Exact, n: int) -> float:
-    """Return an exact sum divided by a number."""
+    """Return an exact sum divided by the number of its values."""
     mantissa, exponent = rounded(total[0])
     return scaled_quotient(mantissa, exponent + total[1], n)
 

@@ -1,4 +1,7 @@
-"""`ColumnDrift`: a column's profile then and now, and whether its values have drifted."""
+"""`ColumnDrift`: a column's profile then and now, and whether its values have drifted.
+
+"Then" is the training rows and "now" the rows compared with them.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,8 @@ class ColumnDrift:
         unseen_threshold: Limit of the growth of `unseen`.
         is_drifted: Whether a figure exceeds its limit and the column is judged.
         reason: Figures that exceed their limits, or why the column is not judged; otherwise "".
-        is_judged: Whether the column counts; times, and features of times alone, do not.
+        is_judged: Whether the column counts for the verdict; times, and features that only depend
+            on times, do not.
     """
 
     name: str
@@ -102,7 +106,9 @@ class ColumnDrift:
 
     @property
     def smallest_shift(self) -> float | None:
-        """The smallest move of all values that these rows could reveal, in training deviations.
+        """The smallest move of all values that these rows could reveal.
+
+        The unit is the standard deviation of training.
 
         None for categories, and if training has at most one distinct value.
         """
@@ -134,7 +140,7 @@ class ColumnDrift:
 
 
 def worst_first(columns: Iterable[ColumnDrift]) -> list[ColumnDrift]:
-    """Return columns with drift first, then by their distance from their limits."""
+    """Return columns in sorted order: those with drift first, then by `severity`."""
     return sorted(columns, key=lambda column: (not column.is_drifted, -column.severity))
 
 
@@ -144,13 +150,13 @@ Limit = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A column to compare.
+    """Both profiles of a column, and the limits to judge their difference by.
 
     Args:
         then: Profile of the training rows.
         now: Profile of other rows, with the same edges and categories.
         limits: Limits by name of figure.
-        not_judged: Why the column does not count; "" if it does.
+        not_judged: Why drift of the column does not count for the verdict; "" if it does.
     """
 
     then: ColumnProfile
@@ -160,7 +166,7 @@ class Compared:
 
 
 def compared_columns(columns: Sequence[Compared]) -> list[ColumnDrift]:
-    """Return the drift of columns; many together cost less than one at a time."""
+    """Return the drift of each column; many together cost less than one at a time."""
     binned = [k for k, column in enumerate(columns) if column.then.has_bins]
     found = distances_of([(columns[k].then, columns[k].now) for k in binned])
     by_place = dict(zip(binned, found, strict=True))
@@ -211,17 +217,20 @@ def _compared(column: Compared, apart: Distances | None) -> ColumnDrift:
 
 
 def _shares(then: tuple[int, int], now: tuple[int, int]) -> tuple[Shares, float]:
-    """Return two shares from pairs (number, total), and the difference that chance produces."""
+    """Return the share of rows then and now, and the difference that chance alone produces.
+
+    Each argument is a pair: a number of rows, and the total.
+    """
     found = Shares(*(n / of if of else 0.0 for n, of in (then, now)))
     return found, distances.share_noise(*then, *now)
 
 
 def _growth_told(limits: Limit, then: ColumnProfile, unseen: Shares) -> float:
-    """Return the limit of growth for the share of unseen values, chance aside.
+    """Return the limit of the growth of the share of unseen values, without regard to chance.
 
-    If many values were outside the counted categories at training, they are not new: a few rows
-    decide which categories are counted, and old ones disappear as new ones come. PSI counts them as
-    a group.
+    The limit is higher for columns with many values outside the counted categories at training.
+    Such values are usual there: a few rows decide which categories are counted, and categories come
+    and go. PSI counts them as a group.
     """
     if then.kind != "category":
         return limits["beyond"]
@@ -231,7 +240,7 @@ def _growth_told(limits: Limit, then: ColumnProfile, unseen: Shares) -> float:
 def _beyond(
     found: ColumnDrift, limits: Limit, then: ColumnProfile, now: ColumnProfile
 ) -> list[str]:
-    """Return the figures that exceed their limits, as text."""
+    """Return a text for each figure that exceeds its limit."""
     told: list[str] = []
     if found.psi > found.psi_threshold:
         told.append(f"PSI {found.psi:.3g}, above {found.psi_threshold:.3g}")
@@ -250,7 +259,7 @@ def _beyond(
 def _beyond_given(
     found: ColumnDrift, limits: Limit, then: ColumnProfile, now: ColumnProfile
 ) -> list[str]:
-    """Return the figures that exceed limits set by the user, as text.
+    """Return a text for each figure that exceeds a limit that only users set.
 
     The lower end of a bracket decides, and it must also exceed the distance that chance produces.
     """
@@ -282,10 +291,10 @@ def _untold(then: ColumnProfile, now: ColumnProfile) -> str:
 
 
 def _psi_of_choice(then: ColumnProfile) -> float:
-    """Return the PSI that other rows show because rare categories are grouped.
+    """Return the PSI that other rows of the same kind show because rare categories are grouped.
 
-    Some categories were frequent enough, or not, by chance alone: see `_rows_next_to_left_out`. 0
-    if the column is not categorical.
+    Whether a category was frequent enough to stand alone was partly chance: see
+    `_rows_next_to_left_out`. 0 if the column is not categorical.
     """
     if then.kind != "category":
         return 0.0
@@ -297,12 +306,12 @@ def _psi_of_choice(then: ColumnProfile) -> float:
 
 
 def _rows_next_to_left_out(then: ColumnProfile, least: int) -> int:
-    """Return how many more rows of the left-out categories an equally large sample would have.
+    """Return how many more rows another sample of this size would have in left-out categories.
 
-    The most frequent categories are kept: they came more often than they would in other rows, and
-    the left-out ones less often. Other rows have as many rows in categories seen up to k times as
-    this sample has in categories seen up to k + 1 times. Categories with fewer than `least` rows
-    are left out too.
+    A profile counts only the most frequent categories of its sample. These were partly frequent by
+    chance: other rows have fewer rows in them, and more in the left-out ones. Other rows have as
+    many rows in categories seen up to k times as this sample has in categories seen up to k + 1
+    times. Categories with fewer than `least` rows count as left out too.
 
     Source:
         I. J. Good: The population frequencies of species, 1953.
@@ -314,15 +323,16 @@ def _rows_next_to_left_out(then: ColumnProfile, least: int) -> int:
 
 
 def _share_of_sample(then: ColumnProfile) -> float:
-    """Return the share of the rows from which categories and edges were taken."""
+    """Return the share, 0 to 1, of the rows in the sample that categories and edges came from."""
     return min(1.0, SAMPLED / max(then.n_values, 1))
 
 
 def _mixed(places: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the places of categories, which are sorted by count, in a pseudo-random order.
+    """Return the indices of categories, given by falling count, in a pseudo-random order.
 
-    Otherwise, among equally frequent categories, those most frequent by chance would form one
-    group, which is rarer in all other rows. Multiples of the golden ratio separate neighbours well.
+    In the given order, those of equally frequent categories that were most frequent by chance would
+    form one group, which is rarer in all other rows. Multiples of the golden ratio separate
+    neighbours well.
     """
     return places[np.argsort(np.arange(len(places)) * _GOLDEN % 1, kind="stable")]
 
@@ -331,10 +341,11 @@ _GOLDEN: Final = (5**0.5 - 1) / 2
 
 
 def counts_in_order(column: ColumnProfile, kept: NDArray[np.intp]) -> distances.Counts:
-    """Return the counts of all values: numbers ascending, or the kept categories.
+    """Return the number of rows per bin, in ascending order, or per category.
 
-    Infinite values come first and last, categories that are not kept come last. For a column of
-    which only rows are counted, the number of values that are not missing.
+    For bins, the counts of -inf and inf come first and last. For categories, `kept` has the indices
+    of those to count, and the number of all other values comes last. For a column that is only
+    counted, the result is the number of values that are not missing.
     """
     if column.has_bins:
         return np.concatenate([[column.n_low], column.counts, [column.n_high]])
@@ -345,11 +356,11 @@ def counts_in_order(column: ColumnProfile, kept: NDArray[np.intp]) -> distances.
 
 
 def n_seen_once(then: ColumnProfile) -> int:
-    """Return how many more values an equally large sample would have outside the known values.
+    """Return how many more values another sample of this size would have outside the known ones.
 
-    Categories and edges come from a sample, which by construction has no values outside. Other rows
-    of the same kind have about as many as the sample has values that occur once. Training rows
-    outside the sample are counted already.
+    Known are the counted categories, or the range of the edges. They come from a sample, which has
+    no values outside. Other rows of the same kind have about as many outside as the sample has
+    values that occur once. Training rows outside the sample are counted already.
     """
     if then.kind == "category":
         n_once = _rows_next_to_left_out(then, 1)
@@ -359,7 +370,10 @@ def n_seen_once(then: ColumnProfile) -> int:
 
 
 def n_unseen(column: ColumnProfile) -> int:
-    """Return the number of values that the sample lacks: other categories, or beyond all edges."""
+    """Return the number of values that the sample lacks: other categories, or beyond all edges.
+
+    This includes infinite values.
+    """
     if column.kind == "category":
         return column.n_other
     if not column.has_bins or len(column.edges) == 0:

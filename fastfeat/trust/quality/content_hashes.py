@@ -1,4 +1,7 @@
-"""Hashes of row contents: they identify rows without numbers, however the rows are split."""
+"""Hashes of row contents, which choose a sample of rows without row numbers.
+
+The hash of a row does not depend on how the rows are split into parts.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from fastfeat.trust.quality.table_profiles import Stored
 
 
 def content_hashes(columns: Stored, n_rows: int) -> NDArray[np.uint64]:
-    """Return the hash of each row, shape `(n_rows,)`; rows that are equal bit for bit hash alike.
+    """Return a 64-bit hash of each row, shape `(n_rows,)`; rows with equal bits have equal hashes.
 
     Columns are given as name, type and stored values.
     """
@@ -32,7 +35,7 @@ def content_hashes(columns: Stored, n_rows: int) -> NDArray[np.uint64]:
 def _as_key(
     name: str, dtype: DType | UnsupportedType, column: ChunkedArray
 ) -> tuple[ChunkedArray, DType]:
-    """Return a column as keys, and their type: floats by their bits, lists by their text."""
+    """Return a column as values to hash, with their type: floats as bits, lists as text."""
     if isinstance(dtype, UnsupportedType) or dtype.is_list or dtype.name == "null":
         texts = (None if one is None else repr(one) for one in column.to_pylist())
         return _of_texts(texts), UTF8

@@ -1,6 +1,8 @@
-"""Counting: adding the rows of a column to a layout, in integers only.
+"""Counting: the rows of a column are counted by the edges or categories of its layout.
 
-NumPy counts few rows, since it compiles nothing, and the kernels count many: both give equal bits.
+A layout is a profile of a column without counts. All arithmetic is in integers, so results are
+exact. NumPy counts few rows, since it compiles nothing, and the kernels count many: both give equal
+bits.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ _ELEMENTS: Final = {"double": "float64", "float": "float32"}
 
 
 def counted(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of a column as it is stored (see `io.columns.conform`)."""
+    """Return the profile of a column, counted by the edges or categories of `layout`.
+
+    The column has values as they are stored (see `io.columns.conform`).
+    """
     (found,) = counted_columns([(layout, column)])
     return found
 
@@ -41,7 +46,7 @@ def counted(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
 def counted_columns(
     columns: Sequence[tuple[ColumnProfile, ChunkedArray]],
 ) -> list[ColumnProfile]:
-    """Return the profiles of columns of equal length, each given with its layout."""
+    """Return the profile of each column; all columns have equal length and come with a layout."""
     by_kernels = [one for one in columns if _has_many_values_to_bin(*one)]
     of_kernels = iter(_counted_by_kernels(by_kernels) if by_kernels else [])
     return [
@@ -51,7 +56,7 @@ def counted_columns(
 
 
 def _has_many_values_to_bin(layout: ColumnProfile, column: ChunkedArray) -> bool:
-    """Return whether kernels count a column."""
+    """Return whether kernels count a column: a binned column with at least `LEAST_ROWS` rows."""
     return layout.has_bins and len(column) >= LEAST_ROWS and len(layout.edges) > 0
 
 
@@ -72,17 +77,17 @@ def _of_categories(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile
 
 
 def _of_two(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of bools by summing the true values."""
+    """Return the profile of a column of bools, from its number of true values."""
     n_true = sum(chunk.true_count for chunk in column.chunks)
     n_values = len(column) - column.null_count
     return _of_counts(layout, column, {False: n_values - n_true, True: n_true})
 
 
 def _of_small(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile | None:
-    """Return the profile of integers that lie close together; None for others.
+    """Return the profile of categorical integers that lie close together; None for others.
 
-    Each value has a place in an array of counts. For two adjacent values, the sum gives both
-    counts.
+    They are counted in an array with one element per value. For two adjacent values, the sum of the
+    column gives both counts.
     """
     ends = call("min_max", column).as_py()
     low, high, n_values = ends["min"], ends["max"], len(column) - column.null_count
@@ -101,7 +106,7 @@ def _of_small(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile | No
 def _of_counts(
     layout: ColumnProfile, column: ChunkedArray, n_of: Mapping[Category, int]
 ) -> ColumnProfile:
-    """Return the profile of a column from the number of rows of each value."""
+    """Return the profile of a categorical column, given the number of rows of each value."""
     counts = np.array([n_of.get(one, 0) for one in layout.categories], np.int64)
     n_other = len(column) - column.null_count - int(counts.sum())
     return ColumnProfile(  # six times as fast as `replace`
@@ -115,7 +120,7 @@ def _of_counts(
 
 
 def _of_keys(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of categories of any type, by lookup among the known ones."""
+    """Return the profile of a categorical column, by lookup of its values in the categories."""
     keys = plain_keys(column)
     n_missing = keys.null_count
     known = pa.array([_as_key(one) for one in layout.categories], keys.type)
@@ -133,9 +138,9 @@ def _as_key(category: Category) -> bytes | bool | int:
 def _counted_by_kernels(
     columns: Sequence[tuple[ColumnProfile, ChunkedArray]],
 ) -> list[ColumnProfile]:
-    """Return the profiles of long numeric columns of one length.
+    """Return the profile of each binned column; all have the same, large number of rows.
 
-    Threads take whole columns in turns, or parts of columns if there are few.
+    Each thread counts whole columns, or parts of columns if there are few.
     """
     found, n_rows = list[ColumnProfile](), len(columns[0][1])
     for begin in range(0, len(columns), _MOST_AT_ONCE):
@@ -158,7 +163,7 @@ def _element_of(column: ChunkedArray) -> str:
 
 
 def _profile_of(layout: ColumnProfile, column: ChunkedArray, bins: Bins) -> ColumnProfile:
-    """Return the profile of a column from the counts of the kernels."""
+    """Return the profile of a binned column from the counts that the kernels made."""
     element, edges, moments = _element_of(column), layout.edges, bins.moments
     n_low, n_high = moments.n_negative_infinite, moments.n_positive_infinite
     counts = bins.counts
@@ -202,7 +207,7 @@ def _finite(column: ChunkedArray) -> NDArray[np.float64]:
 
 
 def counted_by_numpy(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of a numeric column, counted by NumPy."""
+    """Return the profile of a binned column, counted by NumPy."""
     values = floats_of(column)
     finite = values[np.isfinite(values)]
     edges, scales = layout.edges, scales_of(layout.edges, layout.is_atom)
@@ -231,10 +236,11 @@ def counted_by_numpy(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfi
 
 
 def scales_of(edges: NDArray[np.float64], is_atom: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return a factor per bin from the distance above its low edge to a place, `(n_edges + 1,)`.
+    """Return the number of positions per unit of the values in each bin, `(n_edges + 1,)`.
 
-    The factor is 0 if places are not counted: outside all edges, in bins of one float, and in bins
-    too narrow for a finite factor.
+    A value's distance above the low edge of its bin, times this factor, is its position in the bin,
+    from 0 to POSITIONS. The factor is 0 if positions are not counted: outside all edges, in bins of
+    one float, and in bins too narrow for a finite factor.
     """
     with np.errstate(over="ignore"):
         inside = POSITIONS / np.diff(edges)
@@ -270,7 +276,7 @@ def _sum(values: NDArray[np.float64]) -> Exact:
 
 
 def _sums(values: NDArray[np.float64]) -> tuple[Exact, Exact]:
-    """Return the exact sums of finite floats and of their squares."""
+    """Return the exact sum of finite floats, and the exact sum of their squares."""
     if not len(values):
         return (0, 0), (0, 0)
     mantissas, begins, ups, least = _by_exponent(values)
@@ -293,8 +299,8 @@ def _by_exponent(
     """Return 53-bit mantissas grouped by exponent; needs at least one finite value.
 
     Returns:
-        The mantissas, the place where each exponent's group begins, each exponent minus the least
-        one, and the least exponent.
+        The mantissas, the index at which each exponent's group begins, each group's exponent minus
+        the least one, and the least exponent.
     """
     fractions, exponents = np.frexp(values)
     mantissas = np.ldexp(fractions, 53).astype(np.int64)
@@ -306,7 +312,7 @@ def _by_exponent(
 
 
 def _totals(values: NDArray[np.int64], begins: NDArray[np.int64]) -> list[int]:
-    """Return the exact sums of runs of integers, given the start of each run."""
+    """Return the exact sum of each run of integers, given the index at which each run begins."""
     high, low = np.add.reduceat(values >> 32, begins), np.add.reduceat(values & _HALF, begins)
     return [(a << 32) + b for a, b in zip(high.tolist(), low.tolist(), strict=True)]
 

@@ -1,8 +1,10 @@
 """Distances between two samples, given only their counts in the same bins.
 
-All are pure functions over arrays of counts, one from the profile of the rows then, one from the
-rows now. The KS statistic and the Wasserstein distance are brackets that hold wherever the values
-lie in their bins. For PSI and shares, a function gives the difference that chance alone produces.
+All are pure functions over arrays of counts: one of the rows then (training), one of the rows now.
+The KS statistic and the Wasserstein distance are brackets, which are the least and the greatest
+value that is possible for any positions of the values in their bins. For each distance, a function
+named `..._noise` gives the value that chance alone produces. F and G are the distribution functions
+of the two samples.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class Bracket(NamedTuple):
 
 
 class Brackets(NamedTuple):
-    """Brackets for many columns; both arrays have shape `(...)`, without the axis of bins."""
+    """The least and greatest possible values of a distance, per column; both of shape `(...)`."""
 
     low: Floats
     high: Floats
@@ -66,14 +68,14 @@ def psi_noise(
         n_then: Size of one sample.
         n_now: Size of the other sample.
         confidence: The probability.
-        apart: PSI that results from the choice of the bins.
+        apart: PSI that the samples have anyway, because the bins were chosen from one of them.
 
     Returns:
         The limit; infinite if a sample is empty.
 
     Source:
-        B. Yurdakul, J. Naranjo: Statistical properties of the population stability index, 2020;
-        P. Patnaik: The non-central chi-squared and F distributions, 1949.
+        B. Yurdakul, J. Naranjo: Statistical properties of the population stability index, 2020; P.
+        Patnaik: The non-central chi-squared and F distributions, 1949.
     """
     if not (n_then and n_now):
         return math.inf
@@ -85,19 +87,19 @@ def psi_noise(
 
 
 def jensen_shannon_noise(n_bins: int, n_then: int, n_now: int, confidence: float = 0.999) -> float:
-    """Return the Jensen-Shannon distance that two samples of one distribution stay below.
+    """Return the Jensen-Shannon distance that two samples of one distribution rarely exceed.
 
     For similar shares the divergence is PSI / 8, in bits PSI / (8 ln 2). `confidence` is the
-    probability; `n_then` and `n_now` are the sizes of the samples.
+    probability to stay below it; `n_then` and `n_now` are the sizes of the samples.
     """
     return math.sqrt(psi_noise(n_bins, n_then, n_now, confidence) / (8 * math.log(2)))
 
 
 def ks_noise(n_then: int, n_now: int, confidence: float = 0.999) -> float:
-    """Return the KS statistic that two samples of one distribution stay below.
+    """Return the KS statistic that two samples of one distribution rarely exceed.
 
-    `confidence` is the probability; `n_then` and `n_now` are the sizes of the samples. Infinite if
-    a sample is empty.
+    `confidence` is the probability to stay below it; `n_then` and `n_now` are the sizes of the
+    samples. Infinite if a sample is empty.
 
     Source:
         The first term of Kolmogorov's distribution, an upper bound of the whole series.
@@ -110,7 +112,7 @@ def ks_noise(n_then: int, n_now: int, confidence: float = 0.999) -> float:
 def share_noise(
     n_then: int, of_then: int, n_now: int, of_now: int, confidence: float = 0.999
 ) -> float:
-    """Return the difference that two shares of one distribution stay below with a probability.
+    """Return the difference of two samples' shares of rows that chance alone rarely exceeds.
 
     Uses Bernstein's inequality, which also holds for rare events.
 
@@ -119,7 +121,7 @@ def share_noise(
         of_then: All rows then.
         n_now: Counted rows now.
         of_now: All rows now.
-        confidence: The probability.
+        confidence: The probability to stay below the result.
 
     Returns:
         The limit; infinite if a sample is empty.
@@ -239,7 +241,7 @@ class Binned:
 
 
 def kolmogorov_smirnov(bins: Bins, then: Binned, now: Binned) -> Brackets:
-    """Return brackets of the largest difference of two distribution functions.
+    """Return brackets of the largest difference between the two distribution functions.
 
     A bracket is at most as wide as the smaller share that either sample has in any bin with more
     than one value. 0 to 0 if a sample is empty.
@@ -285,7 +287,7 @@ def area(bins: Bins, then: Binned, now: Binned) -> Brackets:
 def with_infinite(finite: Brackets, then: Binned, now: Binned) -> Brackets:
     """Return brackets of the Wasserstein distance: infinite if shares of infinite values differ.
 
-    `finite` is the result of `area` for the same samples.
+    `finite` is the result of `area` for the same samples, and is returned where shares are equal.
     """
     differs = then.n_low * now.n != now.n_low * then.n
     differs |= then.n_high * now.n != now.n_high * then.n
@@ -306,11 +308,12 @@ class Moments(NamedTuple):
 def area_noise(
     bins: Bins, then: Binned, now: Binned, together: Moments, confidence: float = 0.995
 ) -> Floats:
-    """Return the `area` that two samples of one distribution stay below, with a probability.
+    """Return the `area` that two samples of one distribution rarely exceed.
 
-    Its mean is the mean for a Brownian bridge. It is the largest difference of the two means of f,
-    over all f that change no faster than x. So its spread is at most the spread of the mean of x,
-    and if a few values lie far out, its quantile lies farther out as well, by their skewness.
+    The mean of the area is that of a Brownian bridge. The area is the largest difference of the two
+    samples' means of f(x), over all functions f that change no faster than x. So its spread is at
+    most the spread of the mean of x. If a few values lie far out, the skewness of x moves the
+    quantile farther out.
 
     Args:
         bins: Bins of both samples.
@@ -339,7 +342,7 @@ def area_noise(
 
 
 def _together(then: Binned, now: Binned) -> Binned:
-    """Return the values of two samples as one sample."""
+    """Return two samples in the same bins as one sample."""
     counts = then.counts + now.counts
     of_then = then.counts / np.maximum(counts, 1)
     low, high = (
@@ -350,7 +353,7 @@ def _together(then: Binned, now: Binned) -> Binned:
 
 
 def _bridge(bins: Bins, of: Binned) -> Floats:
-    """Return the integral of sqrt(F (1 - F)), where each bin is bounded above by its mean of F."""
+    """Return an upper bound of the integral of sqrt(F (1 - F)), with the mean of F in each bin."""
     below = of.below
     inside = below[..., :-1] + (below[..., 1:] - below[..., :-1]) * (1 - _mean_place(of))
     return _summed(_deviation(inside), bins.width) + _summed(
@@ -359,7 +362,7 @@ def _bridge(bins: Bins, of: Binned) -> Floats:
 
 
 def _third_by_second(bins: Bins, of: Binned, moments: Moments) -> Floats:
-    """Return the third absolute moment divided by the second, in the unit of the values.
+    """Return the third absolute central moment divided by the variance, in the unit of the values.
 
     In a bin, the third moment is at most its value with all values at the two ends.
     """
@@ -385,7 +388,7 @@ def _mean_place(of: Binned) -> Floats:
 
 
 def _deviation(share: Floats) -> Floats:
-    """Return the standard deviation of a value that is 1 with a given probability, else 0."""
+    """Return the standard deviation of a variable that is 1 with probability `share`, else 0."""
     return np.sqrt(np.clip(share * (1 - share), 0.0, None))
 
 
@@ -394,10 +397,10 @@ def _are_there(then: Binned, now: Binned) -> NDArray[np.bool_]:
 
 
 def _summed(shares: Floats, widths: Floats) -> Floats:
-    """Return the sum of products of non-negative pairs; 0 times infinity counts as 0.
+    """Return the sum of `shares * widths` over the bins, for values >= 0; 0 times inf counts as 0.
 
-    The sum runs in order, so that empty bins at the end change no bit. Columns beside longer
-    columns have such bins.
+    The sum runs in order, so that empty bins at the end change no bit. Columns with fewer bins than
+    others have such bins.
     """
     there = (shares > 0) & (widths > 0)
     products = np.multiply(shares, widths, out=np.zeros_like(shares), where=there)
@@ -417,7 +420,7 @@ def _area_inside(then: Binned, now: Binned) -> tuple[Floats, Floats]:
     Within a bin F = f0 + p * P and G = g0 + q * Q, where P and Q are distribution functions over 0
     to 1 with known means: the integral of F is f0 + p * (1 - mean). For means a and b, |P - Q|
     integrates to at most a (1 - b) + b (1 - a), because |x - y| <= x (1 - y) + y (1 - x). Therefore
-    F - G| <= |f0 - g0 + (p - q) P| + q |P - Q|, where the first term is convex in P.
+    |F - G| <= |f0 - g0 + (p - q) P| + q |P - Q|, where the first term is convex in P.
     """
     f, g = then.below, now.below
     f0, f1, g0, g1 = f[..., :-1], f[..., 1:], g[..., :-1], g[..., 1:]
@@ -430,7 +433,7 @@ def _area_inside(then: Binned, now: Binned) -> tuple[Floats, Floats]:
     at_start, at_end = np.abs(f0 - g0), np.abs(f1 - g1)
 
     def by(mean: tuple[Floats, Floats], other: Floats) -> Floats:
-        """Return the upper bound with one sample's distribution function in the first term."""
+        """Return the upper bound in which one sample's function is in the convex term."""
         return _most([at_end + (at_start - at_end) * x for x in mean]) + other * apart
 
     high = np.minimum(np.maximum(f1 - g0, g1 - f0), np.minimum(by(a, q), by(b, p)))
@@ -450,7 +453,7 @@ _LEAST_FLOAT = 2.0**-1074
 
 
 def coarse_groups(then: Counts, n_now: int, most: int = 10) -> NDArray[np.intp]:
-    """Return the first bin of each group of adjacent bins with about equal shares then.
+    """Return the first bin of each group of adjacent bins; groups have about equal shares then.
 
     PSI over many bins is noise. At most `most` groups are made, and fewer if there are few rows, so
     that each group expects ten rows. `then` has shape `(n_bins,)`, in the order of the values.

@@ -1,8 +1,8 @@
 """The distribution of a column, drawn from its profile: bars for training, a line for rows now.
 
-Profile bins have equal counts, so a drawing of the bins themselves would be flat. Their rows are
-spread over cells of equal width, evenly within a bin. A frequent value counts in the one cell that
-contains it. A column with only a few distinct values is drawn like categories.
+The bins of a profile have about equal counts, so a drawing of them would be flat. Instead, their
+rows are spread over cells of equal width, evenly within a bin. A frequent value counts in the one
+cell that contains it. A column with only a few distinct values is drawn like categories.
 """
 
 from __future__ import annotations
@@ -34,14 +34,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Shares of the rows with a value, in cells.
+    """The distribution of a column as shares of rows in cells, the bars of the drawing.
+
+    Missing values are left out.
 
     Args:
-        then: Shares at training, shape `(n_cells,)`.
-        now: Shares of other rows, shape `(n_cells,)`; None without other rows.
+        then: Share of the training rows in each cell, 0 to 1, shape `(n_cells,)`.
+        now: Share of the rows now in each cell, shape `(n_cells,)`; None without such rows.
         first: Label of the left end.
         last: Label of the right end.
-        labels: Names of the cells of categories; empty for cells of a continuous range.
+        labels: Name of each cell if cells are categories; empty for cells of a continuous range.
     """
 
     then: Floats
@@ -74,7 +76,7 @@ _LEAST_CHANGE = 0.005
 
 
 def distribution(then: ColumnProfile, now: ColumnProfile | None = None) -> Distribution | None:
-    """Return the distribution of a column, together with other rows in the same cells.
+    """Return the distribution of a column's training rows and, if given, of the rows now.
 
     `now` must have the same edges and categories as `then`. None if nothing can be drawn: no
     values, or values that are only counted.
@@ -105,7 +107,7 @@ def _of_categories(then: ColumnProfile, now: ColumnProfile | None) -> Distributi
 
 
 def _is_of_few_values(then: ColumnProfile, now: ColumnProfile | None) -> bool:
-    """Return whether all rows are in bins of one value each, and these are few."""
+    """Return whether a column has few distinct values, each in a bin of its own."""
     there = then.counts + (now.counts if now else 0) > 0
     return bool(then.is_atom[there].all()) and 0 < int(there.sum()) <= _MOST_CATEGORIES
 
@@ -141,7 +143,10 @@ def _of_bins(then: ColumnProfile, now: ColumnProfile | None) -> Distribution:
 
 
 def _in_cells(of: ColumnProfile, cells: Floats) -> Floats:
-    """Return the shares of rows in cells; rows beyond the cells count in the outer ones."""
+    """Return the share of rows in each cell; values beyond all cells count in the outer ones.
+
+    `cells` are the ascending edges of the cells.
+    """
     found, counts = np.zeros(len(cells) - 1), of.counts.astype(np.float64)
     if len(of.edges):
         lows, highs = of.lows, of.highs

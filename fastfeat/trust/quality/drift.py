@@ -178,7 +178,8 @@ def compared(
         limits: Thresholds; None for the defaults.
         is_same_season: Whether the earlier rows cover the same season. Then features of times alone
             are judged; otherwise only those that repeat weekly, if the rows cover enough time.
-        fixed: Columns that have one value in all later rows by selection.
+        fixed: Columns that have one value in all later rows, because these rows are a segment
+            selected by it.
         segments: Drift of segments, to include in the result.
 
     Raises:
@@ -218,7 +219,7 @@ def compared(
 
 
 def _ignored(limits: Limits, names: Collection[str]) -> frozenset[str]:
-    """Return the columns to ignore; raises `InvalidConfig` for an unknown column."""
+    """Return the columns that the limits say to ignore; raises `InvalidConfig` for unknown ones."""
     ignored: tuple[str, ...] = limits["ignore"]
     for name in ignored:
         if name not in names:

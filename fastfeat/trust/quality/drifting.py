@@ -1,4 +1,7 @@
-"""Counting rows in the bins of a plan's training profile, also by segment, to compare them."""
+"""Drift of rows: they are counted in the bins of the training profile, and then compared with it.
+
+A segment is the rows with one value of the columns `by=`.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,9 @@ def drift(
     reference_history: Any = None,
     given: Given = None,
 ) -> Drift:
-    """Return the drift of rows; arguments and errors match `FittedPlan.drift`.
+    """Return the drift of rows against training; arguments and errors match `FittedPlan.drift`.
 
-    `rows` must be all rows of the data; `memory` applies to the CPU backend only. `reference` is
+    `rows` must cover the whole data; `memory` applies to the CPU backend only. `reference` is
     earlier rows or a `Profile`, used in place of the training profile, and `reference_history` is
     the history of these rows.
     """
@@ -92,12 +95,12 @@ def limits_of(given: Given) -> Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """Profiles of rows and of their segments.
+    """Counts of rows, in the bins and categories of the training profile.
 
     Args:
         whole: Profile of all rows.
         segments: Profile of the rows of each segment, by the value of the columns `by=`.
-        of_others: Profile to compare other segments with.
+        of_others: Profile of no rows, for segments that only the other side of a comparison has.
     """
 
     whole: Profile
@@ -106,7 +109,10 @@ class _Counted:
 
 
 def _counted(fitted: Fitted, layout: Profile, rows: CallRows, keys: Sequence[str]) -> _Counted:
-    """Return rows counted by the edges and categories of the training rows."""
+    """Return the profiles of rows and of their segments, counted by `layout`, the training profile.
+
+    `keys` are the columns that define segments.
+    """
     whole: list[Profile] = []
     segments: dict[Any, Profile] = {}
 
@@ -126,7 +132,9 @@ def _counted(fitted: Fitted, layout: Profile, rows: CallRows, keys: Sequence[str
 
 
 def _rows_by_value(table: Table, keys: Sequence[str], known: Collection[Any]) -> dict[Any, Array]:
-    """Return the row numbers of each segment, in order; `known` are the segments of earlier pieces.
+    """Return the ascending row numbers of each segment, by its value of the columns `keys`.
+
+    `known` are the segments of the rows read before, which count for the limit.
 
     Raises:
         InvalidPlan: There are more than `MOST_SEGMENTS` segments.

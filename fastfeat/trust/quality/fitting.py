@@ -1,4 +1,4 @@
-"""Contracts of plans: checking the training rows, and keeping the rules with the column types."""
+"""Contracts of plans: training rows are checked, and rules are stored with their column types."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from fastfeat.trust.quality.rows import CheckedRows
 def fitted_contract(given: object, rows: CallRows) -> FittedContract:
     """Return the contract of a user with the types of its columns, after a check of training rows.
 
-    The rows must be all training rows; `memory` applies to the CPU backend only. Warns or raises
-    like `raise_broken`; raises TypeMismatch if `given` is not a `Contract`.
+    `rows` must be all training rows; `memory` applies to the CPU backend only. Warns or raises like
+    `raise_broken`; raises TypeMismatch if `given` is not a `Contract`.
     """
     contract = declared(given)
     read, report = check_rows(contract, rows, needs_clock=False)

@@ -16,11 +16,11 @@ _LONGEST = 480
 
 
 class Figure(NamedTuple):
-    """A figure of a column, then and now.
+    """A figure on the drift of a column, ready to be shown.
 
     Args:
         title: Name of the figure.
-        text: The figure as text.
+        text: Its value as text; for a share of rows, the share in training and the share now.
         is_beyond: Whether it exceeds its limit.
     """
 
@@ -38,8 +38,8 @@ def drift_figures(
 ) -> list[Figure]:
     """Return the figures of a compared column, in the order of `TITLES`.
 
-    `length` formats a distance between values. Without it, distances are plain numbers, and those
-    of times are omitted because a drift does not know their unit.
+    `length` formats a distance between values of the column. Without it, distances are plain
+    numbers, and distances of times are omitted because `ColumnDrift` does not have their unit.
     """
     number = _number if length is None else length
     is_told = column.kind != "moment" or length is not None
@@ -117,7 +117,7 @@ def rule_cells(rule: RuleRow) -> list[str]:
 
 
 def rules_html(summary: str, rules: Sequence[RuleRow]) -> str:
-    """Return judged rules as HTML, in order, at most `MOST_ROWS`."""
+    """Return the results of rules as HTML, in the order given, at most `MOST_ROWS` of them."""
     rows = map(rule_cells, islice(rules, MOST_ROWS))
     return in_notebook(summary, table(RULE_TITLES, rows) + _more(len(rules), "rule"))
 
@@ -128,7 +128,7 @@ Told = tuple[str, str, str, str]
 
 
 def changes_html(summary: str, changes: Sequence[Told]) -> str:
-    """Return changes as HTML, in order, at most `MOST_ROWS`."""
+    """Return changes between plans as HTML, in the order given, at most `MOST_ROWS` of them."""
     rows = (
         [
             _marked(verdict, _OF_VERDICT[verdict]),
@@ -154,12 +154,12 @@ _LEAST = 1e-9
 
 
 def _number(value: float) -> str:
-    """Return a figure as text; rounding residue of sums counts as 0."""
+    """Return a figure as text; tiny values, which are rounding errors of sums, are shown as 0."""
     return f"{value:.3g}" if abs(value) > _LEAST else "0"
 
 
 def _bracket(bracket: tuple[float, float] | None, number: Callable[[float], str]) -> str:
-    """Return the two ends of a bracket, or one if both look alike."""
+    """Return the least and greatest possible value as text, or one of them if both look alike."""
     if bracket is None:
         return "–"
     low, high = map(number, bracket)
@@ -167,7 +167,7 @@ def _bracket(bracket: tuple[float, float] | None, number: Callable[[float], str]
 
 
 def _change(then: float, now: float) -> str:
-    """Return two shares, or one if both look alike."""
+    """Return two shares as text, or only one if both look alike."""
     told = [share_text(then), share_text(now)]
     return told[0] if told[0] == told[1] else " → ".join(told)
 

@@ -200,7 +200,10 @@ Kind = Literal["id", "set", "many"]
 
 
 def _kinds(rows: CheckedRows, types: Mapping[str, DType], keys: Collection[str]) -> dict[str, Kind]:
-    """Return the kind of each column's values, from a sample of the rows."""
+    """Return the kind of each column by name, from a sample of the rows; see `Kind`.
+
+    `keys` are the columns that the user named as a key.
+    """
     kinds: dict[str, Kind] = {}
     for name, dtype in types.items():
         is_number = dtype.is_float or dtype.is_integer
@@ -226,7 +229,7 @@ def _kinds(rows: CheckedRows, types: Mapping[str, DType], keys: Collection[str])
 
 
 def _sample(rows: CheckedRows, names: Sequence[str], most_rows: int) -> CheckedRows:
-    """Return a sample: blocks of rows of a table, or the first rows of files."""
+    """Return a sample of at most `most_rows` rows: blocks of a table, or the start of files."""
     if rows.n_rows <= most_rows:
         return rows
     if isinstance(rows.data, Dataset):
@@ -240,14 +243,14 @@ def _sample(rows: CheckedRows, names: Sequence[str], most_rows: int) -> CheckedR
 
 
 class _Learnt:
-    """Learnt values of a fit, by name of feature."""
+    """The learnt values of a plan in which each feature is one aggregate or encoder, by feature."""
 
     def __init__(self, fitted: Fitted) -> None:
         self._fitted = fitted
         self._by_text: Mapping[str, Any] = learnt_values(fitted)
 
     def value(self, feature: str) -> Any:
-        """Return a learnt value as a Python value; None if missing."""
+        """Return the value of a feature's aggregate as a Python value; None if missing."""
         value = self._by_text[repr(self._fitted.declaration.features[feature])]
         return _python(value)
 
@@ -259,7 +262,7 @@ class _Learnt:
 
 
 def _asked(x: Expr, dtype: DType, kind: Kind) -> list[tuple[str, Expr]]:
-    """Return the aggregates to learn for a column, each with a short name."""
+    """Return the aggregates to learn for a column, each with a short name such as "min"."""
     asked = [("missing", x.is_null().sum())]
     if kind == "id":
         return asked
@@ -281,7 +284,10 @@ def _asked(x: Expr, dtype: DType, kind: Kind) -> list[tuple[str, Expr]]:
 def _rules(
     name: str, dtype: DType, kind: Kind, learnt: _Learnt, k: str, n_rows: int
 ) -> dict[str, Expr | Rule]:
-    """Return the rules of a column by name; `k` is the column's prefix in the names of `_asked`."""
+    """Return the rules of a column by name.
+
+    `learnt` has the values of the aggregates from `_asked`, with names that begin with `k`.
+    """
     x, n_missing = col(name), int(learnt.value(f"{k} missing"))
     rules: dict[str, Expr | Rule] = {f"{name}: missing": _missing(x, n_missing, n_rows)}
     if n_missing == n_rows:
@@ -307,7 +313,10 @@ def _rules(
 def _rules_of_numbers(
     name: str, dtype: DType, kind: Kind, learnt: _Learnt, k: str, n_present: int
 ) -> dict[str, Expr | Rule]:
-    """Return the rule of a numeric column, a set or a range; none if all values are infinite."""
+    """Return the rule of a numeric column by name: a set of values, or a range.
+
+    Empty if all values are infinite.
+    """
     x, least, most = col(name), learnt.value(f"{k} min"), learnt.value(f"{k} max")
     if least is None:
         return {}
@@ -327,7 +336,10 @@ def _rules_of_numbers(
 
 
 def _calendar_bounds(name: str, least: int, most: int) -> tuple[int, int] | None:
-    """Return the bounds of a part of a time, from the column's name; None for other columns."""
+    """Return least and greatest value of a calendar part such as a month, by the column's name.
+
+    None if the name says no such part, or if values lie outside the calendar's range.
+    """
     words = _words(name)
     if _COUNTS.intersection(words):
         return None
@@ -354,7 +366,11 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def _missing(x: Expr, n_missing: int, n_rows: int) -> Expr:
-    """Return the rule on missing values: none, or a share not significantly larger than now."""
+    """Return a rule on missing values.
+
+    If the rows have none, it forbids them. Otherwise it limits their share, with room for chance,
+    so that later rows with equally frequent missing values pass.
+    """
     if n_missing == 0:
         return x.is_not_null()
     share = n_missing / n_rows
@@ -373,10 +389,10 @@ def _up(value: float) -> float:
 
 
 def _room(least: Any, most: Any, dtype: DType) -> tuple[Any, Any]:
-    """Return the range of numbers plus half their span on each side; not below 0 if none were.
+    """Return the bounds of a range rule: the extremes, plus half their distance on each side.
 
-    Constant columns have no span; half their value replaces it, so that a year, for example, may
-    end.
+    The lower bound is 0 if no value is negative. For a constant column, half its value replaces the
+    distance.
     """
     if dtype.is_integer:
         span, (low, high) = most - least or abs(most), INTEGER_RANGE[dtype.name]
@@ -389,7 +405,7 @@ def _room(least: Any, most: Any, dtype: DType) -> tuple[Any, Any]:
 
 
 def _python(value: Any) -> Any:
-    """Return a learnt value as a literal; nanoseconds are rounded down to microseconds."""
+    """Return a learnt value as a Python value; timestamps are rounded down to microseconds."""
     if isinstance(value, pa.TimestampScalar):
         ns, kind = value.value, value.type
         return pa.scalar(ns // _NS[kind.unit], pa.timestamp("us", kind.tz)).as_py()

@@ -38,10 +38,10 @@ _TABLE = "table "
 
 @dataclass(frozen=True, slots=True)
 class HeldValues:
-    """Values of single rows that a part of an artifact holds.
+    """Values of single training rows that a part of an artifact contains.
 
     Args:
-        of: Column or expression with these values.
+        of: Column or expression that has these values.
         n_values: Number of values.
         told: Description of the values.
         remedy: How to avoid them in the next artifact; "" if there is no way.
@@ -60,7 +60,7 @@ class PartReport:
 
     Args:
         name: Name of the part.
-        n_bytes: Size of the part in the file.
+        n_bytes: Size of the part in the file, in bytes.
         says: Its contents, in words.
         held: Values of single rows in the part.
         notes: Further remarks.
@@ -176,7 +176,10 @@ def inspect(path: str | os.PathLike[str], *, few: int = FEW) -> Inspection:
 
 
 def inspection_of(path: str, contents: Contents, few: int) -> Inspection:
-    """Return the inspection of a file's contents; raises ArtifactError if a part is damaged."""
+    """Return the inspection of an artifact's contents; raises ArtifactError if a part is damaged.
+
+    `few` is the number of training rows below which keys are reported.
+    """
     fitted = contents.fitted
     of_parts = sum(contents.parts.values())
     manifest = PartReport(
@@ -209,7 +212,7 @@ def _of_plan(fitted: Fitted) -> Sequence[str]:
 
 
 def _of_state(fitted: Fitted, few: int) -> Iterator[HeldValues]:
-    """Yield learnt values over all rows that may equal a single row's value."""
+    """Yield the values learnt from all rows together that may equal a value of a single row."""
     for node in aggregates_of(fitted.declaration.nodes.values()):
         value, primitives = fitted.learnt[node], AGGREGATES[node.function].primitives
         if isinstance(value, Vocabulary | Groups) or value is None:
@@ -230,7 +233,10 @@ def _of_state(fitted: Fitted, few: int) -> Iterator[HeldValues]:
 
 
 def _of_keys(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
-    """Return the report on a table of keys, or of one learnt value per key."""
+    """Return the report on an artifact's part with learnt keys, or with one learnt value per key.
+
+    `name` is the part, such as "table 3", and `few` the row count below which keys are reported.
+    """
     number = int(name.removeprefix(_TABLE))
     node = aggregates_of(fitted.declaration.nodes.values())[number]
     value = fitted.learnt[node]
@@ -266,7 +272,7 @@ def _of_keys(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
 
 
 def _vocabulary_of(fitted: Fitted, node: Aggregate) -> Vocabulary | None:
-    """Return the keys of an aggregate; None if they are not learnt."""
+    """Return the learnt keys of an aggregate; None if its keys are not learnt."""
     found: Any = fitted.learnt.get(_learns_keys(node))
     return found if isinstance(found, Vocabulary) else None
 
@@ -277,7 +283,10 @@ def _learns_keys(node: Aggregate) -> Node:
 
 
 def _bound_of(fitted: Fitted, node: Aggregate) -> str:
-    """Return the parameter that drops rare keys: of an encoder with codes, or of a grouping."""
+    """Return the name of the parameter that drops rare keys: "min_frequency" or "min_rows".
+
+    The first one is for encoders that return codes.
+    """
     shown = shown_codes(fitted.declaration.nodes.values())
     return "min_frequency" if any(codes.args[-1] == node for codes in shown) else "min_rows"
 
@@ -288,7 +297,7 @@ def _keys_text(node: Aggregate) -> str:
 
 
 def _of_profile(fitted: Fitted, few: int) -> Iterator[HeldValues]:
-    """Yield the bin edges, extremes and rare categories of each column."""
+    """Yield the bin edges, extremes and rare categories of each column in the profile."""
     known = profile_face(fitted)
     if known is None:
         return

@@ -29,7 +29,7 @@ NO_PROFILE = "the plan has no profile of its training rows: fit it with profile=
 
 
 def known_profile(fitted: Fitted) -> Profile:
-    """Return the training profile, which provides the edges and categories for other rows.
+    """Return the profile of the training rows; other rows are counted by its edges and categories.
 
     Raises:
         InvalidPlan: The plan keeps no profile.
@@ -41,7 +41,7 @@ def known_profile(fitted: Fitted) -> Profile:
 
 
 def profile_to_compare(fitted: Fitted) -> Profile:
-    """Return the training profile for a comparison.
+    """Return the profile of the training rows, if it can be compared with other rows.
 
     Raises:
         InvalidPlan: The plan keeps no profile, or its features could not be computed.
@@ -69,11 +69,11 @@ def profile_of(fitted: Fitted, rows: CallRows) -> Profile:
 def each_piece(
     fitted: Fitted, layout: Profile, rows: CallRows, others: Sequence[str], take: Take
 ) -> None:
-    """Call `take` with all rows at once, or piece by piece if memory is bounded; at least once.
+    """Call `take` with the inputs and features of all rows, or piece by piece if memory is bounded.
 
-    `rows` must be all rows of the data. Late columns in `layout` may be absent; `others` are
-    further columns next to the inputs. Raises like `FittedPlan.transform`, or `transform_to` with a
-    budget.
+    It is called at least once; features are None if `layout` has none. `rows` must cover the whole
+    data. Late columns in `layout` may be absent; `others` are columns to read besides the inputs.
+    Raises like `FittedPlan.transform`, or `transform_to` with a budget.
     """
     late = set(fitted.declaration.late)
     wanted = list(dict.fromkeys([*(n for n in layout.inputs if n not in late), *others]))
@@ -100,7 +100,11 @@ def _each_of_files(
     take: Take,
     budget: Budget,
 ) -> None:
-    """Call `take` with pieces of files, which are read twice if features are counted."""
+    """Call `take` with the inputs and features of files, piece by piece.
+
+    The files are read twice if features are counted. `columns` has the required and the optional
+    columns.
+    """
     dataset: Dataset = rows.data
     wanted, if_there = columns
     dataset.check(wanted)
@@ -121,7 +125,7 @@ def _each_of_files(
 
 
 def _beside(first: Iterator[Table], second: Iterator[Table]) -> Iterator[tuple[Table, Table]]:
-    """Yield the rows of two streams of tables, cut at the same rows."""
+    """Yield pairs of tables with the same rows, from two streams that are cut at different rows."""
     a, b = next(first), next(second)
     while True:
         n = min(a.num_rows, b.num_rows)

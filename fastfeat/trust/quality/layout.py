@@ -1,7 +1,7 @@
 """Layouts of profiles: the edges and categories by which the rows of a column are counted.
 
-They come from a sample that does not depend on how rows are split. So counting takes one pass, and
-profiles of parts can be merged.
+A layout is a profile without counts. It comes from a sample of rows that does not depend on how the
+rows are split into parts. So counting takes one pass, and profiles of parts can be merged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _LARGEST: Final = np.finfo(np.float64).max
 
 
 def kind_of(dtype: DType | UnsupportedType, *, is_code: bool = False) -> Kind:
-    """Return how values of a type are counted; `is_code` marks integers that encode categories."""
+    """Return the kind of a column, which says how its values are counted; see `ColumnProfile`.
+
+    `is_code` marks integers that encode categories.
+    """
     if isinstance(dtype, UnsupportedType) or dtype.is_list or dtype.name == "null":
         return "other"
     if is_code or dtype == BOOL or dtype.holds_bytes:
@@ -43,10 +46,10 @@ def layout_of(
     sample: ChunkedArray,
     least_rows: int = 1,
 ) -> ColumnProfile:
-    """Return the empty profile of a column, laid out by a sample.
+    """Return the layout of a column: its profile with edges or categories from a sample, no counts.
 
-    The sample holds values as they are stored (`io.columns.conform`). Categories need at least
-    `least_rows` rows of it.
+    The sample has values as they are stored (`io.columns.conform`). Only values with at least
+    `least_rows` rows in it become categories.
     """
     if kind == "category":
         categories = _categories(sample, least_rows)
@@ -62,7 +65,7 @@ def layout_of(
 
 
 def floats_of(column: ChunkedArray) -> NDArray[np.float64]:
-    """Return the present values of a column as floats, with -0.0 as 0.0."""
+    """Return the values of a column that are not missing, as floats, with -0.0 as 0.0."""
     present = has_value(column)
     pieces = [piece.to_numpy(zero_copy_only=False) for piece in column.chunks]
     values = np.concatenate([np.empty(0), *(_as_floats(piece) for piece in pieces)])
@@ -74,7 +77,7 @@ def _as_floats(values: NDArray[np.generic]) -> NDArray[np.float64]:
 
 
 def edges_of(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return ascending edges, and whether each bin between them holds a single float.
+    """Return the ascending edges of bins for a sample, and whether each bin holds a single float.
 
     A value with a share above 1 / N_BINS gets its own bin, as does every value if there are at most
     N_BINS; each other bin takes values up to that share. All sample values lie at or above the
@@ -118,14 +121,20 @@ def edges_of(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
 
 
 def _distinct(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return ascending distinct values, and the number of values up to each; needs at least one."""
+    """Return ascending distinct values, and for each the number of values up to it.
+
+    Needs at least one value.
+    """
     ordered = np.sort(values)
     begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
     return ordered[begins], np.append(begins[1:], len(ordered)).astype(np.float64)
 
 
 def _categories(sample: ChunkedArray, least_rows: int) -> tuple[Category, ...]:
-    """Return the most frequent values of a sample, by descending count, then by value."""
+    """Return the most frequent values of a sample, by falling count, then by value.
+
+    Values with fewer than `least_rows` rows are left out.
+    """
     keys = plain_keys(sample)
     if pa.types.is_boolean(keys.type):
         n_true = sum(chunk.true_count for chunk in keys.chunks)
@@ -141,7 +150,7 @@ def _categories(sample: ChunkedArray, least_rows: int) -> tuple[Category, ...]:
 
 
 def plain_keys(column: ChunkedArray) -> ChunkedArray:
-    """Return categories as bytes, bools or int64, from any encoding."""
+    """Return a column of categories as bytes, bools or int64, whatever its Arrow encoding."""
     column = decoded(column)
     if pa.types.is_boolean(column.type):
         return column

@@ -278,7 +278,7 @@ def added(a: Exact, b: Exact) -> Exact:
 
 
 def has_layout_of(a: ColumnProfile, b: ColumnProfile) -> bool:
-    """Return whether two columns have the same edges and categories."""
+    """Return whether two profiles of a column have the same edges and categories."""
     return (
         (a.name, a.dtype, a.kind, a.categories) == (b.name, b.dtype, b.kind, b.categories)
         and [type(one) for one in a.categories] == [type(one) for one in b.categories]
@@ -287,7 +287,7 @@ def has_layout_of(a: ColumnProfile, b: ColumnProfile) -> bool:
 
 
 def merged(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
-    """Return the profile of the rows of both columns.
+    """Return the profile of one column over the rows of both profiles.
 
     Raises:
         InvalidData: The edges or categories differ.
@@ -331,7 +331,7 @@ _COUNTS: Final = ("n_rows", "n_missing", "n_low", "n_high", "n_other")
 
 
 def _head_of(column: ColumnProfile, arrays: list[bytes]) -> dict[str, Any]:
-    """Return the JSON header of a column, and append its arrays to `arrays`."""
+    """Return the JSON header of a column's profile, and append its arrays as bytes to `arrays`."""
     known: dict[str, Any] = {"name": column.name, "dtype": column.dtype, "kind": column.kind}
     known |= {name: getattr(column, name) for name in _COUNTS}
     known |= {"sum": column.sum, "squares": column.squares, "tails": column.tails}
@@ -359,7 +359,7 @@ def _narrowed(counts: NDArray[np.int64]) -> NDArray[Any]:
 
 @dataclass(slots=True)
 class _Reader:
-    """Bytes to read from the front."""
+    """Arrays in bytes, read one after another from the start."""
 
     rest: bytes
 
@@ -374,7 +374,7 @@ class _Reader:
 
 
 def _column_of(given: Any, reader: _Reader) -> ColumnProfile:
-    """Return a column from its header and arrays; raises ArtifactError if damaged."""
+    """Return a column's profile from its header and arrays; raises ArtifactError if damaged."""
     known = dict(given)
     edges, is_atom, counts, offsets, ends = (reader.array(known.pop(name)) for name in _ARRAYS)
     column = ColumnProfile(
@@ -397,7 +397,7 @@ def _column_of(given: Any, reader: _Reader) -> ColumnProfile:
 
 
 def _check(column: ColumnProfile) -> None:
-    """Raise ArtifactError if the counts of a profile contradict each other."""
+    """Raise ArtifactError if the counts of a column's profile contradict each other."""
     texts, counts = (column.name, column.dtype, column.kind), [getattr(column, n) for n in _COUNTS]
     ok = all(type(one) is str for one in texts) and column.kind in get_args(Kind)
     ok = ok and all(type(one) is int and one >= 0 for one in counts) and len(column.tails) == 2

@@ -1,4 +1,9 @@
-"""States of profile rounds: a sample or counts of some training rows; states merge."""
+"""States of profile rounds: a sample of some training rows, or their counts.
+
+A round is a pass over the training rows, which arrive in parts. The first round of a profile
+samples rows, the second counts them. Each part of the rows gives a state, and the states of two
+parts merge to the state of both.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +34,13 @@ _USED = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A sample of rows.
+    """A sample of rows, one for each key.
 
     Args:
         keys: Row numbers, or hashes of row contents; ascending and unique.
         counts: Number of rows with each key.
-        inputs: Input columns of the rows.
-        features: Features of the rows; None if they are not counted.
+        inputs: Input columns of the sampled rows.
+        features: Features of the sampled rows; None if they are not profiled.
     """
 
     keys: NDArray[Any]
@@ -44,7 +49,7 @@ class Sample:
     features: Table | None
 
     def merge(self, other: Sample, *, has_features: bool) -> Sample:
-        """Return the sample of the rows of both: the rows with the smallest keys."""
+        """Return the sample of two parts of the rows together: the rows with the smallest keys."""
         keys = np.concatenate([self.keys, other.keys])
         found, first, place = np.unique(keys, return_index=True, return_inverse=True)
         counts = np.zeros(len(found), np.int64)
@@ -57,9 +62,10 @@ class Sample:
         return Sample(found[:SAMPLED], counts[:SAMPLED], inputs, features)
 
     def rows(self) -> NDArray[np.int64]:
-        """Return the places of rows to lay out a profile by, repeated by their counts.
+        """Return the indices of the sampled rows that edges and categories are computed from.
 
-        At most SAMPLED; if there are more, they are thinned evenly.
+        An index is repeated for each row with the same key. There are at most SAMPLED; if there are
+        more, they are thinned evenly.
         """
         ends = np.cumsum(self.counts)
         total = int(ends[-1]) if len(ends) else 0
@@ -69,16 +75,16 @@ class Sample:
 
 @dataclass(slots=True, eq=False)
 class ProfileState:
-    """The state of some rows in a profile round.
+    """The result of a profile round for some of the training rows.
 
     Args:
-        digest: Digest of the round.
+        digest: Identifies the round and the fit that the state belongs to.
         n_rows: Number of rows.
         sums: Sums of the row numbers, to check completeness; None if rows have no numbers.
         sample: Sample of the rows, in the sampling round; None without rows.
         counts: Profile of the rows, in the counting round; None without rows.
         is_failed: Whether the features of some rows cannot be computed.
-        is_used: Whether the rows have gone into another state.
+        is_used: Whether another state has taken over these rows, so that this one is invalid.
     """
 
     digest: str
@@ -90,18 +96,18 @@ class ProfileState:
     is_used: bool = field(default=False, repr=False)
 
     def check(self, digest: str) -> None:
-        """Raise InvalidData if the state is of another round, or already used."""
+        """Raise InvalidData if the state is of another round, or was merged into another state."""
         if self.is_used:
             raise InvalidData(_USED)
         if self.digest != digest:
             raise InvalidData(_FOREIGN)
 
     def merge(self, other: ProfileState) -> ProfileState:
-        """Return the state of the rows of both; both become used.
+        """Return the state of the rows of both; neither of the two can be used any more.
 
         Raises:
-            InvalidData: The other is of another round or is this state itself, or one of them is
-                used.
+            InvalidData: The other is of another round or is this state itself, or one of them was
+                merged before.
         """
         if self is other:
             raise InvalidData("a state is merged with itself, and its rows would count twice")
@@ -119,7 +125,7 @@ class ProfileState:
         return ProfileState(self.digest, n_rows, sums, sample, counts, is_failed)
 
     def to_bytes(self) -> bytes:
-        """Return the state as bytes, without code; raises InvalidData if it is used."""
+        """Return the state as bytes, without code; raises InvalidData if it was merged before."""
         self.check(self.digest)
         parts: list[bytes] = []
         head: dict[str, Any] = {"digest": self.digest, "n_rows": self.n_rows, "sums": self.sums}

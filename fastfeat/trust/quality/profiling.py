@@ -47,7 +47,10 @@ def checked_choice(profile: object) -> Profiled:
 def fit_profiled(
     plan: Declaration, rows: CallRows, *, profile: Profiled, stable: Fitted | None = None
 ) -> Fitted:
-    """Return a fitted plan with a profile of its training rows; see `Plan.fit` for `stable`."""
+    """Return a fitted plan, with a profile of its training rows if `profile` asks for one.
+
+    `stable` is an earlier fit, as in `Plan.fit`.
+    """
     choice = checked_choice(profile)
     with_features = choice is True
     transforms = with_features or rows.rows is not None
@@ -70,7 +73,10 @@ def fit_transform_profiled(
     categories: bool = False,
     stable: Fitted | None = None,
 ) -> tuple[Fitted, Any]:
-    """Return the fitted plan and the features of the training rows; see `Plan.fit_transform`."""
+    """Return the fitted plan, with a profile if `profile` asks for one, and the training features.
+
+    See `Plan.fit_transform`.
+    """
     check_result(to, None, rows.backend, categories=categories)
     choice = checked_choice(profile)
     prepared = prepare(plan, rows, further=plan.keep, stable=stable, transforms=True)
@@ -90,9 +96,10 @@ def fit_transform_profiled(
 def _trained(
     fitted: Fitted, prepared: TrainingData, training: TrainingRows | None, *, with_features: bool
 ) -> Profile:
-    """Return the profile of training rows, computing their features if these are profiled.
+    """Return the profile of the training rows.
 
-    `training=None` stands for all rows, without values kept from the fit.
+    `training` says which rows were fitted, and has columns that fit computed already; None means
+    all rows and no such columns. With `with_features`, features are computed and profiled too.
     """
     wanted = None if training is None else training.wanted
     if not with_features:
@@ -123,7 +130,7 @@ def _as_later(fitted: Fitted, prepared: TrainingData, training: TrainingRows | N
 
 
 def failed(error: FastfeatError) -> str:
-    """Return the reason for a profile without features, from the error."""
+    """Return the text that says why a profile has no features, from the error of computing them."""
     return f"of training rows they fail: {str(error).partition(chr(10))[0]}"
 
 
@@ -134,7 +141,7 @@ def of_training_rows(
     features: Table | None,
     no_features: str = "",
 ) -> Profile:
-    """Return the profile of training rows.
+    """Return the profile of the training rows, with edges and categories from a sample of them.
 
     `wanted` is the row numbers passed to fit, in their order; None for all rows. If `features` is
     None, `no_features` says why.
@@ -145,7 +152,7 @@ def of_training_rows(
 
 
 def host_table(table: Any, names: Iterable[str], backend: Backend) -> Table:
-    """Return the present columns among `names`, in host memory."""
+    """Return the columns of a table that are in `names`, in host memory."""
     columns = set(table.column_names)
     there = [name for name in names if name in columns]
     if isinstance(table, pa.Table):
@@ -154,7 +161,9 @@ def host_table(table: Any, names: Iterable[str], backend: Backend) -> Table:
 
 
 def profile_face(fitted: Fitted) -> Profile | None:
-    """Return the profile of the training rows, for the features and inputs that are left.
+    """Return the profile of the training rows, without features that the plan no longer has.
+
+    None if the plan keeps no profile.
 
     Raises:
         ArtifactError: The profile is damaged, or of another plan.

@@ -31,12 +31,12 @@ N_PASSES = 2
 
 
 class _Piece(NamedTuple):
-    """Some of the training rows.
+    """Some consecutive training rows.
 
     Args:
-        scanned: The scanned rows, which contain them.
+        scanned: Rows as they were read; they contain these training rows, and perhaps others.
         inputs: Input columns of the training rows.
-        first: Number of training rows before them.
+        first: Number of training rows before this piece.
     """
 
     scanned: Scanned
@@ -48,7 +48,7 @@ class _Piece(NamedTuple):
 def profiled_in_passes(
     fitted: Fitted, learning: Learning, rows: RowsInPasses, budget: Budget, profile: Profiled
 ) -> Fitted:
-    """Return a fitted plan with the profile of its training rows, which are read again."""
+    """Return a fitted plan with the profile of its training rows, which are read twice more."""
     if not profile:
         return fitted
     with within(budget), warnings.catch_warnings():
@@ -74,7 +74,10 @@ def _profile(
 def _counted(
     fitted: Fitted, learning: Learning, rows: RowsInPasses, budget: Budget, no_features: str
 ) -> Profile:
-    """Return the profile of the rows; `no_features` says why features are not counted, or is ""."""
+    """Return the profile of the training rows after two passes: one samples rows, one counts all.
+
+    `no_features` says why features are not counted; "" if they are.
+    """
     chosen = rows.chosen
     n_given = int(learning.n_rows or 0) if chosen is None else chosen.n_given
     numbers = numbers_of_sample(n_given, SAMPLED)
@@ -95,7 +98,10 @@ def _counted(
 
 
 def _within(numbers: NDArray[np.int64], piece: _Piece) -> NDArray[np.int64]:
-    """Return the sampled row numbers that lie within a piece."""
+    """Return the numbers of the sampled rows that lie within a piece.
+
+    `numbers` are ascending and count training rows from 0.
+    """
     end = piece.first + piece.inputs.num_rows
     return numbers[np.searchsorted(numbers, piece.first) : np.searchsorted(numbers, end)]
 
@@ -103,7 +109,7 @@ def _within(numbers: NDArray[np.int64], piece: _Piece) -> NDArray[np.int64]:
 def _pieces(
     fitted: Fitted, learning: Learning, rows: RowsInPasses, budget: Budget
 ) -> Iterator[_Piece]:
-    """Yield the training rows in pieces."""
+    """Yield the training rows in pieces, in the order of the data."""
     columns = [*dict.fromkeys((*learning.columns, *fitted.inputs, *fitted.declaration.row_columns))]
     chosen, first = rows.chosen, 0
 

@@ -1,7 +1,8 @@
 """Profiles of training rows that arrive in parts: one round samples them, the next counts them.
 
-These rounds follow the learning rounds. Each part gives a state; workers create and merge states,
-and the holder of the learning receives one state per round.
+A round is a pass over all training rows. These rounds follow the rounds that learn values. Workers
+turn each part of the rows into a state and merge the states; the process that has the learning,
+which is the fit between two rounds, receives one state per round.
 """
 
 from __future__ import annotations
@@ -47,16 +48,16 @@ FAILED = "of training rows they fail: fitted.transform(rows) tells which"
 
 
 class ProfileRounds(NamedTuple):
-    """The rounds that profile the training rows, after the learning rounds.
+    """The progress of profiling the training rows, between two rounds.
 
     Args:
-        choice: Scope of the profile.
+        choice: True to profile inputs and features, "inputs" for inputs only, False for no profile.
         round: Number of the next round; None before the first one, and after the last.
         stride: The sample takes one row in `stride`; None if rows have no numbers and content
             hashes choose.
         no_features: Why features are not counted; "" if they are.
-        layout: Empty profile, once there is a sample.
-        made: The finished profile.
+        layout: Profile without counts, with edges and categories from the sample; None before it.
+        made: The finished profile; None before the last round is over.
     """
 
     choice: Profiled
@@ -72,7 +73,7 @@ class ProfileRounds(NamedTuple):
         return not self.no_features
 
     def to_bytes(self) -> bytes:
-        """Return the rounds as bytes, without code."""
+        """Return the progress as bytes, without code; `rounds_of_bytes` reads them."""
         parts = [one.to_bytes() for one in (self.layout, self.made) if one is not None]
         head = {"choice": self.choice, "round": self.round, "stride": self.stride}
         head |= {"no_features": self.no_features, "has_layout": self.layout is not None}
@@ -80,7 +81,7 @@ class ProfileRounds(NamedTuple):
 
 
 def rounds_of_bytes(content: bytes) -> ProfileRounds:
-    """Return the rounds from bytes of `ProfileRounds.to_bytes`; InvalidData if damaged."""
+    """Return the progress that `ProfileRounds.to_bytes` wrote; raises InvalidData if damaged."""
     head, rest = opened(content)
     parts: list[Profile] = []
     for size in head.pop("sizes"):
@@ -94,7 +95,10 @@ def rounds_of_bytes(content: bytes) -> ProfileRounds:
 def begun(
     rounds: ProfileRounds, learning: Learning, last: int, *, has_numbers: bool
 ) -> ProfileRounds:
-    """Return the rounds at the start of the first one; `last` is the last learning round."""
+    """Return the progress before the sampling round; `last` is the number of the round before.
+
+    `has_numbers` says whether the caller numbers the rows.
+    """
     n_rows = int(learning.n_rows or 0)
     stride = stride_of_sample(n_rows, SAMPLED) if has_numbers else None
     reason = NO_FEATURES
@@ -112,7 +116,10 @@ def _of_windows(first: str) -> str:
 
 
 def columns_profiled(rounds: ProfileRounds, learning: Learning) -> list[str]:
-    """Return the columns that the next round reads; at least one, for the number of rows."""
+    """Return the names of the columns that the next round reads.
+
+    There is at least one, because the number of rows comes from a column.
+    """
     fitted = _fitted(learning)
     read = list(fitted.inputs)
     if rounds.has_features:
@@ -129,13 +136,13 @@ def add_part(
     state: ProfileState | None,
     history: Any = None,
 ) -> ProfileState:
-    """Return the state of a part of the rows.
+    """Return the state of a part of the training rows, merged with `state` if given.
 
-    `given` is the row numbers, or None. `state` is the state of other rows to add to; it becomes
-    used. `history` is earlier rows of the same entities.
+    `given` is the numbers of the rows, or None if they have none. `state` covers other parts, and
+    cannot be used any more. `history` is earlier rows of the same entities.
 
     Raises:
-        InvalidData: The state is of another round, or used.
+        InvalidData: `state` is of another round, or was merged before.
         InvalidPlan: The rows had numbers in earlier rounds, and have none now.
         FastfeatError: The rows cannot be read.
     """
@@ -165,7 +172,7 @@ def _profile_part(
     given: Rows | None,
     history: Any,
 ) -> None:
-    """Sample or count rows into an empty state."""
+    """Sample or count the rows of a part, and store the result in an empty state."""
     fitted = _fitted(learning)
     inputs = host_table(table, fitted.inputs, learning.prepared.rows.backend)
     is_whole = rounds.layout is not None or bool(learning.keys)
@@ -193,7 +200,11 @@ def _chosen(
     given: Rows | None,
     n_rows: int,
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the ascending keys of sampled rows, the rows per key, and the rows' places."""
+    """Return the ascending keys of the sampled rows, the number of rows per key, and row indices.
+
+    Keys are row numbers, or hashes of contents; an index is the position of a sampled row in the
+    part.
+    """
     if rounds.stride is not None:
         assert given is not None
         numbers = np.asarray(given, np.int64)
@@ -208,7 +219,10 @@ def _chosen(
 
 
 def _features(state: ProfileState, learning: Learning, table: Table, history: Any) -> Table | None:
-    """Return the features of rows as `transform` computes them; None if that fails."""
+    """Return the features of rows as `transform` computes them.
+
+    If that fails, return None and mark the state as failed.
+    """
     fitted = _fitted(learning)
     past = BATCH if history is None or not learning.keys else history
     try:
@@ -222,10 +236,11 @@ def _features(state: ProfileState, learning: Learning, table: Table, history: An
 
 @in_ieee
 def next_round(rounds: ProfileRounds, learning: Learning, state: ProfileState) -> ProfileRounds:
-    """Return the rounds after this one; `state` covers all rows and becomes used.
+    """Return the progress after a round, from its state over all rows, which cannot be used again.
 
     Raises:
-        InvalidData: The state is of another round, used, or does not have each row exactly once.
+        InvalidData: The state is of another round, was merged before, or does not have each row
+            exactly once.
     """
     state.check(digest(rounds, learning))
     check_all_rows(learning, state.n_rows, state.sums)
@@ -247,7 +262,7 @@ def next_round(rounds: ProfileRounds, learning: Learning, state: ProfileState) -
 
 
 def _fitted(learning: Learning) -> Fitted:
-    """Return the fitted plan without kept columns."""
+    """Return the plan that a complete learning gives, without columns that are passed through."""
     if _BARE not in learning.shared:
         with warnings.catch_warnings():  # finish() warns about this plan itself
             warnings.simplefilter("ignore", FastfeatWarning)
@@ -259,7 +274,7 @@ def _fitted(learning: Learning) -> Fitted:
 
 
 def digest(rounds: ProfileRounds, learning: Learning) -> str:
-    """Return the digest that the states of a round share."""
+    """Return a digest that identifies a round of a fit; the states of the round carry it."""
     key = ("digest of profile", rounds.round)
     if key not in learning.shared:
         content = hashlib.sha256(f"profile {learning.digest} {bool(learning.keys)}".encode())

@@ -1,7 +1,8 @@
 """Quarantine: separation of the rows that meet a contract from the rows that break it.
 
-In memory, both results are tables. From files, both are data sets and the quarantined rows are
-written first; a pass of its own judges the rows and reads only the columns of rules.
+A guard is the rules of a contract that judge a row by itself, bound to column types. Rows in memory
+give two tables. Files are first read in one pass that only judges the rows and reads only the
+columns of rules; then the quarantined rows are written, and then the accepted ones.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def quarantined(guard: Guard | None, rows: CallRows) -> Quarantined:
     """Return the rows in two groups: accepted, and quarantined.
 
     Raises like `transform`, for the columns of rules. Warns `RowsBreakRule` if accepted rows break
-    a rule that only warns. `guard=None` accepts all rows.
+    a rule that only warns. `guard=None` means no rules, and accepts all rows.
     """
     table = read_table(rows.data)
     broken = _broken(guard, rows._replace(data=table))
@@ -79,7 +80,10 @@ def _broken(guard: Guard | None, rows: CallRows) -> Broken:
 
 
 def _is_bad(guard: Guard | None, broken: Broken, table: Table, first_row: int) -> NDArray[np.bool_]:
-    """Return whether each row breaks a rule that rejects; warn about rules that only warn."""
+    """Return whether each row breaks a rule that rejects rows, shape `(n_rows,)`.
+
+    Also warn about rules that only warn and that the other rows break.
+    """
     rules: Mapping[str, Rule] = {} if guard is None else guard.rules
     is_bad = np.zeros(table.num_rows, bool)
     for name, rule in rules.items():
@@ -93,7 +97,7 @@ def _is_bad(guard: Guard | None, broken: Broken, table: Table, first_row: int) -
 
 
 def reasons_of(broken: Broken, rows: NDArray[np.int64]) -> Array:
-    """Return the names of the rules that each row breaks, a list per row."""
+    """Return an Arrow array with a list per row: the names of the rules that the row breaks."""
     kind = pa.list_(pa.string())
     if not broken or not len(rows):
         return pa.array([[] for _ in rows], kind)
@@ -104,7 +108,7 @@ def reasons_of(broken: Broken, rows: NDArray[np.int64]) -> Array:
 
 
 def with_reasons(rows: Table, numbers: NDArray[np.int64], reasons: Array) -> Table:
-    """Return rows with row numbers as first column, and broken rules as last."""
+    """Return a table with row numbers added as first column, and names of broken rules as last."""
     names = rows.column_names
     rows = rows.add_column(0, unlike("row", names), pa.array(numbers))
     return rows.append_column(unlike(VIOLATIONS, names), reasons)
@@ -112,11 +116,11 @@ def with_reasons(rows: Table, numbers: NDArray[np.int64], reasons: Array) -> Tab
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Divided:
-    """A data set in two groups.
+    """A data set that is separated into two groups of rows.
 
     Args:
         accepted: Rows that meet the rules; the data set itself if all rows do.
-        apart: The other rows, in pieces with row numbers and reasons.
+        apart: The other rows, in pieces, with row numbers and the names of broken rules.
     """
 
     accepted: Dataset
@@ -131,7 +135,7 @@ class Judge:
         guard: The rules; None without rules.
         tables: Lookup tables, as Arrow tables.
         backend: Name of the backend.
-        most_bytes: Limit on the rows that are read at a time.
+        most_bytes: Most bytes of rows to read at a time.
     """
 
     guard: Guard | None
@@ -140,14 +144,15 @@ class Judge:
     most_bytes: int | Callable[[], int]
 
     def rows_of(self, piece: Scanned) -> CallRows:
-        """Return the rows of a piece, with the lookup tables."""
+        """Return a piece of the data set as an argument of `transform`, with the lookup tables."""
         return CallRows(piece.table, tables=self.tables, backend=self.backend)
 
 
 def divided(judge: Judge, dataset: Dataset, layout: Layout) -> Divided:
-    """Return a data set in two groups, after one pass over the columns of rules.
+    """Return a data set separated into accepted and other rows, after one pass that judges them.
 
-    `layout` is the output for quarantined rows: CSV and TSV store the reasons as one text.
+    `layout` is the output for quarantined rows: CSV and TSV store the names of broken rules as one
+    text.
 
     Raises:
         InvalidData: The data can be read only once.
@@ -168,7 +173,7 @@ def divided(judge: Judge, dataset: Dataset, layout: Layout) -> Divided:
 
 
 def _accepted(judge: Judge, dataset: Dataset) -> RowFlags:
-    """Return whether each row is accepted; empty without rules."""
+    """Return one flag per row of a data set, whether it is accepted; no flags without rules."""
     guard = judge.guard
     found: list[NDArray[np.bool_]] = []
     if guard is None:
@@ -182,7 +187,10 @@ def _accepted(judge: Judge, dataset: Dataset) -> RowFlags:
 
 
 def _apart(judge: Judge, rows: Dataset, flags: RowFlags, *, is_text: bool) -> Pieces:
-    """Return quarantined rows in pieces with row numbers and reasons."""
+    """Return the quarantined rows, in pieces, with row numbers and the names of broken rules.
+
+    With `is_text`, these names are joined to one text per row.
+    """
 
     def joined(reasons: Array) -> Array:
         return call("binary_join", reasons, ", ") if is_text else reasons
@@ -249,7 +257,10 @@ def _guard(
     tables: Mapping[str, Any],
     late: Collection[str] = (),
 ) -> Guard | None:
-    """Return the rules that judge a row by itself, bound to a schema; None if there are none."""
+    """Return the rules of a contract that judge a row by itself, bound to column types.
+
+    None if there are none. `late` names columns that may be absent.
+    """
     rules = judged_rules(contract, late)
     if not rules:
         return None

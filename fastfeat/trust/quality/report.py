@@ -1,4 +1,7 @@
-"""`CheckReport`: the result of each rule of a contract, and the rows that break it."""
+"""`CheckReport`: the result of each rule of a contract, and the rows that break it.
+
+A finding is a rule that is broken, or undecided because it could not be judged.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ class RuleResult:
 
     @property
     def in_words(self) -> str:
-        """The outcome in a word or two."""
+        """The outcome in one or two words."""
         if self.outcome == "broken":
             return "broken, warns" if self.level == "warn" else "broken"
         return _IN_WORDS[self.outcome]

@@ -65,7 +65,7 @@ def roundings(
 ) -> dict[str, dict[str, Rounding]]:
     """Return the rounding errors of each float feature, by feature name and by type.
 
-    Features are computed in float64 whatever the plan's dtype. `rows` must be all rows of the data.
+    Features are computed in float64 whatever the plan's dtype. `rows` must cover the whole data.
 
     Raises:
         InvalidPlan: A type is not "float16", "bfloat16", "float32" or "float64".

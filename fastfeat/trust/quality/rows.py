@@ -1,7 +1,8 @@
-"""Rows to check, of any kind and size: learning counts from them, and finding broken ones.
+"""Rows to check, in memory, in files or on workers: plans are fitted on them, and rows found.
 
-Rules are counted by fit: a count is the sum of a bool that tells whether a row breaks a rule,
-learnt in the scan that reads the rows. So it is equal for any split, thread count and backend.
+A check counts the rows that break a rule by a fit: the count is a learnt sum over a bool that says
+whether a row breaks the rule. So it is equal for any split of the rows, number of threads, and
+backend.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from fastfeat.plan.declare.declaration import Declaration, declare
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsElsewhere:
-    """Rows that engine workers hold, which have no row numbers.
+    """Rows in the processes of workers (of Ray or Spark, for example), which have no row numbers.
 
     Args:
         learn: Fits a plan on all of them.
@@ -57,7 +58,7 @@ class RowsElsewhere:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckedRows:
-    """Rows to check, with the history and tables that their rules read.
+    """Rows to check, with the history and the tables that rules read.
 
     Args:
         data: A table, in memory or on a device, or a data set.
@@ -88,10 +89,10 @@ class CheckedRows:
 def checked_rows(
     rows: CallRows, columns: Sequence[str], table_columns: Sequence[Any]
 ) -> CheckedRows:
-    """Return rows to check; rows in memory are read.
+    """Return rows to check; they are read now, unless they are too large for memory.
 
-    Columns are read if present. `rows` must be all rows of the data; `memory` applies to the CPU
-    backend only.
+    Only those of the `columns` that the data has are read. `rows` must cover the whole data;
+    `memory` applies to the CPU backend only.
 
     Raises:
         InvalidData: The data must be read in passes, but can be read only once.
@@ -118,9 +119,10 @@ def checked_rows(
 
 
 def learnt_of(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
-    """Return expressions as features, fitted on all rows; raises like `Plan.fit`.
+    """Return a plan with the given expressions as features, fitted on all rows to check.
 
-    Warnings of fit are suppressed: the rules report missing values themselves.
+    Raises like `Plan.fit`. Warnings of fit are suppressed: the rules report missing values
+    themselves.
     """
     plan = _declared(tuple((name, of.node) for name, of in expressions.items()))
     with warnings.catch_warnings():
@@ -133,7 +135,10 @@ def learnt_of(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
 
 
 def _learnt_in_passes(rows: CheckedRows, plan: Declaration, budget: Budget) -> Fitted:
-    """Return a plan fitted on a data set; windows see its own earlier rows."""
+    """Return a plan fitted on rows in a data set, which is read in passes.
+
+    Windows also see the history, and rows of the data set that were read in an earlier piece.
+    """
     earlier = history_of(rows.history) if plan.history_columns else None
     schema = earlier.schema if isinstance(earlier, Dataset) else None
     with with_scratch(rows.data) as copied:
@@ -146,7 +151,7 @@ def _learnt_in_passes(rows: CheckedRows, plan: Declaration, budget: Budget) -> F
 
 
 def features_of(rows: CheckedRows, fitted: Fitted) -> Iterator[Table]:
-    """Yield the features of the rows with the kept columns, in pieces, in the order of the rows."""
+    """Yield tables with the features of the rows and the kept columns, in the order of the rows."""
     past = BATCH if rows.history is None else rows.history
     given = CallRows(rows.data, None, past, rows.tables, rows.backend)
     if rows.budget is None:
@@ -158,5 +163,5 @@ def features_of(rows: CheckedRows, fitted: Fitted) -> Iterator[Table]:
 
 @lru_cache(maxsize=32)
 def _declared(expressions: tuple[tuple[str, Node], ...]) -> Declaration:
-    """Return the plan of expressions, cached so that each is lowered only once."""
+    """Return a plan with the given expressions as features, cached because it takes time."""
     return declare({name: Expr((node,)) for name, node in expressions})

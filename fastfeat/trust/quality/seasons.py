@@ -1,7 +1,8 @@
-"""Seasons: features of times alone, which differ in another part of the year.
+"""Seasons: features that only depend on times, which differ in another part of the year.
 
-Features of hours, minutes or weekdays repeat within a week. If rows span enough repetitions, they
-are judged like any other feature.
+For example, the month of later rows differs from training without any drift. Features of hours,
+minutes or weekdays repeat within a week: if the rows span enough repetitions, they are judged like
+any other feature.
 """
 
 from __future__ import annotations
@@ -25,18 +26,21 @@ _POINTS = ("date", "timestamp")
 
 
 def is_moment(column: ColumnProfile) -> bool:
-    """Return whether a column holds points in time, which always differ from training."""
+    """Return whether a column holds points in time, which are always later than in training."""
     return column.kind == "moment" and column.dtype.startswith(_POINTS)
 
 
 def reading_alone(fitted: Fitted, is_of: Callable[[str], bool]) -> list[str]:
-    """Return the features that read at least one column, and only columns that satisfy `is_of`."""
+    """Return the features that read columns, and only columns for which `is_of` returns True."""
     read = {name: columns_of([node]) for name, node in fitted.nodes.items()}
     return [name for name, columns in read.items() if columns and all(map(is_of, columns))]
 
 
 def out_of_season(fitted: Fitted, now: Profile, then: Profile) -> frozenset[str]:
-    """Return the features of times alone for which either set of rows spans too little time."""
+    """Return the features that only depend on times and cannot be judged for drift.
+
+    The training rows or the rows now cover too few repetitions of their values.
+    """
 
     def is_time(name: str) -> bool:
         dtype = fitted.inputs.get(name)
@@ -53,7 +57,10 @@ def out_of_season(fitted: Fitted, now: Profile, then: Profile) -> frozenset[str]
 
 
 def _repeats_s(node: Node, types: Mapping[Node, DType]) -> float:
-    """Return the seconds after which all time parts in an expression repeat."""
+    """Return the period of an expression of times, in seconds: the longest of its parts.
+
+    Infinite if a part, such as a year, does not repeat.
+    """
     longest = 0.0
     for of in postorder([node]):
         dtype = types.get(of)
@@ -73,7 +80,10 @@ def of_times(node: Node, types: Mapping[Node, DType]) -> bool:
 
 
 def _span_s(inputs: Mapping[str, ColumnProfile], columns: list[str], fitted: Fitted) -> float:
-    """Return the shortest of the columns' time spans, in seconds."""
+    """Return the shortest time from first to last value of the columns, in seconds.
+
+    `inputs` has the profiles; 0 if no column has values.
+    """
     spans = [0.0]
     for name in columns:
         column, dtype = inputs.get(name), fitted.inputs[name]

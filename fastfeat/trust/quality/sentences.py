@@ -73,7 +73,7 @@ def sentence_of(rule: Node) -> str:
 
 
 def _subject(asked: Node) -> Node | None:
-    """Return the expression that a part of a rule is about."""
+    """Return the expression that a condition of a rule is about, such as a column."""
     match asked:
         case Call("or", (first, _)):
             return _subject(first)
@@ -86,7 +86,10 @@ def _subject(asked: Node) -> Node | None:
 
 
 def _share_beyond_chance(most: Node) -> str:
-    """Return the share of `share * n + (noise * n).sqrt()`, where n counts rows; "" otherwise."""
+    """Return the share in `share * n + (noise * n).sqrt()` as text, where n counts rows.
+
+    `infer_contract` writes such limits. "" for other expressions.
+    """
     match most:
         case Call(
             "add",

@@ -1,4 +1,7 @@
-"""Profiles of tables: of the inputs and the features of a plan, column by column."""
+"""Profiles of the inputs and the features of a plan, each given as a table.
+
+A layout is a profile without counts: the edges and categories by which rows are counted.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ _Told = tuple[DType | UnsupportedType, Kind]
 
 
 class _Laid(NamedTuple):
-    """The arguments of `layout_of` for a column."""
+    """A column with the arguments of `layout_of` for it."""
 
     name: str
     dtype: DType | UnsupportedType
@@ -45,7 +48,7 @@ class _Laid(NamedTuple):
 def profile_of_tables(
     fitted: Fitted, inputs: Table, features: Table | None, no_features: str = ""
 ) -> Profile:
-    """Return the profile of rows with edges and categories of their own.
+    """Return the profile of rows, with edges and categories from a sample of these rows.
 
     If `features` is None, `no_features` says why.
     """
@@ -61,14 +64,14 @@ def profile_of_tables(
 def _of_few_rows(
     fitted: Fitted, inputs: Table, features: Table | None, no_features: str
 ) -> Profile:
-    """Return the profile of rows that all belong to the sample."""
+    """Return the profile of rows that are so few that all of them are the sample."""
     of_inputs, of_features = map(_in_their_layouts, _to_lay_out(fitted, inputs, features))
     n_rows = _n_rows(inputs, features)
     return profile_of_columns(of_inputs, of_features, n_rows, no_features)
 
 
 def _in_their_layouts(given: Sequence[_Laid]) -> dict[str, ColumnProfile]:
-    """Return the profile of each column, laid out by its own rows."""
+    """Return the profile of each column by name, with edges and categories from its own rows."""
     known = _at_once(given, counted_at_once)
     return {
         one.name: known[k] if k in known else counted(layout_of(*one), one.column)
@@ -77,7 +80,7 @@ def _in_their_layouts(given: Sequence[_Laid]) -> dict[str, ColumnProfile]:
 
 
 def _layouts(given: Sequence[_Laid]) -> dict[str, ColumnProfile]:
-    """Return the empty profile of each column, laid out by its sample."""
+    """Return the layout of each column by name, from a sample of its rows."""
     known = _at_once(given, laid_out_at_once)
     return {one.name: known[k] if k in known else layout_of(*one) for k, one in enumerate(given)}
 
@@ -86,7 +89,10 @@ def _at_once(
     given: Sequence[_Laid],
     profiles_of: Callable[[Sequence[Head], Sequence[ChunkedArray]], dict[int, ColumnProfile]],
 ) -> dict[int, ColumnProfile]:
-    """Return the profiles that are computed for many columns together, by place in `given`."""
+    """Return the profiles that `profiles_of` computes for many columns together.
+
+    They are numbered by index in `given`; other columns are left out.
+    """
     binned = [k for k, one in enumerate(given) if one.kind in ("number", "moment")]
     heads = [Head(given[k].name, str(given[k].dtype), given[k].kind) for k in binned]
     found = profiles_of(heads, [given[k].column for k in binned])
@@ -94,7 +100,7 @@ def _at_once(
 
 
 def check_is_of(profile: Profile, fitted: Fitted) -> None:
-    """Raise ArtifactError if a file's profile has other columns or types than its plan."""
+    """Raise ArtifactError if a profile has other columns or types than the plan of its file."""
     inputs, features = _inputs_told_of(fitted), _features_told_of(fitted)
     for of, told in ((profile.inputs, inputs), (profile.features, features)):
         for name, column in of.items():
@@ -112,7 +118,7 @@ def check_is_of(profile: Profile, fitted: Fitted) -> None:
 
 
 def kernels_of_profiles(fitted: Fitted) -> list[tuple[str, str]]:
-    """Return folder and entry of the kernels that profiles of many rows of a plan run."""
+    """Return the kernels that a profile of many rows of a plan runs, each as folder and entry."""
     told = [*_inputs_told_of(fitted).values(), *_features_told_of(fitted).values()]
     return [KERNEL, *KERNELS] if any(kind in ("number", "moment") for _, kind in told) else []
 
@@ -126,7 +132,7 @@ def _features_told_of(fitted: Fitted) -> dict[str, _Told]:
 
 
 def _told_of(arrow: DataType, node: Node) -> _Told:
-    """Return the type of a feature, and how its values are counted."""
+    """Return the type and the kind of a feature's column; see `kind_of`."""
     dtype = _known(arrow)
     return dtype, kind_of(dtype, is_code=_is_code(node))
 
@@ -136,9 +142,10 @@ def _known(arrow: DataType) -> DType | UnsupportedType:
 
 
 def taken(table: Table, places: NDArray[np.int64]) -> Table:
-    """Return rows of a table in new memory, with encodings that support `take`.
+    """Return the rows of a table at the indices `places`, copied to new memory.
 
-    `places` has shape `(n_rows,)` and must lie within the table, unless it has no columns.
+    `places` has shape `(n_rows,)` and must lie within the table, unless it has no columns. Columns
+    in an Arrow encoding without `take` are decoded.
     """
     if table.num_columns and len(places):
         assert 0 <= places.min() <= places.max() < table.num_rows
@@ -151,7 +158,7 @@ def taken(table: Table, places: NDArray[np.int64]) -> Table:
 def layout_of_tables(
     fitted: Fitted, inputs: Table, features: Table | None, no_features: str = ""
 ) -> Profile:
-    """Return the empty profile of a plan's rows, with edges and categories from a sample.
+    """Return a profile without counts, with edges and categories from the given sample of rows.
 
     If `features` is None, `no_features` says why.
     """
@@ -162,7 +169,7 @@ def layout_of_tables(
 def _to_lay_out(
     fitted: Fitted, inputs: Table, features: Table | None
 ) -> tuple[list[_Laid], list[_Laid]]:
-    """Return the inputs and the features of a plan, as arguments of `layout_of`."""
+    """Return the inputs, then the features of a plan, as arguments of `layout_of`."""
     least = _least_rows(fitted)
     of_inputs = [
         _Laid(name, dtype, kind_of(dtype), column, least.get(name, 1))
@@ -180,7 +187,7 @@ def _to_lay_out(
 def counted_tables(
     layout: Profile, fitted: Fitted, inputs: Table, features: Table | None
 ) -> Profile:
-    """Return the profile of rows with the edges and categories of `layout`.
+    """Return the profile of rows, counted by the edges and categories of `layout`.
 
     Late columns may be absent from `inputs`. With `features=None`, features are not counted.
     """
@@ -192,18 +199,21 @@ def counted_tables(
 
 
 def _counted(layouts: Mapping[str, ColumnProfile], given: Stored) -> dict[str, ColumnProfile]:
-    """Return the profiles of the columns that have a layout."""
+    """Return the profiles of those columns that have a layout, by name."""
     columns = [(layouts[name], column) for name, _, column in given if name in layouts]
     return {one.name: one for one in counted_columns(columns)}
 
 
 def _n_rows(inputs: Table, features: Table | None) -> int:
-    """Return the number of rows; the inputs of a plan of literals cannot tell it."""
+    """Return the number of rows, from the features if given.
+
+    A plan of constants alone has no inputs that could tell it.
+    """
     return inputs.num_rows if features is None else features.num_rows
 
 
 def stored_inputs(fitted: Fitted, table: Table) -> Stored:
-    """Return the inputs of a plan that a table has."""
+    """Return the inputs of a plan that a table has: name, type and stored values of each."""
     types: Mapping[str, DType | UnsupportedType] = fitted.inputs
     there = set(table.column_names)
     return [
@@ -214,7 +224,7 @@ def stored_inputs(fitted: Fitted, table: Table) -> Stored:
 
 
 def stored_features(fitted: Fitted, table: Table) -> Stored:
-    """Return the features of a plan: name, type and values of each."""
+    """Return the features of a plan in a table: name, type and stored values of each."""
     found: Stored = []
     for name in fitted.nodes:
         column = table.column(name)
@@ -230,9 +240,10 @@ def _stored(column: ChunkedArray, name: str, dtype: DType | UnsupportedType) -> 
 
 
 def _least_rows(fitted: Fitted) -> dict[str, int]:
-    """Return the least number of rows of a named category, for the columns with such a limit.
+    """Return the least number of rows that a category needs to be listed in a profile, by column.
 
-    The plan does not keep keys with fewer rows than `min_rows=` or `min_frequency=` either.
+    These are the limits `min_rows=` or `min_frequency=` of the plan, which keeps no rarer keys
+    either. Columns without such a limit are left out.
     """
     found: dict[str, int] = {}
     for node in postorder(fitted.declaration.nodes.values()):

@@ -1,7 +1,8 @@
 """Thresholds of gates, from a TOML file with one section per gate.
 
-A row of `SECTIONS` lists the keys of a section and produces all its error messages. All gates share
-one file, so each of them rejects keys that no gate knows.
+A gate is a check that passes or fails, such as "drift" or "check". An entry of `SECTIONS` lists the
+keys of a gate's section and produces all its error messages. All gates share one file, so each of
+them rejects keys that no gate knows.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Given = Mapping[str, Any] | str | os.PathLike[str] | None
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number between two inclusive bounds.
+    """A key of a section that takes a number between two inclusive bounds.
 
     Args:
         told: Description of the limited figure.
@@ -38,7 +39,10 @@ class Number:
     default: float | None = None
 
     def read(self, place: str, given: object) -> float:
-        """Return the number; raises InvalidConfig unless it is within the bounds."""
+        """Return the given number; raises InvalidConfig unless it is within the bounds.
+
+        `place` names the key in messages.
+        """
         number = _float_of(given)
         if not self.low <= number <= self.high:
             above = math.isinf(self.high)
@@ -49,7 +53,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A yes or no.
+    """A key of a section that takes true or false.
 
     Args:
         told: Description of the flag.
@@ -60,7 +64,7 @@ class Flag:
     default: bool = False
 
     def read(self, place: str, given: object) -> bool:
-        """Return the flag; raises InvalidConfig unless it is a bool."""
+        """Return the given bool; raises InvalidConfig for other types. `place` names the key."""
         if not isinstance(given, bool):
             raise InvalidConfig(f"{place}: is true or false, got {given!r}")
         return given
@@ -68,11 +72,11 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A list of words.
+    """A key of a section that takes a list of strings.
 
     Args:
         told: Description of the list.
-        known: Valid words; empty if any name is valid.
+        known: Valid strings; empty if any string is valid.
         default: Value if none is given.
     """
 
@@ -81,7 +85,10 @@ class Words:
     default: tuple[str, ...] = ()
 
     def read(self, place: str, given: object) -> tuple[str, ...]:
-        """Return the words; raises InvalidConfig for other types and unknown words."""
+        """Return the given strings; raises InvalidConfig for other types and invalid strings.
+
+        `place` names the key in messages.
+        """
         is_list = isinstance(given, Sequence) and not isinstance(given, str)
         words = cast("Sequence[Any]", given) if is_list else ()
         if not is_list or not all(isinstance(word, str) for word in words):
@@ -102,10 +109,10 @@ class Section:
     """The keys in the section of a gate.
 
     Args:
-        words: Keys with their types, by name.
-        of_names: Key of the table with settings for single columns or rules; "" without such a
-            table.
-        named: Keys that such settings may use.
+        words: Type of the value of each key, by name.
+        of_names: Name of the subtable with thresholds for single columns or rules, such as
+            "columns"; "" without such a table.
+        named: Keys that may occur in this subtable.
     """
 
     words: Mapping[str, Word]

@@ -1,4 +1,4 @@
-"""Transforms of plans with a contract: rows are judged first, and broken ones set apart."""
+"""Transforms of plans with a contract: rows that break a rule are rejected or set apart first."""
 
 from __future__ import annotations
 

@@ -54,9 +54,10 @@ class Head(NamedTuple):
 def laid_out_at_once(
     heads: Sequence[Head], samples: Sequence[ChunkedArray]
 ) -> dict[int, ColumnProfile]:
-    """Return the empty profiles of numeric columns by place; others are left out.
+    """Return the layouts of numeric columns, which are profiles without counts, by index.
 
-    The samples hold values as they are stored (`io.columns.conform`), all of one length.
+    Other columns are left out. The samples hold values as they are stored (`io.columns.conform`),
+    all of one length.
     """
     found: dict[int, ColumnProfile] = {}
     if not samples or (len(samples[0]) < _SAMPLE_OF_MANY and not _pays(KERNELS, len(samples))):
@@ -80,7 +81,7 @@ def laid_out_at_once(
 def counted_at_once(
     heads: Sequence[Head], columns: Sequence[ChunkedArray]
 ) -> dict[int, ColumnProfile]:
-    """Return the profiles of numeric columns by place; others are left out.
+    """Return the profiles of numeric columns by their index; other columns are left out.
 
     The columns hold values as they are stored (`io.columns.conform`), all of one length, at most
     `MOST_ROWS`.
@@ -116,12 +117,12 @@ def counted_at_once(
 
 
 def _pays(kernels: Sequence[tuple[str, str]], n_columns: int) -> bool:
-    """Return whether to run kernels: they are compiled, or there are enough columns."""
+    """Return whether kernels are worth running: if they are compiled, or if columns are many."""
     return n_columns >= MANY or all(is_written_kernel_compiled(*one) for one in kernels)
 
 
 def _of_elements(columns: Sequence[ChunkedArray]) -> list[tuple[str, list[int]]]:
-    """Return the types that kernels read, each with the places of its columns."""
+    """Return the types that kernels can read, each with the indices of the columns of that type."""
     found: dict[str, list[int]] = {}
     for k, column in enumerate(columns):
         found.setdefault(str(column.type), []).append(k)
@@ -129,7 +130,7 @@ def _of_elements(columns: Sequence[ChunkedArray]) -> list[tuple[str, list[int]]]
 
 
 def _in_place(columns: Sequence[ChunkedArray]) -> Columns | None:
-    """Return the addresses of columns of one type; None if kernels cannot read them in place."""
+    """Return the memory addresses of columns of one type; None if kernels cannot read them."""
     if not len(columns[0]):
         return None
     arrays = [  # `combine_chunks` would copy a single piece
@@ -141,7 +142,7 @@ def _in_place(columns: Sequence[ChunkedArray]) -> Columns | None:
 
 
 class _Bins(NamedTuple):
-    """The bins of a column, the rows in them, and its least and greatest value."""
+    """The bins of a column, the counts of rows in them, and its least and greatest value."""
 
     edges: NDArray[np.float64]
     is_atom: NDArray[np.bool_]
@@ -160,9 +161,10 @@ class _Part(NamedTuple):
 
 
 def _binned(element: str, columns: Columns) -> Iterator[tuple[int, _Bins]]:
-    """Yield the bins of numeric columns with their places.
+    """Yield the index and the bins of each column.
 
-    Columns without finite values are left out, as are columns wider than floats can express.
+    Columns without finite values are left out, and also columns with a range beyond the largest
+    float.
     """
     places = np.arange(len(columns.values))
     groups = np.array_split(places, -(-len(places) * columns.n_rows // _AT_ONCE))
@@ -183,7 +185,7 @@ def _binned(element: str, columns: Columns) -> Iterator[tuple[int, _Bins]]:
 
 
 def _part_of(element: str, columns: Columns) -> _Part:
-    """Return the bins of a group of columns that fits in the cache."""
+    """Return the bins of a group of columns that is small enough for the processor's cache."""
     run = runner("binned")
     values, sizes = finite_values(element, columns, run)
     values.sort(axis=1)

@@ -1,4 +1,4 @@
-"""Features and inputs in a report, worst first: their values then and now."""
+"""Features and inputs in a report, worst first: their values in training and in the given rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LONGEST_FORMULA = 80
 
 
 def anchors(fitted: Fitted) -> dict[str, str]:
-    """Return the HTML anchor of each feature's row."""
+    """Return the HTML id of each output column's table row, by the name of the column."""
     return {name: f"f{k}" for k, name in enumerate(fitted.nodes)}
 
 
@@ -32,12 +32,12 @@ _TITLES_ALONE = ("mean", "std", "missing")
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Columns of one kind, features or inputs, with their profiles and drift.
+    """All features, or all inputs, with their profiles and drift.
 
     Args:
-        then: Training profiles by name; empty without a profile.
-        now: Profiles of later rows by name.
-        drift: Drift by name; None if nothing is compared.
+        then: Profile of each column in training, by name; empty without a profile.
+        now: Profile of each column in the given rows, by name.
+        drift: Drift of each column by name; None if nothing is compared.
     """
 
     then: Mapping[str, ColumnProfile]
@@ -46,13 +46,13 @@ class _Columns:
 
     @property
     def titles(self) -> list[str]:
-        """The titles of the figures of a column."""
+        """The titles of the table columns with figures; empty without a profile."""
         if not self.then:
             return []
         return ["distribution", *(_TITLES_ALONE if self.drift is None else TITLES)]
 
     def worst_first(self, names: Iterable[str]) -> list[str]:
-        """Return names, drifted columns first."""
+        """Return the given names of columns, those with drift first."""
         ordered = () if self.drift is None else worst_first(self.drift.values())
         return list(dict.fromkeys([*(column.name for column in ordered), *names]))
 
@@ -61,7 +61,7 @@ class _Columns:
         return None if self.drift is None else self.drift.get(name)
 
     def cells(self, name: str) -> list[str]:
-        """Return the cells with the figures of a column."""
+        """Return the HTML table cells with the figures of a column."""
         then, drift = self.then.get(name), self.drift_of(name)
         if then is None:
             return [cell("") for _ in self.titles]
@@ -83,7 +83,10 @@ def _figures_alone(then: ColumnProfile) -> list[str]:
 
 
 def features_section(found: Found) -> str:
-    """Return the section of features, worst first: values, formula, learnt values and windows."""
+    """Return the section on features as HTML: values, formula, learnt values and windows.
+
+    Features with drift come first.
+    """
     columns = _Columns(
         {} if found.then is None else found.then.features,
         {} if found.now is None else found.now.features,
@@ -109,7 +112,7 @@ def _title(name: str, columns: _Columns) -> str:
 
 
 def _key(columns: _Columns) -> str:
-    """Return the legend of bars and lines."""
+    """Return the legend of the small charts as HTML; "" without a profile."""
     if not columns.then:
         return ""
     now = "<i></i> these rows" if columns.now else ""
@@ -117,7 +120,7 @@ def _key(columns: _Columns) -> str:
 
 
 def _feature_rows(fitted: Fitted, columns: _Columns) -> Iterator[tuple[str, list[str]]]:
-    """Yield the anchor and the cells of each feature, worst first."""
+    """Yield the HTML id and the table cells of each feature, those with drift first."""
     anchor_of, told = anchors(fitted), dict[str, tuple[str, str]]()
     features = {row["column"]: row["feature"] for row in feature_map(fitted).to_pylist()}
     for name in columns.worst_first(fitted.nodes):
@@ -137,7 +140,10 @@ def _learns_and_sees(fitted: Fitted, feature: str) -> str:
 
 
 def _named(name: str, drift: ColumnDrift | None) -> str:
-    """Return a name as HTML, marked if drifted, or with the reason if it is not judged."""
+    """Return the name of a column as HTML, marked if it has drifted.
+
+    If the column is not judged, the reason follows.
+    """
     shown = escape(short(name))
     if drift is None:
         return f"<b>{shown}</b>"
@@ -157,7 +163,7 @@ def _formula(fitted: Fitted, feature: str) -> str:
 
 
 def inputs_section(found: Found) -> str:
-    """Return the section of input columns, worst first; "" without a profile."""
+    """Return the section on input columns as HTML, those with drift first; "" without a profile."""
     if found.then is None or not found.then.inputs:
         return ""
     columns = _Columns(
@@ -170,7 +176,7 @@ def inputs_section(found: Found) -> str:
 
 
 def _input_rows(columns: _Columns) -> Iterator[tuple[str, list[str]]]:
-    """Yield the cells of each input, worst first; inputs have no anchor."""
+    """Yield an empty HTML id and the table cells of each input, those with drift first."""
     for name in columns.worst_first(columns.then):
         kind = f"<br><small>{escape(columns.then[name].dtype)}</small>"
         yield "", [cell(_named(name, columns.drift_of(name)) + kind), *columns.cells(name)]

@@ -34,8 +34,8 @@ class _Counters:
     """Readings of counters, in microjoules.
 
     Args:
-        values: Reading by path of the counter.
-        ranges: Value at which the counter wraps around, if it says so.
+        values: Reading of each counter, by the path of its file.
+        ranges: Value at which each counter wraps around to 0, by path; 0 if unknown.
         source: Names of the counters, or why there are none.
     """
 
@@ -45,9 +45,9 @@ class _Counters:
 
 
 def energy_meter(folder: Path = SYS) -> Callable[[], Energy]:
-    """Return a function that returns the energy used since this call.
+    """Start to measure energy; return a function that returns the energy used since this call.
 
-    `folder` is the directory with the counters of the system.
+    `folder` is the directory in which the system has its energy counters.
 
     Example:
         >>> str(energy_meter(Path("nowhere"))())
@@ -74,7 +74,7 @@ def _step(before: _Counters, after: _Counters, path: Path) -> int:
 
 
 def _counters(folder: Path) -> _Counters:
-    """Return the readings of processor packages, else of sensors."""
+    """Return the readings of the processors' counters; if there are none, those of sensors."""
     packages = [
         zone / "energy_uj"
         for zone in sorted(folder.glob("powercap/*"))

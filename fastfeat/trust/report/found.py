@@ -1,4 +1,4 @@
-"""The facts of a report, and the verdict on them."""
+"""The facts that a report shows, and the verdict on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastfeat.trust.report.smaller import SmallerFloats
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Times and energy of the run that computed the features and counted their values.
+    """Times and energy of the run over the given rows, which computed and counted the features.
 
     Args:
         steps: Cost of each step of the plan.
@@ -48,7 +48,7 @@ class Found:
         no_drift: Why nothing, or no feature, is compared; "" if everything is.
         check: Result of the contract; None without rows or contract.
         costs: Costs of the run; None without rows.
-        smaller: Rounding to smaller floats; None without rows.
+        smaller: Rounding errors of the features in smaller float types; None without rows.
     """
 
     fitted: Fitted
@@ -67,7 +67,7 @@ Verdict = tuple[str, str]
 
 
 def verdict_of(found: Found) -> Verdict:
-    """Return the overall level, and the verdict as one line."""
+    """Return the level ("ok", "bad", ...), and the verdict as one line of text."""
     if found.costs is None:
         return "none", "No rows were given: this tells what the plan is, and what it was fitted on"
     said = [

@@ -61,7 +61,7 @@ border-bottom:1px solid var(--line)}}.rows td{{display:block;border:0;padding:.1
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """Return the whole page from its title as text and its sections as HTML."""
+    """Return the HTML page, from its title as text and its sections as HTML."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{SAFE}">'
@@ -72,20 +72,23 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 
 def section(title: str, told: str, *parts: str) -> str:
-    """Return a section: title and description are text, parts are HTML."""
+    """Return a section as HTML; the title and the description `told` are text, the parts HTML."""
     said = f'<p class="soft">{escape(told)}</p>' if told else ""
     return f"<h2>{escape(title)}</h2>{said}{''.join(parts)}"
 
 
 def verdict(level: str, headline: str, points: Sequence[str]) -> str:
-    """Return the verdict: a headline as text in the colour of its level, and points as HTML."""
+    """Return the verdict as HTML: the headline in the colour of its level, then a list of points.
+
+    The headline is text, the points are HTML.
+    """
     listed = "".join(f"<li>{point}</li>" for point in points)
     more = f"<ul>{listed}</ul>" if listed else ""
     return f'<div class="verdict {level}"><b>{escape(headline)}</b>{more}</div>'
 
 
 def cards(facts: Sequence[tuple[str, str, str]]) -> str:
-    """Return facts side by side, each given as figure, name and CSS class."""
+    """Return HTML that shows facts side by side; each is a tuple (figure, name, CSS class)."""
     shown = (
         f"<div><b{_class_of(level)}>{escape(figure)}</b>{escape(name)}</div>"
         for figure, name, level in facts
@@ -94,11 +97,11 @@ def cards(facts: Sequence[tuple[str, str, str]]) -> str:
 
 
 def rows_table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
-    """Return a table that becomes blocks on a narrow screen.
+    """Return an HTML table in which rows become blocks on a narrow screen.
 
     Args:
         head: Column titles. On narrow screens, figures show their own titles instead.
-        rows: Anchor and HTML cells of each row.
+        rows: HTML id (or "") and HTML cells of each row.
     """
     titles = "".join(f"<th>{escape(title)}</th>" for title in head)
     body = "".join(f"<tr{_anchor(anchor)}>{''.join(cells)}</tr>" for anchor, cells in rows)
@@ -110,12 +113,12 @@ def _anchor(name: str) -> str:
 
 
 def cell(content: str) -> str:
-    """Return a table cell with HTML."""
+    """Return a table cell, given its content as HTML."""
     return f"<td>{content}</td>"
 
 
 def figure(text: str, title: str = "", level: str = "") -> str:
-    """Return a table cell with a figure as text; narrow screens show `title` before it."""
+    """Return a table cell with a figure, given as text; narrow screens show `title` before it."""
     named = f' title="{escape(title)}"' if title else ""
     kind = f"n {level}" if level in ("ok", "warn", "bad") else "n"
     return f'<td class="{kind}"{named}>{escape(text)}</td>'

@@ -2,7 +2,8 @@
 
 A line runs from a column to the learnt values and windows that read it, and on to the features. If
 a feature reads the column only from its own row, the line bypasses the middle. In large plans,
-features that are built alike share a box.
+features that are built alike share a box. A step is a box in the middle: a learnt value, a function
+over a window, or a lookup in a table.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ Names = frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A step between inputs and features.
+    """A learnt value, window or table lookup between inputs and features.
 
     Args:
-        text: Short name.
-        told: Full expression.
-        inputs: Names of the inputs that it reads.
+        text: Short name, the label of its box.
+        told: Full expression, its tooltip.
+        inputs: Names of the columns that it reads.
     """
 
     text: str
@@ -49,11 +50,11 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """The sources of a feature.
+    """The columns and steps from which an expression is computed.
 
     Args:
-        own: Inputs that it reads from its own row, not through a step.
-        steps: Steps that it reads.
+        own: Names of the columns that it reads from its own row, not through a step.
+        steps: The steps with results that it reads.
     """
 
     own: Names
@@ -106,7 +107,7 @@ def plan_picture(
 
 
 def _ways(nodes: Mapping[str, Node]) -> dict[str, _Way]:
-    """Return the sources of each feature."""
+    """Return the columns and steps from which each feature is computed, by name."""
     found = fold(list(nodes.values()), _way)
     return {name: _without_doubles(found[node]) for name, node in nodes.items()}
 
@@ -130,7 +131,7 @@ def _way(node: Node, args: list[_Way]) -> _Way:
 
 
 def _through(node: Node, text: str, args: list[_Way]) -> _Way:
-    """Return the sources of a step's result: the step alone, which hides its inputs."""
+    """Return the source of a step's result, which is the step alone: it stands for its inputs."""
     inputs = frozenset[str]().union(*(_inputs(way) for way in args))
     return _Way(frozenset(), frozenset([_Step(text, show(node), inputs)]))
 
@@ -140,7 +141,10 @@ def _inputs(way: _Way) -> Names:
 
 
 def _without_doubles(way: _Way) -> _Way:
-    """Return sources without columns that a step also reads; steps with equal inputs are merged."""
+    """Return sources without the columns that a step reads too.
+
+    Steps that read equal columns are merged into one.
+    """
     by_inputs: dict[Names, list[_Step]] = {}
     for step in sorted(way.steps, key=lambda step: step.told):
         by_inputs.setdefault(step.inputs, []).append(step)
@@ -169,7 +173,7 @@ H = TypeVar("H", bound=Hashable)
 def _grouped(items: Sequence[H], key: Callable[[H], Hashable]) -> list[tuple[H, ...]]:
     """Return one group per item; if there are too many, items with equal keys share a group.
 
-    The last group takes the rest.
+    There are at most `MOST` groups: the last one takes all further items.
     """
     if len(items) <= MOST:
         return [(item,) for item in items]
@@ -186,7 +190,7 @@ def _places(groups: Sequence[tuple[H, ...]], column: int) -> dict[H, Place]:
 
 
 def _seen_by(ways: Mapping[str, _Way], group_of: Mapping[str, int]) -> dict[str, set[int]]:
-    """Return the groups of features that each input reaches."""
+    """Return the indices of the groups of features that use each input, by name of the input."""
     found: dict[str, set[int]] = {}
     for name, way in ways.items():
         for one in _inputs(way):
@@ -200,7 +204,7 @@ def _edges(
     steps: Mapping[_Step, Place],
     features: Mapping[str, Place],
 ) -> Edges:
-    """Return the lines between boxes, without repeats."""
+    """Return the lines between boxes, as pairs of positions, without repeats."""
     edges: Edges = {}
     for name, way in ways.items():
         for own in sorted(way.own):
@@ -233,7 +237,10 @@ _MOST_TOLD = 8
 
 
 def _drawn(columns: Sequence[Sequence[_Box]], edges: Iterable[tuple[Place, Place]]) -> str:
-    """Return boxes and lines as SVG, each column in an order that suits its lines."""
+    """Return boxes and lines as SVG.
+
+    `columns` has the boxes of the three columns: inputs, steps and features.
+    """
     heights = _heights(columns, list(edges))
     longest = max(map(len, columns))
     parts = [_line(one, other, heights) for one, other in edges]
@@ -249,7 +256,7 @@ def _drawn(columns: Sequence[Sequence[_Box]], edges: Iterable[tuple[Place, Place
 def _heights(
     columns: Sequence[Sequence[_Box]], edges: Sequence[tuple[Place, Place]]
 ) -> dict[Place, float]:
-    """Return the vertical position of each box; inputs and steps lie near their features."""
+    """Return the vertical position of each box, in SVG units; boxes lie near those they lead to."""
     longest = max(map(len, columns))
     heights: dict[Place, float] = {}
     after: dict[Place, list[Place]] = {}
@@ -270,7 +277,7 @@ def _heights(
 
 
 def _line(one: Place, other: Place, heights: Mapping[Place, float]) -> str:
-    """Return a line from the end of one box to the start of another."""
+    """Return a line from the right end of one box to the left end of another, as an SVG path."""
     y, z = round(heights[one]), round(heights[other])
     if other[0] - one[0] == 1:
         return f'<path d="M{_ENDS[one[0]]} {y}{_curve(one[0], y, other[0], z)}"/>'
@@ -280,14 +287,17 @@ def _line(one: Place, other: Place, heights: Mapping[Place, float]) -> str:
 
 
 def _curve(one: int, y: int, other: int, z: int) -> str:
-    """Return a curve from the end of one column to the start of another."""
+    """Return the part of an SVG path from the right end of one column to the left of another."""
     right = _STARTS[other]
     middle = (_ENDS[one] + right) // 2
     return f"C{middle} {y} {middle} {z} {right} {z}"
 
 
 def _gap(wanted: float, boxes: Sequence[float]) -> int:
-    """Return the position nearest to `wanted` where a line crosses no box of the column."""
+    """Return the vertical position nearest to `wanted` at which a line crosses no box.
+
+    `boxes` are the ascending positions of the boxes in the column.
+    """
     if not boxes:
         return round(wanted)
     between = [(low + high) / 2 for low, high in pairwise(boxes)]
@@ -296,7 +306,7 @@ def _gap(wanted: float, boxes: Sequence[float]) -> int:
 
 
 def _text(box: _Box, column: int, height: float) -> str:
-    """Return the label of a box, with its tooltip."""
+    """Return a box as SVG: its label, with its tooltip."""
     x, anchor = (
         (_ENDS[0] - 6, ' text-anchor="end"'),
         (_MIDDLE, ' text-anchor="middle"'),

@@ -41,9 +41,10 @@ class FeatureReport:
     """The report on a fitted plan, and on later rows if given; notebooks show its page.
 
     Args:
-        level: "ok" if nothing has drifted and no rule is broken; "warn" if only inputs have
-            drifted, or only rules that warn are broken; "bad" if features have drifted, or other
-            rules are broken or undecided; "none" without rows, or if nothing could be compared.
+        level: One of four words: "ok" if nothing has drifted and no rule is broken; "warn" if only
+            inputs have drifted, or only rules that warn are broken; "bad" if features have drifted,
+            or other rules are broken or undecided; "none" without rows, or if nothing could be
+            compared.
         verdict: The level and its reasons, as one line of text.
         html: The page.
         path: File with the page; None if none was written.
@@ -105,7 +106,10 @@ def report(
 
 
 def _beside(found: Found, rows: CallRows, clock: Any, limits: Limits, step: Step) -> Found:
-    """Return the facts extended with later rows, compared to training."""
+    """Return the facts of a report, with facts on the given rows added: drift, rules and costs.
+
+    `step` is called with a description of each step of the work.
+    """
     fitted, then = found.fitted, found.then
     step("computing features")
     features, now, costs = _measured(fitted, then, rows)
@@ -128,7 +132,11 @@ def _beside(found: Found, rows: CallRows, clock: Any, limits: Limits, step: Step
 def _measured(
     fitted: Fitted, then: Profile | None, rows: CallRows
 ) -> tuple[Table, Profile | None, Costs]:
-    """Return features of the first piece, the profile of all rows or None, and the costs."""
+    """Compute the features of rows and measure the costs.
+
+    Return the features of the first piece of the rows, the profile of all rows, and the costs. The
+    profile is None if training has none.
+    """
     first, counted_rows, n_rows = list[Table](), list[Profile](), 0
 
     def take(inputs: Table, features: Table | None) -> None:
@@ -151,7 +159,7 @@ def _measured(
 
 
 def _wanted(fitted: Fitted, then: Profile | None) -> Profile:
-    """Return a profile with the names of all inputs and features to compute.
+    """Return a profile that names the inputs and features to compute; it has no counts to use.
 
     It includes features even if the training profile has none, since the report measures their
     cost.

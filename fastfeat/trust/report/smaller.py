@@ -24,12 +24,12 @@ MOST_ROWS = 2_048
 
 @dataclass(frozen=True, slots=True)
 class SmallerFloats:
-    """The rounding of each float feature to types narrower than its own.
+    """The rounding errors of float features in types that are narrower than their own.
 
     Args:
-        of_features: Rounding by feature and type.
-        n_rows: Number of rows rounded.
-        own: Type of the features.
+        of_features: Rounding errors by name of the feature and of the type.
+        n_rows: Number of rows that were rounded.
+        own: Float type of the features.
     """
 
     of_features: Mapping[str, Mapping[str, Rounding]]
@@ -38,7 +38,7 @@ class SmallerFloats:
 
 
 def smaller_floats(fitted: Fitted, features: Table) -> SmallerFloats:
-    """Return the rounding of computed features."""
+    """Return the rounding errors of computed features, from up to `MOST_ROWS` of their rows."""
     own = fitted.declaration.dtype or "float64"
     narrower = [name for name in NARROW if FLOAT_FORMATS[name].n_bits < FLOAT_FORMATS[own].n_bits]
     n_rows = features.num_rows
@@ -55,9 +55,9 @@ def smaller_floats(fitted: Fitted, features: Table) -> SmallerFloats:
 
 
 def smaller_section(smaller: SmallerFloats | None, *profiles: Profile | None) -> str:
-    """Return the section of smaller types, a row each; "" if there are none.
+    """Return the section on smaller floats as HTML, with a table row per type.
 
-    `profiles` cover all rows, and so give the largest values.
+    "" if no type is smaller. `profiles` cover all rows, and so give the largest values.
     """
     if smaller is None or not smaller.of_features or not smaller.n_rows:
         return ""
@@ -73,7 +73,7 @@ def smaller_section(smaller: SmallerFloats | None, *profiles: Profile | None) ->
 
 
 def _row(smaller: SmallerFloats, dtype: str, profiles: tuple[Profile | None, ...]) -> list[str]:
-    """Return the table cells of a type."""
+    """Return the HTML table cells on one float type."""
     of_type = {name: found[dtype] for name, found in smaller.of_features.items()}
     bad = [
         name
@@ -92,7 +92,7 @@ def _row(smaller: SmallerFloats, dtype: str, profiles: tuple[Profile | None, ...
 
 
 def _is_beyond(name: str, dtype: str, profiles: tuple[Profile | None, ...]) -> bool:
-    """Return whether any profiled value exceeds the largest number of a type."""
+    """Return whether any value of a feature in the profiles exceeds a type's largest number."""
     least = FLOAT_FORMATS[dtype].rounds_to_infinity
     columns = [of.features[name] for of in profiles if of is not None and name in of.features]
     return any(max(-column.least, column.greatest) >= least for column in columns)

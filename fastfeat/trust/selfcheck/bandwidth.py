@@ -1,4 +1,7 @@
-"""Speed of 12 features of a row on a device, relative to a copy of as many bytes there."""
+"""Speed of a device: 12 features of a row, compared with a copy of equally many bytes.
+
+A row plan is a plan in which each feature depends on its own row only.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +39,11 @@ class Bandwidth:
 
     Args:
         n_rows: Number of rows.
-        bytes_per_row: Bytes read and written per row, at least.
+        bytes_per_row: Bytes of the inputs and outputs of a row, which must be read and written.
         rows_per_second: Median speed of the plan.
         copy_bytes_per_second: Median bytes read and written per second by a copying kernel.
-        difference: First feature with other bits than on the CPU; None if all agree.
+        difference: First feature and row with other bits than on the CPU, as text; None if all
+            agree.
     """
 
     n_rows: int
@@ -57,8 +61,8 @@ class Bandwidth:
 def measure_bandwidth(backend: str, n_rows: int, n_repeats: int = N_REPEATS) -> Bandwidth:
     """Return the speed of a row plan on a device with its own memory, and of a copy.
 
-    `n_rows` is reduced to fit half of the free memory. Each is repeated `n_repeats` times after one
-    run that is not timed.
+    `n_rows` is reduced to fit half of the free memory. Plan and copy run once without timing, and
+    then `n_repeats` times.
     """
     runtime, fitted = device_of(backend_named(backend)), row_plan().fit(training_table())
     pattern = _pattern(fitted)
@@ -79,7 +83,10 @@ def _time_plan(
     n_rows: int,
     how: tuple[str, int],
 ) -> tuple[float, str | None]:
-    """Return the seconds for the features of a repeated pattern, and the first difference."""
+    """Return the median seconds of the plan, and the first difference from the CPU as text.
+
+    The rows repeat `pattern`. `how` is the name of the backend and the number of timed runs.
+    """
     backend, n_repeats = how
     n_outputs = len(fitted.feature_names)
     columns = {
@@ -96,13 +103,16 @@ def _time_plan(
 
 
 def _pattern(fitted: FittedPlan) -> Mapping[str, NDArray[Any]]:
-    """Return the rows to repeat, with NaN for missing floats."""
+    """Return columns of rows to repeat, by name; missing floats are NaN."""
     table = training_table(_PATTERN_ROWS)  # its quotients fit float32
     return {name: table[name].to_numpy() for name in fitted.plan.columns}
 
 
 def repeated_on_device(runtime: Runtime, values: NDArray[Any], n_rows: int) -> Any:
-    """Return a device array that repeats `values`; `n_rows` must be a multiple of their number."""
+    """Return a device array of length `n_rows` that repeats `values`.
+
+    `n_rows` must be a multiple of their number.
+    """
     values = np.ascontiguousarray(values)
     buffer = runtime.allocate(n_rows * values.itemsize)
     for at in range(0, buffer.n_bytes, values.nbytes):
@@ -124,7 +134,10 @@ def _median_seconds(call: Callable[[], None], n_repeats: int) -> float:
 def _difference(
     runtime: Runtime, fitted: FittedPlan, pattern: Mapping[str, Any], held: Buffer, n_rows: int
 ) -> str | None:
-    """Return the first feature with last rows that differ from the CPU."""
+    """Return the first feature and row that differ from the CPU, as text; None if none does.
+
+    Only the last rows of the result in `held` are compared.
+    """
     expected = fitted.transform(dict(pattern), to="numpy").view(np.int32)
     found = np.empty(_PATTERN_ROWS, np.int32)
     for k, name in enumerate(fitted.feature_names):

@@ -1,4 +1,7 @@
-"""Check of a backend: golden digests, and a comparison with the CPU where one differs."""
+"""Check of a backend: its digests are compared with the golden ones, which each backend must give.
+
+If a digest differs, the CPU backend computes the feature too, to find the row.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ _PACKAGES_OF_NVIDIA = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """The result of one plan.
+    """The result of checking one plan on a backend.
 
     Args:
         name: Name of the plan.
@@ -78,8 +81,8 @@ class CheckReport:
 def check(backend: str, step: Callable[[str], None], *, n_rows: int = 1 << 27) -> CheckReport:
     """Return the results of all plans on a backend.
 
-    `step` is called with a description of each step. `n_rows` is for the measurement of speed,
-    reduced if memory is short; 0 skips it.
+    `step` is called with a description of each step. `n_rows` is the number of rows to measure the
+    speed with, which is reduced if memory is short; 0 skips it.
 
     Raises:
         BackendUnavailable: The backend cannot run here.

@@ -1,4 +1,4 @@
-"""Digests of learnt values and features: equal exactly if the bits are equal."""
+"""Digests of learnt values and features, which are equal only if all bits are equal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Digests = dict[str, dict[str, str]]
 
 
 def digests_of(fitted: FittedPlan, features: Any) -> dict[str, str]:
-    """Return a digest of each feature of a table, and one of all learnt values."""
+    """Return a digest of each feature by name, and one of all learnt values under `LEARNT`."""
     found = {name: column_digest(features.column(name)) for name in features.column_names}
     learnt = [
         fitted.record.learnt[one] for one in aggregates_of(fitted.plan.declaration.nodes.values())
@@ -35,9 +35,9 @@ def digests_of(fitted: FittedPlan, features: Any) -> dict[str, str]:
 
 
 def column_digest(column: Any) -> str:
-    """Return a digest of the type, the missing rows, and the bits of all values.
+    """Return a digest of a column: its type, its missing rows, and the bits of its values.
 
-    The split of the column into chunks does not matter.
+    The digest is 16 hexadecimal digits. The split of the column into chunks does not matter.
     """
     digest = hashlib.sha256(str(column.type).encode())
     for chunk in column.chunks:
@@ -48,7 +48,7 @@ def column_digest(column: Any) -> str:
 
 
 def _learnt_digest(learnt: Sequence[Any]) -> str:
-    """Return a digest of values in the order of the plan, whatever their aggregates' names."""
+    """Return one digest of all learnt values, in the order of the plan; names do not matter."""
     return hashlib.sha256("\0".join(map(_bits, learnt)).encode()).hexdigest()[:16]
 
 
@@ -66,7 +66,7 @@ def _bits(value: Any) -> str:
 
 
 def digests_of_past(plan: Plan, rows: PastTables, backend: str = "cpu") -> dict[str, str]:
-    """Return digests of learnt values, training features, later features and label of a plan.
+    """Return digests by name: of learnt values, training features, later features, and label.
 
     The later rows see the training rows as their history.
     """
@@ -82,9 +82,10 @@ def digests_of_past(plan: Plan, rows: PastTables, backend: str = "cpu") -> dict[
 
 
 def digests_of_live(plan: Plan, rows: PastTables) -> dict[str, str]:
-    """Return digests of a live state's answers, to rows that are kept and to rows that only ask.
+    """Return digests of the features that a live state computes for arriving rows, by name.
 
-    Arriving rows lack the label's column `flag`.
+    The state keeps the first half of these rows, and only answers for the others. Arriving rows
+    lack the label's column `flag`.
     """
     fitted = plan.fit(rows.train, history="batch", tables=rows.tables)
     arriving = rows.later.sort_by("t").slice(0, _N_ARRIVING).drop_columns(["flag"])
@@ -102,10 +103,13 @@ def digests_of_live(plan: Plan, rows: PastTables) -> dict[str, str]:
 
 @cache
 def golden_digests(file: str = FILE) -> Digests:
-    """Return the digests that every backend must give, from `FILE` or `FILE_OF_PAST`."""
+    """Return the digests that every backend must give, by plan and feature.
+
+    `file` is `FILE` or `FILE_OF_PAST`.
+    """
     return json.loads((files("fastfeat.trust.selfcheck") / file).read_text("utf-8"))
 
 
 def golden_text(digests: Digests) -> str:
-    """Return digests as the text of their file."""
+    """Return digests as JSON, the content of their file."""
     return json.dumps(digests, indent=1, ensure_ascii=False) + "\n"

@@ -1,4 +1,7 @@
-"""Self-check plans: every case of every operator, the calendar, and many calls in one plan."""
+"""Self-check plans: every case of every operator, calendar functions, and a plan of many calls.
+
+A case is an example of an operator: the kinds of its columns, and its parameters.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _PARTS = (
 
 
 class Feature(NamedTuple):
-    """One call of an operator, with its columns and its expression."""
+    """One case of an operator, with the columns it is applied to and the resulting expression."""
 
     operator: Operator
     case: Case
@@ -29,7 +32,7 @@ class Feature(NamedTuple):
 
 
 def operator_features() -> dict[str, dict[str, Feature]]:
-    """Return every case of every operator, by family and by name."""
+    """Return a feature for every case of every operator, by operator family and by name."""
     families: dict[str, dict[str, Feature]] = {}
     for name, operator in OPERATORS.items():
         family = families.setdefault(operator.define.__module__.rpartition(".")[2], {})
@@ -43,7 +46,10 @@ def operator_features() -> dict[str, dict[str, Feature]]:
 
 
 def contract_plans() -> dict[str, Plan]:
-    """Return the plans by name: one per operator family, "calendar", "wide", and small outputs."""
+    """Return the plans by name: one per operator family, and some others.
+
+    The others are "calendar", "wide", and plans with small output types.
+    """
     plans = {family: plan_of(found) for family, found in operator_features().items()}
     plans["calendar"], plans["wide"] = Plan(dict(_calendar())), Plan(dict(_wide()))
     plans |= {f"rounded to {dtype}": Plan(dict(_small()), dtype=dtype) for dtype in _SMALL}
@@ -52,7 +58,7 @@ def contract_plans() -> dict[str, Plan]:
 
 
 def plan_of(features: Mapping[str, Feature]) -> Plan:
-    """Return the plan of some features; their target columns are declared as outcomes."""
+    """Return a plan with the given features; the targets of encoders are declared as outcomes."""
     outcomes = [
         f.columns[1] for f in features.values() if "targets" in f.operator.define.__module__
     ]
@@ -61,7 +67,7 @@ def plan_of(features: Mapping[str, Feature]) -> Plan:
 
 
 def row_plan() -> Plan:
-    """Return 12 features of a row, for a comparison of speed with a copy."""
+    """Return a plan with 12 features of their own row, to compare its speed with a copy."""
     x, y, z = col("f64"), col("f32"), col("lat1")
     features: Mapping[str, Expr] = {
         "filled": x.fill_null(0.0),
@@ -80,7 +86,10 @@ def row_plan() -> Plan:
 
 
 def _columns_for(case: Case, *, is_first: bool) -> Iterator[tuple[str, ...]]:
-    """Yield the columns for a case: all of its kind in turn, or only two for further cases."""
+    """Yield the columns to apply a case to, as tuples with one column per argument.
+
+    The first case of an operator is applied to all columns of its kind, others to two.
+    """
     kinds = [KINDS[kind] for kind in case.on]
     for turn in range(len(kinds[0]) if is_first else min(2, len(kinds[0]))):
         yield tuple(kind[(turn + place) % len(kind)] for place, kind in enumerate(kinds))
@@ -95,7 +104,7 @@ def _calendar() -> Iterator[tuple[str, Expr]]:
 
 
 def _small() -> Iterator[tuple[str, Expr]]:
-    """Yield features within the range of the smallest types, some of them subnormal."""
+    """Yield features with values that 16-bit floats can hold, some of them subnormal there."""
     for name in ("f64", "f32"):
         within = col(name).clip(-60_000.0, 60_000.0)
         yield f"within {name}", within
@@ -113,7 +122,10 @@ def _codes() -> Iterator[tuple[str, Expr]]:
 
 
 def _wide() -> Iterator[tuple[str, Expr]]:
-    """Yield features with 60 distinct elementary calls, so that no two share a loop."""
+    """Yield features with 60 distinct calls of functions such as `log` and `sin`.
+
+    No two features can share a loop of the kernel.
+    """
     x, y = col("f64"), col("f32")
     for k in range(15):
         logarithm = (x * (k + 2)).log1p() - (y + k).exp()

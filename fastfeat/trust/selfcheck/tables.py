@@ -1,6 +1,7 @@
 """The tables of the self-check: equal rows on every machine and with every library.
 
-Plans of the past have their own tables: events, later events, and lookup tables.
+Plans with windows, tables, keys and folds have their own tables: events, later events, and lookup
+tables.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ Words = NDArray[np.uint64]
 
 
 def training_table(n_rows: int = N_TRAINING_ROWS) -> Table:
-    """Return rows to learn from, without infinities and values near the end of their type."""
+    """Return rows for fit, without infinities and without values near the limits of their type."""
     return _table(_moderate(n_rows, seed=1), n_rows, seed=2)
 
 
 def check_table(n_rows: int = N_ROWS) -> Table:
-    """Return rows to compute: special values and the ends of each type among ordinary values."""
+    """Return rows for transform: about a quarter of the values are special, such as type limits."""
     columns = _moderate(n_rows, seed=3)
     special: dict[str, tuple[Any, ...]] = {
         "f64": _DOUBLES,
@@ -63,7 +64,7 @@ def check_table(n_rows: int = N_ROWS) -> Table:
 
 
 def pseudo_random_words(n: int, seed: int) -> Words:
-    """Return `n` pseudo-random words.
+    """Return `n` pseudo-random 64-bit integers; equal seeds give equal numbers.
 
     Source: G. Steele, D. Lea, C. Flood: Fast Splittable Pseudorandom Number Generators (2014).
     """
@@ -75,7 +76,7 @@ def pseudo_random_words(n: int, seed: int) -> Words:
 
 
 def _moderate(n: int, seed: int) -> dict[str, NDArray[Any]]:
-    """Return ordinary values of each column."""
+    """Return `n` ordinary values for each column, by name."""
 
     def unit(number: int) -> NDArray[np.float64]:
         """Return floats in [-0.5, 0.5), by operations that IEEE 754 defines exactly."""
@@ -137,7 +138,7 @@ _DAYS = 24 * 6  # in ten-minute steps
 
 
 class PastTables(NamedTuple):
-    """Training rows, later rows of the same entities, and the `tables=` argument."""
+    """Training rows, later rows of the same entities, and lookup tables by name."""
 
     train: Table
     later: Table
@@ -145,7 +146,10 @@ class PastTables(NamedTuple):
 
 
 def past_tables() -> PastTables:
-    """Return tables that are equal on every machine; rows share times, some lack a time or key."""
+    """Return tables that are equal on every machine.
+
+    Several rows have the same time, and some rows lack a time or a key.
+    """
     tables = {
         "payments": _events(training_table(_N_PAYMENTS), seed=31, first=0, last=70 * _DAYS),
         "keys": _keys(),
@@ -156,7 +160,10 @@ def past_tables() -> PastTables:
 
 
 def _later_values(ordinary: Table) -> Table:
-    """Return rows with special floats; integers stay small enough to add."""
+    """Return rows with special values in some columns, such as NaN and infinities.
+
+    Wide integers stay small enough for their sums.
+    """
     special = check_table(N_LATER)
     for name in ("f64", "f32", "i8"):
         place = ordinary.column_names.index(name)
@@ -165,9 +172,10 @@ def _later_values(ordinary: Table) -> Table:
 
 
 def _events(table: Table, seed: int, first: int, last: int) -> Table:
-    """Return a table extended with a time, a step, an entity and a row number.
+    """Return a table with columns added: time "t", whole-number time "step", "key" and "row".
 
-    `first` is the earliest time and `last` the exclusive end, in tens of minutes since 1970.
+    `first` is the earliest time and `last` the exclusive end, in units of ten minutes since 1970.
+    "key" is the entity and "row" a unique number.
     """
     n_rows = table.num_rows
     times = _whole(n_rows, seed, last - first) + first
@@ -185,7 +193,10 @@ def _events(table: Table, seed: int, first: int, last: int) -> Table:
 
 
 def _keys() -> Table:
-    """Return a row per key: three keys of events are absent, and three keys have no event."""
+    """Return a lookup table with a row per key.
+
+    Three keys of the events are absent, and three of its keys have no event.
+    """
     table = training_table(_N_KEYS)
     keys = np.array([k + 3 for k in range(_N_KEYS)])
     kept = {name: table[name] for name in ("f64", "i64", "f32", "i8", "u64", "flag", "text", "t")}

@@ -1,1 +1,1 @@
-"""`verify`: a check of the promise on a user's rows, by every path that computes features."""
+"""`verify`: a check on a user's rows that all ways to compute features give the same bits."""

@@ -1,4 +1,4 @@
-"""Comparison of features by their bits, the results that `verify` reports."""
+"""Comparison of features bit by bit, and the report of `verify`."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Report:
 
     Args:
         checks: The comparisons.
-        on_word: Features and tables that the check for later rows leaves out, because the user
-            declared them known, or because no single clock can judge them.
-        cannot_see: Leaks that the check for later rows cannot detect.
+        on_word: Features and tables, as lines of text, that the check for later rows leaves out:
+            the user declared them known, or no single clock can judge them.
+        cannot_see: Leaks that the check for later rows cannot detect, as lines of text.
     """
 
     checks: tuple[Check, ...]
@@ -72,7 +72,10 @@ def left_out(on_word: Sequence[str], cannot_see: Sequence[str]) -> Iterator[str]
 
 
 def compare(name: str, left: Any, right: Any) -> Check:
-    """Return the comparison of two tables of features, column by column."""
+    """Return the comparison of two tables of features, up to the first difference.
+
+    `name` says which two ways of computing them are compared.
+    """
     for feature, one, other in zip(left.column_names, left.columns, right.columns, strict=True):
         row = first_difference(one.combine_chunks(), other.combine_chunks())
         if row is not None:

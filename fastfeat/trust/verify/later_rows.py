@@ -2,7 +2,8 @@
 
 Plans are built by rules against leakage; this check runs the fitted plan. It removes all rows after
 a moment, from the data and from tables, and the features at or before that moment must keep their
-bits. Learnt values stay as they are.
+bits. It does so at several moments. Learnt values stay as they are. A run is the check of all
+features with the same clock, which is the time that tells what is later.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LaterRows:
-    """The results of removing later rows at some moments.
+    """The results of the check: which features changed when later rows were removed.
 
     Args:
         checks: One comparison per clock.
@@ -97,12 +98,12 @@ class LaterRows:
 
 
 class Sample(NamedTuple):
-    """The rows to compare, with their tables and history.
+    """The rows that the check uses, with their tables and history.
 
     Args:
-        rows: A table.
-        side: The tables and the history.
-        numbers: Row numbers in the data, shape `(n_rows,)`.
+        rows: The rows as a table.
+        side: The lookup tables and the history.
+        numbers: Number of each row in the data, shape `(n_rows,)`.
     """
 
     rows: Any
@@ -111,9 +112,9 @@ class Sample(NamedTuple):
 
 
 def later_rows_of(fitted: Fitted, rows: CallRows, n_rows: int) -> LaterRows:
-    """Return the results of removing later rows from data; the sample has about `n_rows` rows.
+    """Return the results of the check on a sample of about `n_rows` rows of the data.
 
-    `rows` must be all rows of the data.
+    `rows` must cover the whole data.
     """
     plan, runs = fitted.declaration, runs_of(fitted)
     ids = id_columns(plan.row_id, rows.history, plan.past_columns)
@@ -130,7 +131,7 @@ def later_rows_of(fitted: Fitted, rows: CallRows, n_rows: int) -> LaterRows:
 
 
 def clock_columns(runs: Runs) -> list[str]:
-    """Return the columns of the data that the runs' clocks read."""
+    """Return the names of the columns of the data that contain the times of the runs."""
     return columns_of(run.clock for run in runs.runs)
 
 
@@ -139,8 +140,8 @@ def sample_of(
 ) -> Sample:
     """Return a sample of about `n_rows` rows: whole entities for windows, else evenly spaced.
 
-    `orders` are the windows' orders of the earlier rows followed by the rows; empty without
-    windows. `earlier` is the history as a table, or None.
+    `orders` are the row orders of the plan's windows, over the history followed by the rows `many`;
+    empty without windows. `earlier` is the history as a table, or None.
     """
     if not orders:
         n_all: int = many.num_rows
@@ -155,7 +156,7 @@ def sample_of(
 
 
 def check_later_rows(fitted: Fitted, runs: Runs, sample: Sample, step: Step) -> LaterRows:
-    """Return the results of removing later rows from a sample; `step` is called with each check."""
+    """Return the results of the check on a sample; `step` is called with the name of each run."""
     if not runs.runs:
         return LaterRows(on_word=runs.on_word)
     features = sample.side.transform(fitted, sample.rows)
@@ -178,7 +179,10 @@ class _Judged:
 def _judged(
     fitted: Fitted, run: Run, sample: Sample, features: Any, most: int, step: Step
 ) -> _Judged:
-    """Return the results of a run, at up to `most` moments."""
+    """Return the results of one run, which removes the rows after each of up to `most` moments.
+
+    `features` are the features of the sample with all its rows.
+    """
     name = f"all rows = without later rows, by {show(run.clock)}"
     step(f"verifying {name}")
     times = _times_of(fitted, run.clock, sample.rows, sample.side.tables)
@@ -211,7 +215,10 @@ def _judged(
 
 
 def _told(changes: Sequence[Change], n_moments: int) -> str | None:
-    """Return the first change as text, with the number of other columns that change."""
+    """Return a sentence on the first change and the number of other columns that change.
+
+    None if there is no change.
+    """
     if not changes:
         return None
     column, row, moment, (with_all, without), n_changed = changes[0]
@@ -223,7 +230,10 @@ def _told(changes: Sequence[Change], n_moments: int) -> str | None:
 
 
 def _differences(one: Any, other: Any) -> Iterator[tuple[str, int, tuple[str, str]]]:
-    """Yield each column that differs between two tables, with the first such row and its values."""
+    """Yield each column that differs between two tables.
+
+    Each is a tuple: its name, the first row that differs, and both values there as text.
+    """
     for name, left, right in zip(one.column_names, one.columns, other.columns, strict=True):
         pair = left.combine_chunks(), right.combine_chunks()
         row = first_difference(*pair)
@@ -232,11 +242,11 @@ def _differences(one: Any, other: Any) -> Iterator[tuple[str, int, tuple[str, st
 
 
 class _Times(NamedTuple):
-    """The times of rows.
+    """The times of rows, as integers.
 
     Args:
         ticks: Time of each row, 0 if missing, shape `(n_rows,)`.
-        is_there: Whether the row has a time, shape `(n_rows,)`.
+        is_there: Whether each row has a time, shape `(n_rows,)`.
         dtype: Type of the times.
         tick: Nanoseconds per tick; None for whole numbers without a unit.
     """
@@ -247,23 +257,26 @@ class _Times(NamedTuple):
     tick: int | None
 
     def spread(self, most: int) -> list[int]:
-        """Return up to `most` of the present times, evenly spread, in ticks."""
+        """Return up to `most` of the distinct times, evenly spread, as integers (ticks)."""
         distinct = np.unique(self.ticks[self.is_there])
         places = np.linspace(0, max(len(distinct) - 1, 0), min(most, len(distinct)))
         return [int(tick) for tick in distinct[np.unique(places.astype(np.int64))]]
 
     def are_after(self, moment: int, tick: int | None) -> Flags:
-        """Return whether each row has a time after a moment; `tick` is the moment's unit in ns."""
+        """Return whether each row is later than a moment, shape `(n_rows,)`; false without a time.
+
+        `tick` is the unit of the moment in nanoseconds.
+        """
         limit = moment * (tick or 1) // (self.tick or 1)
         return self.is_there & (self.ticks > limit)
 
     def text(self, moment: int) -> str:
-        """Return a time as text."""
+        """Return a time, given in ticks, as text."""
         return time_text(moment, self.dtype) if self.dtype.is_temporal else str(moment)
 
 
 def _times_of(fitted: Fitted, clock: Node, rows: Any, tables: Any) -> _Times | None:
-    """Return the times of rows by a clock; None if they lack one of its columns."""
+    """Return the times of rows by a clock; None if the rows lack a column that the clock reads."""
     names = columns_of([clock])
     if not set(names) <= set(rows.column_names):
         return None
@@ -284,12 +297,12 @@ def _tick(dtype: DType, step: int | None) -> int | None:
 
 
 class _Kept(NamedTuple):
-    """The rows that are left at a moment, with their tables and history.
+    """The rows that remain after the rows later than a moment are removed.
 
     Args:
-        rows: A table.
-        numbers: Row numbers in the sample, ascending, shape `(n_rows,)`.
-        judged: Numbers of the rows with a time, which are compared.
+        rows: The remaining rows as a table.
+        numbers: Number of each remaining row in the sample, ascending, shape `(n_rows,)`.
+        judged: Numbers in the sample of the remaining rows with a time, which are compared.
         side: The tables and the history, without later rows.
     """
 
@@ -301,16 +314,16 @@ class _Kept(NamedTuple):
 
 @dataclass(slots=True)
 class _Removal:
-    """A sample with the times by which its rows, history and tables are cut.
+    """A sample, with the times by which later rows are removed from it, its history and tables.
 
     Args:
         sample: The rows.
         times: Times of the rows.
-        of_history: Times of the history; None if it is never cut.
-        of_tables: Times of each table's rows, one per column that features see them by, without
-            tables that are never cut.
+        of_history: Times of the history's rows; None if none of them is ever removed.
+        of_tables: Times of each table's rows, once per column by which features see them; without
+            the tables that keep all rows.
         row_id: Column that identifies rows in both the history and the sample, or None.
-        on_word: Tables and history that are never cut, as text.
+        on_word: Lines of text on the tables and the history that keep all rows.
     """
 
     sample: Sample
@@ -321,12 +334,12 @@ class _Removal:
     on_word: list[str]
 
     def at_most(self, wanted: int) -> int:
-        """Return the number of moments to judge, which is smaller with large tables."""
+        """Return the number of moments to judge: `wanted`, or fewer if tables are large."""
         n_rows = sum(len(times[0].ticks) for times in self.of_tables.values())
         return max(min(wanted, TABLE_ROWS // max(n_rows, 1)), FEWEST_MOMENTS // 2)
 
     def rows_at(self, moment: int) -> _Kept | None:
-        """Return the rows that are left at a moment; None if no row is removed."""
+        """Return the rows that are not later than a moment; None if no row is later."""
         rows, side, _ = self.sample
         is_later = self.times.are_after(moment, self.times.tick)
         tables, n_removed = self._tables_at(moment)
@@ -344,7 +357,10 @@ class _Removal:
         return _Kept(take_rows(rows, kept), kept, judged, SideInputs(tables, history))
 
     def _tables_at(self, moment: int) -> tuple[dict[str, Any], int]:
-        """Return the tables without rows that are later by every column, and the number removed."""
+        """Return the tables without the rows that are later than a moment, and the number removed.
+
+        If features see a table by several columns, a row is removed if it is later by all of them.
+        """
         tables, n_removed = dict(self.sample.side.tables or {}), 0
         for name, times in self.of_tables.items():
             is_later = np.logical_and.reduce(
@@ -356,7 +372,7 @@ class _Removal:
         return tables, n_removed
 
     def _are_removed(self, history: Any, rows: Any, is_later: Flags) -> Flags:
-        """Return whether each row of the history has the id of a removed row."""
+        """Return whether each row of the history is a row that was removed, by its id."""
         if self.row_id is None:
             n_rows: int = history.num_rows
             return np.zeros(n_rows, np.bool_)
@@ -368,7 +384,7 @@ class _Removal:
 
 
 def _removal_of(fitted: Fitted, run: Run, sample: Sample, times: _Times) -> _Removal:
-    """Return a sample with the times by which a run removes rows."""
+    """Return a sample with the times by which a run removes rows; `times` are those of its rows."""
     history = sample.side.history
     has_history = not isinstance(history, str)
     of_history = _times_of(fitted, run.clock, history, sample.side.tables) if has_history else None
@@ -389,7 +405,10 @@ def _removal_of(fitted: Fitted, run: Run, sample: Sample, times: _Times) -> _Rem
 
 
 def _times_of_table(time: TableTime, read: Mapping[Node, Any], fitted: Fitted) -> _Times:
-    """Return the times of the rows of a table by one of its columns."""
+    """Return the times of a table's rows from one of its columns.
+
+    `read` has the values of these columns.
+    """
     dtype = fitted.table_columns[time.column]
     ticks, is_there = ticks_of(ticks_column(read[time.column].array, dtype))
     return _Times(ticks, is_there, dtype, _tick(dtype, time.step))

@@ -1,7 +1,8 @@
 """Row orders in plans with windows: samples, shuffles and splits for `verify`.
 
-A window puts the rows of each entity in order by a time. The functions here respect every order of
-a plan at once, whatever its entities and times, computed ones included.
+A window puts the rows of each entity in order by a time; a row order is such a pair of entities and
+times, and a clock is the time. The functions here respect every row order of a plan at once, also
+if its entities or times are computed. Row numbers count from 0.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ _MIXING = np.uint64(0x9E3779B97F4A7C15)  # odd, so distinct numbers stay distinc
 
 
 class Order(NamedTuple):
-    """An order of rows that windows read.
+    """A row order of some windows.
 
     Args:
         clock: Expression of the time.
         entities: Number of each row's entity, shape `(n_rows,)`.
-        times: Rank of each row's time among all times, -1 if missing, shape `(n_rows,)`.
+        times: Rank of each row's time among the distinct times, -1 if missing, shape `(n_rows,)`.
     """
 
     clock: Node
@@ -49,14 +50,14 @@ class Order(NamedTuple):
     times: Numbers
 
     def rows(self, wanted: Numbers | slice) -> Order:
-        """Return the order of some rows."""
+        """Return the row order of some of the rows, given by number or slice."""
         return Order(self.clock, self.entities[wanted], self.times[wanted])
 
 
 def orders_of(fitted: Fitted, rows: Any, earlier: Any, tables: Tables) -> list[Order]:
-    """Return the orders that a plan's windows read, over earlier rows followed by `rows`.
+    """Return the row orders of a plan's windows, over the history followed by `rows`.
 
-    `earlier` is a table, or None. Keys and times may be looked up in `tables`.
+    `earlier` is the history as a table, or None. Keys and times may be looked up in `tables`.
     """
     orders = dict.fromkeys(order_of(over) for over in window_nodes(fitted.nodes.values()))
     made = table_values(fitted.table_columns, tables)
@@ -78,7 +79,7 @@ def _order(seen: Batch, order: Call) -> Order:
 
 
 def _codes(column: Any) -> Numbers:
-    """Return a number per value, equal for equal values; -1 if missing."""
+    """Return an integer for each value, equal for equal values; -1 if missing."""
     values = decoded(column)
     if pa.types.is_floating(values.type):
         values = call("add", cast(values, pa.float64()), pa.scalar(0.0))  # 0.0 for -0.0
@@ -88,7 +89,7 @@ def _codes(column: Any) -> Numbers:
 
 
 def _places(times: Any) -> Numbers:
-    """Return the rank of each time among all; see `Order`."""
+    """Return the rank of each time among the distinct times; -1 if missing."""
     whole = times.combine_chunks() if isinstance(times, pa.ChunkedArray) else times
     there: NDArray[np.bool_] = whole.is_valid().to_numpy(zero_copy_only=False)
     known = whole.drop_null()
@@ -105,7 +106,7 @@ def _is_time(array: Any) -> bool:
 
 
 def _numbered(first: Numbers, second: Numbers) -> Numbers:
-    """Return a number per pair of numbers, equal for equal pairs, from 0."""
+    """Return an integer for each pair of integers, from 0; equal pairs have equal ones."""
     first = np.unique(first, return_inverse=True)[1].astype(np.int64)
     second = np.unique(second, return_inverse=True)[1].astype(np.int64)
     n_second = int(second.max(initial=0)) + 1
@@ -113,10 +114,11 @@ def _numbered(first: Numbers, second: Numbers) -> Numbers:
 
 
 def sampled(orders: Sequence[Order], n_earlier: int, n_rows: int) -> Numbers:
-    """Return the numbers of about `n_rows` rows for the reference: whole entities, in order.
+    """Return the ascending numbers of about `n_rows` rows for the reference backend.
 
-    There are fewer rows if they have a long past, which the reference reads row by row. `orders`
-    cover the `n_earlier` earlier rows followed by the rows.
+    It takes whole entities. There are fewer rows if they have a long past, which the reference
+    reads row by row. `orders` cover the `n_earlier` rows of the history followed by the rows to
+    choose from.
     """
     own = [order.rows(slice(n_earlier, None)) for order in orders]
     chosen: Numbers = np.argsort(own[0].entities, kind="stable")[:n_rows]
@@ -131,7 +133,7 @@ def sampled(orders: Sequence[Order], n_earlier: int, n_rows: int) -> Numbers:
 
 
 def _places_within(groups: Numbers) -> Numbers:
-    """Return for each row how many rows of its group come before it."""
+    """Return the number of rows of the same group that come before each row, `(n_rows,)`."""
     order = np.argsort(groups, kind="stable")
     first = np.flatnonzero(np.diff(groups[order], prepend=-1))
     sizes = np.diff(first, append=len(groups))
@@ -141,10 +143,10 @@ def _places_within(groups: Numbers) -> Numbers:
 
 
 def latest_before(orders: Sequence[Order], n_earlier: int, rows: Numbers) -> Numbers:
-    """Return the numbers of the latest earlier rows of some rows' entities, in order.
+    """Return the ascending numbers of the latest history rows of the entities of some rows.
 
-    `orders` cover the `n_earlier` earlier rows followed by the others; `rows` are numbers among the
-    others.
+    `orders` cover the `n_earlier` rows of the history followed by the data; `rows` are row numbers
+    in the data.
     """
     kept: NDArray[np.bool_] = np.zeros(n_earlier, dtype=np.bool_)
     for order in orders:
@@ -162,10 +164,11 @@ def latest_before(orders: Sequence[Order], n_earlier: int, rows: Numbers) -> Num
 
 
 def moved(orders: Sequence[Order]) -> Numbers | None:
-    """Return the numbers of the rows in another valid order; None if there is no other.
+    """Return the row numbers in a shuffled order that must not change features.
 
-    Windows read rows of one entity and one moment in the given order. Such rows keep their order,
-    for every order of the plan; all others are shuffled.
+    Windows read rows of one entity and one time in the given order. Such rows keep their order
+    among themselves, for every row order of the plan; all others are shuffled. None if this leaves
+    no other order.
     """
     labels = _least_bound([_numbered(order.entities, order.times) for order in orders])
     if (labels == labels[0]).all():
@@ -175,9 +178,10 @@ def moved(orders: Sequence[Order]) -> Numbers | None:
 
 
 def _least_bound(groupings: Sequence[Numbers]) -> Numbers:
-    """Return for each row the smallest row number that it is connected to by shared groups.
+    """Return the smallest row number to which each row is connected, shape `(n_rows,)`.
 
-    Each grouping gives the group of each row, shape `(n_rows,)`.
+    Rows are connected if they share a group in any of the groupings, directly or through other
+    rows. Each grouping gives the group of each row, shape `(n_rows,)`.
     """
     labels: Numbers = np.arange(len(groupings[0]))
     while True:
@@ -192,9 +196,10 @@ def _least_bound(groupings: Sequence[Numbers]) -> Numbers:
 
 
 def halves(orders: Sequence[Order]) -> tuple[Numbers, Numbers]:
-    """Return the numbers of rows before a moment, and from it on, by every clock.
+    """Return the numbers of the rows before a middle time, and of the rows from it on.
 
-    A row that is before the moment by one clock and after it by another is in neither part.
+    Each clock has its own middle time. A row that is earlier by one clock and later by another is
+    in neither half.
     """
     clocks = {order.clock: order.times for order in orders}
     n_rows = len(orders[0].times)
@@ -208,7 +213,10 @@ def halves(orders: Sequence[Order]) -> tuple[Numbers, Numbers]:
 
 
 def _middle(times: Numbers) -> int:
-    """Return the median of the present times, or the next time if the median is the first."""
+    """Return the rank that splits the times into halves: the median without missing times.
+
+    If the median is the first time, the next time is returned, so that the earlier half has rows.
+    """
     known = np.sort(times[times != _NO_TIME])
     if not len(known):
         return 0
@@ -218,7 +226,7 @@ def _middle(times: Numbers) -> int:
 
 
 def in_time(orders: Sequence[Order]) -> Numbers | None:
-    """Return the numbers of rows, each after its past; None if there are several clocks."""
+    """Return the row numbers in order of time; None if the windows have several clocks."""
     if len({order.clock for order in orders}) > 1:
         return None
     return np.argsort(orders[0].times, kind="stable").astype(np.int64)
@@ -230,7 +238,7 @@ def take_rows(rows: Any, numbers: Numbers) -> Any:
 
 
 def as_history(rows: Any, columns: Sequence[str]) -> Any:
-    """Return the columns of rows that windows read; absent late columns become missing values."""
+    """Return the given columns of rows, to be passed as history; absent columns become nulls."""
     there = set(rows.column_names)
     found = plain_table(rows.select([name for name in columns if name in there]))
     for name in columns:

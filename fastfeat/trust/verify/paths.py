@@ -1,4 +1,8 @@
-"""`verify`: on a user's own rows, every path must give the same bits."""
+"""`verify`: on a user's own rows, every path must give the same bits.
+
+A path is a way to compute features: a backend, a batch, single rows, chunks, pieces of files, or a
+live state. The reference is the slow backend in plain Python.
+"""
 
 from __future__ import annotations
 
@@ -68,9 +72,10 @@ Begin = Callable[..., Any]
 def verify(
     fitted: Fitted, rows: CallRows, n_rows: int, backends: Sequence[str], begin: Begin
 ) -> Report:
-    """Return a report: the reference is compared on a sample of `n_rows` rows, other paths on many.
+    """Return the report of all checks, for a public `verify` that has the same arguments.
 
-    `rows` must be all rows of the data; with a memory budget they are read in pieces.
+    The reference is compared on a sample of `n_rows` rows, other paths on many rows. `rows` must
+    cover the whole data; with a memory budget they are read in pieces. `begin` starts a live state.
     """
     fitted = replace(fitted, encoded=None)  # no model trains on these features
     names = _checked_names(backends)
@@ -146,7 +151,8 @@ def _checks_of_past(
 ) -> Iterator[Check]:
     """Yield the checks of a plan with windows; see `_checks_of_rows`.
 
-    `orders` cover the earlier rows followed by the rows, and `chosen` is the sample.
+    `orders` are the row orders of the windows, over the history followed by the rows, and `chosen`
+    is the sample.
     """
     many = plain_table(rows.many)
     n_earlier = len(orders[0].times) - many.num_rows
@@ -167,7 +173,7 @@ def _checks_of_past(
 
 
 def _say(step: Step, name: str) -> str:
-    """Announce a check, and return its name."""
+    """Call `step` with the name of the check that begins, and return the name."""
     step(f"verifying {name}")
     return name
 
@@ -182,7 +188,10 @@ def _checks_of_backends(
     backends: Names,
     step: Step,
 ) -> Iterator[Check]:
-    """Yield the comparisons of backends; the slow reference computes only the sample."""
+    """Yield the comparison of the first backend with each other one.
+
+    The reference computes only the sample, since it is slow. `note` is appended to its results.
+    """
     first, *others = backends
     for other in others:
         name = _say(step, f"{first} = {other}")
@@ -197,7 +206,7 @@ def _checks_of_backends(
 def _checks_of_pieces(
     fitted: Fitted, rows: Any, side: SideInputs, features: Any, step: Step
 ) -> Iterator[Check]:
-    """Yield the comparisons with many chunks, and with one thread."""
+    """Yield two comparisons of `features`: with rows in many Arrow chunks, and with one thread."""
     name = _say(step, "one chunk = many chunks")
     yield compare(name, features, side.transform(fitted, _rechunked(rows)))
     name = _say(step, "all threads = 1 thread")
@@ -232,7 +241,7 @@ def _rows_moved(
     features: Any,
     step: Step,
 ) -> Check:
-    """Return the comparison of rows in their order with the rows in another order."""
+    """Return the comparison of rows in the given order with the same rows shuffled."""
     name = _say(step, "rows in another order")
     order = moved(orders)
     if order is None:
@@ -266,7 +275,10 @@ def _halves_in_time(
 def _row_after_row(
     fitted: Fitted, orders: Sequence[Order], rows: Any, side: SideInputs, note: str, step: Step
 ) -> Check:
-    """Return the comparison of the last rows in a batch with each alone, after its past."""
+    """Return the comparison of a batch with single rows, each with the rows before it as history.
+
+    Only the last rows of the batch are compared.
+    """
     name = _say(step, "batch = one row at a time, after its past")
     order = in_time(orders)
     if order is None:
@@ -292,7 +304,10 @@ def _live(
     step: Step,
     begin: Begin,
 ) -> Check:
-    """Return the comparison of rows in a batch with a live state that receives them in parts."""
+    """Return the comparison of a batch with a live state that receives its rows in parts.
+
+    `begin` starts the live state.
+    """
     name = _say(step, "batch = live, as rows arrive")
     order = in_time(orders)
     if order is None:
@@ -324,7 +339,10 @@ def _live(
 
 
 def _growing(n_rows: int) -> Iterator[tuple[int, int]]:
-    """Yield consecutive parts of rows, each larger than the last: first row, and number of rows."""
+    """Yield consecutive parts of rows, each larger than the last.
+
+    A part is a pair of its first row and its number of rows.
+    """
     first, n = 0, 1
     while first < n_rows:
         yield first, min(n, n_rows - first)
@@ -332,9 +350,10 @@ def _growing(n_rows: int) -> Iterator[tuple[int, int]]:
 
 
 def _histories_of_halves(fitted: Fitted, earlier: Any, later: Any, known: Any) -> tuple[Any, Any]:
-    """Return the histories of two halves; the earlier half's has no rows of the later one.
+    """Return the history for the earlier and for the later half of some rows.
 
-    `known` is the history of both: a table, or "batch" without any.
+    The earlier half's history has no rows of the later half; the later half's history includes the
+    earlier half. `known` is the history of all rows: a table, or "batch" without any.
     """
     columns, row_id = fitted.declaration.past_columns, fitted.declaration.row_id
     if isinstance(known, str):
@@ -348,7 +367,7 @@ def _histories_of_halves(fitted: Fitted, earlier: Any, later: Any, known: Any) -
 
 
 def _checked_names(backends: Sequence[str]) -> list[str]:
-    """Return the valid backend names without repeats; there must be at least two."""
+    """Return the backend names without repeats; raises InvalidPlan for fewer than two."""
     if isinstance(backends, str) or len(set(backends)) < 2:
         raise InvalidPlan(
             f"backends= names at least two to compare, such as ('cpu', 'reference'), got "
@@ -360,7 +379,7 @@ def _checked_names(backends: Sequence[str]) -> list[str]:
 
 
 def _check_rows(fitted: Fitted, rows: Any, side: SideInputs) -> Check:
-    """Return the comparison of a batch with its rows one at a time."""
+    """Return the comparison of a batch with single rows, computed one at a time."""
     name = "batch = one row at a time"
     held = _features_of_a_matrix(fitted, rows, side)
     by_name = _python_rows(rows)
@@ -372,7 +391,7 @@ def _check_rows(fitted: Fitted, rows: Any, side: SideInputs) -> Check:
 
 
 def _python_rows(table: Any) -> list[dict[str, Any]] | None:
-    """Return rows in the form of `transform_row`; None if Python cannot represent a time."""
+    """Return rows as dicts for `transform_row`; None if Python cannot represent a time."""
     try:
         rows = table.to_pylist()
     except (ValueError, OverflowError):
@@ -392,7 +411,10 @@ def _loses_nanoseconds(column: Any) -> bool:
 
 
 def _features_of_a_matrix(fitted: Fitted, rows: Any, side: SideInputs) -> list[str]:
-    """Return the numeric features; no integer features if these rows exceed the range of floats."""
+    """Return the names of the numeric features, which a float matrix can hold.
+
+    Integer features are left out if their values in these rows are too large for floats.
+    """
     numbers = _features_of(fitted, lambda dtype: dtype.is_number)
     try:
         if numbers:
@@ -412,7 +434,7 @@ def _features_of(fitted: Fitted, holds: Callable[[DType], bool]) -> list[str]:
 
 
 def _column_type(fitted: Fitted, node: Node) -> DType:
-    """Return the type of the columns of a feature."""
+    """Return the type of a feature's output columns, which is uint8 for one-hot columns."""
     return UINT8 if fitted.types[node] == ONE_HOT else fitted.types[node]
 
 

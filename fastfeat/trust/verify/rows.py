@@ -1,7 +1,8 @@
 """The rows that `verify` compares; from data larger than memory, as many as fit.
 
-Every path must give the same bits for any choice of rows. If windows see the rows of entities, some
-entities are taken with all their rows; otherwise the first rows.
+A path is a way to compute features. All paths must give the same bits for any choice of rows. If
+the plan has windows, some entities are taken with all their rows; otherwise the first rows are
+taken.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Rows(NamedTuple):
         many: Rows for all paths except the reference.
         sample: Rows that the reference may compute; equal to `many` for plans with windows.
         earlier: The history as a table; None without history.
-        again: The data, if it can be read again in pieces; `many` are its first rows.
+        again: The data set, to read it once more, in pieces; it begins with the rows in `many`.
+            None if that is not possible.
     """
 
     many: Any
@@ -58,7 +60,7 @@ class Rows(NamedTuple):
 
 
 class SideInputs(NamedTuple):
-    """The tables and the history for each call of `transform`."""
+    """The lookup tables and the history, which every call of `transform` gets besides its rows."""
 
     tables: Tables
     history: Any
@@ -66,16 +68,16 @@ class SideInputs(NamedTuple):
     def transform(
         self, fitted: Fitted, rows: Any, *, backend: str = "cpu", to: str = "arrow"
     ) -> Any:
-        """Return the features of rows as a first call computes them, with nothing prepared."""
+        """Return the features of rows, computed without anything that earlier calls have cached."""
         fitted.prepared.clear()
         return transform(fitted, self.of(rows, backend), to=to)
 
     def transform_again(self, fitted: Fitted, rows: Any) -> Any:
-        """Return the features of rows as a repeated call computes them."""
+        """Return the features of rows, computed with the caches of earlier calls."""
         return transform(fitted, self.of(rows))
 
     def of(self, rows: Any, backend: str = "cpu") -> CallRows:
-        """Return rows with these tables and this history."""
+        """Return rows as an argument of `transform`, with these tables and this history."""
         return CallRows(rows, None, self.history, self.tables, backend)
 
 
@@ -88,7 +90,8 @@ def rows_in_memory(
 ) -> Rows:
     """Return the rows to verify from data that is read whole.
 
-    The sample has `n_rows` rows. The data may lack the columns `if_there`.
+    Without windows in the plan, the sample has at most `n_rows` rows. The data may lack the columns
+    `if_there`.
     """
     past = fitted.declaration.past_columns
     table = read_columns(rows.data, columns, [*past, *if_there])
@@ -117,8 +120,9 @@ def rows_of_parts(
 ) -> Rows:
     """Return the rows to verify from data that is read in pieces.
 
-    The sample has `n_rows` rows. The data may lack the columns `if_there`. `of_history` are the
-    columns to read from the history. Errors of the history say so.
+    Without windows in the plan, the sample has at most `n_rows` rows. The data may lack the columns
+    `if_there`. `of_history` are the columns to read from the history. Errors in the history name
+    it.
     """
     dataset, history = dataset_of(rows.data), rows.history
     read_columns(pa.Table.from_batches([], dataset.schema), columns)
@@ -140,7 +144,7 @@ def rows_of_parts(
 
 
 def needs_of_reference(fitted: Fitted) -> list[Need]:
-    """Return the memory that the reference and single rows need to look up learnt keys."""
+    """Return the memory that the reference and `transform_row` need for the plan's learnt keys."""
     n_keys = _n_keys(fitted)
     what = f"the reference, which looks {counted(n_keys, 'learnt key')} up in Python,"
     return [Need(what, n_keys * _KEY_BYTES)] if n_keys else []
@@ -152,7 +156,7 @@ def _n_keys(fitted: Fitted) -> int:
 
 
 def _most_rows(fitted: Fitted, schema: Schema, budget: Budget) -> int:
-    """Return the number of rows that fit, with their features several times."""
+    """Return the number of rows that fit in the memory budget, with several copies of features."""
     room = budget.room() - _n_keys(fitted) * _KEY_BYTES
     width = row_bytes(schema) + _FEATURES * row_bytes(fitted.schema)
     return max(1, min(MOST_ROWS, room // _SHARE // width))
@@ -161,9 +165,10 @@ def _most_rows(fitted: Fitted, schema: Schema, budget: Budget) -> int:
 def _of_some_entities(
     fitted: Fitted, tables: Tables, datasets: Sequence[Dataset], most: int
 ) -> IsTaken | None:
-    """Return a function that selects all rows of some entities; None to take all rows.
+    """Return a function that selects the rows of some entities; None to take all rows.
 
-    About `most` rows of each data set are selected.
+    All rows of a selected entity are selected, by a hash of its key. About `most` rows of each data
+    set are selected.
     """
     known = [dataset.n_rows for dataset in datasets if dataset.n_rows is not None]
     n_shares = -(-max(known) // most) if known else _UNKNOWN
@@ -191,7 +196,7 @@ def _first(
     is_taken: IsTaken | None,
     budget: Budget,
 ) -> Table:
-    """Return the first selected rows, at most `most`."""
+    """Return the first `most` rows of a data set; only those that `is_taken` selects, if given."""
     kept: list[Table] = []
     n = 0
     with closing(scan(dataset, columns, lambda: _table_bytes(budget))) as tables:

@@ -1,4 +1,4 @@
-"""Changes between two fitted plans, and how they affect readers of the features.
+"""Changes between two fitted plans, and how they affect code that reads the features.
 
 `record` is the table of kinds of changes with their verdicts. `declared`, `learnt`, `profiles` and
 `outputs` each find one group of changes, and `compare` combines them.

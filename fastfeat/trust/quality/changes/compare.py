@@ -16,7 +16,8 @@ from fastfeat.trust.quality.changes.record import Diff, ordered
 def compared(a: Fitted, b: Fitted, sample: CallRows) -> Diff:
     """Return the changes from plan `a` to the later plan `b`; raises like `ff.diff`.
 
-    The features of `sample` are compared, or of the golden rows of `a` if `sample` has no data.
+    The features of `sample` are compared. If it has no data, the features of the golden rows are
+    compared, which are generated rows that plan `a` keeps.
     """
     changes = [*changes_declared(a, b), *changes_learnt(a, b), *changes_of_profiles(a, b)]
     if sample.data is None:

@@ -1,4 +1,9 @@
-"""Changes of learnt values: single values, values per key, and codes of categories."""
+"""Changes of learnt values: single values, values per key, and codes of categories.
+
+Plan `a` is the earlier plan and `b` the later one. A vocabulary is the learnt list of the
+categories of a key: the position of a category in it, plus the codes for missing and unseen keys,
+is its code.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +34,7 @@ _MOST_NAMED = 1000
 
 
 def changes_learnt(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield the changes of values that both plans learn."""
+    """Yield a change for each value that both plans learn and that differs."""
     pair_of = _pairs(a, b)
     yield from _codes(a, b, pair_of)
     yield from _values(a, b, pair_of)
@@ -37,13 +42,16 @@ def changes_learnt(a: Fitted, b: Fitted) -> Iterator[Change]:
 
 
 def _common(a: Fitted, b: Fitted) -> list[Aggregate]:
-    """Return the aggregates that both plans learn, over keys of the same types."""
+    """Return the aggregates that both plans learn, from equal expressions."""
     known = set(aggregates_of(b.declaration.nodes.values()))
     return [one for one in aggregates_of(a.declaration.nodes.values()) if one in known]
 
 
 def _values(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
-    """Yield the learnt values that differ, whether of all rows or per key."""
+    """Yield a change for each learnt value that differs, whether over all rows or per key.
+
+    Vocabularies with changed codes in features are left to `_codes`.
+    """
     codes = {node.args[-1] for node in set(_shown(a)) & set(_shown(b))}
     for one in _common(a, b):
         before, after = a.learnt[one], b.learnt[one]
@@ -58,7 +66,10 @@ def _values(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
 
 
 def _shown(fitted: Fitted) -> list[Call]:
-    """Return the codes that features show as numbers; one-hot columns are matched by name."""
+    """Return the calls that encode categories and give the values of a feature.
+
+    One-hot columns are left out, since they are matched by name.
+    """
     roots = fitted.declaration.nodes.values()
     return shown_codes(node for node in roots if not is_one_hot(node))
 
@@ -69,7 +80,7 @@ def _are_equal(before: Any, after: Any) -> bool:
 
 
 def _of_value(a: Fitted, b: Fitted, one: Aggregate) -> Change:
-    """Return the change of a value that is learnt from all rows."""
+    """Return the change of one value that both plans learn from all rows."""
     before, after = a.learnt[one], b.learnt[one]
     if isinstance(before, tuple) and isinstance(after, tuple):
         return _change_of(one, before, after, _of_tables(before, after))
@@ -85,7 +96,7 @@ def _change_of(one: Aggregate, before: Any, after: Any, told: str) -> Change:
 
 
 def _of_tables(before: Sequence[float], after: Sequence[float]) -> str:
-    """Return the change of a table, such as bin edges, in words."""
+    """Return the change of a learnt table in words, such as the edges of bins."""
     if len(before) != len(after):
         return f"{counted(len(before), 'value')} -> {len(after):,}"
     differ = [k for k, (x, y) in enumerate(zip(before, after, strict=True)) if not _are_equal(x, y)]
@@ -95,13 +106,13 @@ def _of_tables(before: Sequence[float], after: Sequence[float]) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matched:
-    """Two vocabularies of the same key, with the place of each category in the other one.
+    """Two vocabularies of the same key, with the position of each category in the other one.
 
     Args:
         before: Vocabulary of the first plan.
         after: Vocabulary of the second plan.
-        places: Place in `after` of each category of `before`, -1 if absent; `(n_before,)`.
-        back: Place in `before` of each category of `after`, -1 if absent; `(n_after,)`.
+        places: Index in `after` of each category of `before`, -1 if absent; `(n_before,)`.
+        back: Index in `before` of each category of `after`, -1 if absent; `(n_after,)`.
     """
 
     before: Vocabulary
@@ -111,7 +122,7 @@ class Matched:
 
     @staticmethod
     def of(before: Vocabulary, after: Vocabulary) -> Matched:
-        """Return two vocabularies matched by their keys."""
+        """Return two vocabularies with the position of each category in the other one."""
         places = places_in(before.parts, after.parts)
         back = np.full(len(after), -1, np.int64)
         found = np.flatnonzero(places >= 0)
@@ -120,17 +131,17 @@ class Matched:
 
     @property
     def is_moved(self) -> NDArray[np.bool_]:
-        """Whether a category of `before` has another code, or none, in `after`; `(n_before,)`."""
+        """Whether each category of `before` has another index or none in `after`; `(n_before,)`."""
         return self.places != np.arange(len(self.before))
 
     @property
     def n_recoded(self) -> int:
-        """The number of categories with another code, or without one, in `after`."""
+        """The number of categories of `before` that have another code in `after`, or none."""
         return int(self.is_moved.sum())
 
     @property
     def added(self) -> NDArray[np.int64]:
-        """The places in `after` of its new categories; ascending."""
+        """The indices in `after` of the categories that `before` lacks; ascending."""
         return np.flatnonzero(self.back < 0)
 
     @property
@@ -150,7 +161,7 @@ PairOf = Callable[[Node], Matched]
 
 
 def _pairs(a: Fitted, b: Fitted) -> PairOf:
-    """Return a function that matches the vocabularies of two plans, each pair only once."""
+    """Return a function that matches the two plans' vocabularies for a node, each only once."""
 
     @cache
     def pair_of(node: Node) -> Matched:
@@ -167,7 +178,7 @@ def _share(counts: NDArray[np.int64], of: Vocabulary) -> float:
 
 
 def _codes(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
-    """Yield encodings with codes that mean other categories, or with more codes."""
+    """Yield a change for each encoding with codes that mean other categories, or with new codes."""
     own, readers = set(_shown(b)), _first_readers(a)
     for codes in _shown(a):
         learnt = codes.args[-1]
@@ -182,7 +193,7 @@ def _codes(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
 
 
 def _first_readers(fitted: Fitted) -> dict[Node, str]:
-    """Return the first feature that uses each node."""
+    """Return the name of the first feature that uses each node."""
     first: dict[Node, str] = {}
     for name, expression in fitted.declaration.features.items():
         nodes = [fitted.declaration.nodes[name + suffix] for suffix in expression.suffixes]
@@ -192,7 +203,10 @@ def _first_readers(fitted: Fitted) -> dict[Node, str]:
 
 
 def _reassigned(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) -> Change:
-    """Return the change of codes that now mean another category, or none."""
+    """Return the change of an encoding with codes that now mean another category, or none.
+
+    `name` is the feature that shows the codes, and `first` the code of the first category.
+    """
     moved = np.flatnonzero(pair.is_moved)
     by_count = moved[np.argsort(-pair.before.counts[moved], kind="stable")]
     places = np.sort(by_count[:_MOST_NAMED])
@@ -215,7 +229,10 @@ def _reassigned(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first:
 
 
 def _texts(fitted: Fitted, key: Aggregate, of: Vocabulary, places: NDArray[np.int64]) -> list[str]:
-    """Return categories as text, by their places; "_" tells apart two with the same text."""
+    """Return the categories of a vocabulary at some indices as text.
+
+    A "_" is appended to a text that equals an earlier one.
+    """
     some = in_order_of(places, of)
     assert isinstance(some, Vocabulary)
     found: dict[str, None] = {}
@@ -228,7 +245,10 @@ def _texts(fitted: Fitted, key: Aggregate, of: Vocabulary, places: NDArray[np.in
 
 
 def _more(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) -> Change:
-    """Return the change of codes for new categories."""
+    """Return the change of an encoding with codes for new categories.
+
+    `name` is the feature that shows the codes, and `first` the code of the first category.
+    """
     places = pair.added[:_MOST_NAMED]  # most frequent first
     texts = _texts(fitted, key, pair.after, places)
     after = {text: place + first for text, place in zip(texts, places.tolist(), strict=True)}
@@ -240,7 +260,7 @@ def _more(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) 
 
 
 def _recounted(one: Aggregate, pair: Matched) -> Iterator[Change]:
-    """Yield the change of a vocabulary that only groups or counts rows: its codes are not shown."""
+    """Yield the change of keys that only group or count rows; nothing if keys and counts agree."""
     before, after = pair.before, pair.after
     n_lost, n_new = int((pair.places < 0).sum()), len(pair.added)
     there = np.flatnonzero(pair.places >= 0)
@@ -264,7 +284,7 @@ def _keys_text(one: Aggregate) -> str:
 
 
 def _of_groups(one: Aggregate, pair: Matched, before: Groups, after: Groups) -> Iterator[Change]:
-    """Yield the change of values learnt per key."""
+    """Yield the change of an aggregate's values per key; nothing if they are equal."""
     known = pair.before, pair.after
     n_first = len(before.values) - len(known[0])
     there = np.flatnonzero(pair.places >= 0)
@@ -285,7 +305,7 @@ def _of_groups(one: Aggregate, pair: Matched, before: Groups, after: Groups) -> 
 
 
 def _zones(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield the time zones with another stored table of transitions."""
+    """Yield a change for each time zone with another stored table of offset changes."""
     zones: Mapping[str, Any] = a.zones
     for name, table in zones.items():
         if name in b.zones and b.zones[name] != table:

@@ -23,9 +23,10 @@ Computed = Callable[[Fitted], Table]
 
 
 def changes_of_outputs(a: Fitted, b: Fitted, compute: Computed) -> tuple[list[Change], int]:
-    """Return the features with other values on a sample, and the number of its rows.
+    """Return a change for each output column that differs on a sample, and the number of rows.
 
-    Errors of plan `a` are raised. A sample that plan `b` rejects is reported as a change.
+    `compute` returns the features of the sample by a plan. Errors of plan `a` are raised. A sample
+    that plan `b` rejects is reported as a change, with 0 rows.
     """
     before = compute(a)
     try:
@@ -37,11 +38,11 @@ def changes_of_outputs(a: Fitted, b: Fitted, compute: Computed) -> tuple[list[Ch
 
 
 def changes_of_golden(a: Fitted, b: Fitted) -> tuple[list[Change], int]:
-    """Return the features with other values on the golden rows of plan `a`, and the number of rows.
+    """Return a change for each output column that differs on the golden rows of plan `a`.
 
-    Golden rows sit at the edges of the accepted values, so the number that differ means little;
-    that none differs means much. The number is 0 without golden rows, or if plan `b` cannot take
-    them: then it reads other columns, which is reported as a change of inputs.
+    Also return their number, which is 0 without golden rows, or if plan `b` cannot take them: then
+    it reads other columns, which is reported as a change of inputs. Golden rows sit at the edges of
+    the accepted values, so it means little how many of them differ, but much if none differs.
     """
     if a.golden is None:
         return [], 0
@@ -57,7 +58,7 @@ def changes_of_golden(a: Fitted, b: Fitted) -> tuple[list[Change], int]:
 
 
 def on_rows(rows: CallRows) -> Computed:
-    """Return a function that computes features like `FittedPlan.transform`."""
+    """Return a function that computes the features of `rows` by a plan, like `transform`."""
 
     def compute(fitted: Fitted) -> Table:
         for_nobody = replace(fitted, encoded=None)  # no model trains on these rows
@@ -67,7 +68,10 @@ def on_rows(rows: CallRows) -> Computed:
 
 
 def _compared(before: Table, after: Table, rows: str, codes: Collection[str]) -> Iterator[Change]:
-    """Yield a change for each column that both tables have with one type, and with other values."""
+    """Yield a change for each column with the same type in both tables, and with other values.
+
+    `rows` is the word for rows in messages, and `codes` names columns that have no distances.
+    """
     for name in before.column_names:
         if name not in after.column_names or before[name].type != after[name].type:
             continue
@@ -84,7 +88,7 @@ def _one(column: Any) -> Array:
 
 
 def _of_column(name: str, x: Array, y: Array, rows: str, *, is_number: bool) -> Change | None:
-    """Return the change of a column; None if at most the sign of zero differs."""
+    """Return the change from `x` to `y`; None if at most the sign of zeros differs."""
     missing = [_flags(one.is_null()) for one in (x, y)]
     same = call("equal", x, y)
     differ = (missing[0] != missing[1]) | (_flags(call("invert", same).fill_null(False)))

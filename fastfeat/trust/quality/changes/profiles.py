@@ -15,7 +15,7 @@ _MOST_SHOWN = 3
 
 
 def changes_of_profiles(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield the inputs with other training values; nothing if a plan keeps no profile.
+    """Yield a change for each input with other training values; nothing without two profiles.
 
     Only figures that do not depend on row order are compared: bin edges and counted categories come
     from a sample. Features are left out because they follow from inputs and learnt values.
@@ -44,7 +44,7 @@ def _facts(column: ColumnProfile) -> dict[str, Any]:
 
 
 def _counted(column: ColumnProfile, other: ColumnProfile) -> Mapping[Any, int]:
-    """Return the counts of the categories that the other profile counts too."""
+    """Return the counts of those categories of `column` that `other` counts too."""
     if column.kind != "category":
         return {}
     known = set(other.categories)
@@ -55,7 +55,10 @@ def _counted(column: ColumnProfile, other: ColumnProfile) -> Mapping[Any, int]:
 def _change(
     name: str, a: ColumnProfile, b: ColumnProfile, was: dict[str, Any], now: dict[str, Any]
 ) -> Change:
-    """Return the change of an input, described by shares and moments instead of counts."""
+    """Return the change of an input in words: shares of rows and moments instead of counts.
+
+    `was` and `now` are the figures of `_facts` for the two columns.
+    """
     told: list[str] = []
     if a.has_bins and a.n_finite and b.n_finite:
         moved = f" ({(b.mean - a.mean) / a.std:+.2g} standard deviations)" if a.std else ""

@@ -66,7 +66,7 @@ class Change:
         before: The old value; None if it did not exist. For codes, a dict of category to code of up
             to 1,000 changed categories, the most frequent ones.
         after: The new value; None if it no longer exists.
-        told: Both values in words, without kind and name.
+        told: The change in words, without kind and name.
     """
 
     kind: str

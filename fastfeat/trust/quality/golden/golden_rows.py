@@ -1,7 +1,8 @@
 """Golden rows: generated rows that an artifact keeps, with the exact bits of their features.
 
-A loader of the artifact computes them again, so a machine, version or kernel that gives other bits
-is found before it serves. The reference computes the kept features if few keys were learnt.
+A program that loads the artifact can compute the features again, which reveals a machine, a version
+or a kernel that gives other bits. The features that are kept come from the reference backend, which
+is slow, or from the CPU backend if many keys were learnt.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class GoldenRows:
 
     Args:
         made_up: The rows, with the history and tables that their features read.
-        features: Feature columns as computed when saved, `n_rows` long.
+        features: Feature columns as they were computed before the artifact was saved; `n_rows`
+            long.
     """
 
     made_up: MadeUp
@@ -125,11 +127,11 @@ def _tables_of(content: bytes) -> dict[str, Table]:
 
 
 def with_golden(fitted: Fitted, wanted: bool | None = None) -> Fitted:
-    """Return a fitted plan with golden rows, kept or new, or without.
+    """Return a fitted plan with its golden rows, with new ones, or without any.
 
-    `wanted=None` keeps existing rows and generates missing ones, unless that takes more work than
-    `MOST_WORK`: a table of many keys would be built to look up a few rows. Warns `NoGoldenRows` if
-    the features of no generated row can be computed.
+    True generates rows if the plan has none, and False removes them. None does the same as True,
+    unless that takes more work than `MOST_WORK`: a table of many keys would be built to look up a
+    few rows. Warns `NoGoldenRows` if the features of no generated row can be computed.
     """
     if wanted is False:
         return replace(fitted, golden=None)
@@ -193,7 +195,7 @@ def _backend_for(fitted: Fitted) -> str:
 
 
 def _of_those_that_compute(fitted: Fitted, made: MadeUp, backend: str) -> GoldenRows | None:
-    """Return the rows that can be computed, with their features; None if there are none."""
+    """Return the generated rows with features that can be computed; None if there are none."""
 
     def tried(places: list[int]) -> GoldenRows | FastfeatError:
         rows = made.rows.take(pa.array(places, pa.int64())).combine_chunks()
@@ -226,7 +228,10 @@ def _of_those_that_compute(fitted: Fitted, made: MadeUp, backend: str) -> Golden
 
 
 def _blocks(places: list[int], compute: Callable[[list[int]], object]) -> list[list[int]]:
-    """Return blocks of rows that can each be computed, although not all rows together."""
+    """Return lists of row numbers; the rows of each list can be computed together.
+
+    `compute` returns None for rows that fail.
+    """
     half = len(places) // 2
     found: list[list[int]] = []
     for part in (places[:half], places[half:]):
@@ -238,7 +243,7 @@ def _blocks(places: list[int], compute: Callable[[list[int]], object]) -> list[l
 
 
 def work_of(fitted: Fitted) -> int:
-    """Return the work of golden rows: nodes times rows times learnt keys.
+    """Return the work of computing golden rows: nodes times rows times learnt keys.
 
     It is counted and never timed, so that the choice does not depend on the machine.
     """
@@ -248,12 +253,12 @@ def work_of(fitted: Fitted) -> int:
 
 
 def _n_rows_of(fitted: Fitted, most: int = N_ROWS) -> int:
-    """Return the number of rows to try, which is smaller for wide plans."""
+    """Return the number of rows to generate, which is smaller for plans with many features."""
     return min(most, max(_LEAST_ROWS, _MOST_VALUES // max(1, len(fitted.nodes))))
 
 
 def _features(fitted: Fitted, made: MadeUp, backend: str) -> Table:
-    """Return the features of rows, without kept columns."""
+    """Return a table of the features of generated rows, without columns that are passed through."""
     rows = CallRows(made.rows, None, made.history, made.tables, backend)
     with fitted.told.unheard():  # a generated id may equal one from training
         features = transform(fitted, rows)
@@ -262,7 +267,7 @@ def _features(fitted: Fitted, made: MadeUp, backend: str) -> Table:
 
 
 def check_golden(fitted: Fitted, backend: str = "cpu") -> int:
-    """Return the number of golden rows, after a check that they give the same bits again.
+    """Compute the features of the golden rows again and compare bits; return the number of rows.
 
     Raises:
         ArtifactError: There are none, or a feature differs: the message names it and the row.
@@ -288,12 +293,12 @@ def check_golden(fitted: Fitted, backend: str = "cpu") -> int:
 
 
 def check_if_there(fitted: Fitted) -> int:
-    """Return the number of golden rows, after `check_golden`; 0 if the plan has none."""
+    """Check the golden rows if there are any, like `check_golden`; return their number."""
     return 0 if fitted.golden is None else check_golden(fitted)
 
 
 def _compare(name: str, kept: Any, found: Any, backend: str) -> None:
-    """Raise `ArtifactError` with the first row if a feature differs."""
+    """Raise `ArtifactError` with the first row in which a feature differs from the kept one."""
     if kept.type != found.type:
         raise ArtifactError(f"golden rows: feature {name!r} is {found.type}, and was {kept.type}")
     one, other = kept.combine_chunks(), found.combine_chunks()

@@ -56,9 +56,12 @@ Odd = Literal["everywhere", "in rows", "nowhere"]
 
 
 def made_up_rows(fitted: Fitted, n_rows: int, seed: int, odd: Odd = "everywhere") -> MadeUp:
-    """Return rows to try a fitted plan on; equal seeds give equal rows.
+    """Return generated rows to try a plan on, with history and tables.
 
-    With `odd="nowhere"`, text consists of digits, which parsers accept.
+    Equal seeds give equal rows.
+
+    `odd` says where odd values may occur. With "nowhere", text consists of digits, which functions
+    that parse numbers accept.
     """
     drawn, plan, roles = Random(seed), fitted.declaration, roles_of(fitted)
     types = {**dict.fromkeys(plan.row_ids, INT64), **_types_of(fitted)}
@@ -102,7 +105,7 @@ def _columns(
 
 
 def _of_columns(columns: Mapping[str, Array], n_rows: int) -> Table:
-    """Return a table that keeps its number of rows even without columns."""
+    """Return a table of columns; it has `n_rows` rows even without columns."""
     return pa.table(dict(columns)) if columns else pa.table({"": pa.nulls(n_rows)}).select([])
 
 
@@ -116,10 +119,11 @@ def _types_of(fitted: Fitted) -> dict[str, Type]:
 def _odd_ones(
     drawn: Random, names: Sequence[str], pools: Mapping[str, Pool], n_rows: int
 ) -> dict[str, dict[int, Any]]:
-    """Return the odd values of each column by row: each value in turn, a few columns per row.
+    """Return the odd values to put into columns: by column name, then by row number.
 
-    The first rows have none, so that at least their features can be computed. Odd values of one
-    column are in consecutive rows, so that failing rows are adjacent.
+    All odd values take turns, and a row has them in a few columns only. The first rows have none,
+    so that at least their features can be computed. Odd values of one column are in consecutive
+    rows, so that failing rows are adjacent.
     """
     columns = list(names)
     _shuffle(drawn, columns)
@@ -154,7 +158,7 @@ def _values(
     *,
     is_earlier: bool = False,
 ) -> list[Any]:
-    """Return the values of a column; `odd` gives the values of some rows."""
+    """Return `n_rows` values of a column, drawn from its pool; `odd` has values by row number."""
     if name in roles.ids:
         return [k + 1 + n_rows * _FAR_IDS * is_earlier for k in range(n_rows)]
     n = min(len(pool.ordinary), _N_KEYS) if name in roles.keys else len(pool.ordinary)
@@ -171,7 +175,7 @@ def _values(
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """The rows that look up values in tables.
+    """The generated rows of the data, for tables to contain values that these rows look up.
 
     Args:
         roles: Roles of the columns.
@@ -218,14 +222,14 @@ def _table(fitted: Fitted, asking: _Asking, drawn: Random, table: str, *, with_o
 
 
 def _keys_of_rows(asking: _Asking, columns: Mapping[TableColumn, Type]) -> list[tuple[Any, ...]]:
-    """Return the keys that rows look up in a table, without repeats; empty if they are computed."""
+    """Return the distinct keys that rows look up in a table; empty if keys are computed."""
     parts = [_of_rows(asking, column, dtype) for column, dtype in columns.items()]
     keys = dict.fromkeys(zip(*parts, strict=True)) if all(parts) else {}
     return [key for key in keys if None not in key]
 
 
 def _of_rows(asking: _Asking, column: TableColumn, dtype: Type) -> list[Any]:
-    """Return the table values that every second row looks up, in the type of the table."""
+    """Return the values that every second row looks up in a column of a table, in its type."""
     name = asking.roles.asked.get(column)
     if name is None or name not in asking.values:
         return []

@@ -14,7 +14,7 @@ from fastfeat.plan.declare.window_reach import history_reach
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Roles of the columns that must not have arbitrary values.
+    """Columns of a plan that must not have arbitrary values, by their roles.
 
     Args:
         clocks: Columns that order rows in time.
@@ -37,7 +37,7 @@ class Roles:
 
 
 def roles_of(fitted: Fitted) -> Roles:
-    """Return the roles of the columns of a plan."""
+    """Return the columns of a plan that must not have arbitrary values, by their roles."""
     plan = fitted.declaration
     roots = list(plan.nodes.values())
     clocks, keys = list[Node](), list[Node]()

@@ -1,4 +1,8 @@
-"""Values of a column: at the edges that a plan distinguishes, and at the ends of its type."""
+"""Values to generate for a column: at the edges that a plan distinguishes, and of its type.
+
+A plan distinguishes values by the constants that it compares a column with, such as the edges of
+bins, and by its learnt values. A pool is the set of values to draw from.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +39,12 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """Readers of each column in a plan and its contract, with their learnt values.
+    """The nodes of a plan and its contract that read each column, and the learnt values.
 
     Args:
         learnt: Learnt values by aggregate.
-        by_column: The nodes that take each column as an argument.
-        largest: Largest finite float for a column, so that outputs fit a narrow float type.
+        by_column: The nodes that have a column as a direct argument, by the column's name.
+        largest: Largest finite float to generate, so that outputs fit a narrow float type.
     """
 
     learnt: Mapping[Node, Any]
@@ -49,7 +53,7 @@ class Reads:
 
 
 def reads_of(fitted: Fitted) -> Reads:
-    """Return the readers of each column of a plan and its contract."""
+    """Return the nodes that read each column in a plan and its contract, and the learnt values."""
     contract = () if fitted.contract is None else fitted.contract.declaration.nodes.values()
     found: dict[str, list[Node]] = {}
     for node in postorder([*fitted.declaration.nodes.values(), *contract]):
@@ -63,7 +67,7 @@ def reads_of(fitted: Fitted) -> Reads:
 
 
 def pool_of(reads: Reads, name: str, dtype: Type) -> Pool:
-    """Return the values of a column that the plan distinguishes, and values of its type."""
+    """Return the pool of a column: values that the plan distinguishes, and values of its type."""
     pool = pool_of_type(dtype)
     if not isinstance(dtype, DType) or dtype.is_list or not pool.ordinary:
         return pool
@@ -76,7 +80,7 @@ def pool_of(reads: Reads, name: str, dtype: Type) -> Pool:
 
 
 def plain_pool(pool: Pool, dtype: Type) -> Pool:
-    """Return only ordinary values; text that the plan does not name is limited to digits."""
+    """Return a pool without odd values; text is limited to digits unless the plan names texts."""
     ordinary = pool.ordinary
     if isinstance(dtype, DType) and dtype.name == "utf8" and ordinary == _TEXTS:
         ordinary = tuple(text for text in _TEXTS if text.isdigit())
@@ -84,7 +88,10 @@ def plain_pool(pool: Pool, dtype: Type) -> Pool:
 
 
 def within(pool: Pool, largest: float) -> Pool:
-    """Return a pool with finite odd floats limited to the largest magnitude; infinities stay."""
+    """Return a pool with the finite floats among its odd values limited in magnitude.
+
+    `largest` is the limit; infinities stay.
+    """
     return Pool(pool.ordinary, tuple(_bounded(value, largest) for value in pool.odd))
 
 
@@ -95,7 +102,10 @@ def _bounded(value: Any, largest: float) -> Any:
 
 
 def _told_apart(reads: Reads, name: str, dtype: DType) -> Iterable[Any]:
-    """Yield values of a column that the plan, its contract or its learnt values distinguish."""
+    """Yield the values of a column at which results of the plan or its contract may change.
+
+    These come from constants, date formats and learnt values.
+    """
     column, learnt = Column(name), reads.learnt
     for node in reads.by_column.get(name, ()):
         for param in node.params if dtype.name == "utf8" and isinstance(node, Call) else ():
@@ -115,7 +125,10 @@ def _told_apart(reads: Reads, name: str, dtype: DType) -> Iterable[Any]:
 
 
 def _common_keys(vocabulary: Any, part: int, dtype: DType) -> list[Any]:
-    """Return the most frequent keys; rare ones could reveal training rows."""
+    """Return the most frequent values of part number `part` of a learnt key.
+
+    Rare ones are left out, because they could reveal training rows.
+    """
     if part >= len(vocabulary.parts):
         return []
     n = min(_MOST_KEYS, int(np.searchsorted(-vocabulary.counts, -_COMMON, side="right")))
@@ -127,7 +140,7 @@ def _common_keys(vocabulary: Any, part: int, dtype: DType) -> list[Any]:
 
 
 def _literals(value: Any, dtype: DType) -> Iterable[Any]:
-    """Yield values of the column's type, from a literal or a learnt value."""
+    """Yield the values in a literal or learnt value that a column of this type can hold."""
     if isinstance(value, tuple):
         elements: tuple[Any, ...] = value  # pyright: ignore[reportUnknownVariableType]
         for element in elements[:: max(1, len(elements) // _MOST_EDGES)]:
@@ -164,7 +177,7 @@ def is_of(value: Any, dtype: DType) -> bool:
 
 
 def _around(value: Any, dtype: DType) -> list[Any]:
-    """Return the values next to an edge."""
+    """Return the next smaller and the next larger value of the type; empty for text and bools."""
     if dtype.name == "float32":
         near = np.float32(value)
         return [float(np.nextafter(near, np.float32(to))) for to in (-math.inf, math.inf)]
@@ -177,7 +190,7 @@ def _around(value: Any, dtype: DType) -> list[Any]:
 
 
 def pool_of_type(dtype: Type) -> Pool:
-    """Return ordinary and odd values of a type; empty for types that expressions cannot read."""
+    """Return the pool of a type; empty for types that expressions cannot read."""
     if not isinstance(dtype, DType) or dtype.name == "null":
         return Pool((), ())
     match dtype.name:
@@ -204,7 +217,7 @@ def pool_of_type(dtype: Type) -> Pool:
 
 
 def _floats(dtype: DType) -> Pool:
-    """Return floats and the ends of their range; decimals have at most 15 digits."""
+    """Return the pool of a float type; decimals have at most 15 digits."""
     ordinary = (0.0, 1.0, 2.0, 3.0, -1.0, 0.5, 0.25, 10.0, 100.0)
     if dtype.name == "decimal":
         return Pool(ordinary, (None, -1e15, 1e15))
@@ -214,7 +227,7 @@ def _floats(dtype: DType) -> Pool:
 
 
 def _times(dtype: DType) -> Pool:
-    """Return timestamps, dates, durations and times of day as integers of their unit."""
+    """Return the pool of a type of timestamps, dates, durations or times of day, as integers."""
     second = 1 if dtype.unit is None else PER_SECOND[dtype.unit]
     match dtype.name:
         case "date32" | "date64":
@@ -232,10 +245,11 @@ def _times(dtype: DType) -> Pool:
 
 
 def moments(dtype: Type, span: Mapping[str, int]) -> Pool:
-    """Return times at distances that windows distinguish; half are before the rows begin.
+    """Return the pool of a column that orders rows in time.
 
-    `span` is how far windows reach back: nanoseconds for "time", steps for an integer clock's
-    "steps".
+    The distances between its values are shorter and longer than the windows of the plan. The first
+    half of the values is for rows of the history. `span` is how far windows reach back: nanoseconds
+    for "time", steps for an integer clock's "steps".
     """
     if not isinstance(dtype, DType) or not (dtype.is_integer or dtype.is_temporal):
         return pool_of_type(dtype)
