@@ -1,4 +1,7 @@
-"""`ff.online`: several fitted plans over one state; `ff.replay`: recompute its changes."""
+"""`ff.online`: several fitted plans over one state of past rows; `ff.replay`: audit such a state.
+
+A replay computes all recorded changes of a state again, and compares the features bit by bit.
+"""
 
 from __future__ import annotations
 
@@ -184,5 +187,5 @@ def replay(
 
 
 def _record(artifact: Any) -> Any:
-    """Return the record of a fitted plan; anything else unchanged."""
+    """Return the internal record of a `FittedPlan`; any other object unchanged."""
     return artifact.record if isinstance(artifact, FittedPlan) else artifact
