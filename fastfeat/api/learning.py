@@ -250,8 +250,8 @@ class Learning(Generic[Face]):
         """Return the fitted plan, when `round` is None: bit for bit the same as by `Plan.fit`.
 
         Its profile is the same too if rows have numbers and parts have the whole entities of
-        windows. Otherwise the profile takes bin edges and categories from a sample (the rows with the
-        smallest hashes of their content), and features with windows have no profile.
+        windows. Otherwise the profile takes bin edges and categories from a sample: the rows with
+        the smallest hashes of their content. Features with windows then have no profile.
 
         Raises:
             InvalidPlan: There are rounds left.

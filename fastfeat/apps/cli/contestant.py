@@ -1,6 +1,6 @@
-"""One contestant of `bench` in its own process: it computes features, or times itself.
+"""The process of one contestant of `bench` (fastfeat, pandas or Polars).
 
-`python -m fastfeat.apps.cli.contestant` reads a JSON request from stdin and writes a JSON answer to
+It computes features, or times them: `python -m fastfeat.apps.cli.contestant` reads a JSON request from stdin and writes a JSON answer to
 stdout. Libraries read their number of threads when they are imported, so the parent process sets it
 in the environment.
 """
@@ -98,7 +98,7 @@ def _write(table: Any, path: str) -> None:
 
 
 def _contestant(request: Request) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Return the function that computes features, and the converter of its Arrow table."""
+    """Return a function that computes features, and one that converts Arrow to its input."""
     history = None if request["history"] is None else _read(request["history"])
     tables = {name: _read(path) for name, path in request["tables"].items()}
     if request["peer"] == "fastfeat":
@@ -128,7 +128,7 @@ def _of_polars(table: Any) -> Any:
 
 
 def _timed(call: Callable[[Any], Any], rows: Any, runs: int) -> Times:
-    """Return the medians of `runs` samples, after two calls that are not counted."""
+    """Return the median times of `runs` samples and the peak memory, after two uncounted calls."""
     begin = time.perf_counter()
     call(rows)
     once = time.perf_counter() - begin
@@ -150,7 +150,10 @@ def _timed(call: Callable[[Any], Any], rows: Any, runs: int) -> Times:
 
 
 def _peak(*, reset: bool) -> int | None:
-    """Return this process's peak memory in bytes; None except on Linux, which can also reset it."""
+    """Return this process's peak memory so far, in bytes; None on systems other than Linux.
+
+    `reset` first sets the peak back to the present memory.
+    """
     with suppress(OSError, StopIteration):
         if reset:
             Path("/proc/self/clear_refs").write_text("5")

@@ -67,7 +67,7 @@ def is_for_typer(error: Exception) -> bool:
 
 
 def _show(error: Exception) -> None:
-    """Show the message of an intended error; other errors are shown as bugs."""
+    """Print an error to stderr; an unexpected one with a hint to show its traceback."""
     from fastfeat.errors import FastfeatError
 
     usage: Any = getattr(error, "format_message", None)

@@ -27,7 +27,7 @@ def write_json(value: Any) -> bytes:
 
 
 def ready_json(value: Any) -> Any:
-    """Return a value encoded once, which `write_json` inserts into others as it is."""
+    """Return the value as encoded JSON, which `write_json` can insert into many answers."""
     return orjson.Fragment(orjson.dumps(value))
 
 

@@ -125,12 +125,12 @@ def infer(service: Service) -> Handler:
 
 
 def datatype_of(dtype: DType) -> str:
-    """Return the datatype of a column's tensor."""
+    """Return the protocol's name of the type in which a column is sent, such as "INT64"."""
     return "INT64" if dtype.is_temporal else _TYPES[dtype.name]
 
 
 def _model(service: Service, name: str) -> ServedPlan:
-    """Return the served plan, given its model name with or without version; else raise Refusal."""
+    """Return the served plan if the name and version are those of its model; else raise Refusal."""
     served = service.now
     model, _, version = name.partition("/versions/")
     if model != service.name or version not in ("", served.artifact):
@@ -139,7 +139,7 @@ def _model(service: Service, name: str) -> ServedPlan:
 
 
 def _output_type(served: ServedPlan) -> str:
-    """Return the datatype of the features; 16-bit floats are sent as FP32."""
+    """Return "FP32" or "FP64", the type in which features are sent; 16-bit floats become FP32."""
     dtype = served.fitted.record.matrix_dtype
     return "FP32" if dtype.is_float and dtype != FLOAT64 else "FP64"
 
@@ -159,7 +159,7 @@ def _check_outputs(outputs: Any) -> None:
 
 
 def _rows(inputs: Any, served: ServedPlan) -> Table:
-    """Return tensors as a table; raise Refusal for invalid tensors or unequal lengths."""
+    """Return input tensors as a table of rows; raise Refusal if they are invalid."""
     reader = served.reader
     arrays: dict[str, Array] = {}
     n_rows: int | None = None
@@ -217,7 +217,7 @@ def _tensor(tensor: Any) -> tuple[str, DType, Sequence[Any]]:
 def _array(
     values: Sequence[Any], name: str, dtype: DType, wanted: DType | UnsupportedType | None
 ) -> Array:
-    """Return a tensor's values as an array for a column of type `wanted`."""
+    """Return a tensor's values as an Arrow array, converted to the type of the plan's column."""
     if not isinstance(wanted, DType):
         return column_of(values, name, dtype)
     if dtype == UTF8 and (wanted == BINARY or wanted.is_temporal):

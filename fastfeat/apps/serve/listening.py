@@ -92,7 +92,7 @@ def _unix(path: str) -> socket.socket:
 
 
 def _take_away(path: str) -> None:
-    """Remove the socket of a dead server.
+    """Remove a socket file at this path that a server left when it ended.
 
     Raises:
         OSError: The path has another kind of file, or a server that still listens.
