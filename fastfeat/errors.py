@@ -110,7 +110,7 @@ class StateError(FastfeatError, ValueError):
 
 
 class ContractBroken(InvalidData):
-    """Rows break a rule of the contract.
+    """Rows break a rule of a contract.
 
     Args:
         message: The rule, the number of rows, and the first of them.
@@ -128,7 +128,7 @@ class ContractBroken(InvalidData):
 
 
 class LateRow(InvalidData):
-    """A row is too early to be added to the state of its entity.
+    """A row is earlier than a row that the state already has of its entity.
 
     Args:
         message: The row, and how late it is.
@@ -170,7 +170,7 @@ class FoldsLeak(FastfeatWarning):
 
 
 class FoldsSplitEntities(FastfeatWarning):
-    """Folds learn from rows with windows over late values of their entity's earlier test rows."""
+    """Training rows see, through windows, late values of test rows of their own entity."""
 
 
 class PurgeOff(FastfeatWarning):
@@ -182,11 +182,11 @@ class EncodedInFold(FastfeatWarning):
 
 
 class CountsSeeAhead(FastfeatWarning):
-    """A count per key includes later rows, which a label that looks ahead sees too."""
+    """A count of rows per key includes later rows; the label looks ahead at later rows, too."""
 
 
 class ClocksOnYourWord(FastfeatWarning):
-    """Features use a clock other than the label's, which looks ahead; see `known_clocks=`."""
+    """Features use another clock than the label that looks ahead, trusting `known_clocks=`."""
 
 
 class RowsWithoutLabel(FastfeatWarning):
@@ -220,7 +220,7 @@ class TiesInOrder(FastfeatWarning):
 
 
 class NaiveTimes(FastfeatWarning):
-    """A saved plan converts timestamps without a zone to a zone: it reads them as UTC."""
+    """A saved plan converts timestamps without a time zone; this version reads them as UTC."""
 
 
 class KeysRounded(FastfeatWarning):
@@ -236,7 +236,7 @@ class RowsBreakRule(FastfeatWarning):
 
 
 class ColumnConstant(FastfeatWarning):
-    """A column has a single value in training, so it has no scale or no spline knots."""
+    """A column has one value in all training rows, so it has no scale, or no knots for a spline."""
 
 
 class BinsMerged(FastfeatWarning):
@@ -277,7 +277,9 @@ class FloatsChanged(FastfeatWarning):
 
 @dataclass(frozen=True, slots=True)
 class GivenWarnings:
-    """The kinds of warnings that a fitted plan has given, each once; safe for many threads.
+    """The kinds of warnings that a fitted plan has given, because each is given once.
+
+    It may be used by many threads: `lock` is held while `kinds` is read or changed.
 
     `lock` is held while `kinds` is read or changed.
     """
@@ -292,7 +294,10 @@ class GivenWarnings:
 
     @contextmanager
     def unheard(self) -> Generator[None]:
-        """Suppress our warnings in the block; those not given before may be given again later."""
+        """Suppress fastfeat's warnings in the block.
+
+        Those that were not given before may be given again later.
+        """
         with self.lock:
             before = set(self.kinds)
         with warnings.catch_warnings():
@@ -305,7 +310,7 @@ class GivenWarnings:
 
 
 def warn(message: str, kind: type[FastfeatWarning], told: GivenWarnings | None = None) -> None:
-    """Warn at the user's line: the nearest stack frame outside of this package.
+    """Give a warning at the user's line: the nearest stack frame outside of this package.
 
     `told` records the kind, so that it is given once; with None it is always given.
     """
@@ -326,7 +331,7 @@ def warn(message: str, kind: type[FastfeatWarning], told: GivenWarnings | None =
 
 
 def shortened(names: Iterable[str], most: int = 5) -> str:
-    """Return the first few names for a message, and the number of further ones.
+    """Return the first few names as text for a message, with the number of further names.
 
     Example:
         >>> shortened(["a", "b", "c"], 2)
@@ -338,7 +343,7 @@ def shortened(names: Iterable[str], most: int = 5) -> str:
 
 
 def counted(n: int, thing: str) -> str:
-    """Return a count with its noun, for a message; the plural adds an s.
+    """Return a number with its noun as text for a message; the plural adds an s.
 
     Example:
         >>> counted(1, "row"), counted(2000, "row")
@@ -348,12 +353,12 @@ def counted(n: int, thing: str) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return the reason of a system error, without a path that it may name."""
+    """Return the text of a system error without a path, such as "No space left on device"."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.7) -> str:
-    """Return the end of a message that proposes the known name nearest to `name`, or "".
+    """Return " Did you mean ...?" with the known name nearest to `name`; "" if none is near.
 
     `cutoff` is the required similarity: 1 is equality except for case, 0 accepts anything. With
     difflib's own default 0.6, 'carrier' counts as similar to 'arr_time'.

@@ -1,8 +1,8 @@
 """The process of one contestant of `bench` (fastfeat, pandas or Polars).
 
-It computes features, or times them: `python -m fastfeat.apps.cli.contestant` reads a JSON request from stdin and writes a JSON answer to
-stdout. Libraries read their number of threads when they are imported, so the parent process sets it
-in the environment.
+It computes features, or times them. `python -m fastfeat.apps.cli.contestant` reads a JSON request
+from stdin and writes a JSON answer to stdout. Libraries read their number of threads when they are
+imported, so the parent process sets it in the environment.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _OF_FEATURES = ("rows", "update", "names")
 
 
 def features_of(service: Service) -> Handler:
-    """Return the handler that computes features of rows; if asked, it adds the rows to the state."""
+    """Return the handler that computes features of rows; if asked, it adds them to the state."""
 
     async def of_arrow(request: Request) -> Answer:
         asked = request.parameters

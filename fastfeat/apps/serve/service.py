@@ -163,9 +163,9 @@ class Service:
         return found
 
     def _count_late(self, error: LateRow) -> None:
-        """Count a row that arrived too late.
+        """Count a row that arrived too late, and report what makes many rows late.
 
-        It also reports entities for which one row with a time far ahead makes all others late.
+        That is a row with a time far ahead, which makes all later rows of its entity late.
         """
         live = self.now.live
         live.count_late(error)

@@ -91,7 +91,7 @@ def entity_keys(prefix: str, columns: Sequence[Any]) -> list[str | None]:
 
 
 def check_packed(schema: Schema) -> None:
-    """Raise InvalidConfig if a feature has a type without a place in the layout, such as a list."""
+    """Raise InvalidConfig if a feature's type cannot be packed, such as a list."""
     for field in schema:
         if not _is_bytes(field.type) and _width(field.type) is None:
             raise InvalidConfig(
@@ -108,7 +108,7 @@ def packed_rows(
     partition: int,
     artifact: str,
 ) -> list[bytes]:
-    """Return chosen rows of features as bytes.
+    """Return the packed bytes of each chosen row of features.
 
     Args:
         features: Table that `check_packed` accepts.
@@ -197,7 +197,7 @@ def read_packed(content: bytes, schema: Schema) -> PackedRow:
 
 
 def _fixed(column: Any, width: str) -> NDArray[Any]:
-    """Return a column's values in the layout's width; missing values are 0."""
+    """Return the values of a column with the NumPy type `width`; missing values are 0."""
     if pa.types.is_boolean(column.type):
         column = cast(column, pa.uint8())
     elif pa.types.is_temporal(column.type):
@@ -221,7 +221,7 @@ def _value(content: bytes, kind: DataType, width: str) -> Any:
 
 
 def _width(kind: DataType) -> str | None:
-    """Return the NumPy name of a fixed-width type; None for other types."""
+    """Return the NumPy type that holds values of an Arrow type; None for text, bytes and others."""
     types = pa.types
     if types.is_boolean(kind):
         return "|u1"

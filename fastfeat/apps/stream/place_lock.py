@@ -1,4 +1,4 @@
-"""The lock of a partition's state: only one member of a group holds it at a time."""
+"""The lock of a partition's state: only one member of a consumer group holds it at a time."""
 
 from __future__ import annotations
 
