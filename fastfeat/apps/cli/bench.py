@@ -39,7 +39,7 @@ class Peer:
     Args:
         name: "pandas" or "polars".
         refused: Features that the library cannot compute.
-        agreements: For each other feature, whether its values equal those of fastfeat.
+        agreements: For each other feature, whether its values equal fastfeat's.
         own: Times of this library, by stage.
         ours: Times of fastfeat for the same features, by stage.
     """
@@ -210,7 +210,7 @@ def _written(path: Path, table: Any) -> str:
 
 
 def compared(work: Work, name: str, expected: Any) -> Peer:
-    """Return a library's record, after its features were compared with those of fastfeat."""
+    """Return a library's record, after its features were compared with fastfeat's."""
     from fastfeat.tell.peers.agreement import agreements
     from fastfeat.tell.peers.code import code_as_far
 

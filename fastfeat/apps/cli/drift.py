@@ -77,7 +77,7 @@ def drift(
 
 
 def _cases_of(found: Drift, segment: str = "") -> list[Case]:
-    """Return one case per compared column; the cases of segments follow those of all rows.
+    """Return one case per compared column, named with the segment if there is one.
 
     `segment` is the value that the rows of a segment share; "" for all rows.
     """

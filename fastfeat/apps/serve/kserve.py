@@ -130,7 +130,7 @@ def datatype_of(dtype: DType) -> str:
 
 
 def _model(service: Service, name: str) -> ServedPlan:
-    """Return the served plan if the name and version are those of its model; else raise Refusal."""
+    """Return the served plan if the model's name and version are right; else raise Refusal."""
     served = service.now
     model, _, version = name.partition("/versions/")
     if model != service.name or version not in ("", served.artifact):

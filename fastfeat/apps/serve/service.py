@@ -163,9 +163,9 @@ class Service:
         return found
 
     def _count_late(self, error: LateRow) -> None:
-        """Count a row that arrived too late, and report what makes many rows late.
+        """Count a row that arrived too late, and report entities with many such rows.
 
-        That is a row with a time far ahead, which makes all later rows of its entity late.
+        Many rows of an entity are late if one row's time was far ahead.
         """
         live = self.now.live
         live.count_late(error)

@@ -211,7 +211,7 @@ class Section:
         return int(self._with_unit(key, default, _BYTES, "a size", "'512KiB' or '32MiB'"))
 
     def address(self, key: str) -> tuple[str, int] | None:
-        """Return host and port of a value "host:port"; a port alone means the own machine."""
+        """Return host and port of a value "host:port"; a port alone means 127.0.0.1."""
         if not self.has(key):
             return None
         found = self._values[key]

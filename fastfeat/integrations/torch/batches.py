@@ -340,7 +340,7 @@ class FeatureBatches(torch_data.IterableDataset):
         )
 
     def __iter__(self) -> Iterator[Any]:
-        """Return the batches of an epoch; in a worker, its own batches."""
+        """Return the batches of an epoch; in a worker process, only the worker's own ones."""
         info = torch_data.get_worker_info()
         if info is not None:
             set_num_threads(1)  # workers share the cores; torch does the same for its own threads
@@ -350,7 +350,7 @@ class FeatureBatches(torch_data.IterableDataset):
         return map(as_matrix if self._form == "matrix" else as_dict, blocks)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickle; a ready block is in shared memory, not copied."""
+        """Return the attributes for pickle; a block in memory is shared, not copied."""
         rows = self.stream.rows
         if not isinstance(rows, Ready):
             return dict(self.__dict__)
@@ -360,7 +360,7 @@ class FeatureBatches(torch_data.IterableDataset):
         return {**self.__dict__, "stream": stream, "_shared": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore the state, with a ready block in shared memory."""
+        """Restore the attributes; features in memory stay in shared memory."""
         self.__dict__.update(state)
         rows = self.stream.rows
         if isinstance(rows, Ready):
@@ -485,7 +485,7 @@ class FeatureLoader:
             yield batch
 
     def _following(self, batches: Iterator[Any], this_pass: int) -> Any:
-        """Return the next batch of a pass; None after the last."""
+        """Return the next batch of a pass; None after the last batch."""
         if self._pass != this_pass:  # its workers serve the later pass
             raise RuntimeError("a later pass over this loader has begun, which ends this one")
         try:
@@ -496,7 +496,7 @@ class FeatureLoader:
             raise self._told(error) from error.__cause__
 
     def _told(self, error: Exception) -> Exception:
-        """Return the error that ended a pass, with advice; a dead worker gets a clear message."""
+        """Return an error to raise for a failed pass, with advice on how to continue."""
         if isinstance(error, _LOST) and not str(error).startswith("Caught "):  # raised in a worker
             error = RuntimeError("a DataLoader worker has died, or was killed, as it gave a batch")
         error.add_note(
