@@ -142,7 +142,7 @@ class LateRow(InvalidData):
 
 
 class LateOutcome(InvalidData):
-    """A late column arrived after a row was answered that should have seen it."""
+    """A late column arrived after the answer to a row with windows that should have seen it."""
 
 
 class FutureRow(InvalidData):
@@ -178,7 +178,7 @@ class PurgeOff(FastfeatWarning):
 
 
 class EncodedInFold(FastfeatWarning):
-    """`transform` got rows that an encoding of the target was learnt from in `fit`."""
+    """`transform` got rows whose labels `fit` has used to learn an encoding."""
 
 
 class CountsSeeAhead(FastfeatWarning):
@@ -224,7 +224,7 @@ class NaiveTimes(FastfeatWarning):
 
 
 class KeysRounded(FastfeatWarning):
-    """A float key has whole numbers beyond 2**53: ids were rounded before they came here."""
+    """A float key has whole numbers beyond 2**53, so different ids may have become the same."""
 
 
 class KeyRepeats(FastfeatWarning):
@@ -252,7 +252,7 @@ class NoCategories(FastfeatWarning):
 
 
 class ColumnAbsent(FastfeatWarning):
-    """The training data lacks a column that an option of the plan names."""
+    """The training data lacks a column that an option of the plan names, such as `outcomes=`."""
 
 
 class NoGoldenRows(FastfeatWarning):

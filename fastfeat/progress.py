@@ -53,7 +53,7 @@ class _Work:
     now: str = ""
 
     def __str__(self) -> str:
-        """Return the description and the progress."""
+        """Return the line's part for this work: its description and progress."""
         counted = f"{self.done:,} of {self.total:,} {self.of}" if self.total > 1 else ""
         return ", ".join(filter(None, (self.text, counted, self.now)))
 

@@ -71,7 +71,7 @@ _OF_SMALLEST = (
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Compiled:
-    """The kernels that `compile` prepared in the cache, for all processes of this machine.
+    """A report on the kernels that `compile` put into the cache, for all processes of this machine.
 
     Args:
         n_compiled: The number of kernels that were compiled.
@@ -91,7 +91,7 @@ class Compiled:
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
-        """Return a line of counts, and one line per note."""
+        """Return text: a line of counts, and one line per note."""
         not_kept = f", {self.n_not_kept} of them not kept on disk" if self.n_not_kept else ""
         told = (
             f"{counted(self.n_compiled, 'kernel')} compiled, {self.n_loaded} there already"

@@ -1,4 +1,7 @@
-"""Fit in passes over data larger than memory, and write the out-of-fold features of its rows."""
+"""Fit a plan in passes over data larger than memory, and write the features of its training rows.
+
+Their target encodings are out of fold: learned from the rows of other folds.
+"""
 
 from __future__ import annotations
 

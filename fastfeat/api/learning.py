@@ -66,7 +66,7 @@ class State:
                 raise InvalidData(_FOREIGN)
 
     def to_bytes(self) -> bytes:
-        """Return the state as bytes: JSON and Arrow, without code.
+        """Return the state as bytes for another machine: JSON and Arrow, without code.
 
         Raises:
             InvalidData: The state was consumed.
@@ -88,7 +88,7 @@ class State:
         return cls(_state_of_bytes(content))
 
     def __repr__(self) -> str:
-        """Return the number of rows."""
+        """Return "State(... rows)"."""
         return f"State({self.n_rows:,} rows)"
 
 

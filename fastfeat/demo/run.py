@@ -32,7 +32,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Median seconds of one implementation.
+    """Median seconds of fastfeat or pandas.
 
     Args:
         fit: Fitting on the flights of ten months.
@@ -168,7 +168,7 @@ def _time(
     data: Any,
     repeats: int,
 ) -> Timing:
-    """Return the median seconds of fitting and transforming."""
+    """Return the median seconds of fitting and of transforming, over `repeats` runs."""
     learnt = fit(train)
     fits = [_seconds(lambda: fit(train)) for _ in range(repeats)]
     transforms = [_seconds(lambda: transform(data, learnt)) for _ in range(repeats)]

@@ -1,4 +1,4 @@
-"""Data for a library of boosted trees: features as Arrow columns, their types, and the label.
+"""Features as Arrow columns, and the label, for XGBoost, LightGBM and CatBoost.
 
 Codes of categories have the values of the plan, in every form: 0 is missing, 1 unseen or rare, then
 the vocabulary. A model therefore gets the same input from Arrow, from a matrix and from one row.
@@ -92,7 +92,7 @@ def check_fitted(fitted: object) -> None:
 
 
 def without_kept(fitted: FittedPlan) -> FittedPlan:
-    """Return a fitted plan without kept columns: models learn from features only."""
+    """Return the fitted plan without kept columns, because models learn from features only."""
     if not fitted.plan.keep:
         return fitted
     # a selection forgets its encoded rows, because it may not read the columns that identify them
@@ -148,7 +148,7 @@ def check_types(features: Table) -> None:
 
 
 def is_float(kind: Any) -> bool:
-    """Return whether an Arrow type is a float that libraries can read."""
+    """Return whether an Arrow type is float32 or float64."""
     return pa.types.is_float32(kind) or pa.types.is_float64(kind)
 
 

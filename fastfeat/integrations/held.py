@@ -19,7 +19,7 @@ from fastfeat.io.sources.read import read_table
 
 
 class PackedTable(NamedTuple):
-    """A table as it is pickled.
+    """A table in the form in which it is pickled.
 
     Args:
         content: An Arrow IPC stream, shape (n_bytes,). Because it is an array, joblib writes it
@@ -65,13 +65,13 @@ class Held:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return a function and its arguments, which rebuild it: arrays that joblib shares."""
+        """Return the function and arguments by which pickle rebuilds it; joblib shares them."""
         if self._packed is None:
             self._packed = _packed(self.data)
         return _unpacked_held, (self._packed,)
 
     def __repr__(self) -> str:
-        """Return the numbers of rows and columns."""
+        """Return text with the numbers of rows and columns."""
         return f"Held({_summary(self.data)})"
 
 

@@ -1,4 +1,4 @@
-"""The report of `leak_test`: how much each output column, and a model, tells of permuted labels."""
+"""The report of `leak_test`: how well output columns, and a model, predict permuted labels."""
 
 from __future__ import annotations
 

@@ -268,7 +268,7 @@ def _predicted(
     train: NDArray[np.int64],
     test: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Train a model on the rows `train`, and return its scores of the rows `test`.
+    """Train a model on the rows `train`, and return its predictions for the rows `test`.
 
     `features` has all rows, shape (n_rows, n_columns).
     """

@@ -80,14 +80,14 @@ class Flavor:
     saving: Callable[[Any, int], Options] = lambda model, n_features: {}
 
     def save(self, model: Any, n_features: int, path: Path, options: Options) -> None:
-        """Write a model in this flavor."""
+        """Write a model to a folder, by MLflow's module for its library."""
         save = library(self.module, "mlflow").save_model
         told = {} if "serialization_format" in options else self.saving(model, n_features)
         known = {name: told[name] for name in told if name in signature(save).parameters}
         save(model, str(path), **{"pip_requirements": requirements(model), **known, **options})
 
     def load(self, path: Path) -> Any:
-        """Return a model that `save` wrote."""
+        """Return a model that `save` wrote to a folder."""
         return library(self.module, "mlflow").load_model(str(path))
 
 

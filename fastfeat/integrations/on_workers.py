@@ -178,7 +178,7 @@ def text_of_error(error: FastfeatError) -> str:
 
 
 def error_of_text(text: str) -> FastfeatError:
-    """Return the error that a worker sent."""
+    """Return the error in a text that `text_of_error` made on a worker."""
     told = json.loads(text)
     kind = getattr(errors, told["kind"], InvalidData)
     error = kind(told["text"])

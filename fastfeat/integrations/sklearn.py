@@ -270,7 +270,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return np.asarray(self.fitted_.feature_names, dtype=object)
 
     def feature_map(self) -> Table:
-        """Return a table of the feature and the sources of each output column.
+        """Return a table that names the feature and the source columns of each output column.
 
         Its columns are "column", "feature" and "sources". Sources are the columns of X that the
         feature is computed from; columns of tables are named "table.column". The columns that an

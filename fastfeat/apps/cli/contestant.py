@@ -26,7 +26,7 @@ _SHORTEST_S = 0.01
 
 
 class Request(TypedDict):
-    """A request of the parent process.
+    """A request of the parent process: files to read, and whether to compute features or times.
 
     Args:
         peer: "fastfeat", "pandas" or "polars".
@@ -50,7 +50,7 @@ class Request(TypedDict):
 
 
 class Times(TypedDict):
-    """The medians of one stage.
+    """The median times of one stage (fit or transform), and its peak memory.
 
     Args:
         wall_s: Wall-clock seconds.
@@ -64,7 +64,7 @@ class Times(TypedDict):
 
 
 def main() -> None:
-    """Answer one request."""
+    """Read one request from stdin, and write its answer to stdout."""
     warnings.simplefilter("ignore")  # the parent has shown them
     request: Request = json.load(sys.stdin)
     call, table_of = _contestant(request)

@@ -98,7 +98,7 @@ def _files(outcome: Outcome) -> Table:
 
 
 def _commands(folder: str) -> list[str]:
-    """Return commands to try next."""
+    """Return command lines that the user can try next on the files of the demo."""
     program = program_run()
     mine, train, test = (f"{folder}/{name}" for name in ("mine", "train.parquet", "test.parquet"))
     weather = f"--table weather={folder}/weather.parquet"

@@ -41,7 +41,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The report of a gate.
+    """The report of a gate, a command that judges.
 
     Args:
         of: Plural noun for the cases, such as "rules".

@@ -9,7 +9,7 @@ from fastfeat.apps.cli.judged import Case, Judged
 
 
 def junit_of(name: str, judged: Judged, error: tuple[str, str] | None, seconds: float) -> bytes:
-    """Return the XML of a report: one test case per case, with a failure for each finding.
+    """Return a gate's report as JUnit XML: one test case per case, a failure for each finding.
 
     A warning is a passed test case with an output. `error` is the kind and text of the error if
     nothing was judged, `seconds` the duration.

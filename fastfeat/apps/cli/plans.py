@@ -1,4 +1,4 @@
-"""Reading a plan that a user names: Python that defines `plan`, JSON, or a saved fitted plan."""
+"""Read the plan in a user's file: Python with a variable `plan`, JSON, or an artifact."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_plan(path: Path) -> Plan:
-    """Return the plan in a file; a .py file is executed.
+    """Return the plan in a JSON file, or the variable `plan` of a .py file, which is run.
 
     Raises:
         InvalidPlan: There is no such file, it defines no plan, or it fails.
@@ -40,7 +40,7 @@ def read_plan_or_fitted(path: Path) -> Plan | FittedPlan:
 
 
 def read_fitted(path: Path) -> FittedPlan:
-    """Return a fitted plan."""
+    """Return the fitted plan in an artifact file."""
     from fastfeat.api.plan import load
 
     return load(path)

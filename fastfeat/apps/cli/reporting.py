@@ -36,7 +36,7 @@ class Commands(TyperGroup):
         return super().parse_args(ctx, [arg for arg in args if arg != DEBUG])
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
+        """Run the command; print its warnings and its error, and set the exit code."""
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _show_warning

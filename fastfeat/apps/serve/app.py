@@ -52,7 +52,7 @@ class Request:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The query parameters.
+        """The query parameters by name.
 
         Raises:
             Refusal: A parameter appears twice, or the query string is not valid text.
@@ -70,7 +70,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer to a request.
+    """The HTTP answer to a request.
 
     Args:
         body: Content of the body.
@@ -262,7 +262,7 @@ class Body:
         return not self._ended and (announced or b"transfer-encoding" in self.headers)
 
     async def read(self) -> bytes:
-        """Return the body.
+        """Return the bytes of the whole body, as soon as they have arrived.
 
         Raises:
             Refusal: The body, or all bodies together, exceed the limits; or it does not arrive in
@@ -290,7 +290,7 @@ class Body:
         return part
 
     def _count(self, n_bytes: int) -> None:
-        """Count `n_bytes` of this body in the load, if more than are counted already.
+        """Set the bytes of this body that `load` counts to `n_bytes`, if that is more than before.
 
         Raises:
             Refusal: The body is too large, or all bodies together are; then the newest one is
@@ -352,7 +352,7 @@ def _refused(error: Exception, route: str) -> tuple[Answer, str]:
 
 
 async def _send(answer: Answer, body: Body, head_only: bool, send: Send) -> None:
-    """Send an answer; if part of the body is left, close the connection afterwards."""
+    """Send an answer. If the caller is still sending the body, close the connection afterwards."""
     if body.is_left and b"expect" not in body.headers:  # it waits before sending
         await body.drain(0)
     is_left = body.is_left

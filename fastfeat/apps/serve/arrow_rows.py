@@ -78,7 +78,7 @@ class CheckedStream:
         return read
 
     def schema(self, given: Schema) -> Schema:
-        """Return the part of a schema that the plan reads.
+        """Return the columns of a schema that the plan reads, as a schema.
 
         Raises:
             Refusal: A column appears twice, or the plan reads none of them.

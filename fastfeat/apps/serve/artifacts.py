@@ -47,7 +47,7 @@ class WatchedFile:
 
 
 class Artifacts:
-    """The replacement of the served artifact.
+    """Replaces the artifact that a server serves.
 
     Args:
         service: The served plan and its work.
@@ -130,7 +130,7 @@ class Artifacts:
         }
 
     def _swap(self, old: ServedPlan, new: FittedPlan) -> str:
-        """Serve `new` instead of `old`, while no call runs.
+        """Serve `new` instead of `old`; the caller makes sure that no call runs.
 
         Returns text about past rows that its windows need and the state lacks; empty if none.
         """

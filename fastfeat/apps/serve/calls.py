@@ -1,4 +1,8 @@
-"""Handlers of the server's own calls: features, events, outcomes and tables, in JSON or Arrow."""
+"""Handlers of calls for features, events, outcomes and tables, in JSON or Arrow.
+
+A handler is an async function from a request to an answer. An event is a row that is added to the
+state of past rows; outcomes are its late columns, which are known later.
+"""
 
 from __future__ import annotations
 

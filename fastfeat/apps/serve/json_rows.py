@@ -1,4 +1,7 @@
-"""JSON rows as an Arrow table with the types seen in fit; values convert exactly or are refused."""
+"""Convert JSON rows to an Arrow table with the types seen in fit.
+
+A value that does not convert exactly is refused.
+"""
 
 from __future__ import annotations
 
@@ -150,7 +153,7 @@ def column_of(values: Sequence[Any], name: str, dtype: DType) -> Array:
 
 
 def _values(rows: Given, name: str, may_lack: bool) -> list[Any] | None:
-    """Return the values of a column; None if no row has it.
+    """Return a column's value in each row; None if no row has the column.
 
     Raises:
         Refusal: Some rows have the column and others do not.

@@ -54,7 +54,7 @@ def server_metadata() -> Handler:
 
 
 def model_metadata(service: Service) -> Handler:
-    """Return the handler that describes the tensors of a model."""
+    """Return the handler that describes the input and output tensors of a model."""
 
     async def answer(request: Request) -> Answer:
         served = _model(service, request.name)
@@ -184,7 +184,7 @@ def _rows(inputs: Any, served: ServedPlan) -> Table:
 
 
 def _tensor(tensor: Any) -> tuple[str, DType, Sequence[Any]]:
-    """Return the name, type and values of a tensor; raise Refusal if it is invalid."""
+    """Return the name, type and values of a JSON tensor; raise Refusal if it is invalid."""
     found = as_object(tensor, "a tensor is an object")
     name, datatype, data = found.get("name"), found.get("datatype"), found.get("data")
     if not isinstance(name, str):

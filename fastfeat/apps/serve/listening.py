@@ -52,7 +52,7 @@ class Listening:
                     os.unlink(self.path)
 
     def url(self, listener: socket.socket, scheme: str) -> str:
-        """Return the address of a bound socket, for a message."""
+        """Return the URL of a bound socket, for a message."""
         if self.path is not None:
             return f"unix:{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host

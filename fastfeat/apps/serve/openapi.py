@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of a server's addresses, for the plan that it serves now."""
+"""The server's OpenAPI 3.1 description: its paths, and JSON schemas for the plan that it serves."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def document(served: ServedPlan) -> Schema:
 
 
 def _operations() -> dict[str, dict[str, Schema]]:
-    """Return the operations of each path, by method."""
+    """Return the OpenAPI operations of each path, by HTTP method."""
     kserve = {
         "": ("get", "Input and output tensors of a model", None, "Model"),
         "/ready": ("get", "Readiness of a model", None, "Ready"),

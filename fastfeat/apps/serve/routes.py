@@ -1,4 +1,4 @@
-"""The addresses of a server and their handlers."""
+"""The paths of a server, and the handlers that answer their requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Finding = Callable[[str], tuple[Route, str] | None]
 
 
 def routes_of(service: Service, artifacts: Artifacts) -> dict[str, Route]:
-    """Return the route of each address; `{name}` in an address stands for any name."""
+    """Return the route of each path; `{name}` in a path stands for any name."""
     metadata = Route("model", {"GET": kserve.model_metadata(service)})
     infer = Route("infer", {"POST": kserve.infer(service)})
     model_ready = Route("model_ready", {"GET": kserve.model_ready(service)})

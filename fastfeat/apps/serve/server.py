@@ -334,7 +334,7 @@ class Process:
         self._said(f"Arrow Flight at {scheme}://{host}:{self._flight.port}")
 
     def _close(self) -> None:
-        """Finish running work and close the state."""
+        """End the threads that compute, and close the state."""
         self._service.work.close()
         if self._following is not None:
             self._following.close()

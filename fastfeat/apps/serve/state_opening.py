@@ -1,4 +1,4 @@
-"""Opening the state of a server, also for a new version of its plan."""
+"""Open the state of a server: at its start, and for a new version of its plan."""
 
 from __future__ import annotations
 

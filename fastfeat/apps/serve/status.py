@@ -1,4 +1,4 @@
-"""Handlers for the status of a server: its plan, its health, and its counters."""
+"""Handlers that describe a server: its plan, whether it is ready, and its counters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST_FORMULA = 2000
 
 
 def is_live() -> Handler:
-    """Return the handler that says that the process answers."""
+    """Return the handler that answers that the process is alive."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json({"live": True}))
@@ -34,7 +34,7 @@ def is_live() -> Handler:
 
 
 def is_ready(service: Service) -> Handler:
-    """Return the handler that says whether features can be requested."""
+    """Return the handler that answers whether features can be requested."""
 
     async def answer(request: Request) -> Answer:
         ready = service.served is not None and not service.is_lost

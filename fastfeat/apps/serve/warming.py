@@ -1,4 +1,4 @@
-"""Warming a plan: it computes some rows before it is served, so no caller waits for a compiler.
+"""Warm a plan before it is served: compute some rows, so that no caller waits for a compiler.
 
 The rows are the golden rows of the artifact, or made-up ones. If none of them can be computed, the
 plan is served all the same, and the server says so.

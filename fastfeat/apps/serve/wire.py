@@ -93,7 +93,7 @@ class Protocol(HttpToolsProtocol):
         self._end(b"400 Bad Request", "NotHttp", "this is no request of HTTP/1.1")
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, without delay if its caller does not read the answer."""
+        """Close an idle connection; at once if its caller does not read the answer."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         super().timeout_keep_alive_handler()

@@ -192,7 +192,7 @@ class Lane:
         return len(self._waiting)
 
     def add(self, job: Job) -> None:
-        """Queue a job."""
+        """Add a job to the queue."""
         self._waiting.append(job)
         if self.is_idle:
             self._begin()
@@ -318,7 +318,7 @@ class Work:
         return await done
 
     async def apart(self, function: Callable[[], Result]) -> Result:
-        """Run a slow function in a separate thread beside the lanes, and return its result."""
+        """Run a slow function in a thread of its own, beside the lanes, and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._apart, function)
 
     async def between(self, function: Callable[[], Result]) -> Result:

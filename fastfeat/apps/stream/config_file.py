@@ -61,7 +61,7 @@ def read_config(path: str | os.PathLike[str]) -> Config:
 
 @explaining_as("fastfeat.apps.stream.", {})
 def config_of(document: Mapping[str, Any], folder: str | os.PathLike[str] = ".") -> Config:
-    """Return the configuration in a mapping that has the structure of the TOML file.
+    """Return the configuration in a dict with the keys of the TOML file.
 
     Args:
         document: Keys and sections, as listed in the module `config`.

@@ -20,7 +20,7 @@ _BETWEEN = os.urandom(16).hex()
 
 
 def check_json(schema: Schema) -> None:
-    """Raise if JSON cannot represent a column.
+    """Raise if a column has a type that JSON cannot represent.
 
     Raises:
         InvalidConfig: A column holds bytes, nested lists, or lists of bytes.

@@ -53,7 +53,7 @@ def library() -> Any:
 
 
 class Consumer:
-    """A reader of partitions, assigned by a group or chosen by the caller.
+    """A reader of partitions, which a consumer group assigns or the caller chooses.
 
     Args:
         kafka: Brokers and client options.
@@ -85,7 +85,7 @@ class Consumer:
         opened: Callable[[Sequence[int]], Mapping[int, int]],
         closed: Callable[[Sequence[int], bool], None],
     ) -> None:
-        """Join the group for a topic.
+        """Join the consumer group, to read its partitions of a topic.
 
         `opened` gets the newly assigned partitions and returns their start offsets. Partitions that
         it leaves out are not read until `read` names them. `closed` gets the partitions that are
@@ -192,7 +192,7 @@ class Consumer:
             LOG.warning("offsets are not committed to the group: %s", error)
 
     def close(self) -> None:
-        """Leave the group and end. Open partitions are closed first."""
+        """Leave the consumer group and end; `closed` is called for open partitions first."""
         self._consumer.close()
 
     def _place(self, place: Place, offset: int | None = None) -> Any:
@@ -230,7 +230,7 @@ class Consumer:
         self._starting -= set(gone)
 
     def _check(self, message: Message) -> None:
-        """Raise errors that do not go away by themselves; log the others."""
+        """Raise the error in a message if it cannot go away by itself; log other errors."""
         error, kinds = message.error(), self._error
         where = f"{message.topic()}:{message.partition()}"
         if error.code() in (kinds._AUTO_OFFSET_RESET, kinds.OFFSET_OUT_OF_RANGE):
@@ -326,7 +326,7 @@ class Producer:
         return {name: len(found.partitions) for name, found in topics.items()}
 
     def discard(self) -> None:
-        """Drop messages that the broker does not have yet."""
+        """Drop the buffered messages that the broker does not have yet."""
         self._producer.purge()
         self._producer.flush(1.0)
 

@@ -29,7 +29,7 @@ _MOST_ROWS, _MOST_BYTES = 1_000_000, 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows decoded from messages, and their origin.
+    """Rows decoded from messages, and the message of each.
 
     Args:
         table: The rows, with the plan's column names.

@@ -66,7 +66,7 @@ class Sample:
 def samples_of(
     done: Measured, measures: Mapping[int, Measure], n_checkpoints: int, topic: str
 ) -> list[Sample]:
-    """Return the metric values of a stream.
+    """Return the values of all metrics of a stream.
 
     Args:
         done: Counters summed over all partitions.
@@ -160,7 +160,7 @@ class MetricsServer:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port that the server listens on."""
         return self._server.server_address[1]
 
     def close(self) -> None:

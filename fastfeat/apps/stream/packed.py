@@ -78,7 +78,7 @@ def entity_key(prefix: str, values: Sequence[Any]) -> str:
 
 
 def entity_keys(prefix: str, columns: Sequence[Any]) -> list[str | None]:
-    """Return the key of each row; None if any of its values is missing.
+    """Return the Valkey or Redis key of each row; None if one of its values is missing.
 
     `columns` are Arrow columns of equal length.
     """
@@ -151,7 +151,7 @@ def packed_rows(
 
 @explaining_as("fastfeat.apps.stream.", {})
 def read_packed(content: bytes, schema: Schema) -> PackedRow:
-    """Return the row of features in a packed value.
+    """Return the features in a value that was read from Valkey or Redis.
 
     Args:
         content: Value of a key.

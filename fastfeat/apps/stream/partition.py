@@ -25,7 +25,7 @@ from fastfeat.live.live import Live
 
 @dataclass(slots=True)
 class Waiting:
-    """Outputs that a sink has not fully accepted.
+    """Outputs of a micro-batch that a sink has not fully accepted.
 
     Args:
         outputs: Outputs of one micro-batch.
@@ -47,7 +47,7 @@ class Done:
         n_batches: Micro-batches.
         n_repeated: Messages that were polled again and skipped.
         dead: Dead letters by kind.
-        taken: `Live.counts` of the state.
+        taken: `Live.counts` of the state: rows by event, such as late or dropped.
         violations: `Live.violations` of the state: rows that break each rule of a contract.
         latency: Seconds from the start of each micro-batch until a sink had accepted it.
     """
@@ -112,12 +112,12 @@ class Partition:
 
     @property
     def offset(self) -> int:
-        """The offset after the last event in the state."""
+        """The offset after the last event that the state contains."""
         return self.live.offsets.get(self.source, self._start)
 
     @property
     def position(self) -> int:
-        """The offset after the last polled event."""
+        """The offset after the last event that was polled."""
         return self._position
 
     @property
@@ -219,7 +219,7 @@ class Partition:
         return not self.is_waiting
 
     def checkpoint(self, wait_s: float) -> bool:
-        """Commit state, offsets and audit once the sinks have stored all outputs.
+        """Commit state, offsets and audit to disk, once the sinks have stored all outputs.
 
         Returns False if that takes longer than `wait_s` seconds.
         """

@@ -90,7 +90,7 @@ def applied(live: Live, call: Callable[..., None], span: Span) -> list[RefusedRo
 
 
 def one_table(given: Any) -> Table:
-    """Return the features of several plans as one table, with columns named "plan.feature"."""
+    """Return features as one table; those of several plans get column names "plan.feature"."""
     if not isinstance(given, Mapping):
         return given
     by_plan = cast("Mapping[str, Table]", given)

@@ -172,7 +172,7 @@ class Stream:
         LOG.info("metrics: http://%s:%d/metrics", address[0], self._metrics.port)
 
     def _measured(self) -> bytes:
-        """Return the metrics text for Prometheus."""
+        """Return the present metrics as Prometheus text."""
         done = Done()
         done.add(self._total)
         measures: dict[int, Measure] = {}
@@ -224,7 +224,7 @@ class Stream:
         return {number: offset for number, offset in offsets.items() if offset is not None}
 
     def _open(self, number: int) -> int | None:
-        """Return the offset at which a partition continues; None while it cannot be opened."""
+        """Open a partition; return the offset at which it continues, or None if it cannot."""
         try:
             partition = self._openings.open(number)
         except FastfeatError as error:  # callbacks cannot raise: the next turn does

@@ -110,7 +110,7 @@ class Sides:
         return all(side.inbox or self._is_read(side, since) for side in self._of[number].values())
 
     def close(self) -> None:
-        """Close the consumer."""
+        """Close the consumer of the side topics."""
         self._consumer.close()
 
     def _is_read(self, side: Side, since: float) -> bool:

@@ -68,7 +68,7 @@ class Order:
             self._write([offset, row])
 
     def sync(self) -> None:
-        """Flush the file to disk."""
+        """Make sure that all lines of the file are on disk."""
         if self._n_unsynced:
             os.fsync(self._descriptor)
             self._n_unsynced = 0

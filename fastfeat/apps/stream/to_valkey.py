@@ -117,7 +117,7 @@ class ToValkey:
         return True
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection to the server."""
         self._client.close()
 
     def _write(self, keys: Sequence[str], packed: Sequence[bytes]) -> int:

@@ -151,7 +151,7 @@ def _check_counts(fitted: FittedPlan, counts: Mapping[str, int]) -> None:
 
 
 def _bag_columns(fitted: FittedPlan, name: str, counts: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the columns of a bag: all columns of one feature, with codes of one vocabulary."""
+    """Return the columns of a bag: all columns of one feature, which share one list of codes."""
     expressions = fitted.plan.features
     if name not in expressions:
         raise InvalidPlan(f"bags=[{name!r}]: no feature is named so.{_near(name, expressions)}")
@@ -316,7 +316,7 @@ def take_rows(block: Block, rows: NDArray[np.int64]) -> Block:
 
 
 def joined(blocks: Sequence[Block]) -> Block:
-    """Return the rows of one or more blocks, concatenated."""
+    """Return one block with the rows of all given blocks, in order."""
     if len(blocks) == 1:
         return blocks[0]
     first = blocks[0]

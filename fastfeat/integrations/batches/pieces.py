@@ -186,7 +186,7 @@ class BatchPieces:
 
 
 def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
-    """Return data in pieces.
+    """Return the user's data as pieces, which can be read in each epoch.
 
     Data is a table in memory, in any form that `fit` takes; Parquet files (a path, several, a
     folder, a pattern or an address); or a function without arguments that opens a reader of record
@@ -219,7 +219,7 @@ def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
 
 
 def parquet_pieces(paths: Sequence[str | os.PathLike[str]]) -> ParquetPieces:
-    """Return the row groups of Parquet files, except empty ones.
+    """Return the non-empty row groups of Parquet files as pieces.
 
     Paths may be files, folders, patterns and addresses.
 

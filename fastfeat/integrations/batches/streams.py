@@ -70,7 +70,7 @@ class TransformedRows:
 
     @property
     def n_rows(self) -> int:
-        """The number of rows."""
+        """The number of rows in all pieces."""
         return sum(self.pieces.sizes)
 
     def reader(self) -> ReadPiece:

@@ -257,7 +257,7 @@ class FeatureBatches(torch_data.IterableDataset):
 
     @property
     def n_bag_codes(self) -> dict[str, int]:
-        """The number of codes of each bag, by name."""
+        """The number of codes of each bag (a feature that is a list of codes), by name."""
         return dict(self._contents.n_bag_codes)
 
     @property
@@ -268,7 +268,7 @@ class FeatureBatches(torch_data.IterableDataset):
 
     @property
     def n_rows(self) -> int:
-        """The number of rows over all ranks."""
+        """The number of rows of all ranks together."""
         return self.stream.division.n_rows
 
     @property
@@ -367,7 +367,7 @@ class FeatureBatches(torch_data.IterableDataset):
             self.stream = replace(self.stream, rows=replace(rows, block=in_place(rows.block)))
 
     def __repr__(self) -> str:
-        """Return the numbers of rows, batches and columns as text."""
+        """Return text with the numbers of rows, batches and columns."""
         division, contents = self.stream.division, self._contents
         n_codes = len(contents.n_codes) + sum(map(len, contents.bags.values()))
         has_label = LABEL in getattr(self.stream.rows, "block", ()) or contents.label is not None
@@ -380,7 +380,7 @@ class FeatureBatches(torch_data.IterableDataset):
 
 
 def n_batches_text(n: int) -> str:
-    """Return a number of batches as text, for a message."""
+    """Return a number of batches as text for a message, such as "3 batches"."""
     return "1 batch" if n == 1 else f"{n:,} batches"
 
 
@@ -453,7 +453,7 @@ class FeatureLoader:
 
     @property
     def batches(self) -> FeatureBatches:
-        """The data set; its `n_codes` gives the sizes of a model's embeddings.
+        """The `FeatureBatches` that are loaded; `n_codes` there gives the sizes of embeddings.
 
         It is not named `dataset`, because Lightning warns about a loader with that attribute and a
         length.
@@ -555,7 +555,7 @@ def _end_workers(batches: Any) -> None:
 
 
 def _check_picklable(batches: FeatureBatches, context: str | None) -> None:
-    """Raise if workers cannot receive the function that opens a reader."""
+    """Raise if worker processes cannot get the function that opens a reader, by pickle."""
     rows = batches.stream.rows
     forks = (context or multiprocessing.get_start_method()) == "fork"
     if forks or not isinstance(rows, TransformedRows) or not isinstance(rows.pieces, BatchPieces):
