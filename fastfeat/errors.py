@@ -280,8 +280,6 @@ class GivenWarnings:
     """The kinds of warnings that a fitted plan has given, because each is given once.
 
     It may be used by many threads: `lock` is held while `kinds` is read or changed.
-
-    `lock` is held while `kinds` is read or changed.
     """
 
     kinds: set[type[FastfeatWarning]] = field(default_factory=set[type[FastfeatWarning]])

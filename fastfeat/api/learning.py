@@ -55,7 +55,7 @@ class State:
 
         Raises:
             InvalidData: The other state belongs to another plan, schema or round, is damaged, or is
-                this state; or one of the two was merged before.
+                this state; or one of the two was consumed (by `merge`, `next` or `into=`) before.
         """
         match self.record, _record(other):
             case part_state.PartState() as a, part_state.PartState() as b:
@@ -249,8 +249,8 @@ class Learning(Generic[Face]):
     def finish(self) -> Face:
         """Return the fitted plan, when `round` is None: bit for bit the same as by `Plan.fit`.
 
-        Its profile is the same too if rows have numbers and parts have the whole entities of
-        windows. Otherwise the profile takes bin edges and categories from a sample: the rows with
+        Its profile is the same too if rows have numbers, and each part has all rows of its
+        entities. Otherwise the profile takes bin edges and categories from a sample: the rows with
         the smallest hashes of their content. Features with windows then have no profile.
 
         Raises:
@@ -317,7 +317,7 @@ class Learning(Generic[Face]):
             content: The bytes.
 
         Raises:
-            InvalidData: The bytes are truncated, altered, or not a learning.
+            InvalidData: The bytes are truncated, altered, or not a `Learning`.
         """
         given, coming = _bytes(content), None
         if given.startswith(_MAGIC):

@@ -123,9 +123,6 @@ def begun(
     A label that looks ahead is computed here, before the first pass. Unnamed temporary files go to
     `folder`, by default to the system's folder for temporary files.
 
-    A label that looks ahead is computed here. Unnamed temporary files go to `folder`, by default to
-    the system's folder for temporary files.
-
     Raises:
         FastfeatError: Any error of `Plan.fit` about labels or ids, or that does not depend on rows.
     """

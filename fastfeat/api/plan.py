@@ -931,7 +931,7 @@ class Plan:
         return summary.plan_summary(self.declaration)
 
     def _repr_html_(self) -> str:
-        """Return a table of the features, for notebooks."""
+        """Return an HTML table of the features, for notebooks."""
         from fastfeat.tell.html import plan_html
 
         return plan_html(self.declaration)
@@ -970,7 +970,7 @@ class Plan:
 
     @staticmethod
     def from_json(text: str | bytes) -> Plan:
-        """Return the plan of a JSON text.
+        """Return the plan that a JSON text describes.
 
         Args:
             text: The text that `to_json` returned.
@@ -1204,10 +1204,10 @@ class FittedPlan:
     ) -> Iterator[Any]:
         """Yield the features of rows in batches, in the order of the rows.
 
-        If windows see other rows of the data, a first pass writes each row to the share of its
-        entity, in unnamed files in the system's temporary folder. These hold the columns that are
-        read, and the features with windows. Shares are then computed in memory, one after the
-        other.
+        If windows see other rows of the data, a first pass divides the rows into shares, each a
+        group of whole entities, in unnamed files in the system's temporary folder. These hold the
+        columns that are read, and the features with windows. Shares are then computed in memory,
+        one after the other.
 
         Args:
             data: The rows, in any form that `transform` takes, or more than fits in memory: a
@@ -1445,10 +1445,10 @@ class FittedPlan:
                 in the data. None sets no limit.
             durability: When a call is on disk: "commit" (the default) before it returns, "interval"
                 within a second, "checkpoint" when `Live.checkpoint` or `close` returns.
-            archive: A folder for the parts of the file that a whole state replaces (after
-                `compact`, also an automatic one, another plan, or `forget`), so that `ff.replay`
-                covers them. None archives nothing, or with `keep_audit` uses a folder beside the
-                file, named after it.
+            archive: A folder that keeps the recorded changes when a snapshot of the state replaces
+                them in the file (after `compact`, also an automatic one, another plan, or
+                `forget`), so that `ff.replay` covers them. None archives nothing, or with
+                `keep_audit` uses a folder beside the file, named after it.
             keep_audit: How long archived parts are kept, such as "90d", by this machine's clock
                 from the moment of their replacement. None keeps them for ever if there is an
                 `archive`. Both settings are stored in the file, and may be changed when it is
@@ -1488,7 +1488,7 @@ class FittedPlan:
         )
 
     def learnt(self) -> dict[str, Any]:
-        """Return the learned values, by the text of the aggregate; None is missing.
+        """Return a dict of the learned values, by aggregate as text; None is missing.
 
         Values that are learned per key are a table of the key (named by its column, or "key") and
         the value: first the rows for missing, unseen and rare keys, then the other keys.
@@ -1518,7 +1518,7 @@ class FittedPlan:
         return fitted_tables.vocabulary(self.record, feature)
 
     def inverse(self, feature: str, codes: Any) -> Any:
-        """Return the categories of codes of an encoder.
+        """Return the category that each code of an encoder stands for.
 
         Args:
             feature: A feature that contains an encoder with categories, or one of its output
@@ -1654,7 +1654,7 @@ class FittedPlan:
 
     @property
     def contract(self) -> Contract | None:
-        """The contract that was passed to `fit`; None without one."""
+        """The contract that was passed to `fit`; None if there was none."""
         from fastfeat.trust.quality.contract import contract_face  # seldom needed
 
         kept = self.record.contract
@@ -2062,7 +2062,7 @@ class FittedPlan:
         return summary.fitted_summary(self.record)
 
     def _repr_html_(self) -> str:
-        """Return a table of the features and their learned values, for notebooks."""
+        """Return an HTML table of the features and their learned values, for notebooks."""
         from fastfeat.tell.html import fitted_html  # seldom needed
 
         return fitted_html(self.record)

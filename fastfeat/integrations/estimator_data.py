@@ -49,7 +49,7 @@ def whole_or_not(estimator: Any) -> Generator[None]:
 
 
 def rows_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, list[str]]:
-    """Return X as data with column names, and the names.
+    """Return X as data with column names (a table, or a dict of arrays), and the names.
 
     The columns of a matrix, or of a DataFrame with labels that are not text, get the names that fit
     has seen, or else `x0`, `x1` and so on. The estimator records the names and the number of

@@ -103,7 +103,7 @@ def has_windows(plan: Plan) -> bool:
 def exchange_of_learning(
     learning: Learning[Any], rows: Schema, history: Schema | None, n_shares: int
 ) -> Exchange:
-    """Return the exchange of training rows; `learning` must be one with `whole_entities=True`."""
+    """Return the exchange of training rows; `learning` must have been made for whole entities."""
     record = learning.record
     prepared = record.prepared
     types = prepared.schema, prepared.schemas, prepared.zones

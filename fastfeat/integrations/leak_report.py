@@ -21,7 +21,7 @@ MOST_LINES = 20
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well an output column, or a model, predicts labels that cannot be predicted.
+    """The score of an output column, or of a model, at predicting labels that are random.
 
     Args:
         name: The name of the column, or "model".

@@ -1,6 +1,7 @@
-"""How well single columns predict a label within groups of rows: by AUC or rank correlation.
+"""Scores of single columns as predictors of a label: AUC, or rank correlation.
 
-The groups are strata: rows of the same block of time and, where possible, of the same entity.
+Rows are only compared within strata: rows of the same block of time and, where possible, of the
+same entity.
 """
 
 from __future__ import annotations

@@ -73,9 +73,6 @@ def column_type(dtype: DType | UnsupportedType | None, *, never_missing: bool) -
 
     `dtype` is None for a column that fit has not seen. `never_missing` matters for integers and
     bools, which MLflow rejects if they are missing.
-
-    `dtype` is None for a column that fit has not seen. `never_missing` counts for integers and
-    bools.
     """
     if not isinstance(dtype, DType):
         return None

@@ -109,7 +109,7 @@ def _sources(plan: Declaration) -> Iterator[str]:
 
 
 def _orders(plan: Declaration, permuted: Sequence[str]) -> Iterator[Call]:
-    """Yield the time and keys of windows: those ahead of a label, then those over late columns."""
+    """Yield the order (time and keys) of windows: ahead of a label, then over late columns."""
     yield from map(order_of, over_ahead(plan.label_nodes.values()))
     names = set(permuted)
     for over in window_nodes(plan.nodes.values()):

@@ -365,7 +365,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
 
 
 def check_sides(encoded: EncodedRows | None, data: Any) -> None:
-    """Raise if X has rows with the `row_id` of training rows, but is not all of them or only such.
+    """Raise if X mixes some of the training rows, known by `row_id`, with other rows.
 
     X is accepted if it consists of training rows only (to score them), or if it contains all
     training rows, with or without new ones: neither is one side of a split.

@@ -270,9 +270,6 @@ def _transform_whole(
 
     This is for features that depend on other rows of the data. `given` has data, history and tables
     as files; `on_violation` is the argument of `FittedPlan.transform`; `step` reports progress.
-
-    The data is read whole. `given` has data, history and tables as files; `on_violation` is as in
-    `FittedPlan.transform`; `step` reports progress.
     """
     from fastfeat.execute.guard import columns_judged
     from fastfeat.execute.history import id_columns, is_batch

@@ -331,7 +331,7 @@ def replay(
 
 @state.command()
 def show(state_file: StateFile) -> None:
-    """Show the content of a state: rows, reach of the windows, offsets, size and last link."""
+    """Show the content of a state: rows, needed history, offsets, size and last audit link."""
     from fastfeat.live.state_summary import read_state
 
     with doing(f"Reading {state_file}", at_once=True):
@@ -376,7 +376,7 @@ def export(
 
 @state.command()
 def compact(state_file: StateFile) -> None:
-    """Replace the changes in a state file by the whole state; `replay` then starts from it."""
+    """Replace the recorded changes in a state file by a snapshot; `replay` then starts from it."""
     from fastfeat.live.state_summary import compact_state
 
     with doing(f"Compacting {state_file}", at_once=True):

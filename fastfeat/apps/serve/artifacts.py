@@ -132,7 +132,7 @@ class Artifacts:
     def _swap(self, old: ServedPlan, new: FittedPlan) -> str:
         """Serve `new` instead of `old`; the caller makes sure that no call runs.
 
-        Returns text about past rows that its windows need and the state lacks; empty if none.
+        Returns text about past rows that windows of `new` need and the state lacks; "" if none.
         """
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")

@@ -86,7 +86,7 @@ class PlainRow:
 
 
 def plain_row_of(fitted: FittedPlan, reader: RowReader) -> PlainRow | None:
-    """Return the fast path of a plan.
+    """Return the converter of plain rows for a plan.
 
     Returns None if the plan has a column or a feature of a type that the fast path does not
     support.

@@ -120,7 +120,7 @@ def run(
             None sets no limit.
         durability: When a change is on disk: "commit" (the default) before it is answered,
             "interval" within a second, "checkpoint" when the server ends.
-        archive: Folder that keeps the data that a whole state replaces, for `ff.replay`.
+        archive: Folder that keeps recorded changes when a snapshot replaces them, for `ff.replay`.
         keep_audit: How long the archive is kept, such as "90d".
         drift: Time window, such as "1h", over which answered rows are compared with the training
             rows; `/metrics` shows the result. None turns the comparison off.

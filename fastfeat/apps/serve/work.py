@@ -94,7 +94,10 @@ class CallResult:
 
 
 def call(served: ServedPlan, kind: Kind, rows: Table | PlainRows) -> Any:
-    """Return the features of rows, for "process" and "update" after adding the rows to the state.
+    """Call the live plan with these rows, and return their features; None for "update".
+
+    "features" only computes them; "process" also adds the rows to the state; "update" only adds the
+    rows.
 
     Raises:
         NeedsTable: A plain row is unusual.

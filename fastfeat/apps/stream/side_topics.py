@@ -70,7 +70,7 @@ class Sides:
         self._ends: dict[Place, tuple[float, int]] = {}
 
     def opened(self, partition: Partition) -> None:
-        """Start to read the side topics for a partition of the events."""
+        """Start reading the side topics for a partition of the events."""
         offsets = partition.live.offsets
         sides: dict[Place, Side] = {}
         for place, table in self._places(partition.number):
@@ -79,7 +79,7 @@ class Sides:
         self._assign()
 
     def closed(self, number: int) -> None:
-        """Stop to read the side topics for a partition of the events."""
+        """Stop reading the side topics for a partition of the events."""
         if self._of.pop(number, None) is not None:
             self._assign()
 
@@ -136,7 +136,7 @@ class Sides:
         return found
 
     def _assign(self) -> None:
-        """Start to read each place at the smallest offset that any side of it needs.
+        """Start reading each place at the smallest offset that any side of it needs.
 
         `poll` skips messages that a side already has.
         """

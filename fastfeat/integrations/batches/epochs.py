@@ -116,9 +116,9 @@ class Worker(NamedTuple):
     n_workers: int = 1
 
     def after(self, n_given: int) -> Worker:
-        """Return the worker that this one stands for if `n_given` batches were given before.
+        """Return the worker with the batches that this one takes over after `n_given` batches.
 
-        A resumed loader asks worker 0 first, whichever worker's turn it would be.
+        A resumed loader asks worker 0 first, whichever worker's turn it was, so numbers shift.
         """
         return Worker((self.number + n_given) % self.n_workers, self.n_workers)
 
@@ -176,7 +176,7 @@ def permutation(n: int, *key: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The pieces of an epoch in their order, to find the rows at a position.
+    """The pieces of an epoch in their order. It finds the rows at a position.
 
     Args:
         sizes: The number of rows of each piece.
@@ -224,8 +224,6 @@ def pools(parts: Sequence[Segment], mix: int, n_given: int) -> Iterator[Pool]:
     """Yield the pools of a worker's rows, `mix` segments each, except those given before.
 
     `parts` are the segments of the worker's rows; `n_given` is the number of its rows given before.
-
-    `n_given` is the number of rows of the share that were given before.
     """
     before = 0
     for number, at in enumerate(range(0, len(parts), mix)):
