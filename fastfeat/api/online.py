@@ -148,7 +148,7 @@ def replay(
             several plans a dict by name. None uses the plans in the file.
         head: A link that was recorded elsewhere, from `live.head` or an earlier replay. The
             report's `noted` is then "known and verified"; "known, no longer recomputable" if a
-            whole state has replaced the change, which is not a difference; or "unknown: rewritten",
+            snapshot has replaced the change, which is not a difference; or "unknown: rewritten",
             which is a difference.
         to: A Parquet file to write the served features to, as training data. For each row that the
             state accepted it has the id and times, the source and offset, the time of the answer,

@@ -35,7 +35,7 @@ from fastfeat.ir.scope import is_over_window, window_nodes
 from fastfeat.keep.artifact import artifact_bytes
 
 _ROW_BITS = 40
-"""The low bits of a number are the row within its part; the bits above are the part."""
+"""The low bits of a row's number are its place in its part; the high bits are the part."""
 _EARLIER = -(1 << 62)
 """The first number of history rows, so that they sort before the others."""
 

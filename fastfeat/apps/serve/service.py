@@ -75,7 +75,7 @@ class Service:
         self.refused = ""
         """Why the latest artifact was refused; empty if it was accepted."""
         self.said: Callable[[str], None] = _not_told
-        """Called with a message about each entity that one early row holds up."""
+        """Called with a message about each entity with late rows, caused by one row far ahead."""
         self.is_lost = False
         """Whether the state of another process cannot be read any more."""
 

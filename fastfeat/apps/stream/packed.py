@@ -2,20 +2,20 @@
 
 A row is, with little-endian numbers:
 
-    bytes     what
+    bytes     content
     0-3       "FFR1"
-    4-7       uint32: the partition of the event
-    8-15      int64: its offset
-    16-23     int64: the time of its message in milliseconds since 1970
-    24-55     the digest of the fitted plans, SHA-256
-    56-57     uint16: bytes of the name of the topic, which follows
-    then      a bit for each feature, the first one lowest: 1 where it is there, 0 where it is
-              missing; as many bytes as that takes
+    4-7       uint32: partition of the event
+    8-15      int64: offset of the event
+    16-23     int64: time of its message, in milliseconds since 1970
+    24-55     digest of the fitted plans, SHA-256
+    56-57     uint16: number of bytes of the topic's name, which follows
+    then      one bit per feature, in the order of the plan, from the lowest bit up: 1 if it has a
+              value, 0 if it is missing; filled up to whole bytes
     then      the features of a fixed width, in the order of the plan: floats and integers in their
               width, a bool as a byte 0 or 1, a date as int32, times and durations as int64 (a time
-              of day in seconds or milliseconds as int32) in the unit of their type; 0 where missing
-    then      the features that are text or bytes, in the order of the plan: uint32: bytes, then
-              those; 0 bytes where missing
+              of day in seconds or milliseconds as int32) in the unit of their type; 0 if missing
+    then      the features that are text or bytes, in the order of the plan: uint32: number of
+              bytes, then the bytes; no bytes if missing
 
 The key is a prefix and the entity as a JSON array without spaces: `flights:["N14228"]`, where text
 is UTF-8 and times are ISO 8601.

@@ -18,7 +18,7 @@ from fastfeat.io.arrow import Table, pa
 
 Source = tuple[str, int]
 LastOffsets = MutableMapping[Source, tuple[int, int]]
-"""Topic and partition of the events to offset and row of the last features seen."""
+"""Offset and row of the last features seen, by topic and partition of the events."""
 
 
 @explaining_as("fastfeat.apps.stream.", {})

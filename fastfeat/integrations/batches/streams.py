@@ -47,7 +47,7 @@ from fastfeat.keep.artifact import artifact_bytes
 PIECE = "piece"
 """The value of `history` if each piece contains the past of its rows."""
 _OF_PIECES, _OF_POOLS = 0, 1
-"""Parts of the keys of orders, so that no two orders in an epoch share a key."""
+"""Parts of the keys of random orders: those of pieces and of rows in pools get different keys."""
 
 
 @dataclass(frozen=True, slots=True)
