@@ -110,7 +110,7 @@ class StateError(FastfeatError, ValueError):
 
 
 class ContractBroken(InvalidData):
-    """Rows break a rule of the contract.
+    """Rows break a rule of a contract.
 
     Args:
         message: The rule, the number of rows, and the first of them.
@@ -128,7 +128,7 @@ class ContractBroken(InvalidData):
 
 
 class LateRow(InvalidData):
-    """A row is too early to be added to the state of its entity.
+    """A row is earlier than a row that the state already has of its entity.
 
     Args:
         message: The row, and how late it is.
@@ -142,7 +142,7 @@ class LateRow(InvalidData):
 
 
 class LateOutcome(InvalidData):
-    """A late column arrived after a row was answered that should have seen it."""
+    """A late column arrived after the answer to a row with windows that should have seen it."""
 
 
 class FutureRow(InvalidData):
@@ -170,7 +170,7 @@ class FoldsLeak(FastfeatWarning):
 
 
 class FoldsSplitEntities(FastfeatWarning):
-    """Folds learn from rows with windows over late values of their entity's earlier test rows."""
+    """Training rows see, through windows, late values of test rows of their own entity."""
 
 
 class PurgeOff(FastfeatWarning):
@@ -178,15 +178,15 @@ class PurgeOff(FastfeatWarning):
 
 
 class EncodedInFold(FastfeatWarning):
-    """`transform` got rows that an encoding of the target was learnt from in `fit`."""
+    """`transform` got rows whose labels `fit` has used to learn an encoding."""
 
 
 class CountsSeeAhead(FastfeatWarning):
-    """A count per key includes later rows, which a label that looks ahead sees too."""
+    """A count of rows per key includes later rows; the label looks ahead at later rows, too."""
 
 
 class ClocksOnYourWord(FastfeatWarning):
-    """Features use a clock other than the label's, which looks ahead; see `known_clocks=`."""
+    """Features use another clock than the label that looks ahead, trusting `known_clocks=`."""
 
 
 class RowsWithoutLabel(FastfeatWarning):
@@ -220,11 +220,11 @@ class TiesInOrder(FastfeatWarning):
 
 
 class NaiveTimes(FastfeatWarning):
-    """A saved plan converts timestamps without a zone to a zone: it reads them as UTC."""
+    """A saved plan converts timestamps without a time zone; this version reads them as UTC."""
 
 
 class KeysRounded(FastfeatWarning):
-    """A float key has whole numbers beyond 2**53: ids were rounded before they came here."""
+    """A float key has whole numbers beyond 2**53, so different ids may have become the same."""
 
 
 class KeyRepeats(FastfeatWarning):
@@ -236,7 +236,7 @@ class RowsBreakRule(FastfeatWarning):
 
 
 class ColumnConstant(FastfeatWarning):
-    """A column has a single value in training, so it has no scale or no spline knots."""
+    """A column has one value in all training rows, so it has no scale, or no knots for a spline."""
 
 
 class BinsMerged(FastfeatWarning):
@@ -252,7 +252,7 @@ class NoCategories(FastfeatWarning):
 
 
 class ColumnAbsent(FastfeatWarning):
-    """The training data lacks a column that an option of the plan names."""
+    """The training data lacks a column that an option of the plan names, such as `outcomes=`."""
 
 
 class NoGoldenRows(FastfeatWarning):
@@ -277,9 +277,9 @@ class FloatsChanged(FastfeatWarning):
 
 @dataclass(frozen=True, slots=True)
 class GivenWarnings:
-    """The kinds of warnings that a fitted plan has given, each once; safe for many threads.
+    """The kinds of warnings that a fitted plan has given, because each is given once.
 
-    `lock` is held while `kinds` is read or changed.
+    It may be used by many threads: `lock` is held while `kinds` is read or changed.
     """
 
     kinds: set[type[FastfeatWarning]] = field(default_factory=set[type[FastfeatWarning]])
@@ -292,7 +292,10 @@ class GivenWarnings:
 
     @contextmanager
     def unheard(self) -> Generator[None]:
-        """Suppress our warnings in the block; those not given before may be given again later."""
+        """Suppress fastfeat's warnings in the block.
+
+        Those that were not given before may be given again later.
+        """
         with self.lock:
             before = set(self.kinds)
         with warnings.catch_warnings():
@@ -305,7 +308,7 @@ class GivenWarnings:
 
 
 def warn(message: str, kind: type[FastfeatWarning], told: GivenWarnings | None = None) -> None:
-    """Warn at the user's line: the nearest stack frame outside of this package.
+    """Give a warning at the user's line: the nearest stack frame outside of this package.
 
     `told` records the kind, so that it is given once; with None it is always given.
     """
@@ -326,7 +329,7 @@ def warn(message: str, kind: type[FastfeatWarning], told: GivenWarnings | None =
 
 
 def shortened(names: Iterable[str], most: int = 5) -> str:
-    """Return the first few names for a message, and the number of further ones.
+    """Return the first few names as text for a message, with the number of further names.
 
     Example:
         >>> shortened(["a", "b", "c"], 2)
@@ -338,7 +341,7 @@ def shortened(names: Iterable[str], most: int = 5) -> str:
 
 
 def counted(n: int, thing: str) -> str:
-    """Return a count with its noun, for a message; the plural adds an s.
+    """Return a number with its noun as text for a message; the plural adds an s.
 
     Example:
         >>> counted(1, "row"), counted(2000, "row")
@@ -348,12 +351,12 @@ def counted(n: int, thing: str) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return the reason of a system error, without a path that it may name."""
+    """Return the text of a system error without a path, such as "No space left on device"."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.7) -> str:
-    """Return the end of a message that proposes the known name nearest to `name`, or "".
+    """Return " Did you mean ...?" with the known name nearest to `name`; "" if none is near.
 
     `cutoff` is the required similarity: 1 is equality except for case, 0 accepts anything. With
     difflib's own default 0.6, 'carrier' counts as similar to 'arr_time'.

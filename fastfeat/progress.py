@@ -36,7 +36,7 @@ _spinning = "|/-\\"
 
 @dataclass(slots=True)
 class _Work:
-    """Work in progress; a step changes it, and another thread draws it.
+    """One piece of work in progress. The working thread changes it, and another thread draws it.
 
     Args:
         text: Description.
@@ -53,13 +53,13 @@ class _Work:
     now: str = ""
 
     def __str__(self) -> str:
-        """Return the description and the progress."""
+        """Return the line's part for this work: its description and progress."""
         counted = f"{self.done:,} of {self.total:,} {self.of}" if self.total > 1 else ""
         return ", ".join(filter(None, (self.text, counted, self.now)))
 
 
 class _Drawing(NamedTuple):
-    """The functions that draw and remove a line, and the time between drawings.
+    """A way to show the progress line, as functions that draw it and remove it.
 
     Args:
         draw: Replaces the shown text.
@@ -120,12 +120,12 @@ def doing(
 
 
 def is_telling() -> bool:
-    """Return whether this thread's work is shown; takes a tenth of a microsecond if no work is."""
+    """Return whether this thread's work is shown at present; it costs 0.1 microseconds if not."""
     return bool(_works) and threading.get_ident() == threading.main_thread().ident
 
 
 def tell(now: str = "", done: int | None = None) -> None:
-    """Report a substep of the innermost work, and the number of finished items.
+    """Set the substep of the innermost work, and the number of finished items.
 
     It is for code that does not have the step function of the block in which it runs.
     """
@@ -138,7 +138,7 @@ def tell(now: str = "", done: int | None = None) -> None:
 def rate_told(
     n_rows: int, total: int | None, n_bytes: int, seconds: float, n_before: int = 0
 ) -> str:
-    """Return the progress of work over rows as text: rows, bytes, rate, and the remaining time.
+    """Return the progress of work over rows as text: rows, bytes, rate, and remaining time.
 
     Args:
         n_rows: Finished rows, including `n_before`.
@@ -173,11 +173,11 @@ def _step_of(work: _Work) -> Step:
 
 
 def _untold(to: int | str) -> None:
-    """Do nothing: the step function if nothing is shown."""
+    """Do nothing: the step function of work that is not shown."""
 
 
 def _may_tell() -> bool:
-    """Return whether this process and this thread may show progress."""
+    """Return whether progress may be shown: not by child processes or other threads."""
     if os.environ.get("FASTFEAT_PROGRESS") == "0" or os.getpid() != _process:
         return False
     if threading.get_ident() != threading.main_thread().ident:
@@ -187,7 +187,7 @@ def _may_tell() -> bool:
 
 
 def _is_drawn(stream: Any) -> bool:
-    """Return whether a line on a stream can be redrawn and removed."""
+    """Return whether a stream can redraw a line: a terminal, or a notebook."""
     return _is_terminal(stream) or _is_notebook()
 
 
@@ -206,7 +206,7 @@ def _is_notebook() -> bool:
 
 @contextmanager
 def _line(began: float, patience: float) -> Generator[None]:
-    """Draw progress in a thread while the block runs, `patience` seconds after the work began."""
+    """While the block runs, draw its progress from another thread, after `patience` seconds."""
     ended = threading.Event()
     watcher = threading.Thread(
         target=_watch, args=(ended, began, patience, sys.stderr), name="fastfeat", daemon=True
@@ -222,7 +222,7 @@ def _line(began: float, patience: float) -> Generator[None]:
 
 
 def _watch(ended: threading.Event, began: float, patience: float, stream: Any) -> None:
-    """Draw progress until `ended` is set; give up silently if the stream cannot be written."""
+    """Draw the progress line until `ended` is set; stop silently if it cannot be written."""
     if ended.wait(max(0.0, began + patience - time.monotonic())):
         return
     with suppress(OSError, ValueError):  # closed meanwhile, or an encoding without the characters
@@ -241,7 +241,7 @@ def _watch(ended: threading.Event, began: float, patience: float, stream: Any) -
 
 
 def _told(began: float) -> str:
-    """Return the line: elapsed seconds, the work from outermost to innermost, and its progress.
+    """Return the progress line: elapsed seconds, then the work from outermost to innermost.
 
     The most important part is first, since a narrow terminal may cut the end.
     """
@@ -251,12 +251,12 @@ def _told(began: float) -> str:
 
 
 def _event(_began: float) -> str:
-    """Return the text of an event line, without time and counts, which change."""
+    """Return the line for a pipe or file: the names of the work, without time and counts."""
     return ": ".join(work.text for work in _works[:] if work.text)
 
 
 def _drawing(stream: Any) -> _Drawing:
-    """Return the way to draw a line on a stream."""
+    """Return the way to show progress on this stream: by rich, as plain text, or line by line."""
     if not _is_drawn(stream):
         return _lines(stream)
     if _is_notebook():
@@ -269,7 +269,7 @@ def _drawing(stream: Any) -> _Drawing:
 
 
 def _rich(stream: Any) -> _Drawing:
-    """Return a drawing by rich, which is imported only now because that takes 0.1 s.
+    """Return a drawing by the library rich. It is imported only now, because that takes 0.1 s.
 
     Other output is left alone: by default rich would replace `sys.stdout`.
     """
@@ -295,7 +295,7 @@ def _rich(stream: Any) -> _Drawing:
 
 
 def _lines(stream: Any) -> _Drawing:
-    """Return a drawing that writes a permanent line for each new event."""
+    """Return a drawing that writes a new line whenever the work changes, for pipes and files."""
     written = [""]
 
     def draw(text: str) -> None:
@@ -308,7 +308,7 @@ def _lines(stream: Any) -> _Drawing:
 
 
 def _plain(stream: Any, anew: str) -> _Drawing:
-    """Return a drawing of plain text.
+    """Return a drawing that rewrites one line of plain text.
 
     `anew` is written first: it restarts the line, and erases it if the terminal can do that.
     """

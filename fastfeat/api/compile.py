@@ -1,8 +1,9 @@
-"""`compile`: prepare all kernels of a plan before there is data, for images and first requests.
+"""Compile the kernels of a plan before there is data, for example when a container image is built.
 
-The plan runs on made-up rows, so that this run requests its kernels: a kernel depends on the types
-of columns, never on their values. If the number of rows selects between kernels, all of them are
-prepared.
+A kernel is a compiled function. Which kernels a plan needs depends on the types of its columns,
+never on their values. So the plan is fitted and applied to made-up rows, and each kernel that these
+calls ask for is compiled into the cache folder. Where the number of rows decides between kernels,
+all of them are compiled.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ _OF_SMALLEST = (
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Compiled:
-    """The kernels that `compile` prepared in the cache, for all processes of this machine.
+    """A report on the kernels that `compile` put into the cache, for all processes of this machine.
 
     Args:
         n_compiled: The number of kernels that were compiled.
@@ -90,7 +91,7 @@ class Compiled:
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
-        """Return a line of counts, and one line per note."""
+        """Return text: a line of counts, and one line per note."""
         not_kept = f", {self.n_not_kept} of them not kept on disk" if self.n_not_kept else ""
         told = (
             f"{counted(self.n_compiled, 'kernel')} compiled, {self.n_loaded} there already"
@@ -102,7 +103,7 @@ class Compiled:
 def compile_plan(
     plan: Declaration, schema: Any, tables: Tables, backend: str, profile: Profiled = False
 ) -> Compiled:
-    """Compile the kernels of fit and of everything that follows it; see `Plan.compile`.
+    """Compile the kernels of a plan's fit, and of its transform after that; see `Plan.compile`.
 
     Raises:
         FastfeatError: Any error of `Plan.compile`.
@@ -122,7 +123,7 @@ def compile_plan(
 
 
 def compile_fitted(fitted: Fitted, backend: str) -> Compiled:
-    """Compile the kernels that transform rows by a fitted plan; see `FittedPlan.compile`."""
+    """Compile the kernels that compute the features of a fitted plan; see `FittedPlan.compile`."""
     plan = fitted.declaration
     schema = {name: UnsupportedType("any") for name in plan.keep} | dict(row_inputs(fitted))
     if plan.row_id is not None:
@@ -144,16 +145,16 @@ def compile_fitted(fitted: Fitted, backend: str) -> Compiled:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """The made-up rows to run a plan on, and the outcome of each run.
+    """Made-up rows to run a plan on, and a record of the calls that succeeded or failed on them.
 
     Args:
         schema: The types of the columns.
         tables: Rows of the lookup tables.
         backend: The name of the backend.
         distinct: The columns in which all values differ: ids and times.
-        succeeded: The calls that ran at least once.
-        failed: The calls that failed, with their last error.
-        of_profiles: The folder and entry of each kernel that profiles many rows.
+        succeeded: The names of the calls that ran at least once, such as "fit".
+        failed: The name of each call that failed, with its last error.
+        of_profiles: The cache folder and entry of each kernel that counts a profile of many rows.
     """
 
     schema: Types
@@ -165,19 +166,25 @@ class _Trial:
     of_profiles: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def rows(self, missing: str) -> Any:
-        """Return made-up rows of the schema; see `made_up`.
+        """Return a table of made-up rows. `missing` selects the missing values, see `made_up`.
 
-        Rows with missing values are out of time order, so that the search for ties runs too.
+        Rows with missing values are out of time order, so that the kernels that sort run too.
         """
         rows = made_up(self.schema, N_ROWS, missing=missing, distinct=self.distinct)
         return rows if missing == "none" else rows.take([0, 2, 1, *range(3, N_ROWS)])
 
     def given(self, rows: Any, history: Any = None) -> CallRows:
-        """Return the rows of a call by a user, with the lookup tables."""
+        """Return the arguments of a call of `fit` or `transform` on made-up rows.
+
+        They include the lookup tables.
+        """
         return CallRows(rows, None, history, self.tables, self.backend)
 
     def run(self, what: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """Return the result of a call; None if the call rejects the made-up values."""
+        """Return the result of a call, and note under the name `what` whether it succeeded.
+
+        The result is None if the call raises because of the made-up values.
+        """
         try:
             result = call(*args, **options)
         except Overflow:  # an integer that no matrix holds: found after the kernel has run
@@ -190,7 +197,10 @@ class _Trial:
         return result
 
     def forms(self, fitted: Fitted) -> tuple[str, ...]:
-        """Return the output forms of a plan's features: text and times have no matrix."""
+        """Return the forms of features (values of `to=`) to try.
+
+        Features of text or times have no matrix.
+        """
         try:
             _ = fitted.matrix_program
         except TypeMismatch:
@@ -199,7 +209,7 @@ class _Trial:
 
 
 def _distinct(plan: Declaration) -> frozenset[str]:
-    """Return the columns in which all values differ: ids and window times."""
+    """Return the columns that get a different value in each made-up row: ids and window times."""
     roots = [*plan.nodes.values(), *plan.label_nodes.values()]
     clocks = [order_of(node).args[0] for node in postorder(roots) if is_over(node)]
     return frozenset([*columns_of(clocks), *plan.row_ids])
@@ -210,7 +220,10 @@ def _of_tables(tables: Mapping[str, Types]) -> dict[str, Any]:
 
 
 def _run_plan(plan: Declaration, trial: _Trial, profile: Profiled) -> None:
-    """Fit a plan on rows with and without missing values; if all fails, on missing values only."""
+    """Fit a plan on made-up rows with and without missing values, and apply each fitted plan.
+
+    If every fit fails, it is tried once more on columns that are missing throughout.
+    """
     is_fitted = False
     for missing in (*_MISSING, "all"):
         if missing == "all" and is_fitted:
@@ -228,7 +241,7 @@ def _run_plan(plan: Declaration, trial: _Trial, profile: Profiled) -> None:
 
 
 def _run_fitted(fitted: Fitted, trial: _Trial) -> None:
-    """Transform rows with and without missing values, in each output form, and single rows."""
+    """Transform made-up rows by a fitted plan: as tables in each output form, and one by one."""
     past, late, forms = (
         fitted.declaration.past_columns,
         set(fitted.declaration.late),
@@ -255,7 +268,7 @@ def _run_fitted(fitted: Fitted, trial: _Trial) -> None:
 
 
 def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compiled:
-    """Run a plan, and return a record of the kernels that are ready afterwards."""
+    """Call `run`, and return a record of the kernels that it asked for, now in the cache."""
     backend_named(trial.backend)
     from fastfeat.engine.cpu import compiled, kernels
 

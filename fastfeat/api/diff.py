@@ -66,7 +66,7 @@ def diff(
 
 
 def _fitted(given: Any) -> FittedPlan:
-    """Return the fitted plan that was given, or load it from its path."""
+    """Return the argument if it is a fitted plan, or else load the plan from that path."""
     if isinstance(given, FittedPlan):
         return given
     if isinstance(given, str | os.PathLike):

@@ -1,4 +1,4 @@
-"""Made-up rows of a schema: plain values on which every path of a plan can run."""
+"""Made-up rows of a schema, with such plain values that every part of a plan can run on them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def made_up(
     missing: str = "none",
     distinct: Collection[str] = (),
 ) -> Table:
-    """Return rows of a schema: numbers 1, 2, 3 repeated, the same numbers as text, times in order.
+    """Return a table of made-up rows: numbers 1, 2, 3 repeated, such numbers as text, rising times.
 
     Columns of types that no expression can read are missing throughout.
 
@@ -61,7 +61,7 @@ def _column(dtype: DType | UnsupportedType, n_rows: int, missing: str, n_values:
 
 
 def _ascending(dtype: DType, n_rows: int) -> list[int]:
-    """Return integers that ascend, strictly if the type has enough of them."""
+    """Return `n_rows` ascending integers, without repeats if the type has enough values."""
     _, most = INTEGER_RANGE[dtype.name]
     if most < 4 * n_rows:
         return [k * most // n_rows for k in range(n_rows)]
@@ -70,7 +70,7 @@ def _ascending(dtype: DType, n_rows: int) -> list[int]:
 
 
 def _values(dtype: DType, n_rows: int, n_values: int) -> list[Any]:
-    """Return values of a type. Floats and times differ in all rows; other values repeat."""
+    """Return `n_rows` values of a type: floats and times all differ, other values repeat."""
     rows, late = range(n_rows), 3 * n_rows // 4
     numbers = [1 + k % n_values for k in rows]
     match dtype.name:

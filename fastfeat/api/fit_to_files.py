@@ -1,4 +1,7 @@
-"""Fit in passes over data larger than memory, and write the out-of-fold features of its rows."""
+"""Fit a plan in passes over data larger than memory, and write the features of its training rows.
+
+Their target encodings are out of fold: learned from the rows of other folds.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +40,11 @@ def fit_and_write(
     *,
     check_ids: bool = False,
 ) -> tuple[Fitted, Manifest]:
-    """Fit a plan, write the features of its rows, and return the fitted plan and the manifest.
+    """Fit a plan and write the features of its training rows to files.
 
-    Lookup tables are read here, once. A budget of None in `rows` allows the memory that the process
-    has plus three quarters of the free memory. `check_ids` and a profile read the rows again.
+    Returns the fitted plan and the manifest, which lists the files. Lookup tables are read here,
+    once. If `rows.memory` is None, the process may use the memory that it has plus three quarters
+    of the free memory. `check_ids` and a profile read the rows again.
 
     Raises:
         FastfeatError: Any error of `Plan.fit_transform_to`.

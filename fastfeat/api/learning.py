@@ -1,6 +1,9 @@
-"""`Plan.learning`: fit in rounds over parts of the rows, which other machines may read.
+"""`Plan.learning`: fit a plan in rounds over parts of the rows, which may be on several machines.
 
-An engine sends the bytes of a learning to the machines that have rows, and merges their states.
+A `Learning` is a plan in the middle of its fit. In each round, every machine computes a `State`
+(the sums, counts and the like) of its part of the rows. The states are merged into one, from which
+follows the `Learning` of the next round. An engine, such as Spark, sends both between machines as
+bytes.
 """
 
 from __future__ import annotations
@@ -28,30 +31,31 @@ from fastfeat.trust.quality.profiling import Profiled, checked_choice
 
 @dataclass(slots=True, eq=False)
 class State:
-    """The state of some rows in one round of learning.
+    """The statistics of some of the rows in one round of learning; states of all rows are merged.
 
     Args:
-        record: The state of the round's statistics, or a profile of the rows.
+        record: The statistics that the round collects, or the counts of a profile.
     """
 
     record: part_state.PartState | ProfileState
 
     @property
     def n_rows(self) -> int:
-        """The number of rows in the state."""
+        """The number of rows that the statistics cover."""
         return self.record.n_rows
 
     def merge(self, other: State) -> State:
-        """Return the state of the rows of both. Both inputs are consumed.
+        """Return one state for the rows of both. Neither input can be used afterwards.
 
-        Two states that were read from bytes are merged later; see `Learning.state_of_bytes`.
+        If both states were read from bytes, the work of merging is done later; see
+        `Learning.state_of_bytes`.
 
         Args:
             other: A state of other rows in the same round.
 
         Raises:
             InvalidData: The other state belongs to another plan, schema or round, is damaged, or is
-                this state; or one of the two was consumed before.
+                this state; or one of the two was consumed (by `merge`, `next` or `into=`) before.
         """
         match self.record, _record(other):
             case part_state.PartState() as a, part_state.PartState() as b:
@@ -62,7 +66,7 @@ class State:
                 raise InvalidData(_FOREIGN)
 
     def to_bytes(self) -> bytes:
-        """Return the state as bytes: JSON and Arrow, without code.
+        """Return the state as bytes for another machine: JSON and Arrow, without code.
 
         Raises:
             InvalidData: The state was consumed.
@@ -73,7 +77,7 @@ class State:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> State:
-        """Return the state that `to_bytes` wrote.
+        """Return the state of bytes that `to_bytes` returned.
 
         Args:
             content: The bytes.
@@ -84,21 +88,21 @@ class State:
         return cls(_state_of_bytes(content))
 
     def __repr__(self) -> str:
-        """Return the number of rows."""
+        """Return "State(... rows)"."""
         return f"State({self.n_rows:,} rows)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learning(Generic[Face]):
-    """A plan that is being fitted, between two passes over the rows; see `Plan.learning`.
+    """A plan in the middle of its fit, between two passes over the rows; see `Plan.learning`.
 
-    It is immutable: `next` returns the learning of the following round.
+    It is immutable: `next` returns a new `Learning` for the following round.
 
     Args:
         record: The values learned so far.
-        face: The function that makes the public fitted plan from a record.
-        profiling: The rounds that profile the rows after the learning rounds; None without a
-            profile.
+        face: The function that makes a `FittedPlan` from the internal record of a fit.
+        profiling: The rounds after the last learning round, which count values for a profile;
+            None without a profile.
     """
 
     record: rounds.Learning
@@ -117,7 +121,7 @@ class Learning(Generic[Face]):
 
     @property
     def columns(self) -> list[str]:
-        """The columns that the next round reads; after the last, for `training_features`.
+        """The columns that rows need in the next round; after the last, in `training_features`.
 
         A round that only counts rows still reads one column.
         """
@@ -128,7 +132,7 @@ class Learning(Generic[Face]):
 
     @property
     def _profiled(self) -> profiling.ProfileRounds | None:
-        """The profiling rounds if the next round is one of them, otherwise None."""
+        """The rounds that count a profile if the next round is one of them, otherwise None."""
         if self.record.round is not None or self.round is None:
             return None
         return self.profiling
@@ -140,11 +144,12 @@ class Learning(Generic[Face]):
         return self.record.most_rounds + n_profiling
 
     def shares(self, data: Any, n_shares: int) -> NDArray[np.int64]:
-        """Return the share of each row, shape (n_rows,), as the key of an exchange of rows.
+        """Return the number of each row's share, shape (n_rows,), to exchange rows by.
 
-        Use it for a plan with windows, `plan.learning(schema, whole_entities=True)`. All rows that
-        a row's windows may see are in the same share. Build each part from whole shares, with the
-        rows of a share in the order of their numbers.
+        Use it to exchange rows between machines, for a plan with windows and `plan.learning(schema,
+        whole_entities=True)`. A share is a group of whole entities: all rows that a row's windows
+        may see are in the same share. Build each part of the rows from whole shares, with the rows
+        of a share in the order of their numbers.
 
         Args:
             data: The rows, with the key columns of the windows, in any form that `Plan.fit` takes.
@@ -163,7 +168,7 @@ class Learning(Generic[Face]):
         into: State | None = None,
         history: Any = None,
     ) -> State:
-        """Return the state of a part of the rows in this round.
+        """Return the state of one part of the rows in this round.
 
         Args:
             data: Rows of this part, in any form that `Plan.fit` takes. Columns that the round does
@@ -194,10 +199,10 @@ class Learning(Generic[Face]):
         return State(profiling.add_part(profiled, self.record, data, numbers, before, history))
 
     def state_of_bytes(self, content: bytes) -> State:
-        """Return the state of some bytes, checked for this round and ready to merge.
+        """Return the state of some bytes, after checking that it belongs to this round.
 
-        `State.from_bytes` needs no learning, but its states are only merged when a learning is
-        available.
+        `State.from_bytes` reads bytes without a `Learning`. It cannot check them, and merges such
+        states only when a `Learning` is at hand.
 
         Args:
             content: The bytes that `State.to_bytes` returned.
@@ -217,7 +222,7 @@ class Learning(Generic[Face]):
         return State(rounds.opened(self.record, record))
 
     def next(self, state: State) -> Learning[Face]:
-        """Return the learning of the next round.
+        """Return the `Learning` of the next round.
 
         Args:
             state: The state of all rows, each of them once. It is consumed.
@@ -244,9 +249,9 @@ class Learning(Generic[Face]):
     def finish(self) -> Face:
         """Return the fitted plan, when `round` is None: bit for bit the same as by `Plan.fit`.
 
-        Its profile is the same too if rows have numbers and parts have the whole entities of
-        windows. Otherwise its sample consists of the rows with the smallest hashes of their
-        content, and features with windows have no profile.
+        Its profile is the same too if rows have numbers, and each part has all rows of its
+        entities. Otherwise the profile takes bin edges and categories from a sample: the rows with
+        the smallest hashes of their content. Features with windows then have no profile.
 
         Raises:
             InvalidPlan: There are rounds left.
@@ -297,7 +302,7 @@ class Learning(Generic[Face]):
         )
 
     def to_bytes(self) -> bytes:
-        """Return the learning as bytes, for machines that read rows: JSON and Arrow, no code."""
+        """Return this object as bytes to send to other machines: JSON and Arrow, no code."""
         content = learning_bytes(self.record)
         if self.profiling is None:
             return content
@@ -306,13 +311,13 @@ class Learning(Generic[Face]):
 
     @staticmethod
     def from_bytes(content: bytes) -> Learning[Any]:
-        """Return the learning that `to_bytes` wrote.
+        """Return the `Learning` of bytes that `to_bytes` returned.
 
         Args:
             content: The bytes.
 
         Raises:
-            InvalidData: The bytes are truncated, altered, or not a learning.
+            InvalidData: The bytes are truncated, altered, or not a `Learning`.
         """
         given, coming = _bytes(content), None
         if given.startswith(_MAGIC):
@@ -326,7 +331,7 @@ class Learning(Generic[Face]):
         return replace(first, record=resumed(first.record, written), profiling=coming)
 
     def __repr__(self) -> str:
-        """Return the number of the round."""
+        """Return "Learning(round=...)"."""
         return f"Learning(round={self.round})"
 
 
@@ -340,7 +345,10 @@ def learning_of(
     stable: Fitted | None = None,
     profile: Profiled = False,
 ) -> Learning[Face]:
-    """Return the learning of a plan before its first round; see `Plan.learning`."""
+    """Return a plan's `Learning` before its first round; see `Plan.learning`.
+
+    `face` makes the public fitted plan from the internal record.
+    """
     choice = checked_choice(profile)
     record = learning_record(plan, schema, tables, whole_entities=whole_entities, stable=stable)
     return Learning(record, face, profiling.ProfileRounds(choice) if choice else None)
@@ -353,7 +361,7 @@ _MAGIC, _SIZE = b"fastfeat learning and profile\n", 8
 
 
 def _state_of_bytes(content: Any) -> part_state.PartState | ProfileState:
-    """Return the record of a state's bytes.
+    """Return the internal record of a state, read from bytes.
 
     Raises:
         InvalidData: The bytes are truncated, altered, or not a state.
@@ -365,7 +373,7 @@ def _state_of_bytes(content: Any) -> part_state.PartState | ProfileState:
 
 
 def _record(state: Any) -> part_state.PartState | ProfileState:
-    """Return the record of a state.
+    """Return the internal record of a `State`.
 
     Raises:
         TypeMismatch: The argument is not a state.
@@ -378,7 +386,7 @@ def _record(state: Any) -> part_state.PartState | ProfileState:
 
 
 def _bytes(content: Any) -> bytes:
-    """Return the bytes of a state or a learning.
+    """Return the argument as `bytes`.
 
     Raises:
         TypeMismatch: The argument is not bytes.
@@ -391,7 +399,7 @@ def _bytes(content: Any) -> bytes:
 
 
 def _numbers(rows: Any) -> range | NDArray[np.int64] | None:
-    """Return the row numbers, ascending; None if rows have no numbers.
+    """Return the argument `rows=` as ascending row numbers; None if rows have no numbers.
 
     Raises:
         TypeMismatch: They are not whole numbers, or not ascending.

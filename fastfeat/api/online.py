@@ -1,4 +1,7 @@
-"""`ff.online`: several fitted plans over one state; `ff.replay`: recompute its changes."""
+"""`ff.online`: several fitted plans over one state of past rows; `ff.replay`: audit such a state.
+
+A replay computes all recorded changes of a state again, and compares the features bit by bit.
+"""
 
 from __future__ import annotations
 
@@ -55,9 +58,10 @@ def online(
             data. None sets no limit.
         durability: When a call is on disk: "commit" (the default) before it returns, "interval"
             within a second, "checkpoint" when `Live.checkpoint` or `close` returns.
-        archive: A folder for the parts of the file that a whole state replaces (after `compact`,
-            also an automatic one, other plans, or `forget`), so that `ff.replay` covers them. None
-            archives nothing, or with `keep_audit` uses a folder beside the file, named after it.
+        archive: A folder that keeps the recorded changes when a snapshot of the state replaces them
+            in the file (after `compact`, also an automatic one, other plans, or `forget`), so that
+            `ff.replay` covers them. None archives nothing, or with `keep_audit` uses a folder
+            beside the file, named after it.
         keep_audit: How long archived parts are kept, such as "90d", by this machine's clock from
             the moment of their replacement. None keeps them for ever if there is an `archive`. Both
             settings are stored in the file, and may be changed when it is opened.
@@ -133,10 +137,10 @@ def replay(
 
     Every change in the file is recomputed, in a separate state, from the rows stored with it. The
     features must have the bits that were served, and the links (hashes that chain the changes) must
-    follow from the recorded changes. Changes that a whole state has replaced (after a compaction, a
-    change of plan, or `forget`) are recomputed first, from the archive, if there is one. Otherwise
-    only their links are stored, and they are counted in `not_covered`. The file is only read, and
-    may be in use.
+    follow from the recorded changes. Changes that a snapshot of the state has replaced (after a
+    compaction, a change of plan, or `forget`) are recomputed first, from the archive, if there is
+    one. Otherwise only their links are stored, and they are counted in `not_covered`. The file is
+    only read, and may be in use.
 
     Args:
         path: The file of the state.
@@ -144,7 +148,7 @@ def replay(
             several plans a dict by name. None uses the plans in the file.
         head: A link that was recorded elsewhere, from `live.head` or an earlier replay. The
             report's `noted` is then "known and verified"; "known, no longer recomputable" if a
-            whole state has replaced the change, which is not a difference; or "unknown: rewritten",
+            snapshot has replaced the change, which is not a difference; or "unknown: rewritten",
             which is a difference.
         to: A Parquet file to write the served features to, as training data. For each row that the
             state accepted it has the id and times, the source and offset, the time of the answer,
@@ -184,5 +188,5 @@ def replay(
 
 
 def _record(artifact: Any) -> Any:
-    """Return the record of a fitted plan; anything else unchanged."""
+    """Return the internal record of a `FittedPlan`; any other object unchanged."""
     return artifact.record if isinstance(artifact, FittedPlan) else artifact

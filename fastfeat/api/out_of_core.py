@@ -1,4 +1,4 @@
-"""Fit of data larger than memory, requested by `memory=` or chosen because the files are large."""
+"""Fit a plan on data larger than memory, in passes: if `memory=` is given, or files are large."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def fit_if_large(
 
 
 def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
-    """Return a text about the passes of a fit over data, or over a schema; no rows are read.
+    """Return text about the columns that each pass of a fit would read. No rows are read here.
 
     Raises:
         FastfeatError: Any error of `Plan.fit` about columns and types.
@@ -99,7 +99,10 @@ def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
 
 
 def needs_of_fit(plan: Declaration, dataset: Dataset, tables: Tables) -> list[Need]:
-    """Return the memory that a fit needs, estimated from types and row counts: no rows are read."""
+    """Return the parts of memory that a fit needs, estimated from types and row counts.
+
+    No rows are read.
+    """
     of_tables = [*plan.table_columns, *plan.label_table_columns]
     needs = needs_of_call(dataset, [*plan.columns, *plan.label_columns], tables, of_tables)
     return [*needs, *needs_of_quantiles(plan, dataset.n_rows)]
@@ -115,10 +118,10 @@ def begun(
     *,
     check_ids: bool = False,
 ) -> tuple[Learning, RowsInPasses]:
-    """Return the learning of a plan before its first pass, and the rows that it learns from.
+    """Return a plan's `Learning` before its first pass, and the rows that its passes read.
 
-    A label that looks ahead is computed here. Unnamed temporary files go to `folder`, by default to
-    the system's folder for temporary files.
+    A label that looks ahead is computed here, before the first pass. Unnamed temporary files go to
+    `folder`, by default to the system's folder for temporary files.
 
     Raises:
         FastfeatError: Any error of `Plan.fit` about labels or ids, or that does not depend on rows.
@@ -156,7 +159,7 @@ def begun(
 
 
 def _warn_ahead(plan: Declaration, dataset: Dataset, columns: list[str], budget: Budget) -> None:
-    """Give the warnings of `fit` about labels that look ahead, from the first table of rows."""
+    """Warn about a label that looks ahead, as `fit` does, judging by the first chunk of rows."""
     with closing(scan(dataset, columns, budget.table_bytes, stop=MOST_ROWS)) as tables:
         first = next(tables).table
     warn_ahead(plan, first, is_whole=first.num_rows == dataset.n_rows)
@@ -184,9 +187,10 @@ def _in_passes(
 
 
 def with_encoded(fitted: Fitted, rows: RowsInPasses) -> Fitted:
-    """Return a fitted plan that recognizes the files that its encodings learned labels from.
+    """Return the fitted plan with a record of its training files.
 
-    If only some rows were learned from, the files are not recorded: their other rows may be
+    By this record `transform` warns if an encoding has learned from the labels of its rows. If only
+    some rows of the files were learned from, the files are not recorded: their other rows may be
     transformed.
     """
     if rows.chosen is not None and rows.chosen.given is not None:

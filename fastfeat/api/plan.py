@@ -1,7 +1,7 @@
-"""The public classes `Plan`, which declares features, and `FittedPlan`, which holds a fit.
+"""The public classes `Plan`, which declares features, and `FittedPlan`, the result of its fit.
 
-Each wraps a frozen record, `Declaration` or `Fitted`; all code below this module takes the records.
-Both classes are in one file because each returns the other.
+Each wraps an immutable internal record: `Declaration` or `Fitted`. All other code of the library
+works with these records. Both classes are in one file because each returns the other.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ class Plan:
 
     @property
     def keep(self) -> Sequence[str]:
-        """The columns that are passed through."""
+        """The columns that are passed through to the output unchanged."""
         return self.declaration.keep
 
     @property
@@ -248,7 +248,7 @@ class Plan:
 
     @property
     def known(self) -> Sequence[str]:
-        """The columns of the label that are known at the moment of prediction."""
+        """The columns that the label reads although they are known at the moment of prediction."""
         return self.declaration.known
 
     @property
@@ -317,7 +317,7 @@ class Plan:
 
     @cached_property
     def _checked_recipe(self) -> Recipe | None:
-        """The recipe of the plan, verified to rebuild this plan; None if it has no parameters."""
+        """The calls that built the plan, verified to rebuild it; None without parameters."""
         from fastfeat.keep.with_parameters import checked_recipe  # seldom needed
 
         return checked_recipe(self.declaration)
@@ -339,7 +339,7 @@ class Plan:
         return window_reach.history_needed(self.declaration.nodes.values())
 
     def reach(self) -> dict[str, Reach]:
-        """Return how much history windows need, by entity: `history_needed` as numbers.
+        """Return how much history windows need, by entity: as numbers, not as text.
 
         Example:
             >>> week = ff.window("7d", by="card", time="t")
@@ -927,11 +927,11 @@ class Plan:
             )
 
     def __repr__(self) -> str:
-        """Return a line for each of the first features: formula, learned values, windows."""
+        """Return text with a line for each of the first features: its formula and windows."""
         return summary.plan_summary(self.declaration)
 
     def _repr_html_(self) -> str:
-        """Return a table of the features, for notebooks."""
+        """Return an HTML table of the features, for notebooks."""
         from fastfeat.tell.html import plan_html
 
         return plan_html(self.declaration)
@@ -970,7 +970,7 @@ class Plan:
 
     @staticmethod
     def from_json(text: str | bytes) -> Plan:
-        """Return the plan of a JSON text.
+        """Return the plan that a JSON text describes.
 
         Args:
             text: The text that `to_json` returned.
@@ -986,21 +986,21 @@ class Plan:
 
 
 def _asked_features(plan: Plan, item: Any) -> list[str]:
-    """Return the features that `plan[item]` names; the plan's first feature if any is unknown."""
+    """Return the features that `plan[item]` names, or the first feature if a name is unknown."""
     items = cast("list[Any]", item) if isinstance(item, list) else [item]
     known = [one for one in items if isinstance(one, str) and one in plan.features]
     return known if len(known) == len(items) > 0 else [next(iter(plan.features))]
 
 
 def plan_of(declared: Declaration) -> Plan:
-    """Return the public plan of a declaration."""
+    """Return the public `Plan` of an internal `Declaration`."""
     plan = object.__new__(Plan)
     object.__setattr__(plan, "declaration", declared)
     return plan
 
 
 def stable_record(stable: Any) -> Fitted | None:
-    """Return the record of the fitted plan given as `stable=`; None without one.
+    """Return the internal record of the fitted plan that the user gave as `stable=`; None for None.
 
     Raises:
         TypeMismatch: The value is not a fitted plan.
@@ -1016,7 +1016,7 @@ def stable_record(stable: Any) -> Fitted | None:
 def _held(
     contract: Contract, rows: CallRows, *, in_passes: bool
 ) -> tuple[CallRows, FittedContract]:
-    """Return rows that can be read again, and their contract after it was checked.
+    """Check rows by a contract; return rows that can be read again, and the checked contract.
 
     The contract is checked on all rows of the data, not only on chosen ones. With `in_passes` the
     data is read in chunks; one-shot readers are then rejected.
@@ -1037,11 +1037,11 @@ def _held(
 @explaining_methods(lambda fitted: "fitted.", _HINTS_OF_FITTED)
 @dataclass(frozen=True, eq=False, repr=False)
 class FittedPlan:
-    """A plan with the values that `fit` learned, from `Plan.fit` or `ff.load`; it is immutable.
+    """A plan with the values that it learned in `Plan.fit`; `ff.load` reads one. It is immutable.
 
     Args:
         plan: The plan.
-        record: The learned values.
+        record: The internal record of the learned values.
     """
 
     plan: Plan
@@ -1049,7 +1049,7 @@ class FittedPlan:
 
     @property
     def inputs(self) -> InputSchema:
-        """The type of each column that the features read, as found in fit."""
+        """The type that each column had in fit, for the columns that features read."""
         return self.record.inputs
 
     @property
@@ -1075,7 +1075,7 @@ class FittedPlan:
 
     @property
     def n_codes(self) -> dict[str, int]:
-        """The number of codes of each ordinal encoding: the number of rows of an embedding."""
+        """The number of codes of each ordinal encoding: the rows of an embedding table."""
         return self.record.n_codes
 
     @property
@@ -1204,10 +1204,10 @@ class FittedPlan:
     ) -> Iterator[Any]:
         """Yield the features of rows in batches, in the order of the rows.
 
-        If windows see other rows of the data, a first pass writes each row to the share of its
-        entity, in unnamed files in the system's temporary folder. These hold the columns that are
-        read, and the features with windows. Shares are then computed in memory, one after the
-        other.
+        If windows see other rows of the data, a first pass divides the rows into shares, each a
+        group of whole entities, in unnamed files in the system's temporary folder. These hold the
+        columns that are read, and the features with windows. Shares are then computed in memory,
+        one after the other.
 
         Args:
             data: The rows, in any form that `transform` takes, or more than fits in memory: a
@@ -1445,10 +1445,10 @@ class FittedPlan:
                 in the data. None sets no limit.
             durability: When a call is on disk: "commit" (the default) before it returns, "interval"
                 within a second, "checkpoint" when `Live.checkpoint` or `close` returns.
-            archive: A folder for the parts of the file that a whole state replaces (after
-                `compact`, also an automatic one, another plan, or `forget`), so that `ff.replay`
-                covers them. None archives nothing, or with `keep_audit` uses a folder beside the
-                file, named after it.
+            archive: A folder that keeps the recorded changes when a snapshot of the state replaces
+                them in the file (after `compact`, also an automatic one, another plan, or
+                `forget`), so that `ff.replay` covers them. None archives nothing, or with
+                `keep_audit` uses a folder beside the file, named after it.
             keep_audit: How long archived parts are kept, such as "90d", by this machine's clock
                 from the moment of their replacement. None keeps them for ever if there is an
                 `archive`. Both settings are stored in the file, and may be changed when it is
@@ -1488,7 +1488,7 @@ class FittedPlan:
         )
 
     def learnt(self) -> dict[str, Any]:
-        """Return the learned values, by the text of the aggregate; None is missing.
+        """Return a dict of the learned values, by aggregate as text; None is missing.
 
         Values that are learned per key are a table of the key (named by its column, or "key") and
         the value: first the rows for missing, unseen and rare keys, then the other keys.
@@ -1518,7 +1518,7 @@ class FittedPlan:
         return fitted_tables.vocabulary(self.record, feature)
 
     def inverse(self, feature: str, codes: Any) -> Any:
-        """Return the categories of codes of an encoder.
+        """Return the category that each code of an encoder stands for.
 
         Args:
             feature: A feature that contains an encoder with categories, or one of its output
@@ -1656,7 +1656,7 @@ class FittedPlan:
 
     @property
     def contract(self) -> Contract | None:
-        """The contract that was passed to `fit`; None without one."""
+        """The contract that was passed to `fit`; None if there was none."""
         from fastfeat.trust.quality.contract import contract_face  # seldom needed
 
         kept = self.record.contract
@@ -1859,7 +1859,7 @@ class FittedPlan:
         return self.plan.history_needed()
 
     def reach(self) -> dict[str, Reach]:
-        """Return how much history windows need, by entity: `history_needed` as numbers."""
+        """Return how much history windows need, by entity: as numbers, not as text."""
         return self.plan.reach()
 
     def select(self, names: str | Sequence[str]) -> FittedPlan:
@@ -2060,11 +2060,11 @@ class FittedPlan:
         return verify(bare, given, n_rows, backends, begin_alone)
 
     def __repr__(self) -> str:
-        """Return a line for each of the first features: its type and formula."""
+        """Return text with a line for each of the first features: its type and formula."""
         return summary.fitted_summary(self.record)
 
     def _repr_html_(self) -> str:
-        """Return a table of the features and their learned values, for notebooks."""
+        """Return an HTML table of the features and their learned values, for notebooks."""
         from fastfeat.tell.html import fitted_html  # seldom needed
 
         return fitted_html(self.record)
@@ -2154,12 +2154,12 @@ class FittedPlan:
 
 
 def face_of(record: Fitted) -> FittedPlan:
-    """Return the public fitted plan of a record."""
+    """Return the public `FittedPlan` of an internal `Fitted` record."""
     return FittedPlan(plan_of(record.declaration), record)
 
 
 def records_of(plans: Mapping[str, FittedPlan]) -> dict[str, Fitted]:
-    """Return the records of fitted plans, by name."""
+    """Return the internal record of each fitted plan, by name."""
     return {name: fitted.record for name, fitted in plans.items()}
 
 
@@ -2190,7 +2190,7 @@ def load(path: str | os.PathLike[str], *, check: str | None = None) -> FittedPla
 
 
 def fitted_of(content: bytes) -> FittedPlan:
-    """Return the fitted plan of the content of an artifact.
+    """Return the fitted plan stored in an artifact, given the bytes of its file.
 
     Raises:
         ArtifactError: The content is truncated, altered, too new, or not an artifact.

@@ -35,7 +35,7 @@ def read_weather() -> Table:
 
 
 def split(flights: Table) -> tuple[Table, Table]:
-    """Return the flights of the first ten months for training, and the flights of the last two."""
+    """Return the flights of the first ten months, to train on, and those of the last two."""
     is_early: Any = call("less_equal", flights["month"], TRAINING_MONTHS)
     return flights.filter(is_early), flights.filter(call("invert", is_early))
 

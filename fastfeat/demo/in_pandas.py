@@ -1,5 +1,5 @@
 # pyright: basic
-"""The features of the demo as one would write them in pandas and NumPy (no type stubs)."""
+"""The features of the demo, as one would write them by hand in pandas and NumPy (no type stubs)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Learnt = dict[str, Any]
 
 
 def fit(flights: Frame) -> Learnt:
-    """Return the values learnt from training rows."""
+    """Return the values learned from training rows, by name."""
     distance, delay = np.log1p(flights["distance"]), flights["dep_delay"]
     imputed = delay.fillna(delay.median())
     low, high = delay.quantile(0.01), delay.quantile(0.99)
@@ -52,7 +52,10 @@ def fit(flights: Frame) -> Learnt:
 
 
 def transform(flights: Frame, learnt: Learnt, weather: Frame) -> Frame:
-    """Return the features of flights in order of their hour; the data includes their past."""
+    """Return the features of flights in order of their hour.
+
+    `flights` must include the earlier flights of each plane, which windows see.
+    """
     import pandas as pd
 
     leaves = flights["time_hour"].dt.tz_convert(NEW_YORK).dt
@@ -96,7 +99,10 @@ def transform(flights: Frame, learnt: Learnt, weather: Frame) -> Frame:
 
 
 def _last_week(flights: Frame) -> dict[str, Any]:
-    """Return each plane's last seven days before a flight, and before LANDED ahead of it."""
+    """Return features of each plane's last seven days before a flight, by name.
+
+    Arrival delays are only known once a flight has landed: their windows end LANDED earlier.
+    """
     import pandas as pd
 
     plane = flights[["tailnum", "time_hour"]]
@@ -124,20 +130,20 @@ def _last_week(flights: Frame) -> dict[str, Any]:
 
 
 def _rolled(rows: Frame, columns: list[str]) -> Any:
-    """Return seven-day windows per plane that exclude their last moment."""
+    """Return rolling windows of seven days per plane; each excludes its last moment."""
     by_plane = rows.sort_values("time_hour", kind="stable").groupby("tailnum")
     return by_plane.rolling("7D", on="time_hour", closed="left", min_periods=0)[columns]
 
 
 def _at(plane: Frame, rolled: Frame) -> Frame:
-    """Return the value for each plane and time; equal for all rows with the same plane and time."""
+    """Return the window's result for each row of `plane`: one value per plane and time."""
     import pandas as pd
 
     return rolled[~rolled.index.duplicated()].reindex(pd.MultiIndex.from_frame(plane))
 
 
 def _weather(flights: Frame, weather: Frame) -> dict[str, Any]:
-    """Return the weather at the airport in the latest completed hour."""
+    """Return the weather at each flight's airport in the last hour that was over, by name."""
     import pandas as pd
 
     measured = weather.assign(time_hour=weather["time_hour"] + HOUR).sort_values("time_hour")
@@ -153,7 +159,7 @@ def _cyclical(name: str, values: Any, period: float) -> dict[str, Any]:
 
 
 def _rank(values: Any, quantiles: Any) -> Any:
-    """Return the mean of the ranks from below and above; equal values get the middle rank."""
+    """Return each value's rank among the quantiles, from 0 to 1, midway among equal ones."""
     places = np.linspace(0, 1, N_QUANTILES)
     below = np.interp(values, quantiles, places)
     above = 1 - np.interp(-values, -quantiles[::-1], places)
@@ -161,6 +167,6 @@ def _rank(values: Any, quantiles: Any) -> Any:
 
 
 def _bins(values: Any, edges: Any) -> Any:
-    """Return the bin of each value; missing values stay missing."""
+    """Return the number of each value's bin, given the edges; missing values stay missing."""
     bins = np.searchsorted(edges, values, side="right")
     return np.where(np.isnan(values), np.nan, bins)

@@ -32,7 +32,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Median seconds of one implementation.
+    """Median seconds of fastfeat or pandas.
 
     Args:
         fit: Fitting on the flights of ten months.
@@ -132,7 +132,7 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
 
 
 def _write(folder: Path, fitted: FittedPlan, **tables: Table) -> None:
-    """Write the source of the plan, the fitted plan, and each table under its name."""
+    """Write the plan's Python source, the fitted plan, and each table in a file with its name."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         assert plan_module.__file__ is not None
@@ -145,7 +145,7 @@ def _write(folder: Path, fitted: FittedPlan, **tables: Table) -> None:
 
 
 def _check_equal(features: Table, frame: Any) -> None:
-    """Raise unless each feature equals that in pandas, floats within the tolerance."""
+    """Raise unless each feature equals the one from pandas; floats may differ by the tolerance."""
     for name in features.column_names:
         ours, theirs = _floats(features[name].to_pandas()), _floats(frame[name])
         close = np.isclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
@@ -168,7 +168,7 @@ def _time(
     data: Any,
     repeats: int,
 ) -> Timing:
-    """Return the median seconds of fitting and transforming."""
+    """Return the median seconds of fitting and of transforming, over `repeats` runs."""
     learnt = fit(train)
     fits = [_seconds(lambda: fit(train)) for _ in range(repeats)]
     transforms = [_seconds(lambda: transform(data, learnt)) for _ in range(repeats)]

@@ -78,9 +78,9 @@ def pool(
 
 
 def _frame(features: Table, n_codes: dict[str, int]) -> Any:
-    """Return features as a pandas DataFrame, with NaN for missing values and codes as categories.
+    """Return features as a pandas DataFrame; a missing value is NaN.
 
-    `n_codes` has the number of codes of each feature that is categorical.
+    Features in `n_codes` (their numbers of codes, by name) become categories.
     """
     columns: dict[str, Any] = {}
     for name, column in zip(features.column_names, features.columns, strict=True):

@@ -1,4 +1,7 @@
-"""Contracts on the workers of an engine: their rules are plans, which the engine fits as usual."""
+"""Contracts checked on the workers of an engine (Ray, Spark), where the rows are.
+
+A contract's rules become features of a plan, which the engine fits and computes as usual.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,10 @@ def rows_of_workers(
     fit: Callable[[Plan], FittedPlan],
     find: Callable[[FittedPlan, str, int | None], Table],
 ) -> CheckedRows:
-    """Return the rows of an engine, to be checked there.
+    """Return a handle of an engine's rows, through which a contract can be checked on workers.
 
-    `fit` fits a plan on the rows. `find` returns the features of the rows in which one bool feature
-    is true, at most a number of rows.
+    `fit` fits a plan on the rows. `find` returns the features of those rows in which a bool feature
+    is true, at most a given number of rows.
 
     Raises:
         FastfeatError: Any error of `Contract.check` about tables.
@@ -53,7 +56,7 @@ def rows_of_workers(
 
 
 def rules_of(given: object) -> tuple[ContractDeclaration, Collection[str]]:
-    """Return the contract of the argument, and the columns that may be absent from checked rows.
+    """Return the contract that the user gave, alone or in a plan, and columns that rows may lack.
 
     Raises:
         TypeMismatch: The argument is neither a contract nor a fitted plan.
@@ -73,7 +76,9 @@ def rules_of(given: object) -> tuple[ContractDeclaration, Collection[str]]:
 
 
 def held(given: object, rows_of: RowsOf) -> FittedContract | None:
-    """Check the rows of an engine before fit, and return the contract to keep; None for None.
+    """Check an engine's rows by a contract before fit; return the contract that the plan will keep.
+
+    Returns None if the user gave no contract.
 
     Raises:
         TypeMismatch: The argument is not a contract.
@@ -92,12 +97,12 @@ def held(given: object, rows_of: RowsOf) -> FittedContract | None:
 
 
 def with_contract(fitted: FittedPlan, contract: FittedContract | None) -> FittedPlan:
-    """Return a fitted plan with a contract that its rows satisfy, if there is one."""
+    """Return the fitted plan with a contract, or unchanged if there is none."""
     if contract is None:
         return fitted
     return FittedPlan(fitted.plan, replace(fitted.record, contract=contract))
 
 
 def only_true(table: Table, flag: Any) -> Table:
-    """Return the rows of a table in which a bool column is true, on a worker."""
+    """Return the rows of a table in which a bool column is true; runs on a worker."""
     return table.filter(table.column(flag)) if table.num_columns else table

@@ -1,4 +1,4 @@
-"""Data of a plan from the arguments of scikit-learn's estimators: X with names, y as a label."""
+"""The arguments X and y of scikit-learn's estimators, as data with column names for a plan."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SEEN = ("n_features_in_", "feature_names_in_")
 
 @contextmanager
 def whole_or_not(estimator: Any) -> Generator[None]:
-    """Restore the recorded input names of an estimator if its fit then fails."""
+    """If the block raises, restore the input names that the estimator had recorded before."""
     attributes = cast("dict[str, Any]", vars(estimator))
     before = {name: attributes[name] for name in _SEEN if name in attributes}
     try:
@@ -49,7 +49,7 @@ def whole_or_not(estimator: Any) -> Generator[None]:
 
 
 def rows_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, list[str]]:
-    """Return the input of an estimator as data with column names, and the names.
+    """Return X as data with column names (a table, or a dict of arrays), and the names.
 
     The columns of a matrix, or of a DataFrame with labels that are not text, get the names that fit
     has seen, or else `x0`, `x1` and so on. The estimator records the names and the number of
@@ -88,7 +88,7 @@ def rows_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, list[str]]:
 
 
 def numbers_of(data: Any) -> list[str]:
-    """Return the names of the columns of numbers or bools."""
+    """Return the names of the columns with numbers or bools."""
     if not hasattr(data, "iloc"):
         return [name for name, dtype in read_schema(data).items() if _is_number(dtype)]
     no_rows = data.iloc[:0]  # text is slow to read
@@ -107,7 +107,7 @@ def _is_number(dtype: Any) -> bool:
 
 
 def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any, past: Any) -> tuple[Plan, Any]:
-    """Return the plan and the data to learn from, with encoders learning from `y` if it is given.
+    """Return the plan and the data for a fit, with `y` as the column that encoders learn from.
 
     `y` is None if the data has the columns of the label. `names` are the columns of the data.
     `past` is the history that windows see; it may have late columns that the data lacks.
@@ -142,7 +142,7 @@ def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any, past: Any) -
 
 
 def _check_classes(plan: Plan, table: Table, label: Any) -> None:
-    """Raise if the label is a condition, and `y` contains the values that it is computed from.
+    """Raise if the label is a condition, such as delay > 15, and `y` has the delays themselves.
 
     Raises:
         InvalidData: `y` has a number other than 0 and 1.
@@ -166,7 +166,7 @@ def _check_classes(plan: Plan, table: Table, label: Any) -> None:
 
 
 def _is_table(X: Any) -> bool:
-    """Return whether data has column names, so that it is not a matrix."""
+    """Return whether X is a table with column names, not a matrix."""
     match X:
         case [Mapping(), *_]:  # rows
             return True
@@ -180,7 +180,7 @@ def _names_by_place(estimator: Any, n_columns: int) -> list[str]:
 
 
 def _columns_of_matrix(matrix: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Return the columns of a matrix; columns of objects in types that hold their values."""
+    """Return the columns of a matrix by name; Python objects become arrays of their own type."""
     columns: dict[str, Any] = {name: matrix[:, k] for k, name in enumerate(names)}
     if matrix.dtype != object:
         return columns
@@ -212,7 +212,7 @@ def _check_has_label(plan: Plan, names: Sequence[str]) -> None:
 
 
 def _check_has_late(of_past: Sequence[str], names: Sequence[str]) -> None:
-    """Raise if windows see a late column that the data lacks."""
+    """Raise if windows see one of these late columns, and the data lacks it."""
     for name in of_past:
         if name not in names:
             raise UnknownColumn(

@@ -1,4 +1,7 @@
-"""The history of a scikit-learn transformer: all rows, also those that a split leaves out of X."""
+"""The history of a scikit-learn transformer: a table of all rows, so that no split hides rows.
+
+Cross-validation passes only a part of the rows as X, but windows should see the others too.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,9 @@ from fastfeat.learn.purge import left_after_purging, moments_of, resolve_purging
 
 
 def resolve_history(plan: Plan, given: Any) -> Any:
-    """Return the history that the windows of a plan see; None without one.
+    """Return the history that the plan's windows see; None for a plan without windows.
 
-    A split, such as a fold, leaves out rows that windows should see: a history of all rows has
-    them. `given` is a `Held`, a path, "batch", or None if the user passed nothing.
+    `given` is a `Held`, a path, "batch", or None if the user passed nothing.
 
     Raises:
         InvalidData: The plan has windows, and there is no history.
@@ -68,7 +70,7 @@ def resolve_history(plan: Plan, given: Any) -> Any:
 
 
 def check_whole(plan: Plan, data: Any, past: Any) -> None:
-    """Raise if training rows are not in the history, which should contain all rows.
+    """Check that the history has all training rows; warn if labels of other rows overlap theirs.
 
     Raises:
         InvalidData: The history lacks training rows.
@@ -102,7 +104,7 @@ def check_whole(plan: Plan, data: Any, past: Any) -> None:
 
 
 def _warn_unpurged(plan: Plan, past: Any, split: Split) -> None:
-    """Warn of training rows that `cross_fit` would purge but scikit-learn's splitters keep."""
+    """Warn about training rows that `cross_fit` would remove, but scikit-learn's splitters keep."""
     purging = resolve_purging(plan.declaration, None, None)
     if not purging or not len(split.test):
         return

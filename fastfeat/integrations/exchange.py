@@ -1,8 +1,9 @@
-"""Rows exchanged between the workers of an engine, so that each worker has whole entities.
+"""Exchange of rows between the workers of an engine (Ray, Spark), so that each has whole entities.
 
-Windows see the earlier rows of an entity. Each worker numbers its rows, and computes the share of
-each from a hash of its keys. Another worker then collects all rows of a share, in the order of
-their numbers, after the share's rows of a history. One exchange serves all passes of fit.
+Windows see the earlier rows of an entity. So all rows of an entity must be on one worker. A share
+is a group of entities, chosen by a hash of their keys. Each worker numbers its rows, and computes
+the share of each. Another worker then collects all rows of a share, in the order of their numbers,
+after the history rows of these entities. One exchange serves all passes of fit.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ from fastfeat.ir.scope import is_over_window, window_nodes
 from fastfeat.keep.artifact import artifact_bytes
 
 _ROW_BITS = 40
-"""The low bits of a number are the row within its part; the bits above are the part."""
+"""The low bits of a row's number are its place in its part; the high bits are the part."""
 _EARLIER = -(1 << 62)
 """The first number of history rows, so that they sort before the others."""
 
 
 class Rows(NamedTuple):
-    """Rows on a worker.
+    """Some rows on a worker, and the history rows of their entities.
 
     Args:
         table: The rows; after an exchange, whole entities.
@@ -53,14 +54,14 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exchange:
-    """An exchange of rows to be sent to workers: data only, without code.
+    """A description of an exchange of rows, to be sent to workers: data only, without code.
 
     Args:
         artifact: The artifact, as bytes, of the plan that computes the share of each row.
         tables: The lookup tables that this plan reads.
         n_shares: The number of shares.
-        rows: The schema of the columns that are read of the rows.
-        history: The schema of the columns that are read of the history; None without one.
+        rows: The names and types of the columns of rows that are sent.
+        history: The names and types of the columns of history rows that are sent; None without one.
     """
 
     artifact: bytes
@@ -71,16 +72,16 @@ class Exchange:
 
     @property
     def sent(self) -> Schema:
-        """The schema of rows that are sent: the columns of rows and history, numbers and shares.
+        """The schema in which rows are sent: their columns, then "number" and "share".
 
-        The names are generated, because the data may use any name.
+        The columns have generated names, because the data may use any name.
         """
         fields = dict(zip(self._names, self._fields, strict=True))
         return pa.schema([*fields.items(), ("number", pa.int64()), ("share", pa.int32())])
 
     @property
     def _fields(self) -> list[Any]:
-        """The types of the columns of rows and history."""
+        """The type of each column of rows and history."""
         return [field.type for field in _joined(self.rows, self.history)]
 
     @property
@@ -89,20 +90,20 @@ class Exchange:
 
 
 def _joined(rows: Schema, history: Schema | None) -> Schema:
-    """Return the columns of rows, followed by those that only the history has."""
+    """Return the columns of rows, followed by those that only the history has, as one schema."""
     more = [field for field in history or () if field.name not in rows.names]
     return pa.schema([*rows, *more])
 
 
 def has_windows(plan: Plan) -> bool:
-    """Return whether features see other rows than their own."""
+    """Return whether features of the plan see other rows than their own."""
     return len(window_nodes(plan.declaration.nodes.values())) > 0
 
 
 def exchange_of_learning(
     learning: Learning[Any], rows: Schema, history: Schema | None, n_shares: int
 ) -> Exchange:
-    """Return the exchange of rows to learn from; `learning` must be of whole entities."""
+    """Return the exchange of training rows; `learning` must have been made for whole entities."""
     record = learning.record
     prepared = record.prepared
     types = prepared.schema, prepared.schemas, prepared.zones
@@ -114,7 +115,7 @@ def exchange_of_learning(
 def exchange_of_fitted(
     fitted: FittedPlan, tables: Tables, rows: Schema, past: Schema | None, n_shares: int
 ) -> Exchange:
-    """Return the exchange of rows to compute features of.
+    """Return the exchange of rows before a fitted plan computes their features.
 
     Raises:
         InvalidPlan: Windows see rows of entities that have no key in common.
@@ -127,7 +128,7 @@ def exchange_of_fitted(
 
 
 def exchange_of_ids(row_id: str, rows: Schema, n_shares: int) -> Exchange:
-    """Return the exchange of rows by their id, so that rows with the same id meet.
+    """Return the exchange that brings rows with the same id to the same worker.
 
     Raises:
         TypeMismatch: The column's type cannot be an id.
@@ -146,7 +147,7 @@ def _exchange(
 
 
 def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
-    """Return the schema of the columns that windows read of a history.
+    """Return the names and types of the history columns that windows read.
 
     `training`: whether the rows after the history are learned from.
 
@@ -169,7 +170,7 @@ def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
 
 
 def past_of_data(history: Any) -> str | None:
-    """Return "batch" or None, after warning about a missing history.
+    """Return the argument `history=` if it is "batch"; otherwise None, after a warning.
 
     Warns:
         HistoryMissing: There is no history.
@@ -190,7 +191,7 @@ def past_of_data(history: Any) -> str | None:
 def sent_rows(
     exchange: Exchange, table: Table, part: int, first: int, *, is_history: bool = False
 ) -> Table:
-    """Return the rows of a worker with their numbers and shares.
+    """Return rows of a worker in the schema `exchange.sent`, with their numbers and shares.
 
     `part` is the number of the part that the rows belong to, `first` the number of the first row in
     it.
@@ -217,7 +218,7 @@ def sent_rows(
 
 
 def by_share(exchange: Exchange, sent: Table) -> list[Table]:
-    """Return the rows of each share, on a worker."""
+    """Return one table per share, with the rows of `sent` in it; runs on a worker."""
     of_row: NDArray[np.int32] = sent.column("share").to_numpy()
     order = np.argsort(of_row, kind="stable")
     ends = np.cumsum(np.bincount(of_row, minlength=exchange.n_shares)).tolist()
@@ -226,9 +227,9 @@ def by_share(exchange: Exchange, sent: Table) -> list[Table]:
 
 
 def in_order(exchange: Exchange, sent: Iterable[Table]) -> Rows:
-    """Return the received rows, which are whole shares, in the order of their numbers.
+    """Return the rows and the history of whole shares, in the order of their row numbers.
 
-    `sent` are tables of `sent_rows` in any order.
+    `sent` are the tables that `sent_rows` returned on other workers, in any order.
     """
     table = pa.concat_tables([exchange.sent.empty_table(), *sent]).combine_chunks()
     numbers: NDArray[np.int64] = table.column("number").to_numpy()

@@ -1,4 +1,4 @@
-"""Data for a library of boosted trees: features as Arrow columns, their types, and the label.
+"""Features as Arrow columns, and the label, for XGBoost, LightGBM and CatBoost.
 
 Codes of categories have the values of the plan, in every form: 0 is missing, 1 unseen or rare, then
 the vocabulary. A model therefore gets the same input from Arrow, from a matrix and from one row.
@@ -59,7 +59,7 @@ def hand_over(
     *,
     text_label: bool = False,
 ) -> HandedData:
-    """Return the features of some rows, their label and categories, ready for a library.
+    """Return the features, the label and the categories of some rows, ready for a tree library.
 
     Pass either rows with data, or `features` that are computed already. `categories` are the
     features that are codes of categories; None for all of them. `text_label`: whether the library
@@ -92,7 +92,7 @@ def check_fitted(fitted: object) -> None:
 
 
 def without_kept(fitted: FittedPlan) -> FittedPlan:
-    """Return a fitted plan without kept columns: models learn from features only."""
+    """Return the fitted plan without kept columns, because models learn from features only."""
     if not fitted.plan.keep:
         return fitted
     # a selection forgets its encoded rows, because it may not read the columns that identify them
@@ -116,7 +116,7 @@ def _given_features(fitted: FittedPlan, features: Any) -> Table:
 
 
 def _of_matrix(features: NDArray[Any], names: list[str]) -> Table:
-    """Return the columns of a matrix of shape (n_rows, n_features) as a table."""
+    """Return a matrix of shape (n_rows, n_features) as a table with these column names."""
     if features.ndim != 2 or features.shape[1] != len(names):
         raise InvalidData(
             f"features= have shape {features.shape}, and the plan gives "
@@ -126,7 +126,9 @@ def _of_matrix(features: NDArray[Any], names: list[str]) -> Table:
 
 
 def check_types(features: Table) -> None:
-    """Raise if a feature is not a number: some libraries end the process on a dictionary.
+    """Raise if a feature is not a number.
+
+    Some libraries end the process if they get a dictionary.
 
     Raises:
         TypeMismatch: The first such feature.
@@ -146,12 +148,12 @@ def check_types(features: Table) -> None:
 
 
 def is_float(kind: Any) -> bool:
-    """Return whether an Arrow type is a float that libraries can read."""
+    """Return whether an Arrow type is float32 or float64."""
     return pa.types.is_float32(kind) or pa.types.is_float64(kind)
 
 
 def categorical(fitted: FittedPlan, categories: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the features that are codes of categories.
+    """Return the names of the features that the library should treat as categories.
 
     `categories` selects some of them, None all; the other codes are numbers to the library.
 
@@ -213,7 +215,7 @@ def count_missing(column: Any) -> int:
 
 
 def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
-    """Return a label as a library takes it: floats, or text if `text` is true.
+    """Return a label as a NumPy array for the library: floats, or text if `text` is true.
 
     Raises:
         InvalidData: Values are missing or no float holds them, or their number is not `n_rows`.

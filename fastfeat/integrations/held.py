@@ -19,7 +19,7 @@ from fastfeat.io.sources.read import read_table
 
 
 class PackedTable(NamedTuple):
-    """A table as it is pickled.
+    """A table in the form in which it is pickled.
 
     Args:
         content: An Arrow IPC stream, shape (n_bytes,). Because it is an array, joblib writes it
@@ -65,24 +65,24 @@ class Held:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return a function and its arguments, which rebuild it: arrays that joblib shares."""
+        """Return the function and arguments by which pickle rebuilds it; joblib shares them."""
         if self._packed is None:
             self._packed = _packed(self.data)
         return _unpacked_held, (self._packed,)
 
     def __repr__(self) -> str:
-        """Return the numbers of rows and columns."""
+        """Return text with the numbers of rows and columns."""
         return f"Held({_summary(self.data)})"
 
 
 def held(given: Any) -> Any:
-    """Return data wrapped in `Held`; None, text, paths, wrappers and anything else unchanged."""
+    """Return data wrapped in `Held`; None, text, paths and wrappers unchanged."""
     is_data = isinstance(given, (Mapping, list)) or is_arrow(given)
     return Held(given) if is_data else cast("Any", given)
 
 
 def content_of(given: Any) -> Any:
-    """Return the data of a `Held`, and anything else unchanged."""
+    """Return the data in a `Held`; any other object unchanged."""
     return given.data if isinstance(given, Held) else given
 
 
@@ -92,7 +92,7 @@ def is_arrow(given: Any) -> bool:
 
 
 def _as_tables(data: Any) -> Any:
-    """Return data, or each entry of a mapping, with DataFrames and readers as pyarrow Tables."""
+    """Return data with each DataFrame or reader in it converted to a pyarrow Table."""
     if isinstance(data, Mapping):
         given = cast("Mapping[Any, Any]", data)
         return {name: _as_tables(part) if is_arrow(part) else part for name, part in given.items()}
@@ -105,7 +105,7 @@ def _as_tables(data: Any) -> Any:
 
 
 def _packed(data: Any) -> Any:
-    """Return data with its tables as IPC streams."""
+    """Return data with each table in it as an Arrow IPC stream, for pickle."""
     if isinstance(data, dict):
         parts = cast("dict[Any, Any]", data)
         return {name: _packed(part) for name, part in parts.items()}
@@ -117,14 +117,14 @@ def _stream(table: Table) -> NDArray[np.uint8]:
 
 
 def _unpacked_held(packed: Any) -> Held:
-    """Return an unpickled `Held`. It keeps the packed form, in case it goes to another process."""
+    """Return a `Held` from its pickled form, which it keeps in case it is pickled again."""
     made = Held(_unpacked(packed))
     made._packed = packed  # pyright: ignore[reportPrivateUsage]  # of this module
     return made
 
 
 def _unpacked(packed: Any) -> Any:
-    """Return data with its IPC streams as tables, without copies."""
+    """Return data with each Arrow IPC stream in it as a table, without copies."""
     match packed:
         case PackedTable(content):
             with pa.ipc.open_stream(pa.py_buffer(content)) as reader:
@@ -137,7 +137,7 @@ def _unpacked(packed: Any) -> Any:
 
 
 def _summary(data: Any) -> str:
-    """Return the numbers of rows and columns as text, for a mapping by name."""
+    """Return text with the number of rows and columns of each table."""
     if isinstance(data, pa.Table):
         return f"{data.num_rows:,} rows x {data.num_columns} columns"
     if isinstance(data, dict):

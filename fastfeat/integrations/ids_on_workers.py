@@ -1,6 +1,8 @@
-"""Rows with the same id on the workers of an engine: exchanged by id, and compared there.
+"""A search for rows with the same id, on the workers of an engine (Ray, Spark).
 
-A worker numbers only the rows of its share, so the driver gets counts, not row numbers.
+The rows are exchanged by a hash of their id, so that rows with the same id are in the same share,
+and compared there. A worker numbers only the rows of its share, so the driver gets counts, not row
+numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ COUNTS: Schema = pa.schema(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IdCheck:
-    """A search for repeated ids to be sent to workers: data only, without code.
+    """A search for repeated ids, to be sent to workers: data only, without code.
 
     Args:
         exchange: The exchange that brings rows with the same id together.
@@ -39,7 +41,7 @@ class IdCheck:
 
 
 def ids_read(plan: Plan, schema: Schema) -> Schema | None:
-    """Return the schema of the columns to compare rows with the same id in; None without ids."""
+    """Return the schema of the columns to compare in rows with one id; None without ids."""
     declared, row_id = plan.declaration, plan.declaration.row_id
     if row_id is None or row_id not in schema.names:
         return None
@@ -48,7 +50,7 @@ def ids_read(plan: Plan, schema: Schema) -> Schema | None:
 
 
 def id_check(plan: Plan, rows: Schema, n_shares: int) -> IdCheck:
-    """Return the search for repeated ids of a plan that has a `row_id`.
+    """Return the search for repeated ids; the plan must have a `row_id`.
 
     `rows` is the schema that `ids_read` returned.
 
@@ -61,7 +63,7 @@ def id_check(plan: Plan, rows: Schema, n_shares: int) -> IdCheck:
 
 
 def counts_of_share(check: IdCheck, share: Rows) -> Table:
-    """Return the number of rows in a share that repeat an id, as a table of one row of `COUNTS`."""
+    """Count the rows of a share, and those that repeat an id; return one row of schema `COUNTS`."""
     table = share.table
     try:
         with using_threads(1):
@@ -77,7 +79,7 @@ def counts_of_share(check: IdCheck, share: Rows) -> Table:
 
 
 def tell_repeats(check: IdCheck, found: Iterable[Table]) -> None:
-    """Warn of repeated ids, on the driver, given the `COUNTS` of all shares.
+    """Warn, on the driver, if rows of any share repeat an id, given the `COUNTS` of all shares.
 
     Raises:
         FastfeatError: The error that a worker reported.

@@ -28,7 +28,7 @@ def label_column(label: Any, name: str = "label") -> Any:
 
 
 def _one_column(label: Any, name: str) -> Any:
-    """Return the only column of a DataFrame or matrix, and a column unchanged."""
+    """Return the only column of a DataFrame or matrix; a single column is returned unchanged."""
     shape: tuple[int, ...] = getattr(label, "shape", ()) or ()
     if len(shape) < 2:
         return label

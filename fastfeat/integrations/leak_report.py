@@ -1,4 +1,4 @@
-"""The report of `leak_test`: how much each output column, and a model, tells of permuted labels."""
+"""The report of `leak_test`: how well output columns, and a model, predict permuted labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_LINES = 20
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The score of an output column, or of a model, for labels that cannot be predicted.
+    """The score of an output column, or of a model, at predicting labels that are random.
 
     Args:
         name: The name of the column, or "model".
@@ -78,7 +78,7 @@ class LeakReport:
 
     @property
     def leaks(self) -> list[str]:
-        """The output columns that reveal the label or see later rows, and "model" if it gains."""
+        """The names of leaking output columns, and "model" if features let it predict the label."""
         later = {change.column for change in self.later_rows.changes}
         scores = [*self.features, self.model]
         return [score.name for score in scores if score.is_leak or score.name in later]
@@ -89,7 +89,7 @@ class LeakReport:
         return not self.leaks
 
     def __repr__(self) -> str:
-        """Return the model's scores, the most telling features, and the limits of the test."""
+        """Return text: scores of the model and of the worst features, and limits of the test."""
         return "\n".join(_lines(self))
 
 

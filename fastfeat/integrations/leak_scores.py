@@ -1,4 +1,8 @@
-"""Scores of columns for labels within strata of rows: the AUC, or the rank correlation."""
+"""Scores of single columns as predictors of a label: AUC, or rank correlation.
+
+Rows are only compared within strata: rows of the same block of time and, where possible, of the
+same entity.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from fastfeat.io.columns.decode import decoded
 
 
 class Kind(NamedTuple):
-    """The conversion of a label to numbers, the same for all permutations.
+    """The way that a label becomes numbers, the same for all permutations.
 
     Args:
         are_classes: Whether the label has two values, or is text.
@@ -37,7 +41,7 @@ class Labels(NamedTuple):
 
 
 def kind_of(label: ChunkedArray) -> Kind:
-    """Return the kind of a label. For text, the most frequent value becomes class 1.
+    """Return the way that this label becomes numbers. Of text, the most frequent value is class 1.
 
     Raises:
         InvalidData: All labels are the same, or missing.
@@ -55,7 +59,7 @@ def kind_of(label: ChunkedArray) -> Kind:
 
 
 def labels_of(label: ChunkedArray, kind: Kind) -> Labels:
-    """Return labels as numbers."""
+    """Return a label as numbers."""
     column = decoded(label)
     if kind.are_classes:
         column = call("equal", column, pa.scalar(kind.one, column.type))
@@ -90,13 +94,13 @@ def scores_apart(
     labels: tuple[Labels, Labels, Labels],
     strata: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return the score of each column for its own labels, compared across permuted worlds.
+    """Return the score of each column, shape (n_columns,), compared across permutations.
 
-    The values of the first world are ranked among the values of the second, and the labels of the
-    first are compared with the labels of the third. Within one world the mean of earlier labels
-    predicts a row's own label without a leak: if a row of class 1 comes before a row of class 0,
-    the later row has seen the 1. `features` come from the first two worlds, shape (n_rows,
-    n_columns), `labels` from all three.
+    A world is a permuted copy of the data. The values of the first world are ranked among the
+    values of the second, and the labels of the first are compared with the labels of the third.
+    Within one world the mean of earlier labels predicts a row's own label without a leak: if a row
+    of class 1 comes before a row of class 0, the later row has seen the 1. `features` come from the
+    first two worlds, shape (n_rows, n_columns), `labels` from all three.
     """
     known, of_second, of_third = (np.flatnonzero(~np.isnan(of.values)) for of in labels)
     truth, own, third = labels[0].values[known], strata[known], strata[of_third]
@@ -124,7 +128,7 @@ def _ranks_among(
     others: NDArray[Any],
     of_others: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return the rank of each value among other values of its stratum, minus the mean rank there.
+    """Return each value's rank among other values of its stratum, minus the mean rank there.
 
     A missing value ranks below all others. The result has shape (n_rows,).
     """

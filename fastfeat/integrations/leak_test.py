@@ -1,8 +1,8 @@
-"""`leak_test`: whether a plan reveals the label of a row to a model, in any way.
+"""`leak_test`: a test whether features of a plan reveal the label of a row, in any way.
 
 Each row gets the late values of another row, so that nothing known in time says anything about a
-label. Features are computed and a model is trained as usual. Any signal that it then finds is a
-leak.
+label. Such a permuted copy of the data is called a world. Features are computed and a model is
+trained as usual. Any signal that it then finds is a leak.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ROWS_OF_PAST = 1000
 
 
 class _Run(NamedTuple):
-    """The scores of one permutation.
+    """The scores of the features and of a model for one permutation.
 
     Args:
         names: The output columns.
@@ -152,7 +152,7 @@ def leak_test(
 
 
 def _with_computed_label(plan: Plan, table: Table, given: Beside) -> tuple[Plan, Table]:
-    """Return a plan that takes its label from a column, and the rows with that column."""
+    """Compute the label; return a plan that reads it from a column, and rows with this column."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FastfeatWarning)
         label = plan.fit(table, **given).label(table, **given)
@@ -166,7 +166,7 @@ def _with_computed_label(plan: Plan, table: Table, given: Beside) -> tuple[Plan,
 
 
 class _World(NamedTuple):
-    """A permuted table, its features, shape (n_rows, n_columns), and its labels."""
+    """A permuted table, the plan fitted on it, its features (n_rows, n_columns), and its labels."""
 
     table: Table
     fitted: FittedPlan
@@ -187,7 +187,11 @@ class _Test(NamedTuple):
 
 
 def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...], LaterRows]:
-    """Return the kind of the label, columns that almost equal it, and the check of later rows."""
+    """Examine the data as given, without a permutation.
+
+    Returns the way the label becomes numbers, the columns that almost equal it, and the comparison
+    of features with and without later rows.
+    """
     fitted, features = test.plan.fit_transform(test.table, to="numpy", **test.given)
     tell("computing features without later rows")
     later = later_rows_of(fitted.record, CallRows(test.table, **test.given), ROWS_OF_PAST)
@@ -203,13 +207,13 @@ def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...], LaterRows]:
 
 
 def _label_of(fitted: FittedPlan, table: Table, given: Beside) -> ChunkedArray:
-    """Return the label of rows, from its column or computed."""
+    """Return the label of rows: a column, or computed by the plan."""
     column = fitted.record.declaration.label_column
     return fitted.label(table, **given) if column is None else table.column(column)
 
 
 def _runs(test: _Test, kind: Kind, draws: Sequence[np.random.Generator], step: Step) -> list[_Run]:
-    """Return the scores of each permutation but the first two, which are for comparison."""
+    """Return the scores of each permutation; the first two only serve for comparison."""
     worlds = [_world(test, kind, generator) for generator in draws[:2]]
     runs: list[_Run] = []
     for generator in draws[2:]:
@@ -221,14 +225,14 @@ def _runs(test: _Test, kind: Kind, draws: Sequence[np.random.Generator], step: S
 
 
 def _world(test: _Test, kind: Kind, generator: np.random.Generator) -> _World:
-    """Return a permuted table with its features and labels."""
+    """Permute the table, and return it with its features and labels."""
     table = test.world.table(test.table, generator)
     fitted, features = test.plan.fit_transform(table, to="numpy", **test.given)
     return _World(table, fitted, features, labels_of(_label_of(fitted, table, test.given), kind))
 
 
 def _run(test: _Test, worlds: Sequence[_World], generator: np.random.Generator) -> _Run:
-    """Return the scores of the last of three permutations."""
+    """Return the scores of the last of three permuted worlds; the others serve for comparison."""
     plan, strata = test.plan, test.world.strata
     table, fitted, features, labels = worlds[2]
     known = np.flatnonzero(~np.isnan(labels.values))
@@ -251,7 +255,7 @@ def _run(test: _Test, worlds: Sequence[_World], generator: np.random.Generator) 
 
 
 def _drawn(rows: NDArray[np.int64], most: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Return at most `most` of the rows, drawn at random, in their order."""
+    """Return at most `most` of the row numbers, drawn at random, in ascending order."""
     if len(rows) <= most:
         return rows
     return np.sort(generator.choice(rows, most, replace=False))
@@ -264,7 +268,7 @@ def _predicted(
     train: NDArray[np.int64],
     test: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Train a model on the rows `train`, and return its scores of the rows `test`.
+    """Train a model on the rows `train`, and return its predictions for the rows `test`.
 
     `features` has all rows, shape (n_rows, n_columns).
     """
@@ -279,7 +283,7 @@ def _predicted(
 
 
 def _model(model: Any, labels: Labels, generator: np.random.Generator) -> Any:
-    """Return an untrained estimator, the user's or one of scikit-learn."""
+    """Return an untrained copy of the user's estimator, or one of scikit-learn's."""
     if model is not None:
         return base.clone(model)
     kinds = ensemble.HistGradientBoostingRegressor, ensemble.HistGradientBoostingClassifier
@@ -292,7 +296,7 @@ def _model(model: Any, labels: Labels, generator: np.random.Generator) -> Any:
 def _report(
     test: _Test, runs: Sequence[_Run], almost: tuple[str, ...], later: LaterRows
 ) -> LeakReport:
-    """Return the report over all permutations."""
+    """Return the report of the scores of all permutations."""
     plan, world, first = test.plan, test.world, runs[0]
     none, least = (0.5, LEAST) if first.are_classes else (0.0, 2 * LEAST)
     late = seeing(plan.declaration, world.permuted)
@@ -320,7 +324,7 @@ def _report(
 def _score(
     name: str, sees_late: bool, scores: NDArray[np.float64], none: float, least: float
 ) -> Score:
-    """Return the mean score of a column, or the mean gain of the model, over the permutations."""
+    """Return the mean and error of a column's score, or the model's gain, over the permutations."""
     mean = float(scores.mean())
     error = float(scores.std(ddof=1) / np.sqrt(len(scores)))
     is_leak = abs(mean - none) > max(least, N_ERRORS * error)
@@ -328,7 +332,7 @@ def _score(
 
 
 def _not_found(plan: Plan, world: NullWorld) -> Iterator[str]:
-    """Yield texts about the leaks that the permutations cannot reveal."""
+    """Yield texts about leaks that this test cannot find, for the report."""
     declared = {*world.permuted, *plan.known}
     read = [name for name in plan.declaration.row_columns if name not in declared]
     if read:

@@ -7,9 +7,9 @@ from typing import Any
 
 
 def library(name: str, extra: str | None = None) -> Any:
-    """Return a module of another library, which is `Any` to a type checker.
+    """Import a module of another library, and return it as `Any`, without its types.
 
-    `extra` is the extra of fastfeat that installs it; None if it has the name of the module.
+    `extra` is the extra of fastfeat that installs it, as in `fastfeat[extra]`; None for `name`.
 
     Raises:
         ModuleNotFoundError: It is not installed. The message says how to install it.

@@ -96,7 +96,7 @@ def dataset(
 def features(
     fitted: FittedPlan, data: Any, *, history: Any = None, tables: Any = None, rows: Any = None
 ) -> Table:
-    """Return the features of rows as a table that `booster.predict` accepts.
+    """Return the features of rows as an Arrow table that `booster.predict` accepts.
 
     Args:
         fitted: The fitted plan.

@@ -240,7 +240,7 @@ def _load_pyfunc(path: str | os.PathLike[str]) -> PlanModel:
 
 
 def _kept(folder: Path) -> dict[str, Any]:
-    """Return the JSON document that describes the stored files.
+    """Return the JSON document that lists the stored files, read from a model's folder.
 
     Raises:
         ArtifactError: A later version of fastfeat, or another program, wrote it.
@@ -261,7 +261,7 @@ def _kept(folder: Path) -> dict[str, Any]:
 
 
 def _check_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Raise if a file differs from the one that was written: plan and model belong together.
+    """Raise if a stored file is not the one that was written with the others.
 
     Raises:
         ArtifactError: The message names the file.
@@ -284,7 +284,7 @@ def _digest(path: Path) -> str:
 
 
 def _whole(fitted: FittedPlan, model: Any, method: str, beside: CallRows) -> PlanModel:
-    """Return a checked pair of plan and model, with the history and tables that the plan needs.
+    """Return a plan and its model, checked, with the history and tables that the plan needs.
 
     Raises:
         InvalidPlan: The plan's tables, or the history for its windows, are not given; or the model
@@ -322,7 +322,7 @@ def _written(
     input_example: Any,
     model_options: Mapping[str, Any] | None,
 ) -> tuple[str, dict[str, Any]]:
-    """Write a plan, a model and the data that they need to a folder.
+    """Write plan, model, history and lookup tables to a folder, for MLflow to copy.
 
     Returns:
         The path of the files, and the arguments for MLflow: requirements, signature and example.
@@ -362,14 +362,14 @@ def _written(
 
 @contextmanager
 def _signed() -> Generator[None]:
-    """Silence MLflow's request for an input example: the plan already provides the types."""
+    """Silence MLflow's advice to pass an example of inputs: the plan already provides the types."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input example was not provided")
         yield
 
 
 def _table(k: int) -> str:
-    """Return the name of the file of a table; the table's own name could be any text."""
+    """Return the file name of the k-th lookup table; the table's own name could be any text."""
     return f"table_{k}.arrow"
 
 

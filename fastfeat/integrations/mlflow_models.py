@@ -1,4 +1,7 @@
-"""The models that MLflow stores beside a fitted plan: their flavors, and how each predicts."""
+"""The models that MLflow stores beside a fitted plan: how each is saved, and how it predicts.
+
+A flavor is MLflow's word for the format of a library's models.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ Options = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Flavor:
-    """A flavor of MLflow: how models of some classes are stored, and how they predict.
+    """The format of a library's models in MLflow: how they are stored, and how they predict.
 
     Args:
         classes: Classes by package and name. The first flavor that lists a class of the model
@@ -77,14 +80,14 @@ class Flavor:
     saving: Callable[[Any, int], Options] = lambda model, n_features: {}
 
     def save(self, model: Any, n_features: int, path: Path, options: Options) -> None:
-        """Write a model in this flavor."""
+        """Write a model to a folder, by MLflow's module for its library."""
         save = library(self.module, "mlflow").save_model
         told = {} if "serialization_format" in options else self.saving(model, n_features)
         known = {name: told[name] for name in told if name in signature(save).parameters}
         save(model, str(path), **{"pip_requirements": requirements(model), **known, **options})
 
     def load(self, path: Path) -> Any:
-        """Return a model that `save` wrote."""
+        """Return a model that `save` wrote to a folder."""
         return library(self.module, "mlflow").load_model(str(path))
 
 
@@ -111,15 +114,14 @@ def _is_estimator(model: object) -> bool:
 
 
 def _packages(part: object) -> set[str]:
-    """Return the packages of an object's classes."""
+    """Return the names of the packages that an object's classes come from."""
     return {name.partition(".")[0] for name in class_names(part)}
 
 
 def _trusted(model: Any, n_features: int) -> Options:
-    """Return the types of numerical libraries that skops, which writes estimators, should trust.
+    """Return options that name the types which skops should trust when it writes an estimator.
 
-    For types of other libraries MLflow says that they are not trusted, and how the user can trust
-    them.
+    They are types of numerical libraries. About others MLflow tells the user how to trust them.
     """
     if not _is_estimator(model):
         return {}
@@ -129,7 +131,7 @@ def _trusted(model: Any, n_features: int) -> Options:
 
 
 def _traced(model: Any, n_features: int) -> Options:
-    """Return an example input of two rows, with which torch traces a module, and its signature."""
+    """Return options for a torch module: an example input of two rows, and its signature."""
     example = np.zeros((2, n_features), np.float32)
     types = library("mlflow.types.schema", "mlflow")
     inputs = types.Schema([types.TensorSpec(example.dtype, (-1, n_features))])
@@ -141,7 +143,7 @@ _NUMERICAL = {"catboost", "lightgbm", "numpy", "scipy", "sklearn", "xgboost"}
 
 
 def _sklearn(model: Any, features: Features, method: str) -> Any:
-    """Predict from a matrix, or from a DataFrame if the model has feature names."""
+    """Return predictions from a matrix, or from a DataFrame if the model has feature names."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:
         return getattr(model, method)(features.matrix())
@@ -153,7 +155,7 @@ def _sklearn(model: Any, features: Features, method: str) -> Any:
 
 
 def _xgboost(model: Any, features: Features, method: str) -> Any:
-    """Predict from a matrix with the names and types that a Booster was trained with."""
+    """Return predictions from a matrix with the names and types that a Booster was trained with."""
     if _is_estimator(model):
         return _sklearn(model, features, method)
     matrix = library("xgboost").DMatrix(
@@ -166,14 +168,14 @@ def _xgboost(model: Any, features: Features, method: str) -> Any:
 
 
 def _lightgbm(model: Any, features: Features, method: str) -> Any:
-    """Predict from Arrow if the model is a Booster."""
+    """Return predictions: from an Arrow table for a Booster, otherwise as for scikit-learn."""
     if _is_estimator(model):
         return _sklearn(model, features, method)
     return getattr(model, method)(features.table())
 
 
 def _catboost(model: Any, features: Features, method: str) -> Any:
-    """Predict from a Pool with the categories that the model was trained with."""
+    """Return predictions from a Pool with the categories that the model was trained with."""
     pool = library("fastfeat.integrations.catboost").pool
     names = features.fitted.feature_names
     coded: list[str] = [names[place] for place in model.get_cat_feature_indices()]
@@ -184,7 +186,7 @@ def _catboost(model: Any, features: Features, method: str) -> Any:
 
 
 def _torch(model: Any, features: Features, method: str) -> Any:
-    """Predict from a float32 tensor of shape (n_rows, n_features)."""
+    """Return predictions from a float32 tensor of shape (n_rows, n_features)."""
     torch = library("torch")
     matrix = np.ascontiguousarray(features.matrix(), dtype=np.float32)
     with torch.no_grad():
@@ -208,7 +210,7 @@ The first match counts: some models of other flavors are also scikit-learn estim
 
 
 def flavor_of(model: object) -> str:
-    """Return the name of the flavor of a model.
+    """Return the name of the flavor for a model, such as "xgboost".
 
     Raises:
         TypeMismatch: No flavor matches.
@@ -253,7 +255,7 @@ def check_model(fitted: FittedPlan, model: Any, method: str) -> None:
 
 
 def _difference(names: Sequence[str], expected: Sequence[str], made: bool) -> str:
-    """Return a text of the difference between a model's features and a plan's."""
+    """Return text about the difference between a model's training features and a plan's."""
     told = f"the model was trained on {counted(len(names), 'feature')}"
     lacking = [name for name in names if name not in expected]
     if not made and set(names) == set(expected):

@@ -62,17 +62,17 @@ def signature_of(fitted: FittedPlan, not_missing: Sequence[str], outputs: Any = 
 
 
 def _params(fitted: FittedPlan, schema: Any) -> Any:
-    """Return the parameters of `predict`: the path of a history, if windows see one."""
+    """Return MLflow's schema of `params`: a history's path; None for a plan without windows."""
     if not fitted.plan.declaration.past_columns:
         return None
     return schema.ParamSchema([schema.ParamSpec("history", "string", None)])
 
 
 def column_type(dtype: DType | UnsupportedType | None, *, never_missing: bool) -> str | None:
-    """Return MLflow's name for the type of a column; None for any type.
+    """Return MLflow's name for a column's type; None if MLflow should accept any type.
 
-    `dtype` is None for a column that fit has not seen. `never_missing` counts for integers and
-    bools.
+    `dtype` is None for a column that fit has not seen. `never_missing` matters for integers and
+    bools, which MLflow rejects if they are missing.
     """
     if not isinstance(dtype, DType):
         return None

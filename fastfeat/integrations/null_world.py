@@ -1,9 +1,10 @@
-"""A world without signal: each row of a table gets the late values of a randomly drawn row.
+"""A null world: a copy of the training rows in which nothing known in time predicts a late value.
 
-In this world nothing known in time says anything about a row's late values, except their frequency
-at a time and in an entity, because rows are drawn among similar rows. If features reveal more of a
-label, it is a leak. Rows are drawn with replacement: in a permutation, the late values of earlier
-rows would tell which values are left for later ones.
+Each row gets the late values of another row, drawn at random from its stratum: the rows of a block
+of time and, where possible, of one entity. So only the frequency of values at a time and in an
+entity stays the same. If features reveal more of a label, it is a leak. Rows are drawn with
+replacement: in a permutation, the late values of earlier rows would tell which values are left for
+later ones.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ FEWEST_ROWS = 30
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NullWorld:
-    """The columns of a table that are permuted, and the groups of rows within which they are.
+    """The columns that are permuted, and the groups of rows (strata) within which they are.
 
     Args:
         permuted: The columns that are permuted, together.
@@ -43,7 +44,7 @@ class NullWorld:
     within: str
 
     def table(self, table: Table, generator: np.random.Generator) -> Table:
-        """Return the table with the late columns of each row from a row drawn in its stratum."""
+        """Return the table with late values of each row from a random row of its stratum."""
         in_turn = np.argsort(self.strata, kind="stable")
         n_rows = np.bincount(self.strata)
         first = (np.cumsum(n_rows) - n_rows)[self.strata]
@@ -55,11 +56,11 @@ class NullWorld:
 
 
 def null_world(plan: Declaration, table: Table) -> NullWorld:
-    """Return the null world of training rows.
+    """Return the columns to permute in training rows, and the groups of rows to permute within.
 
-    Values are permuted within blocks of time, and within entities that have enough rows, by the
-    clock and the keys of the window ahead of the label, or of the first window over late columns.
-    `table` has the columns that the plan and its label read.
+    The groups are blocks of time, and entities that have enough rows. Time and entity come from the
+    window ahead of the label, or else from the first window over late columns. `table` has the
+    columns that the plan and its label read.
 
     Raises:
         InvalidPlan: The plan has no label.
@@ -85,13 +86,13 @@ def null_world(plan: Declaration, table: Table) -> NullWorld:
 
 
 def permuted_of_label(plan: Declaration, table: Table) -> list[str]:
-    """Return the label's columns that are permuted: late ones, and columns of rows ahead."""
+    """Return the columns of the label that are permuted: late ones, and those it reads ahead."""
     late = [name for name in plan.label_sources if name in plan.late]
     return [name for name in [*late, *_sources(plan)] if name in table.column_names]
 
 
 def seeing(plan: Declaration, permuted: Sequence[str]) -> frozenset[str]:
-    """Return the output columns that are computed from permuted columns, of any rows."""
+    """Return the features that read one of the permuted columns, in any row."""
     names = set(permuted)
     return frozenset(
         feature for feature, node in plan.nodes.items() if names & set(columns_of([node]))
@@ -99,7 +100,7 @@ def seeing(plan: Declaration, permuted: Sequence[str]) -> frozenset[str]:
 
 
 def _sources(plan: Declaration) -> Iterator[str]:
-    """Yield the data columns that a label looks ahead for, except times and keys."""
+    """Yield the data columns that a label reads from later rows, except their times and keys."""
     for over in over_ahead(plan.label_nodes.values()):
         order = order_of(over)
         if not is_of_table(order):
@@ -108,7 +109,7 @@ def _sources(plan: Declaration) -> Iterator[str]:
 
 
 def _orders(plan: Declaration, permuted: Sequence[str]) -> Iterator[Call]:
-    """Yield the orders of windows: first windows ahead, then windows over late columns."""
+    """Yield the order (time and keys) of windows: ahead of a label, then over late columns."""
     yield from map(order_of, over_ahead(plan.label_nodes.values()))
     names = set(permuted)
     for over in window_nodes(plan.nodes.values()):
@@ -117,7 +118,7 @@ def _orders(plan: Declaration, permuted: Sequence[str]) -> Iterator[Call]:
 
 
 def _blocks(times: ChunkedArray) -> NDArray[np.int64]:
-    """Return the number of each row's time block; blocks have equally many rows."""
+    """Return the number of each row's block of time, shape (n_rows,); blocks have equal sizes."""
     order = call("sort_indices", times).to_numpy()
     blocks = np.empty(len(order), np.int64)
     blocks[order] = np.arange(len(order)) * N_BLOCKS // max(len(order), 1)
@@ -125,7 +126,10 @@ def _blocks(times: ChunkedArray) -> NDArray[np.int64]:
 
 
 def _strata(blocks: NDArray[np.int64], keys: Sequence[ChunkedArray]) -> NDArray[np.int64]:
-    """Return the stratum of each row: an entity in a time block, or the rest of a block."""
+    """Return the number of each row's stratum, shape (n_rows,).
+
+    A stratum is an entity with enough rows in a block of time, or all other rows of the block.
+    """
     strata: NDArray[np.int64] = blocks
     for key in keys:
         codes: NDArray[np.int64] = (

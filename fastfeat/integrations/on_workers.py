@@ -1,9 +1,10 @@
-"""Parts of the rows on the workers of an engine: tables in, states and features out.
+"""Fitting and transforming on the workers of an engine: the functions that all engines share.
 
-This is common to all engines. The module of an engine decides how parts are mapped and how states
-travel. States are Arrow tables of the schema `STATES`, one row per state; if a part cannot be
-learned from, the row holds an error instead. A worker computes with one thread, because an engine
-has one worker per core.
+An engine is Ray or Spark; its module decides how parts of the rows reach workers, and how results
+travel. In each round of fit a worker returns the state of its part of the rows: the sums, counts
+and the like from which the plan learns. States are Arrow tables of the schema `STATES`, one row per
+state; if a part cannot be learned from, the row holds an error instead. A worker computes with one
+thread, because an engine has one worker per core.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def begun(
     stable: FittedPlan | None = None,
     profile: Profiled = False,
 ) -> tuple[Learning[FittedPlan], bool]:
-    """Return the learning of a plan before its first round, and whether rows must be exchanged.
+    """Return a plan's `Learning` before its first round, and whether rows must be exchanged.
 
     `features`: whether the out-of-fold features of the rows are needed too.
 
@@ -72,7 +73,7 @@ def begun(
 def learn(
     learning: Learning[FittedPlan], state_of_all: Callable[[Learning[FittedPlan]], Table]
 ) -> Learning[FittedPlan]:
-    """Run all rounds, and return the learning after the last.
+    """Run all rounds of fit, and return the `Learning` after the last.
 
     `state_of_all` returns the state of all rows in a round, merged on workers; a table without rows
     if there are no rows.
@@ -103,9 +104,9 @@ def _check_no_numbers(plan: Plan) -> None:
 
 
 def state_of_part(learning: Learning[Any], parts: Iterable[Rows]) -> Table:
-    """Return the state of some rows, on a worker.
+    """Learn from some rows in this round; runs on a worker.
 
-    The table has one state, or an error; it is empty if there are no rows.
+    Returns a table of one row: the state, or an error. It is empty if there are no rows.
     """
     state: State | None = None
     try:
@@ -119,9 +120,9 @@ def state_of_part(learning: Learning[Any], parts: Iterable[Rows]) -> Table:
 
 
 def merged_states(learning: Learning[Any], given: Iterable[Table]) -> Table:
-    """Return the merged state of some states, on a worker.
+    """Merge some states into one; runs on a worker.
 
-    The table has one state, or the first error; it is empty if there are no states.
+    Returns a table of one row: the merged state, or the first error. It is empty without states.
     """
     merged: State | None = None
     try:
@@ -141,7 +142,7 @@ def merged_states(learning: Learning[Any], given: Iterable[Table]) -> Table:
 
 
 def _state_in(learning: Learning[FittedPlan], found: Table) -> State:
-    """Return the state of all rows, on the driver.
+    """Return the `State` of all rows from the table that workers merged; runs on the driver.
 
     Raises:
         FastfeatError: The error that a worker reported.
@@ -159,12 +160,12 @@ def _states(contents: list[bytes]) -> Table:
 
 
 def _error(error: FastfeatError) -> Table:
-    """Return a table with an error in place of a state."""
+    """Return a table of `STATES` with an error in its only row."""
     return pa.table({"state": [None], "error": [text_of_error(error)]}, STATES)
 
 
 def _first_error(table: Table) -> Table | None:
-    """Return the first row of a table of states that is an error; None without one."""
+    """Return the first row that holds an error, as a table; None if there is none."""
     for row, error in enumerate(table.column("error")):
         if error.is_valid:
             return table.slice(row, 1)
@@ -177,7 +178,7 @@ def text_of_error(error: FastfeatError) -> str:
 
 
 def error_of_text(text: str) -> FastfeatError:
-    """Return the error that a worker sent."""
+    """Return the error in a text that `text_of_error` made on a worker."""
     told = json.loads(text)
     kind = getattr(errors, told["kind"], InvalidData)
     error = kind(told["text"])
@@ -188,7 +189,7 @@ def error_of_text(text: str) -> FastfeatError:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transform:
-    """A fitted plan to be sent to workers: data only, without code.
+    """A fitted plan and its options, to be sent to workers: data only, without code.
 
     Args:
         artifact: The artifact of the fitted plan, as bytes.
@@ -208,10 +209,10 @@ class Transform:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Training:
-    """A finished learning to be sent to workers: data only, without code.
+    """The end of a fit, to compute out-of-fold features on workers: data only, without code.
 
     Args:
-        learning: The learning, as bytes.
+        learning: The `Learning` after the last round, as bytes.
         label: The name of the label column to append after the features; None for no label.
     """
 
@@ -224,7 +225,7 @@ Features = Callable[[Rows], Table]
 
 
 def features_of(given: Transform | Training) -> Features:
-    """Return the function that computes features on a worker."""
+    """Return a worker's function from rows to their features."""
     match given:
         case Transform(artifact, tables, label, past, on_violation):
             fitted = pickles.fitted_of(artifact)
@@ -260,7 +261,7 @@ def transform_of(
     past: str | None = None,
     on_violation: str | None = None,
 ) -> Transform:
-    """Return a fitted plan in the form that is sent to workers; lookup tables are read here, once.
+    """Return a fitted plan in the form that workers get; lookup tables are read here, once.
 
     `past` is "batch" if the rows contain their past. Rows that break a rule cannot be quarantined.
 
@@ -275,7 +276,7 @@ def transform_of(
 
 
 def training_of(learning: Learning[FittedPlan], plan: Plan, *, label: bool) -> Training:
-    """Return a finished learning, with its tables, in the form that is sent to workers.
+    """Return the `Learning` after the last round in the form that workers get.
 
     Raises:
         InvalidPlan: The label is wanted, and the plan has none.
@@ -309,7 +310,7 @@ def _label_name(plan: Plan, label: bool) -> str | None:
 def columns_read(
     plan: Plan, schema: Schema, *, label: bool, judged: Sequence[str] = ()
 ) -> list[str]:
-    """Return the columns that features are computed from, in order.
+    """Return the columns of rows that features are computed from, in order.
 
     `judged` are the columns that rules of a contract read; `label` adds the columns of the label.
 
@@ -327,7 +328,7 @@ def columns_read(
 
 
 def columns_learnt_from(plan: Plan, schema: Schema) -> list[str]:
-    """Return the columns that all rounds of learning, and out-of-fold features, read.
+    """Return the columns of rows that the rounds of fit, and out-of-fold features, read.
 
     Raises:
         UnknownColumn: The schema lacks one.

@@ -63,7 +63,7 @@ _LONGEST = 2000
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """The data sets that features are computed from, each by namespace and name.
+    """The namespace and name of each data set that features are computed from.
 
     Args:
         data: The rows.
@@ -183,7 +183,7 @@ def run(
 
 
 def _named(option: str, given: object) -> tuple[str, str]:
-    """Return the namespace and the name of a data set.
+    """Return the namespace and the name of the data set at a location.
 
     Source: https://openlineage.io/docs/spec/naming.
 
@@ -206,7 +206,7 @@ def _named(option: str, given: object) -> tuple[str, str]:
 
 
 def _run(run_id: str | None, error: BaseException | None) -> Any:
-    """Return the run, with fastfeat as its engine.
+    """Return OpenLineage's record of a run, with its id, fastfeat as its engine, and an error.
 
     Raises:
         InvalidPlan: The id is not a UUID.
@@ -224,7 +224,7 @@ def _run(run_id: str | None, error: BaseException | None) -> Any:
 
 
 def _inputs(fitted: FittedPlan, read: _Read, check: CheckReport | None) -> list[Any]:
-    """Return the data sets that are read, each once, beginning with the rows."""
+    """Return the input data sets of the event, each once, beginning with the rows."""
     columns = {name: str(dtype) for name, dtype in row_inputs(fitted.record).items()}
     given: dict[tuple[str, str], Mapping[str, str]] = {read.data: columns}
     if read.history is not None:
@@ -245,7 +245,7 @@ def _inputs(fitted: FittedPlan, read: _Read, check: CheckReport | None) -> list[
 
 
 def _output(fitted: FittedPlan, named: tuple[str, str], read: _Read) -> Any:
-    """Return the data set of features, with types, formulas and lineage."""
+    """Return the output data set of the event: features with types, formulas and source columns."""
     record = fitted.record
     told: list[tuple[str, str | None, str | None]] = []
     types = {field.name: str(field.type) for field in fitted.schema}
@@ -268,7 +268,7 @@ def _output(fitted: FittedPlan, named: tuple[str, str], read: _Read) -> Any:
 
 
 def _fields(source: ColumnSource, read: _Read) -> list[Any]:
-    """Return a source column, once for each data set that it is read from."""
+    """Return the lineage entries of a source column, one for each data set that it is read from."""
     found: dict[tuple[str, str], list[Any]] = {}
     for way in source.ways:
         for dataset in _datasets(source, way, read):
@@ -305,14 +305,14 @@ def _schema(columns: Sequence[tuple[str, str | None, str | None]]) -> Any:
 
 
 def _assertions(check: CheckReport) -> Any:
-    """Return the checked rules of a contract as assertions about the data."""
+    """Return the checked rules of a contract as OpenLineage's assertions about the data."""
     of_rules = _facets.data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet
     made = [_assertion(of) for of in check.results if of.outcome != "skipped"]
     return _of(of_rules, assertions=made)
 
 
 def _of(facet: Any, **fields: Any) -> Any:
-    """Return a facet with fastfeat as its producer."""
+    """Return an OpenLineage facet (a part of an event) with fastfeat as its producer."""
     return facet(**fields, producer=_PRODUCER)
 
 

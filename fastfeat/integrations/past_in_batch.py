@@ -1,4 +1,7 @@
-"""Warning about an X that is said to contain its own past, but begins after the rows of `fit`."""
+"""Warning for `history="batch"` in scikit-learn: X may lack the past that the user said it has.
+
+If the rows of an entity in X begin after its rows in `fit`, X probably lacks earlier rows.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _FIRST = "first of fit"
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """The first time of each entity, by the clock of a window.
+    """The first time of each entity in the rows of `fit`.
 
     Args:
         clock: The time column.
@@ -34,7 +37,7 @@ class Beginning:
 
 
 def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
-    """Return the first times in training rows if the history is "batch", otherwise nothing."""
+    """Return the first times in training rows, per window; empty unless `past` is "batch"."""
     if not is_batch(past):
         return ()
     orders = dict.fromkeys(order_of(over) for over in window_nodes(plan.declaration.nodes.values()))
@@ -50,7 +53,7 @@ def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
 
 
 def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: GivenWarnings) -> None:
-    """Warn of entities that begin later in X than in `fit`: X lacks their past.
+    """Warn about entities with a later first time in X than in `fit`: X lacks their past.
 
     Their windows do not see the rows of `fit`. Keys and times of types that Arrow cannot group, or
     cannot compare with those of `fit`, are skipped. `told` holds the warnings that were given
@@ -77,14 +80,14 @@ def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: GivenWarnings)
 
 
 def _first_times(data: Any, clock: str, keys: tuple[str, ...]) -> Table:
-    """Return the first time and the keys of each entity; rows without either are skipped."""
+    """Return a table of entities with keys and first time; rows that lack one are skipped."""
     table = plain_table(read_columns(data, list(dict.fromkeys([*keys, clock])))).drop_null()
     grouped: Any = table.group_by(list(keys)).aggregate([(clock, "min")])
     return grouped.rename_columns([*keys, _FIRST])
 
 
 def _count_later(own: Table, beginning: Beginning) -> int:
-    """Return the number of entities that begin later than in fit."""
+    """Return the number of entities with a later first time in `own` than in the rows of fit."""
     first, keys = beginning.table, list(beginning.keys)
     own = own.cast(first.schema)
     if not keys:

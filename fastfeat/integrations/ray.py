@@ -313,7 +313,7 @@ def fit_transform(
 
 
 def _checked(contract: ContractDeclaration, rows: CallRows) -> CheckedRows:
-    """Return the rows of a dataset, to be checked on the workers."""
+    """Return a handle of a dataset's rows, through which a contract is checked on the workers."""
     dataset, schema = rows.data, _schema_of(rows.data)
 
     def learnt(plan: Plan) -> FittedPlan:
@@ -331,10 +331,10 @@ def _checked(contract: ContractDeclaration, rows: CallRows) -> CheckedRows:
 
 
 class _Shares(NamedTuple):
-    """Rows that were exchanged.
+    """Rows after their exchange between workers; a share has all rows of its entities.
 
     Args:
-        tables: References to the rows of each share.
+        tables: A Ray reference to the table of each share.
         exchange: The columns and types of these rows.
     """
 
@@ -351,7 +351,7 @@ def _learnt(
     profile: Profiled = False,
     check_ids: bool = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
-    """Return the learning after all passes, and the exchanged rows; None if none were exchanged."""
+    """Run all passes; return the last `Learning`, and the exchanged rows or None."""
     dataset, schema = rows.data, _schema_of(rows.data)
     learning, is_exchanged = begun(
         plan, schema, rows.tables, features=features, stable=stable, profile=profile
@@ -383,7 +383,7 @@ def _learnt(
 
 
 def _look_for_repeats(plan: Plan, dataset: Any, schema: Schema) -> None:
-    """Warn of rows with the same id, or raise, if the plan has a `row_id`."""
+    """Warn about rows with the same id, or raise, if the plan has a `row_id`."""
     rows = ids_read(plan, schema)
     if rows is None:
         return
@@ -395,11 +395,11 @@ def _look_for_repeats(plan: Plan, dataset: Any, schema: Schema) -> None:
 
 
 class _Blocks(NamedTuple):
-    """Rows before their exchange.
+    """Rows before their exchange between workers.
 
     Args:
-        rows: References to Arrow blocks, in the order of the dataset.
-        earlier: References to the Arrow blocks of the history; None without one.
+        rows: Ray references to Arrow blocks, in the order of the dataset.
+        earlier: Ray references to the Arrow blocks of the history; None without one.
         history: The schema of the history; None without one.
     """
 
@@ -409,13 +409,13 @@ class _Blocks(NamedTuple):
 
     @property
     def n_shares(self) -> int:
-        """The number of shares: one per block, so that shares and blocks have similar sizes."""
+        """The number of shares to make: one per block, but at least one per CPU."""
         n_cpus = int(_ray.cluster_resources().get("CPU", 1))
         return max(len(self.rows) + len(self.earlier or ()), n_cpus)
 
 
 def _earlier(plan: Plan, history: Any, *, training: bool) -> tuple[Any, Schema] | None:
-    """Return a history as a dataset and the schema of the columns read; None without one."""
+    """Return the history as a dataset, and the schema of its columns that are read; or None."""
     if history is None or is_batch(history):
         return None
     if not isinstance(history, _data.Dataset):
@@ -424,7 +424,7 @@ def _earlier(plan: Plan, history: Any, *, training: bool) -> tuple[Any, Schema] 
 
 
 def _blocks_of(dataset: Any, rows: Schema, earlier: tuple[Any, Schema] | None) -> _Blocks:
-    """Execute a dataset and a history, and return their rows."""
+    """Execute a dataset and a history, and return references to their blocks."""
     of_rows = _arrow_blocks(dataset, rows)
     if earlier is None:
         return _Blocks(of_rows, None, None)
@@ -441,13 +441,13 @@ def _arrow_blocks(dataset: Any, schema: Schema) -> list[Any]:
 
 
 def _refs(dataset: Any) -> Iterator[Any]:
-    """Yield references to the blocks of a dataset as they become available."""
+    """Yield Ray references to the blocks of a dataset, as soon as they are computed."""
     for bundle in dataset.iter_internal_ref_bundles():
         yield from bundle.block_refs
 
 
 def _exchanged(blocks: _Blocks, exchange: Exchange) -> list[Any]:
-    """Return references to the rows of each share, which tasks collect."""
+    """Start tasks that exchange rows; return a Ray reference to the table of each share."""
     given, n = _ray.put(exchange), exchange.n_shares
     split, join = _ray.remote(_split).options(num_returns=n), _ray.remote(_joined)
     sent: list[Any] = []
@@ -458,9 +458,9 @@ def _exchanged(blocks: _Blocks, exchange: Exchange) -> list[Any]:
 
 
 def _merged_on_workers(content: Any, states: Iterable[Any]) -> Table:
-    """Return the state of all rows. Tasks merge states in a tree as they arrive.
+    """Merge the states of all parts in tasks, in a tree, as they arrive; return the merged state.
 
-    `content` is a reference to the learning, `states` are references to tables of states.
+    `content` is a Ray reference to the `Learning`, `states` are references to tables of states.
     """
     merge = _ray.remote(_merged)
     levels: list[list[Any]] = [[]]
@@ -480,7 +480,7 @@ def _merged_on_workers(content: Any, states: Iterable[Any]) -> Table:
 
 
 def _features(rows: Any, given: Transform | Training, exchange: Exchange | None) -> Any:
-    """Return a dataset of features. With an exchange, `rows` is a dataset of shares."""
+    """Return a dataset of features. With an exchange, each block of `rows` is a share."""
     refs = [_ray.put(given), None if exchange is None else _ray.put(exchange)]
     return rows.map_batches(
         _features_of_block, fn_args=refs, batch_format="pyarrow", batch_size=None
@@ -532,7 +532,7 @@ def _as_it_is(block: Table) -> Table:
 
 
 def _split(refs: list[Any], block: Table, part: int, is_history: bool) -> Any:
-    """Return the rows of a block, divided into shares."""
+    """Return a table for each share, with the rows of a block that belong to it."""
     exchange = _exchange_in(refs[0])
     if block.num_rows:
         sent = sent_rows(exchange, block, part, 0, is_history=is_history)
@@ -543,7 +543,7 @@ def _split(refs: list[Any], block: Table, part: int, is_history: bool) -> Any:
 
 
 def _joined(refs: list[Any], *sent: Table) -> Table:
-    """Return the rows of a share."""
+    """Return one table of the rows of a share, which came from all blocks."""
     return pa.concat_tables([_exchange_in(refs[0]).sent.empty_table(), *sent]).combine_chunks()
 
 

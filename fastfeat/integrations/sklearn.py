@@ -270,7 +270,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return np.asarray(self.fitted_.feature_names, dtype=object)
 
     def feature_map(self) -> Table:
-        """Return a table of the feature and the sources of each output column.
+        """Return a table that names the feature and the source columns of each output column.
 
         Its columns are "column", "feature" and "sources". Sources are the columns of X that the
         feature is computed from; columns of tables are named "table.column". The columns that an
@@ -283,7 +283,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return self.fitted_.feature_map()
 
     def _training(self, rows: CallRows, y: Any) -> tuple[Plan, Any, Beside]:
-        """Return the plan, the training rows, and their history and tables."""
+        """Return the plan, the training rows with their label, and the history and tables."""
         self._form()
         _params_of(self.plan)
         data, names = rows_of(self, rows.data, reset=True)
@@ -294,7 +294,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return *with_label(plan, data, names, y, past), beside
 
     def _plan_for(self, data: Any, names: list[str]) -> Plan:
-        """Return the plan for an input.
+        """Return the plan to fit on X: the given one, one from the user's function, or all numbers.
 
         Raises:
             InvalidPlan: There is no plan, and the input has no column of numbers.
@@ -319,13 +319,13 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         )
 
     def _beside(self, plan: Plan, rows: CallRows) -> Beside:
-        """Return the history and the tables of a call, by default those of the transformer."""
+        """Return the history and tables of a call, or else the transformer's own."""
         past = resolve_history(plan, self.history if rows.history is None else rows.history)
         tables = content_of(self.tables if rows.tables is None else rows.tables)
         return {"history": past, "tables": tables}
 
     def _form(self) -> str:
-        """Return the form of the features.
+        """Return the form of the output, such as "pandas": from `set_output`, or else `output`.
 
         Raises:
             InvalidPlan: `output` is unknown, or cannot represent categories.
@@ -345,7 +345,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return form
 
     def _given_out(self, made: Any, form: str, X: Any) -> Any:
-        """Return features without the columns of `keep=`; a DataFrame of pandas gets X's index."""
+        """Return features without kept columns; a pandas DataFrame gets the index of X."""
         names = self.fitted_.feature_names
         if form == "arrow":
             made = made.select(names)
@@ -365,7 +365,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
 
 
 def check_sides(encoded: EncodedRows | None, data: Any) -> None:
-    """Raise if rows with the same `row_id` are on both sides of a split.
+    """Raise if X mixes some of the training rows, known by `row_id`, with other rows.
 
     X is accepted if it consists of training rows only (to score them), or if it contains all
     training rows, with or without new ones: neither is one side of a split.
@@ -390,7 +390,7 @@ def check_sides(encoded: EncodedRows | None, data: Any) -> None:
 
 
 def _params_of(plan: Any) -> dict[str, Any]:
-    """Return the parameters of a plan.
+    """Return the plan's parameters and their values, by name.
 
     Raises:
         InvalidPlan: One has the same name as a parameter of the transformer.

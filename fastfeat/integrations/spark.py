@@ -331,7 +331,7 @@ def fit_transform(
 
 
 def _checked(contract: ContractDeclaration, rows: CallRows) -> CheckedRows:
-    """Return the rows of a frame, to be checked on the executors."""
+    """Return a handle of a frame's rows, through which a contract is checked on the executors."""
     frame, schema = rows.data, _schema_of(rows.data)
 
     def learnt(plan: Plan) -> FittedPlan:
@@ -350,13 +350,13 @@ def _checked(contract: ContractDeclaration, rows: CallRows) -> CheckedRows:
 
 
 def _given_up(frame: Any) -> None:
-    """Unpersist a frame, if its session still exists."""
+    """Remove a frame from Spark's cache, if its session still exists."""
     with suppress(Exception):  # Spark's error types depend on how it is connected
         frame.unpersist()
 
 
 class _Shares(NamedTuple):
-    """Rows that were exchanged.
+    """Rows after their exchange between executors; a share has all rows of its entities.
 
     Args:
         frame: A cached frame. Each of its partitions contains whole shares.
@@ -376,7 +376,7 @@ def _learnt(
     profile: Profiled = False,
     check_ids: bool = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
-    """Return the learning after all passes, and the exchanged rows; None if none were exchanged."""
+    """Run all passes; return the last `Learning`, and the exchanged rows or None."""
     frame, schema = rows.data, _schema_of(rows.data)
     n_slots, in_spark = _n_slots(frame.sparkSession), _in_spark(PIECES)
     learning, is_exchanged = begun(
@@ -417,7 +417,7 @@ def _learnt(
 
 
 def _look_for_repeats(plan: Plan, frame: Any, schema: Schema) -> None:
-    """Warn of rows with the same id, or raise, if the plan has a `row_id`."""
+    """Warn about rows with the same id, or raise, if the plan has a `row_id`."""
     rows = ids_read(plan, schema)
     if rows is None:
         return
@@ -428,7 +428,7 @@ def _look_for_repeats(plan: Plan, frame: Any, schema: Schema) -> None:
 
 
 def _earlier(plan: Plan, frame: Any, history: Any, *, training: bool) -> tuple[Any, Schema] | None:
-    """Return a history as a frame and the schema of the columns read; None without one."""
+    """Return the history as a frame, and the schema of its columns that are read; or None."""
     if history is None or is_batch(history):
         return None
     if not hasattr(history, "mapInArrow"):
@@ -437,7 +437,7 @@ def _earlier(plan: Plan, frame: Any, history: Any, *, training: bool) -> tuple[A
 
 
 def _exchanged(frame: Any, earlier: tuple[Any, Schema] | None, exchange: Exchange) -> Any:
-    """Return a frame of rows and history rows, with whole shares in each partition."""
+    """Return a frame of rows and history rows, shuffled so that a partition has whole entities."""
     in_spark = _in_spark(pa.schema([(f.name, type_in_spark(f.type)) for f in exchange.sent]))
     sent = _selected(frame, exchange.rows.names).mapInArrow(Sent(exchange, False), in_spark)
     if earlier is not None:
@@ -447,18 +447,18 @@ def _exchanged(frame: Any, earlier: tuple[Any, Schema] | None, exchange: Exchang
 
 
 def _n_shares(session: Any) -> int:
-    """Return the number of partitions that a shuffle makes."""
+    """Return the number of partitions that Spark makes in a shuffle; each is one share."""
     return int(session.conf.get("spark.sql.shuffle.partitions"))
 
 
 def _collected(states: Any) -> Table:
-    """Return the state that executors have merged; see `_rows_of`."""
+    """Return the table with the state that executors merged from all parts."""
     found = list(whole(_rows_of(states)))
     return found[0] if found else STATES.empty_table()
 
 
 def _rows_of(frame: Any) -> list[Any]:
-    """Return the few rows of a frame that executors compute.
+    """Compute a frame of few rows, and return its rows.
 
     Raises:
         BackendUnavailable: The executors cannot import fastfeat.
@@ -478,7 +478,7 @@ def _rows_of(frame: Any) -> list[Any]:
 def _features(
     frame: Any, rows: Schema, given: Transform | Training, exchange: Exchange | None = None
 ) -> Any:
-    """Return a frame of features. With an exchange, `frame` consists of shares."""
+    """Return a frame of features. With an exchange, `frame` has whole shares in its partitions."""
     none = features_of(given)(Rows(rows.empty_table()))
     wanted = pa.schema([pa.field(f.name, type_in_spark(f.type)) for f in none.schema])
     read = _selected(frame, rows.names) if exchange is None else frame
@@ -492,7 +492,7 @@ def _in_spark(schema: Schema) -> Any:
 
 
 def _n_slots(session: Any) -> int:
-    """Return the number of tasks that run at once."""
+    """Return the number of tasks that Spark runs at once."""
     try:
         return session.sparkContext.defaultParallelism
     except Exception:  # Spark Connect has no context, and raises errors of its own
@@ -500,7 +500,7 @@ def _n_slots(session: Any) -> int:
 
 
 def _selected(frame: Any, columns: list[str]) -> Any:
-    """Return columns of a frame, renamed to numbers: Spark reads a dot in a name as a field."""
+    """Return columns of a frame, renamed "_0", "_1" ...: Spark reads a dot in a name as a field."""
     quoted = ["`" + name.replace("`", "``") + "`" for name in columns]
     return frame.select(*(frame[name].alias(f"_{at}") for at, name in enumerate(quoted)))
 
@@ -520,7 +520,7 @@ def _schema_of(frame: Any) -> Schema:
 
 
 def _of_utc(field: Any) -> Any:
-    """Return a field with its zone set to UTC: the session's zone must not affect a fit."""
+    """Return an Arrow field with its time zone set to UTC: the session's zone must not matter."""
     if pa.types.is_timestamp(field.type) and field.type.tz is not None:
         return pa.field(field.name, pa.timestamp(field.type.unit, "UTC"))
     return pa.field(field.name, field.type)

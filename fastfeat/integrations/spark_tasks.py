@@ -1,7 +1,8 @@
-"""Tasks for Spark's executors: picklable records of bytes and schemas, called on partitions.
+"""Tasks for Spark's executors: picklable objects of bytes and schemas, called on partitions.
 
-A state travels in pieces, because a value in Spark has at most 2 GiB. Each process caches the last
-learning that it decoded, for its next partitions.
+A state (the statistics of some rows in one round of fit) travels in pieces, because a value in
+Spark has at most 2 GiB. Each process caches the last `Learning` that it decoded, for its next
+partitions.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _MOST_BYTES = 32 << 20
 
 
 def type_in_spark(given: DataType) -> DataType:
-    """Return the Arrow type in which Spark holds a column."""
+    """Return the Arrow type that a column has after it was in Spark."""
     types = pa.types
     if types.is_duration(given):
         return pa.duration("us")
@@ -56,13 +57,13 @@ def type_in_spark(given: DataType) -> DataType:
 
 @dataclass(frozen=True)
 class Sent:
-    """The task that adds numbers and shares to the rows of a partition."""
+    """The task that adds row numbers and share numbers to the rows of a partition."""
 
     exchange: Exchange
     is_history: bool
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield batches of rows."""
+        """Yield the rows of a partition in the schema of the exchange."""
         read = self.exchange.history if self.is_history else self.exchange.rows
         assert read is not None
         part, first, sent = _context.TaskContext.get().partitionId(), 0, self.exchange.sent
@@ -75,10 +76,10 @@ class Sent:
 
 @dataclass(frozen=True)
 class StateOfPart:
-    """The task that learns the state of a partition.
+    """The task that computes the state of a partition in one round of fit.
 
     Args:
-        learning: The learning, as bytes.
+        learning: The `Learning` of the round, as bytes.
         given: The schema of the columns that the round reads, or the exchange that made the shares.
         most_bytes: The maximum size of a piece of a state.
     """
@@ -88,29 +89,29 @@ class StateOfPart:
     most_bytes: int
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield the pieces of one state, or an error; nothing if there are no rows."""
+        """Yield the pieces of the partition's state, or an error; nothing if there are no rows."""
         found = state_of_part(_learning_in(self.learning), _parts(batches, self.given))
         yield from _in_pieces(found, self.most_bytes)
 
 
 @dataclass(frozen=True)
 class CountsOfPart:
-    """The task that counts rows and repeated ids in a partition."""
+    """The task that counts the rows of a partition, and those that repeat an id."""
 
     check: IdCheck
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield the counts of each share, or an error."""
+        """Yield a row of counts for the partition, or an error."""
         for share in _parts(batches, self.check.exchange):
             yield from counts_of_share(self.check, share).to_batches()
 
 
 @dataclass(frozen=True)
 class Merge:
-    """The task that merges the states of a partition.
+    """The task that merges all states in a partition into one.
 
     Args:
-        learning: The learning, as bytes.
+        learning: The `Learning` of the round, as bytes.
         most_bytes: The maximum size of a piece of a state.
     """
 
@@ -118,7 +119,7 @@ class Merge:
     most_bytes: int
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield the pieces of one state, or an error; nothing if there are no states."""
+        """Yield the pieces of the merged state, or an error; nothing if there are no states."""
         rows = (row for batch in batches for row in batch.to_pylist())
         found = merged_states(_learning_in(self.learning), whole(rows))
         yield from _in_pieces(found, self.most_bytes)
@@ -126,10 +127,10 @@ class Merge:
 
 @dataclass(frozen=True)
 class FeaturesOfPart:
-    """The task that computes the features of a partition.
+    """The task that computes the features of the rows in a partition.
 
     Args:
-        given: The record that computes them.
+        given: The fitted plan, or the finished fit, that computes them.
         read: The schema of the columns that are read, or the exchange that made the shares.
         wanted: The schema of the features.
     """
@@ -139,14 +140,17 @@ class FeaturesOfPart:
     wanted: Schema
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield batches of features."""
+        """Yield batches of features, in the order of the rows."""
         features = features_of(self.given)
         for part in _parts(batches, self.read):
             yield from in_types(features(part), self.wanted, "Spark").to_batches()
 
 
 def _in_pieces(found: Table, most_bytes: int) -> Iterator[Any]:
-    """Yield each piece of a state, or an error, as a batch: one batch might be too large."""
+    """Yield a state in pieces, each as a batch of one row, or an error as one piece.
+
+    One batch of the whole state might be too large for Spark.
+    """
     number = _context.TaskContext.get().partitionId()
     for state, error in zip(found.column("state"), found.column("error"), strict=True):
         content = memoryview(state.as_buffer() or b"")
@@ -159,7 +163,7 @@ def _in_pieces(found: Table, most_bytes: int) -> Iterator[Any]:
 
 
 def whole(rows: Iterable[Any]) -> Iterator[Table]:
-    """Yield each state, or error, as soon as all of its pieces have arrived."""
+    """Yield a table with a state, or an error, as soon as all of its pieces have arrived."""
     waiting: dict[int, dict[int, bytes]] = {}
     for row in rows:
         pieces = waiting.setdefault(row["number"], {})
@@ -171,7 +175,7 @@ def whole(rows: Iterable[Any]) -> Iterator[Table]:
 
 
 def _parts(batches: Iterable[Any], given: Schema | Exchange) -> Iterator[Rows]:
-    """Yield rows: tables of a few batches, or with an exchange all rows of whole entities."""
+    """Yield the rows of a partition: a few batches at a time, or with an exchange all at once."""
     if isinstance(given, Exchange):
         tables = [pa.Table.from_batches([batch]) for batch in batches]
         yield in_order(given, [in_types(table, given.sent, "Spark") for table in tables])
@@ -181,7 +185,7 @@ def _parts(batches: Iterable[Any], given: Schema | Exchange) -> Iterator[Rows]:
 
 
 def _tables(batches: Iterable[Any], schema: Schema) -> Generator[Table]:
-    """Yield tables of a few batches each, with the names and types that the driver uses."""
+    """Yield a few batches at a time as a table, with the names and types that the driver uses."""
     waiting: list[Any] = []
     n_bytes = 0
     for batch in batches:

@@ -68,7 +68,7 @@ def feature_types(fitted: FittedPlan, *, categories: Sequence[str] | None = None
 
 
 def _type(kind: DataType) -> str:
-    """Return XGBoost's type of a feature that is not a code."""
+    """Return XGBoost's name for the type of a feature that is not a code, such as "float"."""
     if is_float(kind):
         return "float"
     return "i" if pa.types.is_boolean(kind) else "int"
@@ -215,7 +215,7 @@ def dmatrix_by_pieces(
 
 
 def _check_alone(fitted: FittedPlan, history: Any, *, label: bool) -> None:
-    """Raise if windows or the label of a piece need rows of other pieces.
+    """Raise if features or the label of a piece need rows of other pieces.
 
     Raises:
         InvalidPlan: Windows see earlier rows, and there is no history; or the label looks ahead.
@@ -233,7 +233,7 @@ def _check_alone(fitted: FittedPlan, history: Any, *, label: bool) -> None:
 
 
 def _read_of_a_piece(fitted: FittedPlan, *, label: bool) -> tuple[list[str], list[str]]:
-    """Return the columns that a plan requires of rows, and the columns that it reads if present."""
+    """Return the columns that a piece must have, and further columns that are read if present."""
     plan = fitted.plan
     needed = [*dict.fromkeys([*plan.declaration.row_columns, *columns_judged(fitted.record)])]
     needed += [name for name in plan.declaration.label_sources if label and name not in needed]
@@ -245,7 +245,7 @@ def _read_of_a_piece(fitted: FittedPlan, *, label: bool) -> tuple[list[str], lis
 
 
 def _column(piece: Table, name: str) -> Any:
-    """Return a column of the data that XGBoost gets in addition to the features."""
+    """Return a column of a piece, such as weights, as a NumPy array."""
     if name not in piece.column_names:
         raise UnknownColumn(
             f"the data lacks the column {name!r}, which label=, weight=, base_margin= or qid= names"
@@ -260,7 +260,7 @@ def _column(piece: Table, name: str) -> Any:
 
 
 class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  # see `library`
-    """An iterator of pieces for XGBoost, one run per pass; it raises the errors of a piece.
+    """An iterator over the pieces of the data, which XGBoost runs once per pass.
 
     Args:
         pieces: The data.
@@ -281,13 +281,13 @@ class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  
         super().__init__(cache_prefix=cache_prefix)  # pyright: ignore[reportUnknownMemberType]  # as above
 
     def reset(self) -> None:
-        """Begin a pass."""
+        """Start again at the first piece."""
         self._numbers = iter([k for k, size in enumerate(self._pieces.sizes) if size > 0])
         self._read = self._pieces.reader(self._columns)
         self._group: Any = None
 
     def next(self, input_data: Callable[..., None]) -> bool:
-        """Pass a piece to XGBoost; return False after the last."""
+        """Pass the next piece to XGBoost; return False if there is none."""
         piece = next(self._numbers, None)
         if piece is None:
             return False

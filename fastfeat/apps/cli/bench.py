@@ -1,4 +1,7 @@
-"""The command that times a plan beside the same features written in pandas and Polars."""
+"""`fastfeat bench`: time a plan, and the same features written in pandas and Polars.
+
+Each contestant (fastfeat, pandas or Polars) runs in its own process; see `contestant`.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,12 @@ _DIFFERS = 1
 
 @dataclass(slots=True)
 class Peer:
-    """The features and times of one library to compare with.
+    """Another library that computes the same features: the comparison of its values, and the times.
 
     Args:
         name: "pandas" or "polars".
-        refused: Features that it cannot compute.
-        agreements: Comparisons of the other features.
+        refused: Features that the library cannot compute.
+        agreements: For each other feature, whether its values equal fastfeat's.
         own: Times of this library, by stage.
         ours: Times of fastfeat for the same features, by stage.
     """
@@ -101,13 +104,13 @@ def bench(
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The plan and the data that all contestants read.
+    """The plan, and the files that all contestants read.
 
     Args:
         folder: Folder for files exchanged between processes.
         fitted: The fitted plan.
         plan_file: File of the fitted plan.
-        request: Entries shared by all requests.
+        request: Entries of the JSON request that are the same for all contestants.
         n_rows: Number of rows.
         fit: Times of `fit`; None if the plan was already fitted.
     """
@@ -120,7 +123,7 @@ class Work:
     fit: Times | None
 
     def ask(self, peer: str, code: Path, out: Path | None) -> dict[str, Any]:
-        """Run a contestant process and return its answer.
+        """Run a contestant in its own process, and return its JSON answer.
 
         Raises:
             InvalidPlan: The process failed; the message has the last line that it printed.
@@ -142,7 +145,7 @@ class Work:
         return json.loads(done.stdout)
 
     def features(self, code: Path, peer: str, name: str) -> Any:
-        """Return the features that a contestant computes."""
+        """Return the table of features that a contestant computes, read from the file `name`."""
         from fastfeat.io.arrow import pa
 
         self.ask(peer, code, self.folder / name)
@@ -159,7 +162,7 @@ def _prepared(
     threads: int,
     runs: int,
 ) -> Work:
-    """Read the rows, fit the plan if needed, and write both for the contestants."""
+    """Read the rows, fit the plan if needed, and write both to files for the contestants."""
     import time
 
     from fastfeat.api.plan import Plan
@@ -207,7 +210,7 @@ def _written(path: Path, table: Any) -> str:
 
 
 def compared(work: Work, name: str, expected: Any) -> Peer:
-    """Return a peer with its features compared with those of fastfeat."""
+    """Return a library's record, after its features were compared with fastfeat's."""
     from fastfeat.tell.peers.agreement import agreements
     from fastfeat.tell.peers.code import code_as_far
 
@@ -221,7 +224,7 @@ def compared(work: Work, name: str, expected: Any) -> Peer:
 
 
 def _time(work: Work, peer: Peer) -> None:
-    """Time a peer and fastfeat on the features that both compute alike."""
+    """Time another library and fastfeat on the features with equal values; store both times."""
     from fastfeat.tell.peers.code import code_as_far
 
     alike = [one.feature for one in peer.agreements if one.ok]
@@ -238,7 +241,7 @@ def _time(work: Work, peer: Peer) -> None:
 
 
 def _table(peers: Sequence[Peer], work: Work) -> str:
-    """Return the times as text, a line per stage and library, then the features without times."""
+    """Return a table of times as text, then the features that were not timed."""
     lines = [
         f"{counted(work.n_rows, 'row')}, {counted(len(work.fitted.feature_names), 'feature')}, "
         f"{counted(work.request['threads'], 'thread')}, medians of "

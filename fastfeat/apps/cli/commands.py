@@ -59,7 +59,7 @@ app.add_typer(live.state, name="state")
 def options(
     debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Declare the option of all commands; `Commands` handles it."""
+    """Declare `--debug`, an option of all commands; the class `Commands` handles it."""
 
 
 @app.command()
@@ -266,10 +266,10 @@ def transform(
 def _transform_whole(
     fitted: FittedPlan, given: CallRows, out: Path, on_violation: str | None, step: Step
 ) -> int:
-    """Write features that depend on other rows of the data; return the number of rows.
+    """Compute features of data that is read whole, write them, and return the number of rows.
 
-    The data is read whole. `given` has data, history and tables as files; `on_violation` is as in
-    `FittedPlan.transform`; `step` reports progress.
+    This is for features that depend on other rows of the data. `given` has data, history and tables
+    as files; `on_violation` is the argument of `FittedPlan.transform`; `step` reports progress.
     """
     from fastfeat.execute.guard import columns_judged
     from fastfeat.execute.history import id_columns, is_batch

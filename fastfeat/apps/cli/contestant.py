@@ -1,8 +1,8 @@
-"""One contestant of `bench` in its own process: it computes features, or times itself.
+"""The process of one contestant of `bench` (fastfeat, pandas or Polars).
 
-`python -m fastfeat.apps.cli.contestant` reads a JSON request from stdin and writes a JSON answer to
-stdout. Libraries read their number of threads when they are imported, so the parent process sets it
-in the environment.
+It computes features, or times them. `python -m fastfeat.apps.cli.contestant` reads a JSON request
+from stdin and writes a JSON answer to stdout. Libraries read their number of threads when they are
+imported, so the parent process sets it in the environment.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SHORTEST_S = 0.01
 
 
 class Request(TypedDict):
-    """A request of the parent process.
+    """A request of the parent process: files to read, and whether to compute features or times.
 
     Args:
         peer: "fastfeat", "pandas" or "polars".
@@ -50,7 +50,7 @@ class Request(TypedDict):
 
 
 class Times(TypedDict):
-    """The medians of one stage.
+    """The median times of one stage (fit or transform), and its peak memory.
 
     Args:
         wall_s: Wall-clock seconds.
@@ -64,7 +64,7 @@ class Times(TypedDict):
 
 
 def main() -> None:
-    """Answer one request."""
+    """Read one request from stdin, and write its answer to stdout."""
     warnings.simplefilter("ignore")  # the parent has shown them
     request: Request = json.load(sys.stdin)
     call, table_of = _contestant(request)
@@ -98,7 +98,7 @@ def _write(table: Any, path: str) -> None:
 
 
 def _contestant(request: Request) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Return the function that computes features, and the converter of its Arrow table."""
+    """Return a function that computes features, and one that converts Arrow to its input."""
     history = None if request["history"] is None else _read(request["history"])
     tables = {name: _read(path) for name, path in request["tables"].items()}
     if request["peer"] == "fastfeat":
@@ -128,7 +128,7 @@ def _of_polars(table: Any) -> Any:
 
 
 def _timed(call: Callable[[Any], Any], rows: Any, runs: int) -> Times:
-    """Return the medians of `runs` samples, after two calls that are not counted."""
+    """Return the median times of `runs` samples and the peak memory, after two uncounted calls."""
     begin = time.perf_counter()
     call(rows)
     once = time.perf_counter() - begin
@@ -150,7 +150,10 @@ def _timed(call: Callable[[Any], Any], rows: Any, runs: int) -> Times:
 
 
 def _peak(*, reset: bool) -> int | None:
-    """Return this process's peak memory in bytes; None except on Linux, which can also reset it."""
+    """Return this process's peak memory so far, in bytes; None on systems other than Linux.
+
+    `reset` first sets the peak back to the present memory.
+    """
     with suppress(OSError, StopIteration):
         if reset:
             Path("/proc/self/clear_refs").write_text("5")

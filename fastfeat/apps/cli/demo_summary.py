@@ -1,4 +1,4 @@
-"""Results of the feature demo, on one screen."""
+"""The printed results of `fastfeat demo`, on one screen."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _files(outcome: Outcome) -> Table:
 
 
 def _commands(folder: str) -> list[str]:
-    """Return commands to try next."""
+    """Return command lines that the user can try next on the files of the demo."""
     program = program_run()
     mine, train, test = (f"{folder}/{name}" for name in ("mine", "train.parquet", "test.parquet"))
     weather = f"--table weather={folder}/weather.parquet"
@@ -112,7 +112,7 @@ def _commands(folder: str) -> list[str]:
 
 
 def program_run() -> str:
-    """Return how to run this program: by name, by path, or as a module of its Python."""
+    """Return the command line that runs this program: by name, by path, or as a Python module."""
     if shutil.which("fastfeat"):
         return "fastfeat"
     is_module = Path(sys.argv[0]).name == "__main__.py"

@@ -1,4 +1,4 @@
-"""The diff gate: compares a fitted plan with an earlier one."""
+"""`fastfeat diff`: compare a fitted plan with an earlier one, with an exit code for CI."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def diff(
 
 
 def _cases_of(found: Diff, findings: tuple[str, ...]) -> tuple[Case, ...]:
-    """Return the changes as cases; without changes, one case that says so."""
+    """Return one case per change; without changes, a single case that says so."""
 
     def result(verdict: str) -> Result:
         return "finding" if verdict in findings else "ok"

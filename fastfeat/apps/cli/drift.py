@@ -1,4 +1,4 @@
-"""The drift gate: compares data with the training rows of a fitted plan, or with other rows."""
+"""`fastfeat drift`: compare data with the training rows of a plan, with an exit code for CI."""
 
 from __future__ import annotations
 
@@ -77,7 +77,10 @@ def drift(
 
 
 def _cases_of(found: Drift, segment: str = "") -> list[Case]:
-    """Return the compared columns as cases; segments follow all rows."""
+    """Return one case per compared column, named with the segment if there is one.
+
+    `segment` is the value that the rows of a segment share; "" for all rows.
+    """
     cases: list[Case] = []
     for prefix, columns in (("", found.features), ("input ", found.inputs)):
         for name, one in columns.items():
@@ -95,7 +98,7 @@ def _cases_of(found: Drift, segment: str = "") -> list[Case]:
 
 
 def figures_of(one: ColumnDrift) -> dict[str, Any]:
-    """Return the figures of a column as a dict for JSON."""
+    """Return the drift figures of a column as a dict that JSON can represent."""
     return {
         "psi": one.psi,
         "psi_threshold": one.psi_threshold,

@@ -1,7 +1,8 @@
-"""Gates: commands that judge, with one way to report to people, programs and CI.
+"""Gates: commands that judge data or plans, and tell people, programs and CI servers the result.
 
-A gate is a function that returns `Judged`: named cases, each in order or a finding. `gated` turns
-it into a command with the options `--json` and `--junit`, and with an exit code for its result.
+A gate is a function that returns `Judged`: a list of named cases (rules, features or changes), each
+either in order or a finding. `gated` turns it into a command with the options `--json` and
+`--junit`, and with an exit code for its result.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ _JUnit = Annotated[
 
 
 def gated(name: str, gate: Callable[..., Judged]) -> Callable[..., None]:
-    """Return the command of a gate: it prints the report and sets the exit code.
+    """Return the command-line function of a gate: it prints the report and sets the exit code.
 
     `gate` takes the parameters of the command except `--json` and `--junit`.
     """
@@ -88,12 +89,12 @@ def gated(name: str, gate: Callable[..., Judged]) -> Callable[..., None]:
 
 
 def code_of(error: Exception) -> int:
-    """Return the exit code for an error of a gate."""
+    """Return the exit code for an error that ended a gate."""
     return next(code for kinds, code in CODES if isinstance(error, kinds))
 
 
 def _signature(gate: Callable[..., Judged]) -> inspect.Signature:
-    """Return the signature of a gate's command."""
+    """Return a gate's signature plus `--json` and `--junit`; typer makes options from it."""
     of_gate, kind = inspect.signature(gate, eval_str=True), inspect.Parameter.KEYWORD_ONLY
     parameters = [
         *(each.replace(kind=kind) for each in of_gate.parameters.values()),
@@ -107,7 +108,7 @@ def _signature(gate: Callable[..., Judged]) -> inspect.Signature:
 def _judged(
     gate: Callable[..., Judged], given: Mapping[str, Any]
 ) -> tuple[Judged, Exception | None]:
-    """Return the report of a gate, and the error that ended it.
+    """Call a gate; return its report, and the error that ended it or None.
 
     If rows break the plan's contract, the report has that finding besides the error.
     """
@@ -134,7 +135,10 @@ def _check_beside(junit: Path | None, given: Mapping[str, Any]) -> None:
 def _write_junit(
     path: Path, name: str, judged: Judged, failed: Exception | None, seconds: float
 ) -> None:
-    """Write the report of a gate as XML. If nothing was judged, an error replaces the cases."""
+    """Write the report of a gate as JUnit XML.
+
+    If no case was judged, the error that ended the gate is written as the only case.
+    """
     from fastfeat.io.sinks.atomic import write_bytes
 
     error = None

@@ -1,4 +1,4 @@
-"""`fastfeat gpu`: checks that the card gives the bits of the contract, and measures its speed."""
+"""`fastfeat gpu`: checks that the GPU gives the promised bits, and measures its speed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app = typer.Typer(help="Check the GPU of this machine.", no_args_is_help=True)
 
 @app.callback()
 def options() -> None:
-    """Declare the group; otherwise typer would turn its only command into the group."""
+    """Make `fastfeat gpu` a group of commands; typer would merge a group with its only command."""
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The command that lists the parts of an artifact, and the values of single rows in them."""
+"""`fastfeat inspect`: list the parts of an artifact, and the values of single rows in them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def inspect(
 
 
 def _case_of(part: PartReport, held: Result) -> Case:
-    """Return a part as a case."""
+    """Return a part of the artifact as a case with this result."""
     details = {
         "n_bytes": part.n_bytes,
         "says": part.says,

@@ -1,4 +1,7 @@
-"""Reports of gates: named cases, each in order or a finding, and the whole as JSON."""
+"""The report of a gate (a command that judges): its cases, a text, and a JSON document.
+
+A case is one judged rule, feature or change. It is in order, or a finding.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,13 @@ Result = Literal["ok", "finding", "warning", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One judged item.
+    """One judged rule, feature, change or other item.
 
     Args:
-        name: Name of the rule, feature or other item.
+        name: Name of the item.
         result: "finding" and "warning" are problems, but only "finding" changes the exit code;
             "skipped" was not judged.
-        told: Result in words, one or more lines; "" if there is nothing to say.
+        told: Result as text of one or more lines; "" if there is nothing to say.
         details: Further entries for JSON.
     """
 
@@ -38,7 +41,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The report of a gate.
+    """The report of a gate, a command that judges.
 
     Args:
         of: Plural noun for the cases, such as "rules".
@@ -79,7 +82,7 @@ def document_of(name: str, judged: Judged, code: int, failed: Exception | None) 
 
 
 def _plain(value: Any) -> Any:
-    """Return a JSON value: non-finite numbers, times and other objects become text.
+    """Return a value that JSON can represent: infinities, NaN, times and other objects become text.
 
     Example:
         >>> _plain({"ks": (0.1, float("inf"))})

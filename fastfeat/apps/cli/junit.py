@@ -9,7 +9,7 @@ from fastfeat.apps.cli.judged import Case, Judged
 
 
 def junit_of(name: str, judged: Judged, error: tuple[str, str] | None, seconds: float) -> bytes:
-    """Return the XML of a report: one test case per case, with a failure for each finding.
+    """Return a gate's report as JUnit XML: one test case per case, a failure for each finding.
 
     A warning is a passed test case with an output. `error` is the kind and text of the error if
     nothing was judged, `seconds` the duration.
@@ -55,7 +55,10 @@ def _case(suite: ElementTree.Element, group: str, name: str) -> ElementTree.Elem
 
 
 def _tell(case: ElementTree.Element, tag: str, text: str, kind: str) -> None:
-    """Add a result with its first line as the message and all of it as the text."""
+    """Add an element to a test case, with the first line of the text as its message.
+
+    `tag` is its name, such as "failure"; its content is the whole text.
+    """
     first = text.partition("\n")[0]
     found = ElementTree.SubElement(case, tag, {"message": written(first), "type": kind})
     found.text = written(text)

@@ -203,7 +203,7 @@ def stream(
 
 @contextmanager
 def _told_on_stderr(name: str) -> Generator[None]:
-    """Print a logger's messages of level INFO and above to stderr while the block runs."""
+    """Within the block, print the messages of the logger `name` (INFO and above) to stderr."""
     logger, handler = logging.getLogger(name), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("fastfeat stream: %(message)s"))
     level = logger.level
@@ -217,12 +217,14 @@ def _told_on_stderr(name: str) -> Generator[None]:
 
 
 def _length(text: str | None) -> str | int | None:
-    """Return an option's length: text such as "2d", or a whole number."""
+    """Return an option's duration: text such as "2d", or a whole number; None if absent."""
     return int(text) if text is not None and text.isdigit() else text
 
 
 def _link(text: str | None) -> str | None:
-    """Return an audit link given as an option; None if absent.
+    """Return an option's audit link: the hash of a change, which chains it to all changes before.
+
+    Returns None if the option is absent.
 
     Raises:
         BadParameter: It is not 64 hexadecimal digits.
@@ -329,7 +331,7 @@ def replay(
 
 @state.command()
 def show(state_file: StateFile) -> None:
-    """Show the content of a state: rows, reach of the windows, offsets, size and last link."""
+    """Show the content of a state: rows, needed history, offsets, size and last audit link."""
     from fastfeat.live.state_summary import read_state
 
     with doing(f"Reading {state_file}", at_once=True):
@@ -374,7 +376,7 @@ def export(
 
 @state.command()
 def compact(state_file: StateFile) -> None:
-    """Replace the changes in a state file by the whole state; `replay` then starts from it."""
+    """Replace the recorded changes in a state file by a snapshot; `replay` then starts from it."""
     from fastfeat.live.state_summary import compact_state
 
     with doing(f"Compacting {state_file}", at_once=True):
@@ -393,10 +395,10 @@ def delete_key(state_file: StateFile) -> None:
 
 
 def _one_of(option: str, value: str | None, *known: str) -> Any:
-    """Return an option's word; None if absent.
+    """Return the value of an option that takes a few known words; None if absent.
 
     Raises:
-        BadParameter: The word is unknown.
+        BadParameter: The value is not one of `known`.
     """
     if value is not None and value not in known:
         told = f"{value!r} is none of {', '.join(known)}"

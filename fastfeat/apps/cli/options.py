@@ -10,7 +10,7 @@ import typer
 
 
 def existing(path: Path | None) -> Path | None:
-    """Return the path if the file exists; None if absent.
+    """Return the path, after checking that the file exists; None if the option is absent.
 
     Raises:
         BadParameter: There is no such file.

@@ -1,4 +1,4 @@
-"""Reading a plan that a user names: Python that defines `plan`, JSON, or a saved fitted plan."""
+"""Read the plan in a user's file: Python with a variable `plan`, JSON, or an artifact."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_plan(path: Path) -> Plan:
-    """Return the plan in a file; a .py file is executed.
+    """Return the plan in a JSON file, or the variable `plan` of a .py file, which is run.
 
     Raises:
         InvalidPlan: There is no such file, it defines no plan, or it fails.
@@ -40,14 +40,14 @@ def read_plan_or_fitted(path: Path) -> Plan | FittedPlan:
 
 
 def read_fitted(path: Path) -> FittedPlan:
-    """Return a fitted plan."""
+    """Return the fitted plan in an artifact file."""
     from fastfeat.api.plan import load
 
     return load(path)
 
 
 def _plan_of_python(path: Path) -> Plan:
-    """Return the `plan` of a Python file, which may import modules from its own folder."""
+    """Run a Python file, and return its variable `plan`. It may import modules from its folder."""
     from fastfeat.api.plan import Plan
 
     if not path.is_file():
@@ -68,7 +68,7 @@ def _plan_of_python(path: Path) -> Plan:
 
 
 def _place(path: Path, error: Exception) -> str:
-    """Return the file, with the last of its lines in the traceback."""
+    """Return the text "FILE, line N" for an error that the Python file raised, or FILE alone."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
@@ -76,7 +76,7 @@ def _place(path: Path, error: Exception) -> str:
 
 
 def tables_named(options: Sequence[str] | None) -> dict[str, str]:
-    """Return table name to file from `--table NAME=FILE` options."""
+    """Return the file of each lookup table by name, from the options `--table NAME=FILE`."""
     tables: dict[str, str] = {}
     for option in options or ():
         name, equals, file = option.partition("=")

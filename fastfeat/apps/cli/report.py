@@ -1,4 +1,4 @@
-"""The command that writes an HTML report of a fitted plan, and of rows beside the training rows."""
+"""`fastfeat report`: write an HTML page on a fitted plan, and on rows beside the training rows."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Commands(TyperGroup):
         return super().parse_args(ctx, [arg for arg in args if arg != DEBUG])
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
+        """Run the command; print its warnings and its error, and set the exit code."""
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _show_warning
@@ -67,7 +67,7 @@ def is_for_typer(error: Exception) -> bool:
 
 
 def _show(error: Exception) -> None:
-    """Show the message of an intended error; other errors are shown as bugs."""
+    """Print an error to stderr; an unexpected one with a hint to show its traceback."""
     from fastfeat.errors import FastfeatError
 
     usage: Any = getattr(error, "format_message", None)

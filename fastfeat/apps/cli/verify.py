@@ -1,4 +1,4 @@
-"""The verify gate: compares all execution paths of a fitted plan on a sample of data."""
+"""`fastfeat verify`: compare all ways to compute a plan's features on a sample of data."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def verify(
 
 
 def _case_of(check: Check) -> Case:
-    """Return a comparison as a case."""
+    """Return one comparison of the verification as a case."""
     if check.skipped:
         return Case(check.name, "skipped", check.skipped)
     result: Result = "ok" if check.difference is None else "finding"

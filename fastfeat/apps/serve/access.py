@@ -35,7 +35,7 @@ class Access:
 def access_of(
     token: str | None, token_file: FilePath | None, cert: FilePath | None, key: FilePath | None
 ) -> Access:
-    """Return the access rules for the options of `run`.
+    """Return the token and certificate of a server, read from the options of `run`.
 
     Raises:
         InvalidPlan: Two tokens, a token that no header can hold, a certificate without its key, or

@@ -1,4 +1,4 @@
-"""Encoding of features in answers: JSON rows, an Arrow stream, a float matrix."""
+"""Encode features for answers: as JSON rows, an Arrow stream, or a float matrix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ARROW_STREAM = "application/vnd.apache.arrow.stream"
 
 
 def rows_of(features: Table) -> Any:
-    """Return features as JSON rows: lists of values, or a matrix of floats.
+    """Return features for JSON: a list of values per row, or a matrix if many rows are float64.
 
     A float is the shortest text of its value as float64, whatever its width.
 
@@ -85,7 +85,7 @@ _WRITTEN: Mapping[int, Callable[[ChunkedArray], list[Any]]] = {
 
 
 def arrow_bytes(features: Table) -> bytes:
-    """Return features as an Arrow stream."""
+    """Return features as the bytes of an Arrow stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, features.schema) as writer:
         writer.write_table(features)
@@ -128,7 +128,7 @@ def matrix_of(features: Table) -> NDArray[np.float64]:
 
 
 def infinite(name: str, row: int, value: float) -> Refusal:
-    """Return the refusal of an infinite feature, which JSON cannot express."""
+    """Return the error for an infinite feature, which JSON cannot express, to be raised."""
     return Refusal(
         400,
         "NotInJson",

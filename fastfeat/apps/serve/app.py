@@ -1,6 +1,8 @@
-"""The server's ASGI application: checks each HTTP request, calls its handler, sends the answer.
+"""The server's ASGI application: it checks each HTTP request, calls its handler, sends the answer.
 
-It uses no web framework: this file is everything between the wire and a handler.
+A route is a path of the server with the functions (handlers) that answer it. A `Refusal` is an
+error that becomes the answer. There is no web framework: this file is everything between the socket
+and a handler.
 """
 
 from __future__ import annotations
@@ -32,10 +34,10 @@ _DRAIN_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A fully read request.
+    """An HTTP request that was received in full.
 
     Args:
-        name: Name in the path: a table or a model.
+        name: Table or model name in the path of the request; "" without one.
         content_type: Content type of the body, without parameters.
         headers: Header name in lower case to value.
         query: Raw query string of the address.
@@ -50,7 +52,7 @@ class Request:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The query parameters.
+        """The query parameters by name.
 
         Raises:
             Refusal: A parameter appears twice, or the query string is not valid text.
@@ -68,7 +70,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer to a request.
+    """The HTTP answer to a request.
 
     Args:
         body: Content of the body.
@@ -88,13 +90,13 @@ Handler = Callable[[Request], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The handlers of a path.
+    """A path of the server, and the handlers that answer its requests.
 
     Args:
-        name: Name in metrics.
+        name: Name of the path in metrics.
         handlers: HTTP method to handler.
-        is_open: Whether it is answered without a token.
-        always: Whether it is answered before the server is ready.
+        is_open: Whether requests are answered without a token.
+        always: Whether requests are answered before the plan is loaded.
     """
 
     name: str
@@ -124,7 +126,7 @@ class Load:
 
     Args:
         requests: Number of requests.
-        n_bytes: Bytes of their bodies.
+        n_bytes: Bytes of their bodies in memory.
     """
 
     requests: int = 0
@@ -140,14 +142,14 @@ class App:
     """The ASGI application.
 
     Args:
-        route: Path to its route and the name in it; None for unknown paths.
+        route: Returns the route of a path and the name in the path; None for unknown paths.
         limits: Limits on requests.
         token: Secret that callers must send; None lets anyone call.
-        is_ready: Whether the plan is loaded.
-        observed: Called for each answer.
+        is_ready: Returns whether the plan is loaded.
+        observed: Called after each answer, to count it.
         load: Unanswered requests.
-        released: Called with the number of body bytes that are no longer needed.
-        lifespan: ASGI lifespan of the server.
+        released: Called with the size of a body in bytes once its memory is free again.
+        lifespan: Called when the server starts; returns when it has ended.
     """
 
     route: Callable[[str], tuple[Route, str] | None]
@@ -160,7 +162,7 @@ class App:
     lifespan: Callable[[Receive, Send], Awaitable[None]]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or run the lifespan."""
+        """Answer one HTTP request, or run the start and the end of the server."""
         if scope["type"] != "http":
             await self.lifespan(receive, send)
             return
@@ -186,11 +188,11 @@ class App:
         self.observed(name, answer.status, time.perf_counter() - start, error)
 
     async def _answer(self, route: Route, name: str, scope: Scope, body: Body) -> Answer:
-        """Return the answer of a route.
+        """Return the answer of a route's handler, after the checks of method, token and load.
 
         Raises:
             Refusal: The request is refused.
-            ConnectionResetError: The caller went away.
+            ConnectionResetError: The caller closed the connection.
         """
         method = scope["method"]
         handler = route.handlers.get("GET" if method == "HEAD" else method)
@@ -224,7 +226,7 @@ def _request(name: str, headers: Mapping[bytes, bytes], scope: Scope, content: b
 
 
 def check_load(load: Load, limits: Limits) -> None:
-    """Raise Refusal (429) if too much is already waiting."""
+    """Raise Refusal (429) if too many requests, or too many bytes, wait for an answer."""
     if load.requests >= limits.waiting or load.n_bytes > limits.waiting_bytes:
         raise Refusal(
             429,
@@ -237,7 +239,8 @@ def check_load(load: Load, limits: Limits) -> None:
 class Body:
     """The body of a request, read up to a limit.
 
-    `load` counts the bytes of all bodies, from when they are announced or arrive.
+    `load` counts the bytes of all bodies, from the moment that a header announces them or they
+    arrive.
     """
 
     def __init__(
@@ -254,12 +257,12 @@ class Body:
 
     @property
     def is_left(self) -> bool:
-        """Whether more of the body may arrive, which nobody will read."""
+        """Whether a part of the body may still arrive that no handler will read."""
         announced = self.headers.get(b"content-length", b"0") != b"0"
         return not self._ended and (announced or b"transfer-encoding" in self.headers)
 
     async def read(self) -> bytes:
-        """Return the body.
+        """Return the bytes of the whole body, as soon as they have arrived.
 
         Raises:
             Refusal: The body, or all bodies together, exceed the limits; or it does not arrive in
@@ -287,7 +290,7 @@ class Body:
         return part
 
     def _count(self, n_bytes: int) -> None:
-        """Count `n_bytes` of this body in the load, if more than are counted already.
+        """Set the bytes of this body that `load` counts to `n_bytes`, if that is more than before.
 
         Raises:
             Refusal: The body is too large, or all bodies together are; then the newest one is
@@ -332,7 +335,7 @@ def check_token(given: bytes, token: bytes) -> None:
 
 
 def answer_of(refusal: Refusal) -> Answer:
-    """Return the answer for a refusal."""
+    """Return a refusal as an HTTP answer."""
     headers = refusal.headers
     if refusal.retry_after is not None:
         headers += ((b"retry-after", str(refusal.retry_after).encode()),)
@@ -340,7 +343,7 @@ def answer_of(refusal: Refusal) -> Answer:
 
 
 def _refused(error: Exception, route: str) -> tuple[Answer, str]:
-    """Return the answer to a request that failed, and the kind of its error.
+    """Return the answer to a failed request, and the name of its error for the metrics.
 
     The error and its stack frames, which hold the body, are dropped with this call.
     """
@@ -349,7 +352,7 @@ def _refused(error: Exception, route: str) -> tuple[Answer, str]:
 
 
 async def _send(answer: Answer, body: Body, head_only: bool, send: Send) -> None:
-    """Send an answer; if part of the body is left, close the connection afterwards."""
+    """Send an answer. If the caller is still sending the body, close the connection afterwards."""
     if body.is_left and b"expect" not in body.headers:  # it waits before sending
         await body.drain(0)
     is_left = body.is_left

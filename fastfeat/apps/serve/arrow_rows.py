@@ -9,7 +9,7 @@ from fastfeat.io.sources.unpacked import unpacked_bytes
 
 
 def arrow_rows(body: bytes, reader: RowReader, most_bytes: int) -> Table:
-    """Return the rows of an Arrow stream.
+    """Return the rows of an Arrow stream as a table with the columns that the plan reads.
 
     `most_bytes` limits the size of the rows in memory, after decompression.
 
@@ -40,17 +40,17 @@ _REFUSED = (
 
 
 def too_large(most_bytes: int) -> Refusal:
-    """Return the refusal of rows that are too large when decompressed."""
+    """Return the error for rows that are too large when decompressed, to be raised."""
     return Refusal(413, "BodyTooLarge", f"the rows have more than {most_bytes:,} bytes")
 
 
 def not_arrow(error: Exception) -> Refusal:
-    """Return the refusal of a body that is not an Arrow stream."""
+    """Return the error for a body that is not an Arrow stream, to be raised."""
     return Refusal(400, "NotArrow", f"the body is no Arrow stream: {str(error)[:200]}")
 
 
 class CheckedStream:
-    """A reader that checks a stream batch by batch.
+    """The checks of one stream, batch by batch: its columns, its buffers, and its total size.
 
     `most_bytes` limits the size of all rows in memory.
     """
@@ -78,7 +78,7 @@ class CheckedStream:
         return read
 
     def schema(self, given: Schema) -> Schema:
-        """Return the part of a schema that the plan reads.
+        """Return the columns of a schema that the plan reads, as a schema.
 
         Raises:
             Refusal: A column appears twice, or the plan reads none of them.

@@ -1,6 +1,8 @@
-"""Replacing the served artifact: the new one is loaded beside it, checked, warmed, and swapped in.
+"""Replace the served plan by a new artifact while the server runs.
 
-If anything is wrong with the new one, the caller is told why and the old one stays.
+The new artifact is loaded beside the old one, checked, warmed (so that no caller waits for a
+compiler) and swapped in between two calls. If it cannot be served, the caller gets the reason and
+the old one stays.
 """
 
 from __future__ import annotations
@@ -35,9 +37,9 @@ Stamp = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class WatchedFile:
-    """A file to watch.
+    """An artifact file that is reloaded when it changes.
 
-    `stamp` is its `stamp_of` from before it was read.
+    `stamp` is the file's `stamp_of` before the server read it.
     """
 
     path: Path
@@ -45,7 +47,7 @@ class WatchedFile:
 
 
 class Artifacts:
-    """The replacement of the served artifact.
+    """Replaces the artifact that a server serves.
 
     Args:
         service: The served plan and its work.
@@ -60,7 +62,7 @@ class Artifacts:
         self._turn = asyncio.Lock()
 
     def handler(self) -> Handler:
-        """Return the handler that takes an artifact in the body of a request."""
+        """Return the handler of requests with a new artifact in their body."""
 
         async def answer(request: Request) -> Answer:
             if request.content_type not in _TYPES:
@@ -72,9 +74,10 @@ class Artifacts:
         return answer
 
     async def take(self, content: bytes) -> dict[str, Any]:
-        """Serve an artifact; return a document of the changes, and of rows that its windows lack.
+        """Serve a new artifact, and return a JSON document about the replacement.
 
-        `content` is the content of its file.
+        The document lists added and removed columns, and past rows that the new windows need but
+        the state lacks. `content` is the content of the artifact's file.
 
         Raises:
             Refusal: The artifact cannot be served; the message says why.
@@ -96,7 +99,7 @@ class Artifacts:
             return told
 
     def _without_path(self, error: Refusal | FastfeatError) -> Refusal | FastfeatError:
-        """Return an error without the path of the state."""
+        """Return the error, without the path of the state in its message."""
         path = self._opening.path
         if path is None or isinstance(error, Refusal):
             return error
@@ -127,9 +130,9 @@ class Artifacts:
         }
 
     def _swap(self, old: ServedPlan, new: FittedPlan) -> str:
-        """Serve `new` instead of `old`, while no call runs.
+        """Serve `new` instead of `old`; the caller makes sure that no call runs.
 
-        Returns text about past rows that its windows need and the state lacks; empty if none.
+        Returns text about past rows that windows of `new` need and the state lacks; "" if none.
         """
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
@@ -148,7 +151,7 @@ class Artifacts:
         self._service.served = served_plan(live, fitted, old.reader.most)
 
     async def watch(self, watched: WatchedFile) -> None:
-        """Serve a file anew whenever it changes, until cancelled."""
+        """Look at a file every second, and serve it anew when it has changed, until cancelled."""
         path, seen = watched.path, watched.stamp
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
@@ -168,7 +171,9 @@ class Artifacts:
 
 
 def _loaded(content: bytes, old: ServedPlan) -> tuple[FittedPlan | None, str]:
-    """Return the plan of an artifact and a note if it is not warm; None if it is served already.
+    """Return the plan of an artifact, and a note if it could not be warmed.
+
+    The plan is None if the server already serves it.
 
     Raises:
         Refusal: It cannot replace the old plan.
@@ -185,7 +190,7 @@ def _loaded(content: bytes, old: ServedPlan) -> tuple[FittedPlan | None, str]:
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """Return a stamp that changes whenever the file does; None if there is no file."""
+    """Return a file's time of change, size and inode; None if there is no file."""
     try:
         found = path.stat()
     except OSError:

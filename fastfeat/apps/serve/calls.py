@@ -1,4 +1,8 @@
-"""Handlers of the server's own calls: features, events, outcomes and tables, in JSON or Arrow."""
+"""Handlers of calls for features, events, outcomes and tables, in JSON or Arrow.
+
+A handler is an async function from a request to an answer. An event is a row that is added to the
+state of past rows; outcomes are its late columns, which are known later.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ _OF_FEATURES = ("rows", "update", "names")
 
 
 def features_of(service: Service) -> Handler:
-    """Return the handler that computes features of rows, and adds these to the state if asked."""
+    """Return the handler that computes features of rows; if asked, it adds them to the state."""
 
     async def of_arrow(request: Request) -> Answer:
         asked = request.parameters
@@ -81,7 +85,7 @@ def _json_answer(found: CallResult, features: Any, wanted: Sequence[str] | None)
 
 
 def _audit(found: CallResult) -> Any:
-    """Return the audit link that covers the change as a JSON value; None without a change."""
+    """Return the audit link of a call (a hash that chains changes), or None, for JSON."""
     return {"link": found.link.hex()} if found.link else None
 
 
@@ -114,7 +118,7 @@ def outcomes_of(service: Service) -> Handler:
 
 
 def table_of(service: Service) -> Handler:
-    """Return the handler that adds rows to a lookup table."""
+    """Return the handler that adds rows to the lookup table that the path names."""
 
     async def answer(request: Request) -> Answer:
         served = service.now
@@ -177,7 +181,7 @@ def check_known(given: Mapping[str, Any], known: tuple[str, ...]) -> None:
 
 
 def checked_names(served: ServedPlan, names: Any) -> Sequence[str] | None:
-    """Return the feature names that a caller asks for; None for all.
+    """Return the feature names that a caller asks for; None stands for all features.
 
     Raises:
         Refusal: It is not a list of distinct feature names.

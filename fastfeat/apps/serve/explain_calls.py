@@ -1,4 +1,4 @@
-"""Handlers that explain one row: the values and learnt numbers behind each of its features."""
+"""Handlers that explain the features of one row: the values and learned numbers behind each."""
 
 from __future__ import annotations
 
@@ -77,6 +77,6 @@ def document(served: ServedPlan, explained: Explained) -> dict[str, Any]:
 
 
 def _latest(rows: Table) -> list[dict[str, str]]:
-    """Return the last few rows, with each value as text."""
+    """Return the last few rows of a table as dicts, with each value as text."""
     some = rows.slice(max(0, rows.num_rows - MOST_ROWS)).to_pylist()
     return [{name: shown(value) for name, value in row.items()} for row in some]

@@ -33,7 +33,7 @@ _TCP = (socket.AF_INET, socket.AF_INET6)
 
 
 class Token(flight.ServerMiddlewareFactory):
-    """Middleware that accepts only calls with the token."""
+    """Flight middleware that rejects calls without the server's token."""
 
     def __init__(self, token: bytes) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]  # it has no types
@@ -167,7 +167,7 @@ class FlightServer(flight.FlightServerBase):
                 writer.write_batch(batch)
 
     def _computed(self, command: Kind, rows: Table) -> Table | None:
-        """Return the features of rows, computed by the event loop; this thread waits."""
+        """Return the features of rows. The event loop computes them while this thread waits."""
 
         async def computed() -> Table | None:
             self._service.begin(rows.nbytes)
@@ -179,7 +179,7 @@ class FlightServer(flight.FlightServerBase):
         return _waited(computed(), self._loop)
 
     def _told(self, error: Exception) -> Exception:
-        """Return a Flight error with the refusal document of `error` as its text."""
+        """Return an error as a Flight error, with its JSON error document as the text; count it."""
         refusal = _refusal(error)
 
         def count() -> None:
@@ -192,7 +192,7 @@ class FlightServer(flight.FlightServerBase):
 
 
 def _cut(port: int) -> None:
-    """Cut the connections of this process at a local port."""
+    """Close this process's connections at a local port."""
     for name in os.listdir("/dev/fd"):
         with suppress(OSError):  # not a connection, or already closed
             if stat.S_ISSOCK(os.fstat(int(name)).st_mode):

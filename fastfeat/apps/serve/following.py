@@ -1,7 +1,7 @@
-"""Following a state that another process, such as a stream's worker, writes.
+"""Serving from a state file that another process, such as a stream's worker, writes.
 
-The state file says which plans are served: if its writer takes another artifact, so does this
-reader.
+This server only reads the file. The file says which plans are served: if its writer changes to
+another artifact, so does this server.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ _PAUSE_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A state that was read, with its plans by name."""
+    """The state as read from the file so far, and its plans by name."""
 
     state: State
     plans: Mapping[str, FittedPlan]
 
 
 class Following:
-    """A state that another process writes.
+    """A reader of a state file that another process writes.
 
     Args:
         path: Path of the state file.
         fitted: The plan that is served first; it must be one of the state's plans.
         most_rows: Maximum number of rows per call.
-        drift: Time window over which answered rows are counted; None for none.
+        drift: Time window over which answered rows are compared with training rows; None for no
+            comparison.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Following:
         self._read: _Read | None = None
 
     def opened(self) -> ServedPlan:
-        """Return the served plan over the current state.
+        """Read the whole file, and return the plan to serve with this state.
 
         Raises:
             StateError: The file cannot be read, or has other plans.
@@ -68,7 +69,10 @@ class Following:
         return self._served(self._read)
 
     def renewed(self) -> ServedPlan | None:
-        """Read the changes since the last call; return the served plan if it was replaced.
+        """Apply the changes that were written since the last call to the state.
+
+        Returns a plan to serve instead of the present one if the file was replaced or has other
+        plans; otherwise None.
 
         Raises:
             StateError: The file cannot be read now; the next call opens it anew.
@@ -105,7 +109,11 @@ class Following:
         raise StateError("the state changes its plans again and again")
 
     def _plan_of(self, content: bytes) -> FittedPlan:
-        """Return a plan of the state; the given one if equal, since a state keeps no profile."""
+        """Return the plan with this content of an artifact.
+
+        If it equals the plan that the server was given, that one is returned, because it may have a
+        profile, which a state does not keep.
+        """
         found = fitted_of(content)
         return self._given if fitted_digest(found.record) == self._given_digest else found
 

@@ -18,9 +18,9 @@ _REQUEST_BYTES = 4 << 10
 
 
 class IdleMemory:
-    """Memory that is returned to the system when a server is idle; used from one event loop.
+    """Returns memory to the system some time after requests have ended; used from one event loop.
 
-    `is_idle` says that no request waits and no body is being read.
+    `is_idle` returns whether no request waits and no body is being read.
     """
 
     def __init__(self, is_idle: Callable[[], bool]) -> None:
@@ -29,7 +29,7 @@ class IdleMemory:
         self._n_seen = 0
 
     def note(self, n_bytes: int) -> None:
-        """Note the end of a request, and the bytes of its body."""
+        """Note that a request has ended, and the size of its body in bytes."""
         before, self._n_bytes = self._n_bytes, self._n_bytes + n_bytes + _REQUEST_BYTES
         if before < _WORTH_BYTES <= self._n_bytes:
             self._look_later()
@@ -47,7 +47,7 @@ class IdleMemory:
 
 
 def give_back() -> None:
-    """Return free memory to the system, as far as the libraries can."""
+    """Return free memory of this process to the system, as far as the libraries can."""
     pa.default_memory_pool().release_unused()
     trim: Any = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
     if trim is not None:

@@ -1,4 +1,7 @@
-"""JSON rows as an Arrow table with the types seen in fit; values convert exactly or are refused."""
+"""Convert JSON rows to an Arrow table with the types seen in fit.
+
+A value that does not convert exactly is refused.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,12 @@ Given = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """A reader of the rows of a plan.
+    """Converts JSON rows to an Arrow table with the columns of a plan.
 
     Args:
         columns: Type of each column that the plan reads.
         late: Columns that a single row may lack even if other rows have them.
-        passed: Columns of any type that are passed through.
+        passed: Columns of any type that are passed through, such as ids.
         most: Maximum number of rows per call.
     """
 
@@ -37,7 +40,7 @@ class RowReader:
     most: int
 
     def table(self, rows: Any) -> Table:
-        """Return a list of row objects as a table of the known columns; others are ignored.
+        """Return a list of JSON objects, one per row, as a table; unknown keys are ignored.
 
         Raises:
             Refusal: It is not a list of objects, is too long, or a value does not fit its column's
@@ -60,13 +63,13 @@ class RowReader:
 
     @property
     def empty(self) -> Table:
-        """A table without rows."""
+        """A table with the reader's columns and no rows."""
         known = {name: arrow_type(dtype) for name, dtype in self.columns.items()}
         others = dict.fromkeys(self.passed, pa.string())
         return pa.schema(list({**known, **others}.items())).empty_table()
 
     def of_columns(self, columns: Mapping[str, Sequence[Any]], n_rows: int) -> Table:
-        """Return a table from lists of values by column; unknown columns are ignored.
+        """Return lists of values by column name as a table; unknown columns are ignored.
 
         Raises:
             Refusal: A value does not fit its column's type, or there are too many rows.
@@ -83,7 +86,7 @@ class RowReader:
         return columns_table(arrays, n_rows)
 
     def reads_none(self, given: Iterable[str]) -> Refusal:
-        """Return the refusal of rows that have no column of the plan."""
+        """Return the error for rows that have no column of the plan, to be raised."""
         hints = ((name, did_you_mean(name, self.columns)) for name in given)
         near = next((f" There is {name[:60]!r}.{hint}" for name, hint in hints if hint), "")
         return Refusal(
@@ -100,7 +103,7 @@ def row_reader(
     passed: Iterable[str],
     most: int,
 ) -> RowReader:
-    """Return a reader of rows; columns with an unsupported type, which no plan reads, are skipped.
+    """Return a reader of rows with these columns, except columns of unsupported types.
 
     `late`, `passed` and `most` are described in `RowReader`.
     """
@@ -150,7 +153,7 @@ def column_of(values: Sequence[Any], name: str, dtype: DType) -> Array:
 
 
 def _values(rows: Given, name: str, may_lack: bool) -> list[Any] | None:
-    """Return the values of a column; None if no row has it.
+    """Return a column's value in each row; None if no row has the column.
 
     Raises:
         Refusal: Some rows have the column and others do not.
@@ -175,7 +178,7 @@ def _values(rows: Given, name: str, may_lack: bool) -> list[Any] | None:
 
 
 def _passed(values: Sequence[Any], name: str) -> Array:
-    """Return JSON values as an array of their common type; raise Refusal if they have none."""
+    """Return JSON values as an array of their common type; raise Refusal if there is none."""
     try:
         return pa.array(values)
     except _NO_TYPE:

@@ -1,4 +1,4 @@
-"""JSON decoding and encoding of the server; the rules are in `fastfeat.io.sources.json_text`."""
+"""Decode and encode the server's JSON, by the rules in `fastfeat.io.sources.json_text`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastfeat.io.sources.json_text import orjson
 
 
 def read_json(body: bytes) -> Any:
-    """Return the value of a JSON text.
+    """Return the Python value of a JSON text.
 
     Raises:
         Refusal: It is not JSON, or an object in it has a repeated key.
@@ -27,7 +27,7 @@ def write_json(value: Any) -> bytes:
 
 
 def ready_json(value: Any) -> Any:
-    """Return a value encoded once, which `write_json` inserts into others as it is."""
+    """Return the value as encoded JSON, which `write_json` can insert into many answers."""
     return orjson.Fragment(orjson.dumps(value))
 
 

@@ -54,7 +54,7 @@ def server_metadata() -> Handler:
 
 
 def model_metadata(service: Service) -> Handler:
-    """Return the handler that describes the tensors of a model."""
+    """Return the handler that describes the input and output tensors of a model."""
 
     async def answer(request: Request) -> Answer:
         served = _model(service, request.name)
@@ -125,12 +125,12 @@ def infer(service: Service) -> Handler:
 
 
 def datatype_of(dtype: DType) -> str:
-    """Return the datatype of a column's tensor."""
+    """Return the protocol's name of the type in which a column is sent, such as "INT64"."""
     return "INT64" if dtype.is_temporal else _TYPES[dtype.name]
 
 
 def _model(service: Service, name: str) -> ServedPlan:
-    """Return the served plan, given its model name with or without version; else raise Refusal."""
+    """Return the served plan if the model's name and version are right; else raise Refusal."""
     served = service.now
     model, _, version = name.partition("/versions/")
     if model != service.name or version not in ("", served.artifact):
@@ -139,7 +139,7 @@ def _model(service: Service, name: str) -> ServedPlan:
 
 
 def _output_type(served: ServedPlan) -> str:
-    """Return the datatype of the features; 16-bit floats are sent as FP32."""
+    """Return "FP32" or "FP64", the type in which features are sent; 16-bit floats become FP32."""
     dtype = served.fitted.record.matrix_dtype
     return "FP32" if dtype.is_float and dtype != FLOAT64 else "FP64"
 
@@ -159,7 +159,7 @@ def _check_outputs(outputs: Any) -> None:
 
 
 def _rows(inputs: Any, served: ServedPlan) -> Table:
-    """Return tensors as a table; raise Refusal for invalid tensors or unequal lengths."""
+    """Return input tensors as a table of rows; raise Refusal if they are invalid."""
     reader = served.reader
     arrays: dict[str, Array] = {}
     n_rows: int | None = None
@@ -184,7 +184,7 @@ def _rows(inputs: Any, served: ServedPlan) -> Table:
 
 
 def _tensor(tensor: Any) -> tuple[str, DType, Sequence[Any]]:
-    """Return the name, type and values of a tensor; raise Refusal if it is invalid."""
+    """Return the name, type and values of a JSON tensor; raise Refusal if it is invalid."""
     found = as_object(tensor, "a tensor is an object")
     name, datatype, data = found.get("name"), found.get("datatype"), found.get("data")
     if not isinstance(name, str):
@@ -217,7 +217,7 @@ def _tensor(tensor: Any) -> tuple[str, DType, Sequence[Any]]:
 def _array(
     values: Sequence[Any], name: str, dtype: DType, wanted: DType | UnsupportedType | None
 ) -> Array:
-    """Return a tensor's values as an array for a column of type `wanted`."""
+    """Return a tensor's values as an Arrow array, converted to the type of the plan's column."""
     if not isinstance(wanted, DType):
         return column_of(values, name, dtype)
     if dtype == UTF8 and (wanted == BINARY or wanted.is_temporal):

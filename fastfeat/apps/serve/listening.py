@@ -52,7 +52,7 @@ class Listening:
                     os.unlink(self.path)
 
     def url(self, listener: socket.socket, scheme: str) -> str:
-        """Return the address of a bound socket, for a message."""
+        """Return the URL of a bound socket, for a message."""
         if self.path is not None:
             return f"unix:{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -92,7 +92,7 @@ def _unix(path: str) -> socket.socket:
 
 
 def _take_away(path: str) -> None:
-    """Remove the socket of a dead server.
+    """Remove a socket file at this path that a server left when it ended.
 
     Raises:
         OSError: The path has another kind of file, or a server that still listens.

@@ -47,7 +47,7 @@ def _update(params: Any) -> bool:
 
 
 def _split(given: Any, reader: RowReader) -> Table:
-    """Return a frame of columns and row-wise data as a table.
+    """Return the rows of a data frame in MLflow's "split" form: column names, and lists of values.
 
     Raises:
         Refusal: The frame is malformed, or a row's length differs from the number of columns.

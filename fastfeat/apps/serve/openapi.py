@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of a server's addresses, for the plan that it serves now."""
+"""The server's OpenAPI 3.1 description: its paths, and JSON schemas for the plan that it serves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HASH: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 
 def document_of(service: Service) -> Handler:
-    """Return the handler of the description."""
+    """Return the handler that sends the OpenAPI description."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json(document(service.now)))
@@ -33,7 +33,7 @@ def document_of(service: Service) -> Handler:
 
 
 def document(served: ServedPlan) -> Schema:
-    """Return the description of a server that serves a plan."""
+    """Return the OpenAPI description of a server that serves this plan, as a JSON object."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -52,7 +52,7 @@ def document(served: ServedPlan) -> Schema:
 
 
 def _operations() -> dict[str, dict[str, Schema]]:
-    """Return the operations of each path, by method."""
+    """Return the OpenAPI operations of each path, by HTTP method."""
     kserve = {
         "": ("get", "Input and output tensors of a model", None, "Model"),
         "/ready": ("get", "Readiness of a model", None, "Ready"),
@@ -148,7 +148,7 @@ def _operations() -> dict[str, dict[str, Schema]]:
 def _operation(
     name: str, told: str, asked: str | None, answered: str | None, *, arrow: bool = False
 ) -> Schema:
-    """Return one operation.
+    """Return the OpenAPI description of one operation: a method of one path.
 
     `asked` and `answered` name the schemas of body and answer: None if there is no body, or the
     answer is not JSON. `arrow` says that the body may be an Arrow stream.
@@ -175,7 +175,7 @@ def _operation(
 
 
 def _placed(path: str, operations: Mapping[str, Schema]) -> Schema:
-    """Return the operations of a path, with the names in the path added as parameters."""
+    """Return the operations of a path, each with the names in `{...}` as path parameters."""
     given = [
         {"name": name, "in": "path", "required": True, "schema": _TEXT}
         for name in re.findall(r"{(\w+)}", path)

@@ -1,6 +1,7 @@
-"""The fast path for a JSON row: the row becomes a live plan's dict, and its floats become JSON.
+"""A fast path for few JSON rows: each becomes the dict that a live plan accepts, without Arrow.
 
-A row that is not plain takes the general path, through a table, which gives clear errors.
+A plain row is a JSON object with simple values of the expected types (numbers, text, bools, times).
+Any other row takes the general path, through an Arrow table, which gives clear errors.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ Converting = Callable[[Any], Any]
 
 
 class NotPlain(Exception):
-    """A row that must take the general path."""
+    """Raised for a row that is not plain, so that the caller takes the general path."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainRow:
-    """A reader of plain rows of a plan, which also writes their features.
+    """Converts plain rows to dicts for a live plan, and their features to JSON.
 
     Args:
-        converting: Required columns, with the converter of their values.
-        optional: Late columns, with the converter of their values.
-        ids: Columns that are passed on; rows may lack them.
-        writing: For each feature, the converter from float to JSON value.
+        converting: Name of each required column, with the function that converts its JSON values.
+        optional: The same for late columns, which a row may lack.
+        ids: Columns that are passed on unchanged; rows may lack them.
+        writing: For each feature, the function that converts a float to a JSON value.
     """
 
     converting: tuple[tuple[str, Converting], ...]
@@ -44,7 +45,7 @@ class PlainRow:
     writing: tuple[Converting, ...]
 
     def read(self, row: Any) -> dict[str, Any]:
-        """Return a row as the dict that a live plan accepts; raise NotPlain if it is not plain."""
+        """Return a JSON row as a dict for a live plan; raise NotPlain if it is not plain."""
         try:
             found = {name: convert(row[name]) for name, convert in self.converting}
             for name in self.ids:
@@ -57,7 +58,7 @@ class PlainRow:
         return found
 
     def read_few(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
-        """Return rows as dicts for a live plan.
+        """Return JSON rows as dicts that a live plan accepts.
 
         Raises:
             NotPlain: A row is not plain, or lacks a column that another has.
@@ -85,7 +86,11 @@ class PlainRow:
 
 
 def plain_row_of(fitted: FittedPlan, reader: RowReader) -> PlainRow | None:
-    """Return a reader of plain rows; None if a column or feature of the plan is not plain."""
+    """Return the converter of plain rows for a plan.
+
+    Returns None if the plan has a column or a feature of a type that the fast path does not
+    support.
+    """
     if fitted.plan.keep or fitted.record.matrix_dtype == BFLOAT16:  # NumPy has no bfloat16
         return None
     converting: dict[str, Converting] = {}
@@ -133,7 +138,11 @@ _WRITING: Mapping[str, Converting] = {"float": _as_it_is, "int": _whole, "bool":
 
 
 def _converting(dtype: DType) -> Converting | None:
-    """Return a converter that raises for values that are not plain; None for other column types."""
+    """Return a function that checks and converts the JSON values of a column of this type.
+
+    It raises for values that are not plain. Returns None for types that the fast path does not
+    support.
+    """
     if dtype.name == "timestamp":
         return _moments(dtype)
     if dtype.is_integer:
@@ -168,7 +177,10 @@ def _bool(value: Any) -> Any:
 
 
 def _moments(dtype: DType) -> Converting:
-    """Return a converter of text to times, strict like Arrow and limited to Python's digits."""
+    """Return a function that converts ISO 8601 text to a `datetime`.
+
+    It is as strict as Arrow, and accepts no more digits of a second than Python can hold.
+    """
     assert dtype.unit is not None
     most = _DIGITS[dtype.unit]
     fraction = rf"(?:\.\d{{1,{most}}})?" if most else ""

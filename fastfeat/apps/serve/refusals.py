@@ -1,4 +1,4 @@
-"""Refusals of requests, and the part of an error that a caller may see.
+"""Refusals: errors that become answers to requests, and the part of an error that a caller may see.
 
 A caller learns about errors in the rows that it sent, and nothing else: no path of the machine, no
 stack trace, no row of another caller.
@@ -36,7 +36,7 @@ _COLUMN = re.compile(r"\bcol(?:umn)?s? ?\(?(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|
 
 
 class Refusal(Exception):
-    """A refused request: the status of the answer, and its error document.
+    """An error that becomes the answer to a request: an HTTP status and a JSON error document.
 
     Args:
         status: HTTP status.
@@ -79,12 +79,12 @@ class Refusal(Exception):
 
     @property
     def document(self) -> dict[str, Any]:
-        """The body of the answer."""
+        """The JSON document that is the body of the answer."""
         return {"error": self.error}
 
 
 def shown(value: Any) -> Any:
-    """Return a value for an answer: JSON values as they are, others as shortened text."""
+    """Return a value to show in an answer: JSON values unchanged, others as shortened text."""
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):
@@ -94,7 +94,7 @@ def shown(value: Any) -> Any:
 
 
 def without_others(message: str) -> str:
-    """Return a message without the values of earlier rows.
+    """Return an error message without the values of rows that other callers sent.
 
     Example:
         >>> without_others("row 0: its id came before, and x is 1 here and 2 there. Write")
@@ -106,7 +106,7 @@ def without_others(message: str) -> str:
 
 
 def refusal_of(error: Exception, route: str) -> Refusal:
-    """Return the refusal for an error; errors of the server itself are logged with more detail.
+    """Return any error as a refusal; errors of the server itself are logged with their details.
 
     Row and column are parsed from the message of a data error. Of a server error the caller sees
     only the kind. `route` names the request in the log.

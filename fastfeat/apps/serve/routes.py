@@ -1,4 +1,4 @@
-"""The addresses of a server and their handlers."""
+"""The paths of a server, and the handlers that answer their requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Finding = Callable[[str], tuple[Route, str] | None]
 
 
 def routes_of(service: Service, artifacts: Artifacts) -> dict[str, Route]:
-    """Return the route of each address; `{name}` in an address stands for any name."""
+    """Return the route of each path; `{name}` in a path stands for any name."""
     metadata = Route("model", {"GET": kserve.model_metadata(service)})
     infer = Route("infer", {"POST": kserve.infer(service)})
     model_ready = Route("model_ready", {"GET": kserve.model_ready(service)})
@@ -52,9 +52,9 @@ def routes_of(service: Service, artifacts: Artifacts) -> dict[str, Route]:
 
 
 def finding(routes: Mapping[str, Route]) -> Finding:
-    """Return a function that finds the route of a path, and the name in the path.
+    """Return a function from a path to its route and the name in the path; None for unknown paths.
 
-    A version is appended to the name: "name/versions/1".
+    The name is "" if the path has none. A version is appended to the name: "name/versions/1".
     """
     plain = {path: (route, "") for path, route in routes.items() if "{" not in path}
     named = [(path.split("/"), route) for path, route in routes.items() if "{" in path]

@@ -1,4 +1,4 @@
-"""The served plan over a state, and everything that stays the same between its calls."""
+"""The served plan with its state, and the values that stay the same between its calls."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from fastfeat.live.live import ALONE, Live
 
 @dataclass(frozen=True, slots=True)
 class ServedPlan:
-    """A fitted plan over a state.
+    """A fitted plan with its state of past rows, ready to answer calls.
 
     Args:
-        live: The live plan with its state.
+        live: The live plan, which has the state.
         fitted: The fitted plan.
         plan: Name of the plan in the state.
-        artifact: Digest of the plan, in hexadecimal; it identifies the maker of features.
+        artifact: Digest of the plan, in hexadecimal; answers carry it, to say which plan made them.
         columns: Names in the answers: features and kept columns.
         reader: Reader of JSON rows.
         outcomes: Reader of late columns with row ids; None if the plan has none.
-        plain_row: Reader for the fast path of one row; None if the plan has none.
+        plain_row: The fast path for few rows; None if the plan does not support it.
         head: The digest, encoded as JSON.
         names: The column names, encoded as JSON.
     """
@@ -43,12 +43,12 @@ class ServedPlan:
     names: Any
 
     def own(self, results: Any) -> Any:
-        """Return this plan's results from the results of all plans of the state."""
+        """Return this plan's part of results, which are a dict if the state has several plans."""
         return results if self.plan == ALONE else results[self.plan]
 
 
 def served_plan(live: Live, fitted: FittedPlan, most_rows: int, *, name: str = ALONE) -> ServedPlan:
-    """Return a plan ready to be served.
+    """Return a live plan with its readers and encoded names, ready to be served.
 
     `most_rows` is the maximum number of rows per call, `name` the plan's name in the state.
     """

@@ -1,4 +1,4 @@
-"""The server process: the files it opens, its start-up order, and its end."""
+"""The server process: `run`, the order in which it opens its files, and its end."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def run(
             None sets no limit.
         durability: When a change is on disk: "commit" (the default) before it is answered,
             "interval" within a second, "checkpoint" when the server ends.
-        archive: Folder that keeps the data that a whole state replaces, for `ff.replay`.
+        archive: Folder that keeps recorded changes when a snapshot replaces them, for `ff.replay`.
         keep_audit: How long the archive is kept, such as "90d".
         drift: Time window, such as "1h", over which answered rows are compared with the training
             rows; `/metrics` shows the result. None turns the comparison off.
@@ -191,7 +191,7 @@ def _printed(text: str) -> None:
 
 
 class Process:
-    """A server from start to end.
+    """A server process, from its start to its end.
 
     Args:
         service: The served plan and its counters.
@@ -229,7 +229,7 @@ class Process:
         self._is_told_to_end = False
 
     def run(self) -> None:
-        """Answer until told to end.
+        """Answer requests until told to end.
 
         Raises:
             FastfeatError: The plan or its state could not be opened.
@@ -264,13 +264,13 @@ class Process:
             raise self._failed
 
     def _told_to_end(self) -> None:
-        """End the server, even if the library that handles signals has not started yet."""
+        """End the server; works even before uvicorn, which handles signals, has started."""
         self._is_told_to_end = True
         if self._wire is not None:
             self._wire.end()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
-        """Start and end with the event loop; the plan is loaded while the server answers."""
+        """Load the plan when the event loop starts, and close the state when the server ends."""
         await receive()
         task = asyncio.create_task(self._begin())
         await send({"type": "lifespan.startup.complete"})
@@ -282,7 +282,7 @@ class Process:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _begin(self) -> None:
-        """Load the plan and watch its files; an error here ends the server."""
+        """Load the plan and start to watch its files; an error here ends the server."""
         try:
             await self._look_after()
         except Exception as error:  # raised by `run`, in the main thread
@@ -304,7 +304,7 @@ class Process:
             await self._follow(self._following)
 
     async def _follow(self, following: Following) -> None:
-        """Read changes that another process writes to the state, until cancelled."""
+        """Apply the changes that another process writes to the state file, until cancelled."""
         service, told = self._service, ""
         while True:
             await asyncio.sleep(_FOLLOW_SECONDS)
@@ -334,7 +334,7 @@ class Process:
         self._said(f"Arrow Flight at {scheme}://{host}:{self._flight.port}")
 
     def _close(self) -> None:
-        """Finish running work and close the state."""
+        """End the threads that compute, and close the state."""
         self._service.work.close()
         if self._following is not None:
             self._following.close()
@@ -344,7 +344,7 @@ class Process:
 
 @contextmanager
 def _threads_take_turns() -> Generator[None]:
-    """Shorten the wait of the event loop for a thread that computes in Python."""
+    """Within the block, let threads that run Python yield sooner to the event loop."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(_TURN_SECONDS)
     try:

@@ -1,4 +1,4 @@
-"""The state of a server: the plan it serves now, its work, and its counters."""
+"""The service of a server: the plan that it serves now, the calls to it, and the counters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fastfeat.live.state.prepared_arrival import FEW
 
 
 def _not_told(text: str) -> None:
-    """Do nothing: the default for `Service.said`."""
+    """Do nothing with the text: the default for `Service.said`."""
 
 
 class Metrics:
@@ -37,19 +37,21 @@ class Metrics:
         self.seconds: defaultdict[str, Durations] = defaultdict(Durations)
 
     def observed(self, route: str, status: int, seconds: float, error: str) -> None:
-        """Count an answer."""
+        """Count an answer of a route, its error if any, and its duration in seconds."""
         self.answers[route, status] += 1
         if error:
             self.errors[route, error] += 1
         self.seconds[route].note(seconds)
 
     def rows(self, call: str, n_rows: int) -> None:
-        """Count rows that were computed or added."""
+        """Count the rows of a call, by the kind of the call."""
         self.rows_by_call[call] += n_rows
 
 
 class Service:
-    """The plan that a server serves now, its work, and its counters; used from one event loop.
+    """The plan that a server serves now, the queues of its calls, and its counters.
+
+    It is used from one event loop.
 
     Args:
         limits: Limits on requests.
@@ -73,7 +75,7 @@ class Service:
         self.refused = ""
         """Why the latest artifact was refused; empty if it was accepted."""
         self.said: Callable[[str], None] = _not_told
-        """Called with a message about each entity that one early row holds up."""
+        """Called with a message about each entity with late rows, caused by one row far ahead."""
         self.is_lost = False
         """Whether the state of another process cannot be read any more."""
 
@@ -96,9 +98,10 @@ class Service:
         return await self.call("process" if update else "features", rows)
 
     async def few(self, rows: Sequence[Any], *, update: bool) -> CallResult | None:
-        """Return the features of a few JSON rows as JSON values; None if a table is needed.
+        """Return the features of a few JSON rows as JSON values, by the fast path without a table.
 
-        With `update` the rows are also added to the state.
+        Returns None if the fast path cannot compute these rows; the caller then sends them as a
+        table. With `update` the rows are also added to the state.
 
         Raises:
             Refusal: A feature is infinite, or another process writes the state.
@@ -121,7 +124,7 @@ class Service:
         return replace(found, features=written)
 
     async def call(self, kind: Kind, rows: Table) -> CallResult:
-        """Return the features of a table of rows; None for "update". See `Work.call`.
+        """Compute, or add to the state, the rows of a table; see `Work.call` for the result.
 
         Raises:
             Refusal: The call would change a state that another process writes.
@@ -140,7 +143,10 @@ class Service:
         return found
 
     async def apart(self, kind: str, n_rows: int, function: Callable[[Live], None]) -> CallResult:
-        """Change the state in a separate thread; return the plan served at that time.
+        """Change the state by a function that runs in a separate thread.
+
+        Returns a result without features: the plan that was served, and the audit link of the
+        change.
 
         Raises:
             Refusal: Another process writes the state.
@@ -157,14 +163,17 @@ class Service:
         return found
 
     def _count_late(self, error: LateRow) -> None:
-        """Count a late row, and report entities that one early row holds up."""
+        """Count a row that arrived too late, and report entities with many such rows.
+
+        Many rows of an entity are late if one row's time was far ahead.
+        """
         live = self.now.live
         live.count_late(error)
         for held in live.held_up(is_due=True, places=False):
             self.said(str(held))
 
     def begin(self, n_bytes: int) -> None:
-        """Count a request that does not arrive by HTTP as waiting.
+        """Count a request of Arrow Flight as waiting; `end` must follow.
 
         Raises:
             Refusal: Too many requests wait.
@@ -174,7 +183,7 @@ class Service:
         self.load.n_bytes += n_bytes
 
     def end(self, n_bytes: int) -> None:
-        """Stop counting such a request."""
+        """Count a request of Arrow Flight as answered."""
         self.load.requests -= 1
         self.load.n_bytes -= n_bytes
         self.memory.note(n_bytes)

@@ -1,4 +1,4 @@
-"""Opening the state of a server, also for a new version of its plan."""
+"""Open the state of a server: at its start, and for a new version of its plan."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Opening:
         max_ahead: How far a time may be ahead of this machine's clock; None for the default.
         max_jump: How far a time may be ahead of the latest row before it; None for no limit.
         durability: When a change is on disk: "commit", "interval" or "checkpoint".
-        archive: Folder that keeps the data that a whole state replaces.
+        archive: Folder that keeps the recorded changes when a snapshot of the state replaces them.
         keep_audit: How long the archive is kept.
         drift: Time window over which answered rows are compared with training rows; None for none.
     """
@@ -57,7 +57,7 @@ class Opening:
         return self.path is not None and os.path.exists(self.path)
 
     def open(self, fitted: FittedPlan, history: Any = None) -> Live:
-        """Return a plan with its state; an existing state ignores history and tables.
+        """Return a live plan with its state. An existing state ignores history and tables.
 
         Raises:
             FastfeatError: The file, the history or the tables do not fit the plan.
@@ -67,7 +67,9 @@ class Opening:
         return self._opened(fitted, self.path, history, self.tables)
 
     def opened_anew(self, live: Live, fitted: FittedPlan) -> Live:
-        """Return another plan with the state of a live one. A live plan with a file is closed.
+        """Return a live plan for `fitted` with the state of `live`.
+
+        If `live` has a file, it is closed.
 
         Raises:
             FastfeatError: The state does not fit the new plan.
@@ -78,7 +80,7 @@ class Opening:
         return self._opened(fitted, self.path, None, None)
 
     def reopened(self, fitted: FittedPlan) -> Live:
-        """Return a plan with the state in the file, which must be closed."""
+        """Return a live plan for `fitted` with the state in the file, which must not be open."""
         return self._opened(fitted, self.path, None, None)
 
     def _opened(
@@ -107,9 +109,10 @@ class Opening:
 
 
 def difference(old: FittedPlan, new: FittedPlan) -> str:
-    """Return the reason why a plan cannot replace another; empty if it can.
+    """Return the reason why a plan cannot replace another, as text; "" if it can.
 
-    Callers keep sending the columns of the old plan.
+    It can if it reads no column that callers of the old plan do not send, and no table that the
+    state lacks.
     """
     known = row_inputs(old.record)
     for name, dtype in row_inputs(new.record).items():
@@ -132,7 +135,10 @@ def difference(old: FittedPlan, new: FittedPlan) -> str:
 
 
 def missing_in_memory(old: FittedPlan, new: FittedPlan) -> str:
-    """Return text about past rows that a state in memory, kept for one plan, lacks for another."""
+    """Return text about past rows that the windows of `new` need and a state in memory lacks.
+
+    Such a state has only kept the rows that windows of `old` see. "" if nothing is missing.
+    """
     known = old.history_needed()
     further = [
         f"windows by {entity} see {reach}, and rows were kept for {known.get(entity, 'none')}"

@@ -1,4 +1,4 @@
-"""Handlers for the status of a server: its plan, its health, and its counters."""
+"""Handlers that describe a server: its plan, whether it is ready, and its counters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST_FORMULA = 2000
 
 
 def is_live() -> Handler:
-    """Return the handler that says that the process answers."""
+    """Return the handler that answers that the process is alive."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json({"live": True}))
@@ -34,7 +34,7 @@ def is_live() -> Handler:
 
 
 def is_ready(service: Service) -> Handler:
-    """Return the handler that says whether features can be requested."""
+    """Return the handler that answers whether features can be requested."""
 
     async def answer(request: Request) -> Answer:
         ready = service.served is not None and not service.is_lost
@@ -44,7 +44,7 @@ def is_ready(service: Service) -> Handler:
 
 
 def plan_of(service: Service) -> Handler:
-    """Return the handler that describes the plan: features, input columns, tables, and reach."""
+    """Return the handler that describes the plan: features, columns, tables, needed history."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json(plan_document(service.now, service.name)))
@@ -80,7 +80,7 @@ def _feature(fitted: FittedPlan, name: str) -> dict[str, Any]:
 
 
 def _ids(fitted: FittedPlan) -> list[dict[str, Any]]:
-    """Return the row id columns that no feature reads."""
+    """Return the columns of row ids that no feature reads, described as JSON objects."""
     known = row_inputs(fitted.record)
     names = [name for name in fitted.plan.declaration.row_ids if name not in known]
     return [{"name": name, "type": "any", "late": False} for name in names]
@@ -96,7 +96,7 @@ def _columns(
 
 
 def status_of(service: Service) -> Handler:
-    """Return the handler for the figures on the server's page."""
+    """Return the handler that sends the figures shown on the server's web page."""
 
     async def answer(request: Request) -> Answer:
         metrics, served = service.metrics, service.now
@@ -124,7 +124,7 @@ def status_of(service: Service) -> Handler:
 
 
 def metrics_of(service: Service) -> Handler:
-    """Return the handler for all counters, as Prometheus text."""
+    """Return the handler that sends all counters as Prometheus text."""
 
     async def answer(request: Request) -> Answer:
         if request.query:

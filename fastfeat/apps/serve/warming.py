@@ -1,4 +1,4 @@
-"""Warming a plan: it computes some rows before it is served, so no caller waits for a compiler.
+"""Warm a plan before it is served: compute some rows, so that no caller waits for a compiler.
 
 The rows are the golden rows of the artifact, or made-up ones. If none of them can be computed, the
 plan is served all the same, and the server says so.
@@ -25,10 +25,10 @@ _N_ROWS = 20
 
 
 def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> str:
-    """Compute some rows of a plan, so that its kernels are compiled or loaded.
+    """Compute features of made-up rows, so that the plan's kernels are compiled or loaded.
 
-    `tables` are the lookup tables of the state. Returns a note with the first reason if the plan
-    could not be warmed, otherwise "".
+    `tables` are the lookup tables of the state. Returns "" if some rows could be computed,
+    otherwise a note with the first reason.
     """
     reason = ""
     for make in _sources(fitted.record, tables):
@@ -42,7 +42,7 @@ def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> str:
 
 
 def _sources(fitted: Fitted, tables: Mapping[str, Table]) -> Iterator[Callable[[], MadeUp]]:
-    """Yield functions that make rows to try, best fit first."""
+    """Yield functions that make rows to compute, those most like real rows first."""
     golden = fitted.golden
     if golden is not None:
         yield lambda: GoldenRows.from_bytes(golden).made_up
@@ -52,7 +52,7 @@ def _sources(fitted: Fitted, tables: Mapping[str, Table]) -> Iterator[Callable[[
 
 
 def _made_for(fitted: Fitted) -> MadeUp:
-    """Return rows made like golden rows; raise InvalidData if no row has all features."""
+    """Return new rows made like golden rows; raise InvalidData if no row has all features."""
     found = golden_rows(fitted, _N_ROWS, "cpu")
     if found is None:
         raise InvalidData("its features cannot be computed of any row that was made up")
@@ -60,7 +60,7 @@ def _made_for(fitted: Fitted) -> MadeUp:
 
 
 def _of_types(fitted: Fitted, tables: Mapping[str, Table]) -> MadeUp:
-    """Return rows with the plan's column types, and the tables of the state."""
+    """Return rows that only have the right column types, with the lookup tables of the state."""
     ids = fitted.declaration.row_ids
     rows = made_up(row_inputs(fitted), _N_ROWS, distinct=[*ids])
     for name in ids:
@@ -70,7 +70,7 @@ def _of_types(fitted: Fitted, tables: Mapping[str, Table]) -> MadeUp:
 
 
 def _compute(fitted: Fitted, made: MadeUp, tables: Mapping[str, Table]) -> None:
-    """Check rows against the contract, and run them through a new state.
+    """Check rows against the contract, and compute their features with a new state in memory.
 
     `tables` are the tables of the state; the contract may read some that `made` lacks.
 

@@ -33,7 +33,7 @@ MOST_CONNECTIONS = 900
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection, closed if a request does not begin, or its head does not end, in time.
+    """One HTTP connection, closed if its caller does not begin or end a request's head in time.
 
     All bytes outside of bodies are bounded: heads, trailers, and chunk sizes.
     """
@@ -44,19 +44,19 @@ class Protocol(HttpToolsProtocol):
     _limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start a connection; refuse it if there are too many."""
+        """Start a connection; refuse it if there are too many connections."""
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
             self._end(b"503 Service Unavailable", "Overloaded", "too many connections")
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer."""
+        """Stop the connection's timer."""
         self._rest()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse the bytes of one read."""
+        """Parse the bytes that one read of the socket returned."""
         self._n_head += len(data)
         super().data_received(data)
         if self._n_head > _HEAD_BYTES:
@@ -67,33 +67,33 @@ class Protocol(HttpToolsProtocol):
             )
 
     def on_message_begin(self) -> None:
-        """Note the start of a request."""
+        """Note that a request has started, for the time limit."""
         super().on_message_begin()
         self._in_head, self._n_head = True, 0
         self._wait()
 
     def on_body(self, body: bytes) -> None:
-        """Note that part of the body arrived."""
+        """Count a part of the body that arrived."""
         self._n_head = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note the end of a request."""
+        """Note that a request has ended."""
         self._n_head = 0
         super().on_message_complete()
 
     def on_headers_complete(self) -> None:
-        """Note the end of a request's head."""
+        """Note that the head of a request has ended."""
         self._in_head = False
         self._rest()
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer bytes that are not HTTP."""
+        """Send an error answer (400) to bytes that are not HTTP."""
         self._end(b"400 Bad Request", "NotHttp", "this is no request of HTTP/1.1")
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, without delay if its caller does not read the answer."""
+        """Close an idle connection; at once if its caller does not read the answer."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         super().timeout_keep_alive_handler()
@@ -126,9 +126,9 @@ class Protocol(HttpToolsProtocol):
 
 
 class Reader(asyncio.BufferedProtocol):
-    """A connection that reads small pieces; by default the event loop reads 256 KiB at once.
+    """A connection that reads into a small buffer; by default the event loop reads 256 KiB at once.
 
-    `piece` is the read buffer. Connections of one event loop share it, because each read is parsed
+    `piece` is this buffer. Connections of one event loop share it, because each read is parsed
     before the next one begins.
     """
 
@@ -146,7 +146,7 @@ class Reader(asyncio.BufferedProtocol):
         return self._piece
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Parse the bytes of a read."""
+        """Parse the bytes of a read, now in the buffer."""
         self._protocol.data_received(bytes(self._piece[:nbytes]))
 
 
@@ -161,7 +161,7 @@ class Server(uvicorn.Server):
         self._tls = tls
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Start, and accept connections."""
+        """Start the server, and accept connections."""
         await super().startup(sockets=[])
         loop = asyncio.get_running_loop()
         seconds = None if self._tls is None else _HEAD_SECONDS
@@ -184,7 +184,7 @@ class Server(uvicorn.Server):
 
 
 class Wire:
-    """An ASGI application served on a listening socket.
+    """An ASGI application that is served on one listening socket.
 
     `tls` is the TLS context, or None for plain text.
     """
@@ -211,7 +211,7 @@ class Wire:
         self._server = Server(config, tls)
 
     def run(self) -> None:
-        """Answer until the process is told to end, then finish open requests and return."""
+        """Answer requests until told to end; then finish open requests and return."""
         self._server.run(sockets=[self._listener])
 
     def end(self) -> None:

@@ -2,11 +2,13 @@
 
 A few plain rows are computed right on the event loop, however many callers there are: handing them
 to a thread or building a table costs more than computing their features. A single small table is
-treated the same way. Other calls queue in a lane, which runs neighbouring calls of the same kind
-together: events added to the state share one commit, and tables of rows that only ask share one
-call. The answers do not change, because events are processed row by row and asking rows do not see
-each other. Slow calls, and calls that wait for the disk, run in a thread; large batches have their
-own lane.
+treated the same way.
+
+Other calls wait as jobs in a queue (a lane), which computes neighbouring calls of the same kind
+together: events added to the state share one commit, and tables of rows that are not added share
+one call. The answers do not change, because events are processed row by row, and rows that are not
+added do not see each other. Slow calls, and calls that wait for the disk, run in a thread; calls
+with many rows have a lane of their own.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ _TOGETHER = 1000
 
 @dataclass(frozen=True, slots=True)
 class PlainRows:
-    """A few rows, each the dict that a live plan accepts."""
+    """A few rows, each as the dict that a live plan accepts; see `plain_row`."""
 
     rows: Sequence[dict[str, Any]]
 
@@ -50,17 +52,17 @@ class PlainRows:
 
 
 class NeedsTable(Exception):
-    """A plain row is unusual or wrong. Nothing was done; as a table the rows give a clear error."""
+    """Raised, before any change, if plain rows must be sent again as a table, for a clear error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request for features, or one that adds events.
+    """One waiting call: a request for features, or one that adds events.
 
     Args:
         kind: Kind of the call.
         rows: Rows of the call.
-        done: Receives the result or the error.
+        done: Future that gets the result or the error.
     """
 
     kind: Kind
@@ -83,7 +85,7 @@ class CallResult:
     Args:
         features: Features as a table, or for plain rows one float array per row; None for "update".
         by: The served plan.
-        link: Last link of the audit at that time; empty if the state was not changed.
+        link: Audit link after the call (a hash that chains all changes); empty without a change.
     """
 
     features: Any
@@ -92,7 +94,10 @@ class CallResult:
 
 
 def call(served: ServedPlan, kind: Kind, rows: Table | PlainRows) -> Any:
-    """Return the features of rows; None for "update".
+    """Call the live plan with these rows, and return their features; None for "update".
+
+    "features" only computes them; "process" also adds the rows to the state; "update" only adds the
+    rows.
 
     Raises:
         NeedsTable: A plain row is unusual.
@@ -117,9 +122,9 @@ def call(served: ServedPlan, kind: Kind, rows: Table | PlainRows) -> Any:
 
 
 def call_together(served: ServedPlan, jobs: Sequence[Job]) -> list[Any]:
-    """Return the result of each job, all of one kind: features, None, or the job's error.
+    """Compute jobs of one kind by one call; return each job's result: features, None, or an error.
 
-    If the joint call fails, nothing was applied, and each job is tried alone.
+    If the joint call fails, it has changed nothing, and each job is tried alone.
     """
     if len(jobs) == 1:
         return [_call_alone(served, jobs[0])]
@@ -154,12 +159,12 @@ def _link(served: ServedPlan, kind: Kind) -> bytes:
 
 
 class Lane:
-    """A queue of jobs of one event loop, run in order of arrival.
+    """A queue of jobs, computed in order of arrival, on the event loop or in one thread.
 
     Args:
         served: Returns the plan that is served when jobs start.
         name: Name of the thread.
-        is_here: Whether calls of a kind are fast enough to run on the event loop.
+        is_here: Returns whether calls of a kind are fast enough to run on the event loop.
         learn: Called, from any thread, with the processor seconds that jobs took.
     """
 
@@ -181,7 +186,7 @@ class Lane:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no job runs and a new one may start."""
+        """Whether no job runs, and the lane is not held."""
         return self._idle.is_set() and not self._is_held
 
     @property
@@ -190,7 +195,7 @@ class Lane:
         return len(self._waiting)
 
     def add(self, job: Job) -> None:
-        """Queue a job."""
+        """Add a job to the queue."""
         self._waiting.append(job)
         if self.is_idle:
             self._begin()
@@ -207,11 +212,11 @@ class Lane:
             self._begin()
 
     def close(self) -> None:
-        """End the thread after its current job."""
+        """End the lane's thread after its current job."""
         self._thread.shutdown()
 
     def _begin(self) -> None:
-        """Schedule the next jobs, together with all that arrive before the loop runs them."""
+        """Ask the event loop to start the next jobs, along with all that arrive before it does."""
         if self._is_held or not self._waiting:
             self._idle.set()
             return
@@ -246,7 +251,7 @@ class Lane:
             self._thread.submit(lambda: loop.call_soon_threadsafe(self._done, run(), jobs))
 
     def _next(self) -> list[Job]:
-        """Take the first jobs of the queue that can be computed together."""
+        """Remove the first jobs of the queue that can be computed together, and return them."""
         waiting, jobs = self._waiting, list[Job]()
         n_rows = 0
         while waiting:
@@ -273,7 +278,7 @@ class Lane:
 
 
 class Work:
-    """The lanes of a server, and the work outside of them; for one event loop.
+    """The lanes of a server, and the slow work outside of them; for one event loop.
 
     Args:
         served: Returns the plan that is served when a call starts.
@@ -291,11 +296,11 @@ class Work:
 
     @property
     def n_waiting(self) -> int:
-        """The number of calls that wait for a thread."""
+        """The number of calls that wait in the lanes."""
         return sum(lane.n_waiting for lane in self._lanes)
 
     async def call(self, kind: Kind, rows: Table | PlainRows, *, alone: bool) -> CallResult:
-        """Return the features of rows by the served plan; None for "update".
+        """Compute a call now or in a lane. Its features are None for "update".
 
         `alone` says that no other request waits.
 
@@ -316,11 +321,11 @@ class Work:
         return await done
 
     async def apart(self, function: Callable[[], Result]) -> Result:
-        """Run a slow function in a separate thread beside the lanes, and return its result."""
+        """Run a slow function in a thread of its own, beside the lanes, and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._apart, function)
 
     async def between(self, function: Callable[[], Result]) -> Result:
-        """Run a function while no lane runs anything, and return its result."""
+        """Stop all lanes, run a function, start the lanes again; return the function's result."""
         try:
             for lane in self._lanes:
                 await lane.hold()
@@ -330,18 +335,18 @@ class Work:
                 lane.release()
 
     def close(self) -> None:
-        """End the threads after their current work."""
+        """End all threads after their current work."""
         for lane in self._lanes:
             lane.close()
         self._apart.shutdown()
 
     def _is_here(self, kind: Kind) -> bool:
-        """Whether calls of a kind are fast and do not wait for the disk."""
+        """Whether calls of this kind run on the event loop: fast ones that need no disk."""
         return self._seconds <= _INLINE_SECONDS and (kind == "features" or not self._durable)
 
     def _is_idle(self) -> bool:
         return all(lane.is_idle for lane in self._lanes)
 
     def _learn(self, seconds: float) -> None:
-        """Update the average processor seconds per call; slow calls soon move to a thread."""
+        """Update the average processor seconds per call, which decides where the next calls run."""
         self._seconds += (min(seconds, _FORGOTTEN * _INLINE_SECONDS) - self._seconds) / 4

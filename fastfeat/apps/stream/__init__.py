@@ -3,7 +3,7 @@
 `run` is the command `fastfeat stream CONFIG.toml`; the module `config` lists every key. The command
 line and the demos import this folder. It imports the API, `live` and the layers below them.
 
-Names are loaded on first use, because the libraries for streams are optional extras.
+The names of this package are imported on first use, because the libraries for streams are optional.
 """
 
 from __future__ import annotations

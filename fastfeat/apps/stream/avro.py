@@ -25,11 +25,11 @@ _FRAME = 5
 
 
 class UnknownSchema(ValueError):
-    """A message with a schema id that is not known."""
+    """Raised for a message with a schema id that is not known."""
 
 
 def record_reader(topic: Topic, folder: Path | None) -> Callable[[bytes], Mapping[str, Any]]:
-    """Return a decoder of one record, which raises ValueError if the record cannot be read.
+    """Return a function that decodes one record; it raises ValueError if it cannot.
 
     `folder` is the folder of the states, where the first schema id of a topic is stored; with None
     it is kept in memory only.
@@ -95,9 +95,10 @@ _SAME = "schema_ids = [..., {0}], if fields stand in the same order there"
 
 
 class FirstNumber:
-    """The schema id of a topic's first record; other ids are refused.
+    """The schema id of the first record of a topic; records with other ids are refused.
 
-    Members of a group share it in a file under `folder`; with None there is no file.
+    All members of a consumer group share the id in a file under `folder`; with None it is only kept
+    in memory.
     """
 
     def __init__(self, topic: Topic, folder: Path | None) -> None:
@@ -157,7 +158,7 @@ def _unknown(topic: Topic, number: int, known: Any, write: str) -> UnknownSchema
 
 
 def _schema_of(fastavro: Any, path: Path) -> Any:
-    """Return the record schema in a file; raise InvalidConfig if there is none."""
+    """Return the Avro record schema in a file; raise InvalidConfig if it has none."""
     try:
         parsed: Any = fastavro.parse_schema(json.loads(path.read_text("utf-8")))
     except OSError as error:
@@ -170,7 +171,7 @@ def _schema_of(fastavro: Any, path: Path) -> Any:
 
 
 def _check_fields(topic: Topic, number: int, writer: Any, wanted: Any) -> None:
-    """Raise InvalidConfig if a writer's schema lacks a field that has no default for the reader."""
+    """Raise InvalidConfig if a writer lacks a field for which the reader has no default."""
     there = {field["name"] for field in writer["fields"]}
     for field in wanted["fields"]:
         names = {field["name"], *field.get("aliases", ())}

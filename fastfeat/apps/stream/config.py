@@ -257,7 +257,7 @@ class Config:
             "insert".
         max_jump: How far ahead of the latest earlier row of its partition a row may be; None for no
             limit.
-        archive: Folder that keeps the data that a whole state replaces, for `ff.replay`.
+        archive: Folder that keeps recorded changes when a snapshot replaces them, for `ff.replay`.
         keep_audit: How long the archive is kept, such as "90d".
         history: File of rows for new states; `{partition}` in it is replaced by the partition
             number.

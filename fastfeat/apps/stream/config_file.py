@@ -61,7 +61,7 @@ def read_config(path: str | os.PathLike[str]) -> Config:
 
 @explaining_as("fastfeat.apps.stream.", {})
 def config_of(document: Mapping[str, Any], folder: str | os.PathLike[str] = ".") -> Config:
-    """Return the configuration in a mapping that has the structure of the TOML file.
+    """Return the configuration in a dict with the keys of the TOML file.
 
     Args:
         document: Keys and sections, as listed in the module `config`.
@@ -114,7 +114,9 @@ got 'never'
 
 
 class Section:
-    """One table of a configuration. Each key is read once, with its type and bounds checked.
+    """One table of a TOML configuration. Its methods read one key each, and check type and bounds.
+
+    A key that no method has read is an error at the end.
 
     Args:
         values: Keys and values of the table.
@@ -139,18 +141,18 @@ class Section:
         return Section(cast("Mapping[str, Any]", found), self.path_of(key), self._folder)
 
     def sections(self) -> list[tuple[str, Section]]:
-        """Return every key with its subtable."""
+        """Return the pairs of a key and its subtable, for all keys."""
         return [(key, self.section(key)) for key in self._values]
 
     def text(self, key: str, default: Any = ...) -> Any:
-        """Return a non-empty text."""
+        """Return the value of a key, a non-empty text."""
         found = self._of_type(key, str, "text", default)
         if found == "":
             raise InvalidConfig(f"{self.path_of(key)}: is empty")
         return found
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """Return a non-empty list of texts."""
+        """Return the value of a key, a list of one or more texts."""
         found: Any = self._of_type(key, Sequence, "a list of text")
         if isinstance(found, str) or not found or not all(isinstance(each, str) for each in found):
             raise InvalidConfig(
@@ -159,7 +161,7 @@ class Section:
         return tuple(found)
 
     def choice(self, key: str, allowed: Sequence[str], default: str) -> str:
-        """Return one of the allowed words."""
+        """Return the value of a key, one of the allowed texts."""
         found = self.text(key, default)
         if found not in allowed:
             words = [repr(word) for word in allowed]
@@ -169,21 +171,21 @@ class Section:
         return found
 
     def path(self, key: str, default: Any = ...) -> Any:
-        """Return a path; relative ones start at the configuration's folder."""
+        """Return the value of a key as a path, taken relative to the configuration's folder."""
         found = self.text(key, default)
         return found if found is None else self._folder / found
 
     def under(self, path: str) -> Path:
-        """Return `path`, relative to the configuration's folder."""
+        """Return `path`, which is relative to the configuration's folder, as a `Path`."""
         return self._folder / path
 
     def path_text(self, key: str) -> str | None:
-        """Return a path as text that may still contain a placeholder, or None if missing."""
+        """Return a path as text, in which "{partition}" may remain; None if the key is missing."""
         found = self.path(key, None)
         return None if found is None else str(found)
 
     def length(self, key: str) -> str | int | None:
-        """Return a duration as text or a whole number, or None if missing."""
+        """Return a duration: text such as "2d", or a whole number; None if the key is missing."""
         if not self.has(key):
             return None
         found = self._values[key]
@@ -192,7 +194,7 @@ class Section:
         raise InvalidConfig(f"{self.path_of(key)}: is text or a whole number, got {found!r}")
 
     def count(self, key: str, default: int, most: int) -> int:
-        """Return a whole number from 1 to `most`."""
+        """Return the value of a key, a whole number from 1 to `most`."""
         found = self._of_type(key, int, "a whole number", default)
         if isinstance(found, bool) or not 1 <= found <= most:
             raise InvalidConfig(
@@ -201,15 +203,15 @@ class Section:
         return found
 
     def seconds(self, key: str, default: float | None) -> Any:
-        """Return a positive duration, such as "20ms" or "7d", in seconds."""
+        """Return a duration, such as "20ms" or "7d" in the file, as seconds."""
         return self._with_unit(key, default, _SECONDS, "a duration", "'20ms', '1s', '5m' or '7d'")
 
     def n_bytes(self, key: str, default: int) -> int:
-        """Return a positive size, such as "32MiB", in bytes."""
+        """Return a size, such as "32MiB" in the file, as a number of bytes."""
         return int(self._with_unit(key, default, _BYTES, "a size", "'512KiB' or '32MiB'"))
 
     def address(self, key: str) -> tuple[str, int] | None:
-        """Return host and port from "host:port", or from a port alone (on the loopback address)."""
+        """Return host and port of a value "host:port"; a port alone means 127.0.0.1."""
         if not self.has(key):
             return None
         found = self._values[key]
@@ -226,12 +228,12 @@ class Section:
         return host, int(port)
 
     def options(self, key: str) -> dict[str, Option]:
-        """Return options of a library: a table of texts, numbers and bools."""
+        """Return a subtable of texts, numbers and bools: options that are passed to a library."""
         section = self.section(key)
         return section.plain()
 
     def plain(self) -> dict[str, Option]:
-        """Return the whole table, which may hold only texts, numbers and bools."""
+        """Return all keys and values; none may be a subtable or a list."""
         for key, value in self._values.items():
             if not isinstance(value, str | int | float | bool):
                 raise InvalidConfig(
@@ -240,7 +242,7 @@ class Section:
         return dict(self._values)
 
     def names(self, key: str) -> dict[str, str]:
-        """Return a table of name to name; empty if missing."""
+        """Return a subtable of texts as a dict, such as column names; empty if missing."""
         found = self.options(key)
         for name, value in found.items():
             if not isinstance(value, str):
@@ -248,7 +250,7 @@ class Section:
         return cast("dict[str, str]", found)
 
     def numbered_paths(self, key: str) -> dict[int, Path]:
-        """Return a table of number to path; empty if missing."""
+        """Return a subtable of paths by number, such as schema ids; empty if missing."""
         found: dict[int, Path] = {}
         for name, path in self.names(key).items():
             if not re.fullmatch("[0-9]{1,10}", name):
@@ -257,14 +259,14 @@ class Section:
         return found
 
     def numbers(self, key: str) -> tuple[int, ...]:
-        """Return a list of non-negative whole numbers; empty if missing."""
+        """Return a list of non-negative whole numbers; empty if the key is missing."""
         found: Any = self._of_type(key, list, "a list of whole numbers", [])
         if not all(type(each) is int and each >= 0 for each in found):
             raise InvalidConfig(f"{self.path_of(key)}: is a list of whole numbers, got {found!r}")
         return tuple(found)
 
     def end(self) -> None:
-        """Raise for the first key that was never read."""
+        """Raise InvalidConfig if the table has a key that was never read."""
         for key in self._values:
             if key not in self._read:
                 near = did_you_mean(key, self._read)
@@ -272,7 +274,7 @@ class Section:
                 raise InvalidConfig(f"{self.path_of(key)}: is no key of a stream.{known}")
 
     def path_of(self, key: str) -> str:
-        """Return the dotted path of a key."""
+        """Return a key with the name of its table, such as "out.kafka.topic"."""
         return f"{self._name}.{key}" if self._name else key
 
     def _of_type(self, key: str, kind: type[Any], called: str, default: Any = ...) -> Any:
@@ -326,7 +328,7 @@ def _topic(section: Section) -> Topic:
 
 
 def _source(section: Section) -> Topic:
-    """Return the topic of a section that may also have other keys."""
+    """Return the topic that a section configures; the section may have further keys."""
     kind = cast(Format, section.choice("format", get_args(Format), "json"))
     framing = cast(Framing, section.choice("framing", get_args(Framing), "none"))
     schemas, schema_ids = section.numbered_paths("schemas"), section.numbers("schema_ids")
@@ -352,7 +354,7 @@ def _check_schemas(
     schemas: Mapping[int, Path],
     schema_ids: Sequence[int],
 ) -> None:
-    """Raise if schema ids are configured for messages that carry none, or both kinds are given."""
+    """Raise if schema ids are given for messages without ids, or in two different keys."""
     given = "schemas" if schemas else "schema_ids" if schema_ids else ""
     if given and (kind != "avro" or framing != "confluent"):
         raise InvalidConfig(

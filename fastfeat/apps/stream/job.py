@@ -1,4 +1,4 @@
-"""Parts that all partitions of a stream share, made once: plans, decoders, names."""
+"""The job of a stream: the fitted plans and message decoders that all partitions share."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Job:
         config: Configuration of the stream.
         plans: Name to fitted plan.
         artifact: Digest of the plan files, in hexadecimal.
-        events: Decoder of event messages.
-        outcomes: Decoder of outcome messages; None without outcomes.
-        tables: Table name to decoder, for lookup tables that have a topic.
+        events: Function that decodes event messages to rows.
+        outcomes: Function that decodes outcome messages; None without outcomes.
+        tables: Function that decodes rows of a lookup table, by table name, if it has a topic.
     """
 
     config: Config
@@ -57,11 +57,11 @@ class Job:
     tables: Mapping[str, Decode]
 
     def state_path(self, partition: int) -> Path:
-        """Return the path of the state file of a partition of the events."""
+        """Return the path of the state file for this partition of the events."""
         return self.config.state / f"{self.config.events.topic}-{partition}.state"
 
     def open(self, partition: int) -> Live:
-        """Return the live plans of a partition, from its state file if it exists."""
+        """Return the live plans of a partition, with the state in its file or with a new one."""
         config, path = self.config, self.state_path(partition)
         is_new = not path.exists()
         if config.drift_s is not None:  # before a file is opened
@@ -85,7 +85,7 @@ class Job:
         return live
 
     def _max_ahead(self) -> str | None:
-        """Return how far ahead of this machine's clock rows of a new state may be."""
+        """Return how far rows of a new state may be ahead of the clock, such as "1h"."""
         config = self.config
         return max_ahead_of(records_of(self.plans), config.late, config.max_ahead)
 
@@ -198,7 +198,7 @@ def _outcomes(
 
 
 def _late(plans: Mapping[str, FittedPlan]) -> set[str]:
-    """Return the late columns, which messages may lack."""
+    """Return the names of the plans' late columns, which event messages may lack."""
     return {name for fitted in plans.values() for name in fitted.plan.late}
 
 
@@ -217,7 +217,7 @@ def _check_tables(config: Config, types: Mapping[str, object]) -> None:
 def _check_outputs(
     config: Config, plans: Mapping[str, FittedPlan], types: Mapping[str, DType]
 ) -> None:
-    """Raise if a sink cannot encode a feature, or lacks a column that names its entities."""
+    """Raise if a sink cannot encode a feature, or if `out.valkey.keys` names an unknown column."""
     if config.valkey_out is not None:
         lacking = [name for name in config.valkey_out.keys if name not in types]
         if lacking:
@@ -237,7 +237,7 @@ def _empty(types: Mapping[str, DType]) -> Table:
 
 
 def _digest(artifacts: Mapping[str, Path]) -> str:
-    """Return one digest for all artifacts; a single unnamed one has the digest of its file."""
+    """Return one digest, in hexadecimal, for the files of all fitted plans."""
     digests = {
         name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in artifacts.items()
     }

@@ -20,7 +20,7 @@ _BETWEEN = os.urandom(16).hex()
 
 
 def check_json(schema: Schema) -> None:
-    """Raise if JSON cannot represent a column.
+    """Raise if a column has a type that JSON cannot represent.
 
     Raises:
         InvalidConfig: A column holds bytes, nested lists, or lists of bytes.
@@ -37,7 +37,7 @@ def check_json(schema: Schema) -> None:
 
 
 def json_rows(features: Table) -> list[bytes]:
-    """Return each row as a JSON object."""
+    """Return the features of each row as the bytes of a JSON object."""
     names = features.column_names
     columns = [_values(column) for column in features.columns]
     if not columns or not features.num_rows:

@@ -1,7 +1,8 @@
-"""Kafka clients: a group member, a reader of chosen partitions, a producer.
+"""Kafka clients: a member of a consumer group, a reader of chosen partitions, a producer.
 
-This is the only module that imports confluent-kafka. The library reconnects to absent brokers by
-itself, for as long as it takes. Only errors that cannot go away by themselves are raised.
+A place is a topic and a partition number. This is the only module that imports confluent-kafka. The
+library reconnects to absent brokers by itself, for as long as it takes. Only errors that cannot go
+away by themselves are raised.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def library() -> Any:
 
 
 class Consumer:
-    """A reader of partitions, assigned by a group or chosen by the caller.
+    """A reader of partitions, which a consumer group assigns or the caller chooses.
 
     Args:
         kafka: Brokers and client options.
@@ -84,7 +85,7 @@ class Consumer:
         opened: Callable[[Sequence[int]], Mapping[int, int]],
         closed: Callable[[Sequence[int], bool], None],
     ) -> None:
-        """Join the group for a topic.
+        """Join the consumer group, to read its partitions of a topic.
 
         `opened` gets the newly assigned partitions and returns their start offsets. Partitions that
         it leaves out are not read until `read` names them. `closed` gets the partitions that are
@@ -169,7 +170,7 @@ class Consumer:
         return asked[0], max(asked[1], self.known_end(place))
 
     def known_end(self, place: Place) -> int:
-        """Return the offset after the last message, from the latest fetched messages."""
+        """Return the offset after a partition's last message, known from fetched messages."""
         found = self._consumer.get_watermark_offsets(self._place(place), cached=True)
         return 0 if found is None else max(found[1], 0)
 
@@ -191,7 +192,7 @@ class Consumer:
             LOG.warning("offsets are not committed to the group: %s", error)
 
     def close(self) -> None:
-        """Leave the group and end. Open partitions are closed first."""
+        """Leave the consumer group and end; `closed` is called for open partitions first."""
         self._consumer.close()
 
     def _place(self, place: Place, offset: int | None = None) -> Any:
@@ -199,7 +200,7 @@ class Consumer:
         return self._kafka.TopicPartition(*place, *where)
 
     def _unassign(self, partitions: Sequence[Any]) -> None:
-        """Give partitions back to the group; those that were never read are not assigned."""
+        """Give partitions back to the group, after resuming those that are paused."""
         places = {(place.topic, place.partition) for place in partitions}
         gone = self._assigned & places if self._incremental else set(self._assigned)
         self._resume(gone)
@@ -229,7 +230,7 @@ class Consumer:
         self._starting -= set(gone)
 
     def _check(self, message: Message) -> None:
-        """Raise errors that do not go away by themselves; log the others."""
+        """Raise the error in a message if it cannot go away by itself; log other errors."""
         error, kinds = message.error(), self._error
         where = f"{message.topic()}:{message.partition()}"
         if error.code() in (kinds._AUTO_OFFSET_RESET, kinds.OFFSET_OUT_OF_RANGE):
@@ -303,7 +304,7 @@ class Producer:
         return left == 0
 
     def check(self) -> None:
-        """Let the library run its callbacks.
+        """Let the library call back about delivered and rejected messages.
 
         Raises:
             StreamError: The broker rejected a message.
@@ -325,7 +326,7 @@ class Producer:
         return {name: len(found.partitions) for name, found in topics.items()}
 
     def discard(self) -> None:
-        """Drop messages that the broker does not have yet."""
+        """Drop the buffered messages that the broker does not have yet."""
         self._producer.purge()
         self._producer.flush(1.0)
 
@@ -344,7 +345,7 @@ def _told(error: Any) -> None:
 
 
 def _client(kind: Callable[[Mapping[str, Any]], Any], settings: Mapping[str, Any]) -> Any:
-    """Return a client; raise StreamError if the library rejects an option."""
+    """Return a confluent-kafka client; raise StreamError if the library rejects an option."""
     try:
         return kind(settings)
     except (library().KafkaException, TypeError, ValueError) as error:
@@ -356,7 +357,7 @@ def _client(kind: Callable[[Mapping[str, Any]], Any], settings: Mapping[str, Any
 
 
 def _settings(*layers: Mapping[str, Option]) -> dict[str, Any]:
-    """Merge options, later ones first; raise for options that a stream sets itself."""
+    """Return the merged options; later ones win. Raise for options that a stream sets itself."""
     found: dict[str, Any] = {}
     for layer in layers:
         found |= layer

@@ -1,4 +1,4 @@
-"""Decoding messages (JSON, Arrow, Avro) to columns in batches, and finding unreadable messages."""
+"""Decode a batch of messages (JSON, Arrow or Avro) to rows, and find the unreadable messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MOST_ROWS, _MOST_BYTES = 1_000_000, 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows decoded from messages, and their origin.
+    """Rows decoded from messages, and the message of each.
 
     Args:
         table: The rows, with the plan's column names.
@@ -58,17 +58,17 @@ class Poison:
 
 
 class Decode(Protocol):
-    """A decoder of messages to rows; it raises ValueError if any message cannot be read."""
+    """A function that decodes messages to rows; it raises ValueError if any cannot be read."""
 
     def __call__(self, values: Sequence[bytes]) -> Rows:
-        """Return the rows of messages, in order."""
+        """Return the rows of the messages, in their order."""
         ...
 
 
 def decoder(
     topic: Topic, types: Types, may_lack: Collection[str] = (), folder: Path | None = None
 ) -> Decode:
-    """Return a decoder for the messages of a topic.
+    """Return the function that decodes messages of a topic.
 
     Args:
         topic: Configuration of the topic.
@@ -98,7 +98,7 @@ def decoder(
 
 
 def decoded(decode: Decode, values: Sequence[bytes | None]) -> tuple[Rows, list[Poison]]:
-    """Return the rows of readable messages, and the unreadable messages.
+    """Return the rows of the readable messages of a batch, and the unreadable messages.
 
     All messages are decoded at once. If that fails, the batch is halved until each unreadable
     message is alone. Messages that are None or empty cannot be read.
@@ -160,7 +160,10 @@ def _lacks(given: str) -> ValueError:
 def _json(
     names: Mapping[str, str], needed: Mapping[str, str], types: Types, times: Times
 ) -> Decode:
-    """Return a decoder of JSON, one object per message, with the same rules as the server."""
+    """Return a function that decodes JSON messages, one object each.
+
+    Values are converted by the rules of the HTTP server.
+    """
 
     def decode(values: Sequence[bytes]) -> Rows:
         objects = read_objects(values)
@@ -180,7 +183,7 @@ def _json(
 
 
 def _arrow(names: Mapping[str, str], needed: Mapping[str, str], types: Types) -> Decode:
-    """Return a decoder of Arrow IPC streams."""
+    """Return a function that decodes messages that are Arrow IPC streams."""
     wanted = {name: arrow_type(dtype) for name, dtype in types.items()}
     empty = pa.table({name: pa.array([], kind) for name, kind in wanted.items()})
 
@@ -214,7 +217,10 @@ def _conformed(
     needed: Mapping[str, str],
     wanted: Mapping[str, DataType],
 ) -> Table:
-    """Return the plan's columns of a table; optional columns that are absent become nulls."""
+    """Return a table with the plan's column names and types.
+
+    Optional columns that the message lacks become nulls.
+    """
     there = table.column_names
     made: dict[str, Any] = {}
     for name, kind in wanted.items():
@@ -240,7 +246,7 @@ def _avro(
     types: Types,
     read: Callable[[bytes], Mapping[str, Any]],
 ) -> Decode:
-    """Return a decoder of Avro records."""
+    """Return a function that decodes messages that are Avro records."""
     wanted = [(name, names[name], arrow_type(dtype)) for name, dtype in types.items()]
 
     def decode(values: Sequence[bytes]) -> Rows:

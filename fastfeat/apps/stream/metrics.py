@@ -15,7 +15,7 @@ from fastfeat.live.state.held_up import HeldUp
 
 
 class Measured(Protocol):
-    """The counters of a stream that are published."""
+    """The counters of a stream that are published as metrics."""
 
     n_events: int
     n_batches: int
@@ -27,14 +27,14 @@ class Measured(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """The position and size of a partition.
+    """The position and size of a partition's state.
 
     Args:
         lag: Number of events not answered yet.
         offset: Offset that the state has reached.
         n_rows: Rows in memory.
         n_entities: Number of entities, by the key that orders their rows.
-        held_up: Entities with rows that arrive late because of one early row.
+        held_up: Entities with many late rows, because one row's time was far ahead.
     """
 
     lag: int
@@ -66,7 +66,7 @@ class Sample:
 def samples_of(
     done: Measured, measures: Mapping[int, Measure], n_checkpoints: int, topic: str
 ) -> list[Sample]:
-    """Return the metric values of a stream.
+    """Return the values of all metrics of a stream.
 
     Args:
         done: Counters summed over all partitions.
@@ -141,7 +141,7 @@ class MetricsServer:
             timeout = 10
 
             def do_GET(self) -> None:
-                """Answer `GET /metrics`."""
+                """Send the metrics text if the path is /metrics."""
                 is_there = self.path.partition("?")[0] == "/metrics"
                 content = text() if is_there else b"GET /metrics\n"
                 self.send_response(200 if is_there else 404)
@@ -151,7 +151,7 @@ class MetricsServer:
                 self.wfile.write(content)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Write nothing."""
+                """Write no log line for a request."""
 
         self._server = ThreadingHTTPServer(address, Handler)
         self._server.daemon_threads = True
@@ -160,7 +160,7 @@ class MetricsServer:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port that the server listens on."""
         return self._server.server_address[1]
 
     def close(self) -> None:

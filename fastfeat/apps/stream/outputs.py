@@ -1,4 +1,4 @@
-"""Outputs of a micro-batch: features with their origin, and refused messages."""
+"""Outputs of a micro-batch (features and refused messages), and the interface of their sinks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Reason = Literal["unreadable", "schema", "late", "future", "outcome", "contract"
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message, or one row of it, that cannot be taken.
+    """A message that cannot be read, or one of its rows that a state refuses.
 
     Args:
         topic: Topic of the message.
@@ -40,7 +40,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The outputs for a range of messages of one partition.
+    """The outputs for a range of messages of one partition of the events.
 
     Args:
         topic: Topic of the messages.
@@ -52,9 +52,9 @@ class Outputs:
         within: Index of each feature row in its message, shape (n_rows,), int64.
         times_ms: Message time in milliseconds since 1970, shape (n_rows,), int64.
         keys: Message key of each feature row.
-        rows: The events, with the plans' column names.
+        rows: The events, with the plans' column names, one per feature row.
         features: Features and kept columns of the events.
-        dead: Refused messages and rows.
+        dead: Messages and rows that were refused.
     """
 
     topic: str
@@ -72,22 +72,25 @@ class Outputs:
 
 
 class Sink(Protocol):
-    """A target of outputs, in order within each partition; after a crash some arrive again."""
+    """A target of outputs: a topic, files or a server.
+
+    It gets the outputs of each partition in order; after a crash some arrive again.
+    """
 
     def opened(self, partition: int) -> None:
-        """Prepare for a partition that is assigned to this member."""
+        """Prepare for outputs of a partition that is now assigned to this member."""
         ...
 
     def put(self, outputs: Outputs, first: int) -> int:
-        """Accept items from index `first` on, as far as there is room.
+        """Accept items (feature rows or dead letters) from index `first` on, if there is room.
 
-        Returns the total number of items accepted so far; less than `size` if the sink is full or
-        its server does not answer.
+        Returns how many items of these outputs were accepted in all calls; less than `size` if the
+        sink is full or its server does not answer.
         """
         ...
 
     def size(self, outputs: Outputs) -> int:
-        """Return the number of items to accept (rows, or dead letters)."""
+        """Return the number of items that this sink takes: feature rows, or dead letters."""
         ...
 
     def flush(self, partition: int, end: int, wait_s: float) -> bool:
@@ -98,5 +101,8 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the sink. Items not stored are dropped; the next owner makes them again."""
+        """Close the sink.
+
+        Items that are not stored are dropped; the next owner of the partition sends them again.
+        """
         ...

@@ -2,20 +2,20 @@
 
 A row is, with little-endian numbers:
 
-    bytes     what
+    bytes     content
     0-3       "FFR1"
-    4-7       uint32: the partition of the event
-    8-15      int64: its offset
-    16-23     int64: the time of its message in milliseconds since 1970
-    24-55     the digest of the fitted plans, SHA-256
-    56-57     uint16: bytes of the name of the topic, which follows
-    then      a bit for each feature, the first one lowest: 1 where it is there, 0 where it is
-              missing; as many bytes as that takes
+    4-7       uint32: partition of the event
+    8-15      int64: offset of the event
+    16-23     int64: time of its message, in milliseconds since 1970
+    24-55     digest of the fitted plans, SHA-256
+    56-57     uint16: number of bytes of the topic's name, which follows
+    then      one bit per feature, in the order of the plan, from the lowest bit up: 1 if it has a
+              value, 0 if it is missing; filled up to whole bytes
     then      the features of a fixed width, in the order of the plan: floats and integers in their
               width, a bool as a byte 0 or 1, a date as int32, times and durations as int64 (a time
-              of day in seconds or milliseconds as int32) in the unit of their type; 0 where missing
-    then      the features that are text or bytes, in the order of the plan: uint32: bytes, then
-              those; 0 bytes where missing
+              of day in seconds or milliseconds as int32) in the unit of their type; 0 if missing
+    then      the features that are text or bytes, in the order of the plan: uint32: number of
+              bytes, then the bytes; no bytes if missing
 
 The key is a prefix and the entity as a JSON array without spaces: `flights:["N14228"]`, where text
 is UTF-8 and times are ISO 8601.
@@ -78,7 +78,7 @@ def entity_key(prefix: str, values: Sequence[Any]) -> str:
 
 
 def entity_keys(prefix: str, columns: Sequence[Any]) -> list[str | None]:
-    """Return the key of each row; None if any of its values is missing.
+    """Return the Valkey or Redis key of each row; None if one of its values is missing.
 
     `columns` are Arrow columns of equal length.
     """
@@ -91,7 +91,7 @@ def entity_keys(prefix: str, columns: Sequence[Any]) -> list[str | None]:
 
 
 def check_packed(schema: Schema) -> None:
-    """Raise InvalidConfig if a feature has a type without a place in the layout, such as a list."""
+    """Raise InvalidConfig if a feature's type cannot be packed, such as a list."""
     for field in schema:
         if not _is_bytes(field.type) and _width(field.type) is None:
             raise InvalidConfig(
@@ -108,7 +108,7 @@ def packed_rows(
     partition: int,
     artifact: str,
 ) -> list[bytes]:
-    """Return chosen rows of features as bytes.
+    """Return the packed bytes of each chosen row of features.
 
     Args:
         features: Table that `check_packed` accepts.
@@ -151,7 +151,7 @@ def packed_rows(
 
 @explaining_as("fastfeat.apps.stream.", {})
 def read_packed(content: bytes, schema: Schema) -> PackedRow:
-    """Return the row of features in a packed value.
+    """Return the features in a value that was read from Valkey or Redis.
 
     Args:
         content: Value of a key.
@@ -197,7 +197,7 @@ def read_packed(content: bytes, schema: Schema) -> PackedRow:
 
 
 def _fixed(column: Any, width: str) -> NDArray[Any]:
-    """Return a column's values in the layout's width; missing values are 0."""
+    """Return the values of a column with the NumPy type `width`; missing values are 0."""
     if pa.types.is_boolean(column.type):
         column = cast(column, pa.uint8())
     elif pa.types.is_temporal(column.type):
@@ -221,7 +221,7 @@ def _value(content: bytes, kind: DataType, width: str) -> Any:
 
 
 def _width(kind: DataType) -> str | None:
-    """Return the NumPy name of a fixed-width type; None for other types."""
+    """Return the NumPy type that holds values of an Arrow type; None for text, bytes and others."""
     types = pa.types
     if types.is_boolean(kind):
         return "|u1"

@@ -25,7 +25,7 @@ from fastfeat.live.live import Live
 
 @dataclass(slots=True)
 class Waiting:
-    """Outputs that a sink has not fully accepted.
+    """Outputs of a micro-batch that a sink has not fully accepted.
 
     Args:
         outputs: Outputs of one micro-batch.
@@ -47,7 +47,7 @@ class Done:
         n_batches: Micro-batches.
         n_repeated: Messages that were polled again and skipped.
         dead: Dead letters by kind.
-        taken: `Live.counts` of the state.
+        taken: `Live.counts` of the state: rows by event, such as late or dropped.
         violations: `Live.violations` of the state: rows that break each rule of a contract.
         latency: Seconds from the start of each micro-batch until a sink had accepted it.
     """
@@ -112,12 +112,12 @@ class Partition:
 
     @property
     def offset(self) -> int:
-        """The offset after the last event in the state."""
+        """The offset after the last event that the state contains."""
         return self.live.offsets.get(self.source, self._start)
 
     @property
     def position(self) -> int:
-        """The offset after the last polled event."""
+        """The offset after the last event that was polled."""
         return self._position
 
     @property
@@ -132,12 +132,12 @@ class Partition:
 
     @property
     def head_ms(self) -> int | None:
-        """The time of the next event in milliseconds; None if none is polled."""
+        """The time of the next polled event, in milliseconds; None if none is polled."""
         return self._inbox[0].timestamp()[1] if self._inbox else None
 
     @property
     def head_offset(self) -> int | None:
-        """The offset of the next event; None if none is polled."""
+        """The offset of the next polled event; None if none is polled."""
         return self._inbox[0].offset() if self._inbox else None
 
     def receive(self, messages: Sequence[Message]) -> None:
@@ -203,7 +203,10 @@ class Partition:
             self.done.dead.update(letter.kind for letter in dead)
 
     def put(self) -> bool:
-        """Write the order to disk, then offer waiting outputs; return whether sinks took all."""
+        """Offer waiting outputs to the sinks; return whether the sinks have accepted all of them.
+
+        The order in which sources were taken is written to disk first.
+        """
         self.order.sync()
         for sink, waiting in zip(self._sinks, self._waiting, strict=True):
             while waiting:
@@ -216,7 +219,7 @@ class Partition:
         return not self.is_waiting
 
     def checkpoint(self, wait_s: float) -> bool:
-        """Commit state, offsets and audit once the sinks have stored all outputs.
+        """Commit state, offsets and audit to disk, once the sinks have stored all outputs.
 
         Returns False if that takes longer than `wait_s` seconds.
         """
@@ -282,7 +285,10 @@ class Partition:
     def _without_ahead(
         self, rows: Rows, messages: Sequence[Message]
     ) -> tuple[Rows, list[DeadLetter]]:
-        """Return rows except those too far ahead before a crash, and dead letters for these."""
+        """Return the rows that were not refused before a crash, and dead letters for the others.
+
+        The others were refused because their time was ahead of the clock, which has moved on since.
+        """
         if not self.order.ahead:
             return rows, []
         places = [
@@ -362,7 +368,7 @@ class Partition:
 
 
 def source_of(place: Place) -> str:
-    """Return the name that states use for a partition of a topic, such as "events:0"."""
+    """Return the name of a topic's partition in a state, such as "events:0"."""
     return f"{place[0]}:{place[1]}"
 
 

@@ -1,4 +1,4 @@
-"""Opening a partition assigned to this member: its lock, its state, checks against its topic."""
+"""Opening a partition that Kafka assigns to this member: its lock, its state, and checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastfeat.live.live import Live
 
 
 class Openings:
-    """Assigned partitions with states that cannot be opened yet.
+    """Opens assigned partitions, and remembers those with states that cannot be opened yet.
 
     Args:
         job: Parts shared by all partitions.
@@ -29,15 +29,15 @@ class Openings:
 
     @property
     def numbers(self) -> list[int]:
-        """The partitions that wait to be opened."""
+        """The numbers of the assigned partitions that could not be opened yet."""
         return list(self._since)
 
     def forget(self, number: int) -> None:
-        """Drop a partition that was taken away."""
+        """Stop waiting for a partition that was taken away from this member."""
         self._since.pop(number, None)
 
     def open(self, number: int) -> Partition | None:
-        """Return the partition, or None while its state is locked or the brokers do not answer.
+        """Return an opened partition; None while its state is locked or the brokers do not answer.
 
         Raises:
             StateError: The state is damaged or belongs to another partition, or another process has
@@ -88,7 +88,10 @@ class Openings:
         return Partition(job, number, live, lock, self._sinks, start)
 
     def _start(self, number: int, live: Live, bounds: tuple[int, int]) -> int:
-        """Return the offset at which a state continues."""
+        """Return the offset at which a partition with this state continues to read.
+
+        `bounds` are the first offset of the partition, and the one after its last message.
+        """
         (low, end), topic = bounds, self._job.config.events.topic
         place, path = (topic, number), self._job.state_path(number)
         others = sorted(
@@ -116,7 +119,11 @@ class Openings:
         return start
 
     def _check_new(self, number: int, low: int) -> None:
-        """Raise if a new state would lack the first rows; warn if an earlier state was lost."""
+        """Check a partition that has no state file yet.
+
+        Raises if its first rows are gone from the topic; warns if it had a state before, which was
+        lost.
+        """
         place = (self._job.config.events.topic, number)
         if low > 0 and self._job.config.start == "beginning":
             raise StreamError(

@@ -1,4 +1,4 @@
-"""The lock of a partition's state: only one member of a group holds it at a time."""
+"""The lock of a partition's state: only one member of a consumer group holds it at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PlaceLock:
 
     @staticmethod
     def take(path: Path) -> PlaceLock | None:
-        """Return the lock, or None while another process holds it."""
+        """Return the lock of this file; None while another process holds it."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if fcntl is not None:
             try:

@@ -18,7 +18,7 @@ from fastfeat.io.arrow import Table, pa
 
 Source = tuple[str, int]
 LastOffsets = MutableMapping[Source, tuple[int, int]]
-"""Topic and partition of the events to offset and row of the last features seen."""
+"""Offset and row of the last features seen, by topic and partition of the events."""
 
 
 @explaining_as("fastfeat.apps.stream.", {})
@@ -28,8 +28,8 @@ def drop_repeats(messages: Iterable[Any], seen: LastOffsets | None = None) -> Ge
     Args:
         messages: Messages of confluent-kafka, or objects with the same `headers()`, in the order of
             their partition.
-        seen: Source to last offset and row seen; updated in place. Store it together with your
-            results. None starts with nothing seen.
+        seen: The last offset and row seen of each source (topic and partition of the events);
+            updated in place. Store it together with your results. None starts with nothing seen.
 
     Raises:
         InvalidData: A message lacks the headers of a stream.
@@ -59,7 +59,7 @@ def drop_repeated_rows(features: Table, source: Source, seen: LastOffsets) -> Ta
     Args:
         features: The message's table, with the columns `fastfeat.offset` and `fastfeat.row`.
         source: Topic and partition of the events, from the message headers.
-        seen: Source to last offset and row seen; updated in place.
+        seen: The last offset and row seen of each source; updated in place.
     """
     offsets = features.column("fastfeat.offset").to_numpy()
     within = features.column("fastfeat.row").to_numpy()

@@ -1,4 +1,8 @@
-"""Taking rows into a state, all at once if possible; otherwise halving finds the refused rows."""
+"""Adding rows to a state: all at once if it accepts them, or in halves, to find refused rows.
+
+A span is a list of rows from one source (a topic's partition), and the range of offsets that their
+messages cover. A state records the offset that it has reached, also past refused rows.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ OF_ROWS = (InvalidData, Overflow, TypeMismatch)
 class RefusedRow:
     """A row that the state refused, and the error.
 
-    `row` is its index in the span.
+    `row` is its index in the span's rows.
     """
 
     row: int
@@ -37,10 +41,10 @@ class RefusedRow:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Rows of a source, and the offset range that they cover.
+    """Rows of one source, and the range of offsets that their messages cover.
 
     Args:
-        source: Name such as "events:0".
+        source: Name of a topic's partition, such as "events:0".
         rows: The rows.
         offsets: Message offset of each row, length n_rows.
         first: First offset of the range.
@@ -55,7 +59,7 @@ class Span:
 
 
 def processed(live: Live, span: Span) -> tuple[Table, list[int], list[RefusedRow]]:
-    """Process rows; return the features, the indices of the rows taken, and the refused rows."""
+    """Add events to a state; return features, the indices of accepted rows, and refused rows."""
     pieces: list[Table] = []
     taken: list[int] = []
 
@@ -71,7 +75,10 @@ def processed(live: Live, span: Span) -> tuple[Table, list[int], list[RefusedRow
 
 
 def applied(live: Live, call: Callable[..., None], span: Span) -> list[RefusedRow]:
-    """Apply rows and return the refused ones; `call` is `live.outcomes`, or updates one table."""
+    """Apply outcomes, or rows of a lookup table, to the state; return the refused rows.
+
+    `call` is the method of the live plan that applies rows.
+    """
 
     def take(piece: Span, at: int) -> None:
         call(piece.rows, source=piece.source, first=piece.first, end=piece.end)
@@ -83,7 +90,7 @@ def applied(live: Live, call: Callable[..., None], span: Span) -> list[RefusedRo
 
 
 def one_table(given: Any) -> Table:
-    """Return the features of several plans as one table, with columns named "plan.feature"."""
+    """Return features as one table; those of several plans get column names "plan.feature"."""
     if not isinstance(given, Mapping):
         return given
     by_plan = cast("Mapping[str, Table]", given)
@@ -94,7 +101,7 @@ def one_table(given: Any) -> Table:
 
 
 def kind_of(error: FastfeatError) -> Reason:
-    """Return the dead-letter kind of an error."""
+    """Return the kind of a dead letter, such as "late", for the error that refused a row."""
     match error:
         case LateRow():
             return "late"
@@ -109,10 +116,10 @@ def kind_of(error: FastfeatError) -> Reason:
 
 
 def _halved(take: Callable[[Span, int], None], span: Span, at: int) -> list[RefusedRow]:
-    """Take rows in order and return the refused ones.
+    """Pass rows to `take`, in halves where it raises; return the rows that it refuses one by one.
 
-    A piece that ends inside a message ends at that message's offset, because the rest of it
-    follows.
+    `at` is the index of the first row. If a half ends inside a message, its range of offsets ends
+    before that message, because the other rows of the message follow.
     """
     n_rows: int = span.rows.num_rows
     if not n_rows:
@@ -132,6 +139,9 @@ def _halved(take: Callable[[Span, int], None], span: Span, at: int) -> list[Refu
 
 
 def _rest(span: Span, live: Live) -> Span:
-    """Return an empty span up to the end; it moves the state's offset past refused rows."""
+    """Return a span without rows that ends where `span` ends.
+
+    It moves the offset of the state past refused rows.
+    """
     first = max(span.first, live.offsets.get(span.source, 0))
     return Span(span.source, span.rows.slice(0, 0), (), first, span.end)

@@ -1,4 +1,4 @@
-"""The stream process: `run` answers events until it is stopped."""
+"""The process of a stream: `run` answers events until it is stopped."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def run(
 
 
 class Stream:
-    """A member of a consumer group that answers events."""
+    """One member of a Kafka consumer group: it reads its partitions and answers their events."""
 
     def __init__(self, job: Job) -> None:
         self._job, config = job, job.config
@@ -134,7 +134,7 @@ class Stream:
         return Summary(self._total.n_events, self._total.dead.total(), self._n_checkpoints)
 
     def _turn(self) -> None:
-        """Poll once, answer the new events, and commit partitions that are due."""
+        """Poll once, answer the new events, and make the checkpoints that are due."""
         batch = self._job.config.batch
         self._sort(self._consumer.poll(batch.rows, 0 if self._has_more else batch.wait_s))
         if self._failed:
@@ -172,7 +172,7 @@ class Stream:
         LOG.info("metrics: http://%s:%d/metrics", address[0], self._metrics.port)
 
     def _measured(self) -> bytes:
-        """Return the metrics text for Prometheus."""
+        """Return the present metrics as Prometheus text."""
         done = Done()
         done.add(self._total)
         measures: dict[int, Measure] = {}
@@ -208,7 +208,7 @@ class Stream:
             self._consumer.commit({partition.place: partition.offset})
 
     def _hold(self) -> None:
-        """Pause partitions with too many waiting outputs or messages, and resume the others."""
+        """Pause partitions with too many waiting outputs or messages, and resume all others."""
         most = 2 * self._job.config.batch.rows
         self._consumer.hold(
             {
@@ -219,12 +219,12 @@ class Stream:
         )
 
     def _opened(self, numbers: Sequence[int]) -> Mapping[int, int]:
-        """Open the states of assigned partitions; return start offsets of those that could be."""
+        """Open the states of assigned partitions; return the start offset of each open one."""
         offsets = {number: self._open(number) for number in numbers}
         return {number: offset for number, offset in offsets.items() if offset is not None}
 
     def _open(self, number: int) -> int | None:
-        """Return the offset at which a partition continues; None while it cannot be opened."""
+        """Open a partition; return the offset at which it continues, or None if it cannot."""
         try:
             partition = self._openings.open(number)
         except FastfeatError as error:  # callbacks cannot raise: the next turn does
@@ -244,14 +244,14 @@ class Stream:
         return partition.offset
 
     def _open_waiting(self) -> None:
-        """Open partitions whose states other members held, and read them too."""
+        """Try again to open partitions with states that other members had locked, and read them."""
         opened = [number for number in self._openings.numbers if self._open(number) is not None]
         if opened:
             places = self._partitions.values()
             self._consumer.read({partition.place: partition.position for partition in places})
 
     def _closed(self, numbers: Sequence[int], is_lost: bool) -> None:
-        """Close partitions that were taken away, all within one time limit."""
+        """Close partitions that were taken away from this member, all within one time limit."""
         until = time.monotonic() + _CLOSES_WITHIN_S
         for number in numbers:
             self._openings.forget(number)
@@ -287,7 +287,10 @@ class Stream:
             sink.close()
 
     def _prepare(self, stop: threading.Event) -> bool:
-        """Make sinks and side topics once the brokers answer; return False if stopped before."""
+        """Make sinks and readers of side topics, once brokers answer and all topics exist.
+
+        Returns False if the stream is stopped before.
+        """
         wanted, told = set(topics_of(self._job.config)), set[str]()
         while not stop.is_set():
             counts = self._producer.n_partitions()
@@ -316,7 +319,7 @@ def topics_of(config: Config) -> list[str]:
 
 
 def sinks_of(job: Job, producer: Producer, counts: Mapping[str, int]) -> list[Sink]:
-    """Return the configured sinks. `counts` is topic to number of partitions."""
+    """Return the sinks of a configuration. `counts` is the number of partitions of each topic."""
     config = job.config
     found: list[Sink] = []
     if config.kafka_out is not None:
@@ -333,7 +336,7 @@ def sinks_of(job: Job, producer: Producer, counts: Mapping[str, int]) -> list[Si
 
 @contextmanager
 def _stopped_by_signals(stop: threading.Event) -> Generator[None]:
-    """Set the event on SIGTERM and SIGINT, if this is the main thread."""
+    """Within the block, set the event on SIGTERM and SIGINT, if this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

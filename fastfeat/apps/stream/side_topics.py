@@ -1,9 +1,12 @@
-"""Topics beside the events (outcomes and lookup-table rows), merged with the events by time.
+"""Side topics (outcomes and lookup-table rows), merged with the events by time.
 
-All sources of a partition are merged by message time, as set by the broker or the producer. At
-equal times table rows come first, then events, then outcomes, since an outcome may belong to an
-event of that time. A message is held back until everything that was in the other topics when it
-arrived has been read.
+All sources of a partition of the events are merged by message time, as set by the broker or the
+producer. At equal times table rows come first, then events, then outcomes, since an outcome may
+belong to an event of that time. A message is held back until everything that was in the other
+topics when it arrived has been read.
+
+A place is a topic and a partition number. A side is a place as read for one partition of the
+events: the same place may be read for several. A turn is the sort key of a message.
 """
 
 from __future__ import annotations
@@ -30,10 +33,10 @@ class Side:
     """One partition of a side topic, as read for one partition of the events.
 
     Args:
-        place: Topic and partition number.
+        place: Topic and partition number of the side topic.
         table: Lookup table that the rows belong to; "" for outcomes.
         position: Offset after the last polled message; negative for the beginning.
-        inbox: Messages that are not taken yet.
+        inbox: Polled messages that are not applied yet.
         received: Time of the last poll with a message, in seconds of the monotonic clock.
     """
 
@@ -45,16 +48,19 @@ class Side:
 
     @property
     def turn(self) -> Turn | None:
-        """The turn of the next message; None if none is polled."""
+        """The sort key of the next polled message: its time, then the rank of its kind.
+
+        None if no message is polled.
+        """
         if not self.inbox:
             return None
         return self.inbox[0].timestamp()[1], OF_TABLES if self.table else OF_OUTCOMES
 
 
 class Sides:
-    """The side topics, for all partitions of the events that this member owns.
+    """The sides of all partitions of the events that this member owns, read by one consumer.
 
-    `counts` is topic to number of partitions.
+    `counts` is the number of partitions of each topic.
     """
 
     def __init__(self, job: Job, counts: Mapping[str, int]) -> None:
@@ -64,7 +70,7 @@ class Sides:
         self._ends: dict[Place, tuple[float, int]] = {}
 
     def opened(self, partition: Partition) -> None:
-        """Add a partition of the events."""
+        """Start reading the side topics for a partition of the events."""
         offsets = partition.live.offsets
         sides: dict[Place, Side] = {}
         for place, table in self._places(partition.number):
@@ -73,12 +79,12 @@ class Sides:
         self._assign()
 
     def closed(self, number: int) -> None:
-        """Remove a partition of the events."""
+        """Stop reading the side topics for a partition of the events."""
         if self._of.pop(number, None) is not None:
             self._assign()
 
     def poll(self, most: int) -> None:
-        """Read new messages, at most `most`."""
+        """Read up to `most` new messages into the inboxes of the sides."""
         now = time.monotonic()
         for message in self._consumer.poll(most, 0):
             place = (message.topic(), message.partition())
@@ -91,20 +97,20 @@ class Sides:
         self._hold(most)
 
     def of(self, number: int) -> Mapping[Place, Side]:
-        """Return the sides of a partition of the events."""
+        """Return the sides of a partition of the events, by place."""
         return self._of[number]
 
     def first(self, number: int) -> Side | None:
-        """Return the side with the earliest next message; None if none is polled."""
+        """Return the side with the earliest polled message; None if none is polled."""
         there = [side for side in self._of[number].values() if side.turn is not None]
         return min(there, key=lambda side: side.turn or (0, 0), default=None)
 
     def are_read(self, number: int, since: float) -> bool:
-        """Whether each side has a message, or had none left at `since` (monotonic seconds)."""
+        """Whether each side has a polled message, or none was left to poll at the time `since`."""
         return all(side.inbox or self._is_read(side, since) for side in self._of[number].values())
 
     def close(self) -> None:
-        """Close the consumer."""
+        """Close the consumer of the side topics."""
         self._consumer.close()
 
     def _is_read(self, side: Side, since: float) -> bool:
@@ -130,7 +136,10 @@ class Sides:
         return found
 
     def _assign(self) -> None:
-        """Read each place from the smallest position of its sides; `poll` skips repeats."""
+        """Start reading each place at the smallest offset that any side of it needs.
+
+        `poll` skips messages that a side already has.
+        """
         offsets: dict[Place, int] = {}
         for sides in self._of.values():
             for place, side in sides.items():
@@ -138,7 +147,7 @@ class Sides:
         self._consumer.read(offsets)
 
     def _hold(self, most: int) -> None:
-        """Pause places with many waiting messages, and resume the others."""
+        """Pause places with many messages that are not applied yet, and resume the others."""
         self._consumer.hold(
             {
                 place
@@ -150,7 +159,7 @@ class Sides:
 
 
 def check_counts(job: Job, counts: Mapping[str, int]) -> None:
-    """Raise StreamError unless outcomes have as many partitions as the events."""
+    """Raise StreamError unless the topic of outcomes has as many partitions as the events."""
     config = job.config
     if config.outcomes is None:
         return
@@ -164,10 +173,10 @@ def check_counts(job: Job, counts: Mapping[str, int]) -> None:
 
 
 def advance(partition: Partition, sides: Sides, events: Consumer, most: int) -> bool:
-    """Take messages from all sources of a partition in order, and offer the outputs to the sinks.
+    """Apply messages of all sources of a partition in order, and offer the outputs to the sinks.
 
     It stops after about 0.1 s or `most` events, so that other partitions and checkpoints get their
-    turn. Returns whether there may be more to take.
+    turn. Returns whether there may be more messages to apply.
     """
     until = time.monotonic() + _TURN_S
     first = partition.offset
@@ -183,7 +192,7 @@ def advance(partition: Partition, sides: Sides, events: Consumer, most: int) -> 
 
 
 def _repeated(partition: Partition, sides: Sides, most: int) -> bool:
-    """Take messages in the order used before a crash; return whether there were any."""
+    """Apply messages in the order recorded before a crash; return whether there were any."""
     source, end = partition.order.steps[0]
     if source == partition.source:
         head = partition.head_offset
@@ -198,7 +207,7 @@ def _repeated(partition: Partition, sides: Sides, most: int) -> bool:
 
 
 def _taken(partition: Partition, sides: Sides, events: Consumer, most: int) -> bool:
-    """Take messages in order of their times; return whether there were any."""
+    """Apply messages in the order of their times; return whether there were any."""
     side = sides.first(partition.number)
     time_ms = partition.head_ms
     turn = None if side is None else side.turn
@@ -232,9 +241,10 @@ def _apply(partition: Partition, side: Side, messages: Sequence[Message]) -> boo
 
 
 def _before(turn: Turn | None) -> float:
-    """Return the time before which events are taken.
+    """Return the time before which events may be answered, in milliseconds.
 
-    It is one millisecond later if events come before the turn's message at equal times.
+    `turn` is the sort key of the next message of a side topic. At equal times events come before
+    outcomes: the result is then one millisecond later.
     """
     if turn is None:
         return float("inf")

@@ -1,9 +1,10 @@
-"""The order in which a partition has taken its sources since its last checkpoint, kept in a file.
+"""A file with the order in which a partition has taken its sources since its last checkpoint.
 
-The answer to a row depends on the outcomes and table rows that were taken before it. After a crash
-a partition returns to its checkpoint and takes its sources in the order of this file again, so that
-repeated outputs have the same bits. A row that was too far ahead of the clock before the crash is
-refused again, although the clock has moved on.
+A source is a topic's partition: events, outcomes or rows of a lookup table. The answer to an event
+depends on the outcomes and table rows that were applied before it. After a crash a partition
+returns to its checkpoint and takes its sources in the order of this file again, so that repeated
+outputs have the same bits. A row that was too far ahead of the clock before the crash is refused
+again, although the clock has moved on.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from fastfeat.io.sinks.atomic import write_bytes
 
 
 class Order:
-    """The order file of one partition: one line per step, and one per row ahead of the clock.
+    """The order file of one partition.
+
+    It has a line per step (some messages taken from one source), and a line per row that was
+    refused because its time was ahead of the clock.
 
     Args:
         path: Path of the file, which covers the time since the last checkpoint.
@@ -43,7 +47,7 @@ class Order:
         self._descriptor = self._rewritten()
 
     def step(self, source: str, end: int) -> None:
-        """Record that `source` is taken up to offset `end`, before the outputs are sent.
+        """Record that messages of `source` up to offset `end` are taken, before outputs are sent.
 
         While `steps` are left from before a crash, the call must follow the first of them: the same
         source, and no further than its end.
@@ -58,19 +62,22 @@ class Order:
             self._write([source, end])
 
     def put_ahead(self, offset: int, row: int) -> None:
-        """Record that a row was too far ahead of the clock, before its dead letter is sent."""
+        """Record a row that was refused as ahead of the clock, before its dead letter is sent."""
         if (offset, row) not in self.ahead:
             self.ahead.add((offset, row))
             self._write([offset, row])
 
     def sync(self) -> None:
-        """Flush the file to disk."""
+        """Make sure that all lines of the file are on disk."""
         if self._n_unsynced:
             os.fsync(self._descriptor)
             self._n_unsynced = 0
 
     def clear(self, offset: int) -> None:
-        """Drop records that a checkpoint covers; `offset` is its offset of the events."""
+        """Drop the records that a checkpoint covers.
+
+        `offset` is the offset of the events at the checkpoint.
+        """
         self.ahead = {place for place in self.ahead if place[0] >= offset}
         if self.steps or self.ahead:
             os.close(self._descriptor)
@@ -87,7 +94,7 @@ class Order:
         self._n_unsynced += os.write(self._descriptor, json.dumps(line).encode() + b"\n")
 
     def _rewritten(self) -> int:
-        """Rewrite the file with the current records; return its descriptor."""
+        """Rewrite the file with the steps and rows that remain; return its file descriptor."""
         lines: Iterable[tuple[str | int, int]] = [*self.steps, *self.ahead]
         content = "".join(json.dumps(line) + "\n" for line in lines).encode()
         write_bytes(self._path, content, durable=bool(content), private=True)

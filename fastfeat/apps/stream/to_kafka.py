@@ -1,4 +1,4 @@
-"""Features and dead letters to topics; their origin is in the message headers.
+"""Sinks that send features and dead letters to Kafka topics, with their origin in message headers.
 
 Headers of features: `fastfeat.topic`, `fastfeat.partition` and `fastfeat.offset` of the event, as
 text; `fastfeat.row` if the event's message has more than one row; and `fastfeat.artifact`, the
@@ -96,7 +96,7 @@ class ToKafka:
 
 
 class DeadLetters:
-    """A sink that sends refused messages to a topic."""
+    """A sink that sends refused messages and rows (dead letters) to a topic."""
 
     def __init__(self, producer: Producer, topic: str, n_partitions: int) -> None:
         self._producer, self._topic, self._n_partitions = producer, topic, n_partitions
@@ -147,7 +147,7 @@ def _of_all(outputs: Outputs) -> list[tuple[str, bytes]]:
 
 
 def _with_places(outputs: Outputs, first: int, n_rows: int) -> Table:
-    """Return some rows of features, with columns for their offset and row."""
+    """Return rows of features, with columns for each row's message offset and index in it."""
     part = outputs.features.slice(first, n_rows)
     offsets = pa.array(outputs.offsets[first : first + n_rows], pa.int64())
     within = pa.array(outputs.within[first : first + n_rows], pa.int64())

@@ -1,4 +1,4 @@
-"""Features to Parquet files, written at each checkpoint of a partition, whole or not at all.
+"""A sink that writes features to Parquet files, at each checkpoint, each whole or not at all.
 
 A file `TOPIC/partition=N/FIRST-END.parquet` covers the offsets FIRST <= offset < END. Its columns
 `fastfeat.offset` and `fastfeat.row` hold each row's offset and its index in the message; topic,
@@ -56,7 +56,10 @@ class ToParquet:
         self._waiting: dict[int, _Waiting] = {}
 
     def opened(self, partition: int) -> None:
-        """Prepare the folder of a partition; rows that are in its files are not written again."""
+        """Prepare the folder of a partition.
+
+        It reads from the file names which offsets are written; those rows are not written again.
+        """
         folder = self._of(partition)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +80,7 @@ class ToParquet:
         return outputs.features.num_rows
 
     def put(self, outputs: Outputs, first: int) -> int:
-        """Take all rows that are in no file yet."""
+        """Keep the rows that are in no file yet, to be written later; accept all others."""
         waiting = self._waiting[outputs.partition]
         is_new = np.flatnonzero(outputs.offsets >= waiting.covered)
         if len(is_new):
@@ -92,12 +95,12 @@ class ToParquet:
         return outputs.features.num_rows
 
     def flush(self, partition: int, end: int, wait_s: float) -> bool:
-        """Write waiting rows to disk, and return True."""
+        """Write the kept rows to a file, and return True."""
         self._write(partition)
         return True
 
     def close(self) -> None:
-        """Drop rows that are in no file."""
+        """Drop the kept rows that are in no file."""
         self._waiting.clear()
 
     def _write(self, partition: int) -> None:
@@ -122,9 +125,9 @@ class ToParquet:
 
 @explaining_as("fastfeat.apps.stream.", {})
 def read_features(folder: str | os.PathLike[str], topic: str) -> Table:
-    """Return the features in the files of a topic, in order within each partition.
+    """Return all features that a stream wrote to files for a topic, in order within each partition.
 
-    The result has the further column `fastfeat.partition`.
+    The table has the further column `fastfeat.partition`.
 
     Args:
         folder: The configured output folder.
@@ -140,7 +143,7 @@ def read_features(folder: str | os.PathLike[str], topic: str) -> Table:
 
 
 def _alike(tables: Sequence[Table]) -> list[Table]:
-    """Return tables without metadata, which may differ between files."""
+    """Return the tables without their schema metadata, so that they can be concatenated."""
     return [table.replace_schema_metadata(None) for table in tables]
 
 

@@ -1,4 +1,4 @@
-"""The latest features of each entity to Valkey or Redis. The only module that imports redis.
+"""A sink that stores the latest features of each entity in Valkey or Redis. It alone imports redis.
 
 A row replaces a stored one only if it is newer: by offset within one partition, by message time
 between partitions (an entity moves if the topic gets more partitions). So repeats after a crash
@@ -85,7 +85,7 @@ class ToValkey:
         return outputs.features.num_rows
 
     def put(self, outputs: Outputs, first: int) -> int:
-        """Write all rows, or none while the server is unreachable."""
+        """Write all rows, and return their number; if the server is away, return `first`."""
         n_rows = outputs.features.num_rows
         if not n_rows or time.monotonic() < self._not_before:
             return first
@@ -117,7 +117,7 @@ class ToValkey:
         return True
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection to the server."""
         self._client.close()
 
     def _write(self, keys: Sequence[str], packed: Sequence[bytes]) -> int:
@@ -129,7 +129,7 @@ class ToValkey:
         return n_written
 
     def _wait(self, error: Exception) -> None:
-        """Pause before the next attempt, each time longer."""
+        """Set the time of the next attempt; each failure in a row doubles the pause."""
         LOG.warning("%s does not take features, and is asked again: %s", self._server, error)
         self._backoff_s = min(_LARGEST_BACKOFF_S, max(_FIRST_BACKOFF_S, 2 * self._backoff_s))
         self._not_before = time.monotonic() + self._backoff_s

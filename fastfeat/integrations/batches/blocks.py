@@ -1,7 +1,8 @@
-"""Blocks of rows for a training loop: features, codes, bags, label, kept columns.
+"""Blocks: rows for a training loop, as a dict of arrays (features, codes, bags, label, ...).
 
-A block is a dict of keys such as ("dense", "") or ("keep", "id") to arrays with one entry per row:
-NumPy arrays, or Arrow arrays for kept columns that are not numbers.
+The keys are pairs such as ("dense", "") or ("keep", "id"). Each array has one entry per row: NumPy
+arrays, or Arrow arrays for kept columns that are not numbers. Codes are numbers of categories, for
+embeddings. A bag is a feature with several columns of codes: the codes of a list.
 """
 
 from __future__ import annotations
@@ -39,13 +40,12 @@ PLANS_LABEL = True
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The columns of a block, and the plans that compute them.
+    """The columns that blocks contain, and the plans that compute them.
 
     Args:
         fitted: The fitted plan.
-        dense: The plan of the features that are numbers; None if there are none.
-        codes: The plan of the columns of codes, with the columns of bags last; None if there are
-            none.
+        dense: The plan with only the features that are numbers; None if there are none.
+        codes: The plan with only the columns of codes, bags last; None without codes.
         n_codes: The number of codes of each column outside bags, by name.
         bags: The columns of each bag, by name.
         n_bag_codes: The number of codes of each bag, by name.
@@ -90,7 +90,7 @@ class Contents:
 
     @property
     def columns_if_there(self) -> list[str]:
-        """The further columns that are read if the data has them: for windows, and row ids."""
+        """The columns that are read only if the data has them: for windows, and row ids."""
         plan = self.fitted.plan
         further = [*plan.declaration.past_columns, *plan.declaration.row_ids]
         return [name for name in dict.fromkeys(further) if name not in set(self.columns)]
@@ -106,7 +106,7 @@ def contents_of(
     dtype: Float,
     as_matrix: bool,
 ) -> Contents:
-    """Return the contents of blocks, checked, from the arguments of a user.
+    """Return the columns of blocks for the arguments of a user, after checking them.
 
     `codes` are numbers of codes by column; None for the plan's ordinal encodings. `label` is a
     column name, None for the plan's own label, or False for none. `as_matrix` puts codes among the
@@ -151,7 +151,7 @@ def _check_counts(fitted: FittedPlan, counts: Mapping[str, int]) -> None:
 
 
 def _bag_columns(fitted: FittedPlan, name: str, counts: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the columns of a bag: all columns of one feature, with codes of one vocabulary."""
+    """Return the columns of a bag: all columns of one feature, which share one list of codes."""
     expressions = fitted.plan.features
     if name not in expressions:
         raise InvalidPlan(f"bags=[{name!r}]: no feature is named so.{_near(name, expressions)}")
@@ -196,7 +196,7 @@ def block_of(
     out: NDArray[Any] | None = None,
     leaves_out: bool = False,
 ) -> Block:
-    """Return rows, given as a table, as a block.
+    """Return the features, label and kept columns of some rows as a block.
 
     `out` is the array for the numbers, shape (n_rows, n_numbers); None allocates one. `leaves_out`
     drops rows without a label that looks ahead.
@@ -231,14 +231,14 @@ def block_of(
 
 
 def _label(contents: Contents, rows: CallRows) -> ChunkedArray:
-    """Return the label of rows: the plan's, or a column."""
+    """Return the label of rows: computed by the plan, or a column of the data."""
     if contents.label is PLANS_LABEL:
         return contents.fitted.label(rows.data, **rows.beside)
     return rows.data.column(contents.label)
 
 
 def features_block(contents: Contents, features: Table, label: Any = None) -> Block:
-    """Return computed features, with kept columns and a given label, as a block.
+    """Return features that were computed before, with kept columns and a label, as a block.
 
     Raises:
         TypeMismatch: A feature is not a number.
@@ -266,7 +266,7 @@ def features_block(contents: Contents, features: Table, label: Any = None) -> Bl
 
 
 def _floats(column: ChunkedArray, name: str, dtype: Float) -> NDArray[Any]:
-    """Return a feature as floats, NaN if missing."""
+    """Return a feature as a NumPy array of floats; NaN is missing."""
     try:
         return cast(column, pa.type_for_alias(dtype)).to_numpy()
     except pa.ArrowException as error:
@@ -274,7 +274,7 @@ def _floats(column: ChunkedArray, name: str, dtype: Float) -> NDArray[Any]:
 
 
 def _codes(contents: Contents, features: Table) -> Block:
-    """Return the arrays of codes, shape (n_rows, n_columns), with one array for each bag."""
+    """Return a block of codes: an array of shape (n_rows, n_columns), and one more for each bag."""
     wanted = {CODES: tuple(contents.n_codes)} if contents.n_codes else {}
     wanted |= {("bags", name): columns for name, columns in contents.bags.items()}
     block: Block = {}
@@ -296,7 +296,7 @@ def _codes(contents: Contents, features: Table) -> Block:
 def _check_codes(
     codes: NDArray[np.int64], names: Sequence[str], bag: str, contents: Contents
 ) -> None:
-    """Raise if a code is outside the declared number of codes, the size of an embedding table."""
+    """Raise if a code is not below the declared number of codes, the rows of an embedding table."""
     for k, name in enumerate(names):
         n = contents.n_bag_codes[bag] if bag else contents.n_codes[name]
         beyond = codes[(codes[:, k] < 0) | (codes[:, k] >= n), k]
@@ -316,7 +316,7 @@ def take_rows(block: Block, rows: NDArray[np.int64]) -> Block:
 
 
 def joined(blocks: Sequence[Block]) -> Block:
-    """Return the rows of one or more blocks, concatenated."""
+    """Return one block with the rows of all given blocks, in order."""
     if len(blocks) == 1:
         return blocks[0]
     first = blocks[0]
@@ -329,7 +329,7 @@ def joined(blocks: Sequence[Block]) -> Block:
 
 
 def sampled(block: Block) -> bytes:
-    """Return bytes that distinguish blocks: the keys, the number of rows, and a sample of rows."""
+    """Return bytes to tell blocks apart by: keys, number of rows, and the values of some rows."""
     n = n_rows_of(block)
     rows = np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int64)
     values = {key: of.tolist() for key, of in take_rows(block, rows).items()}

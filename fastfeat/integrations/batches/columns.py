@@ -69,7 +69,7 @@ def kept_array(column: ChunkedArray, name: str) -> Any:
 
 
 def kinds_of(block: Block) -> dict[tuple[str, str], Any]:
-    """Return the types of the label and the kept columns of a block."""
+    """Return the type of the label and of each kept column of a block, by key."""
     return {key: _kind(of) for key, of in block.items() if key == LABEL or key[0] == "keep"}
 
 
@@ -79,10 +79,9 @@ def _kind(values: Any) -> Any:
 
 
 def of_kinds(block: Block, kinds: Mapping[tuple[str, str], Any]) -> Block:
-    """Return a block with the types of the first piece, so that batches do not depend on pieces.
+    """Return a block with label and kept columns converted to the given types.
 
-    Raises:
-        TypeMismatch: A type differs, and does not convert without loss.
+    They are the types in the first piece of the data, so that batches do not depend on pieces.
     """
     converted = {key: _of_kind(block[key], kind, key) for key, kind in kinds.items()}
     return {key: converted.get(key, of) for key, of in block.items()}

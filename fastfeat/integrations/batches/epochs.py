@@ -1,10 +1,13 @@
-"""The order of an epoch: the rows of each batch, for each rank and worker, from any starting point.
+"""The order of rows in an epoch: the rows of each batch, for each rank and worker.
 
-Rows are in pieces: row groups of a file, batches of a reader, or parts of a table. An epoch orders
-the pieces; the rows of all pieces, one after another, are its *positions*. Ranks share the
-positions in equal ranges, and workers share the batches of a rank. Everything is computed from the
-sizes of pieces. So each process knows the batches of the others, and a resumed process knows the
-batches that were given before.
+Data is in *pieces*: row groups of a file, batches of a reader, or parts of a table. An epoch puts
+the pieces in some order; the rows of all pieces, one after another, have the *positions* 0, 1, 2
+and so on. *Ranks* (processes that train one model together) divide the positions into equal ranges,
+and the *workers* of a rank, which read the data, divide its batches. Batches are *given* once the
+training loop has received them.
+
+Everything is computed from the sizes of pieces. So each process knows the batches of the others,
+and an epoch can be resumed after any number of batches.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ Even = Literal["pad", "drop"] | None
 
 
 class Segment(NamedTuple):
-    """Consecutive rows of a piece: from `start` to before `stop`."""
+    """Consecutive rows of one piece: from `start` to before `stop`."""
 
     piece: int
     start: int
@@ -34,10 +37,10 @@ class Segment(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """Segments with rows that are shuffled together.
+    """A few segments of a worker's rows, which are shuffled together.
 
     Args:
-        number: The number of the pool in its share.
+        number: The number of the worker's pool, counted from 0.
         segments: The segments, in the order of positions.
         n_rows: The number of rows in all segments.
         first: The number of rows of the pool that were given before.
@@ -51,14 +54,14 @@ class Pool(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """The division of an epoch's rows into ranks and batches, independent of their order.
+    """The division of an epoch's positions into ranks and batches.
 
     Args:
         n_rows: The number of rows in all pieces.
         batch_size: The number of rows per batch; the last batch of a rank may have fewer.
         drop_last: Whether a last batch with fewer rows is dropped.
-        rank: The number of this process.
-        world_size: The number of such processes.
+        rank: The number of this process, from 0.
+        world_size: The number of ranks.
         even: "pad" gives each rank as many rows as the largest, by repeating rows of the next rank;
             "drop" as many as the smallest; with None they may differ by one row.
     """
@@ -72,7 +75,7 @@ class Division:
 
     @property
     def positions(self) -> range:
-        """The positions of the rank; beyond `n_rows` they start again at 0.
+        """The range of positions of the rank; positions from `n_rows` on mean 0, 1 and so on.
 
         Example:
             >>> [Division(10, 4, rank=k, world_size=3, even="pad").positions for k in range(3)]
@@ -94,12 +97,15 @@ class Division:
         return -(-len(self.positions) // self.batch_size)
 
     def batches(self, numbers: range) -> range:
-        """Return the positions of consecutive batches of the rank, given a range of step 1."""
+        """Return the range of positions of some consecutive batches of the rank.
+
+        `numbers` are the numbers of the batches, a range of step 1.
+        """
         return self.positions[numbers.start * self.batch_size : numbers.stop * self.batch_size]
 
 
 class Worker(NamedTuple):
-    """One of the workers of a rank, which take turns with their batches.
+    """One of the workers of a rank, which give a batch each in turn.
 
     Args:
         number: The number of the worker, from 0.
@@ -110,21 +116,23 @@ class Worker(NamedTuple):
     n_workers: int = 1
 
     def after(self, n_given: int) -> Worker:
-        """Return the worker that this one replaces if `n_given` batches were given before.
+        """Return the worker with the batches that this one takes over after `n_given` batches.
 
-        The loader asks worker 0 first, whichever worker's turn it was.
+        A resumed loader asks worker 0 first, whichever worker's turn it was, so numbers shift.
         """
         return Worker((self.number + n_given) % self.n_workers, self.n_workers)
 
     def n_given(self, n_given: int) -> int:
-        """Return the number of this worker's batches among those that the rank has given."""
+        """Return the number of batches that this worker gave if its rank gave `n_given`."""
         return (n_given - self.number + self.n_workers - 1) // self.n_workers
 
     def share(self, n_batches: int) -> range:
-        """Return the range of a rank's batches that the worker computes, of `n_batches`.
+        """Return the numbers of the batches that this worker computes, of `n_batches` of the rank.
 
-        Workers take turns. The sizes of shares differ by at most one, the first workers have the
-        larger ones, and the worker with the last turn has the last batch, which may be short.
+        This is for rows that are shuffled piece by piece: a worker computes consecutive batches,
+        and workers give batches in turn. The numbers of batches differ by at most one between
+        workers. The first workers have more, and the worker with the last turn has the last batch,
+        which may be short.
 
         Example:
             >>> [Worker(k, 3).share(8) for k in range(3)]
@@ -136,16 +144,16 @@ class Worker(NamedTuple):
         return range(first, first + size + (self.number < n_larger))
 
     def turns(self, n_batches: int, n_given: int) -> range:
-        """Return the numbers of this worker's batches if batches keep their order.
+        """Return the numbers of this worker's batches if it computes every n-th batch.
 
-        The rank has `n_batches` batches, and has given `n_given` of them before.
+        The rank has `n_batches` batches in all, and has given `n_given` of them before.
         """
         first = self.number + self.n_given(n_given) * self.n_workers
         return range(first, max(first, n_batches), self.n_workers)
 
 
 def permutation(n: int, *key: int) -> NDArray[np.int64]:
-    """Return the numbers below `n` in an order that depends only on the key, shape (n,).
+    """Return the numbers 0 to n - 1 in random order, shape (n,); the same key gives the same order.
 
     NumPy may change the `permutation` of a generator between versions, but not the raw numbers of a
     bit generator. An epoch therefore resumes in the same order on another machine. `n` is at most
@@ -168,7 +176,7 @@ def permutation(n: int, *key: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The pieces of an epoch, one after another.
+    """The pieces of an epoch in their order. It finds the rows at a position.
 
     Args:
         sizes: The number of rows of each piece.
@@ -181,7 +189,7 @@ class Order:
     ends: NDArray[np.int64]
 
     def segments(self, positions: range) -> list[Segment]:
-        """Return the segments that contain some positions, in the order of the positions.
+        """Return the rows at some positions, as segments of pieces, in the order of the positions.
 
         Positions beyond the end of the epoch start again at 0.
 
@@ -208,14 +216,14 @@ Segment(piece=1, start=0, stop=1)]
 
 
 def order_of(sizes: Sequence[int], pieces: NDArray[np.int64]) -> Order:
-    """Return the order of an epoch, given the sizes of pieces and the piece numbers in order."""
+    """Return the order of an epoch, given the sizes of all pieces and their numbers in order."""
     return Order(sizes, pieces, np.cumsum(np.asarray(sizes, np.int64)[pieces]))
 
 
 def pools(parts: Sequence[Segment], mix: int, n_given: int) -> Iterator[Pool]:
-    """Yield the pools of a share, `mix` segments each, except those that were given completely.
+    """Yield the pools of a worker's rows, `mix` segments each, except those given before.
 
-    `n_given` is the number of rows of the share that were given before.
+    `parts` are the segments of the worker's rows; `n_given` is the number of its rows given before.
     """
     before = 0
     for number, at in enumerate(range(0, len(parts), mix)):

@@ -1,4 +1,4 @@
-"""A user's options for batches: checked, and converted to the parts of a stream."""
+"""The user's options for batches: checked, and converted to the parts of a `Stream`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def resolve_contents(
     form: str,
     dtype: str,
 ) -> Contents:
-    """Return the contents of batches, checked, from the arguments of a user."""
+    """Return the columns of batches for the arguments of a user, after checking them."""
     if not isinstance(fitted, FittedPlan):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(
             f"{_NAME}: takes a fitted plan, got {type(fitted).__name__}. Write "
@@ -50,7 +50,7 @@ def resolve_contents(
 
 
 def resolve_mixing(shuffle: bool, seed: int, mix: int) -> Mixing:
-    """Return the mixing of rows, checked, from the arguments of a user."""
+    """Return the options for shuffling, after checking them."""
     return Mixing(
         switch(_NAME, "shuffle", shuffle),
         whole_number(_NAME, "seed", seed, 0),
@@ -61,7 +61,7 @@ def resolve_mixing(shuffle: bool, seed: int, mix: int) -> Mixing:
 def resolve_division(
     n_rows: int, batch_size: int, drop_last: bool, even: Even, rank: int, world_size: int
 ) -> Division:
-    """Return the division of rows, checked, from the arguments of a user."""
+    """Return the division of rows into ranks and batches, after checking the arguments."""
     if even is not None:
         choice(_NAME, "even", even, ("pad", "drop"))
     world_size = whole_number(_NAME, "world_size", world_size, 1)
@@ -78,7 +78,13 @@ def resolve_division(
 def resolve_ranks(
     rank: int | None, world_size: int | None, found: tuple[int, int]
 ) -> tuple[int, int]:
-    """Return the number of this process and the number of processes: the arguments, or as found."""
+    """Return the rank of this process and the number of ranks, given by the user or else found.
+
+    Args:
+        rank: The user's argument.
+        world_size: The user's argument.
+        found: The pair that torch or the environment tells.
+    """
     if rank is None and world_size is None:
         return found
     if rank is None or world_size is None:
@@ -90,7 +96,7 @@ def resolve_ranks(
 
 
 def resolve_state(state: Any, settings: Mapping[str, Any], n_batches: int) -> tuple[int, int]:
-    """Return the epoch, and the number of batches given in it, of a loader's state.
+    """Return the epoch of a saved loader state, and the number of batches given in that epoch.
 
     `settings` and `n_batches` describe the loader that continues.
 

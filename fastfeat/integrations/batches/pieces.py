@@ -1,7 +1,8 @@
-"""Data in pieces, read in each epoch: parts of a table, row groups of files, batches of a reader.
+"""Data in pieces, which are read in each epoch.
 
-A piece is read and transformed at once. Each epoch must read the same pieces, which is checked: a
-file that was rewritten, or a reader that returns other batches, is an error.
+A piece is a part of a table, a row group of a Parquet file, or a batch of a reader; it is read and
+transformed at once. Each epoch must read the same pieces, which is checked: a file that was
+rewritten, or a reader that returns other batches, is an error.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _ONCE = (
 
 
 class Pieces(Protocol):
-    """Data with pieces that can be read in each epoch."""
+    """Data that can be read piece by piece, in each epoch again."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -45,45 +46,48 @@ class Pieces(Protocol):
         ...
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return a reader of pieces for one pass, which reads the columns that exist."""
+        """Return a function that reads a piece by its number, for one pass over the data.
+
+        The piece has the given columns, without any that do not exist.
+        """
         ...
 
     def digest(self) -> str:
-        """Return a text that identifies the data, for resuming an epoch."""
+        """Return a hash of the data, by which a resumed epoch notices other data."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TablePieces:
-    """Parts of a table in memory, of `piece_rows` rows each."""
+    """Pieces of a table in memory, of `piece_rows` rows each."""
 
     table: Table
     piece_rows: int
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The number of rows of each part."""
+        """The number of rows of each piece."""
         n_whole, rest = divmod(self.table.num_rows, self.piece_rows)
         return (*[self.piece_rows] * n_whole, *([rest] if rest else []))
 
     @property
     def is_in_turn(self) -> bool:
-        """False: any part can be read."""
+        """False: pieces can be read in any order."""
         return False
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return a reader of parts of the table; it copies nothing."""
+        """Return a function that returns a slice of the table, without a copy."""
         chosen = select(self.table, columns)
         return lambda piece: chosen.slice(piece * self.piece_rows, self.piece_rows)
 
     def digest(self) -> str:
-        """Return a digest of the schema and of evenly spaced rows."""
+        """Return a hash of the schema and of evenly spaced rows."""
         return _digest([_sampled(self.table)])
 
 
 @dataclass(frozen=True, slots=True)
 class ParquetPieces:
-    """Row groups of Parquet files.
+    """Pieces that are row groups of Parquet files.
 
     Args:
         files: The files, in order.
@@ -97,11 +101,11 @@ class ParquetPieces:
 
     @property
     def is_in_turn(self) -> bool:
-        """False: any row group can be read."""
+        """False: pieces can be read in any order."""
         return False
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return a reader of row groups that uses only the calling thread."""
+        """Return a function that reads a row group; it uses the calling thread only."""
 
         def read(piece: int) -> Table:
             file, group = self.groups[piece]
@@ -115,7 +119,7 @@ class ParquetPieces:
         return _remembering(read)
 
     def digest(self) -> str:
-        """Return a digest of the footers of all files: schemas, sizes, offsets and statistics."""
+        """Return a hash of the footers of all files: schemas, sizes, offsets and statistics."""
         return _digest(map(_footer_bytes, self.files))
 
     def check(self, columns: Sequence[str]) -> None:
@@ -129,7 +133,7 @@ class ParquetPieces:
 
 @dataclass(frozen=True, slots=True)
 class BatchPieces:
-    """Pieces from a function that opens a reader, or returns tables in turn, at each call.
+    """Pieces that a user's function yields: it opens a reader, or returns tables, at each call.
 
     Args:
         make: The function.
@@ -141,11 +145,11 @@ class BatchPieces:
 
     @property
     def is_in_turn(self) -> bool:
-        """True: a reader cannot go back."""
+        """True: pieces can only be read one after another."""
         return True
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return a reader of pieces in ascending order; for an earlier piece it starts again."""
+        """Return a function that reads a piece; to go back, it opens the reader again."""
         opened: Iterator[Any] = iter(())
         following = len(self.sizes)
 
@@ -170,7 +174,7 @@ class BatchPieces:
         return _remembering(read)
 
     def digest(self) -> str:
-        """Return a digest of the sizes, and of rows of the first piece."""
+        """Return a hash of the pieces' sizes, and of rows of the first piece."""
         first = next(iter(self.make()), None)
         sample = b"" if first is None else _sampled(read_table(first))
         return _digest([str(self.sizes).encode(), sample])
@@ -182,7 +186,7 @@ class BatchPieces:
 
 
 def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
-    """Return data in pieces.
+    """Return the user's data as pieces, which can be read in each epoch.
 
     Data is a table in memory, in any form that `fit` takes; Parquet files (a path, several, a
     folder, a pattern or an address); or a function without arguments that opens a reader of record
@@ -215,7 +219,7 @@ def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
 
 
 def parquet_pieces(paths: Sequence[str | os.PathLike[str]]) -> ParquetPieces:
-    """Return the row groups of Parquet files, except empty ones.
+    """Return the non-empty row groups of Parquet files as pieces.
 
     Paths may be files, folders, patterns and addresses.
 
@@ -239,7 +243,7 @@ def parquet_pieces(paths: Sequence[str | os.PathLike[str]]) -> ParquetPieces:
 def _is_parquet(path: Path) -> bool:
     """Return whether a file begins like Parquet; False if it cannot be opened.
 
-    That error is reported when the file is read.
+    A file that cannot be opened is reported later, when it is read.
     """
     try:
         with path.open("rb") as file:
@@ -249,7 +253,7 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _row_group(file: Located, group: int, columns: Sequence[str]) -> Table:
-    """Return the wanted columns of a row group, as far as it has them."""
+    """Return a row group as a table with the given columns, as far as they exist."""
     now = file_at(file.filesystem, file.path)
     if (now.n_bytes, now.changed_ns) != (file.n_bytes, file.changed_ns):
         raise InvalidData(
@@ -271,7 +275,7 @@ def _row_group(file: Located, group: int, columns: Sequence[str]) -> Table:
 
 @lru_cache(maxsize=256)
 def _footer(file: Located) -> Any:
-    """Return the metadata of a Parquet file."""
+    """Return pyarrow's metadata of a Parquet file."""
     parquet = parquet_module()
     try:
         with file.filesystem.open_input_file(file.path) as source:
@@ -290,12 +294,12 @@ def _footer_bytes(file: Located) -> bytes:
 
 
 def _remembering(read: ReadPiece) -> ReadPiece:
-    """Return a reader that reads a piece once if it is requested several times in a row."""
+    """Return a reader that keeps the last piece, in case it is requested again."""
     return lru_cache(maxsize=1)(read)
 
 
 def _sampled(table: Table) -> bytes:
-    """Return bytes of a table's schema, its length, and a sample of its rows."""
+    """Return bytes to tell tables apart by: schema, number of rows, and the values of some rows."""
     n = table.num_rows
     rows = sorted({k * (n - 1) // (_SAMPLE - 1) for k in range(_SAMPLE)}) if n else []
     # `take` of a chunked column of text may overflow its offsets: rows one by one

@@ -1,8 +1,8 @@
-"""The batches of an epoch as blocks of arrays, for one worker of one rank, from any starting point.
+"""The batches of an epoch as blocks (dicts of arrays), for one worker of one rank.
 
-A stream determines the rows of every batch: the data, in pieces that a plan transforms or as a
-block that is ready; the division of its rows; and their mixing. It is frozen: epoch, worker and the
-number of batches given before are arguments of each pass.
+A `Stream` determines the rows of every batch: the data, read in pieces and transformed, or computed
+before as one block; the division of its rows into ranks and batches; and the options for shuffling.
+It is immutable: epoch, worker and the number of batches given before are arguments of each pass.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ from fastfeat.keep.artifact import artifact_bytes
 PIECE = "piece"
 """The value of `history` if each piece contains the past of its rows."""
 _OF_PIECES, _OF_POOLS = 0, 1
-"""Parts of the keys of orders, so that no two orders in an epoch share a key."""
+"""Parts of the keys of random orders: those of pieces and of rows in pools get different keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransformedRows:
-    """Rows that are transformed piece by piece, in each epoch.
+    """Rows that are read and transformed piece by piece, in each epoch.
 
     Args:
         contents: The columns of blocks.
         pieces: The data.
         tables: Lookup tables.
         by_piece: Whether a piece is transformed whole, because it contains the past of its rows.
-        kinds: The types of label and kept columns in the first piece.
+        kinds: The types of label and kept columns in the first piece, by key of the block.
     """
 
     contents: Contents
@@ -70,17 +70,17 @@ class TransformedRows:
 
     @property
     def n_rows(self) -> int:
-        """The number of rows."""
+        """The number of rows in all pieces."""
         return sum(self.pieces.sizes)
 
     def reader(self) -> ReadPiece:
-        """Return a reader of pieces for one pass."""
+        """Return a function that reads a piece with the needed columns, for one pass."""
         return self.pieces.reader([*self.contents.columns, *self.contents.columns_if_there])
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Rows that are computed already.
+    """Rows that were transformed before, all in one block in memory.
 
     Args:
         contents: The columns of the block.
@@ -100,12 +100,12 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Mixing:
-    """The options for mixing the rows of an epoch.
+    """The options for shuffling the rows of an epoch.
 
     Args:
         shuffle: Whether rows are shuffled.
-        seed: The seed of the order.
-        mix: The number of pieces that are mixed together.
+        seed: The seed of the random order.
+        mix: The number of consecutive pieces with rows that are shuffled together.
     """
 
     shuffle: bool
@@ -115,7 +115,7 @@ class Mixing:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Rows as batches, for any number of epochs.
+    """Rows, and the way they are divided into batches in any epoch.
 
     Args:
         rows: The source of the rows.
@@ -128,7 +128,7 @@ class Stream:
     mixing: Mixing
 
     def batches(self, epoch: int, worker: Worker, n_given: int) -> Iterator[Block]:
-        """Return a worker's batches in an epoch in which the rank has given `n_given` before."""
+        """Return a worker's batches of an epoch; its rank has given `n_given` batches before."""
         shuffle, key = self.mixing.shuffle, (self.mixing.seed, epoch)
         match self.rows:
             case Ready(block=block):
@@ -147,7 +147,7 @@ class Stream:
         return shuffled_batches(read, order, self.division, worker, n_given, mix, key)
 
     def settings(self) -> dict[str, Any]:
-        """Return the values that a resumed epoch compares to verify that its order is the same."""
+        """Return all values that determine the order of rows, for a resumed epoch to compare."""
         match self.rows:
             case Ready(contents=contents, block=block):
                 data = hashlib.sha256(sampled(block)).hexdigest()
@@ -169,10 +169,10 @@ class Stream:
 
 
 def rows_of(contents: Contents, pieces: Pieces, rows: CallRows) -> TransformedRows | Ready:
-    """Return the rows of data, computed at once if windows see other pieces.
+    """Return the rows of a data set, to be read piece by piece in each epoch.
 
-    One row is transformed here in any case, to report errors at once. `rows.history` may also be
-    "piece".
+    If windows see rows of other pieces, all rows are transformed here instead, at once. One row is
+    transformed in any case, to report errors early. `rows.history` may also be "piece".
 
     Raises:
         InvalidPlan: The plan has windows, and `history` is None.
@@ -209,8 +209,8 @@ def _listed(needed: Mapping[str, str]) -> str:
 def _warn_encoded(computed: TransformedRows) -> None:
     """Warn if an encoding has learned from the labels of this data, as `transform` does.
 
-    Rows without ids are recognized only as a whole. If there are as many as training rows,
-    the columns that identify them are read once more.
+    Without row ids, data is recognized only if it is all training rows, by a hash of some columns.
+    These are read once more if the number of rows agrees.
     """
     fitted = computed.contents.fitted
     encoded = fitted.record.encoded
@@ -224,7 +224,7 @@ def _warn_encoded(computed: TransformedRows) -> None:
 
 
 def _ready(computed: TransformedRows, history: Any) -> TransformedRows | Ready:
-    """Return all rows, transformed at once."""
+    """Read all pieces and transform their rows at once; return them as one block."""
     contents = computed.contents
     read = computed.reader()
     parts = [read(piece) for piece in range(len(computed.pieces.sizes))]
@@ -244,9 +244,9 @@ ReadSegments = Callable[[Sequence[Segment]], Block]
 
 
 def segments_reader(rows: TransformedRows, *, reuses: bool) -> ReadSegments:
-    """Return a function that reads and transforms segments, for one pass.
+    """Return a function that reads and transforms the rows of segments, for one pass.
 
-    With `reuses` the numbers of a block are overwritten by the next block: new memory for 1M rows
+    With `reuses`, the memory for features is used again for the next block: new memory for 1M rows
     of 50 features takes as long as the features themselves.
     """
     contents, tables, by_piece, read = rows.contents, rows.tables, rows.by_piece, rows.reader()
@@ -291,10 +291,10 @@ def segments_reader(rows: TransformedRows, *, reuses: bool) -> ReadSegments:
 def ready_batches(
     block: Block, order: NDArray[np.int64], division: Division, worker: Worker, n_given: int
 ) -> Iterator[Block]:
-    """Yield the batches of a worker from a block of all rows.
+    """Yield a worker's batches of rows in memory, taken from a block of all rows.
 
-    `order` has the row numbers in their new order, shape (n_rows,). `n_given` is the number of
-    batches that the rank has given before.
+    `order` has the row numbers in the order of the epoch, shape (n_rows,). `n_given` is the number
+    of batches that the rank has given before.
     """
     for number in worker.turns(division.n_batches, n_given):
         positions = division.batches(range(number, number + 1))
@@ -304,7 +304,7 @@ def ready_batches(
 def ordered_batches(
     read: ReadSegments, order: Order, division: Division, worker: Worker, n_given: int
 ) -> Iterator[Block]:
-    """Yield the batches of a worker in the order of the rows; `n_given` were given before."""
+    """Yield a worker's batches with rows in the order of the data, after `n_given` of its rank."""
     for number in worker.turns(division.n_batches, n_given):
         yield read(order.segments(division.batches(range(number, number + 1))))
 
@@ -318,10 +318,10 @@ def shuffled_batches(
     mix: int,
     key: Sequence[int],
 ) -> Iterator[Block]:
-    """Yield the batches of a worker, with rows shuffled within pools of `mix` segments.
+    """Yield a worker's batches with shuffled rows.
 
-    `key` determines the order within pools; `n_given` is the number of batches that the rank has
-    given before.
+    A worker reads `mix` segments at a time, a pool, and shuffles its rows. `key` determines the
+    random order; `n_given` is the number of batches that the rank has given before.
     """
     size = division.batch_size
     share = division.batches(worker.share(division.n_batches))

@@ -257,7 +257,7 @@ class FeatureBatches(torch_data.IterableDataset):
 
     @property
     def n_bag_codes(self) -> dict[str, int]:
-        """The number of codes of each bag, by name."""
+        """The number of codes of each bag (a feature that is a list of codes), by name."""
         return dict(self._contents.n_bag_codes)
 
     @property
@@ -268,7 +268,7 @@ class FeatureBatches(torch_data.IterableDataset):
 
     @property
     def n_rows(self) -> int:
-        """The number of rows over all ranks."""
+        """The number of rows of all ranks together."""
         return self.stream.division.n_rows
 
     @property
@@ -340,7 +340,7 @@ class FeatureBatches(torch_data.IterableDataset):
         )
 
     def __iter__(self) -> Iterator[Any]:
-        """Return the batches of an epoch; in a worker, its own batches."""
+        """Return the batches of an epoch; in a worker process, only the worker's own ones."""
         info = torch_data.get_worker_info()
         if info is not None:
             set_num_threads(1)  # workers share the cores; torch does the same for its own threads
@@ -350,7 +350,7 @@ class FeatureBatches(torch_data.IterableDataset):
         return map(as_matrix if self._form == "matrix" else as_dict, blocks)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickle; a ready block is in shared memory, not copied."""
+        """Return the attributes for pickle; a block in memory is shared, not copied."""
         rows = self.stream.rows
         if not isinstance(rows, Ready):
             return dict(self.__dict__)
@@ -360,14 +360,14 @@ class FeatureBatches(torch_data.IterableDataset):
         return {**self.__dict__, "stream": stream, "_shared": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore the state, with a ready block in shared memory."""
+        """Restore the attributes; features in memory stay in shared memory."""
         self.__dict__.update(state)
         rows = self.stream.rows
         if isinstance(rows, Ready):
             self.stream = replace(self.stream, rows=replace(rows, block=in_place(rows.block)))
 
     def __repr__(self) -> str:
-        """Return the numbers of rows, batches and columns as text."""
+        """Return text with the numbers of rows, batches and columns."""
         division, contents = self.stream.division, self._contents
         n_codes = len(contents.n_codes) + sum(map(len, contents.bags.values()))
         has_label = LABEL in getattr(self.stream.rows, "block", ()) or contents.label is not None
@@ -380,7 +380,7 @@ class FeatureBatches(torch_data.IterableDataset):
 
 
 def n_batches_text(n: int) -> str:
-    """Return a number of batches as text, for a message."""
+    """Return a number of batches as text for a message, such as "3 batches"."""
     return "1 batch" if n == 1 else f"{n:,} batches"
 
 
@@ -453,7 +453,7 @@ class FeatureLoader:
 
     @property
     def batches(self) -> FeatureBatches:
-        """The data set; its `n_codes` gives the sizes of a model's embeddings.
+        """The `FeatureBatches` that are loaded; `n_codes` there gives the sizes of embeddings.
 
         It is not named `dataset`, because Lightning warns about a loader with that attribute and a
         length.
@@ -485,7 +485,7 @@ class FeatureLoader:
             yield batch
 
     def _following(self, batches: Iterator[Any], this_pass: int) -> Any:
-        """Return the next batch of a pass; None after the last."""
+        """Return the next batch of a pass; None after the last batch."""
         if self._pass != this_pass:  # its workers serve the later pass
             raise RuntimeError("a later pass over this loader has begun, which ends this one")
         try:
@@ -496,7 +496,7 @@ class FeatureLoader:
             raise self._told(error) from error.__cause__
 
     def _told(self, error: Exception) -> Exception:
-        """Return the error that ended a pass, with advice; a dead worker gets a clear message."""
+        """Return an error to raise for a failed pass, with advice on how to continue."""
         if isinstance(error, _LOST) and not str(error).startswith("Caught "):  # raised in a worker
             error = RuntimeError("a DataLoader worker has died, or was killed, as it gave a batch")
         error.add_note(
@@ -555,7 +555,7 @@ def _end_workers(batches: Any) -> None:
 
 
 def _check_picklable(batches: FeatureBatches, context: str | None) -> None:
-    """Raise if workers cannot receive the function that opens a reader."""
+    """Raise if worker processes cannot get the function that opens a reader, by pickle."""
     rows = batches.stream.rows
     forks = (context or multiprocessing.get_start_method()) == "fork"
     if forks or not isinstance(rows, TransformedRows) or not isinstance(rows.pieces, BatchPieces):

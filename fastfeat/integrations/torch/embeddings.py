@@ -1,4 +1,4 @@
-"""Sizes of embedding layers."""
+"""Sizes of the embedding layers for a plan's columns of codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastfeat.integrations.torch.batches import FeatureBatches
 def embedding_sizes(
     codes: FeatureBatches | FittedPlan | Mapping[str, int], *, widest: int = 600
 ) -> dict[str, tuple[int, int]]:
-    """Return the rows and columns of an embedding layer for each column of codes, by name.
+    """Return the size (rows, columns) of an embedding layer for each column of codes, by name.
 
     Args:
         codes: Batches, with bags after the columns of "codes"; a fitted plan; or a dict of column
