@@ -81,7 +81,10 @@ class Link:
     stored: bytes
 
     def noted(self) -> bytes:
-        """Return the bytes that are stored beside `digest`: 9 per row, 8 per column, and 148."""
+        """Return everything but `digest` as bytes, for the file.
+
+        They are 9 bytes per row, 8 per column, and 148.
+        """
         both = (self.inputs, self.outputs)
         sizes = [len(part) for one in both for part in (one.columns, one.rows)]
         parts = [part for one in both for part in (one.whole, one.columns, one.rows)]
@@ -150,7 +153,10 @@ class Chain:
         return self._link(_fields(change, artifacts), self._inputs(change), outputs, stored)
 
     def asked(self, change: Change, artifacts: Artifacts) -> Link:
-        """Return the link of a change as far as it is known before it is applied."""
+        """Return a link without the results of a change.
+
+        Replay compares fields and rows with it, before it applies the change.
+        """
         outputs = Digest(b"", b"", b"")
         return self._link(_fields(change, artifacts), self._inputs(change), outputs, b"")
 

@@ -24,7 +24,7 @@ from fastfeat.io.columns.bits import present_rows, unpack
 Words = NDArray[np.uint64]
 
 MISSING = np.uint64(0x9E3779B97F4A7C15)
-"""The word of a missing value, before it is multiplied by a key word."""
+"""The word of a missing value."""
 PLACE = np.uint64(0xD1342543DE82EF95)
 """Odd factor that makes the order of list elements and of rows count."""
 LONGEST_IN_WORDS = 256
@@ -48,7 +48,7 @@ def bits_of(values: Buffer | None, n_bits: int, offset: int, n_rows: int) -> NDA
 
 
 def is_word(kind: DataType) -> bool:
-    """Whether all values of an Arrow type are numbers, times or bools of at most 64 bits."""
+    """Whether values of an Arrow type have a fixed width of at most 64 bits, such as numbers."""
     return bool(pa.types.is_primitive(kind)) and kind.bit_width <= 64
 
 

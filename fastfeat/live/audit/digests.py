@@ -116,7 +116,10 @@ def names_of(tables: Mapping[str, Table]) -> list[tuple[str, str]]:
 
 
 def _cover(once: bytes, whole: bytes, n_bytes: int) -> NDArray[np.uint8]:
-    """Return a stream of bytes that masks words, and is unique to one content."""
+    """Return `n_bytes` pseudorandom bytes that mask hashes.
+
+    They depend on the key and on the content, so each content has its own mask.
+    """
     return np.frombuffer(hashlib.shake_128(once + whole).digest(n_bytes), np.uint8)
 
 
@@ -197,13 +200,10 @@ def _made_layout(schema: Schema, label: str, secret: bytes) -> _Layout:
 
 
 def _told_to(made: Any, label: str, table: Table, secret: bytes, rows: Words) -> Words:
-    """Feed the values of a table to the HMAC `made`, and add the word of each row to `rows`.
+    """Feed the values of a table to the HMAC `made`, and add the words of each row to `rows`.
 
     Returns:
         One hash per column, ordered by name.
-
-    Returns:
-        One word per column, ordered by name.
     """
     layout = _layout(table.schema, label, secret)
     arrays = _arrays_of(table)
@@ -240,11 +240,6 @@ def _block(
     arrays: Sequence[Array], layout: _Layout, n_rows: int
 ) -> tuple[Words, NDArray[np.bool_] | None]:
     """Return the values of all narrow columns as words, and flags of missing values.
-
-    Returns:
-        The words, shape (n_chosen, n_rows), with one fixed NaN for missing floats, and 0 for other
-        missing values; and flags of missing values for the columns after float64, or None if
-        nothing is missing there.
 
     Returns:
         The words, shape (n_chosen, n_rows), with one fixed NaN for missing floats, and 0 for other

@@ -69,7 +69,7 @@ def rewritten(
 
 
 def _rows_of(follower: Follower) -> Iterator[tuple[str | None, Table]]:
-    """Yield the rows of a segment, with the name of their id column."""
+    """Yield the name of the id column and the rows of a segment: of its base and each change."""
     begin = follower.head.base
     row_id = lower(_plans(follower.plans_at(begin))).row_id
     base = follower.base(begin)

@@ -29,8 +29,8 @@ class Retention(NamedTuple):
         span: Rows not older than this, relative to the asking row, are visible; None if no window
             has a time limit.
         n_rows: Number of latest rows before those that are visible, too; None for all.
-        keep: How much older than the latest row of its entity an accepted row may be; None for any
-            age.
+        keep: How much older than the latest row of its entity an asking row may be; rows are kept
+            so much longer than windows see them. None for any age.
         kept: Age, relative to the latest row of their entity, up to which rows are kept; None for
             all rows.
         silent: Age of an entity's latest row, relative to the latest row of all, from which on a
@@ -51,8 +51,7 @@ def retention(reach: Reach, keep: int | None, tick: int, *, has_tie: bool) -> Re
 
     Args:
         reach: Reach of the windows, in nanoseconds or steps.
-        keep: How much older than the latest row of its entity an accepted row may be, in the same
-            unit; None for any age.
+        keep: How much longer rows are kept than windows see them, in the same unit; None for ever.
         tick: Nanoseconds per tick; 1 for steps.
         has_tie: Whether the order has a tie.
     """
