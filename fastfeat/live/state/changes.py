@@ -103,7 +103,7 @@ class ChangeResults:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A change and its results: the unit that a journal writes, and a state is restored from."""
+    """A change and its results: journals write entries, and states are restored from them."""
 
     change: Change
     applied: ChangeResults

@@ -84,7 +84,7 @@ class Explained:
         return pa.table(columns)
 
     def _from(self, feature: FeatureExplained) -> Table:
-        """Return features of the row, computed only from the rows that `feature` read."""
+        """Return the row's features, computed only from the rows that one feature read."""
         rows = self.rows.take(pa.array(feature.rows))
         hidden = [flags[feature.rows] for flags in self.hidden]
         tables = {
@@ -186,7 +186,10 @@ def _name_of(lowered: LivePlan, call: Call) -> str:
 
 
 def _seen_numbers(memory: Memory, here: Here, order: int) -> Numbers:
-    """Return the numbers of the log rows that a row sees in one order."""
+    """Return the numbers of the log rows that a row sees in one order.
+
+    A row of the log does not see itself, nor rows of the same time that came after it.
+    """
     times, entities = here.times[order], here.entities[order]
     if memory.log is None:
         return np.zeros(0, np.int64)
@@ -283,7 +286,10 @@ def _joined(
 
 
 def _order(batch: Batch, order: Call, hidden: Flags) -> Ordered:
-    """Return the rows of each entity in order, without hidden rows."""
+    """Return the rows of a batch as one order sorts them within each entity.
+
+    Rows flagged in `hidden` are left out.
+    """
     make(batch, order.args)
     compute_columns(batch, order.args)
     past = past_of(batch, order, is_mixed=True)

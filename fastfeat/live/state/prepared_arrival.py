@@ -1,7 +1,8 @@
-"""Fast path for a few rows that are new and in time: each is computed by the one-row kernel.
+"""Fast path for calls with a few rows that are new and in time: each is computed by itself.
 
-The rows enter the log just as `Memory.append` would add them. If any row or the state is unusual,
-or an error occurs, the general path handles all rows of the call; until then nothing has changed.
+It uses prepared one-row kernels, see `live.ask.prepared`. The rows enter the log just as
+`Memory.append` would add them. If any row or the state is unusual, or an error occurs, the general
+path computes all rows of the call; until then nothing has changed.
 """
 
 from __future__ import annotations
@@ -55,10 +56,7 @@ class PreparedAsks:
         self._row: tuple[DType | None, dict[str, DType], Schema] | None = None
 
     def take(self) -> PreparedAsk | None:
-        """Return a prepared kernel for use by one thread only.
-
-        None if the plans need the general path.
-        """
+        """Take a free kernel from the pool, or prepare a new one."""
         if not self._can_be:
             return None
         try:
@@ -102,9 +100,10 @@ class PreparedAsks:
 def seen_on_arrival(
     memory: Memory, ask: PreparedAsk, row: Mapping[str, Any], limits: TimeLimits, now_ns: int
 ) -> SeenRow | None:
-    """Return an arriving row with the rows that it sees; None if the general path is needed.
+    """Return an arriving row in stored form with the rows that it sees, if it is new and in time.
 
-    `limits` and the current time `now_ns` bound how far its times may be ahead.
+    None if the general path is needed. `limits` and the current time `now_ns` bound how far its
+    times may be ahead.
     """
     found = seen_in(memory, ask, row)
     if found is None or memory.log is None:
@@ -141,7 +140,7 @@ def seen_in(memory: Memory, ask: PreparedAsk, row: Mapping[str, Any]) -> SeenRow
 
 
 def asked_id_is_new(memory: Memory, row: Mapping[str, Any]) -> bool:
-    """Return whether a row has no id, or an id that no row of the log has."""
+    """Return whether a row certainly has no id that is in the log."""
     row_id = memory.lowered.row_id
     if row_id is None or row_id not in row:
         return True
@@ -151,7 +150,7 @@ def asked_id_is_new(memory: Memory, row: Mapping[str, Any]) -> bool:
 
 
 def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
-    """Append an answered row to the log."""
+    """Append a row and its window results to the log."""
     assert memory.log is not None
     values = {**row.values, **answered.kept, **dict.fromkeys(memory.marks, True)}
     memory.log.add(values, list(zip(row.keys, row.times, strict=True)))
@@ -161,11 +160,7 @@ def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
 def written(
     asks: PreparedAsks, memory: Memory, arrived: Sequence[Arrived], change: Change | None, now: int
 ) -> tuple[Change, ChangeResults]:
-    """Return arriving rows as a change with its results, for the journal.
-
-    `change` has the rows as a table, or is None if no table exists yet; `now` is the time in
-    nanoseconds since 1970.
-    """
+    """Return arriving rows and their features as a change with its results, for the journal."""
     answers = [answer for _, answer in arrived]
     types, schema = asks.row_of(memory)
     lines = [[row.values[name] for name in types] for row, _ in arrived]
@@ -216,7 +211,7 @@ def _is_of_numbers(fitted: Fitted) -> bool:
 
 
 def _table_of(lines: Sequence[NDArray[Any]], schema: Schema) -> Table:
-    """Return rows of floats, with NaN for missing, as a table of the types of a schema."""
+    """Return one table of features, from a float array per row in which NaN means missing."""
     columns = np.array(lines).T.copy()
     flags = columns == columns
     is_whole = bool(flags.all())
