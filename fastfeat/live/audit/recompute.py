@@ -184,7 +184,7 @@ class Again:
         return applied
 
     def fits(self, written: WrittenEntry) -> bool:
-        """Return whether a change, applied again, matches its record; the state does not change."""
+        """Return whether a change, applied again, matches its record; the state stays as it is."""
         self.taken.refuses = True
         try:
             link, entry = self._link(written), written.entry

@@ -184,7 +184,7 @@ class Memory:
         return here
 
     def standing_at(self, numbers: Numbers) -> Here:
-        """Return the places of rows of the log, given by number, in all orders."""
+        """Return the log rows with these numbers, and their times and entities in all orders."""
         assert self.log is not None
         rows = self.log.take(numbers, self.placed_by)
         kept = {name: rows.column(name) for name in self._placed_by}

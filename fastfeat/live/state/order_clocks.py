@@ -45,7 +45,7 @@ class Clock:
 
     @property
     def is_timestamp(self) -> bool:
-        """Whether its times can be compared with this machine's clock."""
+        """Whether the times are timestamps or dates, as this machine's clock tells them."""
         return self.dtype.name in ("timestamp", "date32", "date64")
 
     @property

@@ -45,7 +45,7 @@ Arrived = tuple[SeenRow, PreparedAnswer]
 
 
 class PreparedAsks:
-    """The prepared one-row kernels of a state's plans; each thread takes a free one."""
+    """A pool of prepared one-row kernels for a state's plans; one thread at a time uses each."""
 
     def __init__(self, lowered: LivePlan) -> None:
         self._lowered = lowered
@@ -56,7 +56,10 @@ class PreparedAsks:
         self._row: tuple[DType | None, dict[str, DType], Schema] | None = None
 
     def take(self) -> PreparedAsk | None:
-        """Take a free kernel from the pool, or prepare a new one."""
+        """Take a free kernel from the pool, or prepare a new one.
+
+        None if the plans need the general path.
+        """
         if not self._can_be:
             return None
         try:
@@ -70,7 +73,7 @@ class PreparedAsks:
             return None
 
     def row_of(self, memory: Memory) -> tuple[dict[str, DType], Schema]:
-        """Return the types of the columns that plans read from rows, and their schema as a table.
+        """Return column name to type of the columns that plans read from rows, and their schema.
 
         The objects are the same at each call, so that callers can cache by identity.
         """
@@ -82,7 +85,10 @@ class PreparedAsks:
         return known[1:]
 
     def results_of(self, answers: Sequence[PreparedAnswer], to: str) -> Results:
-        """Return the features of rows, by plan, in the form `to`; an empty dict if `to` is ""."""
+        """Return plan name to the features of rows, as a matrix or table for the form `to`.
+
+        An empty dict if `to` is "".
+        """
         found: dict[str, Any] = {}
         for name, fitted in self._lowered.plans.items() if to else ():
             lines, form = [one.features[name] for one in answers], computed_form(fitted, to)
@@ -126,7 +132,10 @@ def seen_on_arrival(
 
 
 def seen_in(memory: Memory, ask: PreparedAsk, row: Mapping[str, Any]) -> SeenRow | None:
-    """Return a row with the rows that it sees; None if the general path is needed."""
+    """Return a row in stored form with the log rows that it sees.
+
+    None if the general path is needed.
+    """
     log = memory.log
     if log is None:
         return None
@@ -160,7 +169,11 @@ def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
 def written(
     asks: PreparedAsks, memory: Memory, arrived: Sequence[Arrived], change: Change | None, now: int
 ) -> tuple[Change, ChangeResults]:
-    """Return arriving rows and their features as a change with its results, for the journal."""
+    """Return arriving rows and their features as a change with its results, for the journal.
+
+    `change` has the rows as a table, or is None if no table exists yet; `now` is the time in
+    nanoseconds since 1970.
+    """
     answers = [answer for _, answer in arrived]
     types, schema = asks.row_of(memory)
     lines = [[row.values[name] for name in types] for row, _ in arrived]
@@ -183,7 +196,7 @@ def written(
 
 
 def _id_of(row: Mapping[str, Any], name: str, dtype: DType) -> Any:
-    """Return the id of a row as stored; None if it is absent, or is neither text nor integer."""
+    """Return a row's id in stored form; None if it is absent, or is neither text nor integer."""
     if not dtype.holds_bytes and not dtype.is_integer:
         return None
     reading = _reading_of_id(name, dtype)
@@ -200,7 +213,7 @@ def _reading_of_id(name: str, dtype: DType) -> Reading:
 
 
 def _is_of_numbers(fitted: Fitted) -> bool:
-    """Return whether all features of a plan are numbers or bools, so that a row of floats fits."""
+    """Return whether all features of a plan are numbers or bools, so that floats can hold them."""
     kinds = pa.types
     if fitted.declaration.keep or fitted.matrix_dtype == BFLOAT16:
         return False

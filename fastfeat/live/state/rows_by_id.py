@@ -85,7 +85,10 @@ def check_repeated(
 
 
 def each_once(rows: Table, row_id: str) -> Table:
-    """Return the rows of a history, with the first row of each id only."""
+    """Return the rows of a history, with the first row of each id only.
+
+    Raises `InvalidData` if rows with one id differ.
+    """
     first = first_of_each(rows.column(row_id))
     again = np.flatnonzero(first != np.arange(int(rows.num_rows)))
     if not len(again):
@@ -104,7 +107,10 @@ def each_once(rows: Table, row_id: str) -> Table:
 
 
 def numbers_known(memory: Memory, rows: Table, told: str) -> Numbers:
-    """Return, for each row of a table, the number of the log row with its id."""
+    """Return, for each row of a table, the number of the log row with its id.
+
+    Raises `InvalidData` if the log lacks one; `told` names the rows in the message.
+    """
     row_id = row_id_of(memory)
     if memory.log is None:
         numbers: Numbers = np.full(int(rows.num_rows), -1, np.int64)

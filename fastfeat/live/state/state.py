@@ -124,7 +124,7 @@ class State:
         self.counts: Mapping[str, int] = {}
         self.late_counts = LateCounts()
         self.kept_changes: Callable[[], Iterable[Change]] = tuple
-        """Returns the changes that the file holds; nothing may be written while they are read."""
+        """Function that returns the changes in the file; nothing may be written meanwhile."""
         self._places: dict[LateBehind, str] = {}
         clocks = clocks_of(lowered, settings)
         self._limits = time_limits(settings, clocks)
@@ -545,7 +545,10 @@ class State:
                 return found_table(memory, change)
 
     def _arrive(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
-        """Store arriving rows by the fast or general path; return results and features by plan."""
+        """Store arriving rows by the fast or general path.
+
+        Return their results, and plan name to features.
+        """
         memory, begun = self._memory, self._memory.log is None
         is_general = begun or change.kind != "process" or not self.takes_few
         few = None if is_general else self._as_few(change.rows, wanted)
@@ -576,7 +579,10 @@ class State:
     def _arrive_at_once(
         self, change: Change, here: Here, arrived: ArrivalRuns, wanted: Wanted
     ) -> tuple[ChangeResults, Results]:
-        """Return the results of rows that are all new, with none late relative to another."""
+        """Store arriving rows that are all new, and not late relative to each other.
+
+        Return their results, and plan name to features.
+        """
         asks = change.kind == "process"
         given = self._arrival_results(change, here, wanted, alone=False)
         is_stored = np.ones(here.n_rows, np.bool_)
@@ -610,10 +616,10 @@ class State:
     def _arrive_in_runs(
         self, change: Change, here: Here, arrived: ArrivalRuns, wanted: Wanted
     ) -> tuple[ChangeResults, Results]:
-        """Store rows of which some are late or repeated; return results and features by plan.
+        """Store arriving rows, some of them late or repeated, run by run.
 
-        The rows are computed run by run: each run sees the rows stored before it. After an error
-        all of them are taken back.
+        Each run sees the rows stored before it. After an error all of them are taken back. Return
+        their results, and plan name to features.
         """
         memory, asks, log = self._memory, change.kind == "process", self._memory.log
         assert log is not None
@@ -688,10 +694,10 @@ class State:
 
     @contextmanager
     def _commit(self, change: Change, applied: ChangeResults) -> Generator[Any]:
-        """Have the journal write a change, then let the body put it into memory under the lock.
+        """Record a change in the journal, then let the `with` block put it into memory.
 
-        If the body fails after the write, memory no longer matches the file, and the state becomes
-        unusable.
+        The block runs under the lock. If it fails after the change is recorded, memory no longer
+        matches the file, and the state becomes unusable.
         """
         is_written = False
         try:
@@ -711,7 +717,10 @@ class State:
 
     @contextmanager
     def _changing(self) -> Generator[None]:
-        """Let the body change memory under the lock; if it fails, the state becomes unusable."""
+        """Let the `with` block change memory under the lock.
+
+        If the block fails, the state becomes unusable.
+        """
         with self.reading:
             self._is_changing = True
             yield
