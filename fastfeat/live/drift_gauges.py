@@ -40,10 +40,10 @@ _MOST_SECONDS = 60.0
 
 
 def drifts_of(lives: Sequence[Live[Any]], limits: Limits | None = None) -> dict[str, Drift]:
-    """Return plan name to the drift from the training rows, over several states of the same plans.
+    """Return a dict of plan name to drift from the training rows, over several states together.
 
-    The profiles of the recently answered rows of all states are merged, for example over the
-    partitions of a topic. Empty unless every state is watched; see `Live.watch`.
+    The states have the same plans. The profiles of their recently answered rows are merged, for
+    example over the partitions of a topic. Empty unless every state is watched; see `Live.watch`.
     """
     found: dict[str, Drift] = {}
     if not all(live.recent for live in lives):

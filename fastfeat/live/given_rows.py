@@ -20,7 +20,7 @@ from fastfeat.live.state.state import State
 
 
 def types_read(state: State) -> dict[str, DType]:
-    """Return column name to type, for the columns that plans read from rows.
+    """Return a dict of column name to type, for the columns that plans read from rows.
 
     The id column is left out while its type is unknown.
     """

@@ -79,7 +79,7 @@ from fastfeat.trust.quality.later_rows import profile_to_compare
 from fastfeat.trust.quality.thresholds import Given
 
 Broken = dict[str, int]
-"""Rule name to number of rows that break the rule."""
+"""A dict of rule name to the number of rows that break the rule."""
 
 _HINTS: dict[str, Hints] = {
     "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
@@ -643,7 +643,7 @@ class Live(Generic[Face]):
             self._state.late_counts.note([error.behind])
 
     def held_up(self, *, is_due: bool = False, places: bool = True) -> list[HeldUp]:
-        """Return the entities of which ten or more rows came late behind one and the same row.
+        """Return the entities with ten or more late rows, all late because of one and the same row.
 
         A row with a time that is ahead makes all later rows of its entity late. This counts rows
         that `late="drop"` left out, and rows that were passed to `count_late`. At most 20 entities
@@ -740,7 +740,7 @@ class Live(Generic[Face]):
 
     @property
     def offsets(self) -> Mapping[str, int]:
-        """Source name to the offset after the last row that was applied."""
+        """A dict of source name to the offset after the last row that was applied."""
         return dict(self._state.offsets)
 
     def export(self, path: str | os.PathLike[str]) -> None:
@@ -852,7 +852,7 @@ class Live(Generic[Face]):
 
     @property
     def recent(self) -> Mapping[str, Recent]:
-        """Plan name to the counts of the rows answered recently; empty without `watch`."""
+        """A dict of plan name to the counts of recently answered rows; empty without `watch`."""
         return self._recent
 
     @property

@@ -320,7 +320,7 @@ def _fitted(journal: Journal) -> dict[str, Fitted]:
 
 
 def _artifacts(plans: Plans) -> dict[str, bytes]:
-    """Return plan name to artifact bytes, without the plan's profile and golden rows.
+    """Return a dict of plan name to artifact bytes, without the plan's profile and golden rows.
 
     Both may contain values of a row that the state is later told to forget.
     """

@@ -88,7 +88,7 @@ class AnsweredRows:
 
 
 Batches = Mapping[str, Batch]
-"""Plan name to the asking rows with the columns computed so far."""
+"""A dict of plan name to the asking rows with the columns computed so far."""
 
 
 @in_ieee
@@ -138,7 +138,7 @@ def begin(
     backend: str = "cpu",
     first_number: int = 0,
 ) -> Batches:
-    """Return plan name to a batch of the asking rows, with nothing computed yet.
+    """Return a dict of plan name to a batch of the asking rows, with nothing computed yet.
 
     The arguments are those of `answer`.
     """

@@ -23,12 +23,15 @@ ALONE = ""
 """The plan name of a state with one plan, made by `FittedPlan.online`."""
 Plans = Mapping[str, Fitted]
 Results = Mapping[str, Any]
-"""Plan name to features in the form in which they are computed: an Arrow table, or a matrix."""
+"""A dict of plan name to features as they are computed: an Arrow table, or a matrix."""
 
 
 @in_ieee
 def results_of(answered: AnsweredRows, to: str) -> Results:
-    """Return plan name to the features of asking rows, as a table or matrix as `to` needs it."""
+    """Return a dict of plan name to the features of asking rows: tables or matrices.
+
+    The user's form `to` decides which of them.
+    """
     found: dict[str, Any] = {}
     for name, batch in answered.batches.items():
         fitted = answered.lowered.plans[name]
@@ -39,7 +42,7 @@ def results_of(answered: AnsweredRows, to: str) -> Results:
 
 
 def results_of_row(answered: AnsweredRow) -> Results:
-    """Return plan name to the features of one row, as a matrix of shape (1, n_features)."""
+    """Return a dict of plan name to one row's features, as a matrix of shape (1, n_features)."""
     return {name: features[np.newaxis] for name, features in answered.features.items()}
 
 

@@ -41,7 +41,7 @@ from fastfeat.live.state.changes import (
 )
 
 Artifacts = Mapping[str, bytes]
-"""Plan name to the digest of the fitted plan."""
+"""A dict of plan name to the digest of the fitted plan."""
 
 KEY_BYTES = 32
 BEGIN = bytes(N_BYTES)
@@ -83,7 +83,7 @@ class Link:
     def noted(self) -> bytes:
         """Return everything but `digest` as bytes, for the file.
 
-        They are 9 bytes per row, 8 per column, and 148.
+        Their number is 9 per row, 8 per column, and 148.
         """
         both = (self.inputs, self.outputs)
         sizes = [len(part) for one in both for part in (one.columns, one.rows)]
@@ -286,7 +286,7 @@ def _of_every_row(column: Any, stored: NDArray[np.bool_]) -> Any:
 
 
 def artifacts_of(plans: Mapping[str, Fitted]) -> dict[str, bytes]:
-    """Return plan name to digest of the fitted plan; equal plans have equal digests."""
+    """Return a dict of plan name to the fitted plan's digest; equal plans have equal digests."""
     return {name: fitted_digest(fitted) for name, fitted in plans.items()}
 
 

@@ -107,7 +107,7 @@ class Differs(Exception):
 
 
 class _Refused(Exception):
-    """Raised to keep a change that is only checked out of the state, once its results are known."""
+    """Raised when a change is only checked, to stop it before it changes the state."""
 
 
 class _Entries:
@@ -319,7 +319,7 @@ def _shown(label: str, name: str) -> str:
 
 
 def _change_text(change: Change) -> str:
-    """Return kind, name, source and time of a change as text, such as "process at 2026-01-31"."""
+    """Return kind, name, source and time of a change as text, for messages."""
     name = f" {change.name!r}" if change.name else ""
     source = f" from {change.source}" if change.source else ""
     return f"{change.kind}{name}{source} at {moment_text(change.time_ns)}"

@@ -92,7 +92,7 @@ def replay_state(
 
 
 def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
-    """Return a function that takes plan name to artifact bytes, and returns the fitted plans.
+    """Return a function from a dict of plan name to artifact bytes to the fitted plans.
 
     If the user passed an artifact, its plans stand for the file's last plans.
     """

@@ -143,7 +143,7 @@ def put_archiving(connection: sqlite3.Connection, archiving: Archiving) -> None:
 
 
 def read_archived(connection: sqlite3.Connection) -> dict[int, Archived]:
-    """Return number of a past, counted from 1, to its segment, from a state file."""
+    """Return a dict of the number of a past, counted from 1, to its segment in the archive."""
     if not _has_archive(connection):
         return {}
     found = connection.execute("SELECT past, facts, seal FROM archived ORDER BY past").fetchall()

@@ -197,7 +197,7 @@ def written_of(
 
 
 def plans_named(head: bytes) -> dict[str, str]:
-    """Return plan name to the hex SHA-256 of its artifact, from the JSON head of an entry.
+    """Return a dict of plan name to the artifact's hex SHA-256, from the JSON head of an entry.
 
     Raises `StateError` if the head is altered.
     """
@@ -209,7 +209,7 @@ def plans_named(head: bytes) -> dict[str, str]:
 
 
 def digests_of_plans(plans: Mapping[str, bytes]) -> dict[str, str]:
-    """Return plan name to the hex SHA-256 of its artifact."""
+    """Return a dict of plan name to the hex SHA-256 of its artifact."""
     return {name: hashlib.sha256(content).hexdigest() for name, content in plans.items()}
 
 

@@ -84,12 +84,12 @@ class Follower:
 
     @property
     def plans(self) -> Mapping[str, bytes]:
-        """Plan name to artifact bytes, after the last entry."""
+        """A dict of plan name to artifact bytes, after the last entry."""
         with self._snapshot() as (connection, head):
             return read_plans(connection, head.base)
 
     def plans_at(self, base: int) -> Mapping[str, bytes]:
-        """Return plan name to artifact bytes, at the time of the base number `base`."""
+        """Return a dict of plan name to artifact bytes, at the time of the base number `base`."""
         with self._snapshot() as (connection, _):
             named = read_beside(connection, base)[1]
             return {name: read_artifact(connection, key) for name, key in named.items()}
@@ -115,7 +115,7 @@ class Follower:
 
     @property
     def archived(self) -> Mapping[int, Archived]:
-        """Number of a past, counted from 1, to its segment in the archive."""
+        """A dict of the number of a past, counted from 1, to its segment in the archive."""
         with self._snapshot() as (connection, _):
             return read_archived(connection)
 

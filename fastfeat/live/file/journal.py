@@ -152,12 +152,15 @@ class Journal:
 
     @property
     def plans(self) -> Mapping[str, bytes]:
-        """Plan name to artifact bytes, after the last written entry."""
+        """A dict of plan name to artifact bytes, after the last written entry."""
         return dict(self._plans)
 
     @property
     def offsets(self) -> Mapping[str, int]:
-        """Source name to the offset after its last written row, including rows not on disk yet."""
+        """A dict of source name to the offset after its last written row.
+
+        It includes rows that are not on disk yet.
+        """
         return dict(self._offsets)
 
     @property

@@ -217,7 +217,7 @@ def read_link(connection: sqlite3.Connection, base: int) -> bytes:
 
 
 def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
-    """Return source name to the offset after the last row that came from it."""
+    """Return a dict of source name to the offset after the last row that came from it."""
     found = connection.execute(
         "SELECT source, ends FROM segments WHERE seq > ? AND source != '' ORDER BY seq", (base,)
     )
@@ -311,7 +311,10 @@ def read_entries(
 
 
 def read_plans(connection: sqlite3.Connection, base: int) -> dict[str, bytes]:
-    """Return plan name to artifact bytes, after all entries that follow the base number `base`."""
+    """Return a dict of plan name to artifact bytes, after all entries that follow a base.
+
+    `base` is the number of the base.
+    """
     named: dict[str, str] = read_beside(connection, base)[1]
     changes = connection.execute(
         "SELECT head FROM segments WHERE seq > ? AND kind = 'plans' ORDER BY seq", (base,)

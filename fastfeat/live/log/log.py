@@ -285,7 +285,7 @@ class Log:
         return self._columns[name].take(places)
 
     def take(self, rows: RowsInReach | Rows, names: Iterable[str] | None = None) -> Table:
-        """Return a copy of columns of some rows, as a table; None for all columns.
+        """Return a copy of columns of some rows, as a table; `names` of None takes all columns.
 
         `rows` are row numbers, or the result of `seen`.
         """
@@ -356,10 +356,10 @@ class Log:
         return self._taken(self._reached(n_rows), self.types if names is None else names)
 
     def sweep(self, watermarks: Sequence[int | None]) -> int:
-        """Drop rows of entities that have had no row for long; return their number over all orders.
+        """Drop rows of silent entities, those without a new row for long.
 
-        `watermarks` has the latest time of each order in ticks, or None for an order that drops
-        none.
+        Return the number of dropped rows, summed over orders. `watermarks` has the latest time of
+        each order in ticks, or None for an order that drops none.
         """
         n_dropped = 0
         for k, (index, watermark) in enumerate(zip(self._indexes, watermarks, strict=True)):

@@ -99,7 +99,7 @@ def kept_slots(index: Entities, held: Retention, entities: NDArray[Any]) -> tupl
 def silent_slots(
     index: Entities, held: Retention, watermark: int
 ) -> tuple[NDArray[np.int64], Slots]:
-    """Return the entities of which a sweep drops rows, and each entity's first slot that stays.
+    """Return the entities that a sweep takes rows from, and each entity's first slot that stays.
 
     `watermark` is the latest time of all rows in the order, in ticks. Entities without a row for
     longer than `held.silent` before that are swept; they keep the latest `held.n_rows` rows.
@@ -173,7 +173,7 @@ _FEW = 4  # entities that are looked at one by one
 
 
 class AskingRows(NamedTuple):
-    """Rows whose visible rows are wanted, in one order.
+    """Rows that ask for the rows in reach of their windows, in one order.
 
     Args:
         entities: Entity number of each; -1 for none.

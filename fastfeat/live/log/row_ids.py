@@ -78,7 +78,7 @@ class Ids:
         return at == len(self._digests) or int(self._digests[at]) != digest
 
     def add_one(self, value: Any, row: int) -> None:
-        """Add the id of one row, given as in `is_new`."""
+        """Add the id of one row, given in the form that `is_new` takes."""
         self._recent[value] = row
         self._make_room()
 
@@ -109,7 +109,7 @@ class Ids:
             self._keep(self._rows < rows[0])
 
     def only(self, rows: Rows) -> Ids:
-        """Return a new index with some rows; row numbers ascend."""
+        """Return a new index with the ids of some rows, given by ascending number."""
         ids = Ids(self.name, self._dtype)
         recent = np.fromiter(self._recent.values(), np.int64, len(self._recent))
         stays = _is_among(recent, rows).tolist()

@@ -132,7 +132,7 @@ class LivePlan:
 
     @property
     def kept_types(self) -> dict[str, DType]:
-        """Column name to type of the stored window results."""
+        """A dict of column name to type, for the stored window results."""
         return {name: kept.dtype for name, kept in self.kept.items()}
 
     @property
@@ -142,7 +142,7 @@ class LivePlan:
 
 
 def lower(plans: Mapping[str, Fitted]) -> LivePlan:
-    """Return the merged columns, orders and window functions of plans.
+    """Return the `LivePlan` of plans: the columns, orders and window functions that they need.
 
     Args:
         plans: Fitted plans, by name.
@@ -188,7 +188,7 @@ def lower(plans: Mapping[str, Fitted]) -> LivePlan:
 
 
 def _agreed(plans: Mapping[str, Fitted]) -> dict[str, DType | UnsupportedType]:
-    """Return column name to type, for the data columns that plans read.
+    """Return a dict of column name to type, for the data columns that plans read.
 
     Raises `TypeMismatch` if plans saw different types of one column.
     """

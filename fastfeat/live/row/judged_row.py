@@ -12,7 +12,9 @@ from fastfeat.live.row.one_row import transform_row
 
 
 def judge_one_row(fitted: Fitted, row: Mapping[str, Any], tables: Tables = None) -> dict[str, int]:
-    """Return rule name to 1 for each warning-only rule of the plan's contract that the row breaks.
+    """Return a dict of rule name to 1, for each warning-only rule that the row breaks.
+
+    The rules are those of the plan's contract.
 
     Raises:
         ContractBroken: The row breaks a rule that does more than warn.

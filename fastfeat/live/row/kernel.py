@@ -39,7 +39,7 @@ def row_kernel(fitted: Fitted) -> RowKernel:
 
 
 def row_kernel_after_windows(fitted: Fitted) -> RowKernel:
-    """Return a function like `row_kernel`'s, for rows whose window results are already computed.
+    """Return a function like that of `row_kernel`, for rows with window results already computed.
 
     Besides its columns, such a row holds the stored value of each window function, under the
     function's node, and the columns of lookup tables.

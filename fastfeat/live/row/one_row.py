@@ -41,7 +41,7 @@ def _new_kernel(fitted: Fitted) -> RowKernel:
 
 
 def _with_tables(fitted: Fitted, row: Mapping[str, Any], tables: Tables) -> Mapping[Any, Any]:
-    """Return the row with the columns of lookup tables that the plan reads added."""
+    """Return the row, extended by the columns of lookup tables that the plan reads."""
     from fastfeat.live.row.kernel import joined
 
     local = fitted.row_kernels

@@ -139,7 +139,7 @@ def explain_row(
 
 
 def explain_in_memory(memory: Memory, here: Here) -> dict[str, Explained]:
-    """Return plan name to the origins of one row's features, over a state in memory."""
+    """Return a dict of plan name to the origins of one row's features, over a state in memory."""
     seen = [_seen_numbers(memory, here, k) for k in range(len(memory.lowered.orders))]
     numbers = np.unique(np.concatenate([*seen, np.zeros(0, np.int64)]))
     return {name: _explain_plan(memory, here, name, seen, numbers) for name in memory.lowered.plans}

@@ -92,7 +92,7 @@ class Memory:
 
     @property
     def columns(self) -> dict[str, DType]:
-        """Column name to type, for the data columns of the log with the id."""
+        """A dict of column name to type, for the data columns of the log and the id."""
         row_id, known = self.lowered.row_id, self.id_type
         more = {} if row_id is None or known is None else {row_id: known}
         return {**self.lowered.columns, **more}

@@ -45,7 +45,7 @@ class Clock:
 
     @property
     def is_timestamp(self) -> bool:
-        """Whether the times are timestamps or dates, as this machine's clock tells them."""
+        """Whether the times are timestamps or dates, which `max_ahead` can limit."""
         return self.dtype.name in ("timestamp", "date32", "date64")
 
     @property

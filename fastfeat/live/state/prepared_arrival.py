@@ -51,7 +51,7 @@ class PreparedAsks:
         self._lowered = lowered
         self._free: list[PreparedAsk] = []
         self.schemas = {name: fitted.schema for name, fitted in lowered.plans.items()}
-        """Plan name to the schema of its features."""
+        """A dict of plan name to the schema of its features."""
         self._can_be = all(map(_is_of_numbers, lowered.plans.values()))
         self._row: tuple[DType | None, dict[str, DType], Schema] | None = None
 
@@ -85,9 +85,9 @@ class PreparedAsks:
         return known[1:]
 
     def results_of(self, answers: Sequence[PreparedAnswer], to: str) -> Results:
-        """Return plan name to the features of rows, as a matrix or table for the form `to`.
+        """Return a dict of plan name to features, as a matrix or table for the form `to`.
 
-        An empty dict if `to` is "".
+        It is empty if `to` is "".
         """
         found: dict[str, Any] = {}
         for name, fitted in self._lowered.plans.items() if to else ():

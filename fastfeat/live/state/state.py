@@ -156,12 +156,12 @@ class State:
 
     @property
     def tables(self) -> Mapping[str, Table]:
-        """Lookup table name to table."""
+        """A dict of table name to lookup table."""
         return self._memory.tables
 
     @property
     def types(self) -> Mapping[str, Any]:
-        """Column name to dtype, for the columns of the log."""
+        """A dict of column name to dtype, for the columns of the log."""
         return self._memory.columns
 
     @property
@@ -312,9 +312,9 @@ class State:
                 self.journal.delete_key(self.base())
 
     def apply(self, change: Change, wanted: Wanted = NOTHING) -> tuple[ChangeResults, Results]:
-        """Apply a change; return its results, and plan name to features in the wanted form.
+        """Apply a change; return its results, and a dict of plan name to features.
 
-        After any error the state is as it was.
+        The features have the wanted form. After any error the state is as it was.
         """
         with self._writing:
             self.check_usable()
@@ -336,7 +336,7 @@ class State:
                 self._finish(entry.change, replace(entry.applied, counts={}))
 
     def features(self, rows: Table, wanted: Wanted, *, has_ids: bool) -> Results:
-        """Return plan name to the features of rows that do not see each other.
+        """Return a dict of plan name to features, for rows that do not see each other.
 
         The state does not change. If the rows have an id column (`has_ids`), a row whose id is in
         the state is computed as at its place there. Raises `LateRow` if a row is so early that rows
@@ -360,7 +360,7 @@ class State:
         return as_dicts(rows)
 
     def _features(self, rows: Table, wanted: Wanted, *, has_ids: bool, first: int) -> Results:
-        """Return plan name to features by the general path.
+        """Return a dict of plan name to features, by the general path.
 
         `first` is the index of the first row within the call. A large call is cut into parts,
         between which other threads may take their turns.
@@ -496,7 +496,10 @@ class State:
         return arrived
 
     def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
-        """Return plan name to the origins of one row's features; raises as `features` does."""
+        """Return a dict of plan name to the origins of one row's features.
+
+        Raises as `features` does.
+        """
         from fastfeat.live.state.explanation import explain_in_memory  # seldom needed
 
         with self.reading:
@@ -547,7 +550,7 @@ class State:
     def _arrive(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
         """Store arriving rows by the fast or general path.
 
-        Return their results, and plan name to features.
+        Return their results, and a dict of plan name to features.
         """
         memory, begun = self._memory, self._memory.log is None
         is_general = begun or change.kind != "process" or not self.takes_few
@@ -581,7 +584,7 @@ class State:
     ) -> tuple[ChangeResults, Results]:
         """Store arriving rows that are all new, and not late relative to each other.
 
-        Return their results, and plan name to features.
+        Return their results, and a dict of plan name to features.
         """
         asks = change.kind == "process"
         given = self._arrival_results(change, here, wanted, alone=False)
@@ -619,7 +622,7 @@ class State:
         """Store arriving rows, some of them late or repeated, run by run.
 
         Each run sees the rows stored before it. After an error all of them are taken back. Return
-        their results, and plan name to features.
+        their results, and a dict of plan name to features.
         """
         memory, asks, log = self._memory, change.kind == "process", self._memory.log
         assert log is not None
