@@ -107,7 +107,7 @@ class Memory:
 
     @property
     def kept_types(self) -> dict[str, DType]:
-        """Column name to type, for stored window results and the flag of answered rows."""
+        """A dict of column name to type, for stored window results and flags of answered rows."""
         return {**self.lowered.kept_types, **self.marks}
 
     def know_ids(self, dtype: DType) -> None:

@@ -73,7 +73,7 @@ class PreparedAsks:
             return None
 
     def row_of(self, memory: Memory) -> tuple[dict[str, DType], Schema]:
-        """Return column name to type of the columns that plans read from rows, and their schema.
+        """Return a dict of name to type for the columns that plans read from rows, and its schema.
 
         The objects are the same at each call, so that callers can cache by identity.
         """
