@@ -4,4 +4,10 @@
 `transform(history=)`. Everything else is an index that can be rebuilt from the log. A call of
 `Live` becomes a `Change`, which `State` applies in memory and `Journal` writes to disk. `lower`
 merges the columns and windows of several plans into one log; `ask` computes features of rows.
+
+Terms of these packages. Log: the stored rows. Order: one way to group the rows of the log into
+entities (rows with equal keys) and to sort each entity's rows by time. Place: position of a row in
+memory. Tick: unit of an order's times. Kept results: results of window functions that other windows
+read; the log stores them beside each row. Base: copy of a whole state in its file. Entry: a change
+and its results.
 """

@@ -17,10 +17,10 @@ DEFAULT_AHEAD = "1h"
 
 
 def max_ahead_of(plans: Mapping[str, Fitted], late: str | None, given: str | None) -> str | None:
-    """Return `max_ahead=` for a new state.
+    """Return the value of `max_ahead=` for a new state; None for no limit.
 
-    It is the given value, else "1h" if all clocks have time zones. If late rows are inserted, no
-    entity is silenced, and the given value is returned unchanged.
+    It is the given value; without one, "1h" if the times of all windows have time zones, else None.
+    If late rows are inserted, no entity is silenced, and the given value is returned unchanged.
     """
     if given is not None or late == "insert":
         return given
@@ -31,7 +31,10 @@ def max_ahead_of(plans: Mapping[str, Fitted], late: str | None, given: str | Non
 
 
 def told_without_limit(live: Live, given: str | None, max_jump: str | int | None) -> str:
-    """Return a warning line for a state that accepts rows of any time; "" if there is a limit."""
+    """Return a warning that a state accepts rows far in the future; "" if it has a limit.
+
+    `given` is the `max_ahead=` that the user passed; "any" also silences the warning.
+    """
     is_limited = live.max_ahead is not None or max_jump is not None or given == ANY
     if is_limited or live.late == "insert" or not live.clocks:
         return ""

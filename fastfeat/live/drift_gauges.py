@@ -40,10 +40,10 @@ _MOST_SECONDS = 60.0
 
 
 def drifts_of(lives: Sequence[Live[Any]], limits: Limits | None = None) -> dict[str, Drift]:
-    """Return the drift of the rows that several states of the same plans answered, by plan name.
+    """Return a dict of plan name to drift from the training rows, over several states together.
 
-    The profiles of the states are merged, for example over the partitions of a topic. Empty unless
-    every state is watched.
+    The states have the same plans. The profiles of their recently answered rows are merged, for
+    example over the partitions of a topic. Empty unless every state is watched; see `Live.watch`.
     """
     found: dict[str, Drift] = {}
     if not all(live.recent for live in lives):
@@ -89,9 +89,10 @@ class DriftGauges:
         self._text, self._next = "", 0.0
 
     def text(self, lives: Sequence[Live[Any]]) -> str:
-        """Return the gauges, recomputed once a minute, or each twelfth of a shorter window.
+        """Return the gauges as text in the Prometheus format.
 
-        While no rows have been answered, they are recomputed each second.
+        They are recomputed once a minute, or at each twelfth of a window shorter than twelve
+        minutes; each second while no rows have been answered.
         """
         now = time.monotonic()
         if now >= self._next or not self._text:

@@ -20,7 +20,10 @@ from fastfeat.live.state.state import State
 
 
 def types_read(state: State) -> dict[str, DType]:
-    """Return the type of each column that plans read from rows, as far as it is known."""
+    """Return a dict of column name to type, for the columns that plans read from rows.
+
+    The id column is left out while its type is unknown.
+    """
     return {**state.types, **state.lowered.asked}
 
 
@@ -41,10 +44,9 @@ def has_ids(state: State, given: Any) -> bool:
 
 
 def read_once(state: State, given: Any, passed: Sequence[str]) -> Any:
-    """Return the rows as passed; if `passed` names columns, read the rows into a table once.
+    """Return the rows as passed, or read into a table if `passed` names pass-through columns.
 
-    Some readers can be read only once, and the passed-through columns need a second look at the
-    rows.
+    Some readers can be read only once, and those columns are read a second time for the result.
     """
     if not passed:
         return given
@@ -56,7 +58,10 @@ def read_once(state: State, given: Any, passed: Sequence[str]) -> Any:
 def with_time_of(
     state: State, given: Any, at: Any, times: Sequence[str], passed: Sequence[str]
 ) -> Any:
-    """Return rows with one time for all of them; raises as `row_tables.with_time` does."""
+    """Return rows with the time `at` in the one time column that they lack.
+
+    Raises as `row_tables.with_time` does.
+    """
     row_id = state.lowered.row_id
     others = [*passed, *([] if row_id is None else [row_id])]
     return with_time(given, at, types_read(state), times, others)
@@ -100,9 +105,10 @@ def table_of_history(state: State, given: Any) -> Table:
 
 
 def table_by_id(state: State, given: Any, columns: Iterable[str]) -> Table:
-    """Return rows identified by id as a table of the id and those of `columns` that were passed.
+    """Return a table of the id column and of the columns of `columns` that the user passed.
 
-    Raises `InvalidPlan` if no plan names the id column; other errors as in `row_tables.rows_by_id`.
+    For outcomes and corrections. Raises `InvalidPlan` if no plan names the id column; other errors
+    as in `row_tables.rows_by_id`.
     """
     row_id = state.lowered.row_id
     if row_id is None:

@@ -79,7 +79,7 @@ from fastfeat.trust.quality.later_rows import profile_to_compare
 from fastfeat.trust.quality.thresholds import Given
 
 Broken = dict[str, int]
-"""Rule name to number of rows that break the rule."""
+"""A dict of rule name to the number of rows that break the rule."""
 
 _HINTS: dict[str, Hints] = {
     "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
@@ -100,7 +100,7 @@ _ELSEWHERE = {
         "A state with a file is kept as it goes: fitted.online(path=). live.export(...) writes it",
     ),
 }
-"""Hints for methods of fitted plans and models that `Live` lacks: attribute name to hint."""
+"""Method names that fitted plans and models have and `Live` lacks, to a hint for the error."""
 
 
 @explaining_methods(lambda live: "live.", _HINTS)
@@ -643,7 +643,7 @@ class Live(Generic[Face]):
             self._state.late_counts.note([error.behind])
 
     def held_up(self, *, is_due: bool = False, places: bool = True) -> list[HeldUp]:
-        """Return the entities of which ten or more rows came late behind one and the same row.
+        """Return the entities with ten or more late rows, all late because of one and the same row.
 
         A row with a time that is ahead makes all later rows of its entity late. This counts rows
         that `late="drop"` left out, and rows that were passed to `count_late`. At most 20 entities
@@ -653,7 +653,7 @@ class Live(Generic[Face]):
             is_due: Whether to return an entity only when it has passed 10 late rows, 100, and so
                 on, since the last such call.
             places: Whether to search the file for the source and offset of the row that holds the
-                entity up. That takes a while.
+                entity up (`HeldUp.place`). That takes a while.
         """
         return self._state.held_up(is_due=is_due, places=places)
 
@@ -740,7 +740,7 @@ class Live(Generic[Face]):
 
     @property
     def offsets(self) -> Mapping[str, int]:
-        """Source name to the offset after the last row that was applied."""
+        """A dict of source name to the offset after the last row that was applied."""
         return dict(self._state.offsets)
 
     def export(self, path: str | os.PathLike[str]) -> None:
@@ -762,8 +762,9 @@ class Live(Generic[Face]):
 
     @property
     def head(self) -> bytes:
-        """The last link of the audit chain: note it elsewhere, and give it to `ff.replay(head=)`.
+        """The hash of the last change in the audit chain; note it elsewhere for `ff.replay(head=)`.
 
+        Each change's hash covers the one before it, so this one stands for all changes so far.
         Empty if the state has no file, or if the key of the audit was deleted.
         """
         return self._state.head
@@ -776,7 +777,7 @@ class Live(Generic[Face]):
         """Replace the changes in the file by one copy of the whole state.
 
         A state does this by itself when the changes take more room than the state. `ff.replay` then
-        begins from there. Without changes since the last time, nothing is written.
+        begins from that copy. If nothing changed since the last copy, nothing is written.
 
         Raises:
             StateError: The state is closed, or cannot be written.
@@ -823,9 +824,10 @@ class Live(Generic[Face]):
         return with_time_of(self._state, given, at, self._times, [*self._passed, *judged])
 
     def _held(self, given: Any) -> tuple[Any, Broken]:
-        """Return rows that hold the contracts, and numbers of rows that break warning-only rules.
+        """Return rows that passed the contract check, and numbers of rows that break warning rules.
 
-        A reader comes back as a table, since it can be read only once.
+        The numbers are by rule name. Raises `ContractBroken` for a rule that does more than warn. A
+        reader comes back as a table, since it can be read only once.
         """
         given = read_again(given)
         tables = self._state.tables
@@ -850,12 +852,12 @@ class Live(Generic[Face]):
 
     @property
     def recent(self) -> Mapping[str, Recent]:
-        """Plan name to the counts of the rows answered recently; empty without `watch`."""
+        """A dict of plan name to the counts of recently answered rows; empty without `watch`."""
         return self._recent
 
     @property
     def records(self) -> Mapping[str, Fitted]:
-        """The records of the plans, by name."""
+        """The internal records (`Fitted`) of the plans, by name."""
         return self._plans
 
     def _watched(self) -> Mapping[str, Recent]:
@@ -868,7 +870,7 @@ class Live(Generic[Face]):
         return self._recent
 
     def _noted(self, row: Mapping[str, Any], features: Any) -> Any:
-        """Count one row, and return its features."""
+        """Count one answered row for `watch`, and return its features unchanged."""
         if self._recent:
             by_name = {ALONE: features} if ALONE in self._plans else features
             for name, recent in self._recent.items():
@@ -876,34 +878,40 @@ class Live(Generic[Face]):
         return features
 
     def _note(self, rows: Table, results: Mapping[str, Any]) -> None:
-        """Count many rows."""
+        """Count many answered rows for `watch`."""
         for name, recent in self._recent.items():
             recent.note(rows, results[name])
 
     def _is_row_alone(self, given: Any) -> bool:
-        """Return whether one row was given, and no plan sees other rows."""
+        """Return whether the user passed one row as a dict, and no plan has windows."""
         return self._sees_none and is_one_row(given, self._state.lowered.asked)
 
     def _is_remembered_by_nobody(self, given: Any) -> bool:
-        """Return whether one row was given, no plan sees other rows, and no file keeps it."""
+        """Return whether one row was passed, no plan has windows, and no file records changes."""
         return self._state.journal is None and self._is_row_alone(given)
 
     def _of_prepared_row(self, row: Any) -> Any:
-        """Return the features of a row; None if the row is unusual, or its id is in the state."""
+        """Return the features of one row by the fast path, without storing the row.
+
+        None if the row needs the general path: it is unusual, or its id is in the state.
+        """
         if type(row) is not dict:
             return None
         found = self._state.features_of_rows([cast("dict[str, Any]", row)])
         return None if found is None else _given_of(found[0])
 
     def _process_prepared_row(self, row: Any) -> Any:
-        """Return the features of a row and add it to the state; None if it is unusual."""
+        """Return the features of one row by the fast path, and add the row to the state.
+
+        None, and nothing has changed, if the row needs the general path.
+        """
         if type(row) is not dict:
             return None
         found = self._state.process_rows([cast("dict[str, Any]", row)])
         return None if found is None else _given_of(found[0])
 
     def _of_row(self, row: Mapping[str, Any]) -> Any:
-        """Return the features of a row that sees no other row, at the cost of `transform_row`."""
+        """Return the features of a row for plans without windows, as cheaply as `transform_row`."""
         self._state.check_usable()
         tables = self._state.tables
         if ALONE in self._plans:
@@ -912,12 +920,12 @@ class Live(Generic[Face]):
 
 
 def _given_of(answer: PreparedAnswer) -> Any:
-    """Return the features of one row as users get them: with several plans, a dict by plan."""
+    """Return the features of one row: an array, or with several plans a dict by plan name."""
     return answer.features.get(ALONE, answer.features)
 
 
 def rule_name(plan: str, rule: str) -> str:
-    """Return the name of a plan's rule among the rules of several plans.
+    """Return the name under which `Live.violations` counts a rule of a plan.
 
     Example:
         >>> rule_name("fraud", "size"), rule_name("", "size")
@@ -927,7 +935,10 @@ def rule_name(plan: str, rule: str) -> str:
 
 
 def _check_alone(row: object, to: str, out: Any, *, categories: bool) -> None:
-    """Raise if one row is asked for in a form that only many rows have."""
+    """Raise `InvalidPlan` if the user passed one row, with an option that only many rows may have.
+
+    `row` is None for many rows.
+    """
     if row is None or (to in ("arrow", "numpy") and out is None and not categories):
         return
     option = "out=" if out is not None else f"to={to!r}" if not categories else "categories="
@@ -952,10 +963,10 @@ def begin_live(
     archive: str | os.PathLike[str] | None = None,
     keep_audit: str | None = None,
 ) -> Live[Face]:
-    """Return fitted plans over a new state, or over the state in a file.
+    """Return fitted plans over a new state, or over the state in the file `path`.
 
-    The options are those of `FittedPlan.online`. `plans` has the records, `faces` the fitted plans
-    that `Live.plans` returns.
+    The options are those of `FittedPlan.online`. `plans` has the internal record of each plan,
+    `faces` the object that `Live.plans` returns for it.
     """
     _check_word("late", late, get_args(Late))
     _check_word("durability", durability, get_args(Durability))
@@ -1016,7 +1027,10 @@ def begin_alone(fitted: Fitted, history: Any, **options: Any) -> Live[Fitted]:
 
 
 def _check_tables_of_rules(plans: Mapping[str, Fitted]) -> None:
-    """Raise if a rule reads a table column that no feature reads: the state does not hold it."""
+    """Raise `InvalidPlan` if a contract's rule reads a table column that no feature reads.
+
+    The state holds only the table columns that features read.
+    """
     held = {column for fitted in plans.values() for column in fitted.table_columns}
     for fitted in plans.values():
         guard = guard_of(fitted)

@@ -1,4 +1,9 @@
-"""States with a file: creating the file, opening it again, and opening it with other plans."""
+"""States with a file: creating the file, opening it again, and opening it with other plans.
+
+A file holds a base, which is a copy of a whole state, the changes since then, and the plans.
+Opening it with equal plans applies those changes to the base. Opening it with other plans computes
+their stored window results anew, and writes a new base.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +64,7 @@ def begin(
 
 
 def _keep_changes(state: State, journal: Journal) -> None:
-    """Write the changes of a state to a journal, and look up past changes there."""
+    """Make a state write its changes to a journal, and read past changes from there."""
     state.journal = journal
     state.kept_changes = lambda: (one.entry.change for one in journal.entries())
 
@@ -67,7 +72,7 @@ def _keep_changes(state: State, journal: Journal) -> None:
 def archiving_of(
     archive: str | os.PathLike[str] | None, keep_audit: str | None
 ) -> Archiving | None:
-    """Return the archive folder and retention of a state's segments; None without an option.
+    """Return the archive settings of a state; None if the user gave neither option.
 
     Raises `InvalidPlan` or `TypeMismatch` if `keep_audit` is no duration, or `archive` no path.
     """
@@ -84,7 +89,7 @@ def archiving_of(
 
 
 def note(journal: Journal, audit: Audit) -> None:
-    """Make a journal record the audit's links and seals with all that it writes."""
+    """Make a journal store the audit's hashes with everything that it writes."""
     journal.linking, journal.linking_base = audit.link, audit.base
     journal.replaced.sealing = audit.seal
     journal.replaced.forgetting = partial(rewritten, audit.key)
@@ -107,7 +112,8 @@ def reopened(
         given: Settings that the caller named explicitly; they must equal the settings in the file.
         durability: Durability of changes from now on.
         time_ns: Time of opening, in nanoseconds since 1970.
-        archiving: Where segments are kept from now on; None keeps the setting in the file.
+        archiving: Archive folder for replaced changes from now on; None keeps the setting in the
+            file.
 
     Raises:
         StateError: The file cannot be opened, is damaged, or has other settings.
@@ -137,7 +143,7 @@ def reopened(
 
 
 def _state_of(journal: Journal, lowered: LivePlan) -> State | None:
-    """Return the state of a file with the plans in the file; None if `lowered` has other plans."""
+    """Return the state of a file; None if `lowered` has other plans than the file."""
     if not _is_same(journal.plans, lowered.plans):
         return None
     state = State(lowered, journal.settings, journal.base())
@@ -147,7 +153,7 @@ def _state_of(journal: Journal, lowered: LivePlan) -> State | None:
 
 
 def _under_others(journal: Journal, lowered: LivePlan, time_ns: int) -> State:
-    """Return the state of a file with other plans than the file has, and record the change."""
+    """Return a file's state, changed to the plans `lowered`, and write these plans to the file."""
     known = lower(_fitted(journal))
     before = _state_of(journal, known)
     assert before is not None
@@ -164,9 +170,10 @@ def _under_others(journal: Journal, lowered: LivePlan, time_ns: int) -> State:
 
 
 def remade(base: Base, lowered: LivePlan, settings: Settings) -> Base:
-    """Return a base with the window results that plans store beside rows, all computed anew.
+    """Return a base with its window results computed anew for the given plans.
 
-    Other columns of the base are ignored, except the flag of rows that were answered.
+    The results that the base has stored beside its rows are ignored. The flag of rows that were
+    answered stays.
     """
     state = State(lowered, settings, replace(base, rows=None))
     if base.rows is not None:
@@ -175,7 +182,10 @@ def remade(base: Base, lowered: LivePlan, settings: Settings) -> Base:
 
 
 def _swept_of(known: LivePlan, wanted: LivePlan, base: Base) -> list[int | None]:
-    """Return the latest swept time of each order of other plans, matched by the time expression."""
+    """Return, for each order of the plans `wanted`, the latest time up to which rows were swept.
+
+    The times come from the orders of `known` with the same time expression; None for no such time.
+    """
     found: list[int | None] = []
     for order in wanted.orders:
         times = zip(known.orders, base.swept, strict=False)
@@ -185,11 +195,11 @@ def _swept_of(known: LivePlan, wanted: LivePlan, base: Base) -> list[int | None]
 
 
 def check_columns(path: object, known: LivePlan, wanted: LivePlan, base: Base) -> None:
-    """Check that a log and its tables have the columns that plans read.
+    """Check that a log and its tables have the columns that other plans read.
 
     Args:
         path: Path of the state, for messages.
-        known: Plans that the log was kept for.
+        known: Plans for which the log was kept so far.
         wanted: Plans to use over it from now on.
         base: Content of the state.
 
@@ -229,7 +239,7 @@ def _check_types(
 
 
 def _of_plans(rows: Table, lowered: LivePlan) -> Table:
-    """Return log rows as a history for plans; columns that the log does not keep are missing."""
+    """Return rows of a log as a history for plans; columns that the log lacks become missing."""
     beside = [ANSWERED] if lowered.row_id is None else [lowered.row_id, ANSWERED]
     passed = [name for name in beside if name in rows.column_names]
     types = {**lowered.columns, **lowered.asked}
@@ -248,7 +258,11 @@ def _tell_missing(known: LivePlan, wanted: LivePlan, settings: Settings, base: B
 
 
 def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base) -> str | None:
-    """Return a message about rows that an order's windows need and the log lacks; None if none."""
+    """Return a warning about rows that the windows of one order need and the log lacks.
+
+    None if the log has them all. `clock` belongs to the order; `kept` are the clocks of the plans
+    `known`, for which the log was kept.
+    """
     order, wanted = clock.order, clock.held
     same = [k for k, one in enumerate(kept) if one.order.time is order.time]
     held = [kept[k].held for k in same]
@@ -280,7 +294,7 @@ def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base)
 
 
 def _time_text(clock: Clock, known: LivePlan, ticks: int) -> str:
-    """Return a time, given in ticks, as text."""
+    """Return a time in ticks as text, such as a timestamp; integer times stay numbers."""
     dtype = known.plans[clock.order.plan].types[clock.order.time]
     if clock.tick_ns is None:
         return str(ticks)
@@ -306,7 +320,7 @@ def _fitted(journal: Journal) -> dict[str, Fitted]:
 
 
 def _artifacts(plans: Plans) -> dict[str, bytes]:
-    """Return the artifacts of plans as a state stores them: without profiles and golden rows.
+    """Return a dict of plan name to artifact bytes, without the plan's profile and golden rows.
 
     Both may contain values of a row that the state is later told to forget.
     """

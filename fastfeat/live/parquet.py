@@ -1,7 +1,8 @@
 """Export of a state's log to a Parquet file, and import of such a file.
 
 Any Parquet reader sees the rows in order of arrival. The metadata holds facts that only a state
-needs: the names of stored window results, the plans that computed them, offsets, and sweeps.
+needs: the names of the stored window results, digests of the plans that computed them, the offset
+reached in each source, and the times up to which rows of silent entities were dropped.
 """
 
 from __future__ import annotations
@@ -60,10 +61,10 @@ def export(state: State, path: str | os.PathLike[str]) -> None:
 def exported(
     given: object, lowered: LivePlan, settings: Settings, tables: Mapping[str, Table]
 ) -> Base | None:
-    """Return the base stored in a file that `export` wrote; None if `given` is no such file.
+    """Return the content of a state that `export` wrote to a file; None if `given` is no such file.
 
     If the plans are the same as at export, stored window results are taken from the file; otherwise
-    they are computed anew from the rows.
+    they are computed anew from the rows. `tables` are the lookup tables of the new state.
 
     Raises:
         StateError: The file is from a newer version, or cannot be read.

@@ -1,7 +1,8 @@
-"""Counts of the rows that a live state has answered recently, by time of arrival.
+"""Profiles of the rows that a live state has answered recently, by time of arrival.
 
 Rows wait in a buffer and are counted some thousands at a time, so one row costs only a copy of its
-values. Each part of the window has its own profile; the profile of the window merges them.
+values. The window, such as one hour, is cut into twelve parts of equal length. Each part has its
+own profile; the profile of the window merges them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ MOST_WAITING: Final = 4096
 
 
 class Recent:
-    """The rows of one plan that were answered recently. Thread-safe."""
+    """Profiles of the rows that one plan answered recently. Thread-safe."""
 
     def __init__(
         self,
@@ -44,8 +45,8 @@ class Recent:
     ) -> None:
         """Begin without rows.
 
-        `layout` is the profile of the training rows; `seconds` is the length of the window; `clock`
-        returns the time in seconds.
+        `layout` is the profile of the training rows, which fixes how values are counted; `seconds`
+        is the length of the window; `clock` returns the time in seconds.
         """
         self._fitted, self._layout = fitted, layout
         self._names = [name for name in layout.inputs if name not in fitted.declaration.late]
@@ -61,7 +62,7 @@ class Recent:
         self._lock = threading.Lock()
 
     def note(self, rows: Any, features: Any) -> None:
-        """Take rows that were answered.
+        """Put answered rows into the buffer.
 
         Args:
             rows: One row as a dict, or many rows as a table with the columns that the plan reads.
@@ -84,7 +85,10 @@ class Recent:
             self._n_waiting += rows.num_rows
 
     def profile(self) -> Profile:
-        """Return the profile of the rows of the window; its oldest part may be incomplete."""
+        """Return the profile of the rows of the window.
+
+        The window moves in steps of a twelfth, so up to its oldest twelfth may be left out.
+        """
         with self._lock:
             self._count()
             parts = list(self._parts.values())
@@ -112,7 +116,7 @@ class Recent:
         self._parts = {number: part for number, part in self._parts.items() if number > first}
 
     def _columns(self, rows: Sequence[tuple[Any, ...]]) -> Table:
-        """Return rows, each a tuple of column values, as a table."""
+        """Return rows, each a tuple of the values of the input columns, as a table."""
         columns = zip(*rows, strict=True) if rows else [()] * len(self._names)
         arrays = [
             _array(values, name, dtype)
@@ -131,7 +135,7 @@ class Recent:
 
 
 def _of_same_types(tables: Sequence[tuple[Table, Table]]) -> list[list[tuple[Table, Table]]]:
-    """Return pairs of input and feature tables, grouped by equal schemas."""
+    """Return pairs of inputs and features in groups; the tables of a group have equal schemas."""
     found: list[tuple[tuple[Schema, Schema], list[tuple[Table, Table]]]] = []
     for pair in tables:
         types = pair[0].schema, pair[1].schema

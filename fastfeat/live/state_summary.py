@@ -40,7 +40,7 @@ class StateSummary:
         changes: Kind of change to number of changes since that whole state.
         n_changed_rows: Number of rows in those changes.
         offsets: Source name to the offset after the last row that was applied.
-        head: Last link of the audit; empty without a key.
+        head: Hash of the last change in the audit chain; empty without a key.
     """
 
     path: Path

@@ -1,9 +1,10 @@
 """Features of rows that see a log, bit for bit equal to `transform(rows, history=)`.
 
-Window functions are computed one order at a time, from the logged rows in reach of the asking rows,
-in rounds, so that functions read by others come first. If their results define the order of rows,
-this is done in stages: each stage finds the visible rows in its own orders. All other computation
-is shared with `transform`.
+An asking row is a row of the call; visible rows are the log rows in reach of its windows. Window
+functions are computed one order at a time, from the visible rows followed by the asking rows. A
+round is a group of functions of one order that are computed together; a function that others read
+is in an earlier round. If their results define the order of rows, this is done in stages: each
+stage finds the visible rows in its own orders. All other computation is shared with `transform`.
 """
 
 from __future__ import annotations
@@ -41,12 +42,13 @@ from fastfeat.steps.windows.tasks import WindowTask
 
 @dataclass(frozen=True, slots=True)
 class LogView:
-    """The logged rows that asking rows see in one order.
+    """The log rows that asking rows see in one order.
 
     Args:
-        rows: Columns of the log and kept functions, in order of arrival.
-        codes: Entity number of each logged row, from 0, shape (n_seen,); negative for none.
-        asking: Entity number of each asking row, shape (n_rows,).
+        rows: Log columns and stored window results of the visible rows, in order of arrival.
+        codes: Entity of each visible row, as a number from 0, shape (n_seen,); negative for no
+            entity.
+        asking: Entity of each asking row, with the same numbers, shape (n_rows,).
     """
 
     rows: Table
@@ -56,12 +58,13 @@ class LogView:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredRows:
-    """Rows with everything computed except the features themselves.
+    """Asking rows with all columns that their features are computed from.
 
     Args:
         lowered: The live plan.
-        batches: The rows of each plan.
-        kept: Values of the functions that windows read, one per row, by name in `LivePlan.kept`.
+        batches: Plan name to the asking rows with all computed columns.
+        kept: Results of the window functions that other windows read, one per row, by name in
+            `LivePlan.kept`.
         log: Log columns of these rows, with the types seen in fit.
     """
 
@@ -74,7 +77,7 @@ class AnsweredRows:
     def features(
         self, plan: str, *, to: str = "arrow", out: Any = None, categories: bool = False
     ) -> Any:
-        """Return the features of the plan named `plan`, converted as by `FittedPlan.transform`."""
+        """Return the features of one plan in the form `to`; see `FittedPlan.transform`."""
         fitted, batch = self.lowered.plans[plan], self.batches[plan]
         form = computed_form(fitted, to)
         program, constants = bound(fitted, form)
@@ -85,7 +88,7 @@ class AnsweredRows:
 
 
 Batches = Mapping[str, Batch]
-"""The batch of asking rows of each plan."""
+"""A dict of plan name to the asking rows with the columns computed so far."""
 
 
 @in_ieee
@@ -100,18 +103,18 @@ def answer(
     log: Table | None = None,
     begun: Batches | None = None,
 ) -> AnsweredRows:
-    """Return the rows with all columns that their features are computed from.
+    """Return asking rows with all columns that their features are computed from.
 
     Args:
         lowered: The live plan.
         rows: The asking rows, with the columns that the plans read; late columns may be absent.
-        seen: The visible log rows, by order.
+        seen: The visible log rows, one view per order of `lowered.orders`.
         tables: Lookup tables.
         backend: Name of the backend.
         first_number: Number of the first row in messages.
         log: Log columns of the rows, if known.
-        begun: The rows with everything but the last stage computed; None to start from the
-            beginning.
+        begun: The rows with all stages but the last computed, from `begin` and `make_stage`; None
+            to compute all stages.
 
     Raises:
         Overflow, InvalidData: A row that cannot be computed, with its number.
@@ -135,7 +138,10 @@ def begin(
     backend: str = "cpu",
     first_number: int = 0,
 ) -> Batches:
-    """Return batches with nothing computed yet; see `answer` for the arguments."""
+    """Return a dict of plan name to a batch of the asking rows, with nothing computed yet.
+
+    The arguments are those of `answer`.
+    """
     batches: dict[str, Batch] = {}
     for name, prepared in lowered.prepared.items():
         if prepared.fitted.never_seen:
@@ -149,9 +155,10 @@ def begin(
 def make_stage(
     lowered: LivePlan, stage: Stage, batches: Batches, log: Table, seen: Sequence[LogView]
 ) -> None:
-    """Compute the window functions of one stage and add the columns to `batches`.
+    """Compute the window functions of one stage, and add their results to the batches.
 
-    `seen` holds the visible log rows in the orders of this stage and of earlier ones.
+    `log` has the log columns of the asking rows. `seen` has the visible log rows in the orders of
+    this stage and of earlier ones.
     """
     for name, rounds in stage.rounds.items():
         with using(lowered.prepared[name].fitted.zones):
@@ -160,13 +167,16 @@ def make_stage(
 
 
 def kept_arrays(lowered: LivePlan, batches: Batches, names: Iterable[str]) -> dict[str, Array]:
-    """Return the values of functions that windows read, one per row, by their names."""
+    """Return results of window functions that other windows read, one per asking row, by name."""
     kept = {name: lowered.kept[name] for name in names}
     return {name: _plain(batches[one.plans[0]].made[one.call]) for name, one in kept.items()}
 
 
 def make_windows(one: Round, batch: Batch, log: Table, seen: LogView) -> None:
-    """Compute window functions of one order for the asking rows and add the columns to `batch`."""
+    """Compute the window functions of one round for the asking rows, and add them to the batch.
+
+    `log` has the log columns of the asking rows, `seen` the visible rows.
+    """
     wanted = windows_wanted(one, batch, log, seen)
     types, n_seen = batch.types, len(seen.codes)
 
@@ -185,12 +195,12 @@ def make_windows(one: Round, batch: Batch, log: Table, seen: LogView) -> None:
 
 
 class WindowsWanted(NamedTuple):
-    """The requests to a backend, with the order of the rows.
+    """Window functions to compute, with the columns that sort the rows.
 
     Args:
-        past: Columns that order the visible rows, followed by the asking rows.
-        asked: The functions.
-        texts: Texts behind the codes of each function, or None.
+        past: Times, ties and entities of the visible rows, followed by the asking rows.
+        asked: One request to the backend per function.
+        texts: For each function, the texts that its codes stand for; None if it reads no text.
     """
 
     past: RowOrder
@@ -199,7 +209,10 @@ class WindowsWanted(NamedTuple):
 
 
 def windows_wanted(one: Round, batch: Batch, log: Table, seen: LogView) -> WindowsWanted:
-    """Return the requests to a backend; see `make_windows` for the arguments."""
+    """Return the requests to a backend for the functions of one round.
+
+    The arguments are those of `make_windows`.
+    """
     past = _past(one, batch, log, seen)
     if one.schedule.tasks:
         run(past, one.schedule)
@@ -210,7 +223,7 @@ def windows_wanted(one: Round, batch: Batch, log: Table, seen: LogView) -> Windo
 
 
 def _past(one: Round, batch: Batch, log: Table, seen: LogView) -> Batch:
-    """Return the visible rows followed by the asking rows, with the columns that windows read."""
+    """Return the visible rows followed by the asking rows, with the columns that a round reads."""
     types = batch.types
     columns = [
         _joined(seen.rows.column(name), log.column(name), name, types[Column(name)])
@@ -234,7 +247,7 @@ def _joined(before: Any, own: Any, name: str, dtype: DType) -> Any:
 
 
 def _ordering(past: Batch, one: Round, seen: LogView) -> RowOrder:
-    """Return the columns that order the visible rows and the asking rows."""
+    """Return the times, ties and entities by which a backend sorts the visible and asking rows."""
     dtype, times = values_of(past, one.time)
     codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
     tie, reads_codes = one.tie, past.backend.reads_codes
@@ -251,7 +264,7 @@ def _ordering(past: Batch, one: Round, seen: LogView) -> RowOrder:
 
 
 def _numbers(codes: NDArray[np.int32]) -> Array:
-    """Return entity numbers as keys are stored; negative numbers become null."""
+    """Return entity numbers as an int64 key column; negative numbers become null."""
     wide = codes.astype(np.int64)
     return pa.array(wide, mask=wide < 0) if wide.min(initial=0) < 0 else pa.array(wide)
 
@@ -259,7 +272,10 @@ def _numbers(codes: NDArray[np.int32]) -> Array:
 def _requests(
     past: Batch, wanted: Round, ordering: RowOrder
 ) -> tuple[list[WindowRequest], list[Any]]:
-    """Return the requests to a backend, and for each the texts behind its codes, or None."""
+    """Return one request per function, and for each function the texts that its codes stand for.
+
+    The texts are None for functions that read no text.
+    """
     known: dict[tuple[Node, bool], tuple[Any, DType, Any]] = {
         (wanted.time, False): (ordering.times, ordering.dtype, None)
     }
@@ -276,7 +292,10 @@ def _requests(
 
 
 def _values(past: Batch, value: Node, is_of_text: bool) -> tuple[Any, DType, Any]:
-    """Return the values of an expression that windows read, their type, and texts by code."""
+    """Return the values that a function aggregates, their type, and the text of each code.
+
+    The values are codes if the function reads text; otherwise the texts are None.
+    """
     if is_of_text:
         coded = text_codes(past, value)
         return coded.indices, INT64, coded.dictionary
@@ -285,6 +304,6 @@ def _values(past: Batch, value: Node, is_of_text: bool) -> tuple[Any, DType, Any
 
 
 def _plain(column: Any) -> Array:
-    """Return a computed column as one array of plain values."""
+    """Return a computed column as one Arrow array, without dictionary or chunks."""
     found = decoded(column).combine_chunks()
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

@@ -1,4 +1,8 @@
-"""One asking row: a dict in, an array out, through the kernel that computes one row."""
+"""Features of one row that sees a log: a dict in, an array of features per plan out.
+
+This is the general way for plans with one stage, through the kernel that computes one row.
+`ask.prepared` is faster, and supports fewer plans.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +35,10 @@ class AnsweredRow:
     """The features of one row.
 
     Args:
-        features: For each plan, a float array of shape (n_features,) with its matrix type; NaN is
-            missing.
-        kept: Values of the functions that windows read, as arrays of one value, by name in
-            `LivePlan.kept`.
+        features: For each plan, a float array of shape (n_features,) with the type of the plan's
+            matrix; NaN means missing.
+        kept: Results of the window functions that other windows read, as arrays of one value, by
+            name in `LivePlan.kept`.
     """
 
     features: Mapping[str, NDArray[Any]]
@@ -49,13 +53,13 @@ def answer_row(
     seen: Sequence[LogView],
     tables: Mapping[str, Any],
 ) -> AnsweredRow:
-    """Return the features of one row, as `transform_row` does for plans without windows.
+    """Return the features of one row that sees a log, by plan.
 
     Args:
         lowered: The live plan.
         row: Value of each column that the plans read from the row itself.
         log: Log columns of the row, with the types seen in fit; late ones may be missing.
-        seen: The visible log rows, by order.
+        seen: The visible log rows, one view per order of `lowered.orders`.
         tables: Lookup tables.
     """
     features: dict[str, NDArray[Any]] = {}
@@ -76,9 +80,9 @@ def answer_row(
 
 
 def _values(one: Round, batch: Batch, log: Table, seen: LogView) -> dict[Node, Any]:
-    """Return the stored value of each window function; None if missing.
+    """Return the results of a round's window functions for one row; None if missing.
 
-    Functions that other windows read also become columns of the batch.
+    They are in stored form. Results that other windows read also become columns of the batch.
     """
     wanted = windows_wanted(one, batch, log, seen)
     calls = [statistic.call for statistic in one.statistics]
@@ -97,7 +101,7 @@ def _values(one: Round, batch: Batch, log: Table, seen: LogView) -> dict[Node, A
 
 
 def _features(prepared: PlanSchedules, row: Mapping[Any, Any]) -> NDArray[Any]:
-    """Return the features of a row by the kernel of this thread."""
+    """Return the features of a row, computed by the kernel that this thread keeps for the plan."""
     local = prepared.local
     kernel: RowKernel | None = getattr(local, "kernel", None)
     if kernel is None:

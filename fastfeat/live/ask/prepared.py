@@ -1,8 +1,9 @@
-"""Answering one row over a log, with buffers and tables that are allocated once per thread.
+"""Fast answers to one row over a log, with buffers that are allocated once per thread.
 
-It supports plans with rows ordered by plain columns. `ask.one_row` and `ask.features` have the
-general way, with the same bits. Everything unusual in the plans, the log or the row is left to
-them, and so is every error.
+It supports plans with rows ordered by plain columns. The general way, with the same bits, is in
+`ask.one_row` for one row and `ask.features` for many. Everything unusual in the plans, the log or
+the row is left to it, and so is every error. The asking row is the row to answer; visible rows are
+the log rows in reach of its windows.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from fastfeat.live.row.prepared import Reading, reading_of, values_as_stored
 from fastfeat.scalars.zones import using
 
 UNREADABLE = (FastfeatError, ArithmeticError, LookupError, TypeError, ValueError, struct.error)
-"""Errors of a missing or unsuitable value: the general way finds out and reports the problem."""
+"""Errors of a missing or unsuitable value: the general way runs then, and reports the problem."""
 _FLOAT32 = struct.Struct("<f")
 
 
 class _Placed(NamedTuple):
-    """The places of a row's time and keys in an order, and whether the order has a tie column."""
+    """An order: the indices of its time and keys among a row's values, and whether it has a tie."""
 
     time: int
     keys: Sequence[int]
@@ -47,7 +48,7 @@ class _Placed(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """A plan with its windows, its kernel, the reader of its tables, and the functions it keeps."""
+    """The prepared functions of one plan, and its window functions that other windows read."""
 
     name: str
     windows: Sequence[WindowsOfRow]
@@ -60,10 +61,10 @@ class SeenRow(NamedTuple):
     """An asking row as stored in a log, and the rows that it sees there.
 
     Args:
-        values: Stored value of each column that plans read, by name.
-        keys: Keys of its entities, by order, as `Numbering.number_of` takes them.
-        times: Times in ticks, by order.
-        seen: The rows in reach, by order.
+        values: Value of each column that plans read, in stored form, by name.
+        keys: Key of the row's entity in each order, as `Numbering.number_of` takes it.
+        times: Time of the row in each order, in ticks.
+        seen: The visible rows in each order.
     """
 
     values: Mapping[str, Any]
@@ -76,8 +77,9 @@ class PreparedAnswer(NamedTuple):
     """The features of one row.
 
     Args:
-        features: For each plan, a float array of shape (n_features,); NaN is missing.
-        kept: Stored values of the functions that windows read, by name in `LivePlan.kept`.
+        features: For each plan, a float array of shape (n_features,); NaN means missing.
+        kept: Results of the window functions that other windows read, in stored form, by name in
+            `LivePlan.kept`.
     """
 
     features: Mapping[str, NDArray[Any]]
@@ -86,11 +88,12 @@ class PreparedAnswer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PreparedAsk:
-    """The functions and memory with which one thread answers a single row.
+    """The functions and buffers with which one thread answers a single row.
 
     Args:
-        gather: Finds the rows that a row sees in a log.
-        answer: Returns the features of that row. Both return None if the general way is needed.
+        gather: `(row, log) -> row as stored, with its visible rows`.
+        answer: `(row, seen row, tables) -> features`. Both return None if the general way is
+            needed.
     """
 
     gather: Callable[[Mapping[str, Any], Log], SeenRow | None]
@@ -98,7 +101,7 @@ class PreparedAsk:
 
 
 def _check(lowered: LivePlan) -> None:
-    """Raise CannotBePrepared unless rows are ordered by plain columns, in one stage."""
+    """Raise `CannotBePrepared` unless all orders use plain columns and are placed in one stage."""
     rounds = [one for prepared in lowered.prepared.values() for one in prepared.rounds]
     if lowered.row_id in [name for one in rounds for name in one.columns]:
         raise CannotBePrepared
@@ -109,7 +112,7 @@ def _check(lowered: LivePlan) -> None:
 
 
 def _is_plain(order: Order, lowered: LivePlan) -> bool:
-    """Return whether rows are ordered by plain columns."""
+    """Return whether an order's time, keys and tie are columns, with keys of a supported type."""
     if not all(isinstance(node, Column) for node in order.values):
         return False
     names = [node.name for node in order.values if isinstance(node, Column)]
@@ -118,7 +121,7 @@ def _is_plain(order: Order, lowered: LivePlan) -> bool:
 
 
 def prepared_ask(lowered: LivePlan) -> PreparedAsk:
-    """Return the functions and memory to answer a single row of plans.
+    """Return new functions and buffers with which one thread answers single rows.
 
     Raises:
         CannotBePrepared: The plans need the general way.
@@ -202,7 +205,7 @@ def _placed(order: Order, place_of: Mapping[str, int]) -> _Placed:
 
 
 def _key(values: Sequence[Any]) -> Any:
-    """Return the key of an entity as a log numbers it; None if a part is missing."""
+    """Return an entity's key as the log's `Numbering` takes it; None if a part is missing."""
     parts = [value.encode() if isinstance(value, str) else value for value in values]
     if any(part is None or part != part for part in parts):
         return None
@@ -214,7 +217,7 @@ def _is_float32(value: float) -> bool:
 
 
 def _has_peers(seen: RowsOfOne, time: int) -> bool:
-    """Return whether visible rows share a time with each other or with the asking row."""
+    """Return whether two of the visible rows and the asking row may share a time."""
     times = seen.times
     if time <= seen.latest:
         return True

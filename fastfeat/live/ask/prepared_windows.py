@@ -1,7 +1,7 @@
-"""Window functions of one asking row, in memory that is allocated once per thread.
+"""Window functions of one asking row, in arrays that are allocated once per thread.
 
-They read columns of the log unchanged, text, results computed from number and time columns, and
-results of other windows. `ask.one_row` has the general way, with the same bits.
+Supported functions read number, time and text columns of the log, expressions of number and time
+columns, and results of other windows. The general way, with the same bits, is in `ask.one_row`.
 """
 
 from __future__ import annotations
@@ -32,23 +32,26 @@ from fastfeat.steps.windows.cpu import last_row_over
 from fastfeat.steps.windows.rows import WindowRequest
 
 MOST_ROWS = 1 << 11
-"""Most rows seen of an entity, with the asking row: for more, a table costs little."""
+"""Largest supported number of visible rows of one entity, with the asking row.
+
+For more rows, the general way is about as fast.
+"""
 
 
 class CannotBePrepared(Exception):
-    """Raised for functions that need the general way."""
+    """Raised for window functions that only the general way supports."""
 
 
 class WindowsOfRow(NamedTuple):
-    """Window functions of one order of the rows.
+    """The window functions of one round, prepared for one asking row at a time.
 
     Args:
-        order: Index of the order.
+        order: Index of the order in `LivePlan.orders`.
         calls: The functions.
-        take: Copies the visible rows from the log, before it changes.
-        compute: `(n_rows, time, stored_values) -> values`, from the number of visible rows, the
-            time of the asking row, and its stored values by column and by function. Returns one
-            value per function, or None if any cannot be computed.
+        take: Copies the visible rows from the log into the arrays, before the log changes.
+        compute: `(n_rows, time, stored_values) -> results`, from the number of visible rows, the
+            time of the asking row in ticks, and its stored values by column and by function.
+            Returns one result per function, or None if one cannot be computed.
     """
 
     order: int
@@ -58,13 +61,13 @@ class WindowsOfRow(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """A column of the log, and the arrays that receive its values.
+    """A column of the log, and the arrays into which its visible values are copied.
 
     Args:
-        name: Name of the column.
-        own: Key of the asking row's value.
-        values: Receives the values of all rows.
-        present: Receives flags of present values; None for floats.
+        name: Name of the log column.
+        own: Key of the asking row's own value among its stored values.
+        values: Array that receives the values of the visible rows and the asking row.
+        present: Array that receives 1 for each value that is not missing, else 0; None for floats.
     """
 
     name: str
@@ -75,7 +78,7 @@ class _Source(NamedTuple):
 
 @dataclass(slots=True)
 class _Text:
-    """A text column of the log: the visible values, and the text of each code."""
+    """A text column of the log: arrays for the codes of its values, and the text of each code."""
 
     name: str
     own: Any
@@ -88,16 +91,16 @@ class _Text:
 
 @dataclass(slots=True)
 class _Layout:
-    """The columns that some functions read, as they are collected.
+    """The columns that a round's functions read, collected while they are prepared.
 
     Args:
-        one: The functions.
+        one: The round.
         fitted: The plan.
-        names: Name of the log column of each column or function.
-        sources: Number columns to copy from the log.
-        texts: Text columns to copy from the log.
-        actions: Computations over all rows, called with their number; each returns whether it
-            succeeded.
+        names: Column or window function to the name of its log column.
+        sources: Log columns of numbers and times to copy.
+        texts: Log columns of text to copy.
+        actions: Functions that compute expressions over the first n rows: each takes n, and returns
+            False if it fails.
     """
 
     one: Round
@@ -109,9 +112,9 @@ class _Layout:
 
 
 def windows_of_row(one: Round, fitted: Fitted, names: Mapping[Node, str]) -> WindowsOfRow:
-    """Return window functions prepared for one row; only one thread may use them at a time.
+    """Return a round's window functions, prepared for one row; only one thread may use them.
 
-    `names` maps a column or function to its log column.
+    `names` maps a column or window function to the name of its log column.
 
     Raises:
         CannotBePrepared: The functions need the general way.
@@ -167,7 +170,10 @@ def windows_of_row(one: Round, fitted: Fitted, names: Mapping[Node, str]) -> Win
 
 
 def _value_type(layout: _Layout, value: Node) -> DType:
-    """Return the type of values that windows read; raise if they are not stored in words."""
+    """Return the type of the values that a function aggregates.
+
+    Raises `CannotBePrepared` unless they are numbers or times of at most 64 bits, and not uint64.
+    """
     is_there = value in layout.names
     dtype = layout.fitted.types[value] if is_there else _program(layout, value).outputs[0].dtype
     if not (dtype.is_temporal or (dtype.is_number and dtype.name not in ("uint64", "null"))):
@@ -183,9 +189,9 @@ def _add(
     *,
     is_text: bool,
 ) -> None:
-    """Add the source of the values that functions read.
+    """Add a column or expression that functions aggregate to the layout.
 
-    `target` receives the values, and `present` flags of present values (None for floats).
+    `target` receives its values, and `present` flags of values that are there (None for floats).
     """
     name = layout.names.get(value)
     own = value.name if isinstance(value, Column) else value
@@ -204,9 +210,9 @@ def _add(
 def _compute(
     layout: _Layout, value: Node, target: NDArray[Any], present: NDArray[Any] | None
 ) -> None:
-    """Add the program of an expression over columns of numbers and times.
+    """Add an expression over columns of numbers and times to the layout, as a compiled program.
 
-    It is the program of the general way, so its machine code already exists.
+    The general way uses the same program, so its machine code already exists.
     """
     fitted, program = layout.fitted, _program(layout, value)
     known = evaluate_constants(constant_roots([value]), fitted.types, dict(fitted.constants))
@@ -235,7 +241,10 @@ def _program(layout: _Layout, value: Node) -> Program:
 
 
 def _name_of_slot(layout: _Layout, slot: InputSlot) -> str:
-    """Return the log column that a program reads; raise unless it is read as a number."""
+    """Return the name of the log column that a program's input reads.
+
+    Raises `CannotBePrepared` unless the input is a stored number or time.
+    """
     name = layout.names.get(slot.sources[0])
     if slot.kind != "column" or name is None or storage(slot.dtype) == "uint64":
         raise CannotBePrepared
@@ -245,7 +254,7 @@ def _name_of_slot(layout: _Layout, slot: InputSlot) -> str:
 def _results_of_text(
     statistics: Sequence[Statistic], types: Mapping[Node, DType], layout: _Layout
 ) -> list[tuple[int, _Text]]:
-    """Return the functions with codes as values, and the text behind the codes."""
+    """Return the index of each function that returns text, with the text column that it reads."""
     by_own = {text.own: text for text in layout.texts}
     return [
         (k, by_own[s.value.name if isinstance(s.value, Column) else s.value])
@@ -255,9 +264,10 @@ def _results_of_text(
 
 
 def _write_codes(text: _Text, own: Any) -> None:
-    """Write codes of the visible texts and the asking row's text, in the order of the texts.
+    """Write a code for each visible text and for the asking row's text `own`.
 
-    Python orders texts by code points, which is the order of their UTF-8 bytes.
+    Codes sort like the texts. Python orders texts by code points, which is the order of their UTF-8
+    bytes.
     """
     assert text.seen is not None
     whole = pa.concat_arrays([text.seen, pa.array([own], given_type(text.dtype))])

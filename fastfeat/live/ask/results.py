@@ -1,4 +1,4 @@
-"""Features from a live state: computed in a form, joined from pieces, and returned to the user."""
+"""The form of features from a live state: matrix or table, checked memory, and the user's form."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ from fastfeat.live.ask.one_row import AnsweredRow
 from fastfeat.plan.lower.outputs import check_result
 
 ALONE = ""
-"""The name of the plan of `FittedPlan.online`."""
+"""The plan name of a state with one plan, made by `FittedPlan.online`."""
 Plans = Mapping[str, Fitted]
 Results = Mapping[str, Any]
-"""For each plan, features in the form in which they are computed: a table, or a matrix."""
+"""A dict of plan name to features as they are computed: an Arrow table, or a matrix."""
 
 
 @in_ieee
 def results_of(answered: AnsweredRows, to: str) -> Results:
-    """Return the features of rows by plan, in the form computed for `to`."""
+    """Return a dict of plan name to the features of asking rows: tables or matrices.
+
+    The user's form `to` decides which of them.
+    """
     found: dict[str, Any] = {}
     for name, batch in answered.batches.items():
         fitted = answered.lowered.plans[name]
@@ -39,12 +42,12 @@ def results_of(answered: AnsweredRows, to: str) -> Results:
 
 
 def results_of_row(answered: AnsweredRow) -> Results:
-    """Return the features of one row by plan, as a matrix with one row."""
+    """Return a dict of plan name to one row's features, as a matrix of shape (1, n_features)."""
     return {name: features[np.newaxis] for name, features in answered.features.items()}
 
 
 def joined(pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return columns by name, joined from pieces."""
+    """Return tables, arrays or matrices by name, each concatenated from consecutive pieces."""
     if not pieces:
         return {}
     return {name: _joined([piece[name] for piece in pieces]) for name in pieces[0]}
@@ -61,9 +64,10 @@ def _joined(pieces: Sequence[Any]) -> Any:
 
 
 def check_form(plans: Plans, to: str, out: Any, *, categories: bool) -> None:
-    """Raise InvalidPlan if the form is unknown or does not fit the options, before any change.
+    """Raise `InvalidPlan` if the form `to` is unknown or does not fit the other options.
 
-    `out` is the user's memory, for several plans a dict by name, or None.
+    It is called before the state changes. `out` is the user's memory, for several plans a dict by
+    name, or None.
     """
     is_alone = out is None or ALONE in plans
     if not is_alone and not _has_names(out, plans):
@@ -76,7 +80,7 @@ def check_form(plans: Plans, to: str, out: Any, *, categories: bool) -> None:
 
 
 def check_out(plans: Plans, rows: Table, to: str, out: Any) -> None:
-    """Raise if the features of the rows do not fit the user's memory."""
+    """Raise an error if the user's memory `out` cannot take the features of the rows."""
     if out is None:
         return
     for name, memory in _memories(plans, out).items():
@@ -108,13 +112,16 @@ def given_to_user(
 
 
 def of_one_row(results: Results) -> Any:
-    """Return the features of the only row; for several plans, a dict by name."""
+    """Return the features of one row as an array; with several plans, a dict by plan name."""
     found = {name: features[0] for name, features in results.items()}
     return found.get(ALONE, found)
 
 
 def with_passed(plans: Plans, results: Results, given: Any) -> Results:
-    """Return features with the columns that plans pass through, in their original types."""
+    """Return features with the columns that plans pass through, taken from the user's rows.
+
+    So they keep their original types.
+    """
     return {
         name: _with_columns(features, given, plans[name].declaration.keep)
         for name, features in results.items()
@@ -122,7 +129,7 @@ def with_passed(plans: Plans, results: Results, given: Any) -> Results:
 
 
 def _with_columns(features: Any, given: Any, names: Sequence[str]) -> Any:
-    """Return a table with some columns in their original types; a matrix has no such columns."""
+    """Return features with the columns `names` as in the user's rows; matrices are unchanged."""
     if not names or not isinstance(features, pa.Table):
         return features
     for name in names:

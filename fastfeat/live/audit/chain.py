@@ -1,9 +1,10 @@
-"""The chain of links that makes a state auditable: one link per change, bound to the one before.
+"""The hash chain that makes a state auditable: one link per change, bound to the one before.
 
 A link is an HMAC-SHA256 under a key that the state file holds. It covers the previous link, the
 plans, the request, its time, the rows, and the answers. After the key is deleted, the digests
 reveal nothing about a row: everything that could be hashed for comparison is keyed, and each digest
-has a mask of its own, so that not even equal rows can be recognized.
+has a mask of its own, so that not even equal rows can be recognized. A seal is an HMAC over changes
+of which only the links are kept.
 """
 
 from __future__ import annotations
@@ -40,34 +41,33 @@ from fastfeat.live.state.changes import (
 )
 
 Artifacts = Mapping[str, bytes]
-"""Plan name to the digest of the plan."""
+"""A dict of plan name to the digest of the fitted plan."""
 
 KEY_BYTES = 32
 BEGIN = bytes(N_BYTES)
-"""The previous link of the first link of a state."""
+"""Stands for the previous link in the first link of a state."""
 
 FORMAT = 1
 TOLD = ("kind", "name", "source", "first offset", "end offset", "time", "artifact")
-"""The fields of a change that a link covers, besides its rows."""
+"""Names of the fields of a change that its link covers, besides rows and results."""
 FEATURES, KEPT = "features of ", "kept"
-"""Labels of the tables that a change gives."""
+"""Labels of the tables of a change's results: features of a plan, and stored window results."""
 
 _TOLD_BYTES = 4
 _HEAD = struct.Struct("<B3xIIIII")
 _N_TOLD = _TOLD_BYTES * len(TOLD)
 _BASE = Change("update", pa.table({}), "a whole state")
-"""The stand-in change for the link of a whole state; no update has a name."""
+"""Stand-in for a change in the link of a whole state; no real "update" has a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The digests that are recorded for a change.
+    """The hash of one change in the chain, and digests that locate a difference.
 
     Args:
-        digest: The link itself, which the next one includes; 32 bytes.
-        before: The link before it.
-        told: 4 bytes per field in `TOLD`, which show the field that changed if the link does not
-            fit.
+        digest: The hash itself, which the next link covers; 32 bytes.
+        before: Hash of the change before; 32 bytes.
+        told: Short hashes of the fields in `TOLD`, 4 bytes each; they show which field was altered.
         inputs: Digest of the rows of the change.
         outputs: Digest of the features, and of the window results stored beside the rows.
         stored: One bit per row: whether it became a row of the log.
@@ -81,7 +81,10 @@ class Link:
     stored: bytes
 
     def noted(self) -> bytes:
-        """Return the bytes that are stored beside `digest`: 9 per row, 8 per column, and 148."""
+        """Return everything but `digest` as bytes, for the file.
+
+        Their number is 9 per row, 8 per column, and 148.
+        """
         both = (self.inputs, self.outputs)
         sizes = [len(part) for one in both for part in (one.columns, one.rows)]
         parts = [part for one in both for part in (one.whole, one.columns, one.rows)]
@@ -111,17 +114,17 @@ def link_of(digest: bytes, noted: bytes) -> Link:
 
 
 def new_key() -> bytes:
-    """Return a random key for the chain of a new state."""
+    """Return a random key of 32 bytes for the chain of a new state."""
     return secrets.token_bytes(KEY_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain up to its last link; immutable.
+    """The chain up to one link, from which the next link is computed; immutable.
 
     Args:
         key: Key of the state, 32 bytes.
-        head: Last link; `BEGIN` if there is none.
+        head: Hash of the last link; `BEGIN` if there is none.
 
     Raises:
         StateError: A length is wrong.
@@ -139,7 +142,7 @@ class Chain:
             )
 
     def link(self, entry: Entry, artifacts: Artifacts) -> Link:
-        """Return the link of the next change; `after` returns the chain with it.
+        """Return the link of the next change; it does not change this object, see `after`.
 
         `artifacts` has the digest of each plan that answered; for a change of plans, of each new
         one.
@@ -150,7 +153,10 @@ class Chain:
         return self._link(_fields(change, artifacts), self._inputs(change), outputs, stored)
 
     def asked(self, change: Change, artifacts: Artifacts) -> Link:
-        """Return the link of a change as far as it is known before it is applied."""
+        """Return a link without the results of a change.
+
+        Replay compares fields and rows with it, before it applies the change.
+        """
         outputs = Digest(b"", b"", b"")
         return self._link(_fields(change, artifacts), self._inputs(change), outputs, b"")
 
@@ -192,29 +198,33 @@ class Chain:
         return Link(digest, self.head, told, inputs, outputs, stored)
 
     def after(self, link: Link) -> Chain:
-        """Return the chain with one more link."""
+        """Return the chain that ends with `link`."""
         return Chain(self.key, link.digest)
 
     def digest(self, tables: Mapping[str, Table | StoredRow], n_rows: int, what: str) -> Digest:
-        """Return the digest of tables with corresponding rows, for the next link.
+        """Return a digest of tables with equal numbers of rows, for use in the next link.
 
-        `what` is "inputs", "outputs", or "table" and a name.
+        `what` names its use, since each use has its own key: "inputs", "outputs", or "table" and a
+        name.
         """
         return digest_of(tables, n_rows, _secret(self.key), self._once(what.encode()))
 
     def what_differs(
         self, noted: Digest, found: Digest, what: str
     ) -> tuple[int | None, int | None]:
-        """Return the first row and column that differ between two digests of the next link."""
+        """Return the first row and the first column in which two digests for the next link differ.
+
+        None for either if it is not known. `what` is that of `digest`.
+        """
         return what_differs(noted, found, self._once(what.encode()))
 
     def _once(self, what: bytes) -> bytes:
-        """Return a key that only one digest of the next link uses."""
+        """Return a key for one use in the next link alone."""
         return hmac.digest(self.key, b"once" + self.head + what, "sha256")
 
 
 def _fields(change: Change, artifacts: Artifacts) -> list[bytes]:
-    """Return the fields of a change, in the order of `TOLD`."""
+    """Return the fields of a change as bytes, in the order of `TOLD`."""
     plans = [
         part
         for name in sorted(artifacts)
@@ -234,7 +244,10 @@ def _secret(key: bytes) -> bytes:
 
 
 def differing_texts(one: Link, other: Link) -> list[str]:
-    """Return the fields in `TOLD` that differ between two links after the same link."""
+    """Return the names in `TOLD` of the fields that differ between two links.
+
+    Both must follow the same link.
+    """
     places = range(0, _N_TOLD, _TOLD_BYTES)
     return [
         name
@@ -244,7 +257,7 @@ def differing_texts(one: Link, other: Link) -> list[str]:
 
 
 def answered_tables(applied: ChangeResults) -> dict[str, Table | StoredRow]:
-    """Return the features of each plan, and the window results stored beside rows, by label."""
+    """Return the results of a change by label: features of each plan, and stored window results."""
     tables = {f"{FEATURES}{plan}": features for plan, features in applied.features.items()}
     if applied.kept and any(isinstance(features, StoredRow) for features in tables.values()):
         return {**tables, KEPT: _stored_row(applied.kept)}
@@ -253,7 +266,7 @@ def answered_tables(applied: ChangeResults) -> dict[str, Table | StoredRow]:
 
 
 def _stored_row(columns: Mapping[str, Any]) -> StoredRow:
-    """Return columns of one value as a row."""
+    """Return columns with one value each as one row in stored form."""
     schema = _schema_of(tuple(columns), tuple(column.type for column in columns.values()))
     scalars = [column[0] for column in columns.values()]
     return StoredRow(schema, [getattr(one, "value", one.as_py()) for one in scalars])
@@ -265,7 +278,7 @@ def _schema_of(names: tuple[str, ...], types: tuple[DataType, ...]) -> Schema:
 
 
 def _of_every_row(column: Any, stored: NDArray[np.bool_]) -> Any:
-    """Return a column with one value per row, null for rows that were not stored."""
+    """Return a column with one value per row; it is null for rows that the state did not take."""
     if len(column) == len(stored):
         return column
     places = np.cumsum(stored) - 1
@@ -273,44 +286,44 @@ def _of_every_row(column: Any, stored: NDArray[np.bool_]) -> Any:
 
 
 def artifacts_of(plans: Mapping[str, Fitted]) -> dict[str, bytes]:
-    """Return plan name to digest; equal plans have equal digests."""
+    """Return a dict of plan name to the fitted plan's digest; equal plans have equal digests."""
     return {name: fitted_digest(fitted) for name, fitted in plans.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The key and the plan digests for the links of a state file.
+    """Computes the links and seals that a journal writes, under the key of a state.
 
     Args:
         key: Key of the state.
-        artifacts: Digest of each current plan.
+        artifacts: Plan name to the digest of the current plan.
     """
 
     key: bytes
     artifacts: Artifacts
 
     def link(self, before: bytes, entry: Entry) -> tuple[bytes, bytes]:
-        """Return the link of an entry after the link `before`, and its stored digests."""
+        """Return the hash of an entry after the hash `before`, and the bytes of `Link.noted`."""
         made = Chain(self.key, before or BEGIN).link(entry, self.artifacts)
         return made.digest, made.noted()
 
     def base(self, before: bytes, base: Base, settings: Settings, past: bytes = b"") -> Links:
-        """Return the links of a whole state after the link `before`; see `Chain.base`."""
+        """Return the hashes of a whole state after the hash `before`; see `Chain.base`."""
         made = Chain(self.key, before or BEGIN).base(base, settings, self.artifacts, past)
         return Links(before, made.digest, made.noted())
 
     def seal(self, before: bytes, facts: bytes, links: bytes) -> bytes:
-        """Return the seal of replaced changes; see `seal_of`."""
+        """Return a seal under the key of the state; see `seal_of`."""
         return seal_of(self.key, before, facts, links)
 
 
 def seal_of(key: bytes, before: bytes, facts: bytes, links: bytes) -> bytes:
-    """Return the seal of changes that are kept only as links.
+    """Return the seal of replaced changes: an HMAC over their links and the seal before it.
 
     Args:
         key: Key of the state.
-        before: Seal of the changes before them; empty for none.
+        before: Seal of the changes replaced before them; empty for none.
         facts: Other facts about the changes.
-        links: Their links.
+        links: Their links, 32 bytes each.
     """
     return keyed(key, [b"past", before, facts, links])

@@ -1,7 +1,9 @@
-"""Columns as canonical bytes, and as a 64-bit word per row that is mixed with a key.
+"""Columns as canonical bytes, and as one 64-bit hash per row under a key.
 
-Equal values give equal bytes and words, however a column is chunked, sliced or encoded. Null and
-NaN count as the same missing value; -0.0 differs from 0.0.
+The hash of a row's value is called its word: an unsigned integer of 64 bits. A key word is a random
+odd integer of 64 bits, drawn from the secret key, by which words are multiplied. Equal values give
+equal bytes and words, however a column is chunked, sliced or encoded. Null and NaN count as the
+same missing value; -0.0 differs from 0.0.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ Words = NDArray[np.uint64]
 MISSING = np.uint64(0x9E3779B97F4A7C15)
 """The word of a missing value."""
 PLACE = np.uint64(0xD1342543DE82EF95)
-"""Odd factor for positions in a list or a column."""
+"""Odd factor that makes the order of list elements and of rows count."""
 LONGEST_IN_WORDS = 256
-"""Longer text and bytes are hashed one by one; the words of shorter ones are computed together."""
+"""Number of bytes above which text is hashed value by value; shorter texts are hashed together."""
 _UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
 
 
@@ -37,7 +39,7 @@ def keyed(key: bytes, parts: Sequence[bytes]) -> bytes:
 
 
 def bits_of(values: Buffer | None, n_bits: int, offset: int, n_rows: int) -> NDArray[Any]:
-    """Return the bits of values of 1 to 64 bits, as unsigned integers."""
+    """Return the raw bits of values with `n_bits` bits each (1 to 64), as unsigned integers."""
     if values is None:
         return np.zeros(n_rows, np.uint8)
     if n_bits == 1:
@@ -46,12 +48,12 @@ def bits_of(values: Buffer | None, n_bits: int, offset: int, n_rows: int) -> NDA
 
 
 def is_word(kind: DataType) -> bool:
-    """Whether a value of a type has at most 64 bits and no other content."""
+    """Whether values of an Arrow type have a fixed width of at most 64 bits, such as numbers."""
     return bool(pa.types.is_primitive(kind)) and kind.bit_width <= 64
 
 
 def folded_words(words: Words) -> Words:
-    """Return words, mapped one-to-one so that low bits depend on high bits."""
+    """Return words with each high half mixed into the low half; distinct words stay distinct."""
     folded = words >> np.uint64(32)
     folded ^= words
     return folded
@@ -59,7 +61,10 @@ def folded_words(words: Words) -> Words:
 
 @lru_cache(maxsize=64)
 def word_keys(secret: bytes, names: tuple[str, ...]) -> Words:
-    """Return odd words of the key for each name: an even factor would lose bits."""
+    """Return 33 key words for each name, shape (n_names, 33).
+
+    They are odd: an even factor would lose bits.
+    """
     n_words = 1 + LONGEST_IN_WORDS // 8
     streams = [keyed(secret, [name.encode()]) for name in names]
     drawn = b"".join(hashlib.shake_128(stream).digest(8 * n_words) for stream in streams)
@@ -67,7 +72,7 @@ def word_keys(secret: bytes, names: tuple[str, ...]) -> Words:
 
 
 def plain(column: Array | ChunkedArray) -> Array:
-    """Return a column in one chunk, without dictionary, and with 64-bit offsets."""
+    """Return a column as one array without dictionary, and with 64-bit offsets."""
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         column = pa.chunked_array([c.storage for c in _chunks(column)], kind.storage_type)
@@ -89,7 +94,10 @@ def _empty(kind: DataType) -> Array:
 
 
 def value_type(kind: DataType) -> DataType:
-    """Return the one type that represents all types with the same values."""
+    """Return the Arrow type to which all types with the same values are converted.
+
+    For example, large_string for string, dictionaries of strings and string views.
+    """
     types = pa.types
     if isinstance(kind, pa.BaseExtensionType):
         return value_type(kind.storage_type)
@@ -105,16 +113,16 @@ def value_type(kind: DataType) -> DataType:
 
 
 def type_text(kind: DataType) -> str:
-    """Return the name of a type, the same for all lists with the same values."""
+    """Return the name of an Arrow type; lists with the same values have the same name."""
     if pa.types.is_large_list(kind):
         return f"list<{type_text(value_type(kind.value_type))}>"
     return str(kind)
 
 
 def column_words(array: Array, secret: bytes, name: str) -> tuple[list[Any], Words]:
-    """Return the canonical bytes of a column in the form of `plain`, and a word per row.
+    """Return the canonical bytes of a column, in pieces, and one word per row.
 
-    `name` selects the words of the key for the column.
+    The column must have the form of `plain`; `name` selects its key words.
     """
     keys = word_keys(secret, (name,))[0]
     present = _present(array)
@@ -139,7 +147,7 @@ def _present(array: Array) -> NDArray[np.bool_] | None:
 
 
 def _valid_words(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[list[Any], Words]:
-    """Return the bytes and words of a column without missing values."""
+    """Return the bytes and the words of a column without missing values."""
     kind, types = valid.type, pa.types
     if types.is_null(kind):
         return [], np.empty(0, np.uint64)
@@ -158,7 +166,7 @@ def _valid_words(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[l
 
 
 def _texts(valid: Array, keys: Words) -> tuple[list[Any], Words]:
-    """Return the bytes and words of a column of text or bytes without missing values."""
+    """Return the bytes and the words of a text or bytes column without missing values."""
     offsets, content = _offsets(valid), valid.buffers()[2]
     first, n_bytes = int(offsets[0]), int(offsets[-1] - offsets[0])
     padded = np.zeros(n_bytes + 8, np.uint8)
@@ -182,7 +190,7 @@ def _texts(valid: Array, keys: Words) -> tuple[list[Any], Words]:
 
 
 def _lists(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[list[Any], Words]:
-    """Return the bytes and words of a column of lists without missing values."""
+    """Return the bytes and the words of a list column without missing values."""
     is_map = pa.types.is_map(valid.type)
     offsets = _offsets(valid, np.int32 if is_map else np.int64)
     first, last = int(offsets[0]), int(offsets[-1])
@@ -212,7 +220,7 @@ def _offsets(array: Array, kind: Any = np.int64) -> NDArray[np.int64]:
 
 
 def _structs(valid: Array, secret: bytes, name: str) -> tuple[list[Any], Words]:
-    """Return the bytes and words of a column of structs without missing values."""
+    """Return the bytes and the words of a struct column without missing values."""
     parts = [
         column_words(plain(part), secret, f"{name}.{k}.{field.name}")
         for k, (field, part) in enumerate(zip(valid.type, valid.flatten(), strict=True))

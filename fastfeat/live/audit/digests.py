@@ -1,9 +1,10 @@
 """Keyed digests of tables: of values, however they are chunked, sliced or encoded.
 
-Each column gives its canonical bytes, and a 64-bit word per row. Null and NaN count as the same
-missing value; -0.0 differs from 0.0. The words of a row, each multiplied by a word of the key, are
-summed, and the sum is masked with a key stream that no other digest uses: without the key the sums
-look random.
+A digest has an HMAC of all values, and short hashes of each row and each column, which locate a
+difference. Each value gives a word, an unsigned integer of 64 bits, see `column_words`. The hash of
+a row is the sum of its words, each multiplied by a secret key word of its column. The sums are
+masked with a key stream that no other digest uses: without the key they look random. Null and NaN
+count as the same missing value; -0.0 differs from 0.0.
 """
 
 from __future__ import annotations
@@ -40,18 +41,19 @@ from fastfeat.live.state.changes import StoredRow
 N_BYTES = 32
 COLUMN_BYTES = 8
 _HIGH = np.s_[1::2] if sys.byteorder == "little" else np.s_[::2]
-"""The high halves of words: in sums of products, they depend on all bits."""
+"""Slice that takes the high halves of 64-bit words; in sums of products they depend on all bits."""
 _NAN = {2: 0x7E00, 4: 0x7FC00000, 8: 0x7FF8000000000000}
 
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """The digest of tables under a key.
+    """The digest of one or more tables under a key.
 
     Args:
-        whole: Digest of names, types and values, 32 bytes.
-        columns: Digests of the columns, 8 bytes each, ordered by table and name.
-        rows: Digests of the rows, 4 bytes each; like those of columns, they locate a difference.
+        whole: HMAC of names, types and values, 32 bytes.
+        columns: Masked hashes of the columns, 8 bytes each, ordered by table and name.
+        rows: Masked hashes of the rows, 4 bytes each. Like the hashes of columns, they locate a
+            difference.
     """
 
     whole: bytes
@@ -62,14 +64,14 @@ class Digest:
 def digest_of(
     tables: Mapping[str, Table | StoredRow], n_rows: int, secret: bytes, once: bytes
 ) -> Digest:
-    """Return the digest of tables with corresponding rows.
+    """Return one digest of several tables, whose rows belong together.
 
     Args:
-        tables: Tables by a label; the order of columns does not matter. A stored row has the digest
-            of the table that it would be; either all are stored rows, or none.
+        tables: Label to table; the order of columns does not matter. A stored row has the digest of
+            the table that it would be; either all are stored rows, or none.
         n_rows: Number of rows of each table.
-        secret: Key that mixes the words of rows; the same for all digests of a state.
-        once: Key for everything else; no other digest uses it.
+        secret: Key from which key words are drawn; the same for all digests of a state.
+        once: Key of the HMAC and the mask; no other digest uses it.
     """
     of_row = {name: one for name, one in tables.items() if isinstance(one, StoredRow)}
     if of_row:
@@ -89,7 +91,7 @@ def digest_of(
 
 
 def what_differs(stored: Digest, found: Digest, once: bytes) -> tuple[int | None, int | None]:
-    """Return the first row and the first column that differ between two digests; None without.
+    """Return the first row and the first column in which two digests differ; None for no such row.
 
     The digests have equal numbers of rows and columns, and the same key `once`.
     """
@@ -99,7 +101,7 @@ def what_differs(stored: Digest, found: Digest, once: bytes) -> tuple[int | None
 
 
 def _uncovered(digest: Digest, once: bytes) -> tuple[Words, NDArray[np.uint32]]:
-    """Return the words of columns and rows without their mask."""
+    """Return the hashes of the columns and of the rows of a digest without their mask."""
     n_bytes = len(digest.columns)
     cover = _cover(once, digest.whole, n_bytes + len(digest.rows))
     columns = np.frombuffer(digest.columns, np.uint64) ^ cover[:n_bytes].view(np.uint64)
@@ -107,39 +109,42 @@ def _uncovered(digest: Digest, once: bytes) -> tuple[Words, NDArray[np.uint32]]:
 
 
 def names_of(tables: Mapping[str, Table]) -> list[tuple[str, str]]:
-    """Return the table and the name of each column, in the order of `Digest.columns`."""
+    """Return label and column name of each column, in the order of `Digest.columns`."""
     return [
         (label, name) for label in sorted(tables) for name in sorted(tables[label].column_names)
     ]
 
 
 def _cover(once: bytes, whole: bytes, n_bytes: int) -> NDArray[np.uint8]:
-    """Return a stream of bytes that masks words, and is unique to one content."""
+    """Return `n_bytes` pseudorandom bytes that mask hashes.
+
+    They depend on the key and on the content, so each content has its own mask.
+    """
     return np.frombuffer(hashlib.shake_128(once + whole).digest(n_bytes), np.uint8)
 
 
 @lru_cache(maxsize=8)
 def _places(n_rows: int) -> Words:
-    """Return an odd factor for each row of a column, which makes the order of rows count."""
+    """Return one odd factor per row, which makes the order of rows count in a column's hash."""
     return np.arange(n_rows, dtype=np.uint64) * PLACE * np.uint64(2) + np.uint64(1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The layout of a schema's columns for digests.
+    """The columns of a schema, in the order in which their values are hashed.
 
-    Columns of at most 64 bits per row are narrow here.
+    A column is called narrow if its values have at most 64 bits.
 
     Args:
         schema: Schema of the table.
-        head: Names and types, ordered by name.
-        plain: Indices of the columns that are converted first.
+        head: Label, names and types as bytes, ordered by name.
+        plain: Indices of the columns that must be converted with `plain` first.
         chosen: Indices of the narrow columns, float64 first.
         n_floats: Number of float64 columns.
-        bits: Number of bits of each narrow column.
-        narrow: Positions in `chosen` of the shorter floats.
-        others: Index and name of each other column.
-        keys: One word of the key per narrow column.
+        bits: Number of bits per value of each narrow column.
+        narrow: Positions in `chosen` of floats with less than 64 bits.
+        others: Index of each other column, and the name that selects its key words.
+        keys: One key word per narrow column.
         order: For each column by name, its position among the narrow and then the other columns.
     """
 
@@ -160,7 +165,7 @@ _MOST_LAYOUTS = 64
 
 
 def _layout(schema: Schema, label: str, secret: bytes) -> _Layout:
-    """Return the layout of the columns of a schema; recent layouts are cached."""
+    """Return the hashing order of a schema's columns; recent results are cached."""
     known = _LAYOUTS.get(key := (secret, label, tuple(schema.names)))
     if known is not None and known.schema.equals(schema):
         return known
@@ -195,10 +200,10 @@ def _made_layout(schema: Schema, label: str, secret: bytes) -> _Layout:
 
 
 def _told_to(made: Any, label: str, table: Table, secret: bytes, rows: Words) -> Words:
-    """Feed the values of a table to an HMAC, and add their words to `rows`.
+    """Feed the values of a table to the HMAC `made`, and add the words of each row to `rows`.
 
     Returns:
-        One word per column, ordered by name.
+        One hash per column, ordered by name.
     """
     layout = _layout(table.schema, label, secret)
     arrays = _arrays_of(table)
@@ -234,7 +239,7 @@ def _arrays_of(table: Table) -> list[Array]:
 def _block(
     arrays: Sequence[Array], layout: _Layout, n_rows: int
 ) -> tuple[Words, NDArray[np.bool_] | None]:
-    """Return the values of columns of at most 64 bits per row as words, and their missing flags.
+    """Return the values of all narrow columns as words, and flags of missing values.
 
     Returns:
         The words, shape (n_chosen, n_rows), with one fixed NaN for missing floats, and 0 for other
@@ -271,7 +276,10 @@ def _block(
 
 
 def _one_nan(words: Words, n_bytes: int, missing: NDArray[np.bool_] | None) -> None:
-    """Write one fixed NaN over missing narrow floats, and clear their missing flags."""
+    """Write one fixed NaN over the missing values of a float column, and clear its missing flags.
+
+    The column has floats of 16 or 32 bits, of `n_bytes` bytes each.
+    """
     floats = words.astype(f"u{n_bytes}").view(f"f{n_bytes}")
     is_missing = floats != floats
     if missing is not None:
@@ -283,7 +291,10 @@ def _one_nan(words: Words, n_bytes: int, missing: NDArray[np.bool_] | None) -> N
 def _flags_of(
     nulls: Mapping[int, tuple[Buffer, int]], n_columns: int, n_rows: int
 ) -> NDArray[np.bool_] | None:
-    """Return flags of null values, shape (n_columns, n_rows); None without nulls."""
+    """Return flags of null values, shape (n_columns, n_rows); None if `nulls` is empty.
+
+    `nulls` has the validity bitmap and the offset of each column with nulls, by position.
+    """
     if not nulls:
         return None
     flags = np.zeros((n_columns, n_rows), np.bool_)

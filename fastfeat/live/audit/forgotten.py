@@ -1,8 +1,9 @@
-"""Segments without forgotten rows, in which the remaining changes still match their record.
+"""Segments of the archive without forgotten rows, in which replay can still check the rest.
 
-A change that held or saw forgotten rows loses these rows and its recorded digests, but keeps its
-link: it is known, and not computed again. Its remaining content is sealed, and used without
-computing it. Changes that neither held nor saw forgotten rows stay, and give the same bits.
+A segment is a file that keeps replaced changes. A link is the audit hash of a change. A change that
+held or saw forgotten rows loses these rows and its recorded digests, but keeps its link: replay
+knows it, and does not compute it again. Its remaining content is sealed with an HMAC, and used
+without computing it. Changes that neither held nor saw forgotten rows stay, and give the same bits.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from fastfeat.live.lower.live_plan import lower
 from fastfeat.live.state.changes import Base, Entry
 
 WITHOUT = b"without"
-"""Prefix of the seal of a change that is not computed again, and part of the seal of a base."""
+"""Marks the seal of a change that is not computed again, and the link of a base without rows."""
 Flags = NDArray[np.bool_]
 
 
 def seal_of_entry(key: bytes, link: bytes, entry: Entry) -> bytes:
-    """Return the seal of a change that is not computed again.
+    """Return the seal of a change that lost forgotten rows, or saw them.
 
     `link` is the link that the change had, `entry` its remaining content.
     """
@@ -47,12 +48,12 @@ def seal_of_entry(key: bytes, link: bytes, entry: Entry) -> bytes:
 def rewritten(
     key: bytes, sources: Sequence[tuple[Path, Past]], forgotten: Sequence[Forgotten]
 ) -> Iterator[Rewritten | None]:
-    """Yield segments without forgotten rows; None for a segment that has none of them.
+    """Yield the content of each segment without forgotten rows; None if it has none of them.
 
     Args:
         key: Key of the audit.
-        sources: Files, and the changes in each.
-        forgotten: Values to leave out.
+        sources: Path of each segment, and the record of its changes.
+        forgotten: Columns with their forgotten values.
 
     Raises:
         StateError: A file is missing or altered.
@@ -68,7 +69,7 @@ def rewritten(
 
 
 def _rows_of(follower: Follower) -> Iterator[tuple[str | None, Table]]:
-    """Yield the rows of a segment, with the name of their id column."""
+    """Yield the name of the id column and the rows of a segment: of its base and each change."""
     begin = follower.head.base
     row_id = lower(_plans(follower.plans_at(begin))).row_id
     base = follower.base(begin)
@@ -80,14 +81,14 @@ def _rows_of(follower: Follower) -> Iterator[tuple[str | None, Table]]:
 
 
 class _Gone:
-    """The forgotten values, and the ids of all rows that ever had one."""
+    """Tells which rows are forgotten: by their values, or by the id of a row that ever had one."""
 
     def __init__(self, forgotten: Sequence[Forgotten]) -> None:
         self._forgotten = forgotten
         self._ids: list[Any] = []
 
     def note(self, row_id: str | None, rows: Table) -> None:
-        """Note the ids of rows that have a forgotten value."""
+        """Remember the ids of the rows that have a forgotten value."""
         if row_id is None or row_id not in rows.column_names:
             return
         has_value = self._have_value(rows)
@@ -95,7 +96,7 @@ class _Gone:
             self._ids.append(rows.column(row_id).filter(pa.array(has_value)))
 
     def are_in(self, rows: Table, row_id: str | None) -> Flags:
-        """Return flags of the rows to remove."""
+        """Return flags of the rows that are forgotten, shape (n_rows,)."""
         found: Flags = self._have_value(rows)
         if row_id is not None and row_id in rows.column_names:
             ids = rows.column(row_id)
@@ -113,7 +114,7 @@ class _Gone:
 
 
 def has_value(column: Any, name: str, values: Table) -> Flags:
-    """Return flags of the rows that have one of `values`; a missing value counts as a value."""
+    """Return flags of the rows of a column that have one of `values`; null matches null."""
     dtype = dtype_of(values.schema.field(name).type)
     there = key_column(column, name, dtype)
     wanted = key_column(values.column(name), name, dtype).combine_chunks()
@@ -133,7 +134,7 @@ def _plans(artifacts: Mapping[str, bytes]) -> dict[str, Fitted]:
 
 
 def _rewritten(follower: Follower, key: bytes, past: Past, gone: _Gone) -> Rewritten | None:
-    """Return a segment without forgotten rows; None if it has none of them."""
+    """Return the content of one segment without forgotten rows; None if it has none of them."""
     begin = follower.head.base
     artifacts = follower.plans_at(begin)
     plans, base, links = _plans(artifacts), follower.base(begin), follower.links(begin)
@@ -164,12 +165,12 @@ def _rewritten(follower: Follower, key: bytes, past: Past, gone: _Gone) -> Rewri
 
 
 def with_plans(before: Again, plans: Mapping[str, Fitted]) -> Again:
-    """Return a state with other plans; a whole state must come next."""
+    """Return the state of a replay with other plans; the next step must be a new whole state."""
     return replace(before, plans=plans, artifacts=artifacts_of(plans))
 
 
 def _base_without(base: Base, row_id: str | None, gone: _Gone) -> tuple[Base, bool]:
-    """Return a base without the rows to remove, and whether there were any."""
+    """Return a base without forgotten rows, and whether it had any."""
     if base.rows is None:
         return base, False
     goes = gone.are_in(base.rows, row_id)
@@ -179,7 +180,7 @@ def _base_without(base: Base, row_id: str | None, gone: _Gone) -> tuple[Base, bo
 
 
 def _entry_without(written: WrittenEntry, row_id: str | None, gone: _Gone) -> WrittenEntry:
-    """Return a change without the rows to remove; unchanged if it has none."""
+    """Return a change without forgotten rows; the same object if it has none."""
     change, applied = written.entry.change, written.entry.applied
     match change.kind:
         case "table" | "sweep" | "plans":

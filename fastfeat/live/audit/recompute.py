@@ -1,7 +1,8 @@
-"""Replay of one change of a state from its rows, compared bit for bit with the record.
+"""Replay of changes of a state from their rows, compared bit for bit with the record.
 
-Comparisons follow the order in which content can be altered: place in the chain, plans, input rows,
-results, other fields.
+The record of a change is its link, the hash in the audit chain, with digests of its rows and
+results. Comparisons follow the order in which content can be altered: place in the chain, plans,
+input rows, results, other fields.
 """
 
 from __future__ import annotations
@@ -42,14 +43,15 @@ Plans = Mapping[str, Fitted]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first difference between a state and its record.
+    """The first difference that a replay found between a state and its record.
 
     Args:
-        segment: Number of the change in the file; None if the difference is not in a change.
+        segment: Number of the change, counted over the life of the state; None if the difference is
+            not in a change.
         change: The change; None if there is none, or it cannot be read.
-        row: Row in the change; None if no row is known.
-        column: Column of the input or of the features; None if no column is known.
-        what: Description of the difference.
+        row: Index of the row in the change; None if no row is known.
+        column: Name of the column of the input or of the features; None if no column is known.
+        what: Description of the difference, for messages.
     """
 
     segment: int | None
@@ -60,18 +62,21 @@ class Difference:
 
     @property
     def source(self) -> str | None:
-        """The source of the rows of the change; None if unknown."""
+        """The name of the stream that the rows of the change come from; None if unknown."""
         return None if self.change is None else self.change.source or None
 
     @property
     def offset(self) -> int | None:
-        """The offset of the row in its source, or of the first row; None without a source."""
+        """The offset of the differing row in its source; of the first row if no row is known.
+
+        None without a source.
+        """
         if self.change is None or not self.change.source:
             return None
         return self.change.first + (self.row or 0)
 
     def __str__(self) -> str:
-        """Return one line."""
+        """Return one line: the change, the row, the column, and the description."""
         told = "" if self.change is None else f" ({_change_text(self.change)})"
         places = [] if self.segment is None else [f"segment {self.segment}{told}"]
         places += [] if self.offset is None else [f"offset {self.offset:,}"]
@@ -81,7 +86,7 @@ class Difference:
 
 
 class Differs(Exception):
-    """Raised with the first difference."""
+    """Raised by a replay at the first difference, which is in the attribute `difference`."""
 
     def __init__(
         self,
@@ -102,16 +107,16 @@ class Differs(Exception):
 
 
 class _Refused(Exception):
-    """Raised to end a change that is only checked, once its results are recorded."""
+    """Raised when a change is only checked, to stop it before it changes the state."""
 
 
 class _Entries:
-    """Collects the results of changes that are applied again, in place of a file."""
+    """Stands in for a journal during a replay: collects results instead of writing a file."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.refuses = False
-        """Whether a change is only checked, so that the state stays as it is."""
+        """Whether `write` refuses changes, so that a change is only checked and the state stays."""
 
     @property
     def link(self) -> bytes:
@@ -119,7 +124,7 @@ class _Entries:
         return b""
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Take changes that were applied."""
+        """Collect applied changes; raise `_Refused` if they are only checked."""
         self.entries += entries
         if self.refuses:
             raise _Refused
@@ -143,16 +148,16 @@ class _Entries:
 
 @dataclass(slots=True)
 class Again:
-    """A state in which changes are applied again, with its chain so far.
+    """A state in which recorded changes are applied again, with the audit chain up to there.
 
     Args:
         chain: Chain up to the last change that matches the record.
         plans: Current plans.
-        artifacts: Digests of the current plans.
+        artifacts: Plan name to the digest of the current plan.
         state: State after the changes so far.
-        taken: Collects the results of changes.
-        n_changes: Number of changes so far.
-        n_rows: Number of their rows.
+        taken: Collects the results of the changes that are applied.
+        n_changes: Number of changes applied and compared so far.
+        n_rows: Total number of rows in these changes.
     """
 
     chain: Chain
@@ -179,10 +184,7 @@ class Again:
         return applied
 
     def fits(self, written: WrittenEntry) -> bool:
-        """Return whether `replay` would find that a change matches its record.
-
-        The state stays as it is.
-        """
+        """Return whether a change, applied again, matches its record; the state stays as it is."""
         self.taken.refuses = True
         try:
             link, entry = self._link(written), written.entry
@@ -196,13 +198,19 @@ class Again:
         return True
 
     def pass_over(self, written: WrittenEntry) -> None:
-        """Apply a change with its recorded results, without computing or comparing them."""
+        """Apply a change with its recorded results, without computing or comparing them.
+
+        For changes that lost forgotten rows.
+        """
         if written.entry.change.rows.num_rows:
             self.state.restore([written.entry])
         self.chain = Chain(self.chain.key, written.link)
 
     def _link(self, written: WrittenEntry) -> Link:
-        """Return the link of a change, after comparing its place and rows with the record."""
+        """Return the recorded link of a change, after comparing its predecessor, plans and rows.
+
+        Raises `Differs` if one does not match.
+        """
         change, seq = written.entry.change, written.seq
         try:
             link = link_of(written.link, written.digests)
@@ -220,7 +228,7 @@ class Again:
         return link
 
     def _applied(self, written: WrittenEntry, link: Link) -> ChangeResults:
-        """Return the results of a change, applied again."""
+        """Return the results of a change, computed again."""
         self.taken.entries.clear()
         try:
             self.state.apply(written.entry.change)
@@ -232,7 +240,7 @@ class Again:
         return self.taken.entries[0].applied
 
     def _check_answer(self, seq: int, link: Link, entry: Entry) -> None:
-        """Raise if the results or fields of a change differ from its record."""
+        """Raise `Differs` if the computed results or the fields of a change do not fit its link."""
         change, found = entry.change, self.chain.link(entry, self.artifacts)
         if link.outputs != found.outputs:
             names = [_shown(*name) for name in names_of(answered_tables(entry.applied))]
@@ -251,9 +259,9 @@ class Again:
             raise Differs(seq, change, "its link is another than follows from it")
 
     def _check_written(self, written: WrittenEntry, applied: ChangeResults) -> None:
-        """Raise if the results stored in the file differ from the computed ones.
+        """Raise `Differs` if the results that the file stores are not the computed ones.
 
-        Opening the file reads the stored results.
+        The file stores flags of taken rows, and window results, which opening it reads.
         """
         noted, change = written.entry.applied, written.entry.change
         if written.altered:
@@ -270,7 +278,10 @@ class Again:
 
 
 def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base) -> Again:
-    """Return a state in which changes can be applied again; `head` is the link before the first."""
+    """Return a state in which recorded changes can be applied again.
+
+    `base` is its content at the beginning; `head` is the hash that precedes the first change.
+    """
     taken = _Entries()
     state = State(lower(plans), settings, base, taken)
     state.sweeps = False  # a sweep is a recorded change
@@ -279,7 +290,7 @@ def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base)
 
 
 def _misplaced(chain: Chain, link: Link) -> str:
-    """Return the reason why a link may not follow the one before it."""
+    """Return the reason why a link does not follow the one before it, as text."""
     if link.digest == chain.head:
         return "it stands there twice"
     return (
@@ -291,7 +302,10 @@ def _misplaced(chain: Chain, link: Link) -> str:
 def place_of(
     chain: Chain, noted: Digest, found: Digest, what: str, names: list[str]
 ) -> tuple[int | None, str | None]:
-    """Return the row and column of the first difference; None if they cannot be found."""
+    """Return the row index and the column name of the first difference between two digests.
+
+    None for either if it cannot be found. `names` has the column names, in order of the digests.
+    """
     if (len(noted.columns), len(noted.rows)) != (len(found.columns), len(found.rows)):
         return None, None
     row, column = chain.what_differs(noted, found, what)
@@ -299,13 +313,13 @@ def place_of(
 
 
 def _shown(label: str, name: str) -> str:
-    """Return the name of a feature column, preceded by its plan."""
+    """Return the name of a feature for messages: "plan.feature", or "feature" for the only plan."""
     plan = label.removeprefix(FEATURES)
     return f"{plan}.{name}" if plan else name
 
 
 def _change_text(change: Change) -> str:
-    """Return a change in a few words."""
+    """Return kind, name, source and time of a change as text, for messages."""
     name = f" {change.name!r}" if change.name else ""
     source = f" from {change.source}" if change.source else ""
     return f"{change.kind}{name}{source} at {moment_text(change.time_ns)}"

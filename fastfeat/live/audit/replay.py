@@ -45,11 +45,11 @@ def replay_state(
     partial: bool = False,
     archive: str | os.PathLike[str] | None = None,
 ) -> Replay:
-    """Return a report of all changes of a state, applied again: the first difference, or none.
+    """Apply all changes of a state file again, and return a report with the first difference.
 
-    Arguments and errors are those of `ff.replay`, with records in place of fitted plans. If some
-    changes are not covered and `partial` is false, no served features are written, and the caller
-    reports that.
+    Arguments and errors are those of `ff.replay`, with internal records in place of fitted plans.
+    If some changes are not covered and `partial` is false, no served features are written, and the
+    caller reports that.
     """
     noted = _head_given(head)
     _check_places(path, artifact)
@@ -92,9 +92,9 @@ def replay_state(
 
 
 def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
-    """Return a function that reads plans from artifacts.
+    """Return a function from a dict of plan name to artifact bytes to the fitted plans.
 
-    A passed artifact stands for the last plans.
+    If the user passed an artifact, its plans stand for the file's last plans.
     """
     last = follower.plans
     passed = None if artifact is None else _plans_given(artifact, last)
@@ -108,7 +108,7 @@ def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
 
 
 def _plans_given(artifact: Artifact, known: Mapping[str, bytes]) -> Plans:
-    """Return the plans that a user passed, by their names in the file."""
+    """Return the plans that a user passed, under the names that they have in the file."""
     if isinstance(artifact, Mapping):
         named: dict[str, Fitted] = {name: _loaded(one) for name, one in artifact.items()}
     else:
@@ -136,7 +136,7 @@ def _loaded(artifact: object) -> Fitted:
 
 
 def _check_places(path: object, artifact: object) -> None:
-    """Raise `InvalidPlan` if the state was passed as the plan, and the plan as the state."""
+    """Raise `InvalidPlan` if the user swapped the arguments for the state and the plan."""
     if _is_state(artifact) and not _is_state(path):
         is_path = isinstance(path, str | os.PathLike)
         shown = repr(os.fspath(cast("str", path))) if is_path else "fitted"
@@ -161,7 +161,7 @@ _SQLITE = b"SQLite format 3\0"
 
 
 def _head_given(head: bytes | str | None) -> bytes | None:
-    """Return a link that a user noted, as bytes."""
+    """Return the hash that a user noted elsewhere, as bytes; None if none was passed."""
     if head is None or (isinstance(head, bytes) and len(head) == N_BYTES):
         return head
     try:

@@ -1,4 +1,7 @@
-"""`Replay`: the result of applying all changes of a state again, and the changes not covered."""
+"""`Replay`: the report of a replay, which applies all changes of a state again.
+
+A link is the hash of a change in the audit chain.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,17 @@ from fastfeat.live.audit.recompute import (
 from fastfeat.live.audit.served_features import ServedCounts
 
 Noted = Literal["known and verified", "known, no longer recomputable", "unknown: rewritten"]
-"""The three possible verdicts on a link that a user noted elsewhere."""
+"""The possible verdicts on a hash that a user noted elsewhere, and passed as `head=`."""
 VERIFIED, KNOWN, UNKNOWN = get_args(Noted)
 
 
 @dataclass(frozen=True, slots=True)
 class NotCovered:
-    """The changes of a state that can no longer be applied again: only their links are kept.
+    """The changes that a replay cannot apply again: of these the file keeps hashes alone.
 
     Args:
         n_changes: Number of changes.
-        n_rows: Number of their rows; None if an earlier version did not record it.
+        n_rows: Total number of rows in these changes; None if an earlier version did not record it.
         since_ns: When the last of them were replaced, in nanoseconds since 1970; None if there are
             none, or an earlier version did not record it.
     """
@@ -40,7 +43,7 @@ class NotCovered:
         return f"{counted(self.n_changes, 'change')} of {rows}, no longer recomputable{since}"
 
     def and_also(self, n_changes: int, n_rows: int | None, since_ns: int | None) -> NotCovered:
-        """Return these changes and more together."""
+        """Return a record of these changes and further ones together."""
         rows = None if self.n_rows is None or n_rows is None else self.n_rows + n_rows
         times = [one for one in (self.since_ns, since_ns) if one is not None]
         return NotCovered(
@@ -56,13 +59,13 @@ class Replay:
 
     Args:
         n_changes: Number of changes that were applied again and match the record.
-        n_rows: Number of their rows.
-        head: Last link that matches; note it elsewhere, and pass it as `head=` later.
+        n_rows: Total number of rows in these changes.
+        head: Hash of the last change that matches; note it elsewhere, and pass it as `head=` later.
         difference: First difference; None if there is none.
-        served: Counts of the features written to the file; None for no file.
+        served: Numbers of rows of the features written to the file; None for no file.
         not_covered: Changes that can no longer be applied again. Together with the applied ones
             they are all changes of the state.
-        noted: Verdict on the link passed as `head=`: "known and verified", "known, no longer
+        noted: Verdict on the hash passed as `head=`: "known and verified", "known, no longer
             recomputable" or "unknown: rewritten"; None without `head=`, and after a difference.
         noted_since_ns: For "known, no longer recomputable", the time since when, in nanoseconds
             since 1970; None if an earlier version did not record it.
@@ -100,7 +103,7 @@ class Replay:
 
     @property
     def noted_text(self) -> str:
-        """The verdict on the link passed as `head=`, as text; "" without such a link."""
+        """The verdict on the hash passed as `head=`, as text; "" without such a hash."""
         since = "" if self.noted_since_ns is None else f" since {moment_text(self.noted_since_ns)}"
         return f"{self.noted or ''}{since}"
 

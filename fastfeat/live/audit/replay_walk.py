@@ -1,4 +1,10 @@
-"""A walk over the changes of a state, its archive first: each is applied again and compared."""
+"""Replay of all changes of a state, first of its archive, then of its file.
+
+Each change is applied again and compared with its record. A link is the hash of a change in the
+audit chain. A base is a copy of a whole state, which replaces the changes before it. A past is the
+record of the changes that one base replaced: their links under a seal. A segment is a file of the
+archive, which keeps such changes.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +40,7 @@ from fastfeat.live.state.changes import Change, ChangeResults
 
 PlansOf = Callable[[Mapping[str, bytes]], Plans]
 Take = Callable[[Change, ChangeResults, Again], None]
-"""Takes each change that was applied again and matches its record."""
+"""Function that receives each change that matches its record, its results, and the state after."""
 UNKNOWN_LINK = Difference(
     None,
     None,
@@ -47,20 +53,22 @@ UNKNOWN_LINK = Difference(
 
 @dataclass(slots=True)
 class Walk:
-    """The changes of a state, applied again one after the other.
+    """A replay of all changes of a state, oldest first.
 
     Args:
-        follower: Reader of its file.
+        follower: Reader of the state file.
         key: Key of the audit.
-        plans_of: Reads plans from artifacts.
-        noted: Link that was noted elsewhere; None for none.
-        committed: Numbers of the last commit according to the lock file; None if unknown.
-        take: Takes each change that was applied again; None for nobody.
-        again: State after the changes so far; None before the first whole state.
+        plans_of: Function from plan name to artifact bytes to the fitted plans.
+        noted: Hash that the user noted elsewhere; None for none.
+        committed: Numbers of the last committed change and its base, from the lock file; None if
+            unknown.
+        take: Function that receives each change that was applied again; None to pass on none.
+        again: State after the changes so far; None before the first base.
         not_covered: Changes that cannot be applied again.
-        is_met: Whether the noted link was found and verified.
-        archive: Folder of the segments; None for the folder in the file.
-        since: For each past, when its changes were replaced, or lost from the archive.
+        is_met: Whether a change that matches its record has the noted hash.
+        archive: Folder of the segments; None for the folder that the file names.
+        since: For each past, the time when its changes were replaced, or lost from the archive, in
+            nanoseconds since 1970.
     """
 
     follower: Follower
@@ -94,7 +102,10 @@ class Walk:
         return Replay(*done, difference, None, self.not_covered, noted, since)
 
     def _past(self) -> list[Past]:
-        """Return the replaced changes, after applying the archived ones again."""
+        """Return the records of all replaced changes, after applying the archived ones again.
+
+        Raises `Differs` if seals or numbers do not match.
+        """
         try:
             past, begin = self.follower.past, self.follower.head.base
             archived, folder = self.follower.archived, self.archive or self.follower.archive
@@ -126,7 +137,10 @@ class Walk:
         return past
 
     def _check_named(self, segment: Archived, past: Past) -> int:
-        """Check the record of a segment; return when changes in it were lost, 0 for never."""
+        """Check the seal of a segment's description; return when it lost changes, 0 for never.
+
+        The time is in nanoseconds since 1970.
+        """
         if segment.seal != seal_of(self.key, b"archived", segment.facts, b""):
             told = f"what the file names of the segment of the changes {past.first + 1:,} to"
             raise Differs(None, None, f"{told} {past.last:,} is other than what was noted")
@@ -135,7 +149,10 @@ class Walk:
     def _replay_segment(
         self, path: Path, segment: Archived, past: Past, before: Past | None
     ) -> Again:
-        """Apply the changes of a segment of the archive again; return the state after them."""
+        """Apply the changes in one file of the archive again; return the state after them.
+
+        `past` is the record of these changes, `before` of the changes before them.
+        """
         if not path.exists():
             raise Differs(
                 None,
@@ -169,7 +186,10 @@ class Walk:
         return self.again
 
     def _replay_file(self, past: Past | None) -> None:
-        """Apply all changes of the file again."""
+        """Apply the changes in the state file again.
+
+        `past` is the record of the changes before its base; None if there is none.
+        """
         follower, base = self.follower, self.follower.head.base
         self._begin(follower, base, past)
         last = base
@@ -181,13 +201,13 @@ class Walk:
     def _begin(
         self, follower: Follower, base: int, past: Past | None, own: Past | None = None
     ) -> None:
-        """Begin with a whole state.
+        """Set `again` to the state that a base stores, after checking the base.
 
         Args:
-            follower: Reader of the file.
-            base: Number of the whole state.
-            past: Changes before it; None if they are unknown.
-            own: For a segment, the changes after it.
+            follower: Reader of the state file, or of a segment.
+            base: Number of the base.
+            past: Record of the changes before it; None if they are unknown.
+            own: For a segment, the record of its changes.
         """
         before = past.link_of(past.last) if past is not None else None
         seal, noted = b"" if past is None else past.seal, None
@@ -201,7 +221,7 @@ class Walk:
             self.is_met |= self.again.chain.head == self.noted
 
     def _replay(self, written: WrittenEntry) -> None:
-        """Apply a change again."""
+        """Apply a change again, compare it, and pass it on to `take`."""
         assert self.again is not None
         if written.plans:
             self.again = with_plans(self.again, self.plans_of(written.plans))
@@ -211,7 +231,10 @@ class Walk:
             self.take(written.entry.change, applied, self.again)
 
     def _pass_over(self, written: WrittenEntry) -> None:
-        """Apply a change with forgotten rows, after checking the seal of its remaining content."""
+        """Apply a change that lost forgotten rows, with its recorded results.
+
+        Raises `Differs` if its remaining content does not match its seal.
+        """
         assert self.again is not None
         if written.digests != seal_of_entry(self.key, written.link, written.entry):
             what = "what is left of it, without what was forgotten, is other than what was noted"
@@ -223,9 +246,9 @@ class Walk:
         self.again.pass_over(written)
 
     def _known(self, past: list[Past], link: bytes) -> tuple[Noted, int | None]:
-        """Return the verdict on the noted link, and since when it is not recomputable.
+        """Return the verdict on the noted hash, and since when its change cannot be applied again.
 
-        Raises `Differs` if the link is unknown.
+        Raises `Differs` if no change has this hash.
         """
         if self.is_met:
             return VERIFIED, None
@@ -238,7 +261,7 @@ class Walk:
 
 
 def _each(follower: Follower, base: int) -> Iterator[WrittenEntry]:
-    """Yield the changes after a base; a change that cannot be read is a difference."""
+    """Yield the changes after the base number `base`; raise `Differs` if one cannot be read."""
     try:
         yield from follower.each(base)
     except StateError as error:
@@ -254,16 +277,17 @@ def _at_base(
     seal: bytes,
     before: Again | None,
 ) -> Again:
-    """Return a state as stored in a base, after comparing the base with its record.
+    """Return the state that a base stores, after comparing the base with its record.
 
     Args:
         follower: Reader of the file.
         seq: Number of the base.
         key: Key of the audit.
-        plans_of: Reads plans from artifacts.
-        last: Link before the base; None if unknown.
+        plans_of: Function from plan name to artifact bytes to the fitted plans.
+        last: Hash of the last change before the base; None if unknown.
         seal: Seal of the changes before it.
-        before: State of the walk so far; None at the beginning.
+        before: State of the replay so far, for its numbers of changes and rows; None at the
+            beginning.
     """
     try:
         base, links = follower.base(seq), follower.links(seq)
@@ -295,10 +319,10 @@ def _at_base(
 
 
 def _check_end(follower: Follower, last: int, committed: tuple[int, int] | None) -> None:
-    """Raise if changes are missing at the end, as opening the file would.
+    """Raise `Differs` if changes are missing at the end, or the file could not be opened.
 
     `last` is the number of the last applied change. `committed` has the numbers of the last
-    committed change and base from the lock file, or is None.
+    committed change and its base from the lock file, or is None.
     """
     head = follower.head
     if last < head.seq:

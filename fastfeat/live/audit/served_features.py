@@ -1,8 +1,9 @@
-"""Training data from the stream: features as a state served them, with labels once known.
+"""Training data from the stream: the features that a state served, with labels once known.
 
-One change after the other is applied again and compared, see `replay`. The features of the rows
-that the state took are written as they were served, with id, time, source and offset. Label inputs
-stay in memory, where later outcomes overwrite earlier ones; features do not.
+A replay applies one change after the other again and compares it, see `replay`. The features of the
+rows that the state took are written as they were served, with id, time, source and offset. Label
+inputs are the columns that a plan's label is computed from. They stay in memory, where later
+outcomes overwrite earlier ones; features are never overwritten.
 """
 
 from __future__ import annotations
@@ -30,20 +31,21 @@ from fastfeat.live.state.changes import Change, ChangeResults, StoredRow
 from fastfeat.plan.declare.columns_read import columns_of
 
 SOURCE, OFFSET, ANSWERED_AT = "source", "offset", "answered_at"
-"""Names of the columns beside features: source, offset and time of the answer."""
+"""Names of columns beside the features: source and offset of the row, and time of the answer."""
 _ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class ServedCounts:
-    """The numbers of rows that were written or left out.
+    """The numbers of rows that were written to the file, or left out.
 
     Args:
         n_rows: Number of rows written.
         n_left_out: Number of other answered rows, which the state did not take: they were repeated,
             or late with `late="drop"`.
         n_without_label: Number of rows without a label so far; None if no label is written.
-        n_late: Number of outcomes that came after a row that would have read them was answered.
+        n_late: Number of outcomes that came too late: after the answer to a row that would have
+            read them.
         note: The reason why no label is written, or "".
         n_of_others: Number of rows left out because another version of the plan answered them.
     """
@@ -56,7 +58,7 @@ class ServedCounts:
     n_of_others: int = 0
 
     def __str__(self) -> str:
-        """Return one line."""
+        """Return the numbers in one line of text."""
         parts = [counted(self.n_rows, "row")]
         if self.n_without_label is not None:
             parts.append(f"{self.n_without_label:,} without a label yet")
@@ -71,16 +73,17 @@ class ServedCounts:
 
 @dataclass(slots=True)
 class ServedWriter:
-    """Writer of served features, which collects the inputs of their labels.
+    """Writes served features to a temporary file, and collects the inputs of their labels.
 
     Args:
         fitted: Plan that served.
         name: Name of the plan in the state.
-        path: Path of the file.
+        path: Path of the temporary file.
         writer: Parquet writer; None until the first features come.
-        labelled: Tables with the id and the label inputs of all rows that the state took.
-        places: For the rows of the file, their row numbers in `labelled`.
-        outcomes: Tables with later values of label inputs by id, in order.
+        labelled: Tables with the id and the label inputs of all rows that the state took, in order.
+        places: For each row of the file, its index in the tables of `labelled` together; one array
+            per change.
+        outcomes: Tables with the id and later values of label inputs, in order.
     """
 
     fitted: Fitted
@@ -97,7 +100,7 @@ class ServedWriter:
     n_of_others: int = 0
 
     def take(self, change: Change, applied: ChangeResults) -> None:
-        """Take a change that was applied again."""
+        """Write the features of a replayed change, or note its outcomes."""
         self.n_late += applied.counts.get("late_outcomes", 0)
         match change.kind:
             case "process" | "update":
@@ -139,9 +142,9 @@ class ServedWriter:
         return [name for name in names if name not in self._ids]
 
     def _beside(self, change: Change, at: Any, rows: Table, features: Table) -> Table:
-        """Return features after columns that identify rows.
+        """Return a table of the columns that identify rows, followed by the features.
 
-        Feature columns win if names collide.
+        If a name is in both, the feature stays. `at` has the index of each row in the change.
         """
         calls = window_nodes(list(self.fitted.nodes.values()))
         times = columns_of(order_of(over).args[0] for over in calls)
@@ -167,10 +170,10 @@ class ServedWriter:
             self.writer.write_table(table.cast(self.writer.schema))
 
     def label(self, given: Any, tables: Mapping[str, Table]) -> tuple[Table | None, str]:
-        """Return the labels of the rows of the file, or None and the reason.
+        """Return a table with the label of each row of the file, or None and the reason as text.
 
         `given` has further outcomes, as late columns by row id, or is None. A label may look ahead
-        in `tables`.
+        in `tables`. The reason is empty if the plan has no label.
         """
         plan = self.fitted.declaration
         if not plan.label_nodes:
@@ -195,7 +198,7 @@ class ServedWriter:
         return pa.table({name: values.take(pa.array(places))}), ""
 
     def _with_outcomes(self, rows: Table, name: str) -> Table:
-        """Return rows with the last known values of a column."""
+        """Return rows with one late column overwritten by the last known outcome of each row."""
         known = [one for one in self.outcomes if name in one.column_names]
         if not known:
             return rows
@@ -215,7 +218,7 @@ class ServedWriter:
 
 
 def _joined(columns: Sequence[ChunkedArray]) -> ChunkedArray:
-    """Return columns one after the other, in the type of the last one."""
+    """Return columns concatenated to one column, in the type of the last one."""
     wanted = columns[-1].type
     return pa.chunked_array([c for one in columns for c in one.cast(wanted).chunks], wanted)
 
@@ -237,7 +240,7 @@ def served_plan(plans: Mapping[str, Fitted], name: str | None) -> str:
 def writing_served(
     path: str | os.PathLike[str], fitted: Fitted, name: str
 ) -> Generator[ServedWriter]:
-    """Give a `ServedWriter` for changes, and remove its temporary file at the end.
+    """Yield a `ServedWriter` for a `with` block; its temporary file is removed at the end.
 
     `path` is the final Parquet file. Raises `InvalidData` if it has another suffix.
     """
@@ -257,7 +260,7 @@ def writing_served(
 def finish(
     one: ServedWriter, path: str | os.PathLike[str], outcomes: Any, tables: Mapping[str, Table]
 ) -> ServedCounts:
-    """Write the features taken so far, with their label, whole or not at all.
+    """Write the final file with features and labels, whole or not at all; return its counts.
 
     `outcomes` has further outcomes or is None; a label may look ahead in `tables`.
     """
@@ -273,7 +276,7 @@ def finish(
 
 
 def _copy(features: Path, target: Path, label: Table | None) -> None:
-    """Copy features from one file to another, adding their label, some rows at a time."""
+    """Copy features from one file to another in chunks of rows, with the label as last column."""
     file, done = parquet_module().ParquetFile(features), 0
     with closing(file):
         schema = file.schema_arrow

@@ -1,4 +1,10 @@
-"""Entries of a journal as bytes, one per change, and its bases, which are whole states."""
+"""Changes and bases of a state as bytes.
+
+An entry is a change with its results; the table `segments` has one row per entry. A base is a copy
+of a whole state; it is stored in parts: its rows, some at a time, and its lookup tables. The head
+of either is a JSON object with all that is no table. Links are the hashes of the audit, see
+`live.audit.chain`.
+"""
 
 from __future__ import annotations
 
@@ -28,25 +34,29 @@ _PLAIN = frozenset(
         *(pa.time32("s"), pa.time64("us")),
     )
 )
-"""Types without dictionaries: their IPC stream is the schema, the rows and an end mark."""
+"""Ids of Arrow types without dictionaries: their IPC stream is schema, rows and an end mark."""
 _MANY_ROWS = 1 << 13
-"""Number of rows from which on threads compress; for fewer, waiting for them takes longer."""
+"""Number of rows from which on Arrow compresses with threads; for fewer, threads cost more."""
 OF_ENTRIES, OF_BASES = "lz4", "zstd"
-"""Arrow compression of each: lz4 takes 0.1 ms for 1,000 rows, zstd halves the size of a state."""
+"""Arrow compression of entries and of bases.
+
+lz4 takes 0.1 ms for 1,000 rows; zstd halves the size of a state.
+"""
 _OF_BASE = ("parts", "has_rows", "tables", "offsets", "swept", "settings", "plans")
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenEntry:
-    """An entry as it is stored in a file. Features are not stored, as they can be computed again.
+    """A change as it is stored in a file, without features, as they can be computed again.
 
     Args:
-        seq: Its number, counted from 1 over the life of the state.
+        seq: Number of the change, counted from 1 over the life of the state.
         entry: The change and its results.
-        link: Link of the audit chain after it; empty without an audit.
-        digests: Digests of its rows and features that the audit recorded.
-        plans: For a change of plans, plan name to artifact from now on.
-        altered: The reason why its bytes in the file are not as written; "" if they are.
+        link: Hash of the audit chain up to this change; empty without an audit.
+        digests: Digests of the change's rows and results, as the audit recorded them
+            (`Link.noted`).
+        plans: Plan name to artifact bytes from now on, for a change of plans; else empty.
+        altered: The reason why the stored bytes do not match their SHA-256; "" if they do.
     """
 
     seq: int
@@ -59,12 +69,12 @@ class WrittenEntry:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The links of the audit around a base.
+    """The audit hashes that are stored with a base.
 
     Args:
-        previous: Link of the last entry before it; empty for the first base.
-        link: Link of the chain after it.
-        digests: Digests of it that the audit recorded.
+        previous: Hash of the last change before the base; empty for the first base.
+        link: Hash of the audit chain after the base.
+        digests: Digests of the base's rows and tables, as the audit recorded them (`Link.noted`).
     """
 
     previous: bytes = b""
@@ -74,18 +84,19 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """An entry as a row of the file.
+    """An entry as a row of the table `segments`; not a segment of the archive.
 
     Args:
         kind: Kind of the change.
-        source: Source of the rows.
-        end: Offset after the last row.
-        head: Other fields of the change, the number of bits, and digests of plans, as JSON.
-        rows: Rows as an Arrow IPC stream.
+        source: Name of the stream that the rows come from.
+        end: Offset after the last row in that stream.
+        head: Other fields of the change, the number of bits in `stored`, and digests of plans, as
+            JSON.
+        rows: Rows of the change as an Arrow IPC stream.
         kept: Stored window results of each row, as another stream; empty for none.
-        stored: One bit per row; empty if all rows are stored.
-        link: Link of the audit.
-        digests: Digests of the audit.
+        stored: One bit per row: whether it became a row of the log. Empty if all did.
+        link: Hash of the audit chain up to this change.
+        digests: Digests that the audit recorded.
     """
 
     kind: str
@@ -100,7 +111,7 @@ class Segment:
 
     @property
     def n_bytes(self) -> int:
-        """The approximate number of bytes that it takes in the file."""
+        """The approximate number of bytes that this row takes in the file."""
         return len(self.rows) + len(self.kept) + len(self.stored) + len(self.digests) + 200
 
 
@@ -111,7 +122,8 @@ class Part:
     Args:
         kind: "rows" or "table".
         name: Name of the table; "" for rows.
-        content: Arrow IPC stream; for rows, with stored window results and marks.
+        content: Arrow IPC stream; for rows, with the stored window results and the flag of answered
+            rows.
     """
 
     kind: str
@@ -120,9 +132,9 @@ class Part:
 
 
 def segment_of(written: WrittenEntry) -> Segment:
-    """Return an entry as bytes.
+    """Return an entry as a row of the table `segments`.
 
-    Raise `StateError` if Arrow IPC does not support a column's type.
+    Raises `StateError` if Arrow IPC does not support a column's type.
     """
     change, applied = written.entry.change, written.entry.applied
     stored = np.asarray(applied.stored, bool)
@@ -152,10 +164,10 @@ def segment_of(written: WrittenEntry) -> Segment:
 def written_of(
     segment: Segment, seq: int, plans: Mapping[str, bytes], altered: str = ""
 ) -> WrittenEntry:
-    """Return the entry of a segment.
+    """Return the entry that a row of the table `segments` holds.
 
     `plans` has the artifacts that it names, by plan; `altered` is the reason why its bytes are not
-    as written. Raises `StateError` if it is no entry, or from a newer version.
+    as written, or "". Raises `StateError` if it is no entry, or from a newer version.
     """
     if segment.kind not in KINDS:
         raise StateError(f"its entry {seq} is a {segment.kind!r}: this version does not know it")
@@ -185,7 +197,7 @@ def written_of(
 
 
 def plans_named(head: bytes) -> dict[str, str]:
-    """Return plan name to artifact digest, from the head of a segment.
+    """Return a dict of plan name to the artifact's hex SHA-256, from the JSON head of an entry.
 
     Raises `StateError` if the head is altered.
     """
@@ -197,19 +209,22 @@ def plans_named(head: bytes) -> dict[str, str]:
 
 
 def digests_of_plans(plans: Mapping[str, bytes]) -> dict[str, str]:
-    """Return plan name to the SHA-256 of its artifact."""
+    """Return a dict of plan name to the hex SHA-256 of its artifact."""
     return {name: hashlib.sha256(content).hexdigest() for name, content in plans.items()}
 
 
 def digest_of_segment(before: bytes, seq: int, segment: Segment) -> bytes:
-    """Return the SHA-256 of a segment and of all segments before it since the base."""
+    """Return the running SHA-256 over the base and all entries up to this one.
+
+    `before` is that digest up to the entry before it.
+    """
     fields = (segment.kind.encode(), segment.source.encode(), b"%d" % segment.end, segment.head)
     blobs = (segment.rows, segment.kept, segment.stored, segment.link, segment.digests)
     return _digest(before, b"%d" % seq, *fields, *blobs)
 
 
 def parts_of(base: Base) -> Iterator[Part]:
-    """Yield the parts of a base: its rows, some at a time, and its tables."""
+    """Yield the parts of a base: chunks of its rows, then its lookup tables."""
     if base.rows is not None:
         for begin in range(0, max(base.rows.num_rows, 1), ROWS_A_PART):
             rows = _without_unused(base.rows.slice(begin, ROWS_A_PART))
@@ -221,9 +236,9 @@ def parts_of(base: Base) -> Iterator[Part]:
 def head_of_base(
     base: Base, parts: Sequence[bytes], settings: Settings, plans: Mapping[str, str]
 ) -> bytes:
-    """Return the head of a base as JSON: everything in it except its parts.
+    """Return the head of a base as JSON: everything except its rows and tables.
 
-    `parts` has the digests of its parts, `plans` the artifact digest of each plan. Raises
+    `parts` has the SHA-256 of each part, `plans` the digest of each plan's artifact. Raises
     `StateError` if JSON cannot represent a value.
     """
     values = (
@@ -239,7 +254,7 @@ def head_of_base(
 
 
 def base_of(head: bytes, parts: Sequence[Part]) -> Base:
-    """Return a base from its head and its parts; raise `StateError` if they do not fit together."""
+    """Return a base from its JSON head and its parts; raise `StateError` if they do not match."""
     try:
         given = json.loads(head)
         has_rows, names = given["has_rows"], given["tables"]
@@ -258,15 +273,15 @@ def base_of(head: bytes, parts: Sequence[Part]) -> Base:
 
 
 def digest_of_base(head: bytes, links: Links) -> bytes:
-    """Return the SHA-256 of a base.
+    """Return the SHA-256 of a base's JSON head and audit hashes.
 
-    It covers the head of the base, with the digests of its parts, and its links.
+    The head has the digests of the base's parts, so they are covered, too.
     """
     return _digest(head, links.previous, links.link, links.digests)
 
 
 def digest_of_part(part: Part) -> bytes:
-    """Return the SHA-256 of a part."""
+    """Return the SHA-256 of one part of a base."""
     return _digest(part.kind.encode(), part.name.encode(), part.content)
 
 
@@ -294,7 +309,7 @@ def table_bytes(table: Table, compression: str | None) -> bytes:
 
 
 def _bytes_of_few(table: Table) -> bytes | None:
-    """Return a small table uncompressed, as compression would enlarge it; None for other tables."""
+    """Return a small table as an uncompressed IPC stream; None if compression would pay."""
     batches, schema = table.to_batches(), table.schema
     if len(batches) != 1 or not all(kind.id in _PLAIN for kind in schema.types):
         return None
@@ -339,7 +354,7 @@ def _json(document: Mapping[str, Any]) -> bytes:
 
 
 def _digest(*parts: bytes) -> bytes:
-    """Return the SHA-256 of several byte strings, each preceded by its length."""
+    """Return the SHA-256 of byte strings, each preceded by its length."""
     found = hashlib.sha256()
     for part in parts:
         found.update(len(part).to_bytes(8, "little"))

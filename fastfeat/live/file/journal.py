@@ -1,7 +1,10 @@
 """`Journal`: writes the changes of a state to its file.
 
-A file holds a base, which is a whole state, and the entries after it. Opening a state reads the
-base and applies the entries again. All writes of one call are one transaction.
+A file holds a base, which is a copy of a whole state, and the entries after it: changes with their
+results, numbered over the life of the state. Opening a state reads the base and applies the entries
+again. All writes of one call are one transaction. Compaction replaces all entries by a new base. A
+link is the hash that the audit gives a change; it covers the link before it. A seal covers the
+links of replaced changes.
 """
 
 from __future__ import annotations
@@ -55,16 +58,20 @@ from fastfeat.live.state.changes import Base, Change, ChangeResults, Durability,
 
 _NO_LINKS = Links()
 Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
-"""Returns the link and the digests of an entry, given the link before it."""
+"""Function that returns the audit hash and digests of an entry, given the hash before it."""
 LinkingBase = Callable[[bytes, Base, Settings, bytes], Links]
-"""Returns the links of a base, given the link before it and the seal of the past."""
+"""Function that returns the audit hashes of a base.
+
+Its arguments are the hash before the base, the base, the settings, and the seal of the replaced
+changes.
+"""
 INTERVAL = 1.0
 SMALLEST_COMPACTION = 1 << 25
-"""Bytes of entries from which on a new base may replace them, if the last base has half as many."""
+"""Bytes of entries below which no compaction is due."""
 
 
 class Journal:
-    """The file of a state, open for writing by this process only. Thread-safe.
+    """The file of a state, open for writing by this process alone. Thread-safe.
 
     Args:
         file: The open file.
@@ -108,16 +115,16 @@ class Journal:
         key: bytes = b"",
         links: Links = _NO_LINKS,
     ) -> Journal:
-        """Return the journal of a new state, with its file created whole or not at all.
+        """Return the journal of a new state, after creating its file whole or not at all.
 
         Args:
             path: Path of the file, which must not exist.
-            plans: Plan name to artifact.
+            plans: Plan name to artifact bytes.
             settings: Settings of the state.
             base: Content that it begins with.
-            durability: See the class.
+            durability: When writes are on disk; see `Journal`.
             key: Key of the audit; empty without one.
-            links: Links of the audit around the base.
+            links: Audit hashes of the base; empty without a key.
 
         Raises:
             StateError: The file exists, or cannot be written.
@@ -140,17 +147,20 @@ class Journal:
 
     @staticmethod
     def follow(path: str | os.PathLike[str], *, checked: bool = True) -> Follower:
-        """Return a reader of a state that another process may be writing."""
+        """Return a reader of a state file that another process may be writing."""
         return Follower(path, checked=checked)
 
     @property
     def plans(self) -> Mapping[str, bytes]:
-        """Plan name to artifact."""
+        """A dict of plan name to artifact bytes, after the last written entry."""
         return dict(self._plans)
 
     @property
     def offsets(self) -> Mapping[str, int]:
-        """Source name to the offset after its last written row, including rows not on disk yet."""
+        """A dict of source name to the offset after its last written row.
+
+        It includes rows that are not on disk yet.
+        """
         return dict(self._offsets)
 
     @property
@@ -160,17 +170,17 @@ class Journal:
 
     @property
     def link(self) -> bytes:
-        """The link of the audit chain after the last entry, or of the base."""
+        """The audit hash of the last entry, or of the base if none follows; empty without a key."""
         return self._link
 
     @property
     def is_erasing(self) -> bool:
-        """Whether forgotten rows are still in the file."""
+        """Whether the file may still hold rows that were to be forgotten."""
         return self._is_erasing
 
     @property
     def wants_compaction(self) -> bool:
-        """Whether the entries take more room than 32 MiB, and than twice the base.
+        """Whether the entries take more than 32 MiB, and more than twice the room of the base.
 
         A state of a million entities takes seconds to write, while entries are read again at a
         million rows a second.
@@ -207,10 +217,10 @@ class Journal:
         self._write([(entry, {}) for entry in entries])
 
     def change_plans(self, plans: Mapping[str, bytes], base: Base, time_ns: int) -> None:
-        """Switch to other plans, and write the state as these plans store it, in one transaction.
+        """Record other plans, and replace all entries by a base for them, in one transaction.
 
-        `plans` maps plan name to artifact; `base` is the state with the results that these plans
-        store beside rows. Raises `StateError` if nothing is written.
+        `plans` maps plan name to artifact bytes; `base` is the state with the window results that
+        these plans store beside rows. Raises `StateError` if nothing is written.
         """
         with self._using():
             self._flush_whole()
@@ -226,12 +236,12 @@ class Journal:
                 raise
 
     def keep_past(self, archiving: Archiving | None) -> None:
-        """Keep segments of replaced changes; see `ReplacedChanges.keep`."""
+        """Keep replaced changes in an archive from now on; see `ReplacedChanges.keep`."""
         with self._using():
             self.replaced.keep(archiving)
 
     def flush(self) -> None:
-        """Write all that is not on disk yet.
+        """Write all entries that are not on disk yet.
 
         Raises `StateError` if that fails; the next call tries again.
         """
@@ -244,10 +254,10 @@ class Journal:
         *,
         erases: bool = False,
     ) -> bool:
-        """Replace all entries by a base, whole or not at all; their links stay.
+        """Replace all entries by a base, whole or not at all; the audit hashes of the entries stay.
 
         If no entry was written since the last base, `base` is not used, since the file has it
-        already. With `erases`, deleted content is erased from the file.
+        already. With `erases`, the deleted content is also erased from the file.
 
         Returns:
             With `erases`, whether nothing is left. A reader in the middle of a read may keep erased
@@ -267,14 +277,14 @@ class Journal:
             return self._file.erase_remains() and is_gone if erases else True
 
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
-        """Compact if that is due: after a change that forgets, or if there are many entries.
+        """Compact the file if that is due: after a change that forgets rows, or with many entries.
 
         While changes may not be on disk, it waits for the next checkpoint. If there is no room for
         a base but room for entries, that is no error, and it tries again later.
 
         Args:
-            base: Returns the state after the last written entry.
-            erases: Whether rows were forgotten since.
+            base: Function that returns the state after the last written entry.
+            erases: Whether the last change forgot rows.
 
         Raises:
             StateError: Forgotten rows could not be erased.
@@ -294,8 +304,8 @@ class Journal:
     def delete_key(self, base: Base) -> bool:
         """Delete the key of the audit, and replace all entries by `base`.
 
-        Return whether all is erased. Without the key, digests reveal nothing about any row. Raises
-        `StateError` as `compact` does; then the key stays.
+        Return whether all replaced content is erased, also in the archive. Without the key, digests
+        reveal nothing about any row. Raises `StateError` as `compact` does; then the key stays.
         """
         with self._using():
             files, past = self.replaced.files(), self.replaced
@@ -311,15 +321,15 @@ class Journal:
             return remove(files) and is_erased
 
     def erase(self) -> bool:
-        """Erase deleted content; return whether nothing of it is left in the file.
+        """Erase content that SQLite has deleted; return whether nothing of it is left in the file.
 
-        See `compact`.
+        See `compact` for the reasons why some may be left.
         """
         with self._using():
             return self._file.erase_remains()
 
     def close(self) -> None:
-        """Write all that is not on disk yet, and close the file.
+        """Write all entries that are not on disk yet, and close the file.
 
         Raises `StateError` if that fails; the journal then stays open.
         """
@@ -336,7 +346,7 @@ class Journal:
                 self._end()
 
     def _using(self) -> threading.RLock:
-        """Return the lock, after checking that the journal may be used."""
+        """Return the lock; raise `StateError` if the journal is closed, or from before a fork."""
         if os.getpid() != self._process:
             raise StateError(
                 f"{self.path} was opened in process {self._process}, of which this is a child: "
@@ -367,7 +377,7 @@ class Journal:
     def _linked(
         self, given: Sequence[tuple[Entry, Mapping[str, bytes]]]
     ) -> tuple[list[Pending], bytes]:
-        """Return entries in the form in which they are written, and the last link."""
+        """Return entries as rows of the file, and the audit hash of the last one."""
         seq, digest, link, pending = self._seq, self._digest, self._link, list[Pending]()
         for entry, plans in given:
             seq, digests = seq + 1, b""
@@ -379,9 +389,9 @@ class Journal:
         return pending, link
 
     def _put(self, base: Base, pending: Sequence[Pending] = ()) -> bool:
-        """Replace all entries, including pending ones, by a base.
+        """Replace all entries, also `pending` ones that were never in the file, by a base.
 
-        Returns whether no segment is left that the file no longer names.
+        Return whether all segments of the archive that the file no longer names are removed.
         """
         given, known = replace(base, offsets=self.offsets), replace(_NO_LINKS, previous=self._link)
         replaced = self.replaced
@@ -407,7 +417,7 @@ class Journal:
         return is_gone
 
     def _flush_whole(self) -> None:
-        """Commit pending entries; raise if they must wait for a checkpoint."""
+        """Commit pending entries; raise `StateError` if they must wait for a checkpoint."""
         if self.durability == "checkpoint" and self._pending:
             raise StateError(f"{self.path}: not all that was applied is on disk: checkpoint")
         self._flush()
@@ -423,7 +433,7 @@ class Journal:
             self._timer = None
 
     def _wait(self) -> None:
-        """Start a timer that writes pending entries within the interval."""
+        """Start a timer that commits pending entries after `INTERVAL` seconds."""
         if self._timer is None:
             if self._due is None:
                 self._due = time.monotonic() + INTERVAL
@@ -432,9 +442,9 @@ class Journal:
             self._timer.start()
 
     def flush_later(self) -> None:
-        """Commit pending entries, called by the timer.
+        """Commit pending entries; the timer calls this.
 
-        After an error, the next call tries again.
+        After an error, the timer starts again.
         """
         with suppress(StateError), self._using():
             self._timer = None
@@ -475,7 +485,10 @@ def _flush_later(journal: weakref.ref[Journal]) -> None:
 
 
 def _end(file: StateWriter, pending: list[Pending], durability: Durability) -> None:
-    """Close a journal that is closed or garbage-collected."""
+    """Close the file of a journal that is closed or garbage-collected.
+
+    With durability "interval", pending entries are committed first.
+    """
     try:
         if pending and durability == "interval":
             file.commit(pending)

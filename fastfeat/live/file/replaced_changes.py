@@ -1,6 +1,7 @@
-"""The changes that bases of a state file replace: their sealed links, and their archive.
+"""The changes that a state file no longer holds because a base, a whole state, replaced them.
 
-If the state has an archive, segments keep the changes themselves, in separate files.
+The file keeps their audit hashes under a seal, in a record called a past. If the state has an
+archive, its segments keep the changes themselves, in separate files.
 """
 
 from __future__ import annotations
@@ -33,20 +34,21 @@ from fastfeat.live.file.state_writer import Pending, StateWriter, write_rewritte
 Forgetting = Callable[
     [Sequence[tuple[Path, Past]], Sequence[Forgotten]], Iterator[Rewritten | None]
 ]
-"""Yields segments without forgotten rows; None for a segment that has none of them."""
+"""Function that yields each segment's content without forgotten rows; None if it has none."""
 
 
 @dataclass(slots=True)
 class ReplacedChanges:
-    """The changes of a state that bases replace: how they are sealed, and where they are archived.
+    """Seals the changes that a new base replaces, and archives them.
 
     Args:
-        file: The state, open for writing.
-        seal: Seal of the changes replaced so far; empty before the first base.
+        file: The state file, open for writing.
+        seal: Seal of the last past; empty if no changes were replaced yet.
         archiving: Archive folder and retention; None for no archive.
-        sealing: Returns seals; None without a key of the audit.
-        forgetting: Yields segments without forgotten rows.
-        owner: Text in the names of its segments that tells them from other states in one folder.
+        sealing: Function that returns seals; None without a key of the audit.
+        forgetting: Function that yields segments without forgotten rows.
+        owner: Text in the names of this state's segments, which tells them from other states in one
+            folder.
     """
 
     file: StateWriter
@@ -57,10 +59,10 @@ class ReplacedChanges:
     owner: str = ""
 
     def keep(self, archiving: Archiving | None) -> None:
-        """Keep segments of replaced changes from now on, and remove old and unnamed segments.
+        """Archive replaced changes from now on, and remove segments that are too old or not in use.
 
-        `archiving` of None keeps the setting in the file. Raises `StateError` if it cannot be
-        written.
+        `archiving` of None keeps the setting in the file; without an archive or a key, nothing
+        happens. Raises `StateError` if the setting cannot be written.
         """
         wanted = archiving or self.archiving
         if wanted is None or self.sealing is None:
@@ -74,9 +76,9 @@ class ReplacedChanges:
         self.remove_others()
 
     def past(self, pending: Sequence[Pending]) -> Past | None:
-        """Return the record of the entries after the base, including pending ones.
+        """Return the sealed record of all entries after the base, including pending ones.
 
-        None without a key.
+        None without a key of the audit.
         """
         if self.sealing is None:
             return None
@@ -99,7 +101,11 @@ class ReplacedChanges:
     def segments(
         self, past: Past, pending: Sequence[Pending], archiving: Archiving
     ) -> ArchiveChange:
-        """Write the segments that the next base changes to files, and return them."""
+        """Write new segments to the archive, and return the changed descriptions of segments.
+
+        That is a segment of the changes after the base, and, if they forget rows, a rewritten copy
+        of every segment with such rows. The caller stores the descriptions with the new base.
+        """
         folder, now = archiving.path(self.file.path), time.time_ns()
         others = self._too_old(archiving)
         connection = self.file.connection
@@ -136,7 +142,7 @@ class ReplacedChanges:
         return ArchiveChange(None if new is None else self._sealed(new), others)
 
     def remove_others(self) -> bool:
-        """Remove segments that the file does not name; return whether all are gone."""
+        """Remove segments that the state file does not name; return whether all are gone."""
         if self.archiving is None or not self.owner:
             return True
         with naming_state(self.file.path):
@@ -145,7 +151,7 @@ class ReplacedChanges:
         return remove_others(folder, self.file.path, self.owner, named)
 
     def files(self) -> list[Path]:
-        """Return the files of the segments that the file names."""
+        """Return the paths of the segments that the state file names."""
         if self.archiving is None:
             return []
         folder = self.archiving.path(self.file.path)
@@ -158,7 +164,7 @@ class ReplacedChanges:
         return replace(one, seal=self.sealing(b"archived", one.facts, b""))
 
     def _too_old(self, archiving: Archiving) -> dict[int, Archived]:
-        """Return segments older than the retention, marked as dropped, by number of their past."""
+        """Return the segments whose time is over, marked as dropped, by number of their past."""
         now = time.time_ns()
         with naming_state(self.file.path):
             known = read_archived(self.file.connection)

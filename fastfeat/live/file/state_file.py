@@ -6,10 +6,11 @@
     segments   changes since the base, one entry each, as Arrow IPC
     artifacts  plans, by their SHA-256
     keys       key of the audit, by its SHA-256, until it is deleted
-    links      links of changes that a base has replaced, with their number; see `past`
+    links      audit hashes of changes that a base has replaced, and their numbers; see `past`
     archived   names of the files that keep these changes, see `archive`; `archive` has their folder
 
-Format 1 has no links; opening such a file for writing converts it to format 2.
+Entries are numbered over the life of the state; the number of a base is that of the last entry that
+it includes. Format 1 has no links; opening such a file for writing converts it to format 2.
 
 Each row that is read is covered by a digest, and each digest by the next one, so an altered file is
 refused. SQLite checks its own pages.
@@ -49,10 +50,10 @@ SUFFIXES = ("-wal", "-shm")
 """Suffixes of SQLite's files beside an open one: its write-ahead log, and the index of the log."""
 _TYPES = {"i": int, "s": str, "b": bytes}
 _AT_ONCE = 256
-"""Number of entries read before any is passed on, so that a slow consumer blocks nobody."""
+"""Number of entries that one query reads; a slow consumer holds up no writer."""
 _MAGIC = b"SQLite format 3\0"
 _MODES = (b"\2\2", b"\1\1")
-"""Bytes of the header of a file with a write-ahead log, and of a copy by `VACUUM INTO`."""
+"""SQLite header bytes of a file with a write-ahead log, and of a copy by `VACUUM INTO`."""
 TABLES = (
     "CREATE TABLE head (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, digest BLOB NOT NULL, "
     "base INTEGER NOT NULL, writer TEXT NOT NULL)",
@@ -71,17 +72,17 @@ TABLES = (
     "CREATE TABLE archive (id INTEGER PRIMARY KEY, folder TEXT NOT NULL, keep_ns INTEGER NOT NULL)",
 )
 _N_TABLES = {1: 6, 2: len(TABLES)}
-"""Format to the number of these tables in a file."""
+"""Number of the tables above that a file has, by format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head of a state file.
+    """The end of a state file: its last entry, and a digest of everything up to there.
 
     Args:
         seq: Number of the last entry.
-        digest: SHA-256 of the base and all entries since.
-        base: Number of the base that they follow.
+        digest: Running SHA-256 over the base and all entries since.
+        base: Number of the base that the entries follow.
     """
 
     seq: int
@@ -90,7 +91,7 @@ class Head:
 
 
 def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
-    """Return a connection to an existing state file, after checking it.
+    """Return a connection to an existing state file, after checking header, tables and version.
 
     Raises `StateError` if the file is missing, empty, truncated, altered, newer, unreadable, or no
     state.
@@ -114,9 +115,10 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
 
 
 def path_of(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a state with all symbolic links resolved, so that each state has one path.
+    """Return the path of a state file with all symbolic links resolved.
 
-    Raises `TypeMismatch` if `path` is no path, and `StateError` if no file can have it.
+    So each file has one path. Raises `TypeMismatch` if `path` is no path, and `StateError` if no
+    file can have it.
     """
     if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(f"path= takes the path of a file, such as 'state.db', got {path!r}")
@@ -137,7 +139,7 @@ def file_at(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def naming_state(path: Path) -> Generator[None]:
-    """Raise errors of SQLite as `StateError`, with the path in the message."""
+    """Raise errors of SQLite in the `with` block as `StateError`, with the path in the message."""
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:  # also from SQLite's own message
@@ -148,7 +150,7 @@ def naming_state(path: Path) -> Generator[None]:
 
 
 def read_head(connection: sqlite3.Connection) -> Head:
-    """Return the head of a state."""
+    """Return the numbers of a file's last entry and its base, and the digest of its content."""
     found = connection.execute("SELECT seq, digest, base FROM head").fetchall()
     if len(found) != 1:
         raise StateError("it is altered: its head is not whole")
@@ -156,7 +158,7 @@ def read_head(connection: sqlite3.Connection) -> Head:
 
 
 def read_base(connection: sqlite3.Connection, seq: int, *, checked: bool = True) -> Base:
-    """Return the base with number `seq`.
+    """Return the base number `seq`.
 
     Raises `StateError` if it is missing or altered; unless `checked`, an altered base is returned
     as far as it can be read.
@@ -181,7 +183,7 @@ def _check_parts(head: bytes, parts: list[Part]) -> None:
 
 
 def read_beside(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any]:
-    """Return the settings of a state, the digests of its plans, and the offsets of a base."""
+    """Return the settings, the plan digests and the offsets that the base number `seq` stores."""
     given = json.loads(_head_of(connection, seq, True)[0])
     return given["settings"], given["plans"], given["offsets"]
 
@@ -196,18 +198,18 @@ def read_settings(connection: sqlite3.Connection, base: int) -> Settings:
 
 
 def read_base_digest(connection: sqlite3.Connection, seq: int, *, checked: bool = True) -> bytes:
-    """Return the digest of a base, from which the digests of later entries continue."""
+    """Return the digest of the base number `seq`; the running digest of entries starts from it."""
     return _head_of(connection, seq, checked)[2]
 
 
 def check_base(connection: sqlite3.Connection, seq: int) -> None:
-    """Raise `StateError` if a base does not match its SHA-256."""
+    """Raise `StateError` if the base number `seq`, or a part of it, does not match its SHA-256."""
     head = _head_of(connection, seq, True)[0]
     _check_parts(head, _parts(connection, seq))
 
 
 def read_link(connection: sqlite3.Connection, base: int) -> bytes:
-    """Return the link of the last entry, or of the base if there is no entry."""
+    """Return the audit hash of the last entry, or of the base if no entry follows it."""
     found = connection.execute(
         "SELECT link FROM segments WHERE seq > ? ORDER BY seq DESC LIMIT 1", (base,)
     ).fetchone()
@@ -215,7 +217,7 @@ def read_link(connection: sqlite3.Connection, base: int) -> bytes:
 
 
 def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
-    """Return source name to the offset after its last row."""
+    """Return a dict of source name to the offset after the last row that came from it."""
     found = connection.execute(
         "SELECT source, ends FROM segments WHERE seq > ? AND source != '' ORDER BY seq", (base,)
     )
@@ -223,13 +225,13 @@ def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
 
 
 def has_kind(connection: sqlite3.Connection, base: int, kind: str) -> bool:
-    """Return whether an entry after a base is of a kind."""
+    """Return whether an entry after the base number `base` has a kind, such as "forget"."""
     query = "SELECT EXISTS (SELECT 1 FROM segments WHERE seq > ? AND kind = ?)"
     return bool(connection.execute(query, (base, kind)).fetchone()[0])
 
 
 def read_changes(connection: sqlite3.Connection, base: int) -> Iterator[tuple[str, bytes, bytes]]:
-    """Yield the kind, the head and the link of each entry after a base, in order."""
+    """Yield kind, JSON head and audit hash of each entry after the base number `base`, in order."""
     query = "SELECT kind, head, link FROM segments WHERE seq > ? ORDER BY seq"
     for row in connection.execute(query, (base,)):
         kind, head, link = _typed(row, "sbb")
@@ -237,7 +239,7 @@ def read_changes(connection: sqlite3.Connection, base: int) -> Iterator[tuple[st
 
 
 def read_sizes(connection: sqlite3.Connection, base: int) -> tuple[int, int]:
-    """Return the number of bytes of a base, and of the entries after it."""
+    """Return the number of bytes of the base number `base`, and of the entries after it."""
     of_base = "SELECT coalesce(sum(length(content)), 0) FROM parts WHERE base = ?"
     of_entries = (
         "SELECT coalesce(sum(length(rows) + length(kept) + length(digests) + 200), 0) "
@@ -250,7 +252,10 @@ def read_sizes(connection: sqlite3.Connection, base: int) -> tuple[int, int]:
 
 
 def read_artifact(connection: sqlite3.Connection, digest: str) -> bytes:
-    """Return the content of an artifact; raise `StateError` if it is missing or altered."""
+    """Return the bytes of the plan artifact with a hex SHA-256.
+
+    Raises `StateError` if it is missing or altered.
+    """
     key = bytes.fromhex(digest)
     found = connection.execute("SELECT content FROM artifacts WHERE digest = ?", (key,)).fetchone()
     if found is None or sha256(_typed(found, "b")[0]).digest() != key:
@@ -266,12 +271,12 @@ def read_entries(
     *,
     checked: bool = True,
 ) -> tuple[list[WrittenEntry], bytes]:
-    """Return the next entries after one, and the digest up to the last of them.
+    """Return the next few hundred entries, and the running digest after the last of them.
 
     Args:
         connection: Connection to the file.
-        after: Number of the entry, or base, before them.
-        digest: Digest up to that entry.
+        after: Number of the entry, or base, before the first one to read.
+        digest: Running digest up to that entry.
         until: Head of the state; its last entry is the last one to read.
         checked: Whether an altered entry is an error. If not, entries are returned as far as they
             can be read, with the reason in `WrittenEntry.altered`.
@@ -306,7 +311,10 @@ def read_entries(
 
 
 def read_plans(connection: sqlite3.Connection, base: int) -> dict[str, bytes]:
-    """Return plan name to artifact, after all entries that follow a base."""
+    """Return a dict of plan name to artifact bytes, after all entries that follow a base.
+
+    `base` is the number of the base.
+    """
     named: dict[str, str] = read_beside(connection, base)[1]
     changes = connection.execute(
         "SELECT head FROM segments WHERE seq > ? AND kind = 'plans' ORDER BY seq", (base,)
@@ -317,7 +325,7 @@ def read_plans(connection: sqlite3.Connection, base: int) -> dict[str, bytes]:
 
 
 def read_links(connection: sqlite3.Connection, base: int, *, checked: bool = True) -> Links:
-    """Return the links of a base."""
+    """Return the audit hashes that are stored with the base number `base`."""
     return _head_of(connection, base, checked)[1]
 
 
@@ -335,7 +343,7 @@ def read_key(connection: sqlite3.Connection) -> bytes:
 
 
 def _head_of(connection: sqlite3.Connection, seq: int, checked: bool) -> tuple[bytes, Links, bytes]:
-    """Return the head of a base, its links and its digest."""
+    """Return the JSON head, the audit hashes and the digest of the base number `seq`."""
     found = connection.execute(
         "SELECT head, previous, link, digests, digest FROM bases WHERE seq = ?", (seq,)
     ).fetchone()
@@ -348,7 +356,7 @@ def _head_of(connection: sqlite3.Connection, seq: int, checked: bool) -> tuple[b
 
 
 def _typed(row: tuple[Any, ...], kinds: str) -> tuple[Any, ...]:
-    """Return a row of the file, after checking that its values have the expected types."""
+    """Return a row of the file; raise `StateError` unless its values have the types in `kinds`."""
     if any(type(value) is not _TYPES[kind] for value, kind in zip(row, kinds, strict=True)):
         raise StateError("it is altered: a value in it has another type than was written")
     return row
@@ -417,7 +425,7 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return the reason for an error of SQLite, and a remedy."""
+    """Return the message for an error of SQLite: the reason, and a remedy."""
     match getattr(error, "sqlite_errorname", None) or "":
         case "SQLITE_FULL":
             return "the disk is full; the last commit stands. Make room, and try again"

@@ -1,4 +1,8 @@
-"""Writing the file of a state: creating, committing, compacting and closing it."""
+"""Writing the file of a state: creating it, committing entries, replacing the base, closing.
+
+An entry is a change with its results; a base is a copy of a whole state, which replaces all entries
+before it. Segments are the files of the archive, which keep replaced entries.
+"""
 
 from __future__ import annotations
 
@@ -54,13 +58,13 @@ _LOST = "SQLITE_IOERR_FSYNC"
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An entry that is to be written.
+    """An entry that is not in the file yet, as bytes.
 
     Args:
-        seq: Its number.
-        segment: Its content.
-        digest: Digest of all entries up to it.
-        plans: Artifacts that it names, by plan.
+        seq: Number of the entry.
+        segment: Row of the table `segments` with its content.
+        digest: Running digest of the base and all entries up to this one.
+        plans: For a change of plans, plan name to artifact bytes; else empty.
     """
 
     seq: int
@@ -71,17 +75,17 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a file without entries.
+    """A base with everything that is written beside it.
 
     Args:
-        seq: Number of the last entry before it.
-        base: Whole state.
+        seq: Number of the base: of the last entry that it includes.
+        base: The whole state.
         settings: Settings of the state.
-        plans: Plan name to artifact.
-        links: Links of the audit around the base.
-        key: Key of the audit; empty without one, and then the file keeps no links either.
-        past: Changes that the base replaces; None if they are not recorded.
-        segments: Changes to the archive.
+        plans: Plan name to artifact bytes.
+        links: Audit hashes of the base.
+        key: Key of the audit; empty without one, and then the file keeps no audit hashes either.
+        past: Record of the changes that the base replaces; None without one.
+        segments: Segments of the archive that are added, replaced or dropped.
     """
 
     seq: int
@@ -99,7 +103,7 @@ class StateWriter:
 
     Args:
         path: Path of the file.
-        lock: Lock that this process holds.
+        lock: Write lock of the state, which this process holds.
     """
 
     def __init__(self, path: Path, lock: WriteLock) -> None:
@@ -119,7 +123,7 @@ class StateWriter:
         lock.note(self.head.seq, self.head.base)
 
     def commit(self, pending: Sequence[Pending]) -> None:
-        """Write entries, all or none; raise `StateError` if none is written."""
+        """Write entries in one transaction; raise `StateError` if nothing is written."""
         with self._transaction() as connection:
             _put_entries(connection, pending)
             head = Head(pending[-1].seq, pending[-1].digest, self.head.base)
@@ -129,8 +133,8 @@ class StateWriter:
     def put_base(self, content: Content, pending: Sequence[Pending] = ()) -> None:
         """Replace all entries by a base, whole or not at all.
 
-        `content` has the number of the last entry; `pending` the last entries, which are not in the
-        file yet. Raises `StateError` if nothing is written.
+        `pending` are the last entries before the base, which are not in the file yet. Raises
+        `StateError` if nothing is written.
         """
         with self._transaction() as connection:
             _put_entries(connection, pending)
@@ -140,7 +144,7 @@ class StateWriter:
         self._reach(head)
 
     def put_archive(self, archiving: Archiving | None, segments: Mapping[int, Archived]) -> None:
-        """Write the archive folder and retention, and the names of some segments.
+        """Write the archive settings, unless None, and the descriptions of some segments.
 
         Raises `StateError` if nothing is written.
         """
@@ -150,9 +154,9 @@ class StateWriter:
             put_archived(connection, segments)
 
     def write_segment(self, path: Path, pending: Sequence[Pending] = ()) -> bytes:
-        """Write the base, the file's entries and pending ones to a segment.
+        """Write a segment with the file's base and entries, and with the pending entries.
 
-        Return the digest of all. Raises `StateError` if the segment cannot be written.
+        Return the digest of its content. Raises `StateError` if it cannot be written.
         """
 
         def copy(connection: sqlite3.Connection) -> None:
@@ -243,7 +247,10 @@ class StateWriter:
         return not found[0]
 
     def _check_noted(self) -> None:
-        """Raise if the file lacks its last commit, because a write-ahead log was lost."""
+        """Raise `StateError` if the file lacks the last commit that the lock file names.
+
+        Then a write-ahead log was lost, or the file is an older copy.
+        """
         noted, name = self.lock.noted(), self.path.name
         if noted is not None and noted > (self.head.seq, self.head.base):
             raise StateError(
@@ -283,9 +290,9 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
 
 
 def write_rewritten(path: Path, seq: int, rewritten: Rewritten) -> bytes:
-    """Write a segment without forgotten rows; return the digest of its content.
+    """Write a segment from which forgotten rows were removed; return the digest of its content.
 
-    `seq` is the number of the last change before it. Raises `StateError` if it cannot be written.
+    `seq` is the number of its base. Raises `StateError` if it cannot be written.
     """
     one, last = rewritten, b""
 
@@ -309,7 +316,7 @@ def write_rewritten(path: Path, seq: int, rewritten: Rewritten) -> bytes:
 
 
 def _write_whole(path: Path, put: Callable[[sqlite3.Connection], None]) -> None:
-    """Write a segment, whole or not at all."""
+    """Write a file of the archive, whole or not at all; `put` fills its tables."""
     beside = Path(f"{path}-new")
     try:
         path.parent.mkdir(exist_ok=True)
@@ -336,7 +343,7 @@ def _write_new(path: Path, content: Content) -> None:
 
 
 def _write_file(path: Path, put: Callable[[sqlite3.Connection], None], *, mode: str) -> None:
-    """Write a new file in the format of a state, which nobody reads yet."""
+    """Write a new file in the format of a state, which nobody reads yet; `put` fills its tables."""
     connection = sqlite3.connect(path, isolation_level=None, uri=True)
     try:
         connection.execute("PRAGMA journal_mode = OFF")
@@ -352,7 +359,7 @@ def _write_file(path: Path, put: Callable[[sqlite3.Connection], None], *, mode: 
 
 
 def _put_content(connection: sqlite3.Connection, content: Content) -> Head:
-    """Write a base, and the head of a state that ends with it."""
+    """Write a base and all beside it; return the head of the file, which ends with this base."""
     seq, links, digests = content.seq, content.links, list[bytes]()
     for part in parts_of(content.base):
         connection.execute(

@@ -1,7 +1,8 @@
 """The write lock of a state: one process holds it at a time, and it ends with the process.
 
-It is a kernel lock on a file beside the state. That file names the owner and its last commit: a
-state with an older commit has lost its write-ahead log.
+It is a kernel lock on a file beside the state. That file names the process and the numbers of the
+last committed entry and of its base: a state file with an older commit has lost its write-ahead
+log.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ _open: WeakSet[WriteLock] = WeakSet()
 
 
 class WriteLock:
-    """The lock of a state, held until it is given back or the process ends.
+    """The write lock of a state, held until it is given back or the process ends.
 
     Args:
-        path: Path of the state.
+        path: Path of the state file.
         descriptor: Descriptor of the locked file.
     """
 
@@ -33,16 +34,16 @@ class WriteLock:
         _open.add(self)
 
     def noted(self) -> tuple[int, int] | None:
-        """Return the numbers of the last committed entry and its base; None if none is noted."""
+        """Return the numbers of the last committed entry and its base; None if they are unknown."""
         found = _NOTE.fullmatch(os.pread(self.descriptor, 128, 0))
         return None if found is None else (int(found[2]), int(found[3]))
 
     def note(self, seq: int, base: int) -> None:
-        """Note this process, and the numbers of the last committed entry and its base."""
+        """Write this process and the numbers of the last committed entry and its base."""
         self._write(b"commit %020d of %020d\n" % (seq, base))
 
     def sign(self) -> None:
-        """Note this process as the owner; the note of the last commit stays."""
+        """Write this process as the owner to the file; the numbers of the last commit stay."""
         noted = self.noted()
         if noted is None:
             os.ftruncate(self.descriptor, 0)
@@ -60,7 +61,10 @@ class WriteLock:
 
 
 def noted_commit(path: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """Return the numbers of `WriteLock.noted`, read without taking the lock."""
+    """Return the numbers of the last committed entry and its base, without taking the lock.
+
+    None if the lock file is missing or has no numbers.
+    """
     try:
         found = _NOTE.fullmatch(Path(f"{path}-lock").read_bytes()[:128])
     except OSError:
@@ -69,7 +73,7 @@ def noted_commit(path: str | os.PathLike[str]) -> tuple[int, int] | None:
 
 
 def take(path: Path) -> WriteLock:
-    """Take the lock of a state for this process.
+    """Take the write lock of a state for this process, without waiting.
 
     Raises `StateError` if another process holds it, or the file beside the state cannot be written.
     """
@@ -109,7 +113,7 @@ def take(path: Path) -> WriteLock:
 def _close_in_child() -> None:
     """Close locks inherited from a parent process.
 
-    Otherwise they would hold the lock after the parent's end.
+    Otherwise this process would go on holding them after the parent's end.
     """
     for lock in list(_open):
         lock.give_back()

@@ -1,8 +1,9 @@
 """The rows of a live state in memory, in order of arrival, with an index of each entity's rows.
 
-A row keeps its number in order of arrival. Its place, its position in memory, changes when rows out
-of reach are dropped from memory; only `Log.tidy` and `Log.remove` do that. Tidying takes amortized
-constant time per row. Entity numbers and results of `Log.seen` are valid until then.
+A row keeps its number, counted in order of arrival. Its place, its position in memory, changes when
+rows before it are dropped; only `Log.tidy` and `Log.remove` do that. A row is in reach if a window
+of some order may still see it. Tidying takes amortized constant time per row. Entity numbers and
+results of `Log.seen` are valid until then.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ _FEWEST = 4096  # fewest new rows before rows are dropped again
 
 
 class RowsOfOne(NamedTuple):
-    """The rows of one entity that an asking row can reach.
+    """The rows of one entity that the windows of one asking row can see.
 
     Args:
         entity: Entity number; negative if it has no rows.
-        latest: Latest time of its rows in ticks; NEVER for none.
-        places: Places of the rows in reach, in order; valid until the log changes.
-        times: Times of these rows, in ticks.
+        latest: Latest time of the entity's rows in ticks; `NEVER` for none.
+        places: Places of the visible rows, by time; valid until the log changes.
+        times: Times of the visible rows, in ticks.
     """
 
     entity: int
@@ -59,14 +60,14 @@ NO_ROWS = RowsOfOne(-2, NEVER, np.empty(0, np.int32), np.empty(0, np.int64))
 
 
 class Log:
-    """Rows in order of arrival, with their orders and ids.
+    """Rows in order of arrival, with one index of entities per order, and an index of ids.
 
     It does not lock: the caller makes writers and readers take turns.
 
     Args:
         columns: Data column name to type.
-        kept: Name to type of the columns that are stored beside the data.
-        orders: Reach of the windows of each order.
+        kept: Name to type of further columns: stored window results, and the flag of answered rows.
+        orders: Per order, how far back its windows see and how long rows are kept.
         row_id: Name of the id column; None without one.
     """
 
@@ -89,24 +90,24 @@ class Log:
 
     @property
     def n_rows(self) -> int:
-        """The number of rows that have come, which is also the number of the next one."""
+        """The number of rows that ever came, which is also the number of the next row."""
         return self._next
 
     @property
     def n_stored(self) -> int:
-        """The number of rows in memory."""
+        """The number of rows in memory, with rows out of reach that are not dropped yet."""
         return self._numbers.n
 
     def n_entities(self, order: int) -> int:
-        """Return the number of entities that an order has in memory."""
+        """Return the number of entities in the order number `order`."""
         return self._indexes[order].numbering.n_values
 
     def entities(
         self, order: int, keys: Sequence[Any], n_rows: int, *, add: bool
     ) -> NDArray[np.int32]:
-        """Return the entity number of each row, shape (n_rows,).
+        """Return the entity number of each row in one order, shape (n_rows,).
 
-        `keys` has one array per part of the key, as `io.columns.keys` stores them, or none if all
+        `keys` has one array per part of the key, in the form of `io.columns.keys`, or none if all
         rows are one entity. A row with a missing part gets -1. With `add`, new keys get new
         numbers, for rows that will be appended; without it they get -2 and less, equal for equal
         keys.
@@ -116,7 +117,7 @@ class Log:
     def append(self, rows: Table, kept: Mapping[str, Any], placed: Sequence[RowPlaces]) -> None:
         """Append rows; after any error the log is as it was.
 
-        `kept` has the columns stored beside the data, `placed` the places of the rows in each
+        `kept` has the further columns by name, `placed` the times and entities of the rows in each
         order. Raises `TypeMismatch` or `InvalidData` if a column cannot be converted exactly to its
         type.
         """
@@ -142,7 +143,7 @@ class Log:
         """Append one row.
 
         Args:
-            values: Column name to value as stored; see `columns.Column.add`.
+            values: Column name to value in stored form; see `columns.Column.add`.
             placed: Per order, the entity's key as `Numbering.number_of` takes it, and the time in
                 ticks.
         """
@@ -157,11 +158,14 @@ class Log:
         self._next = number + 1
 
     def has_not(self, row_id: Any) -> bool:
-        """Return whether it is certain that no row has an id, given as stored."""
+        """Return True if certainly no row has this id, given in stored form.
+
+        False if one may have it, or rows have no ids.
+        """
         return self._ids is not None and self._ids.is_new(_as_key(row_id))
 
     def truncate(self, n_rows: int) -> None:
-        """Take back the rows appended after the first `n_rows`.
+        """Take back the rows appended after the first `n_rows` rows that ever came.
 
         `tidy` must not have dropped rows since.
         """
@@ -177,7 +181,7 @@ class Log:
         self._next = min(self._next, n_rows)
 
     def latest(self, order: int, entities: NDArray[Any], *, n_rows: int | None = None) -> Ticks:
-        """Return the latest time of each entity in ticks; NEVER, the least int64, for none.
+        """Return the latest time of each entity's rows in one order, in ticks; `NEVER` for no rows.
 
         Negative entity numbers have no rows. With `n_rows`, only the first `n_rows` rows that came
         count.
@@ -185,14 +189,14 @@ class Log:
         return latest_before(self._indexes[order], entities, self._limit(n_rows))
 
     def last(self, order: int) -> int:
-        """Return the latest time of an order in ticks; NEVER, the least int64, for none."""
+        """Return the latest time of all rows in one order, in ticks; `NEVER` for no rows."""
         index = self._indexes[order]
         return int(index.latest(index.with_rows()).max(initial=NEVER))
 
     def too_late(
         self, order: int, entities: NDArray[Any], times: Ticks, *, n_rows: int | None = None
     ) -> NDArray[np.bool_]:
-        """Return flags of asking rows that are too old: rows that they see may have been dropped.
+        """Return flags of asking rows so old that rows in their windows may have been dropped.
 
         Entity -1 is never too old. With `n_rows`, only the first `n_rows` rows that came count.
         """
@@ -206,7 +210,10 @@ class Log:
         return is_swept | (is_placed & (times < earlier(latest, held.keep)))
 
     def n_at_most(self, order: int, entities: NDArray[Any]) -> NDArray[np.int64]:
-        """Return each entity's number of rows in memory: an upper bound of the rows it sees."""
+        """Return the number of rows that each entity has in memory, shape (n_entities,).
+
+        An asking row of the entity sees at most so many.
+        """
         index, found = self._indexes[order], np.zeros(len(entities), np.int64)
         known = np.flatnonzero((entities >= 0) & (entities < index.n_entities))
         starts, ends = index.stretches(entities[known])
@@ -222,14 +229,15 @@ class Log:
         alone: bool,
         n_rows: int | None = None,
     ) -> RowsInReach:
-        """Return the rows that asking rows can reach.
+        """Return the rows that the windows of asking rows can see in one order.
 
         Args:
             order: Index of the order.
             entities: Entity number of each asking row; -1 for none.
             times: Time of each asking row, in ticks.
-            alone: Whether asking rows do not see each other; then reachable rows are returned for
-                each of them. Otherwise rows reachable by any row of an entity are returned once.
+            alone: Whether asking rows do not see each other; then the visible rows are returned for
+                each asking row. Otherwise they are returned once per entity, for all its asking
+                rows together.
             n_rows: Only the first `n_rows` rows that came count; None for all.
         """
         asked = AskingRows(entities, times, alone)
@@ -237,10 +245,10 @@ class Log:
         return gather(index, self.orders[order], asked, self._numbers.values, limit)
 
     def seen_of_key(self, order: int, key: Any, time: int) -> RowsOfOne | None:
-        """Return the rows that one asking row can reach, for `fill`.
+        """Return the rows that the windows of one asking row can see in one order.
 
-        None if some may have been dropped. `key` is the entity's key, as `Numbering.number_of`
-        takes it; `time` is in ticks.
+        None if some of them may have been dropped. `key` is the entity's key, as
+        `Numbering.number_of` takes it; `time` is in ticks.
         """
         index, held, swept = self._indexes[order], self.orders[order], self.swept[order]
         if swept > NEVER and time - (held.span or 0) <= swept:
@@ -260,11 +268,11 @@ class Log:
     def fill(
         self, name: str, places: Places, target: NDArray[Any], present: NDArray[np.uint8] | None
     ) -> None:
-        """Write the values of a column of numbers or times into an array.
+        """Copy the values of a number or time column into an array.
 
         Args:
             name: Name of the column.
-            places: Places from `seen_of_key`; the log must not have changed since.
+            places: Places from `seen_of_key`; the log must not have changed since then.
             target: Array that takes one value per place; a missing float is NaN.
             present: Array that takes 1 for each value that is there, else 0; None for floats.
         """
@@ -273,20 +281,24 @@ class Log:
         column.fill(places, target, present)
 
     def take_one(self, name: str, places: Places) -> Array:
-        """Return a column at places from `seen_of_key`, as a copy."""
+        """Return a copy of one column at places from `seen_of_key`, as an Arrow array."""
         return self._columns[name].take(places)
 
     def take(self, rows: RowsInReach | Rows, names: Iterable[str] | None = None) -> Table:
-        """Return columns of rows as a copy; `rows` are row numbers, or the result of `seen`."""
+        """Return a copy of columns of some rows, as a table; `names` of None takes all columns.
+
+        `rows` are row numbers, or the result of `seen`.
+        """
         return self._taken(self._places(rows), self.types if names is None else names)
 
     def put(self, rows: Rows, table: Table, placed: Mapping[int, RowPlaces] | None = None) -> None:
-        """Replace columns of rows; after any error the log is as it was.
+        """Overwrite columns of rows, and move the rows in the orders; any error changes nothing.
 
         Args:
             rows: Row numbers, without repetitions.
-            table: The new columns.
-            placed: Index of each order to the new places of the rows in it.
+            table: The new values, one row per row number, for some of the columns.
+            placed: Index of an order to the new times and entities of the rows, for orders in which
+                they move.
 
         Raises:
             TypeMismatch, InvalidData: A column cannot be converted exactly to its type.
@@ -301,7 +313,7 @@ class Log:
             self._move(order, places, own)
 
     def remove(self, rows: Rows) -> None:
-        """Remove rows completely, as if they had never come."""
+        """Remove rows by number, as if they had never come."""
         places = self._places(rows)
         is_dropped = np.zeros(self.n_stored, np.bool_)
         is_dropped[places] = True
@@ -329,23 +341,25 @@ class Log:
         return found
 
     def rows(self, *, n_rows: int | None = None) -> Rows:
-        """Return the numbers of the rows in reach of some order, in order of arrival.
+        """Return the numbers of all rows in reach, in order of arrival.
 
         With `n_rows`, only the first `n_rows` rows that came count.
         """
         return self._numbers.values[self._reached(n_rows)]
 
     def table(self, names: Iterable[str] | None = None, *, n_rows: int | None = None) -> Table:
-        """Return the rows in reach of some order, in order of arrival.
+        """Return all rows in reach as a table, in order of arrival.
 
-        With `n_rows`, only the first `n_rows` rows that came count.
+        `names` of None takes all columns. With `n_rows`, only the first `n_rows` rows that came
+        count.
         """
         return self._taken(self._reached(n_rows), self.types if names is None else names)
 
     def sweep(self, watermarks: Sequence[int | None]) -> int:
-        """Drop rows of silent entities; return the number of dropped rows, summed over orders.
+        """Drop rows of silent entities, those without a new row for long.
 
-        `watermarks` has the latest time of each order in ticks, or None for no sweep of the order.
+        Return the number of dropped rows, summed over orders. `watermarks` has the latest time of
+        each order in ticks, or None for an order that drops none.
         """
         n_dropped = 0
         for k, (index, watermark) in enumerate(zip(self._indexes, watermarks, strict=True)):
@@ -359,10 +373,10 @@ class Log:
         return n_dropped
 
     def tidy(self, *, now: bool = False, lock: AbstractContextManager[Any] | None = None) -> bool:
-        """Drop rows out of reach from memory, if that is due; return whether places have changed.
+        """Drop rows out of reach from memory, if enough of them are there.
 
-        `now` forces it. `lock` is held only while the new columns replace the old ones; until then
-        others may read.
+        Return whether places of rows have changed. `now` drops them in any case. `lock` is held
+        only while the new columns replace the old ones; until then others may read.
         """
         if not now and self.n_stored - self._n_tidy < max(_FEWEST, self._n_tidy):
             return False
@@ -382,7 +396,7 @@ class Log:
         return pa.Table.from_arrays([self._columns[n].take(places) for n in names], names=names)
 
     def _places(self, rows: RowsInReach | Rows) -> Places:
-        """Return the places of rows."""
+        """Return the places of rows, given by number or as the result of `seen`."""
         numbers = self._numbers.values
         if isinstance(rows, RowsInReach):
             if rows.numbers.base is numbers.base:
@@ -400,7 +414,7 @@ class Log:
         return places
 
     def _limit(self, n_rows: int | None) -> int:
-        """Return the place behind the first `n_rows` rows that came."""
+        """Return the place after the first `n_rows` rows that came; None stands for all rows."""
         if n_rows is None or n_rows >= self._next:
             return self.n_stored
         return int(self._numbers.values.searchsorted(n_rows))
@@ -413,7 +427,7 @@ class Log:
         return np.flatnonzero(is_reached)
 
     def _in_reach(self, places: Places, n_rows: int | None) -> NDArray[np.bool_]:
-        """Return flags of the rows that are in reach of some order."""
+        """Return, for each place, whether a window of some order may still see the row there."""
         found = np.zeros(len(places), np.bool_)
         limit = self._limit(n_rows)
         for index, held in zip(self._indexes, self.orders, strict=True):
@@ -421,7 +435,7 @@ class Log:
         return found
 
     def _move(self, order: int, places: Places, placed: RowPlaces) -> None:
-        """Move rows to their new places in an order, if they differ."""
+        """Change the times and entities of the rows at `places` in one order, where they differ."""
         index = self._indexes[order]
 
         def elsewhere() -> Places:
@@ -434,16 +448,16 @@ class Log:
             index.move(int(places[k]), int(placed.times[k]), int(placed.entities[k]))
 
     def _trim(self, order: int, entities: NDArray[Any]) -> None:
-        """Remove rows out of reach of their entity from an order."""
+        """Remove rows from the index of an order that its windows can no longer see."""
         index = self._indexes[order]
         entities = entities[index.latest(entities) > NEVER]
         begins, _ = kept_slots(index, self.orders[order], entities)
         index.trim(entities, begins)
 
     def _is_held(self, held: Sequence[_Held]) -> NDArray[np.bool_]:
-        """Return flags of the places that some order holds.
+        """Return a flag for each place: whether some order still needs the row there.
 
-        `held` has, per order, its entities and the begins and ends of their rows.
+        `held` has, per order, its entities and the first slot and the end of their rows.
         """
         is_held = np.zeros(self.n_stored, np.bool_)
         for index, (_, begins, ends) in zip(self._indexes, held, strict=True):
@@ -456,7 +470,10 @@ class Log:
         is_held: NDArray[np.bool_],
         lock: AbstractContextManager[Any],
     ) -> None:
-        """Keep only the places that some order holds; arguments as in `_is_held` and `tidy`."""
+        """Rebuild columns and indexes with the rows flagged in `is_held` alone.
+
+        The arguments are those of `_is_held` and `tidy`.
+        """
         places = np.flatnonzero(is_held)
         place_of = np.cumsum(is_held, dtype=np.int32) - np.int32(1)
         pairs = zip(self._indexes, held, strict=True)

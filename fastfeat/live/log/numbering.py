@@ -1,4 +1,4 @@
-"""Numbers for values, such as entity keys; freed numbers are used again."""
+"""Numbering of values, such as entity keys, by small integers; freed numbers are used again."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from fastfeat.io.columns.decode import decoded
 
 Numbers = NDArray[np.int32]
 MISSING = -1
-"""The number of a value with a missing part."""
+"""The number that stands for a value with a missing part."""
 _BULK = 4096  # number of rows from which on Arrow finds the distinct values first
 _LARGE = 1 << 18
 
 
 class Numbering:
-    """A number for each added value, from 0 on.
+    """A dict from value to number: each added value gets an integer, counted from 0.
 
-    Values have one type per part of the key, as `io.columns.keys` stores them.
+    A value may have several parts, such as a key of two columns. Each part has one type, in the
+    form of `io.columns.keys`.
     """
 
     def __init__(self) -> None:
@@ -33,21 +34,21 @@ class Numbering:
 
     @property
     def n_numbers(self) -> int:
-        """The size of the range of numbers, including free ones."""
+        """One more than the largest number given so far; freed numbers are included."""
         return len(self._values)
 
     @property
     def free(self) -> list[int]:
-        """The numbers that no value has."""
+        """The numbers below `n_numbers` that no value has."""
         return self._free
 
     @property
     def n_values(self) -> int:
-        """The number of values that have a number."""
+        """The number of values that have a number now."""
         return len(self._values) - len(self._free)
 
     def numbers(self, parts: Sequence[Any], n_rows: int, *, add: bool) -> Numbers:
-        """Return the number of the value of each row, shape (n_rows,).
+        """Return the number of each row's value, shape (n_rows,).
 
         `parts` has one Arrow array or column per part of the values, or none if all rows have one
         value. A row with a missing part gets -1. With `add`, new values get new numbers; without it
@@ -72,17 +73,14 @@ class Numbering:
         return self._number_of.get(value, -2)
 
     def added(self, value: Any) -> int:
-        """Return the number of one value, given as in `number_of`.
-
-        A new value gets a new number.
-        """
+        """Return the number of one value, given as in `number_of`; a new value gets a number."""
         number = self._number_of.get(value)
         if number is None:
             number = self._number_of[value] = self._new(value)
         return number
 
     def release(self, numbers: NDArray[Any]) -> None:
-        """Free numbers of values that are no longer needed."""
+        """Free the given numbers, so that they can stand for other values."""
         for number in numbers.tolist():
             value = self._values[number]
             if self._number_of.get(value) == number:  # else an interrupt came between the two
@@ -116,7 +114,7 @@ class Numbering:
 
 
 def _values(parts: Sequence[Any]) -> list[Any]:
-    """Return the value of each row: a tuple if there are several parts; None if one is missing."""
+    """Return each row's value: a tuple if there are several parts; None if a part is missing."""
     lists = [python_values(part) for part in parts]
     if len(lists) == 1:
         return lists[0]
@@ -127,7 +125,7 @@ def _values(parts: Sequence[Any]) -> list[Any]:
 
 
 def python_values(part: Any) -> list[Any]:
-    """Return keys as Python values that compare equal if the keys do; text becomes bytes."""
+    """Return key values as Python objects that are equal if the keys are; text becomes bytes."""
     array = _plain(part)
     present = present_rows(array)
     if pa.types.is_large_binary(array.type):
@@ -149,7 +147,7 @@ def python_values(part: Any) -> list[Any]:
 
 
 def _plain(part: Any) -> Array:
-    """Return keys as one array; text becomes bytes."""
+    """Return key values as one Arrow array; text becomes bytes."""
     if isinstance(part, ChunkedArray) or not pa.types.is_primitive(part.type):
         column = part if isinstance(part, ChunkedArray) else pa.chunked_array([part])
         chunks = decoded(column).chunks
@@ -160,7 +158,7 @@ def _plain(part: Any) -> Array:
 
 
 def _encoded(parts: Sequence[Any]) -> tuple[NDArray[Any], list[Array]]:
-    """Return a code for each row, and the parts of the value of each code."""
+    """Return a code for each row, and, per part, an array with the part's value for each code."""
     arrays = [_plain(part) for part in parts]
     codes, distinct = _codes(arrays[0])
     if len(arrays) == 1:
@@ -174,7 +172,10 @@ def _encoded(parts: Sequence[Any]) -> tuple[NDArray[Any], list[Array]]:
 
 
 def _codes(array: Array) -> tuple[Numbers, Array]:
-    """Return the code of each value, and the value of each code; missing values share a code."""
+    """Return a code for each row, and the distinct values in order of their codes.
+
+    Missing values share one code.
+    """
     options = options_of("DictionaryEncodeOptions", "encode")
     encoded = call("dictionary_encode", array, options=options)
     return encoded.indices.to_numpy(), encoded.dictionary

@@ -1,7 +1,10 @@
-"""Retention: the rows of an entity that asking rows can reach, now or later.
+"""The rows that windows can see: of the asking rows now, and of any row that may still come.
 
-Rows of many entities are gathered at once. Rows that everybody may see begin at place 0; rows from
-a limit on belong to an unfinished call, and are left out.
+An asking row is a row whose windows are computed. Visible rows are the rows that its windows see. A
+row is in reach of its entity while a row that is not too late to be accepted could see it; rows out
+of reach may be dropped. Places are positions in memory; the rows at places from `limit` on belong
+to an unfinished call, and are left out. Slots index an array in which each entity's rows are sorted
+by time, see `live.log.entities`.
 """
 
 from __future__ import annotations
@@ -20,15 +23,19 @@ _LONGEST = int(np.iinfo(np.int64).max)
 
 
 class Retention(NamedTuple):
-    """The reach of windows of one order, and the further time that rows are kept, in ticks.
+    """How far back the windows of one order see, and how much longer rows are kept, in ticks.
 
     Args:
-        span: Rows not older than this are seen; None if no window has a time limit.
-        n_rows: Number of latest rows before these that are seen too; None for all.
-        keep: How much older than the latest row of its entity an asking row may be; None for any.
-        kept: How much older than the latest row of their entity rows are kept; None for all.
-        silent: Age relative to the watermark beyond which an entity is swept; None for never.
-        has_tie: Whether rows of one instant are ordered by a tie before arrival.
+        span: Rows not older than this, relative to the asking row, are visible; None if no window
+            has a time limit.
+        n_rows: Number of latest rows before those that are visible, too; None for all.
+        keep: How much older than the latest row of its entity an asking row may be; rows are kept
+            so much longer than windows see them. None for any age.
+        kept: Age, relative to the latest row of their entity, up to which rows are kept; None for
+            all rows.
+        silent: Age of an entity's latest row, relative to the latest row of all, from which on a
+            sweep drops rows of the entity; None for never.
+        has_tie: Whether rows with equal times are sorted by a tie, before order of arrival.
     """
 
     span: int | None
@@ -40,11 +47,11 @@ class Retention(NamedTuple):
 
 
 def retention(reach: Reach, keep: int | None, tick: int, *, has_tie: bool) -> Retention:
-    """Return a reach and a retention in ticks.
+    """Return a reach in nanoseconds or steps as a `Retention` in ticks.
 
     Args:
         reach: Reach of the windows, in nanoseconds or steps.
-        keep: How long rows are kept beyond the reach, in the same unit; None for ever.
+        keep: How much longer rows are kept than windows see them, in the same unit; None for ever.
         tick: Nanoseconds per tick; 1 for steps.
         has_tie: Whether the order has a tie.
     """
@@ -69,9 +76,9 @@ def earlier(times: Ticks, ticks: int) -> Ticks:
 def seen_slots(
     index: Entities, held: Retention, entities: NDArray[Any], first: Ticks, last: Ticks
 ) -> tuple[Slots, Slots]:
-    """Return the begins and ends of the rows that asking rows see of entities.
+    """Return the first slot and the end of the rows that asking rows of each entity see.
 
-    `first` and `last` are the times of the first and last asking row of each entity.
+    `first` and `last` are the times of the earliest and the latest asking row of each entity.
     """
     starts, ends = index.stretches(entities)
     ends = index.search(starts, ends, last, after=True)
@@ -81,7 +88,7 @@ def seen_slots(
 
 
 def kept_slots(index: Entities, held: Retention, entities: NDArray[Any]) -> tuple[Slots, Slots]:
-    """Return the begins and ends of the rows in reach of entities, each of which has rows."""
+    """Return the first slot and the end of the rows in reach, for entities that have rows."""
     starts, ends = index.stretches(entities)
     if held.kept is None:
         return starts, ends
@@ -92,9 +99,10 @@ def kept_slots(index: Entities, held: Retention, entities: NDArray[Any]) -> tupl
 def silent_slots(
     index: Entities, held: Retention, watermark: int
 ) -> tuple[NDArray[np.int64], Slots]:
-    """Return the entities that a sweep takes rows from, and the first slot of each that stays.
+    """Return the entities that a sweep takes rows from, and each entity's first slot that stays.
 
-    `watermark` is the latest time of the order, in ticks.
+    `watermark` is the latest time of all rows in the order, in ticks. Entities without a row for
+    longer than `held.silent` before that are swept; they keep the latest `held.n_rows` rows.
     """
     none = np.empty(0, np.int64)
     if held.silent is None or held.n_rows is None:
@@ -110,7 +118,10 @@ def silent_slots(
 
 
 def _begins(index: Entities, held: Retention, starts: Slots, ends: Slots, times: Ticks) -> Slots:
-    """Return the first slot at or after a time, moved back to include the latest rows before it."""
+    """Return the first slot of each entity at or after a time, or of the latest rows before it.
+
+    The result is moved back to include `held.n_rows` rows before that time.
+    """
     begins = index.search(starts, ends, times)
     if not held.n_rows:
         return begins
@@ -123,10 +134,10 @@ def _begins(index: Entities, held: Retention, starts: Slots, ends: Slots, times:
 
 
 def seen_of_one(times: Ticks, held: Retention, first: int, last: int) -> tuple[int, int]:
-    """Return the begin and the end of the rows of one entity that asking rows see.
+    """Return the begin and the end, as indices into `times`, of the rows that asking rows see.
 
-    `times` has the times of its rows in order; `first` and `last` are the times of the first and
-    last asking row.
+    `times` has the times of one entity's rows, ascending; `first` and `last` are the times of the
+    earliest and the latest asking row.
     """
     end = int(times.searchsorted(last, "right"))
     if held.n_rows is None:
@@ -135,14 +146,17 @@ def seen_of_one(times: Ticks, held: Retention, first: int, last: int) -> tuple[i
 
 
 def kept_of_one(times: Ticks, held: Retention) -> int:
-    """Return the index of the first row in reach of one entity, given its times in order."""
+    """Return the index of the first row in reach, given one entity's times, ascending."""
     if held.kept is None or not len(times):
         return 0
     return _begin(times, held, int(times[-1]) - held.kept)
 
 
 def _begin(times: Ticks, held: Retention, time: int) -> int:
-    """Return the first row at or after a time, moved back to include the latest rows before it."""
+    """Return the first index at or after `time`, or of the latest rows before it.
+
+    The result is moved back to include `held.n_rows` rows before that time.
+    """
     begin = int(times.searchsorted(max(time, NEVER)))
     if not held.n_rows:
         return begin
@@ -153,18 +167,18 @@ def _begin(times: Ticks, held: Retention, time: int) -> int:
 
 
 Rows = NDArray[np.int64]
-"""Row numbers in order of arrival, shape (n_rows,)."""
+"""Row numbers, counted in order of arrival, shape (n_rows,)."""
 
 _FEW = 4  # entities that are looked at one by one
 
 
 class AskingRows(NamedTuple):
-    """Rows that ask for the rows they see.
+    """Rows that ask for the rows in reach of their windows, in one order.
 
     Args:
         entities: Entity number of each; -1 for none.
         times: Time of each, in ticks.
-        alone: Whether they do not see each other.
+        alone: Whether asking rows do not see each other.
     """
 
     entities: NDArray[Any]
@@ -174,14 +188,14 @@ class AskingRows(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RowsInReach:
-    """The rows that asking rows can reach, in one order.
+    """The visible rows of asking rows, in one order.
 
     Args:
-        places: Places in memory, grouped by entity, then by time and arrival. If rows ask alone,
-            grouped by asking row.
-        codes: Group of each place: a number from 0, ascending.
-        asking: Group of each asking row; -1 for none.
-        numbers: Row number of each place in memory.
+        places: Places of the visible rows, grouped by entity, then by time and arrival. If rows ask
+            alone, grouped by asking row.
+        codes: Group of each visible row: a number from 0, ascending.
+        asking: Group of each asking row; -1 if it has no entity.
+        numbers: Row number of every place in memory.
     """
 
     places: Places
@@ -191,21 +205,21 @@ class RowsInReach:
 
     @property
     def rows(self) -> Rows:
-        """The numbers of the rows."""
+        """The row numbers of the visible rows."""
         return self.numbers.take(self.places)
 
 
 def gather(
     index: Entities, held: Retention, asked: AskingRows, numbers: Rows, limit: int
 ) -> RowsInReach:
-    """Return the rows that asking rows can reach.
+    """Return the visible rows of asking rows.
 
     Args:
-        index: The order.
-        held: Its reach.
+        index: Index of the order.
+        held: Reach of the order's windows.
         asked: The asking rows.
-        numbers: Row number of each place.
-        limit: Place from which on rows are left out.
+        numbers: Row number of every place in memory.
+        limit: Rows at this place and later ones are left out.
     """
     is_placed = asked.entities != -1
     asking = np.full(len(is_placed), -1, np.int32)
@@ -233,7 +247,7 @@ def gather(
 def _seen_by_few(
     index: Entities, held: Retention, limit: int, entities: NDArray[Any], first: Ticks, last: Ticks
 ) -> tuple[Places, NDArray[np.int64]]:
-    """Return the places that are seen of each entity, and their counts."""
+    """Return the places of the visible rows, entity by entity, and the number of each entity's."""
     pieces: list[Places] = []
     asked = zip(entities.tolist(), first.tolist(), last.tolist(), strict=True)
     for entity, earliest, latest in asked:
@@ -247,7 +261,7 @@ def _seen_by_few(
 
 
 def latest_before(index: Entities, entities: NDArray[Any], limit: int) -> Ticks:
-    """Return the latest time of each entity among rows before a place; NEVER for none."""
+    """Return the latest time of each entity's rows at places below `limit`; `NEVER` for none."""
     if limit >= index.times.n:
         return index.latest(entities)
     found = np.full(len(entities), NEVER, np.int64)
@@ -259,7 +273,7 @@ def latest_before(index: Entities, entities: NDArray[Any], limit: int) -> Ticks:
 
 
 def kept_places(index: Entities, held: Retention, limit: int) -> Places:
-    """Return the places of the rows in reach, among rows before a place."""
+    """Return the places below `limit` of all rows in reach."""
     entities, pieces = index.with_rows(), list[Places]()
     if limit < index.times.n:
         new = np.unique(index.entity.values[limit:])
@@ -270,7 +284,10 @@ def kept_places(index: Entities, held: Retention, limit: int) -> Places:
 
 
 def are_kept(index: Entities, held: Retention, places: Places, limit: int) -> NDArray[np.bool_]:
-    """Return flags of the rows that are in reach, among rows before a place."""
+    """Return flags of the rows at `places` that are in reach, shape (n_places,).
+
+    Only rows at places below `limit` count.
+    """
     entities, own = np.unique(index.entity.values.take(places), return_inverse=True)
     first = np.full(len(entities), -1, np.int64)  # the first place in reach of each entity
     if limit < index.times.n:
@@ -287,12 +304,12 @@ def are_kept(index: Entities, held: Retention, places: Places, limit: int) -> ND
 
 
 def _kept(index: Entities, held: Retention, limit: int, entity: int) -> Places:
-    """Return the places of the rows of an entity in reach, among rows before a place."""
+    """Return the places below `limit` of one entity's rows in reach, by time."""
     places = _first_places(index, entity, limit)
     return places[kept_of_one(index.times.values[places], held) :]
 
 
 def _first_places(index: Entities, entity: int, limit: int) -> Places:
-    """Return the places of the rows of an entity before a place, by time."""
+    """Return the places below `limit` of one entity's rows, by time."""
     places = index.stretch(entity)
     return places if limit >= index.times.n else places[places < limit]

@@ -1,7 +1,8 @@
-"""Index of rows by id.
+"""Index from id to row number.
 
-The newest ids are in a dict, all others are sorted digests, which take 16 bytes per row instead of
-100. Ids with equal digests are compared by their values, which the log has.
+The newest ids are in a dict. All others are stored as sorted 64-bit hashes, called digests here,
+which take 16 bytes per row instead of 100. Ids with equal digests are compared by their values,
+which the log has.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from fastfeat.live.log.numbering import python_values
 
 Rows = NDArray[np.int64]
 ValuesOf = Callable[[Rows], list[Any]]
-"""Returns the ids of rows, given their numbers."""
+"""Function that returns the ids of rows, given the row numbers."""
 _MOST = 1 << 16  # maximum number of ids in the dict, or a quarter of the sorted ones if more
 _STEP = 1 << 18  # ids converted at a time: each takes 60 bytes as a Python object
 
 
 class Ids:
-    """The row number of each id; if several rows have one id, the last one.
+    """The index from id to row number; if several rows have one id, the last one counts.
 
     Args:
         name: Name of the id column.
-        dtype: Its type.
+        dtype: Type of the ids.
     """
 
     def __init__(self, name: str, dtype: DType) -> None:
@@ -42,14 +43,14 @@ class Ids:
         self._rows = np.empty(0, np.int64)
 
     def read(self, column: ChunkedArray) -> ChunkedArray:
-        """Return ids in the form in which they are compared.
+        """Return a column of ids in the form in which the index compares them.
 
         Raises `TypeMismatch` or `InvalidData` if they cannot be converted exactly to the type.
         """
         return decoded(key_column(column, self.name, self._dtype))
 
     def find(self, ids: ChunkedArray, values_of: ValuesOf) -> Rows:
-        """Return the row of each id, given as `read` returns them; -1 for none."""
+        """Return the row number of each id, given as `read` returns them; -1 if no row has it."""
         values, get = python_values(ids), self._recent.get
         found = np.array([get(value, -1) for value in values], np.int64)
         left = np.flatnonzero(found < 0)
@@ -67,9 +68,9 @@ class Ids:
         return found
 
     def is_new(self, value: Any) -> bool:
-        """Return whether it is certain that no row has an id, given as a Python value.
+        """Return True if certainly no row has this id, given as a Python value; text is bytes.
 
-        Text is bytes.
+        False if a row may have it.
         """
         if value in self._recent:
             return False
@@ -77,7 +78,7 @@ class Ids:
         return at == len(self._digests) or int(self._digests[at]) != digest
 
     def add_one(self, value: Any, row: int) -> None:
-        """Add the id of one row, given as in `is_new`."""
+        """Add the id of one row, given in the form that `is_new` takes."""
         self._recent[value] = row
         self._make_room()
 
@@ -91,7 +92,7 @@ class Ids:
         self._make_room()
 
     def _make_room(self) -> None:
-        """Move the newest ids to the sorted ones if there are many."""
+        """Move the ids from the dict to the sorted digests if the dict has become large."""
         if len(self._recent) > max(_MOST, len(self._rows) // 4):
             n, recent = len(self._recent), self._recent
             numbers = np.fromiter(recent.values(), np.int64, n)
@@ -99,7 +100,7 @@ class Ids:
             self._recent = {}
 
     def remove(self, ids: ChunkedArray, rows: Rows) -> None:
-        """Remove the ids of the rows that came last."""
+        """Remove the ids of the latest rows, which are taken back."""
         get = self._recent.get
         for value, row in zip(python_values(ids), rows.tolist(), strict=True):
             if get(value) == row:
@@ -108,7 +109,7 @@ class Ids:
             self._keep(self._rows < rows[0])
 
     def only(self, rows: Rows) -> Ids:
-        """Return the ids of some rows; their numbers ascend."""
+        """Return a new index with the ids of some rows, given by ascending number."""
         ids = Ids(self.name, self._dtype)
         recent = np.fromiter(self._recent.values(), np.int64, len(self._recent))
         stays = _is_among(recent, rows).tolist()
@@ -122,7 +123,7 @@ class Ids:
         self._digests, self._rows = self._digests[is_kept], self._rows[is_kept]
 
     def _settle(self, digests: NDArray[np.int64], rows: Rows) -> None:
-        """Merge digests of rows into the sorted ones."""
+        """Add digests with their row numbers to the sorted ones."""
         digests = np.concatenate([self._digests, digests])
         order = np.argsort(digests, kind="stable")
         self._digests = digests.take(order)
@@ -134,7 +135,7 @@ def _digests(values: list[Any]) -> NDArray[np.int64]:
 
 
 def _digests_of(ids: ChunkedArray) -> NDArray[np.int64]:
-    """Return the digest of each id, computed in steps to save memory."""
+    """Return the 64-bit hash of each id, computed in chunks to save memory."""
     pieces = [_digests(python_values(ids.slice(k, _STEP))) for k in range(0, len(ids), _STEP)]
     return np.concatenate(pieces)
 

@@ -1,1 +1,1 @@
-"""Lowering: merging fitted plans into one log, with its columns, orders, stages and schedules."""
+"""Merging of fitted plans into the columns, orders, stages and schedules of one log."""

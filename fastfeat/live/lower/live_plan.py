@@ -1,4 +1,10 @@
-"""`LivePlan`: columns, row orders and reach of the log that several fitted plans share."""
+"""`LivePlan`: the columns, orders and window functions that fitted plans need from one log.
+
+An order groups the rows of the log into entities, by equal keys, and sorts each entity's rows by
+time. If a time or key depends on a window's result, the order can be computed only after that
+window, so orders are placed in stages. Kept window functions are those that other windows read; the
+log stores their results beside each row.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +32,16 @@ __all__ = ["LivePlan", "Order", "Reach", "Stage", "WindowColumn", "lower"]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One way to group rows of a log into entities, and to order the rows of each.
+    """One way to group the rows of a log into entities, and to sort the rows of each entity.
 
     Args:
-        time: Expression that rows are ordered by.
-        keys: Parts of the entity key; empty if all rows are one entity.
-        tie: Expression that orders rows of one instant before order of arrival does; None for none.
-        reach: How far back its windows see.
-        plan: Name of a plan that computes its values.
-        call: The order's node in that plan.
+        time: Expression by which rows are sorted.
+        keys: Expressions that together are the entity's key; empty if all rows are one entity.
+        tie: Expression that sorts rows with equal times, before order of arrival does; None for
+            none.
+        reach: How far back the windows of this order see.
+        plan: Name of a plan in which these expressions are computed.
+        call: Node of this order in that plan.
     """
 
     time: Node
@@ -46,12 +53,12 @@ class Order:
 
     @property
     def values(self) -> tuple[Node, ...]:
-        """The expressions that place a row: the time, the keys and the tie."""
+        """The expressions that place a row in the order: the time, the keys and the tie."""
         return (self.time, *self.keys, *(() if self.tie is None else (self.tie,)))
 
     @property
     def entity(self) -> str:
-        """The keys of its entities, as text."""
+        """The text of the keys, such as "card", for messages."""
         return entity_text(self.call)
 
 
@@ -61,7 +68,7 @@ class WindowColumn:
 
     Args:
         call: The function.
-        plans: Names of the plans that have it; the first one computes it.
+        plans: Names of the plans that have the function; the first one computes it.
         feature: Name of a feature that reads it.
         dtype: Type of its results.
     """
@@ -74,16 +81,16 @@ class WindowColumn:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Orders in which rows are placed together, and window functions that are computed then.
+    """Orders in which rows are placed at the same time, and the window functions to compute then.
 
     Most plans have one stage. If a time, key or tie depends on a window, it is known only after the
     stage that computes this window.
 
     Args:
-        orders: Indices of the orders.
+        orders: Indices of the orders in `LivePlan.orders`.
         kept: Columns of the log with window results that these times, keys and ties depend on;
             earlier stages computed them.
-        rounds: Window functions to compute, by plan.
+        rounds: Plan name to the groups of window functions to compute.
     """
 
     orders: range
@@ -93,21 +100,23 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class LivePlan:
-    """The columns, orders and functions that several plans need from one log.
+    """The columns, orders and window functions that several plans need from one log.
 
     Args:
         plans: Fitted plans, by name.
         columns: Log column name to type: the columns that windows read, and the id if fit saw it.
-        asked: Name to type of further columns, which plans read only from the row to answer.
-        orders: Orders of the rows of the log, grouped by stage.
+        asked: Column name to type of further columns, which plans read from the row to answer, but
+            not from the log.
+        orders: All orders, sorted by stage.
         stages: Stages in which rows are placed in the orders, at least one.
         kept: Column name to window function that other windows read; the log stores its results
-            beside each row.
+            beside each row, in the column of this name.
         row_id: Name of the id column; None without one.
         late: Columns of the log that are known only after a row is answered; rows to answer may
             lack them, and they are then missing.
-        functions: Plan name to its window functions; a function that others read comes before them.
-        prepared: Plan name to its schedules.
+        functions: Plan name to its window functions; a function that others read comes before
+            those.
+        prepared: Plan name to the schedules by which it is computed.
     """
 
     plans: Mapping[str, Fitted]
@@ -123,17 +132,17 @@ class LivePlan:
 
     @property
     def kept_types(self) -> dict[str, DType]:
-        """Column name to type, for the stored window results."""
+        """A dict of column name to type, for the stored window results."""
         return {name: kept.dtype for name, kept in self.kept.items()}
 
     @property
     def placed_by(self) -> tuple[str, ...]:
-        """The stored window results that times, keys and ties depend on."""
+        """The names of the stored window results from which times, keys and ties are computed."""
         return tuple(dict.fromkeys(name for stage in self.stages for name in stage.kept))
 
 
 def lower(plans: Mapping[str, Fitted]) -> LivePlan:
-    """Return the columns, orders and functions that plans need from one log.
+    """Return the `LivePlan` of plans: the columns, orders and window functions that they need.
 
     Args:
         plans: Fitted plans, by name.
@@ -179,7 +188,10 @@ def lower(plans: Mapping[str, Fitted]) -> LivePlan:
 
 
 def _agreed(plans: Mapping[str, Fitted]) -> dict[str, DType | UnsupportedType]:
-    """Return the types of the data columns that plans read, or raise if plans disagree."""
+    """Return a dict of column name to type, for the data columns that plans read.
+
+    Raises `TypeMismatch` if plans saw different types of one column.
+    """
     found: dict[tuple[str | None, str], tuple[str, DType | UnsupportedType]] = {}
     for plan, fitted in plans.items():
         given = [(None, fitted.inputs), *fitted.tables.items()]
@@ -197,7 +209,10 @@ def _agreed(plans: Mapping[str, Fitted]) -> dict[str, DType | UnsupportedType]:
 
 
 def _row_id(plans: Mapping[str, Fitted]) -> str | None:
-    """Return the id column, or raise if plans with windows disagree about it."""
+    """Return the name of the id column; None without one.
+
+    Raises `InvalidPlan` if plans with windows name different columns.
+    """
     given = {
         name: fitted.declaration.row_id
         for name, fitted in plans.items()
@@ -218,9 +233,9 @@ def _known(name: str, dtype: DType | UnsupportedType) -> DType:
 
 
 def _shared(call: Call, plan: str) -> tuple[Call, str]:
-    """Return a key that is equal for plans that share a call.
+    """Return a key for a node of a plan that is equal for all plans that may share the node.
 
-    A call with learnt values is not shared.
+    A node with learnt values is not shared: its key includes the plan.
     """
     nodes = postorder([call])
     return call, plan if any(isinstance(node, Aggregate) for node in nodes) else ""
@@ -229,7 +244,10 @@ def _shared(call: Call, plan: str) -> tuple[Call, str]:
 def _orders(
     functions: Mapping[str, Sequence[Function]],
 ) -> tuple[tuple[Order, ...], dict[tuple[Call, str], int]]:
-    """Return the orders of all functions, grouped by stage, and the index of each."""
+    """Return the orders of all window functions, sorted by stage, and the index of each.
+
+    The indices are by the key of `_shared`.
+    """
     reaches: dict[tuple[Call, str], list[Reach]] = {}
     owners: dict[tuple[Call, str], str] = {}
     stages: dict[tuple[Call, str], int] = {}
@@ -250,7 +268,7 @@ def _stages(
     functions: Mapping[str, Sequence[Function]],
     places: Mapping[tuple[Call, str], int],
 ) -> tuple[Stage, ...]:
-    """Return the stages in which rows are placed in orders, at least one."""
+    """Return the stages, at least one, with the orders and window functions of each."""
     placed = {
         places[_shared(function.order, plan)]: function.placed
         for plan, own in functions.items()
@@ -279,11 +297,11 @@ def _order(call: Call, plan: str, reach: Reach) -> Order:
 def _grouped(
     own: Iterable[Function], place: Callable[[Call], int]
 ) -> list[tuple[int, int, list[Function]]]:
-    """Return window functions grouped by stage, order and depth of nesting.
+    """Return a plan's window functions in groups of equal stage, order and depth of nesting.
 
     Returns:
-        Tuples of the stage, the index of the order, and the functions; functions that others read
-        come first.
+        Tuples of the index of the stage, the index of the order, and the functions. A function that
+        others read is in an earlier group.
     """
     found: dict[tuple[int, int, int], list[Function]] = {}
     for function in own:
@@ -297,7 +315,7 @@ def _kept(
     functions: Mapping[str, Sequence[Function]],
     columns: Collection[str],
 ) -> dict[str, WindowColumn]:
-    """Return the window functions that other windows read, by a name that no column has."""
+    """Return the window functions that other windows read, under names that no column has."""
     found: dict[tuple[Call, str], WindowColumn] = {}
     for plan, own in functions.items():
         for function in own:

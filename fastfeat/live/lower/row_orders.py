@@ -1,4 +1,4 @@
-"""Places of rows in the orders of a log: their times and entity keys."""
+"""The times, ties and entity keys of rows, in each order of a log."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from fastfeat.scalars.zones import using
 
 @dataclass(frozen=True, slots=True)
 class OrderValues:
-    """The places of rows in one order of a log.
+    """The times, ties and keys of rows in one order of a log.
 
     Args:
-        times: Ticks of each row's time, 0 if it has none, shape (n_rows,).
+        times: Time of each row in ticks, 0 if it is missing, shape (n_rows,).
         is_placed: Whether a row has a time and every part of the key, shape (n_rows,).
         keys: One Arrow array per part of the key, in the form in which keys are stored: int64,
             uint64, float64 without NaN and -0.0, large_string or large_binary; null if missing.
-        tie: Array that orders rows of one instant, in the form of keys, missing values first; None
-            if order of arrival decides. A row with a lower tie than an earlier row of its instant
-            is late, like a row with an earlier time.
+        tie: Array that sorts rows with equal times, in the form of keys, missing values first; None
+            if order of arrival decides. A row with a lower tie than an earlier row with the same
+            time is late, like a row with an earlier time.
     """
 
     times: NDArray[np.int64]
@@ -47,7 +47,9 @@ class OrderValues:
 
 
 def log_rows(lowered: LivePlan, rows: Table) -> Table:
-    """Return the log columns of rows, in the types seen in fit; late columns may be absent.
+    """Return the columns of rows that the log stores, in the types seen in fit.
+
+    Late columns may be absent.
 
     Raises:
         UnknownColumn: A column is absent that is not late.
@@ -74,7 +76,7 @@ def place(
     log: Table | None = None,
     orders: Iterable[int] | None = None,
 ) -> list[OrderValues]:
-    """Return the places of rows in orders of a log.
+    """Return the times, ties and keys of rows, one record per order.
 
     Args:
         lowered: The plans.
@@ -82,7 +84,7 @@ def place(
         tables: Lookup tables, by name.
         log: Log columns of the rows, if known, with the stored window results that the orders
             depend on.
-        orders: Indices of the orders; None for all.
+        orders: Indices of the wanted orders; None for all.
     """
     log = log_rows(lowered, rows) if log is None else log
     batches: dict[str, Batch] = {}
@@ -112,12 +114,12 @@ def _values(batch: Batch, order: Order, placing: Placing) -> OrderValues:
 
 
 def take_kept(batch: Batch, placing: Placing) -> None:
-    """Put the stored window results that an order depends on into a batch."""
+    """Copy the stored window results that an order needs from a batch's table to its nodes."""
     for name, function in placing.kept.items():
         batch.made[function] = typed(batch.table.column(name), name, batch.types[function])
 
 
 def _key(batch: Batch, node: Node) -> Array:
-    """Return the values of an expression in the form in which keys are stored, in one chunk."""
+    """Return the values of an expression as one Arrow array, in the form of keys."""
     found = decoded(key_values(batch, node, narrow=False)).combine_chunks()
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

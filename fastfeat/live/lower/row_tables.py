@@ -50,7 +50,7 @@ _PLAIN = frozenset({float, int, str, bool, type(None)})
 
 
 def _has_values(value: Any) -> bool:
-    """Return whether a value is a column, so that it contains values, and is not text."""
+    """Return whether a value is a whole column: an array or list of values, and not text."""
     if type(value) in _PLAIN:
         return False
     if isinstance(value, list | tuple | pa.Array | pa.ChunkedArray):
@@ -104,10 +104,10 @@ def _one_row(row: Mapping[str, Any], types: Types, optional: set[str], passed: l
 
 
 def rows_by_id(given: Any, types: Types, row_id: str, id_type: DType | None) -> Table:
-    """Return rows as a table of their id and of the columns of `types` that were passed.
+    """Return a table of the rows' ids and of those columns in `types` that the user passed.
 
-    If `id_type` is None, the id column keeps its type. Raises `UnknownColumn` if the id or every
-    other column is absent.
+    If `id_type` is None, the id column keeps its type. Raises `UnknownColumn` if the id is absent,
+    or every other column is.
     """
     every = types if id_type is None else {row_id: id_type, **types}
     if is_one_row(given, every):
@@ -127,7 +127,7 @@ def rows_by_id(given: Any, types: Types, row_id: str, id_type: DType | None) -> 
 
 
 def time_columns(plans: Iterable[Fitted]) -> list[str]:
-    """Return the columns from which the times of windows are computed."""
+    """Return the names of the columns from which the times of windows are computed."""
     calls = window_nodes([node for fitted in plans for node in fitted.nodes.values()])
     return columns_of(order_of(over).args[0] for over in calls)
 
@@ -135,14 +135,14 @@ def time_columns(plans: Iterable[Fitted]) -> list[str]:
 def with_time(
     given: Any, at: Any, types: Types, times: Sequence[str], others: Iterable[str]
 ) -> Any:
-    """Return rows with one time for all of them, in the one time column that they lack.
+    """Return rows with the time `at` added to each, in the one time column that they lack.
 
     Args:
         given: One row as a dict, or rows in any form.
         at: Time of all rows.
         types: Columns to read, and their types.
-        times: Time columns.
-        others: Columns that are passed through.
+        times: Names of all time columns.
+        others: Names of columns that are passed through.
 
     Raises:
         InvalidData: The rows have all their times, or lack several time columns.
@@ -165,7 +165,7 @@ def with_time(
 
 
 def value_array(value: Any, name: str, dtype: DType) -> Array:
-    """Return one value of a column as an array of the type seen in fit."""
+    """Return an array with the one value, converted to the column's type in fit."""
     if dtype.of is not None:
         return array_of_stored([list_value(value, dtype.of, name)], dtype)
     if dtype.holds_bytes:
@@ -174,7 +174,7 @@ def value_array(value: Any, name: str, dtype: DType) -> Array:
 
 
 def as_dicts(rows: Table) -> list[dict[str, Any]] | None:
-    """Return the rows of a table as dicts; None if Python cannot represent a value exactly."""
+    """Return one dict per row of a table; None if Python cannot represent a value exactly."""
     columns = [_python_values(column) for column in rows.columns]
     if any(values is None for values in columns):
         return None
@@ -194,9 +194,10 @@ def _python_values(column: ChunkedArray) -> list[Any] | None:
 
 
 def table_of_stored(lines: Sequence[Sequence[Any]], types: Types, schema: Schema) -> Table:
-    """Return stored values, one sequence per row, as the table that `rows_table` would make.
+    """Return a table of values in stored form: one sequence of values per row, in order of `types`.
 
-    A missing float is NaN, any other missing value None.
+    `schema` is the schema of the tables that `rows_table` returns. A missing float is NaN, any
+    other missing value None.
     """
     pairs = zip(zip(*lines, strict=True), types.values(), strict=True)
     return pa.Table.from_arrays(
@@ -205,7 +206,10 @@ def table_of_stored(lines: Sequence[Sequence[Any]], types: Types, schema: Schema
 
 
 def array_of_stored(stored: Sequence[Any], dtype: DType) -> Array:
-    """Return stored values as an array of the type that the log uses."""
+    """Return values in stored form as an array of the type that the log uses for `dtype`.
+
+    None and NaN become null.
+    """
     wanted = given_type(dtype)
     values = [None if value is None or value != value else value for value in stored]
     if len(values) == values.count(None):
@@ -228,7 +232,7 @@ def _stored(values: list[Any], dtype: DType) -> Array:
 
 
 def typed(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
-    """Return a column as the one Arrow type that a log uses for its dtype.
+    """Return a column converted to the Arrow type that a log uses for `dtype`.
 
     Raises `TypeMismatch` or `InvalidData` for a value of another type that cannot be converted
     exactly.
@@ -252,7 +256,7 @@ def typed(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
 
 @cache
 def given_type(dtype: DType) -> DataType:
-    """Return the Arrow type of a column in the log; text has 64-bit offsets."""
+    """Return the Arrow type that a log uses for a type of columns; text has 64-bit offsets."""
     if dtype.of is not None:
         return pa.large_list(given_type(dtype.of))
     if dtype.holds_bytes:

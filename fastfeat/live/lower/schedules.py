@@ -1,4 +1,9 @@
-"""Schedules of a plan for answering rows, made once: rounds of window functions, and steps."""
+"""Schedules of one plan over a log, made once: which window functions and steps run when.
+
+A step is a computation in Python or NumPy that the plan needs beside compiled programs. A round is
+a group of window functions of one order that are computed together. Kept window functions are those
+that other windows read; the log stores their results in columns.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +28,17 @@ from fastfeat.steps.windows.rows import window_params
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """A window function, in the form in which backends take it.
+    """A window function, in the form in which backends compute it.
 
     Args:
-        call: The function.
-        function: Its name, without "over.".
-        params: Its parameters.
+        call: Node of the function.
+        function: Name of the function, without "over.".
+        params: Parameters of the function.
         window: Parameters of the window.
-        value: Expression over the rows that it aggregates.
-        is_of_text: Whether it reads text itself, as codes.
-        is_kept: Whether other windows read it.
-        kept: Cache for backends.
+        value: Expression that the function aggregates over the rows.
+        is_of_text: Whether the function reads text itself, as codes.
+        is_kept: Whether other windows read its results.
+        kept: Cache in which backends keep prepared data.
     """
 
     call: Call
@@ -48,18 +53,18 @@ class Statistic:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Window functions of one order that are computed together.
+    """A group of window functions of one order that are computed together.
 
     Args:
-        stage: Index of their stage in `LivePlan.stages`.
+        stage: Index of the stage in `LivePlan.stages`.
         order: Index of the order in `LivePlan.orders`.
-        time: Expression that rows are ordered by.
-        tie: Expression that orders rows of one instant; None for none.
-        statistics: The functions; results of windows inside them are already known.
-        columns: Log columns that they read.
-        kept: Log column name to window function with stored results that they read.
-        schedule: Steps to run on the rows first.
-        expressions: Expressions among `time` and `tie` that are not plain columns.
+        time: Expression by which rows are sorted.
+        tie: Expression that sorts rows with equal times; None for none.
+        statistics: The functions; results of window functions that they read are already known.
+        columns: Names of the log columns that they read.
+        kept: Log column name to the window function whose stored results they read there.
+        schedule: Steps that compute their inputs from the rows.
+        expressions: The time and the tie, if they are no plain columns.
     """
 
     stage: int
@@ -75,11 +80,11 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """The steps that place rows in an order.
+    """The computation of the time, the keys and the tie of rows in one order.
 
     Args:
-        kept: Log column name to window function with stored results that they read.
-        schedule: Steps to run for the time, the keys and the tie.
+        kept: Log column name to the window function whose stored results it reads there.
+        schedule: Steps to run.
     """
 
     kept: Mapping[str, Call]
@@ -88,15 +93,16 @@ class Placing:
 
 @dataclass(frozen=True, slots=True)
 class PlanSchedules:
-    """The rounds and schedules of one plan.
+    """Everything that is needed to compute one plan over a log.
 
     Args:
         fitted: The plan.
-        rounds: Rounds of its window functions.
-        schedule: Steps to run after the rounds.
-        programs: Cache of programs that compute expressions over rows.
-        local: Thread-local cache: a kernel over one row.
-        placing: Index of each order that the plan places rows in, to the steps for it.
+        rounds: Groups of window functions, in order of computation.
+        schedule: Steps to run after all rounds.
+        programs: Cache of compiled programs for expressions over rows.
+        local: Cache of each thread: the kernel that computes one row.
+        placing: Index of an order that the plan places rows in, to the computation of its time and
+            keys.
     """
 
     fitted: Fitted
@@ -107,13 +113,13 @@ class PlanSchedules:
     local: threading.local = field(default_factory=threading.local, repr=False)
 
     def batch(self, table: Any, made: dict[Node, Any], backend: str, first_number: int) -> Batch:
-        """Return a batch of rows for the plan.
+        """Return a new batch of rows, in which the plan's columns can be computed.
 
         Args:
             table: The rows.
-            made: Known values by node; running steps adds to it.
+            made: Known values by node, such as table columns; running steps adds to it.
             backend: Name of the backend.
-            first_number: Number by which the caller knows the first row.
+            first_number: Number of the first row in error messages.
         """
         fitted = self.fitted
         return Batch(
@@ -133,12 +139,12 @@ def prepare(
     kept: Mapping[str, Call],
     placed: Mapping[int, Sequence[Node]],
 ) -> PlanSchedules:
-    """Return the rounds and schedules of a plan.
+    """Return the schedules of one plan.
 
     Args:
         fitted: The plan.
-        grouped: Stage, index of the order, and window functions, for each group that is computed
-            together.
+        grouped: For each group of window functions: index of the stage, index of the order, and the
+            functions.
         kept: Log column name to window function that other windows read.
         placed: Index of each order that the plan places rows in, to the expressions for its time
             and keys.
@@ -157,7 +163,7 @@ def _placing(fitted: Fitted, values: Sequence[Node], kept: Mapping[str, Call]) -
 
 
 def _read_of(kept: Mapping[str, Call], inner: Sequence[Call]) -> dict[str, Call]:
-    """Return the stored window functions that are read, by log column name."""
+    """Return the part of `kept` with the functions in `inner`."""
     return {name: call for name, call in kept.items() if call in inner}
 
 
@@ -196,7 +202,7 @@ def _statistic(fitted: Fitted, one: Function) -> Statistic:
 
 
 def _schedule(fitted: Fitted, roots: Sequence[Node], known: Sequence[Node]) -> Schedule:
-    """Return the schedule of the steps that expressions need, without steps already known."""
+    """Return the steps that the expressions `roots` need, without nodes computed already."""
     made: dict[Node, Any] = dict.fromkeys(known)
     rows = Batch(None, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
     return lacking_of(rows, schedule_of_columns(roots, fitted.types))

@@ -1,4 +1,4 @@
-"""One row of a plan with a contract, judged before its features are computed."""
+"""Check of one row against its plan's contract, before its features are computed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from fastfeat.live.row.one_row import transform_row
 
 
 def judge_one_row(fitted: Fitted, row: Mapping[str, Any], tables: Tables = None) -> dict[str, int]:
-    """Return 1 for each warning rule of a plan's contract that a row breaks.
+    """Return a dict of rule name to 1, for each warning-only rule that the row breaks.
+
+    The rules are those of the plan's contract.
 
     Raises:
         ContractBroken: The row breaks a rule that does more than warn.

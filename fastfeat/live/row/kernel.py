@@ -1,7 +1,7 @@
-"""One row: a dict in, an array out, bit for bit equal to a batch.
+"""The function that computes one row: a dict in, an array out, with the same bits as a batch.
 
-Most rows use functions prepared for each column and step. Rows that do not fit those, and every
-error, come from the plain definitions.
+Most rows use functions that were prepared for each column and step; see `prepared`. Rows that do
+not fit those, and every error, come from the plain definitions; see `definitions`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from fastfeat.live.row.readers import getter
 
 
 def row_kernel(fitted: Fitted) -> RowKernel:
-    """Return the function that computes one row; it belongs to the calling thread."""
+    """Return a function that computes the features of one row, for the calling thread only.
+
+    Raises `InvalidPlan` if a feature reads earlier rows.
+    """
     if fitted.declaration.past_columns:
         name = next(name for name, node in fitted.nodes.items() if window_nodes([node]))
         raise InvalidPlan(
@@ -36,10 +39,10 @@ def row_kernel(fitted: Fitted) -> RowKernel:
 
 
 def row_kernel_after_windows(fitted: Fitted) -> RowKernel:
-    """Return the function that computes one row with known windows; see `row_kernel`.
+    """Return a function like that of `row_kernel`, for rows with window results already computed.
 
-    Besides its columns, the row must have the stored value of each window function by its call, and
-    the columns of lookup tables.
+    Besides its columns, such a row holds the stored value of each window function, under the
+    function's node, and the columns of lookup tables.
     """
     compute = _with_tables(fitted) if fitted.table_columns else prepared_row(fitted, {})
     defined: list[RowKernel] = []
@@ -56,9 +59,10 @@ def row_kernel_after_windows(fitted: Fitted) -> RowKernel:
 
 
 def _with_tables(fitted: Fitted) -> RowKernel:
-    """Return the function that computes one row, prepared for tables that it saw before.
+    """Return a function that computes one row of a plan that reads lookup tables.
 
-    It is prepared when the same columns come a second time, and forgets them when they are freed.
+    Preparing takes long, so it waits until the same table columns come a second time; until then
+    the function raises `LookupError`. It forgets the columns when they are freed.
     """
     pick = getter([*fitted.table_columns])
     seen, prepared = list[weakref.ref[Any]](), list[RowKernel]()
@@ -82,7 +86,7 @@ def _with_tables(fitted: Fitted) -> RowKernel:
 
 
 def joined(row: Mapping[str, Any], made: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """Return a row extended by computed values."""
+    """Return a row with computed values added; raise `TypeMismatch` if it is no row."""
     try:
         return {**row, **made}
     except TypeError:
@@ -90,7 +94,10 @@ def joined(row: Mapping[str, Any], made: Mapping[Any, Any]) -> Mapping[Any, Any]
 
 
 def _checked(compute: RowKernel, never_seen: tuple[str, ...]) -> RowKernel:
-    """Return a kernel that first checks the columns that had no value in fit."""
+    """Return a kernel that also checks the columns in which fit saw only missing values.
+
+    It raises `TypeMismatch` if such a column has a value.
+    """
     if not never_seen:
         return compute
 

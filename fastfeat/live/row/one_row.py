@@ -15,7 +15,10 @@ RowKernel = Callable[[Mapping[Any, Any]], NDArray[Any]]
 
 
 def transform_row(fitted: Fitted, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
-    """Return the features of one row, with the errors of `FittedPlan.transform_row`."""
+    """Return the features of one row, shape (n_features,).
+
+    Raises as `FittedPlan.transform_row` does.
+    """
     local = fitted.row_kernels
     try:
         free: list[RowKernel] = local.free
@@ -38,7 +41,7 @@ def _new_kernel(fitted: Fitted) -> RowKernel:
 
 
 def _with_tables(fitted: Fitted, row: Mapping[str, Any], tables: Tables) -> Mapping[Any, Any]:
-    """Return a row with the columns of lookup tables that it reads."""
+    """Return the row, extended by the columns of lookup tables that the plan reads."""
     from fastfeat.live.row.kernel import joined
 
     local = fitted.row_kernels

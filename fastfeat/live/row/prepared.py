@@ -1,9 +1,9 @@
-"""One row of a fitted plan, computed by prepared functions for columns, steps and programs.
+"""One row of a fitted plan, computed by functions that are prepared once per plan and thread.
 
-A row is a list: the input values as columns store them (missing is NaN for floats, None for all
-else), then constants, then the results of programs and steps, each at a fixed place. If a type, a
-size or a status does not fit, an error without details is raised. The caller then computes the row
-by the plain definitions, which give the error message.
+A row is a list, called a line: the input values in stored form (missing is NaN for floats, None for
+all else), then constants, then the results of programs and steps. The place of a value is its index
+in this list. If a type, a size or a status does not fit, an error without details is raised. The
+caller then computes the row by the plain definitions, which give the error message.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import Argument, function_of_row
 
 Line = list[Any]
-"""The values of a row, by place."""
+"""The values of a row; each value has a fixed index, its place."""
 Action = Callable[[Line], None]
-"""Appends a result to a row."""
+"""Function that computes a result from a row's list, and appends it to the list."""
 Unary = tuple[Callable[[Any], Any], int]
-"""A function of one value, and the place of that value."""
+"""A function of one value, and the index of that value in a row's list."""
 Mended = Callable[[Sequence[Any]], Sequence[Any]]
-"""Converts the values of a row, of certain Python types, to their stored form."""
+"""Function that converts input values, of known Python types, to their stored form."""
 MOST_KINDS = 256
 """Number of combinations of Python types in a row for which readers are cached."""
 _FLOAT32 = struct.Struct("<f")
@@ -58,16 +58,17 @@ class DoesNotFit(Exception):
 
 @dataclass(slots=True)
 class _Layout:
-    """The layout of a row's list, as it grows while functions are chosen.
+    """Indices of values in a row's list, and the functions that fill it; grows while preparing.
 
     Args:
         fitted: The plan.
         tables: Columns of lookup tables.
-        places: Place of each column, constant, step, computed expression, and slot made of text.
-        constants: Values that follow the input values of a row.
-        actions: Functions that compute the rest, in order.
-        unary: Functions of one value, with its place, that are not yet among the actions.
-        n_places: Number of places.
+        places: Index in the list of each column, constant, step, computed expression, and program
+            input made of text.
+        constants: Constants, which follow the input values in the list.
+        actions: Functions that append the other values to the list, in order.
+        unary: Functions of one value, with that value's index, that are not yet among the actions.
+        n_places: Length of the list so far.
     """
 
     fitted: Fitted
@@ -80,9 +81,9 @@ class _Layout:
 
 
 def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
-    """Return the function that computes one row, or raises if the row does not fit.
+    """Return a function that computes the features of one row.
 
-    The function belongs to one thread.
+    Only one thread may call it. It raises an error without details if the row does not fit.
     """
     program, types, steps = fitted.matrix_program, fitted.types, row_steps(fitted)
     given = _given(fitted, has_steps=len(steps) > 0)
@@ -122,7 +123,7 @@ def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
 
 
 def _given(fitted: Fitted, *, has_steps: bool) -> list[Node]:
-    """Return the inputs of a row: its columns, and window functions that are computed earlier."""
+    """Return the inputs of a row: its columns, and window functions, which are computed before."""
     if not has_steps:
         sources = [source for slot in fitted.matrix_program.inputs for source in slot.sources]
         return [*dict.fromkeys(sources)]
@@ -137,7 +138,7 @@ def _take_place(layout: _Layout, name: Node | InputSlot) -> int:
 
 
 def _take_constants(layout: _Layout, steps: Iterable[Node]) -> None:
-    """Reserve places for learned texts, and for literals that steps read in each row."""
+    """Append the constants that steps read to the layout: learnt values, and literals."""
     fitted = layout.fitted
     for step in steps:
         if isinstance(step, Aggregate):
@@ -154,10 +155,10 @@ class Reading(NamedTuple):
     """The functions that read the values of a row.
 
     Args:
-        get: Returns the values, in order.
-        expected: The Python types for which all values can be stored unchanged; None if values must
-            always be checked.
-        read: Returns the stored form of values, from the values and their Python types.
+        get: Returns the input values of a row, in order.
+        expected: The Python types of values that are already in stored form, if all values have
+            them; None if values must always be checked.
+        read: Takes input values and their Python types, and returns the values in stored form.
     """
 
     get: Callable[[Mapping[Any, Any]], tuple[Any, ...]]
@@ -166,13 +167,13 @@ class Reading(NamedTuple):
 
 
 def reading_of(given: Sequence[Node], types: Types, args: Container[Node]) -> Reading:
-    """Return the functions that read the values of a row.
+    """Return the functions that read a row's input values and convert them to stored form.
 
     Args:
         given: The inputs of a row.
         types: Type of every node.
-        args: Nodes that steps read: only their integers are checked here, since programs check the
-            size themselves.
+        args: Inputs that steps read. Only their integers are checked here; programs check the size
+            of integers themselves.
     """
     plain = [type_as_stored(types[node], is_column=isinstance(node, Column)) for node in given]
     looked_at = [
@@ -196,7 +197,7 @@ def reading_of(given: Sequence[Node], types: Types, args: Container[Node]) -> Re
 
 
 def values_as_stored(reading: Reading, row: Mapping[Any, Any]) -> Sequence[Any]:
-    """Return the stored form of a row's values; a missing float is NaN."""
+    """Return a row's input values in stored form; a missing float is NaN."""
     values = reading.get(row)
     kinds = tuple(map(type, values))
     return values if kinds == reading.expected else reading.read(values, kinds)
@@ -209,10 +210,10 @@ def _mended(
     plain: Sequence[type | None],
     looked_at: Sequence[tuple[int, DType]],
 ) -> Mended:
-    """Return the function that converts values of the given Python types to their stored form.
+    """Return a function that converts input values of the Python types `kinds` to stored form.
 
-    `plain` are the types of values that are stored unchanged; `looked_at` are the places that are
-    checked even then.
+    `plain` has the Python type of each input that needs no conversion; `looked_at` the indices and
+    types of inputs that are checked even then.
     """
     other = [k for k, (kind, wanted) in enumerate(zip(kinds, plain, strict=True))
              if kind is not wanted]  # fmt: skip
@@ -243,7 +244,7 @@ def _mended(
 
 
 def _add_task(layout: _Layout, task: Task) -> None:
-    """Add the functions of a task that computes columns; window functions are inputs."""
+    """Add a scheduled task's functions to the layout; window functions are inputs and need none."""
     if task.kind == "program":
         _compute(layout, task.nodes)
     elif task.kind != "windows":
@@ -252,7 +253,7 @@ def _add_task(layout: _Layout, task: Task) -> None:
 
 
 def _add_step(layout: _Layout, step: Node) -> None:
-    """Add the function of a step with inputs that are already computed."""
+    """Add a step's function to the layout; the layout must have its inputs already."""
     if isinstance(step, Aggregate):
         return  # a constant
     assert isinstance(step, Call)
@@ -269,7 +270,7 @@ def _add_step(layout: _Layout, step: Node) -> None:
 def _add(
     layout: _Layout, name: Node | InputSlot, function: Callable[..., Any], places: Sequence[int]
 ) -> int:
-    """Add a function of the values at some places; return the place of its result."""
+    """Add a function of the list's values at `places`; return the index of its result."""
     match places:
         case [place]:
             if place >= layout.n_places - len(layout.unary):
@@ -283,7 +284,7 @@ def _add(
 
 
 def _end_group(layout: _Layout) -> None:
-    """Combine functions of one value that do not read each other into one action."""
+    """Turn the waiting functions of one value into one action, which appends all their results."""
     match [*layout.unary]:
         case []:
             return
@@ -297,12 +298,12 @@ def _end_group(layout: _Layout) -> None:
 
 
 def _is_of_row(arg: Node, fitted: Fitted) -> bool:
-    """Return whether an argument of a step is a value of the row."""
+    """Return whether a step's argument can differ between rows: it is no learnt value or table."""
     return fitted.types[arg] not in (VOCABULARY, TABLE) and not isinstance(arg, TableColumn)
 
 
 def _known(layout: _Layout, arg: Node, step: Call) -> Argument:
-    """Return an argument of a step, with its value if it does not depend on the row."""
+    """Return a step's argument, with its value if that is the same for all rows."""
     fitted = layout.fitted
     dtype = fitted.types[arg]
     match arg:
@@ -317,7 +318,10 @@ def _known(layout: _Layout, arg: Node, step: Call) -> Argument:
 
 
 def _place_of_key(layout: _Layout, node: Node) -> int:
-    """Return the place of a step's argument; for floats, of a copy in which None is missing."""
+    """Return the index of a step's argument in the row's list.
+
+    For floats it is the index of a copy in which missing is None instead of NaN, and -0.0 is 0.0.
+    """
     place, dtype = layout.places[node], layout.fitted.types[node]
     if not dtype.is_float or not (isinstance(node, Column) or is_over_window(node)):
         return place
@@ -341,7 +345,7 @@ def _key_of_float32(value: float) -> float | None:
 
 
 def _compute(layout: _Layout, nodes: Sequence[Node]) -> None:
-    """Compute the expressions over the row that steps read, in one program."""
+    """Add one program for several expressions over the row, whose results the steps read."""
     fitted = layout.fitted
     types = fitted.types
     known = evaluate_constants(constant_roots(nodes), types, dict(fitted.constants))
@@ -359,7 +363,7 @@ def _compute(layout: _Layout, nodes: Sequence[Node]) -> None:
 
 
 def _place_of_slot(layout: _Layout, slot: InputSlot) -> int:
-    """Return the place of the value of a program's slot."""
+    """Return the index of the value of a program's input in the row's list."""
     if slot.kind == "column":
         return layout.places[slot.sources[0]]
     if slot in layout.places:
@@ -375,9 +379,9 @@ def _as_it_is(value: Any) -> Any:
 def _stage(
     ready: RowProgram, program: Program, places: Sequence[int], n_places: int
 ) -> Callable[[Sequence[Any]], Any]:
-    """Return the function that runs a program over one row and returns its result.
+    """Return a function that runs a program over a row's list and returns the program's result.
 
-    `places` are the places of the slot values; a row has `n_places` places.
+    `places` are the indices of the program's inputs in the list, which has `n_places` values.
     """
     slots = program.inputs
     fill, run, result = _filling(ready, slots), ready.run, ready.result
@@ -412,7 +416,10 @@ def _stage(
 
 
 def _filling(ready: RowProgram, slots: Sequence[InputSlot]) -> Callable[..., None]:
-    """Return the function that writes the values of all slots; it raises if it rounds a value."""
+    """Return a function that writes input values into a program's memory.
+
+    It raises `DoesNotFit` if a float32 would round a value.
+    """
     narrow = [k for k, slot in enumerate(slots) if slot.dtype.name == "float32"]
     rounds = [k for k in narrow if isinstance(slots[k].sources[0], Column)]
     if not rounds:
@@ -431,7 +438,7 @@ def _filling(ready: RowProgram, slots: Sequence[InputSlot]) -> Callable[..., Non
 
 
 def _may_lack(slot: InputSlot) -> bool:
-    """Return whether the value of a slot may be None; a missing input float is NaN instead."""
+    """Return whether the value of a program's input may be None; missing input floats are NaN."""
     (source, *_) = slot.sources
     if slot.kind in ("valid", "valid_bytes"):
         return False

@@ -1,7 +1,8 @@
-"""Readers of values of one row, chosen once by the column's type and the value's Python type.
+"""Functions that convert one value of a row to its stored form, chosen by type in advance.
 
-They return the same as `row_values`, but do not check the Python type again. Unknown cases are left
-to `row_values`, and so are error messages.
+The choice depends on the column's type and the value's Python type. They return the same as
+`row_values`, but do not check the Python type again. Unknown cases are left to `row_values`, and so
+are error messages.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from fastfeat.io.columns.row_values import content_value, convert, list_value
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 
 Reader = Callable[[Any], Any]
-"""Converts a value to its stored form; a missing value becomes None, or NaN for floats."""
+"""Function from a value to its stored form; missing becomes None, or NaN for floats."""
 
 NAN = float("nan")
 INTEGER_FORMATS = {name: FORMATS[name] for name in INTEGER_RANGE}
@@ -32,10 +33,10 @@ _LIMIT = 2**63
 
 
 def type_as_stored(dtype: DType, *, is_column: bool = True) -> type | None:
-    """Return the Python type that a column can store unchanged, or None.
+    """Return the Python type of the values that a column stores unchanged, or None.
 
-    The values still need a check: the size of integers, text for lone surrogates, and float32 for
-    rounding. `is_column` is False for computed columns, which have stored values.
+    Values of this type still need a check: the size of integers, text for lone surrogates, and
+    float32 for rounding. `is_column` is False for computed columns, which have stored values.
     """
     if not is_column and not dtype.holds_bytes:
         return {"f64": float, "i64": int, "b1": bool}[dtype.physical]
@@ -72,10 +73,10 @@ def reader_of(dtype: DType, kind: type, name: str) -> Reader:
 
 
 def checks_of(columns: Sequence[tuple[int, DType]]) -> Callable[[Sequence[Any]], None] | None:
-    """Return the check that values of the types of `type_as_stored` fit their columns.
+    """Return a function that checks that a row's values fit their columns; it raises if not.
 
-    `columns` holds the index of each value in a row, and its type. The result is None if no check
-    is needed.
+    The values have the Python types that `type_as_stored` returns. `columns` holds the index of
+    each value in a row, and the type of its column. The result is None if no check is needed.
     """
     texts = [place for place, dtype in columns if dtype.name == "utf8"]
     integers = [(k, INTEGER_FORMATS[t.name]) for k, t in columns if t.name in INTEGER_FORMATS]
@@ -93,7 +94,7 @@ def checks_of(columns: Sequence[tuple[int, DType]]) -> Callable[[Sequence[Any]],
 
 
 def getter(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
-    """Return a getter of the values at some keys, always as a tuple."""
+    """Return a function that takes a row and returns the tuple of its values at the given keys."""
     match keys:
         case []:
             return lambda _: ()
@@ -116,7 +117,7 @@ def _nan_for_none(converted: Reader, value: Any) -> Any:
 
 
 def _ticks_of_datetime(dtype: DType, name: str) -> Reader:
-    """Return the reader of datetimes, which must have a zone exactly if the column has one."""
+    """Return a function from datetimes to ticks; they need a zone exactly if the column has one."""
     epoch = _EPOCH if dtype.tz is None else _EPOCH_OF_ZONES
     tick, convert_it = tick_ns(dtype), partial(convert, dtype=dtype, name=name)
 

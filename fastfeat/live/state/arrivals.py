@@ -1,4 +1,8 @@
-"""Rows that arrive or ask: checks and results, before a state changes."""
+"""Rows that arrive or are asked for: their checks and results, before a state changes.
+
+Arriving rows are those of `process` and `update`. A row is late if it is earlier than the latest
+row of its entity. A run is a stretch of consecutive rows of a call that are computed together.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +25,12 @@ from fastfeat.live.state.rows_by_id import check_repeated
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The features that a user wants from a call.
+    """The form in which a call wants features.
 
     Args:
-        to: Form of the result; "" for no features.
-        row: The one row as the user passed it; its features are a float array. None for many rows.
+        to: Form of the features, such as "arrow" or "numpy"; "" for none.
+        row: The row as the user passed it, if it is one dict; its features are a float array. None
+            for many rows.
     """
 
     to: str = ""
@@ -33,18 +38,19 @@ class Wanted:
 
 
 NOTHING = Wanted()
-"""No features wanted."""
+"""Stands for a call that wants no features, such as `update`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArrivalResults:
-    """The results of arriving rows.
+    """The results of arriving rows, before they are stored.
 
     Args:
-        results: Features by plan, as computed for the wanted form.
-        features: The same features as Arrow tables, if a journal needs them.
-        kept: Results of window functions that other windows read, by column name.
-        here: The rows, placed in all orders of the log.
+        results: Plan name to features, as computed for the wanted form.
+        features: Plan name to the same features as an Arrow table, if a journal needs them; else
+            empty.
+        kept: Results of the window functions that other windows read, by column name in the log.
+        here: The rows with their time and entity in all orders of the log.
     """
 
     results: Results
@@ -63,16 +69,17 @@ def results_of_arrival(
     alone: bool,
     keeps: bool,
 ) -> ArrivalResults:
-    """Return the results of arriving rows.
+    """Return the features and the stored window results of arriving rows.
 
     Args:
-        memory: Memory of the state.
-        here: Rows, placed in the orders of the first stage.
+        memory: The log and the lookup tables of the state.
+        here: Rows with their time and entity in the orders of the first stage.
         wanted: Form of their features.
-        check: Raises if a row may not stand at its place in a further stage.
-        asks: Whether their features are wanted at all.
-        alone: Whether they do not see each other.
-        keeps: Whether a journal needs features.
+        check: Raises an error if the state does not accept a row's time in the orders of a further
+            stage.
+        asks: Whether features are wanted at all.
+        alone: Whether the rows do not see each other.
+        keeps: Whether a journal needs the features, too.
     """
     if not asks and not memory.lowered.kept:
         return ArrivalResults({}, {}, {}, here)
@@ -90,15 +97,15 @@ def results_of_arrival(
 def check_arrived(
     memory: Memory, here: Here, late: Late, limits: TimeLimits, time_ns: int, *, asks: bool
 ) -> ArrivalRuns:
-    """Return the runs of arriving rows, after all checks.
+    """Return the runs in which arriving rows are computed, after all checks of times and ids.
 
     Args:
-        memory: Memory of the state.
-        here: Rows, placed in the orders of one stage or more.
+        memory: The log and the lookup tables of the state.
+        here: Rows with their time and entity in the orders of one stage or more.
         late: Rule for late rows.
-        limits: Limits to how far times may be ahead.
+        limits: Limits on how far times may be ahead.
         time_ns: Time by this machine's clock, in nanoseconds since 1970.
-        asks: Whether rows are answered; if not, a repeated row is ignored.
+        asks: Whether features are wanted; if not, a repeated row is ignored.
 
     Raises:
         LateRow, FutureRow: A row has a time that the state does not accept.
@@ -126,7 +133,7 @@ def check_arrived(
 
 
 def check_early(memory: Memory, here: Here) -> None:
-    """Raise `LateRow` for the first row with a window that may need dropped rows."""
+    """Raise `LateRow` for the first row so old that rows in its windows may have been dropped."""
     log = memory.log
     if log is None:
         return
@@ -141,7 +148,12 @@ def check_early(memory: Memory, here: Here) -> None:
 
 
 def check_lowered(memory: Memory, here: Here) -> None:
-    """Raise `LateRow` if a row needs rows dropped before later rows were removed or moved."""
+    """Raise `LateRow` for a row that needs rows dropped because of a later row, now gone.
+
+    Rows of an entity are dropped by the time of its latest row. If that row is then removed or
+    corrected to an earlier time, older rows could be accepted again, but rows in their windows are
+    lost.
+    """
     for k, known in enumerate(memory.lowered_latest[: len(here.times)]):
         if known:
             is_early = memory.is_early(k, here)

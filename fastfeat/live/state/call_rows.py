@@ -1,4 +1,4 @@
-"""Rows of a call, placed in the orders of a log, and the rows that they see there."""
+"""Rows of a call, with their time and entity in each order of the log, and the rows they see."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from fastfeat.live.state.lateness import Codes, Numbers
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """Rows of a call, placed in the orders of the stages so far.
+    """Rows of a call, with their time and entity in the orders of the stages so far.
 
     Args:
         rows: Rows with the columns that the plans read.
-        log: Their log columns, with the stored window results that these orders are made from.
-        times: Time of each row in ticks, per order.
-        entities: Entity number of each row, -1 for none, per order.
-        numbers: For each row, the number of the log row with its id; -1 for none.
-        tables: Lookup tables at that moment.
-        first: Number by which the user knows the first row.
+        log: Their columns that the log stores, with the window results from which these orders are
+            computed.
+        times: Per order, the time of each row in ticks.
+        entities: Per order, the entity number of each row; -1 for none.
+        numbers: For each row, the number of the log row that has its id; -1 for none.
+        tables: Lookup tables at the time of the call.
+        first: Number of the first row in error messages.
     """
 
     rows: Table
@@ -39,7 +40,7 @@ class Here:
         return self.rows.num_rows
 
     def part(self, begin: int, end: int) -> Here:
-        """Return consecutive rows as a part."""
+        """Return the rows from index `begin` up to `end`, excluded."""
         if begin == 0 and end == self.n_rows:
             return self
         return Here(
@@ -54,18 +55,19 @@ class Here:
 
     @property
     def placed(self) -> list[RowPlaces]:
-        """The places of the rows, as a log takes them."""
+        """The time and entity of the rows in each order, in the form that `Log.append` takes."""
         return [RowPlaces(*pair) for pair in zip(self.times, self.entities, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """Rows of a call, placed in all orders of the log, with the rows that they see there.
+    """Rows of a call, with the log rows that each of them sees.
 
     Args:
-        here: The rows.
-        seen: Their view of the log, per order.
-        begun: Batches with all stages but the last computed; None if nothing is computed yet.
+        here: The rows, with their time and entity in all orders.
+        seen: The visible log rows, one view per order.
+        begun: The rows with the window functions of all stages but the last computed; None if there
+            is one stage.
     """
 
     here: Here

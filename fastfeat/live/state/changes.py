@@ -1,4 +1,4 @@
-"""Changes of a state: the calls of `Live`, as records that are applied, written and replayed."""
+"""Changes of a state: the calls of `Live` as records, which are applied, written and replayed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ Kind = Literal[
     "process", "update", "outcomes", "correct", "remove", "forget", "table", "sweep", "plans"
 ]
 WITHOUT_ROWS = frozenset[Kind]({"remove", "forget", "plans", "sweep"})
-"""Kinds of change with rows that are instructions, not data."""
+"""Kinds of change in which the rows are instructions, such as an id to remove, and no data."""
 Late = Literal["error", "insert", "drop"]
 Durability = Literal["commit", "interval", "checkpoint"]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The rules by which a state accepts rows; they are stored with it and do not change.
+    """The rules by which a state accepts rows; they are stored with it and never change.
 
     Args:
-        late: Action for rows that are earlier than the latest row of their entity.
+        late: Rule for rows that are earlier than the latest row of their entity: refuse, insert or
+            drop.
         keep: How much longer rows stay than windows see them: a duration such as "2d", a whole
             number for integer clocks, or "everything"; None keeps them as long as `late` requires.
         max_ahead: Duration by which a time may be ahead of this machine's clock; None for no limit.
@@ -38,11 +39,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """One row, as values in the form in which columns store them.
+    """One row in stored form: each value as a column stores it, for example a time in ticks.
 
     Args:
-        schema: Schema of the table that the row would be.
-        values: Stored values; a missing float is NaN, any other missing value NaN or None.
+        schema: Schema of a table with this row.
+        values: Values in order of the schema; a missing float is NaN, any other missing value NaN
+            or None.
     """
 
     schema: Schema
@@ -60,11 +62,13 @@ class Change:
             `name`, "sweep" the watermark of each order in the columns "0", "1" and so on, and
             "plans" (a switch to other plans) no rows.
         name: Table name for "table"; column name for "forget" and "remove".
-        source: Source of the rows, such as "events:0"; "" if the caller named none.
+        source: Name of the stream that the rows come from, such as "events:0"; "" if the caller
+            named none.
         first: Offset of the first row in the source.
         end: Offset after the last row.
         time_ns: Time of the call by this machine's clock, in nanoseconds since 1970.
-        row: The only row of `rows`, if it is at hand; digests of it are cheaper.
+        row: The only row of `rows` in stored form, if it is at hand; its digest is cheaper. Else
+            None.
     """
 
     kind: Kind
@@ -82,13 +86,13 @@ class ChangeResults:
     """The results of an applied change.
 
     Args:
-        features: Plan name to the features of the rows of "process": a table, or one row; empty for
-            other kinds.
-        stored: Whether the state took each row, shape (n_rows,); repeated and dropped rows are not
-            taken.
-        kept: Results of window functions that other windows read, by their name in `LivePlan.kept`;
+        features: For "process", plan name to the features of the rows: a table, or one row. Empty
+            for other kinds.
+        stored: For each row, whether the state took it, shape (n_rows,); repeated and dropped rows
+            are not taken.
+        kept: Results of the window functions that other windows read, by name in `LivePlan.kept`;
             the log stores them beside each row.
-        counts: Numbers of rows, with the keys of `Live.counts`.
+        counts: Numbers of rows by what happened to them, with the keys of `Live.counts`.
     """
 
     features: Mapping[str, Table | StoredRow]
@@ -99,7 +103,7 @@ class ChangeResults:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A change and its results: the unit that a journal writes, and a state is restored from."""
+    """A change and its results: journals write entries, and states are restored from them."""
 
     change: Change
     applied: ChangeResults
@@ -107,15 +111,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The content of a state at one moment, to which later changes are applied.
+    """A copy of the whole content of a state, to which later changes are applied.
 
     Args:
-        rows: Rows of the log in order of arrival: its columns, the id, the results stored beside
-            each row, and in the column `ANSWERED` whether a user was given its features. None if no
-            row has come yet.
+        rows: Rows of the log in order of arrival: its columns, the id, the stored window results,
+            and, in the column `ANSWERED`, whether a user was given the features of the row. None if
+            no row has come yet.
         tables: Lookup tables, by name.
         offsets: Source name to the offset after the last row that was applied.
-        swept: Per order, the latest time up to which rows were swept, in ticks; None for none.
+        swept: Per order, the latest time up to which rows of silent entities were dropped, in
+            ticks; None for none.
     """
 
     rows: Table | None = None
@@ -156,27 +161,33 @@ def check_offsets(change: Change, applied: Mapping[str, int]) -> None:
 
 
 ANSWERED = "?answered"
-"""Name of the column of a base that tells whether a user was given the features of a row."""
+"""Name of the column that tells whether a user was given the features of a row."""
 
 
 class Writing(Protocol):
-    """A writer of a state's changes, such as a file."""
+    """A recorder of a state's changes, such as a journal with a file."""
 
     @property
     def link(self) -> bytes:
-        """The last link of the audit; empty without one."""
+        """The audit hash of the last change; empty without an audit."""
         ...
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Write applied changes, all of them or none."""
+        """Record applied changes, all of them or none."""
         ...
 
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
-        """Compact if that is due, and erase forgotten rows; `base` returns the current state."""
+        """Replace recorded changes by a base if that is due; erase forgotten rows with `erases`.
+
+        `base` returns the current content of the state.
+        """
         ...
 
     def delete_key(self, base: Base) -> bool:
-        """Delete the key of the audit, and store the whole state; return whether all is erased."""
+        """Delete the key of the audit, and store the content of the state.
+
+        Return whether all that was replaced is erased.
+        """
         ...
 
     def flush(self) -> None:
@@ -188,5 +199,5 @@ class Writing(Protocol):
         ...
 
     def discard(self) -> None:
-        """Close without writing pending changes."""
+        """Close without writing recorded changes that are not on disk yet."""
         ...

@@ -1,4 +1,4 @@
-"""Explanations: the rows, tables and learnt values behind the features of one row.
+"""Explanations: the rows, tables and learnt values from which features of one row were computed.
 
 The rows in each window are found by the definition of the window, not by the kernels that compute
 features. `Explained.recompute` gives the kernels these rows only, and must return the same bits.
@@ -49,14 +49,14 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Explained:
-    """The origins of the features of one row; prints as text, and as a table in notebooks.
+    """The origins of one row's features; prints as text, and as a table in notebooks.
 
     Args:
         features: One record per feature.
-        lowered: The plan, lowered.
-        row: The row.
-        rows: Rows of the state that it could see, in order of arrival.
-        hidden: Per order, flags of the rows that came after it, if the row itself is in the state.
+        lowered: The plan, merged into the orders and columns of a log.
+        row: Table with the explained row.
+        rows: Rows of the state that its windows could see, in order of arrival.
+        hidden: Per order, flags of `rows` that it does not see in this order.
         tables: Lookup tables, by name.
     """
 
@@ -84,7 +84,7 @@ class Explained:
         return pa.table(columns)
 
     def _from(self, feature: FeatureExplained) -> Table:
-        """Return features of the row, computed only from the rows that `feature` read."""
+        """Return the row's features, computed only from the rows that one feature read."""
         rows = self.rows.take(pa.array(feature.rows))
         hidden = [flags[feature.rows] for flags in self.hidden]
         tables = {
@@ -114,17 +114,16 @@ def explain_row(
     numbers: Numbers | None = None,
     hidden: Sequence[Flags] | None = None,
 ) -> Explained:
-    """Return the origins of the features of a row.
+    """Return the origins of a row's features.
 
     Args:
-        lowered: One plan, lowered.
+        lowered: One plan, merged into the orders and columns of a log.
         row: Table with the one row.
-        rows: Rows of the state that it may see, in order of arrival: columns of the log, stored
-            window results, and the id.
+        rows: Rows of the state that its windows may see, in order of arrival: columns of the log,
+            stored window results, and the id.
         tables: Lookup tables, by name.
-        numbers: Row numbers of `rows` in the state; None if they are the whole state.
-        hidden: Per order, flags of `rows` that it does not see because it is itself a row of the
-            state; None for none.
+        numbers: Row number in the state for each of `rows`; None if they are all rows of the state.
+        hidden: Per order, flags of `rows` that it does not see in this order; None if it sees all.
     """
     hidden = hidden or [np.zeros(rows.num_rows, np.bool_)] * len(lowered.orders)
     ((name, fitted),) = lowered.plans.items()
@@ -140,7 +139,7 @@ def explain_row(
 
 
 def explain_in_memory(memory: Memory, here: Here) -> dict[str, Explained]:
-    """Return the origins of the features of one row, by plan, over a state in memory."""
+    """Return a dict of plan name to the origins of one row's features, over a state in memory."""
     seen = [_seen_numbers(memory, here, k) for k in range(len(memory.lowered.orders))]
     numbers = np.unique(np.concatenate([*seen, np.zeros(0, np.int64)]))
     return {name: _explain_plan(memory, here, name, seen, numbers) for name in memory.lowered.plans}
@@ -149,10 +148,10 @@ def explain_in_memory(memory: Memory, here: Here) -> dict[str, Explained]:
 def _explain_plan(
     memory: Memory, here: Here, name: str, seen: Sequence[Numbers], numbers: Numbers
 ) -> Explained:
-    """Return the origins of the features of one plan.
+    """Return the origins of one plan's features.
 
-    `seen` has the numbers of the rows that the row sees, per order of all plans; `numbers` is their
-    union.
+    `seen` has, per order of all plans, the numbers of the log rows that the row sees; `numbers` are
+    all of these numbers, ascending.
     """
     every = memory.lowered
     lowered = every if len(every.plans) == 1 else lower({name: every.plans[name]})
@@ -174,9 +173,9 @@ def _explain_plan(
 
 
 def _place_of(lowered: LivePlan, order: Call, plan: str) -> int:
-    """Return the index of a plan's order among all orders.
+    """Return the index in `lowered.orders` of a plan's order.
 
-    Orders with learnt values belong to one plan.
+    Plans may share an order; one with learnt values belongs to one plan.
     """
     same = [k for k, one in enumerate(lowered.orders) if one.call is order]
     return next((k for k in same if lowered.orders[k].plan == plan), same[0])
@@ -187,7 +186,7 @@ def _name_of(lowered: LivePlan, call: Call) -> str:
 
 
 def _seen_numbers(memory: Memory, here: Here, order: int) -> Numbers:
-    """Return the numbers of the rows that a row sees in an order.
+    """Return the numbers of the log rows that a row sees in one order.
 
     A row of the log does not see itself, nor rows of the same time that came after it.
     """
@@ -213,7 +212,7 @@ def _features(
     hidden: Sequence[Flags],
     tables: Mapping[str, Table],
 ) -> Table:
-    """Return the features of a row that may see `rows`."""
+    """Return one row's features, computed from `rows` and `tables` alone."""
     ((name, fitted),) = lowered.plans.items()
     with using(fitted.zones):
         batch = _joined(lowered, name, row, rows, tables)
@@ -229,10 +228,10 @@ def _answered(
     hidden: Sequence[Flags],
     tables: Mapping[str, Table],
 ) -> tuple[dict[Call, Ordered], AnsweredRows]:
-    """Return the rows in each order, and the row with all that its features are computed from.
+    """Return the rows in each order, and the row with all columns that its features need.
 
-    `batch` holds the rows followed by the row, and takes the stored window results of the row.
-    `hidden` flags, per order, the rows that it does not see.
+    `batch` holds the rows followed by the row, and receives window results of the row that other
+    windows read. `hidden` flags, per order, the rows that it does not see.
     """
     orders: dict[Call, Ordered] = {}
     seen: list[LogView] = []
@@ -250,7 +249,7 @@ def _answered(
 
 
 def _seen(rows: Table, order: Ordered) -> LogView:
-    """Return the view of the last row of an order on the rows before it."""
+    """Return the log rows that the last row of an order sees: the earlier rows of its entity."""
     *others, own = order.entity
     codes = [0 if e is not None and own is not None and e[0] == own[0] else -1 for e in others]
     asking = np.array([-1 if own is None else 0], np.int32)
@@ -258,7 +257,7 @@ def _seen(rows: Table, order: Ordered) -> LogView:
 
 
 def _take_own(lowered: LivePlan, batch: Batch, begun: Batches) -> None:
-    """Append the row's results of windows that other windows read to the batch."""
+    """Put the row's results of windows that other windows read into the last row of the batch."""
     made = [name for name, one in lowered.kept.items() if one.call in begun[one.plans[0]].made]
     for name, own in kept_arrays(lowered, begun, made).items():
         call = lowered.kept[name].call
@@ -269,7 +268,10 @@ def _take_own(lowered: LivePlan, batch: Batch, begun: Batches) -> None:
 def _joined(
     lowered: LivePlan, name: str, row: Table, rows: Table, tables: Mapping[str, Table]
 ) -> Batch:
-    """Return the rows that a row may see followed by the row, with stored window results."""
+    """Return a batch of the rows that a row may see, followed by the row itself.
+
+    It has the stored window results; those of the row itself are null.
+    """
     fitted, own = lowered.plans[name], log_rows(lowered, row)
     columns: dict[str, Any] = {}
     for column, dtype in lowered.columns.items():
@@ -284,7 +286,10 @@ def _joined(
 
 
 def _order(batch: Batch, order: Call, hidden: Flags) -> Ordered:
-    """Return the rows of each entity in order, without hidden rows."""
+    """Return the rows of a batch as one order sorts them within each entity.
+
+    Rows flagged in `hidden` are left out.
+    """
     make(batch, order.args)
     compute_columns(batch, order.args)
     past = past_of(batch, order, is_mixed=True)

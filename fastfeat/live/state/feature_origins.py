@@ -1,6 +1,7 @@
-"""Origins of each feature of a row, as records and as HTML for notebooks and the server's page.
+"""Records of the origins of one row's features, as text and as HTML.
 
-All text from outside is escaped, there are no scripts, and the style matches the HTML of plans.
+The HTML is for notebooks and the server's page. All text from outside is escaped, there are no
+scripts, and the style matches the HTML of plans.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ _LONGEST_VALUE = 60
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RowsSeen:
-    """The rows that a window function, a lookup or an as-of join read.
+    """The rows that one window function, lookup or as-of join read.
 
     Args:
-        what: The function, as text.
-        table: Name of the table; "" for rows of the state.
-        rows: The rows: their id or number, their time, and the columns that were read.
-        n_own: 1 if the last of them is the row itself, else 0.
+        what: Text of the function.
+        table: Name of the lookup table; "" for rows of the state.
+        rows: The rows as a table: their id or number, their time, and the columns that were read.
+        n_own: 1 if the last of these rows is the explained row itself, else 0.
     """
 
     what: str
@@ -63,17 +64,17 @@ class RowsSeen:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FeatureExplained:
-    """A feature of a row, and its origins.
+    """A feature of one row, and the data from which it was computed.
 
     Args:
-        name: Name of the feature, or of its column.
-        value: Its value as a Python object; None if missing.
+        name: Name of the feature; for a feature of several columns, of the column.
+        value: Its value for the row, as a Python object; None if missing.
         formula: Its expression, as text.
-        columns: Columns of the row itself that it read: name to value.
-        learnt: Learnt values that it read: text of the aggregate to text of the value.
-        seen: Rows that it read.
-        rows: Numbers of the rows of the state that it needs, as indices into `Explained.rows`.
-        tables: Table name to the numbers of the rows that it needs.
+        columns: Column name to value, for the columns of the row itself that it read.
+        learnt: Learnt values that it read: text of the expression to text of the value.
+        seen: Rows that its windows, lookups and as-of joins read.
+        rows: Indices into `Explained.rows` of the rows that it needs, ascending.
+        tables: Lookup table name to the indices of the rows that it needs.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Forks of a process: a child gets whole states in memory, with locks that nobody holds."""
+"""Forks of a process: a child gets whole states in memory, and new locks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class Forked(Protocol):
 
 
 def wait_before_forks(state: Forked) -> None:
-    """Make forks wait until a state is not half changed; the state is held weakly."""
+    """Register a state, so that a fork of the process waits until no thread is changing it.
+
+    The state is held by a weak reference.
+    """
     _STATES.add(state)
 
 

@@ -1,7 +1,7 @@
-"""Entities held up by one row: its time is ahead, so that all later rows of the entity are late.
+"""Entities held up by one row with a time far ahead, so that all their later rows are late.
 
-Late rows are counted per entity as long as its latest row stays the same. The row that holds the
-entity up, and its source and offset, are looked up only when a report is wanted.
+Late rows are counted per entity as long as its latest row, which makes them late, stays the same.
+That row, and the source and offset that it came from, are looked up only when a report is wanted.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ MOST_TOLD = 20
 
 @dataclass(frozen=True, slots=True)
 class HeldUp:
-    """An entity with rows that are late, all behind one row.
+    """An entity with many late rows, and the one row that makes them late.
 
     Args:
         order: Names of the key columns of the entity.
-        entity: The entity, such as "card = 'c0'".
-        n_late: Number of late rows behind that row.
-        row: The row that holds the entity up, such as "id = 'e7', t = 2026-01-31 12:00:00+00:00".
+        entity: Text of the entity's key, such as "card = 'c0'".
+        n_late: Number of rows that are late because of that row.
+        row: Text of the row that makes them late, such as "id = 'e7', t = 2026-01-31
+            12:00:00+00:00".
         place: Source and offset of that row, such as "events:0:1234", or "events:0:1234-1299" if
             only the range of its message or micro-batch is known; "" if unknown.
-        remedy: Call that removes the row; "" if there is none.
+        remedy: Text of a call that removes the row; "" if rows have no ids.
         n_more: Number of further held-up entities that are not in the report; set only on the last
             entity.
     """
@@ -54,7 +55,7 @@ class HeldUp:
     n_more: int = 0
 
     def __str__(self) -> str:
-        """Return one line of text."""
+        """Return the entity, number of late rows, row and remedy in one line of text."""
         at = f" at {self.place}" if self.place else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
         late = f"{self.n_late:,} late, held up by the event{at} ({self.row})"
@@ -64,7 +65,7 @@ class HeldUp:
 
 
 class LateCounts:
-    """Counts of late rows per entity, behind its latest row. Thread-safe.
+    """For each entity, the number of late rows since its latest row came. Thread-safe.
 
     The number of entities is bounded: if there are too many, those counted first are forgotten.
     """
@@ -75,7 +76,7 @@ class LateCounts:
         self._lock = Lock()
 
     def note(self, late: Iterable[LateBehind]) -> None:
-        """Count late rows."""
+        """Count late rows, each by the row that makes it late."""
         with self._lock:
             self._note(late)
 
@@ -93,7 +94,7 @@ class LateCounts:
                 self._due.pop(oldest, None)
 
     def held(self) -> list[tuple[LateBehind, int]]:
-        """Return the held-up entities with their numbers of late rows, the largest number first."""
+        """Return the rows that hold entities up, and their numbers of late rows, largest first."""
         with self._lock:
             found = [
                 (LateBehind(order, entity, latest), n)
@@ -103,14 +104,20 @@ class LateCounts:
         return sorted(found, key=lambda one: -one[1])
 
     def due(self) -> list[tuple[LateBehind, int]]:
-        """Return entities that reached 10 late rows, 100, and so on, since the last call."""
+        """Return the entities with 10, 100, 1,000, ... late rows, reached since the last call.
+
+        Each with the row that holds it up, and the number of late rows now.
+        """
         with self._lock:
             due, self._due = self._due, {}
             found = [(key, *self._counts[key]) for key in due]
         return [(LateBehind(*key, latest), n) for key, latest, n in found]
 
     def counts(self, late: LateBehind) -> bool:
-        """Return whether rows are still counted behind this row, and not behind a later one."""
+        """Return whether an entity's late rows are still counted for this latest row.
+
+        False if a later row came, or the entity was forgotten.
+        """
         with self._lock:
             return self._counts.get((late.order, late.entity), (None, 0))[0] == late.latest
 
@@ -120,13 +127,16 @@ def _is_power_of_ten(n: int) -> bool:
 
 
 def is_held_up(memory: Memory, late: LateBehind) -> bool:
-    """Return whether the row that holds others up is still the latest row of its entity."""
+    """Return whether the row that holds an entity up is still the latest row of the entity."""
     entities = np.array([late.entity], np.int32)
     return memory.log is not None and memory.log.latest(late.order, entities)[0] == late.latest
 
 
 def row_behind(memory: Memory, late: LateBehind) -> Table | None:
-    """Return the row that holds others up; None if it is gone."""
+    """Return the row that holds an entity up, with the columns that identify and order it.
+
+    None if it is no longer the entity's latest row.
+    """
     log = memory.log
     if log is None or not is_held_up(memory, late):
         return None
@@ -138,7 +148,7 @@ def row_behind(memory: Memory, late: LateBehind) -> Table | None:
 
 
 def described(order: Order, row_id: str | None, row: Table, n_late: int, place: str) -> HeldUp:
-    """Return the record of a held-up entity; `row` is the row that holds it up."""
+    """Return the report of a held-up entity; `row` is the row that holds it up."""
     entity = ", ".join(value_text(key, row, 0) for key in order.keys) or "all rows"
     nodes = [order.time] if row_id is None else [Column(row_id), order.time]
     remedy = ""
@@ -149,10 +159,10 @@ def described(order: Order, row_id: str | None, row: Table, n_late: int, place: 
 
 
 def place_of(row: Table, row_id: str | None, changes: Iterable[Change]) -> str:
-    """Return the source and offset of a row, looked up among changes; "" if not found.
+    """Return the source and offset of a row, such as "events:0:1234", looked up among changes.
 
-    Rows are compared by id, or as a whole if `row_id` is None. The last change that has the row
-    counts.
+    "" if no change with a source has the row. Rows are compared by id, or as a whole if `row_id` is
+    None. The last change that has the row counts.
     """
     names = [row_id] if row_id is not None else row.column_names
     wanted = [row.column(name)[0].as_py() for name in names]
@@ -170,9 +180,9 @@ def place_of(row: Table, row_id: str | None, changes: Iterable[Change]) -> str:
 
 
 def _offset_text(change: Change, at: int) -> str:
-    """Return the place of a row of a change, as text.
+    """Return the source and offset of the row at index `at` of a change, as text.
 
-    The place is the row's own offset if each row has one, else the offset range of the change.
+    It is the row's own offset if each row has one, else the offset range of the change.
     """
     if change.end - change.first == change.rows.num_rows:
         return f"{change.source}:{change.first + at}"

@@ -1,7 +1,8 @@
-"""Changes to known rows and tables: outcomes, corrections, removed and forgotten rows.
+"""Changes to rows and tables that the state has: outcomes, corrections, removals, table rows.
 
-Each change is checked and its rows found first. Only its last step changes memory, after the
-journal has written the change.
+For each change a function checks everything, and finds the rows, without changing memory. It
+returns a function that puts the change into memory, which is called after the journal has written
+the change.
 """
 
 from __future__ import annotations
@@ -39,18 +40,18 @@ from fastfeat.live.state.rows_by_id import (
 from fastfeat.live.state.table_updates import with_rows
 
 REMOVED_LATEST = "removed_latest"
-"""The count that a removed row adds if it was the latest row of its entity."""
+"""The key in `Live.counts` for removed rows that were the latest row of their entity."""
 Lock = AbstractContextManager[Any]
-"""Held while entities get their numbers, because readers run at the same time."""
+"""Lock that is held while new entities get numbers, because readers run at the same time."""
 
 
 class FoundChange(NamedTuple):
-    """A change that was checked completely.
+    """A change that passed all checks, but is not in memory yet.
 
     Args:
-        change: The change as the journal writes it.
+        change: The change as the journal writes it, with ids in the type of the log.
         results: Its results.
-        put: Function that puts it into memory.
+        put: Function that puts the change into memory.
     """
 
     change: Change
@@ -59,10 +60,11 @@ class FoundChange(NamedTuple):
 
 
 def found_outcomes(memory: Memory, change: Change, late: Late, readings: Readings) -> FoundChange:
-    """Return outcomes of rows of the log, checked.
+    """Return outcomes as a checked change.
 
-    Raises `LateOutcome` if one comes after a row was answered that reads it and `late` is not
-    "insert", and `InvalidData` if one differs from a known value or has an unknown id.
+    Raises `LateOutcome` if an outcome comes after the answer to a row that would have read it,
+    unless `late` is "insert"; and `InvalidData` if it differs from a known value or has an unknown
+    id.
     """
     rows = memory.with_ids(change.rows)
     numbers = numbers_known(memory, rows, "outcomes")
@@ -84,7 +86,7 @@ def found_outcomes(memory: Memory, change: Change, late: Late, readings: Reading
 def found_corrections(
     memory: Memory, change: Change, limits: TimeLimits, lock: Lock
 ) -> FoundChange:
-    """Return corrections of rows of the log, checked.
+    """Return corrections as a checked change.
 
     Raises `InvalidPlan` if windows read the stored results of other windows, `InvalidData` for an
     unknown id, and `FutureRow` for a time that is too far ahead.
@@ -110,7 +112,10 @@ def found_corrections(
 
 
 def found_forgotten(memory: Memory, change: Change, lock: Lock) -> FoundChange:
-    """Return the rows to forget, checked; raises `InvalidPlan` as `check_forgotten` does."""
+    """Return the removal of all rows with a value in a column, as a checked change.
+
+    Raises `InvalidPlan` as `check_forgotten` does.
+    """
     check_forgotten(memory.lowered, change.name)
     with lock:
         numbers = rows_with(memory, change)
@@ -119,7 +124,7 @@ def found_forgotten(memory: Memory, change: Change, lock: Lock) -> FoundChange:
 
 
 def found_removed(memory: Memory, change: Change) -> FoundChange:
-    """Return a row to remove, checked.
+    """Return the removal of one row, as a checked change.
 
     Raises `InvalidPlan` if windows read the stored results of other windows, and `InvalidData` for
     an unknown id.
@@ -140,7 +145,7 @@ def found_removed(memory: Memory, change: Change) -> FoundChange:
 
 
 def found_table(memory: Memory, change: Change) -> FoundChange:
-    """Return the rows to add to a lookup table."""
+    """Return new rows of a lookup table, as a checked change."""
     table = with_rows(memory.lowered, change.name, memory.tables.get(change.name), change.rows)
 
     def put() -> None:
@@ -150,10 +155,7 @@ def found_table(memory: Memory, change: Change) -> FoundChange:
 
 
 def put_again(memory: Memory, change: Change, results: ChangeResults) -> None:
-    """Put a recorded change into memory.
-
-    It adds outcomes, corrections or rows of a table, or takes out removed or forgotten rows.
-    """
+    """Put a checked or recorded change into memory: outcomes, corrections, removals, table rows."""
     match change.kind:
         case "outcomes" | "correct":
             rows = memory.with_ids(change.rows).filter(pa.array(results.stored))
@@ -173,7 +175,10 @@ def put_again(memory: Memory, change: Change, results: ChangeResults) -> None:
 
 
 def _put_corrected(memory: Memory, rows: Table, here: Here | None) -> None:
-    """Change rows of the log, and note the entities that now have an earlier latest row."""
+    """Overwrite columns of log rows, and note entities with a latest row that is now earlier.
+
+    `here` has the new times and entities; None if there are no rows.
+    """
     if here is None:
         return
     with _lowering(memory, log_of(memory).find(rows.column(row_id_of(memory)))):
@@ -182,7 +187,10 @@ def _put_corrected(memory: Memory, rows: Table, here: Here | None) -> None:
 
 
 def _remove(memory: Memory, numbers: Numbers, column: str) -> None:
-    """Remove rows with one value in a column, and note the entities that lost their latest row."""
+    """Remove forgotten log rows, and note the entities that have an earlier latest row now.
+
+    `column` is the name of the column by which they were forgotten.
+    """
     log = memory.log
     if log is not None and len(numbers):
         with _lowering(memory, numbers, column):
@@ -190,7 +198,7 @@ def _remove(memory: Memory, numbers: Numbers, column: str) -> None:
 
 
 def _take_out(memory: Memory, numbers: Numbers) -> None:
-    """Remove a row from the log, as if it had never come; rows dropped because of it stay dropped.
+    """Remove one row from the log; rows that were dropped because of it stay dropped.
 
     Its entity may again have rows before the time of the row: making that possible is why a user
     removes a row.
@@ -206,7 +214,10 @@ def _take_out(memory: Memory, numbers: Numbers) -> None:
 
 @contextmanager
 def _lowering(memory: Memory, numbers: Numbers, forgotten: str = "") -> Generator[None]:
-    """Note the entities that have an earlier latest row, or none, after the body."""
+    """Note the entities that have an earlier latest row, or none, at the end of the `with` block.
+
+    See `Memory.note_latest`.
+    """
     log = log_of(memory)
     before = memory.standing_at(numbers)
     latest = [log.latest(k, entities) for k, entities in enumerate(before.entities)]

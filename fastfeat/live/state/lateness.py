@@ -1,8 +1,10 @@
-"""Rows that are late, too far ahead, or repeated: the decision for each row of a call.
+"""The decision for each arriving row: whether it is late, too far ahead, or repeated.
 
 A row is late if it is earlier than the latest row of its entity, by time and then by tie, in some
-order. Results are as if rows came one by one, however they are grouped into calls: rows that a call
-stores together are split where one is late relative to another, so that the other does not see it.
+order. A row is repeated if the log, or an earlier row of the call, has its id. Results are as if
+rows came one by one, however they are grouped into calls. So a call is cut into runs, which are
+consecutive rows that are computed together: a run ends before a row that is late relative to a row
+of the run, so that the earlier one does not see it.
 """
 
 from __future__ import annotations
@@ -29,21 +31,23 @@ from fastfeat.live.state.order_clocks import Clock, TimeLimits
 Numbers = NDArray[np.int64]
 Codes = NDArray[np.int32]
 _MOST_ALONE = 256
-"""Number of rows that do not see each other which are answered together."""
+"""Largest number of rows in a run of rows that do not see each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arriving:
-    """Arriving rows, with their places in each order.
+    """Arriving rows, with everything that tells whether they are late or repeated.
 
     Args:
-        times: Time of each row in ticks, per order.
-        entities: Entity number of each row, negative for none, per order.
-        latest: Latest time of the row's entity in the log, `NEVER` for none, per order.
+        times: Per order, the time of each row in ticks.
+        entities: Per order, the entity number of each row; -1 for none, other negative numbers for
+            entities that the log lacks.
+        latest: Per order, the latest time of the row's entity in the log; `NEVER` for no rows.
         ties: Per order, a function that returns a comparable tie for each row, and for each entity
             the tie of its latest row in the log; None if the order has no tie.
         known: For each row, the number of the log row with its id; -1 for none.
-        again: For each row, the first row of the call with its id, which may be itself.
+        again: For each row, the index of the first row of the call with its id, which may be
+            itself.
     """
 
     times: Sequence[Numbers]
@@ -61,12 +65,12 @@ class Arriving:
 
 @dataclass(frozen=True, slots=True)
 class LateBehind:
-    """The row behind which another is late, as the log knows it.
+    """A row that makes another row late: the latest row of an entity.
 
     Args:
         order: Index of the order in which the other row is late.
         entity: Number of its entity.
-        latest: Latest time of the entity, in ticks.
+        latest: Time of the entity's latest row, in ticks.
     """
 
     order: int
@@ -76,13 +80,13 @@ class LateBehind:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive rows of a call that are answered together.
+    """Consecutive rows of a call that are computed together.
 
     Args:
-        begin: First row.
-        end: Row after the last one.
+        begin: Index of the first row.
+        end: Index after the last row.
         is_stored: Whether they become rows of the log, and see the rows before them. If not, each
-            is answered alone and leaves no trace.
+            is computed alone, and leaves no trace.
     """
 
     begin: int
@@ -92,13 +96,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ArrivalRuns:
-    """The runs of the rows of a call.
+    """The runs into which the rows of a call are cut, and the decision for each row.
 
     Args:
         runs: Runs that cover all rows, in order.
         is_repeated: For each row, whether the log or an earlier row of the call has its id.
-        counts: Numbers of "late", "dropped" and "repeated" rows; zeros are left out.
-        dropped: For each dropped row, the row behind which it is late.
+        counts: Numbers of "late", "dropped" and "repeated" rows, by these words; zeros are left
+            out.
+        dropped: For each dropped row, the row that makes it late.
     """
 
     runs: Sequence[Run]
@@ -114,16 +119,17 @@ class ArrivalRuns:
 
 
 Tell = Callable[[int, int], str]
-"""Names a row of a call in an order, for messages: its number, time and entity."""
+"""Function that returns a row's number, time and entity in an order as text, for messages."""
 
 
 def arrive(
     arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell, *, answers: bool = True
 ) -> ArrivalRuns:
-    """Return the runs of arriving rows.
+    """Return the runs into which arriving rows are cut, and the decision for each row.
 
-    With `answers`, repeated rows are answered again, for which the rows in their windows must still
-    be there. Raises `LateRow` if a row is late and may not be, or is later than rows are kept.
+    With `answers`, repeated rows are computed again, so the rows in their windows must still be
+    there. Raises `LateRow` if a row is late and `late` is "error", or it is so late that rows in
+    its windows may have been dropped.
     """
     n_rows = arriving.n_rows
     is_repeated = (arriving.known >= 0) | (arriving.again != np.arange(n_rows))
@@ -135,7 +141,7 @@ def arrive(
 
 
 def _may_be_late(arriving: Arriving, order: int) -> bool:
-    """Return whether a row may be late in an order, relative to the log or an earlier row."""
+    """Return whether any row may be late in an order, relative to the log or an earlier row."""
     times, entities = arriving.times[order], arriving.entities[order]
     has_tie = arriving.ties[order] is not None
     is_placed = entities >= 0
@@ -156,7 +162,7 @@ def _may_be_late(arriving: Arriving, order: int) -> bool:
 def _row_by_row(
     arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell, *, answers: bool
 ) -> ArrivalRuns:
-    """Return the runs of rows, decided one row after the other."""
+    """Return the runs of arriving rows, deciding one row after the other."""
     states = [_Latest.of(arriving, k) for k in range(len(clocks))]
     known, again = arriving.known.tolist(), arriving.again.tolist()
     is_repeated: NDArray[np.bool_] = np.zeros(arriving.n_rows, np.bool_)
@@ -204,7 +210,10 @@ def _check_late(
     tell: Tell,
     is_repeated: bool,
 ) -> None:
-    """Raise if a row is late and may not be, or is later than rows are kept."""
+    """Raise `LateRow` if a row is late, and the rule or the dropped rows do not allow it.
+
+    `late_in` are the indices of the orders in which the row is late.
+    """
     for k in late_in:
         clock, behind = clocks[k], states[k].behind(row)
         which = None if is_repeated else states[k].behind_which(row, k)
@@ -231,7 +240,7 @@ def _too_late(told: str, clock: Clock, behind: int) -> str:
 
 
 class _Latest:
-    """The latest row of each entity in one order, updated while the rows of a call are decided."""
+    """The latest row of each entity in one order, while rows are decided one by one."""
 
     def __init__(
         self,
@@ -248,7 +257,7 @@ class _Latest:
 
     @staticmethod
     def of(arriving: Arriving, order: int) -> _Latest:
-        """Return the latest rows of an order before the first row of the call."""
+        """Return the latest rows of an order's entities before the first row of the call."""
         times, entities = arriving.times[order].tolist(), arriving.entities[order].tolist()
         asked = arriving.ties[order]
         ties, known = (None, dict[int, Any]()) if asked is None else asked()
@@ -268,25 +277,25 @@ class _Latest:
         return latest is not None and self._moment(row) < latest
 
     def is_late_in_run(self, row: int) -> bool:
-        """Return whether a row is earlier than a row that is answered together with it."""
+        """Return whether a row is earlier than a row of its entity in the current run."""
         latest = self._in_run.get(self._entities[row])
         return latest is not None and self._moment(row) < latest
 
     def behind(self, row: int) -> int:
-        """Return the ticks by which a row is late."""
+        """Return the number of ticks by which a row is earlier than its entity's latest row."""
         return self._latest[self._entities[row]][0] - self._times[row]
 
     def behind_which(self, row: int, order: int) -> LateBehind:
-        """Return the row behind which a row is late."""
+        """Return the row that makes a row late."""
         entity = self._entities[row]
         return LateBehind(order, entity, self._latest[entity][0])
 
     def begin_run(self) -> None:
-        """Begin a new run."""
+        """Begin a new run, without rows."""
         self._in_run = {}
 
     def take(self, row: int) -> None:
-        """Count a row as stored."""
+        """Count a row as stored in the current run."""
         entity, moment = self._entities[row], self._moment(row)
         if entity < 0:
             return
@@ -296,7 +305,7 @@ class _Latest:
 
 
 _FIRST = (False, 0)
-"""The rank of a missing tie, and of every row if the order has no tie."""
+"""Sorts before every tie: stands for a missing tie, and for all ties of an order without one."""
 
 
 def check_ahead(
@@ -308,14 +317,15 @@ def check_ahead(
     now_ns: int,
     tell: Tell,
 ) -> None:
-    """Raise `FutureRow` for the first row that is further ahead than the limits allow.
+    """Raise `FutureRow` for the first row with a time further ahead than the limits allow.
 
     Args:
-        times: Time of each row in ticks, per order.
-        is_placed: Whether each row has a time, per order.
+        times: Per order, the time of each row in ticks.
+        is_placed: Per order, flags of the rows that have a time and a key.
         clocks: Clock of each order.
-        limits: Limits to the times.
-        watermarks: Latest time of the rows that came before, `NEVER` for none, per order.
+        limits: Limits on how far times may be ahead.
+        watermarks: Per order, the latest time of all rows before the call, in ticks; `NEVER` for no
+            rows.
         now_ns: Time by this machine's clock, in nanoseconds since 1970.
         tell: Names a row in messages.
     """
@@ -350,9 +360,9 @@ def _check_jump(
     watermark: int,
     tell: Callable[[int], str],
 ) -> None:
-    """Raise `FutureRow` for the first time that is too far ahead of the rows before it.
+    """Raise `FutureRow` for the first row more than `jump` ticks ahead of all rows before it.
 
-    Earlier rows of the same call count as rows before it.
+    `watermark` is the latest time before the call; earlier rows of the call count, too.
     """
     rows = np.flatnonzero(is_placed)
     if not len(rows):
@@ -378,11 +388,13 @@ def check_swept(
 ) -> None:
     """Raise `LateRow` for the first row with a window that could have seen swept rows.
 
+    Swept rows are rows of silent entities, dropped to save memory.
+
     Args:
-        times: Time of each row in ticks, per order.
-        entities: Entity number of each row, -1 for none, per order.
+        times: Per order, the time of each row in ticks.
+        entities: Per order, the entity number of each row; -1 for none.
         clocks: Clock of each order.
-        swept: Latest time up to which rows were swept, `NEVER` for none, per order.
+        swept: Per order, the latest time up to which rows were swept; `NEVER` for none.
         tell: Names a row in messages.
     """
     for k, (clock, last) in enumerate(zip(clocks, swept, strict=True)):
@@ -394,9 +406,10 @@ def check_swept(
 
 
 def too_early(told: str, clock: Clock, time: int, latest: int) -> LateRow:
-    """Return the error for a row that may need dropped rows.
+    """Return the error for a row so early that rows in its windows may have been dropped.
 
-    `time` and the entity's `latest` time are in ticks; `latest` is `NEVER` for none.
+    `told` is the text of the row. `time` and its entity's `latest` time are in ticks; `latest` is
+    `NEVER` for no rows.
     """
     keep = clock.held.keep
     if keep is None or latest == NEVER or latest - time <= keep:

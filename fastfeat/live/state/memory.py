@@ -1,6 +1,9 @@
-"""Memory of a live state: the log and the tables, and how rows are placed and answered there.
+"""Memory of a live state: its log and tables, and the placing and computing of rows there.
 
-It neither locks nor journals: `State` does.
+Placing finds the time and the entity of rows in each order. `lowered` is the merged plan. A latest
+time is called lowered if the latest row of an entity was removed or moved, so that its latest row
+is now an earlier one: rows were dropped by the former latest time. This module neither locks nor
+journals: `State` does.
 """
 
 from __future__ import annotations
@@ -44,18 +47,21 @@ from fastfeat.live.state.order_clocks import Clock
 from fastfeat.scalars.zones import using
 
 _MOST_SEEN = 1 << 21
-"""Approximate number of rows in reach that are gathered together for rows answered alone."""
+"""Number of visible rows that are gathered at once for rows that do not see each other.
+
+About: a larger call is cut into parts.
+"""
 _NEVER_CAUGHT = 1 << 63
-"""A time later than any other."""
+"""Stands for a time later than any other."""
 Tie = tuple[bool, Any]
-"""Whether a row has a tie value, which orders rows of one instant, and that value."""
+"""Sort key of a tie: whether a row has a tie value, and that value."""
 
 
 class Memory:
-    """The rows that windows can still see, in order of arrival, and the lookup tables.
+    """The log of the rows that windows can still see, and the lookup tables.
 
     Args:
-        lowered: Columns, orders and functions that the plans need.
+        lowered: Columns, orders and window functions that the plans need.
         clocks: Clock of each order.
         tables: Lookup tables, by name.
     """
@@ -68,9 +74,9 @@ class Memory:
         self.tables = dict(tables)
         self.log: Log | None = None
         self.lowered_latest: list[dict[int, int]] = [{} for _ in lowered.orders]
-        """Per order, entity number to the latest time of its rows since removed or moved."""
+        """Per order, entity number to its former latest time, if its latest time was lowered."""
         self.watermarks = [NEVER] * len(lowered.orders)
-        """Latest time of all rows that came, in ticks, per order."""
+        """Per order, the latest time of all rows that ever came, in ticks."""
         self._read = [_columns_read(lowered, k) for k in range(len(lowered.orders))]
         self._placed_by = lowered.placed_by
         self.marks: dict[str, DType] = {ANSWERED: BOOL} if lowered.late else {}
@@ -80,29 +86,32 @@ class Memory:
 
     @property
     def id_type(self) -> DType | None:
-        """The type of the id column; None while it is unknown."""
+        """The type of the id column; None while it is unknown, or without such a column."""
         row_id = self.lowered.row_id
         return None if self.log is None or row_id is None else self.log.types[row_id]
 
     @property
     def columns(self) -> dict[str, DType]:
-        """Column name to type, for the data columns of the log."""
+        """A dict of column name to type, for the data columns of the log and the id."""
         row_id, known = self.lowered.row_id, self.id_type
         more = {} if row_id is None or known is None else {row_id: known}
         return {**self.lowered.columns, **more}
 
     @property
     def placed_by(self) -> list[str]:
-        """The columns of the log that identify rows and place them in orders."""
+        """The names of the log columns from which the times and entities of rows are computed.
+
+        They include the id.
+        """
         return [*self.columns, *self._placed_by]
 
     @property
     def kept_types(self) -> dict[str, DType]:
-        """Column name to type, for the columns that are stored beside the data of each row."""
+        """A dict of column name to type, for stored window results and flags of answered rows."""
         return {**self.lowered.kept_types, **self.marks}
 
     def know_ids(self, dtype: DType) -> None:
-        """Begin the log with ids of a type."""
+        """Create the log, with ids of a type."""
         assert self.lowered.row_id is not None
         self._begin({**self.lowered.columns, self.lowered.row_id: dtype})
 
@@ -111,7 +120,7 @@ class Memory:
         self.log = Log(columns, self.kept_types, held, self.lowered.row_id)
 
     def with_ids(self, rows: Table, *, begins: bool = False) -> Table:
-        """Return rows with their ids converted to the type that the log has.
+        """Return rows with their ids converted to the type of ids in the log.
 
         With `begins`, the first rows set that type. Raises `TypeMismatch` for ids of another type,
         or lists, and `InvalidData` if a row has no id.
@@ -143,13 +152,16 @@ class Memory:
         return rows.set_column(rows.column_names.index(row_id), row_id, column)
 
     def here(self, rows: Table, *, add: bool, has_ids: bool = True, first: int = 0) -> Here:
-        """Return the places of rows in the orders of the first stage: in most plans, all orders.
+        """Return rows with their times and entities in the orders of the first stage.
+
+        In most plans these are all orders.
 
         Args:
             rows: Rows with the columns that plans read, in the types of the log.
             add: Whether they will become rows of the log; new entities then get numbers.
-            has_ids: Whether they have the id column.
-            first: Number by which the user knows the first of them.
+            has_ids: Whether they have the id column; then the log rows with their ids are looked
+                up.
+            first: Number of the first row in error messages.
         """
         nobody: Numbers = np.full(int(rows.num_rows), -1, np.int64)
         names = [name for name in self.columns if name in rows.column_names]
@@ -162,7 +174,7 @@ class Memory:
         return Here(rows, log, times, entities, numbers, self.tables, first)
 
     def standing(self, rows: Table, kept: Mapping[str, Any], *, add: bool) -> Here:
-        """Return the places of rows in all orders, from known results of window functions.
+        """Return rows with their times and entities in all orders, from known window results.
 
         `kept` has those results by column name. With `add`, new entities get numbers.
         """
@@ -172,14 +184,17 @@ class Memory:
         return here
 
     def standing_at(self, numbers: Numbers) -> Here:
-        """Return the places of rows of the log, given by number, in all orders."""
+        """Return the log rows with these numbers, and their times and entities in all orders."""
         assert self.log is not None
         rows = self.log.take(numbers, self.placed_by)
         kept = {name: rows.column(name) for name in self._placed_by}
         return self.standing(rows, kept, add=False)
 
     def _further(self, here: Here, stage: Stage, kept: Mapping[str, Any], *, add: bool) -> Here:
-        """Return rows with their places in the orders of one more stage."""
+        """Return rows with their times and entities in the orders of one more stage.
+
+        `kept` has the window results from which these orders are computed, by column name.
+        """
         log = here.log
         for name in stage.kept:
             if name not in log.column_names:
@@ -189,7 +204,7 @@ class Memory:
         return replace(here, log=log, times=times, entities=entities)
 
     def _placed(self, log: Table, stage: Stage, *, add: bool) -> tuple[list[Numbers], list[Codes]]:
-        """Return the times and entities of rows in the orders of a stage."""
+        """Return, per order of a stage, the times and the entities of rows."""
         times: list[Numbers] = []
         entities: list[Codes] = []
         placed = place(self.lowered, log, self.tables, log, stage.orders)
@@ -205,7 +220,7 @@ class Memory:
         return times, entities
 
     def arriving(self, here: Here) -> Arriving:
-        """Return arriving rows with the facts that tell whether they are late or repeated."""
+        """Return arriving rows with all that tells whether they are late or repeated."""
         log, row_id = self.log, self.lowered.row_id
         n_rows = here.n_rows
         if log is None:
@@ -218,7 +233,10 @@ class Memory:
     def _ties(
         self, order: int, here: Here, latest: Numbers
     ) -> Callable[[], tuple[Sequence[Tie], Mapping[int, Tie]]] | None:
-        """Return a function that gives the ties of rows, and of the latest row of each entity."""
+        """Return a function that computes the ties of rows, and of the latest row of each entity.
+
+        None if the order has no tie.
+        """
         if self.lowered.orders[order].tie is None:
             return None
 
@@ -243,7 +261,7 @@ class Memory:
         return ties
 
     def ties_of(self, order: int, log: Table) -> list[Tie]:
-        """Return the ties of rows of the log, which order rows of one instant."""
+        """Return the ties of log rows in one order, which sort rows with equal times."""
         tie = self.lowered.orders[order].tie
         assert tie is not None
         prepared = self.lowered.prepared[self.lowered.orders[order].plan]
@@ -257,18 +275,19 @@ class Memory:
         return [(value is not None, 0 if value is None else value) for value in values]
 
     def times_of(self, order: int, log: Table) -> Numbers:
-        """Return the times of rows of the log, in ticks."""
+        """Return the times of log rows in one order, in ticks."""
         return place(self.lowered, log, self.tables, log, [order])[0].times
 
     def sight(self, here: Here, *, alone: bool, check: Callable[[Here], object]) -> Sight:
-        """Return rows placed in all orders, with the rows that they see there.
+        """Return rows with their times and entities in all orders, and the log rows that they see.
 
         Args:
-            here: Rows placed in the orders of the first stage. A row with a known id is answered as
-                at its place in the log.
+            here: Rows with times and entities in the orders of the first stage. A row with the id
+                of a log row is computed as if it stood there.
             alone: Whether the rows do not see each other; otherwise they will become rows of the
                 log.
-            check: Raises if a row may not stand at its place in a further stage.
+            check: Raises an error if the state does not accept a row's time in the orders of a
+                further stage.
         """
         first, *further = self.lowered.stages
         seen = self._seen(here, first, alone=alone)
@@ -284,7 +303,7 @@ class Memory:
         return Sight(here, seen, begun)
 
     def _seen(self, here: Here, stage: Stage, *, alone: bool) -> list[LogView]:
-        """Return one view of the log per order of a stage."""
+        """Return, per order of a stage, the log rows that the rows see."""
         if self.log is None:
             return [self._nothing(k, here.entities[k]) for k in stage.orders]
         found: list[LogView] = []
@@ -299,7 +318,11 @@ class Memory:
         return found
 
     def at_once(self, here: Here) -> list[int]:
-        """Return positions that cut rows answered alone into parts of bounded memory."""
+        """Return the row indices at which a call is cut into parts, with the first and the last.
+
+        So the log rows that a part sees fit into bounded memory, for rows that do not see each
+        other.
+        """
         if self.log is None or here.n_rows < 2:
             return [0, here.n_rows]
         n_seen: Numbers = np.zeros(here.n_rows, np.int64)
@@ -309,7 +332,7 @@ class Memory:
         return [0, *(np.flatnonzero(np.diff(turns)) + 1).tolist(), here.n_rows]
 
     def _nothing(self, order: int, entities: Codes) -> LogView:
-        """Return the view of rows on an empty log."""
+        """Return the view of rows that see no log row in one order."""
         types = {**self.lowered.columns, **self.lowered.kept_types}
         rows = pa.table({name: pa.nulls(0, given_type(types[name])) for name in self._read[order]})
         asking = np.where(entities == -1, -1, np.arange(len(entities)))
@@ -318,7 +341,11 @@ class Memory:
     def _without_later(
         self, order: int, here: Here, gathered: RowsInReach, seen: LogView
     ) -> LogView:
-        """Return the view of known rows, without the rows themselves and all later arrivals."""
+        """Return the view of rows that are in the log already, as at their place there.
+
+        They do not see themselves, nor rows with the same time that came later. `gathered` and
+        `seen` are the log rows that they see otherwise.
+        """
         assert self.log is not None
         own: Numbers = np.full(here.n_rows + 1, -1, np.int64)
         own_times: Numbers = np.zeros(here.n_rows + 1, np.int64)
@@ -339,7 +366,7 @@ class Memory:
         return LogView(seen.rows.filter(pa.array(stays)), seen.codes[stays], seen.asking)
 
     def note_latest(self, before: Here, latest: Sequence[Numbers], forgotten: str) -> None:
-        """Note entities that lost their latest row, to refuse rows that then need dropped rows.
+        """Note entities with a lowered latest time; `is_early` then tells rows that come too early.
 
         Rows of an entity were dropped relative to its latest row; an earlier latest row would have
         kept more. If an entity has no row left in its order, the loss is noted like swept rows, for
@@ -347,9 +374,9 @@ class Memory:
         a row.
 
         Args:
-            before: Rows that were removed or moved since.
-            latest: Latest time of the entity of each row before that, in ticks, per order.
-            forgotten: Column by which the rows were forgotten; "" if they were moved.
+            before: Rows that were removed or moved, with their former entities.
+            latest: Per order, the latest time of each row's entity before the change, in ticks.
+            forgotten: Name of the column by which the rows were forgotten; "" if they were moved.
         """
         if self.log is None:
             return
@@ -374,13 +401,13 @@ class Memory:
                     known[entity] = max(time, known.get(entity, time))
 
     def is_early(self, order: int, here: Here) -> NDArray[np.bool_]:
-        """Return flags of rows that need rows dropped before later rows were removed or moved."""
+        """Return flags of rows that need rows dropped before the latest time was lowered."""
         known, keep = self.lowered_latest[order], self.clocks[order].held.keep or 0
         before = [known.get(entity, NEVER) for entity in here.entities[order].tolist()]
         return here.times[order] < earlier(np.array(before, np.int64), keep)
 
     def answer(self, sight: Sight) -> AnsweredRows:
-        """Return rows with everything that their features are computed from."""
+        """Return rows with all columns that their features are computed from."""
         here = sight.here
         return answer(
             *(self.lowered, here.rows, sight.seen, here.tables),
@@ -390,7 +417,7 @@ class Memory:
         )
 
     def answer_row(self, row: Mapping[str, Any], sight: Sight) -> AnsweredRow:
-        """Return the features of one row as float arrays."""
+        """Return one row's features, as one float array per plan."""
         if sight.begun is not None:  # the row is already a batch
             answered = self.answer(sight)
             features = {name: answered.features(name, to="numpy")[0] for name in self.lowered.plans}
@@ -407,13 +434,13 @@ class Memory:
         self.log.append(here.log, {**kept, **marks}, here.placed)
 
     def note_times(self, here: Here) -> None:
-        """Note the latest time of rows that came, per order."""
+        """Raise the watermark of each order to the latest time of rows that came."""
         for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
             latest = int(times.max(initial=NEVER, where=entities >= 0))
             self.watermarks[k] = max(self.watermarks[k], latest)
 
     def caught_up(self, here: Here) -> None:
-        """Forget lowered latest times of entities that again have a row as late as before."""
+        """Forget the lowered latest times of entities that again have a row as late as before."""
         for known, times, entities in zip(
             self.lowered_latest, here.times, here.entities, strict=True
         ):
@@ -423,7 +450,10 @@ class Memory:
                         del known[entity]
 
     def lowered_columns(self, rows: Table) -> Table:
-        """Return all rows of the log, with one more column per order with lowered latest times."""
+        """Return all rows of the log, with columns for former latest times.
+
+        An order gets such a column if it has an entity with a lowered latest time.
+        """
         for order, known in enumerate(self.lowered_latest):
             if known:
                 there = rows.select(self.placed_by)
@@ -435,7 +465,7 @@ class Memory:
         return rows
 
     def load_lowered(self, rows: Table, here: Here) -> None:
-        """Take over lowered latest times from the columns that `lowered_columns` added."""
+        """Take former latest times over from the columns that `lowered_columns` added."""
         for order, known in enumerate(self.lowered_latest):
             name = lowered_name(order)
             if name in rows.column_names:
@@ -445,17 +475,17 @@ class Memory:
                 known.update((entity, time) for entity, time in pairs if time is not None)
 
     def teller(self, here: Here) -> Callable[[int, int], str]:
-        """Return a function that names a row of a call in messages, by number, time and entity."""
+        """Return a function that gives a row's number, time and entity as text, for messages."""
         return lambda row, order: row_text(self.lowered.orders[order], here.log, row, here.first)
 
 
 def lowered_name(order: int) -> str:
-    """Return the name of the column of a base that holds the lowered latest times of an order."""
+    """Return the name of the column that `Memory.lowered_columns` adds for an order."""
     return f"?lowered{order}"
 
 
 def first_of_each(ids: Any) -> Numbers:
-    """Return, for each row, the first row that has its id."""
+    """Return, for each row, the index of the first row with the same id."""
     if pa.types.is_floating(ids.type):
         ids = call("add", ids, pa.scalar(0.0, ids.type))  # -0.0 is the id 0.0
     whole = ids.combine_chunks()
@@ -469,7 +499,7 @@ def first_of_each(ids: Any) -> Numbers:
 
 
 def _columns_read(lowered: LivePlan, order: int) -> list[str]:
-    """Return the columns of the log that window functions of an order read."""
+    """Return the names of the log columns that the window functions of an order read."""
     rounds = [one for p in lowered.prepared.values() for one in p.rounds if one.order == order]
     names = [name for one in rounds for name in (*one.columns, *one.kept)]
     return list(dict.fromkeys(names))

@@ -1,4 +1,8 @@
-"""Clocks: the unit of the times of each order, and how long rows are kept by it."""
+"""Clocks: for each order, the unit of its times, and how long rows are kept.
+
+A tick is the unit of an order's times: that of its timestamps or dates, or 1 for whole numbers.
+Lengths are in "time" (nanoseconds) or in "steps" (whole numbers).
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ ANY = "any"
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The times of one order.
+    """The unit of the times of one order, and how long rows are kept.
 
     Args:
         order: The order.
@@ -41,26 +45,26 @@ class Clock:
 
     @property
     def is_timestamp(self) -> bool:
-        """Whether its times can be compared with this machine's clock."""
+        """Whether the times are timestamps or dates, which `max_ahead` can limit."""
         return self.dtype.name in ("timestamp", "date32", "date64")
 
     @property
     def unit(self) -> str:
-        """The unit of its lengths: "time" or "steps"."""
+        """The unit of lengths between times: "time", or "steps" for whole numbers."""
         return "steps" if self.tick_ns is None else "time"
 
     @property
     def has_zone(self) -> bool:
-        """Whether its times have a time zone, so that they are instants."""
+        """Whether the times have a time zone, so that they are points in time."""
         return self.dtype.name == "timestamp" and self.dtype.tz is not None
 
     def text_of(self, ticks: int) -> str:
-        """Return a length in ticks as text."""
+        """Return a length in ticks as Python source, such as "'2h'", or "5" for whole numbers."""
         return length_text(ticks * (self.tick_ns or 1), self.unit)
 
 
 def clocks_of(lowered: LivePlan, settings: Settings) -> tuple[Clock, ...]:
-    """Return the clock of each order.
+    """Return one clock per order.
 
     Raises `InvalidPlan` for a setting that the plans cannot have, or for a window that sees all
     rows of an entity while rows are to be dropped.
@@ -84,7 +88,7 @@ def clocks_of(lowered: LivePlan, settings: Settings) -> tuple[Clock, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Limits to the times of arriving rows; a later time is an error.
+    """Limits on how far ahead the times of arriving rows may be; a later time is an error.
 
     Args:
         ahead_ns: Nanoseconds by which a time may be ahead of this machine's clock; None for no
@@ -99,7 +103,7 @@ class TimeLimits:
     jump_unit: str = "time"
 
     def jump_of(self, clock: Clock) -> int | None:
-        """Return the jump limit in ticks of a clock; None if it does not apply to the clock."""
+        """Return the limit `jump` in ticks of a clock; None if the clock has another unit."""
         if self.jump is None or clock.unit != self.jump_unit:
             return None
         return self.jump // (clock.tick_ns or 1)
@@ -121,7 +125,7 @@ class TimeLimits:
 def time_limits(
     settings: Settings, clocks: Sequence[Clock], max_jump: str | int | None = None
 ) -> TimeLimits:
-    """Return the limits to the times of rows.
+    """Return the limits on the times of rows, from `max_ahead` in the settings and `max_jump`.
 
     Raises `InvalidPlan` or `TypeMismatch` if `max_jump` is no length, or no clock has such lengths.
     """
@@ -178,7 +182,7 @@ def _clock(
 
 
 def _check_reach(lowered: LivePlan, settings: Settings) -> None:
-    """Raise if a window sees all rows of an entity, while rows are to be dropped."""
+    """Raise `InvalidPlan` if rows are to be dropped, but a window sees all rows of an entity."""
     if settings.keep == EVERYTHING:
         return
     for functions in lowered.functions.values():
@@ -199,7 +203,7 @@ def _check_kept(lowered: LivePlan, settings: Settings) -> None:
 
 
 def check_forgotten(lowered: LivePlan, column: str) -> None:
-    """Raise `InvalidPlan` if stored window results of remaining rows include rows to be forgotten.
+    """Raise `InvalidPlan` if rows that stay have stored window results over forgotten rows.
 
     That is so unless `column` is a key of every window that other windows read.
     """
@@ -215,7 +219,7 @@ def check_forgotten(lowered: LivePlan, column: str) -> None:
 
 
 def of_kept(lowered: LivePlan) -> str:
-    """Return the reason why a plan with nested windows accepts no late row or correction."""
+    """Return the reason why a plan with windows over windows accepts no late row or correction."""
     kept = next(iter(lowered.kept.values()))
     return (
         f"feature {kept.feature!r} has a window over {show(kept.call)}, which is computed for each "

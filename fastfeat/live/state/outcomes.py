@@ -1,7 +1,8 @@
-"""Outcomes: late columns that arrive with the id of their row, and whether they come in time.
+"""Outcomes: late values of rows, such as labels, and whether they come in time.
 
-An outcome is in time if no answered row of the log could have read it in its window. Results of
-windows that other windows read are stored for every row, so for them every row counts as answered.
+An outcome has the id of its row. It is in time if no answered row of the log could have read it in
+its window. Results of windows that other windows read are stored for every row, so for them every
+row counts as answered.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The reading of late columns by window functions of one order.
+    """Late columns that window functions of one order read, through windows of one shape.
 
     Args:
-        columns: Late columns that they read.
+        columns: Names of the late columns.
         window: Parameters of their window.
-        lag: Position of the row that they read, counted from the end of the window; None for any
-            row.
-        is_kept: Whether their results are stored beside every row, answered or not.
+        lag: For a function that reads one row of its window, the row's position counted from the
+            end; None if it may read any row.
+        is_kept: Whether other windows read their results, so that they are stored for every row.
     """
 
     columns: frozenset[str]
@@ -46,7 +47,7 @@ class Reading:
 
 
 def readings_of(lowered: LivePlan) -> tuple[tuple[Reading, ...], ...]:
-    """Return the readings of late columns, per order."""
+    """Return, per order, the ways in which windows read late columns."""
     found: list[dict[Any, Reading]] = [{} for _ in lowered.orders]
     for plan, prepared in lowered.prepared.items():
         kept = {function.call for function in lowered.functions[plan] if function.is_kept}
@@ -63,7 +64,7 @@ def readings_of(lowered: LivePlan) -> tuple[tuple[Reading, ...], ...]:
 
 
 def _late_read(over: Call, late: Collection[str]) -> frozenset[str]:
-    """Return the late columns that a function over a window reads from the rows that it sees."""
+    """Return the names of the late columns that a window function reads from rows in its window."""
     read = row_order([over.args[0]])
     return frozenset(n.name for n in read if isinstance(n, Column) and n.name in late)
 
@@ -75,7 +76,7 @@ def _reading(over: Call, columns: frozenset[str], *, is_kept: bool) -> Reading:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Rows of a log in one order: the rows of an entity are adjacent, and in order.
+    """Rows of a log as one order sorts them: an entity's rows are adjacent, and sorted by time.
 
     Args:
         entities: Entity number of each row, from 0, ascending.
@@ -91,7 +92,7 @@ class Standing:
 
 
 def is_read(standing: Standing, reading: Reading) -> NDArray[np.bool_]:
-    """Return, for each row, whether an answered row could have read it in its window."""
+    """Return a flag for each row: whether an answered row could have read it in its window."""
     n_rows = len(standing.times)
     begins, ends = _windows(standing, reading)
     asks = np.ones(n_rows, np.bool_) if reading.is_kept else standing.is_answered
@@ -103,7 +104,7 @@ def is_read(standing: Standing, reading: Reading) -> NDArray[np.bool_]:
 
 
 def _windows(standing: Standing, reading: Reading) -> tuple[Numbers, Numbers]:
-    """Return the begins and ends of the rows that the window of each row reads."""
+    """Return the begin and the end of each row's window, as indices of rows, shape (n_rows,)."""
     window, tick = reading.window, standing.tick
     offset, last, closed = window["offset"], window["last"], window["closed"]
     places: Numbers = np.arange(len(standing.times))
@@ -130,7 +131,7 @@ def _windows(standing: Standing, reading: Reading) -> tuple[Numbers, Numbers]:
 
 
 def _places(standing: Standing, shift: int, side: Any) -> Numbers:
-    """Return the first place of each row's entity at a moment, or after it.
+    """Return, for each row, the index of the first row of its entity at or after a moment.
 
     Args:
         standing: The rows.
@@ -149,7 +150,7 @@ def _places(standing: Standing, shift: int, side: Any) -> Numbers:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeComparison:
-    """Outcomes, compared with the values that the state has.
+    """Outcomes, compared with the values that the state has already.
 
     Args:
         is_new: Whether each outcome adds a value that was unknown, shape (n_rows,).
@@ -161,13 +162,13 @@ class OutcomeComparison:
 
 
 def compared(row_id: str, given: Table, there: Table, again: Numbers) -> OutcomeComparison:
-    """Return the outcomes that add a value that was unknown.
+    """Return flags of the outcomes that add a value that was unknown.
 
     Args:
         row_id: Name of the id column.
         given: Outcomes.
-        there: Rows of the state, one for each outcome.
-        again: For each outcome, the first outcome with its id, which may be itself.
+        there: Rows of the state: the row of each outcome.
+        again: For each outcome, the index of the first outcome with its id, which may be itself.
 
     Raises:
         InvalidData: An outcome has a different value than the state, or than an earlier outcome of
@@ -192,7 +193,10 @@ def compared(row_id: str, given: Table, there: Table, again: Numbers) -> Outcome
 
 
 def _first_said(rows: Numbers, again: Numbers) -> Numbers:
-    """Return, for each of some rows, the first of them with its id."""
+    """Return, for each of the outcomes `rows`, the first of them with the same id.
+
+    `again` has the first outcome with each outcome's id.
+    """
     first: dict[int, int] = {}
     pairs = zip(rows.tolist(), again[rows].tolist(), strict=True)
     return np.array([first.setdefault(key, row) for row, key in pairs], np.int64)
@@ -215,7 +219,10 @@ def _check_same(
 
 
 def filled(there: Table, given: Table, row_id: str, rows: Sequence[int] | Numbers) -> Table:
-    """Return rows of the state, with the values of the outcomes number `rows` filled in."""
+    """Return late columns of state rows, with the values of some outcomes filled in.
+
+    `there` has the state row of each of the outcomes `rows`, which are indices into `given`.
+    """
     columns: dict[str, Any] = {}
     for name in given.column_names:
         if name == row_id:

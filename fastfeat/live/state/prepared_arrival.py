@@ -1,7 +1,8 @@
-"""Fast path for a few rows that are new and in time: each is computed by the one-row kernel.
+"""Fast path for calls with a few rows that are new and in time: each is computed by itself.
 
-The rows enter the log just as `Memory.append` would add them. If any row or the state is unusual,
-or an error occurs, the general path handles all rows of the call; until then nothing has changed.
+It uses prepared one-row kernels, see `live.ask.prepared`. The rows enter the log just as
+`Memory.append` would add them. If any row or the state is unusual, or an error occurs, the general
+path computes all rows of the call; until then nothing has changed.
 """
 
 from __future__ import annotations
@@ -44,18 +45,18 @@ Arrived = tuple[SeenRow, PreparedAnswer]
 
 
 class PreparedAsks:
-    """The prepared one-row kernels of a state's plans; each thread takes a free one."""
+    """A pool of prepared one-row kernels for a state's plans; one thread at a time uses each."""
 
     def __init__(self, lowered: LivePlan) -> None:
         self._lowered = lowered
         self._free: list[PreparedAsk] = []
         self.schemas = {name: fitted.schema for name, fitted in lowered.plans.items()}
-        """Plan name to the schema of its features."""
+        """A dict of plan name to the schema of its features."""
         self._can_be = all(map(_is_of_numbers, lowered.plans.values()))
         self._row: tuple[DType | None, dict[str, DType], Schema] | None = None
 
     def take(self) -> PreparedAsk | None:
-        """Return a prepared kernel for use by one thread only.
+        """Take a free kernel from the pool, or prepare a new one.
 
         None if the plans need the general path.
         """
@@ -72,7 +73,7 @@ class PreparedAsks:
             return None
 
     def row_of(self, memory: Memory) -> tuple[dict[str, DType], Schema]:
-        """Return the types of the columns that plans read from rows, and their schema as a table.
+        """Return a dict of name to type for the columns that plans read from rows, and its schema.
 
         The objects are the same at each call, so that callers can cache by identity.
         """
@@ -84,7 +85,10 @@ class PreparedAsks:
         return known[1:]
 
     def results_of(self, answers: Sequence[PreparedAnswer], to: str) -> Results:
-        """Return the features of rows, by plan, in the form `to`; an empty dict if `to` is ""."""
+        """Return a dict of plan name to features, as a matrix or table for the form `to`.
+
+        It is empty if `to` is "".
+        """
         found: dict[str, Any] = {}
         for name, fitted in self._lowered.plans.items() if to else ():
             lines, form = [one.features[name] for one in answers], computed_form(fitted, to)
@@ -102,9 +106,10 @@ class PreparedAsks:
 def seen_on_arrival(
     memory: Memory, ask: PreparedAsk, row: Mapping[str, Any], limits: TimeLimits, now_ns: int
 ) -> SeenRow | None:
-    """Return an arriving row with the rows that it sees; None if the general path is needed.
+    """Return an arriving row in stored form with the rows that it sees, if it is new and in time.
 
-    `limits` and the current time `now_ns` bound how far its times may be ahead.
+    None if the general path is needed. `limits` and the current time `now_ns` bound how far its
+    times may be ahead.
     """
     found = seen_in(memory, ask, row)
     if found is None or memory.log is None:
@@ -127,7 +132,10 @@ def seen_on_arrival(
 
 
 def seen_in(memory: Memory, ask: PreparedAsk, row: Mapping[str, Any]) -> SeenRow | None:
-    """Return a row with the rows that it sees; None if the general path is needed."""
+    """Return a row in stored form with the log rows that it sees.
+
+    None if the general path is needed.
+    """
     log = memory.log
     if log is None:
         return None
@@ -141,7 +149,7 @@ def seen_in(memory: Memory, ask: PreparedAsk, row: Mapping[str, Any]) -> SeenRow
 
 
 def asked_id_is_new(memory: Memory, row: Mapping[str, Any]) -> bool:
-    """Return whether a row has no id, or an id that no row of the log has."""
+    """Return whether a row certainly has no id that is in the log."""
     row_id = memory.lowered.row_id
     if row_id is None or row_id not in row:
         return True
@@ -151,7 +159,7 @@ def asked_id_is_new(memory: Memory, row: Mapping[str, Any]) -> bool:
 
 
 def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
-    """Append an answered row to the log."""
+    """Append a row and its window results to the log."""
     assert memory.log is not None
     values = {**row.values, **answered.kept, **dict.fromkeys(memory.marks, True)}
     memory.log.add(values, list(zip(row.keys, row.times, strict=True)))
@@ -161,7 +169,7 @@ def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
 def written(
     asks: PreparedAsks, memory: Memory, arrived: Sequence[Arrived], change: Change | None, now: int
 ) -> tuple[Change, ChangeResults]:
-    """Return arriving rows as a change with its results, for the journal.
+    """Return arriving rows and their features as a change with its results, for the journal.
 
     `change` has the rows as a table, or is None if no table exists yet; `now` is the time in
     nanoseconds since 1970.
@@ -188,7 +196,7 @@ def written(
 
 
 def _id_of(row: Mapping[str, Any], name: str, dtype: DType) -> Any:
-    """Return the id of a row as stored; None if it is absent, or is neither text nor integer."""
+    """Return a row's id in stored form; None if it is absent, or is neither text nor integer."""
     if not dtype.holds_bytes and not dtype.is_integer:
         return None
     reading = _reading_of_id(name, dtype)
@@ -205,7 +213,7 @@ def _reading_of_id(name: str, dtype: DType) -> Reading:
 
 
 def _is_of_numbers(fitted: Fitted) -> bool:
-    """Return whether all features of a plan are numbers or bools, so that a row of floats fits."""
+    """Return whether all features of a plan are numbers or bools, so that floats can hold them."""
     kinds = pa.types
     if fitted.declaration.keep or fitted.matrix_dtype == BFLOAT16:
         return False
@@ -216,7 +224,7 @@ def _is_of_numbers(fitted: Fitted) -> bool:
 
 
 def _table_of(lines: Sequence[NDArray[Any]], schema: Schema) -> Table:
-    """Return rows of floats, with NaN for missing, as a table of the types of a schema."""
+    """Return one table of features, from a float array per row in which NaN means missing."""
     columns = np.array(lines).T.copy()
     flags = columns == columns
     is_whole = bool(flags.all())

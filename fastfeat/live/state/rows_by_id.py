@@ -1,7 +1,7 @@
-"""Rows of a log identified by id: repeated rows, outcomes, corrections, and forgotten rows.
+"""Rows of a log found by their id: for repeated rows, outcomes, corrections and forgotten rows.
 
-Functions first check and find. They change the log in one later step, after the journal has written
-the change.
+Functions first check and find rows. Others, which begin with "put", change the log later, after the
+journal has written the change.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Readings = Sequence[Sequence[Reading]]
 
 
 def row_id_of(memory: Memory) -> str:
-    """Return the id column; `Live` has checked that there is one."""
+    """Return the name of the id column; `Live` has checked that there is one."""
     assert memory.lowered.row_id is not None
     return memory.lowered.row_id
 
@@ -50,12 +50,12 @@ def log_of(memory: Memory) -> Log:
 def check_repeated(
     memory: Memory, here: Here, again: Numbers, is_repeated: NDArray[np.bool_]
 ) -> None:
-    """Raise `InvalidData` for the first row that has the id of another row, but different values.
+    """Raise `InvalidData` for the first repeated row with other values than the row with its id.
 
     Args:
-        memory: Holds the log.
+        memory: The log and the lookup tables of the state.
         here: Rows of a call.
-        again: For each row, the first row of the call with its id.
+        again: For each row, the index of the first row of the call with its id.
         is_repeated: For each row, whether the log or an earlier row of the call has its id.
     """
     log, row_id = log_of(memory), row_id_of(memory)
@@ -85,7 +85,7 @@ def check_repeated(
 
 
 def each_once(rows: Table, row_id: str) -> Table:
-    """Return rows of a history without repetitions of an id.
+    """Return the rows of a history, with the first row of each id only.
 
     Raises `InvalidData` if rows with one id differ.
     """
@@ -107,7 +107,7 @@ def each_once(rows: Table, row_id: str) -> Table:
 
 
 def numbers_known(memory: Memory, rows: Table, told: str) -> Numbers:
-    """Return the numbers of the log rows with the ids of some rows.
+    """Return, for each row of a table, the number of the log row with its id.
 
     Raises `InvalidData` if the log lacks one; `told` names the rows in the message.
     """
@@ -127,7 +127,10 @@ def numbers_known(memory: Memory, rows: Table, told: str) -> Numbers:
 
 
 def compared_outcomes(memory: Memory, rows: Table, numbers: Numbers) -> OutcomeComparison:
-    """Return the outcomes that add a value that was unknown; see `outcomes.compared`."""
+    """Return flags of the outcomes that add a value that was unknown; see `outcomes.compared`.
+
+    `numbers` has the number of each outcome's log row.
+    """
     row_id = row_id_of(memory)
     again = first_of_each(rows.column(row_id))
     if not len(numbers):
@@ -139,13 +142,13 @@ def compared_outcomes(memory: Memory, rows: Table, numbers: Numbers) -> OutcomeC
 def late_outcomes(
     memory: Memory, readings: Readings, rows: Table, numbers: Numbers, new: Mapping[str, Flags]
 ) -> NDArray[np.bool_]:
-    """Return flags of outcomes that come after an answer to a row with a window that reads them.
+    """Return flags of outcomes that come too late: an answered row would have read them.
 
     Args:
-        memory: Holds the log.
+        memory: The log and the lookup tables of the state.
         readings: Ways in which windows read late columns, per order.
         rows: Outcomes.
-        numbers: Numbers of the log rows that they belong to.
+        numbers: Number of each outcome's log row.
         new: Late column name to flags of the outcomes that add a value to it.
     """
     is_late: NDArray[np.bool_] = np.zeros(int(rows.num_rows), np.bool_)
@@ -174,7 +177,10 @@ def too_late(row_id: str, rows: Table, is_late: NDArray[np.bool_]) -> LateOutcom
 
 
 def _standing(memory: Memory, order: int, numbers: Numbers) -> tuple[Standing, Numbers]:
-    """Return the entities' rows from some rows on, in order, and the numbers of those rows."""
+    """Return log rows as one order sorts them, and their row numbers.
+
+    They are the rows `numbers`, and all later rows of their entities.
+    """
     log = log_of(memory)
     own = memory.standing_at(numbers)
     is_placed = own.entities[order] >= 0
@@ -197,7 +203,7 @@ def _standing(memory: Memory, order: int, numbers: Numbers) -> tuple[Standing, N
 
 
 def put_outcomes(memory: Memory, rows: Table) -> None:
-    """Fill late values into rows of the log; several outcomes of one id are applied in turn."""
+    """Fill outcomes into rows of the log; several outcomes of one id are filled in one by one."""
     log, row_id = log_of(memory), row_id_of(memory)
     again = first_of_each(rows.column(row_id))
     names = [name for name in rows.column_names if name != row_id]
@@ -210,7 +216,7 @@ def put_outcomes(memory: Memory, rows: Table) -> None:
 
 
 def corrected(memory: Memory, rows: Table) -> Here:
-    """Return the places of rows of the log after some of their columns have changed.
+    """Return log rows with corrected columns, and their new times and entities; the log stays.
 
     Each id occurs once in `rows`, beside the columns that change.
     """
@@ -223,23 +229,23 @@ def corrected(memory: Memory, rows: Table) -> Here:
 
 
 def put_corrections(memory: Memory, rows: Table, here: Here) -> None:
-    """Change columns of rows of the log; `here` has their new places, from `corrected`."""
+    """Overwrite columns of log rows; `here` has their new times and entities, from `corrected`."""
     log, row_id = log_of(memory), row_id_of(memory)
     numbers = log.find(rows.column(row_id))
     log.put(numbers, rows.drop_columns([row_id]), dict(enumerate(here.placed)))
 
 
 def last_of_each(ids: Any) -> NDArray[np.bool_]:
-    """Return flags of the rows that are the last with their id."""
+    """Return flags of the rows that are the last row with their id."""
     backwards = ids.take(pa.array(np.arange(len(ids))[::-1]))
     first = first_of_each(backwards)
     return (first == np.arange(len(ids)))[::-1]
 
 
 def rows_with(memory: Memory, change: Change) -> Numbers:
-    """Return the numbers of the log rows that have the change's value in its column.
+    """Return the numbers of the log rows to forget: those with the change's value in its column.
 
-    Rows out of reach are put away first, so that no copy of them stays.
+    Rows out of reach are dropped from memory first, so that no copy of them stays.
     """
     log, name = memory.log, change.name
     if log is None or not log.n_rows:

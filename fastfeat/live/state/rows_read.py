@@ -1,7 +1,7 @@
-"""The rows that a feature read, of its entity, of other entities, and of tables.
+"""The rows that one row's feature read: of its entity, of other entities, and of tables.
 
-They follow from the definition: an expression is walked from the row on, and rows in a window are
-walked too, to find the rows that they read.
+They follow from the definitions: the feature's expression is walked from its root, and for each
+window the expressions are walked again for the rows in the window.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ from fastfeat.steps.windows.tasks import ordering
 from fastfeat.tell.html import learnt_text
 
 NUMBER = "row number"
-"""Name of the column that identifies rows of the state if the plan has no `row_id`."""
+"""Name of the column with row numbers, which identifies rows of the state without `row_id`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """A row and the rows that it may see, with all their computed values.
+    """The explained row and the log rows that it may see, with all computed values.
 
     Args:
         fitted: The plan.
-        own: Batch of the row itself, completely computed.
-        batch: Batch of the rows followed by the row.
-        ids: Name of the identifying column, and its value for each row of `batch`; None for the row
-            itself if it has no id.
+        own: Batch of the explained row alone, with all computed columns.
+        batch: Batch of the log rows, followed by the explained row.
+        ids: Name of the identifying column, and its value for each row of `batch`; None for the
+            explained row if it has no id.
         tables: Lookup tables, by name.
-        orders: Node of each order to the rows in that order.
+        orders: Node of each order to the rows of `batch`, sorted by this order.
         kept: Window function to the name of the log column that stores its results.
     """
 
@@ -70,18 +70,18 @@ class Sight:
 
     @property
     def last(self) -> int:
-        """The place of the row itself in `batch`."""
+        """The index of the explained row in `batch`."""
         return self.batch.n_rows - 1
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """The rows found so far that a feature reads.
+    """Collects the rows that one feature read.
 
     Args:
-        rows: Places of rows of the state, and possibly of the row itself.
-        tables: Table name to row numbers.
-        seen: Function to the record of the rows that it read.
+        rows: Indices into `Sight.batch`.
+        tables: Lookup table name to row indices.
+        seen: Window function, lookup or as-of join to the record of the rows that it read.
     """
 
     rows: set[int] = field(default_factory=set[int])
@@ -90,7 +90,7 @@ class _Read:
 
 
 def explain_column(sight: Sight, column: str, values: Table) -> FeatureExplained:
-    """Return the origins of one column of the features."""
+    """Return the origins of one feature column; `values` has the features of the row."""
     fitted = sight.fitted
     node, read = fitted.nodes[column], _Read()
     _read_of_row(sight, sight.own, [node], [0], read)
@@ -118,14 +118,14 @@ def explain_column(sight: Sight, column: str, values: Table) -> FeatureExplained
 def _read_of_row(
     sight: Sight, batch: Batch, roots: Sequence[Node], places: Sequence[int], read: _Read
 ) -> None:
-    """Record the rows of the state and of tables that some rows read for expressions.
+    """Add the rows that some rows read to compute expressions, of the state and of tables.
 
     Args:
-        sight: The rows.
+        sight: The explained row and the rows that it may see.
         batch: Either `sight.own` or `sight.batch`.
         roots: Expressions.
-        places: Places of the reading rows in the batch.
-        read: Collects the rows.
+        places: Indices of the reading rows in the batch.
+        read: Collects the rows that are read.
     """
     is_own = batch is sight.own or sight.last in places
     nodes = row_order(roots)
@@ -153,7 +153,7 @@ def _is_value_of(node: Node, row: Call) -> bool:
 
 
 def _read_of_window(sight: Sight, over: Call, read: _Read) -> None:
-    """Record the rows that a window function read, and the rows that were read for them."""
+    """Add the rows in a window of the explained row, and the rows that these read in turn."""
     order, last = order_of(over), sight.last
     inside = rows_in_window(sight.orders[order], last, dict(window_of(over).params)) or []
     read.rows.update(inside)
@@ -178,7 +178,10 @@ def _read_of_window(sight: Sight, over: Call, read: _Read) -> None:
 
 
 def _in_window_of_table(batch: Batch, over: Call, places: Sequence[int]) -> list[int]:
-    """Return the numbers of the rows of a table that are in the window of some rows."""
+    """Return the row indices of a lookup table that are in the window of some rows of a batch.
+
+    `places` are the indices of these rows; a table row may occur several times.
+    """
     order = order_of(over)
     make(batch, [over])
     compute_columns(batch, query_of(order))
@@ -200,14 +203,14 @@ def _in_window_of_table(batch: Batch, over: Call, places: Sequence[int]) -> list
 def _note(
     sight: Sight, read: _Read, step: Call, numbers: Sequence[int], others: Iterable[Node] = ()
 ) -> None:
-    """Record rows of a table that a step read.
+    """Add rows of a lookup table that a function read.
 
     Args:
-        sight: The rows.
+        sight: The explained row and the rows that it may see.
         read: Collects the rows.
-        step: The step.
-        numbers: Numbers of the rows; one may occur several times.
-        others: Further columns that were read from them.
+        step: The window function, lookup or as-of join.
+        numbers: Indices of the table rows; one may occur several times.
+        others: Further nodes, from which the table columns that were read are taken.
     """
     columns = [n for n in (*postorder([step]), *others) if isinstance(n, TableColumn)]
     own = [n for n in columns if n.table == _table_of(step)]
@@ -220,7 +223,7 @@ def _note(
 
 
 def _table_of(step: Call) -> str:
-    """Return the name of the table from which a step reads rows."""
+    """Return the name of the table that a lookup, as-of join or window function reads."""
     if is_over(step):
         return table_of(order_of(step))
     return next(arg.table for arg in reversed(step.args) if isinstance(arg, TableColumn))

@@ -1,9 +1,10 @@
-"""The state of live plans: applies each change whole or not at all.
+"""The state of live plans: it applies each change whole or not at all.
 
 One thread at a time changes the state. It computes the results of a change, has the journal write
 them, and then updates memory. If later rows of the same change must see earlier ones, those are put
 into memory first, and taken back if anything fails. Readers wait only while memory changes, and see
-only whole changes.
+only whole changes. The general path computes a call's rows as one table; a fast path computes a few
+usual rows one by one.
 """
 
 from __future__ import annotations
@@ -88,25 +89,25 @@ _HALF_CHANGED = (
     "that it had, or open its file"
 )
 SWEPT_AT = 1 << 16
-"""Number of rows in memory above which rows of silent entities are dropped."""
+"""Number of rows in memory below which no rows of silent entities are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The size of a state: rows in memory, and entities in memory by the names of their keys."""
+    """The numbers of rows and of entities in memory; entities by the names of their key columns."""
 
     rows: int
     entities: Mapping[str, int]
 
 
 class State:
-    """The rows that windows can still see, in order of arrival, and the lookup tables.
+    """The log and the lookup tables of live plans, and the only way to change them.
 
     Args:
-        lowered: Columns, orders and functions that the plans need.
+        lowered: Columns, orders and window functions that the plans need.
         settings: Rules by which the state accepts rows.
         base: Content that the state begins with.
-        journal: Writer of its changes; None for a state in memory only.
+        journal: Recorder of its changes; None for a state in memory only.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class State:
         self.counts: Mapping[str, int] = {}
         self.late_counts = LateCounts()
         self.kept_changes: Callable[[], Iterable[Change]] = tuple
-        """Returns the changes that the file holds; nothing may be written while they are read."""
+        """Function that returns the changes in the file; nothing may be written meanwhile."""
         self._places: dict[LateBehind, str] = {}
         clocks = clocks_of(lowered, settings)
         self._limits = time_limits(settings, clocks)
@@ -132,7 +133,7 @@ class State:
         self.sweeps = True
         """Whether the state drops rows of silent entities by itself."""
         self.takes_few = True
-        """Whether a few rows take the fast path, one by one.
+        """Whether a few rows may take the fast path, one by one.
 
         A replay turns it off, so that all rows take the general path.
         """
@@ -155,17 +156,17 @@ class State:
 
     @property
     def tables(self) -> Mapping[str, Table]:
-        """Lookup table name to table."""
+        """A dict of table name to lookup table."""
         return self._memory.tables
 
     @property
     def types(self) -> Mapping[str, Any]:
-        """Column name to dtype, for the columns of the log."""
+        """A dict of column name to dtype, for the columns of the log."""
         return self._memory.columns
 
     @property
     def clocks(self) -> Sequence[Clock]:
-        """The clock of each order."""
+        """The unit of times and the retention of each order."""
         return self._memory.clocks
 
     def limit_jumps(self, max_jump: str | int) -> None:
@@ -194,9 +195,10 @@ class State:
             return Sizes(log.n_stored, {name: log.n_entities(k) for k, name in enumerate(orders)})
 
     def held_up(self, *, is_due: bool, places: bool) -> list[HeldUp]:
-        """Return the entities that one row holds up, with that row; arguments as in `Live.held_up`.
+        """Return the entities that one row makes late; the arguments are those of `Live.held_up`.
 
-        Searching for places reads the changes of the file, which takes a while.
+        Searching for places, the source and offset of that row, reads the changes of the file,
+        which takes a while.
         """
         with self._writing if places else nullcontext():  # nobody writes to the file meanwhile
             with self.reading:
@@ -215,7 +217,10 @@ class State:
             return [*held[:-1], replace(held[-1], n_more=n_more)] if n_more else held
 
     def _place_of(self, late: LateBehind, row: Table, looks: bool) -> str:
-        """Return the source and offset of a row that holds others up; "" if unknown."""
+        """Return the source and offset of a row that holds an entity up; "" if unknown.
+
+        `looks` tells whether to search the file for it.
+        """
         if late not in self._places and looks and self.offsets:
             counted = self.late_counts.counts
             self._places = {of: place for of, place in self._places.items() if counted(of)}
@@ -230,18 +235,18 @@ class State:
             return None if log is None or not log.n_rows else log.table(self._memory.columns)
 
     def base(self) -> Base:
-        """Return the content of the state, from which an equal state can begin."""
+        """Return a copy of the state's content, from which an equal state can begin."""
         with self.reading:
             return base_of(self._memory, self.offsets)
 
     def begin(self, history: Table) -> None:
-        """Fill an empty state with earlier rows, all at once; see `begin_with`."""
+        """Fill an empty state with earlier rows, all at once; see `whole_states.begin_with`."""
         with self._writing, self.reading:
             begin_with(self._memory, history)
 
     @property
     def head(self) -> bytes:
-        """The last link of the audit; empty without a journal."""
+        """The audit hash of the last change; empty without a journal."""
         return b"" if self.journal is None else self.journal.link
 
     @property
@@ -252,7 +257,7 @@ class State:
         return self.journal is None or os.getpid() == self._process
 
     def check_usable(self) -> None:
-        """Raise `StateError` if the state is closed, half changed, or a parent process opened it.
+        """Raise `StateError` if the state is closed, half changed, or from before a fork.
 
         Readers hold the lock `reading`, so that no writer is active meanwhile.
         """
@@ -293,23 +298,23 @@ class State:
                 self.journal.settle(self.base)
 
     def compact(self) -> None:
-        """Replace the changes in the file by the whole state."""
+        """Replace the changes in the file by a copy of the whole state."""
         self.flush()
         with self._writing:
             if self.journal is not None:
                 self.journal.settle(self.base, erases=True)
 
     def delete_audit_key(self) -> None:
-        """Delete the key of the audit, and write the whole state."""
+        """Delete the key of the audit, and replace the changes in the file by the whole state."""
         self.flush()
         with self._writing:
             if self.journal is not None:
                 self.journal.delete_key(self.base())
 
     def apply(self, change: Change, wanted: Wanted = NOTHING) -> tuple[ChangeResults, Results]:
-        """Apply a change, and return its results and the wanted features by plan.
+        """Apply a change; return its results, and a dict of plan name to features.
 
-        After any error the state is as it was.
+        The features have the wanted form. After any error the state is as it was.
         """
         with self._writing:
             self.check_usable()
@@ -324,14 +329,14 @@ class State:
             return done
 
     def restore(self, entries: Sequence[Entry]) -> None:
-        """Apply recorded changes again, with their recorded results; nothing is computed."""
+        """Apply recorded changes with their recorded results; nothing is computed."""
         with self._writing, self.reading:
             for entry in entries:
                 self._restore(entry.change, entry.applied)
                 self._finish(entry.change, replace(entry.applied, counts={}))
 
     def features(self, rows: Table, wanted: Wanted, *, has_ids: bool) -> Results:
-        """Return the features of rows that do not see each other, by plan.
+        """Return a dict of plan name to features, for rows that do not see each other.
 
         The state does not change. If the rows have an id column (`has_ids`), a row whose id is in
         the state is computed as at its place there. Raises `LateRow` if a row is so early that rows
@@ -346,18 +351,19 @@ class State:
         return None if answers is None else self._asks.results_of(answers, wanted.to)
 
     def _as_few(self, rows: Table, wanted: Wanted) -> list[dict[str, Any]] | None:
-        """Return rows as dicts for the one-row kernel.
+        """Return rows as one dict per row, for the fast path.
 
-        None if they need the general path.
+        None if there are too many rows, or they need the general path.
         """
         if wanted.row is not None or not 1 <= rows.num_rows <= FEW:
             return None
         return as_dicts(rows)
 
     def _features(self, rows: Table, wanted: Wanted, *, has_ids: bool, first: int) -> Results:
-        """Return the results of `features`.
+        """Return a dict of plan name to features, by the general path.
 
-        `first` is the number of the first row within the call.
+        `first` is the index of the first row within the call. A large call is cut into parts,
+        between which other threads may take their turns.
         """
         with self.reading:
             self.check_usable()
@@ -378,9 +384,9 @@ class State:
         return results_of(memory.answer(sight), wanted.to)
 
     def features_of_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[PreparedAnswer] | None:
-        """Return the answers to a few rows that do not see each other.
+        """Return the features of a few rows by the fast path; the rows do not see each other.
 
-        None if `features` is needed instead.
+        None if a row needs `features`.
         """
         ask = self._asks.take()
         if ask is None:
@@ -400,10 +406,9 @@ class State:
         return found if len(found) == len(rows) else None
 
     def process_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[PreparedAnswer] | None:
-        """Add a few rows to the state, all or none, and return their answers.
+        """Add a few rows to the state by the fast path, all or none, and return their features.
 
-        Each row sees the rows before it. None if `apply` is needed instead; then nothing has
-        changed.
+        Each row sees the rows before it. None if a row needs `apply`; then nothing has changed.
         """
         with self._writing:
             if not self.is_usable:
@@ -422,7 +427,9 @@ class State:
     def _arrive_few(
         self, rows: Sequence[Mapping[str, Any]], change: Change | None, now: int
     ) -> tuple[ChangeResults, list[PreparedAnswer]] | None:
-        """Return the results of a few rows that arrive; None if one needs the general path.
+        """Store a few arriving rows by the fast path; return results and features.
+
+        None if a row needs the general path; then nothing has changed.
 
         Args:
             rows: One dict of column name to value per row.
@@ -489,7 +496,10 @@ class State:
         return arrived
 
     def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
-        """Return the origins of one row's features, by plan; raises as `features` does."""
+        """Return a dict of plan name to the origins of one row's features.
+
+        Raises as `features` does.
+        """
         from fastfeat.live.state.explanation import explain_in_memory  # seldom needed
 
         with self.reading:
@@ -502,7 +512,7 @@ class State:
             return explain_in_memory(memory, self._sight_alone(here).here)
 
     def _sight_alone(self, here: Here) -> Sight:
-        """Return rows that do not see each other, with the rows that they see."""
+        """Return rows that do not see each other, with the log rows that they see."""
         memory = self._memory
         return memory.sight(here, alone=True, check=partial(check_early, memory))
 
@@ -523,7 +533,7 @@ class State:
                 return applied, {}
 
     def _found(self, change: Change) -> FoundChange:
-        """Return a checked change of known rows or tables, ready to be put into memory."""
+        """Return a change of known rows or tables after all checks, ready to be put into memory."""
         memory = self._memory
         match change.kind:
             case "outcomes":
@@ -538,7 +548,10 @@ class State:
                 return found_table(memory, change)
 
     def _arrive(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
-        """Return the results of arriving rows."""
+        """Store arriving rows by the fast or general path.
+
+        Return their results, and a dict of plan name to features.
+        """
         memory, begun = self._memory, self._memory.log is None
         is_general = begun or change.kind != "process" or not self.takes_few
         few = None if is_general else self._as_few(change.rows, wanted)
@@ -569,7 +582,10 @@ class State:
     def _arrive_at_once(
         self, change: Change, here: Here, arrived: ArrivalRuns, wanted: Wanted
     ) -> tuple[ChangeResults, Results]:
-        """Return the results of rows that are all new, with none late relative to another."""
+        """Store arriving rows that are all new, and not late relative to each other.
+
+        Return their results, and a dict of plan name to features.
+        """
         asks = change.kind == "process"
         given = self._arrival_results(change, here, wanted, alone=False)
         is_stored = np.ones(here.n_rows, np.bool_)
@@ -584,7 +600,10 @@ class State:
     def _arrival_results(
         self, change: Change, here: Here, wanted: Wanted, *, alone: bool
     ) -> ArrivalResults:
-        """Return the results of the rows of a change; see `arrivals.results_of_arrival`."""
+        """Return the features and window results of arriving rows, which are not stored yet.
+
+        See `arrivals.results_of_arrival`.
+        """
         asks, keeps, memory = change.kind == "process", self.journal is not None, self._memory
 
         def check(placed: Here) -> None:
@@ -600,7 +619,11 @@ class State:
     def _arrive_in_runs(
         self, change: Change, here: Here, arrived: ArrivalRuns, wanted: Wanted
     ) -> tuple[ChangeResults, Results]:
-        """Return the results of rows, some of them late or repeated, run by run."""
+        """Store arriving rows, some of them late or repeated, run by run.
+
+        Each run sees the rows stored before it. After an error all of them are taken back. Return
+        their results, and a dict of plan name to features.
+        """
         memory, asks, log = self._memory, change.kind == "process", self._memory.log
         assert log is not None
         n_rows, watermarks = log.n_rows, list(memory.watermarks)
@@ -635,7 +658,7 @@ class State:
         return applied, joined([piece.results for piece in pieces])
 
     def _part(self, here: Here, run: Run) -> Here:
-        """Return the rows of a run; repeated rows get their numbers in the log."""
+        """Return the rows of a run; if they are repeated, with the numbers of their log rows."""
         part = here.part(run.begin, run.end)
         if run.is_stored or self.lowered.row_id is None:
             return part
@@ -644,7 +667,10 @@ class State:
         return replace(part, numbers=self._memory.log.find(ids))
 
     def _sweep(self) -> None:
-        """Drop rows of silent entities and pack the log, if that is due."""
+        """Drop rows of silent entities, and rows out of reach, if there are enough of them.
+
+        Dropping rows of silent entities is recorded as a change of its own.
+        """
         log = self._memory.log
         if log is None:
             return
@@ -656,7 +682,10 @@ class State:
         self._applied(Change("sweep", rows, time_ns=time.time_ns()), NOTHING)
 
     def _swept(self, log: Any, rows: Table) -> None:
-        """Drop rows of entities that are silent at the given watermarks, one column per order."""
+        """Apply a sweep: drop rows of entities that are silent at the given watermarks.
+
+        `rows` has one row with a column per order: its latest time in ticks, or null.
+        """
         n_dropped = log.sweep([column[0].as_py() for column in rows.columns])
         log.tidy(now=True)
         for k, known in enumerate(self._memory.lowered_latest):
@@ -668,10 +697,10 @@ class State:
 
     @contextmanager
     def _commit(self, change: Change, applied: ChangeResults) -> Generator[Any]:
-        """Have the journal write a change, then let the body put it into memory under the lock.
+        """Record a change in the journal, then let the `with` block put it into memory.
 
-        If the body fails after the write, memory no longer matches the file, and the state becomes
-        unusable.
+        The block runs under the lock. If it fails after the change is recorded, memory no longer
+        matches the file, and the state becomes unusable.
         """
         is_written = False
         try:
@@ -691,7 +720,10 @@ class State:
 
     @contextmanager
     def _changing(self) -> Generator[None]:
-        """Let the body change memory under the lock; if it fails, the state becomes unusable."""
+        """Let the `with` block change memory under the lock.
+
+        If the block fails, the state becomes unusable.
+        """
         with self.reading:
             self._is_changing = True
             yield
@@ -705,7 +737,7 @@ class State:
             self.counts = {**self.counts, **more}
 
     def _restore(self, change: Change, applied: ChangeResults) -> None:
-        """Put the recorded results of a change into memory."""
+        """Put a change with its recorded results into memory."""
         memory = self._memory
         match change.kind:
             case "process" | "update":

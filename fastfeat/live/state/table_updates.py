@@ -26,7 +26,7 @@ def table_types(plans: Mapping[str, Fitted]) -> dict[str, dict[str, DType]]:
 
 
 def key_columns(lowered: LivePlan, table: str) -> list[tuple[str, ...]]:
-    """Return the key columns of each lookup of a table; empty if no plan looks it up by key.
+    """Return the names of the key columns of each lookup in a table; empty if there is none by key.
 
     Windows over a table, and as-of lookups, see many rows of one key.
     """
@@ -48,7 +48,7 @@ def _nodes(lowered: LivePlan) -> Iterable[Node]:
 
 
 def with_rows(lowered: LivePlan, name: str, known: Table | None, rows: Table) -> Table:
-    """Return a table with new rows added; `known` is None if it has no rows yet.
+    """Return a lookup table with new rows added; `known` are its rows so far, or None.
 
     If the table is looked up by key, the last row of each key replaces earlier ones; otherwise the
     rows are appended.
@@ -62,7 +62,10 @@ def with_rows(lowered: LivePlan, name: str, known: Table | None, rows: Table) ->
 
 
 def _last_of_each(keys: Sequence[ChunkedArray], n_rows: int) -> NDArray[np.int64]:
-    """Return the last row of each key, in the order in which the keys first occur."""
+    """Return the index of the last row of each key, in the order in which keys first occur.
+
+    `keys` has one column per part of the key.
+    """
     codes: NDArray[np.int64] = np.zeros(n_rows, np.int64)
     for column in keys:
         indices = column.combine_chunks().dictionary_encode().indices.fill_null(-1)

@@ -1,4 +1,4 @@
-"""Conversion between memory and a base, and memory that begins with a history."""
+"""Copies of a state's whole content (bases): taken from memory, and put into empty memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastfeat.live.state.rows_by_id import each_once
 
 
 def base_of(memory: Memory, offsets: Mapping[str, int]) -> Base:
-    """Return the content of memory as a base, from which an equal state can begin."""
+    """Return a copy of the content of memory, from which an equal state can begin."""
     log = memory.log
     if log is None:
         return Base(None, memory.tables, offsets)
@@ -25,7 +25,7 @@ def base_of(memory: Memory, offsets: Mapping[str, int]) -> Base:
 
 
 def load(memory: Memory, base: Base) -> None:
-    """Fill empty memory with the rows of a base."""
+    """Fill empty memory with the rows of a base, as they are; nothing is computed."""
     rows = base.rows
     if rows is None or not memory.lowered.orders:
         return
@@ -44,7 +44,7 @@ def load(memory: Memory, base: Base) -> None:
 
 
 def begin_with(memory: Memory, history: Table) -> None:
-    """Fill empty memory with earlier rows, all at once.
+    """Fill empty memory with a history of rows, all at once, and compute their window results.
 
     Rows with the same id count once. The column `ANSWERED` tells which rows a user was given
     features for; without it, none. Raises `InvalidData` if rows of one id differ, or a row has no
