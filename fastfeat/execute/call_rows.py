@@ -1,4 +1,4 @@
-"""The rows of a call: the user's data, and everything that is read beside it.
+"""The rows of a call: the user's data, with the history and lookup tables passed along with it.
 
 A public function makes one `CallRows` from its arguments. The functions below it pass that record
 on and read the fields that they need.
@@ -14,7 +14,7 @@ from fastfeat.execute.lookup_tables import Tables
 
 
 class Beside(TypedDict):
-    """The history and the lookup tables of a call, as keyword arguments of public functions."""
+    """The `history` and `tables` of a call, as keyword arguments for public functions."""
 
     history: Any
     tables: Tables
@@ -26,7 +26,7 @@ class CallRows(NamedTuple):
     Args:
         data: The rows, in any form that `Plan.fit` takes.
         rows: A bool for each row of the data, or row numbers; None for all rows.
-        history: Earlier rows, "batch", or None.
+        history: Earlier rows; "batch" if the data contains its own past; None without a history.
         tables: The lookup tables.
         backend: The name of the backend.
         memory: The most memory that this process may use, in the forms of `Plan.fit`; None reads

@@ -82,7 +82,10 @@ def selected(
 
 
 def _encoded(fitted: Fitted, plan: Declaration) -> EncodedRows | None:
-    """Return the rows that encodings know, if the selection has encodings and ids or files.
+    """Return the record of encoded training rows for the selected features, or None.
+
+    It is kept if an encoding is selected and rows are recognized by ids or files. Otherwise rows
+    are recognized by columns that the selection may not read.
 
     Otherwise they are recognized by columns that the selection may not read.
     """

@@ -87,7 +87,7 @@ def transform(
         out: Array to write to.
         categories: Whether codes become categories.
         known: Columns that steps have already computed for these rows.
-        orders: Caches of backends by order of the rows that windows see, to be reused.
+        orders: Data that backends cache for each order of the rows that windows see, to reuse.
         index: Index of all rows for a pandas frame; None for the index of the data, if any.
         first_row: Number of the first row in messages.
     """
@@ -164,7 +164,9 @@ def transform(
 
 
 def _without_views(table: Any, kept: Sequence[str]) -> Any:
-    """Return a small batch with text as prepared kernels read it, since Polars passes views.
+    """Return a small batch with string views converted to the text type that prepared kernels read.
+
+    Polars passes string views. Columns in `kept` stay unchanged.
 
     Columns in `kept` are passed through unchanged.
     """
@@ -177,7 +179,10 @@ def _without_views(table: Any, kept: Sequence[str]) -> Any:
 
 
 def _prepared(fitted: Fitted, data: Any, tables: Tables, form: str) -> Any:
-    """Return features computed in the form `form`, to be converted; None if not prepared."""
+    """Return features in the form `form` from a prepared transform; None if there is none.
+
+    The caller converts them to the form that the user asked for.
+    """
     if form != "rows":
         return prepared_features(fitted, data, tables, form, None)
     if not isinstance(data, (pa.Table, pa.RecordBatch)) or data.num_rows >= SHORT:
@@ -198,7 +203,7 @@ def _prepared_of_rows(
 
 
 def _telling(fitted: Fitted, table: Any, rows: CallRows) -> AbstractContextManager[object]:
-    """Return a context that reports a possibly long transform, or nothing for few rows."""
+    """Return a context that reports progress; it does nothing for few rows."""
     is_short = table.num_rows < SHORT and rows.backend == "cpu"
     if is_short and (rows.history is None or is_batch(rows.history)):
         return _NOTHING
@@ -237,7 +242,7 @@ def made_rows(
         known: Columns that steps have already computed.
         wanted: Numbers of the rows to compute, shape (n_wanted,); None for all.
         frees: Whether to free columns that no later task reads.
-        orders: Caches of backends by order of the rows that windows see, to be reused.
+        orders: Data that backends cache for each order of the rows that windows see, to reuse.
         first_row: Number of the first row in messages.
     """
     made: Made = {**table_values(fitted.table_columns, rows.tables), **known}
@@ -269,7 +274,7 @@ def computed(
     form: str,
     out: Any = None,
 ) -> Any:
-    """Return the features of rows with steps already run.
+    """Return the features of rows after their steps were run.
 
     `form` is described in `outputs.Form`, and `out` must fit if it is given.
     """
@@ -305,7 +310,7 @@ def _computed(
 
 
 def _table(fitted: Fitted, batch: Batch, features: Sequence[Any]) -> Table:
-    """Return a table of feature arrays, with the kept columns of the rows."""
+    """Return a table of the feature columns, followed by the columns that the plan keeps."""
     keep, table = fitted.declaration.keep, batch.table
     if keep and isinstance(table, DeviceTable):
         table = on_host(table.select(keep), batch.backend)
@@ -331,7 +336,7 @@ def _own_columns(batch: Batch, program: Program, constants: Constants) -> Sequen
 def _matrix_form(
     fitted: Fitted, program: Program, n_rows: int
 ) -> tuple[tuple[int, int], np.dtype[Any]]:
-    """Return the shape and the type of the matrix of some rows."""
+    """Return the shape and the type of the feature matrix for `n_rows` rows."""
     shape = (n_rows, len(program.outputs))
     return shape, memory_type(fitted.matrix_dtype)
 
