@@ -98,7 +98,7 @@ def prepared_features(fitted: Fitted, data: Any, tables: Tables, to: str, out: A
 def finished_features(
     fitted: Fitted, table: Any, made: Mapping[Node, Any], to: str, out: Any
 ) -> Any:
-    """Return the features of a small batch with tasks already run; see `prepared_features`."""
+    """Return the features of a small batch with its tasks run; None if it was not prepared."""
     if (one := _prepared(fitted, table, to)) is None or one.is_whole:
         return None
     finish = one.more.finish
@@ -313,7 +313,7 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
 
 
 def _own_columns(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
-    """Return `_arrow`, or None if a feature could share memory with a column of a task."""
+    """Return `_arrow`'s function; None if a feature could share memory with a task's column."""
     from fastfeat.backends.cpu import parts_of  # imports the CPU backend
 
     slots = parts_of(fitted.arrow_program)[0].values()

@@ -47,7 +47,7 @@ class Reading:
 def reading_of(
     program: Program, schema: Schema, steps: StepsOfSchema, outputs: Iterable[InputSlot] = ()
 ) -> Reading:
-    """Return where a program finds its input columns, for tables of one schema.
+    """Return the positions at which a program finds its input columns, for tables of one schema.
 
     `steps` are those that a prepared call runs; `outputs` are step columns that are results
     unchanged.

@@ -39,7 +39,12 @@ class DistinctRows(NamedTuple):
     places: Rows
 
     def column(self, joined: ChunkedArray, *, is_in_data: bool) -> ChunkedArray:
-        """Return a column of the distinct rows; `joined` is the history's, then the data's."""
+        """Return one column of the distinct rows.
+
+        `joined` has the history's values, then the data's.
+
+        `is_in_data` tells whether the data has the column.
+        """
         rows = self.rows if is_in_data else self.of_history
         stand = len(rows) == len(joined) and bool((rows == np.arange(len(rows))).all())
         return joined if stand else plain(decoded(joined)).take(pa.array(rows))

@@ -126,7 +126,7 @@ def unnumbered(table: Table) -> tuple[Table, Any]:
 
 
 def in_order(shares: Sequence[Iterator[Table]]) -> Callable[[int, int], Table]:
-    """Return a function `(first, n_rows) -> rows` over all shares.
+    """Return a function `(first, n_rows) -> table` that merges the shares in row order.
 
     Each share yields tables with increasing row numbers in the last column. Rows must be requested
     in increasing order, and those before the requested ones are skipped.

@@ -123,7 +123,7 @@ class Bound:
 
 
 class PlaceOnDisk(NamedTuple):
-    """Where one function's column of an earlier stage is stored on disk.
+    """The location of one function's column of an earlier stage on disk.
 
     Args:
         rows: The stored columns.

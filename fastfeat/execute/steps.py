@@ -79,7 +79,7 @@ class Running:
 
 
 def make(batch: Batch, roots: Sequence[Node]) -> None:
-    """Run the missing steps that some expressions read, and add their columns to `batch`."""
+    """Run the steps that `roots` read and that are still missing; `batch` gets their columns."""
     run(batch, schedule_of_columns(roots, batch.types, training=batch.training))
 
 
@@ -297,7 +297,9 @@ _KINDS: dict[str, Callable[[Running, Batch, Task], None]] = {
 
 
 def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch, list[Node]]:
-    """Return the rows of a table with all inputs of `calls`, and the input of each.
+    """Return a table's rows with all inputs of `calls` computed, and the input of each call.
+
+    `batch` holds the columns of the table; `calls` are window functions over it.
 
     `batch` holds the columns of the table.
     """

@@ -148,7 +148,7 @@ def argument_output(name: str, value: Value) -> Output:
 
 
 def _counted(value: Value) -> Value:
-    """Return the value that an aggregate counts for text: a bool, missing where the text is."""
+    """Return the value that an aggregate counts: for text, a bool that is missing with the text."""
     if not value.dtype.holds_bytes:
         return value
     present = choice.presence_of_text(value)

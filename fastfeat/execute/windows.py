@@ -169,7 +169,7 @@ def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowReque
 
 
 def _by_definition(batch: Batch, ordering: RowOrder, asked: WindowRequest, which: int) -> Any:
-    """Return the column of one window function for the batch, by its plain definition."""
+    """Return one window function for the batch's rows, by the slow reference implementation."""
     from fastfeat.steps.windows.tasks import over_at  # seldom needed
 
     assert batch.places is not None
@@ -276,7 +276,7 @@ def text_codes(batch: Batch, node: Node) -> Any:
 
 @lru_cache(maxsize=128)
 def _known_requests(calls: tuple[Node, ...], dtypes: tuple[DType, ...]) -> list[WindowRequest]:
-    """Return the requests for window functions, without their columns, by type of column."""
+    """Return requests for window functions without their columns, cached by column type."""
     return [_window_request(call, dtype) for call, dtype in zip(calls, dtypes, strict=True)]
 
 

@@ -1,5 +1,8 @@
 """Learning from rows that are all in memory: the tasks of a schedule, in its number of scans.
 
+A scan is a pass over the training rows. Tasks that make columns run between the learning tasks.
+Statistics that wait for the same learned values share a scan.
+
 Tasks that make columns run between the learning tasks. All statistics of one depth share a scan.
 """
 
@@ -72,7 +75,7 @@ def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
 
 
 def warn_missing(learnt: Mapping[Node, Constant]) -> None:
-    """Warn about aggregates with too few values in the training rows."""
+    """Warn about learned values that are missing, because the training rows have too few values."""
     missing: dict[Node, list[Aggregate]] = {}
     for node, value in learnt.items():
         nowhere = is_a(value, *_GROUPS) and not cast("Groups", value).present.any()

@@ -1,4 +1,8 @@
-"""Scans: the statistics of one depth, learnt in one pass over the training rows.
+"""Scans: one pass over the training rows that learns several statistics together.
+
+These statistics wait for the same learned values. An argument is the expression that a statistic
+reads. If it is a data column, it is read in place; otherwise a kernel computes it for some rows at
+a time.
 
 An argument that is a column is read in place; any other is computed by the row kernel, piece by
 piece.
@@ -46,13 +50,13 @@ if TYPE_CHECKING:
 
 
 class Scan(NamedTuple):
-    """One pass over the training rows; it holds no learnt values.
+    """One pass over the training rows that learns statistics, without any learned values.
 
     Args:
         arguments: Expressions to learn from, one output of the program each.
         aggregates: The aggregates of each argument.
         program: Computes the arguments.
-        known: The constants below the arguments.
+        known: The constants that the arguments read.
     """
 
     arguments: tuple[Node, ...]
@@ -62,7 +66,10 @@ class Scan(NamedTuple):
 
 
 def _of_scans(name: str, value: Value) -> Output:
-    """Return the output of an argument; it is also the key for reusing programs between parts."""
+    """Return the program output for an argument.
+
+    The function is also the key by which programs are reused between parts.
+    """
     return row_values.argument_output(name, value)
 
 
@@ -79,7 +86,10 @@ class Read(NamedTuple):
 
 
 def scans_by_purpose(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]:
-    """Return the scans of a plan by the aggregates that they learn, for "fit" or "fit in parts"."""
+    """Return the scans of a plan by the aggregates that each learns.
+
+    `purpose` is "fit" or "fit in parts".
+    """
     return typed.once(_of_parts if purpose == "fit in parts" else _of_all_rows)
 
 
@@ -119,12 +129,12 @@ def read_of(batch: Batch, scan: Scan) -> Read:
 
 
 def statistics_task(batch: Batch, scan: Scan, read: Read) -> LearnTask:
-    """Return the task that learns the statistics of a scan."""
+    """Return the backend task that learns the statistics of a scan."""
     return _task(batch, read, scan.program, scan.aggregates)
 
 
 def _scan(aggregates: Sequence[Node], types: Types) -> Scan:
-    """Return the scan of statistics of one round."""
+    """Return the scan that learns the given aggregates."""
     grouped: dict[Node, list[Aggregate]] = {}
     for aggregate in aggregates:
         assert isinstance(aggregate, Aggregate)
@@ -140,7 +150,10 @@ def _scan(aggregates: Sequence[Node], types: Types) -> Scan:
 
 
 def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> list[list[Any]]:
-    """Return the values of the aggregates of each argument."""
+    """Return the learned values, one list per argument with a value per aggregate.
+
+    A failure raises an error that names features.
+    """
     try:
         return _learn(batch, read, scan.program, scan.aggregates)
     except RowFailed as failure:
@@ -166,7 +179,7 @@ def failed_scan(
 
 
 def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
-    """Return the features that a scan learns for, as text for messages."""
+    """Return the first features that read a scan's statistics, as text for messages."""
     first = failures.first_readers(features)
     return shortened(dict.fromkeys(first[one] for group in scan.aggregates for one in group))
 
@@ -174,7 +187,7 @@ def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
 def _learn(
     batch: Batch, read: Read, program: Program, aggregates: Sequence[Sequence[Aggregate]]
 ) -> list[list[Any]]:
-    """Return the values of aggregates of a scan's program, or of a part of it."""
+    """Return the learned values for `aggregates`, one list per output of `program`."""
     return run_task(batch.backend, _task(batch, read, program, aggregates))
 
 
@@ -206,7 +219,7 @@ def named_failure(
 def _failed_aggregate(
     batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]
 ) -> FastfeatError | None:
-    """Return the error of the first aggregate that fails when it is learnt alone."""
+    """Return the error of the first aggregate that fails when learned alone; None if none does."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
             part = program_of([scan.program.outputs[k]])
@@ -228,7 +241,7 @@ def _check_finite(batch: Batch, scan: Scan, read: Read) -> None:
 
 
 def argument_values(batch: Batch, scan: Scan, read: Read, place: int) -> Any:
-    """Return the values of an argument of a scan, by its place among them, as an Arrow array."""
+    """Return the values of the argument with index `place` in a scan, as an Arrow array."""
     part = program_of([scan.program.outputs[place]])
     task = RowTask(part, read.columns, batch.n_rows, read.constants)
     return run_task(batch.backend, task)[0]

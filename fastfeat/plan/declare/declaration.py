@@ -57,7 +57,7 @@ from fastfeat.plan.declare.late_columns import (
 Label = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
 PLAN = "ff.Plan"
-"""The name of `Plan` in recipes."""
+"""The name of `Plan` in recipes, which record calls that contain parameters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,10 @@ class Declaration:
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
-        """The expression of each output column, in order.
+        """The expression of each output column, in order, as fit and transform compute it.
+
+        In targets of encoders, the label's name is replaced by its expression or by `label_column`;
+        default folds use `fold_id`.
 
         Targets have the form that the plan declares, and default folds use `fold_id`.
         """
@@ -175,7 +178,9 @@ class Declaration:
 
     @cached_property
     def row_columns(self) -> list[str]:
-        """The columns that features read of their own row, without those that only fit reads.
+        """The data columns that features read in `transform`, late ones excluded.
+
+        If there are none, one column that is not late, because its length is the number of rows.
 
         If there are none, one column that is not late, because its length is the number of rows.
         """
@@ -185,7 +190,7 @@ class Declaration:
 
     @cached_property
     def past_columns(self) -> list[str]:
-        """The columns that windows read from earlier rows, including late ones."""
+        """The columns that windows of features read from earlier rows, including late columns."""
         return past_columns(self.nodes.values())
 
     @cached_property
@@ -201,12 +206,12 @@ class Declaration:
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether the label is computed from rows ahead, so that some rows may have no label."""
+        """Whether the label is computed from later rows, so that some rows may have no label."""
         return len(over_ahead(self.label_nodes.values())) > 0
 
     @property
     def label_columns(self) -> list[str]:
-        """The columns that a label is computed from; empty if the label is itself a column."""
+        """The columns that the label's expression reads; empty if the label is itself a column."""
         return [] if isinstance(self.label, str) else columns_of(self.label_nodes.values())
 
     @property
@@ -226,7 +231,7 @@ class Declaration:
 
     @cached_property
     def label_plan(self) -> Declaration:
-        """A plan with a label expression as its only feature, which may look ahead.
+        """A plan with the label's expression as its only feature; it may look ahead.
 
         It is not checked, because checks refuse features that look ahead.
         """
@@ -288,7 +293,10 @@ def declare(
 
 
 def _recipe(declared: Declaration, given: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a plan; options without a parameter are taken from the declaration."""
+    """Return the recipe of a plan: the call of `Plan` with its parameters, to call it again.
+
+    Options without a parameter are taken from the declaration.
+    """
     options = {
         name: value if hold_params((value,)) else getattr(declared, name)
         for name, value in given.items()
