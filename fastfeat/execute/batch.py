@@ -505,8 +505,6 @@ def encoded(batch: Batch, step: Call) -> Any:
 
     Works if the vocabulary was learned from other rows of the same source. None if keys must be
     looked up: they are not numbered, or rare keys share several codes.
-
-    None if they must be looked up: the keys are not numbered, or rare keys share several codes.
     """
     if batch.source is None or step.function != "encode":
         return None

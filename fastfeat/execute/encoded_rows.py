@@ -177,13 +177,6 @@ def _digests_of_sets(
     The sets are all rows of the data, the rows learned from, and the rows passed to `fit`. Work on
     all rows is done once and shared by fits of the same data. `learnt` holds the numbers of the
     rows learned from, or None for all.
-
-    The sets are all rows of the data, the rows learned from, and the rows passed to `fit`. Work on
-    all rows is done once and shared by fits of the same data. `learnt` holds the numbers of the
-    rows learned from, or None for all.
-
-    Work on all rows is done once and shared by fits of the same data. `learnt` holds the numbers of
-    the rows learned from, or None for all.
     """
     shared, key = training.rows.shared, ("encoded_rows", columns)
     if key not in shared:
@@ -301,8 +294,6 @@ def _leading(table: Any, columns: Columns) -> tuple[int, Hashes]:
 
     Rows are sampled by this hash. A column with few distinct values would sample no rows or far too
     many.
-
-    A column with few distinct values selects either no rows or far too many.
     """
     n_rows, n_leading = table.num_rows, 1
     values = _values(table, columns[:1])
@@ -387,8 +378,6 @@ def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:
     """Return an integer per id, and flags of the rows that have one.
 
     The integer is a hash for text, bytes and floats. The flags are None if every row has an id.
-
-    The flags are None if every row has an id.
     """
     column = table.column(name)
     if dtype == INT64 and column.type == pa.int64() and column.num_chunks == 1:

@@ -3,8 +3,6 @@
 Rows are split into shares (partitions) by the hash of their entity keys. All rows of an entity are
 in one share, so each share can be computed alone. A stage is one such split with its functions.
 "Functions of other rows" are window functions and functions over later rows.
-
-All rows of an entity are in one share, so each share can be computed alone.
 """
 
 from __future__ import annotations
@@ -149,8 +147,6 @@ def share_plan(
     """Return a fitted plan that computes the partition number of each row, by the hash of its keys.
 
     A row with a missing key sees no other rows: its number is 0, or missing.
-
-    A row without a key is in the first share, or its share is missing: it sees no rows.
 
     Args:
         keys: Expressions over the rows of a plan.

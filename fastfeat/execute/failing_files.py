@@ -19,8 +19,6 @@ def naming_files(method: F) -> F:
 
     Applies if the data is several files. The method has the arguments `self`, `data` and perhaps
     `history=`.
-
-    The method has the arguments `self`, `data` and perhaps `history=`.
     """
 
     @wraps(method)

@@ -86,8 +86,6 @@ def _encoded(fitted: Fitted, plan: Declaration) -> EncodedRows | None:
 
     It is kept if an encoding is selected and rows are recognized by ids or files. Otherwise rows
     are recognized by columns that the selection may not read.
-
-    Otherwise they are recognized by columns that the selection may not read.
     """
     encoded = fitted.encoded
     by_id = encoded is not None and (encoded.row_id is not None or len(encoded.files) > 0)

@@ -293,8 +293,6 @@ def check_bound(contract: FittedContract) -> None:
     Records the time zones that rules read. A rule that reads the clock or an absent column is
     checked only when rows are judged.
 
-    A rule that reads the clock or an absent column is bound only when it is judged.
-
     Raises:
         UnknownColumn, TypeMismatch: From the first rule that does not fit.
     """
@@ -331,8 +329,6 @@ def fitted_of_values(
 
     `learnt` returns the values by expression, from the types of the expressions. The other
     arguments are described in `Fitted`.
-
-    The other arguments are described in `Fitted`.
     """
     roots = list(plan.nodes.values())
     with using(zones):

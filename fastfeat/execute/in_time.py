@@ -4,10 +4,6 @@ Used if rows have no common key and so cannot be split into partitions, or if on
 rows than memory holds. In rows sorted by time, a window of bounded length sees only the latest
 rows, and only these are kept. Positions ("places") count the history rows and then the rows of the
 data.
-
-If rows have no common key, they cannot be split into shares, and one entity may have more rows than
-memory holds. In rows sorted by time, a window of bounded length sees only the latest rows, and
-these are kept.
 """
 
 from __future__ import annotations
@@ -200,8 +196,6 @@ class _AllRows:
 
         `places` are the positions of the `n_past` earlier rows that windows see, then of the rows
         computed.
-
-        `places` are the rows seen and then the own rows; the first `n_past` are the rows seen.
         """
         n = self.n_earlier
         numbers = np.where(places < n, places, places - n)

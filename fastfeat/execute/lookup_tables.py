@@ -2,9 +2,6 @@
 
 Converted columns and indexes of a pyarrow Table are cached as long as the table exists, since it
 never changes. Any other table is read and indexed at each call.
-
-Work on a pyarrow Table is kept as long as the table exists, since it never changes. Any other table
-is read and indexed at each call.
 """
 
 from __future__ import annotations

@@ -2,9 +2,6 @@
 
 Repeated rows are searched column by column among fewer and fewer rows, so that data without them
 costs little. Counting ties reuses the sort by entity and time of the windows that run next, if any.
-
-Repeated rows are searched column by column among fewer and fewer rows, so that data without them
-costs little. Ties are counted in the order that the next windows compute in, if there are any.
 """
 
 from __future__ import annotations
@@ -168,8 +165,6 @@ def _others(
 
     Yields nothing if the data cannot be read again. Rows that are equal for the windows may differ
     in these columns, for example in a row number.
-
-    Rows that are equal for the windows may differ in these, for example in a row number.
     """
     there = column_names(data) or []
     names = [n for n in column_names(history) or [] if n in there and n not in known]

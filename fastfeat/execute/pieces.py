@@ -217,10 +217,6 @@ def pieces_within(pieces: Pieces, budget: Budget | None) -> Pieces:
     """Return the data set with features that are computed within a memory budget.
 
     Work is slower if memory is short. A chunk that exceeds the budget raises OutOfMemory.
-
-    Work is slower if memory is short. A chunk that exceeds the budget raises OutOfMemory.
-
-    A piece that exceeds the budget raises OutOfMemory.
     """
     if budget is None:
         return pieces

@@ -3,9 +3,6 @@
 A preparation belongs to one schema of the data and one form of the result. A fitted plan keeps some
 for each form, and each keeps memory for as many calls as ran at once. Cases that they do not
 support, and all errors, are left to the general path in `execute.transform`.
-
-A fitted plan keeps some for each form of the result, and each keeps memory for as many calls as ran
-at once. Unsupported cases, and every error, are left to the general way.
 """
 
 from __future__ import annotations
@@ -252,8 +249,6 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
     """Return a function that computes a table of features with the kept columns.
 
     None if it is not supported. Results of steps that are features unchanged are not copied.
-
-    Unchanged columns of steps are returned without a copy.
     """
     from fastfeat.backends.cpu import as_made, parts_of
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend

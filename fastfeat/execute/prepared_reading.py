@@ -2,8 +2,6 @@
 
 Columns of the user's table come first. Converted columns, and columns that earlier tasks made,
 follow.
-
-Converted columns, and columns that earlier tasks made, follow the columns of the table.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 Each row is stored with its number in the data as the last column. The files have no name, so they
 disappear when they are closed, however the process ends.
-
-The files have no name, so they disappear when they are closed, however the process ends.
 """
 
 from __future__ import annotations

@@ -4,9 +4,6 @@ The arguments of a step are columns, learned values, or expressions over rows, w
 program computes first. A column is freed once no later task reads it. A space is a set of rows that
 columns belong to: the rows of the call, the rows that windows see, the rows of a lookup table, or
 list elements.
-
-The arguments of a step are columns, learned values, or expressions over rows, which a program
-computes first. A column is freed once no later task reads it.
 """
 
 from __future__ import annotations
@@ -167,8 +164,6 @@ def _rows_of(running: Running, space: SpaceOf) -> Batch:
 
     Rows of a lookup table get the columns that its tasks read. Columns of list elements are stored
     with the rows that have the lists.
-
-    Columns of elements are stored with the rows that have the lists.
     """
     rows = running.spaces.get(space)
     if rows is None:
@@ -218,8 +213,6 @@ def _windows(running: Running, rows: Batch, task: Task) -> None:
     """Compute window functions that share an order (time column and entity keys) of the rows.
 
     Functions already computed for the rows that windows see, which include these rows, are reused.
-
-    Columns that already exist for the visible rows, which include these rows, are reused.
     """
     past, order = rows.seen, task.order
     assert isinstance(order, Call)
@@ -300,8 +293,6 @@ def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch,
     """Return a table's rows with all inputs of `calls` computed, and the input of each call.
 
     `batch` holds the columns of the table; `calls` are window functions over it.
-
-    `batch` holds the columns of the table.
     """
     renamed = of_table(order, [call.args[0] for call in calls])
     types = {new: type_in_table(old, batch.types[old]) for old, new in renamed.items()}

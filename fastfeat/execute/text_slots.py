@@ -2,9 +2,6 @@
 
 Each kind of input has three implementations: for whole columns, as kernel calls inside a prepared
 call, and for the values of a single row.
-
-A row gives the same values three ways: of whole columns, as calls of kernels that a prepared call
-runs, and of the values of one row.
 """
 
 from __future__ import annotations

@@ -2,9 +2,6 @@
 
 The file or the folder appears whole or not at all. An interrupted run continues after the parts
 that a folder already has, if the data is in files that have not changed.
-
-Both appear whole or not at all. An interrupted run continues after the parts that a folder already
-has, if the data is in files that have not changed.
 """
 
 from __future__ import annotations

@@ -167,8 +167,6 @@ def _without_views(table: Any, kept: Sequence[str]) -> Any:
     """Return a small batch with string views converted to the text type that prepared kernels read.
 
     Polars passes string views. Columns in `kept` stay unchanged.
-
-    Columns in `kept` are passed through unchanged.
     """
     if not isinstance(table, pa.Table) or table.num_rows >= SHORT:
         return table

@@ -38,8 +38,6 @@ def compute_columns(batch: Batch, nodes: Iterable[Node]) -> None:
     """Compute expressions over rows, and add them to `batch` as columns. Data columns are skipped.
 
     The steps that the expressions read must have been run.
-
-    The steps that they read must have been run. The columns are added to `batch`.
     """
     nodes = [*dict.fromkeys(nodes)]
     take_columns_of_source(batch, nodes)
@@ -55,8 +53,6 @@ def place_folds(batch: Batch, rows: Rows, nodes: Iterable[Node]) -> None:
     """Compute fold numbers that depend on row numbers in larger data, and add them to `batch`.
 
     `rows` are the row numbers; other expressions in `nodes` are ignored.
-
-    `rows` are the row numbers; of `nodes`, only such folds are computed.
     """
     from fastfeat.steps.targets.cpu import fold_of_rows  # imports the CPU backend
 
@@ -140,8 +136,6 @@ def argument_output(name: str, value: Value) -> Output:
 
     A column keeps its type; a computed float is float64. Floats are rounded to a narrower type when
     they leave a plan, not before an aggregate.
-
-    Floats are rounded to a narrower type when they leave a plan, not before an aggregate.
     """
     counted = _counted(value)
     return output_of(name, counted, None if counted.op.name == "input" else FLOAT64)

@@ -4,11 +4,6 @@ One pass over the data writes each row to its share, a hash partition by entity.
 are computed share by share in memory, and written to a file in the order of the rows. Later passes
 over the data read these columns beside it. Functions with other entity keys need a pass of their
 own (a stage), and read the functions of an earlier stage like any column.
-
-One pass over the data writes each row to the share of its entity. Then the functions are computed
-share by share in memory, and written to a file in the order of the rows. Later passes over the rows
-read these columns beside them. Functions of another entity need a pass of their own, and read the
-functions of an earlier one like any column.
 """
 
 from __future__ import annotations

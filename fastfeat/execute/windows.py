@@ -130,8 +130,6 @@ def check_history(batch: Batch, order: Node, kept: dict[Any, Any]) -> None:
 
     It checks the history against the rows from which the batch was selected. `kept` is the
     backends' cache for this order.
-
-    `kept` is the backends' cache for this order.
     """
     try:
         past = past_of(batch.seen, order, kept=kept)

@@ -1,4 +1,4 @@
-"""A memory budget: the share that tables may take while states grow."""
+"""The memory budget of a call: how large tables may be while learning states grow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastfeat.io.unnamed import drop_pages
 
 LESS = "or let the plan read fewer columns, or smaller tables"
 LEAST_TABLE, MOST_TABLE = 1 << 20, 1 << 26
-"""Bytes: smaller tables take long, and larger ones are no faster."""
+"""Bytes of a table that is read at a time: smaller ones are slow, larger ones no faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def enough_for(n_bytes: int) -> str:
 
 
 def _give_back() -> None:
-    """Give unused memory, and pages of mapped files, back to the system."""
+    """Return unused memory, and pages of mapped files, to the operating system."""
     pa.default_memory_pool().release_unused()
     release_unused()
     drop_pages()
@@ -143,7 +143,7 @@ def budget_of(memory: str | int, needs: Sequence[Need] = (), less: str = LESS) -
 
 
 def budget_of_free(free: int | None, needs: Sequence[Need] = ()) -> Budget:
-    """Return the default budget: the process's memory, plus most of the free memory.
+    """Return the default budget: the memory this process has, plus three quarters of free memory.
 
     `free` is the result of `free_memory`, None if unknown.
 
@@ -166,7 +166,7 @@ def within(budget: Budget) -> Generator[None]:
 
 @contextmanager
 def bounded(budget: Budget | None) -> Generator[None]:
-    """Make a budget, if there is one, current for work in this thread."""
+    """Make a budget current for work in this thread; None changes nothing."""
     if budget is None:
         yield
         return
@@ -207,9 +207,9 @@ def check_within(work: str) -> None:
 
 
 def has_room(n_bytes: int) -> bool:
-    """Return whether `n_bytes` more are only a small share of the room; True without a budget.
+    """Return whether `n_bytes` are at most a quarter of what this thread's budget has left.
 
-    Work that would take more goes to disk, or takes longer.
+    True without a budget. Work that would take more goes to disk, or takes longer.
     """
     budget = _current.get()
     return budget is None or n_bytes * _LARGE_SHARE <= budget.spare()

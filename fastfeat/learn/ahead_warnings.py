@@ -4,10 +4,6 @@ Counts may have seen later rows, and nothing checks clocks that only the user vo
 that stands for the entity, such as an email next to its user, cannot be found in the plan's
 expressions, only in the rows. On labels of pure noise a count by an email had an AUC of .69, by a
 session .65.
-
-A key that stands for the entity, such as an email next to its user, cannot be found in the plan's
-expressions, only in the rows. On labels of pure noise a count by an email had an AUC of .69, by a
-session .65.
 """
 
 from __future__ import annotations

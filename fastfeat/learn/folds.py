@@ -224,9 +224,6 @@ def _places_of_ids(labelled: Numbers, ids: NDArray[np.int64] | None) -> tuple[Nu
 
     Rows with the same id share a position, in the order of their first rows. `labelled` are
     ascending row numbers. `ids` covers all rows; None if all ids differ.
-
-    `labelled` are ascending row numbers. `ids` covers all rows; None if all ids differ. A place
-    belongs to the first row with the id.
     """
     if ids is None:
         return np.arange(len(labelled)), len(labelled)
@@ -283,8 +280,6 @@ def _of_folds(numbers: Numbers, folds: NDArray[np.int64]) -> Iterator[Split]:
     """Yield for each fold its test rows and, as training rows, all others.
 
     `folds` has the fold that tests each of the rows `numbers`, from 0 on; -1 for none.
-
-    `folds` has, for each of the numbered rows, the fold that tests it, from 0 on, -1 for none.
     """
     for fold in range(int(folds.max(initial=-1)) + 1):
         is_tested = folds == fold

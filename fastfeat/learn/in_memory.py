@@ -2,8 +2,6 @@
 
 A scan is a pass over the training rows. Tasks that make columns run between the learning tasks.
 Statistics that wait for the same learned values share a scan.
-
-Tasks that make columns run between the learning tasks. All statistics of one depth share a scan.
 """
 
 from __future__ import annotations

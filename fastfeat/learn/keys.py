@@ -145,8 +145,6 @@ def learnt_groups(
 
     The results in `found` are modified. `members` have the same groups. `learnt` has the
     vocabularies that number the groups.
-
-    `members` have the same groups. `learnt` has the vocabularies that number the groups.
     """
     vocabulary = learnt.get(members[0].args[1].args[-1])
     if isinstance(vocabulary, Vocabulary) and vocabulary.held is not None:
@@ -171,8 +169,6 @@ def learn_times(batch: Batch, origin: Call, steps: Iterable[Node]) -> None:
     """Learn folds by time from the times of all rows, and store them in `batch` under `origin`.
 
     `steps` assign rows to these folds.
-
-    `steps` find rows in these folds.
     """
     batch.learnt[origin] = run_task(batch.backend, times_task(batch, origin, steps))
 

@@ -2,9 +2,6 @@
 
 The record is the time for which rows are recorded. A window ahead of a row is its window of later
 rows. If it ends after the end of the record, the row has no label, whatever its expression gives.
-
-If the window ahead of a row ends after the end of the record, the row has no label, whatever its
-expression gives.
 """
 
 from __future__ import annotations

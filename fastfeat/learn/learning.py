@@ -2,9 +2,6 @@
 
 A round is one pass over the rows. Each part of the rows yields a state, and states merge in any
 order. The merged state of all rows determines the learned values and the tasks of the next round.
-
-A round is one pass over the rows. The parts give states, which merge in any order. The merged state
-of all rows leads to the next round.
 """
 
 from __future__ import annotations

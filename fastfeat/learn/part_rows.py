@@ -82,9 +82,6 @@ def batch_of_part(
     `given` are the row numbers in the whole data; None if there are none, and messages then count
     from `n_before`, the number of rows before the part. `schedule` has the tasks that will read the
     batch.
-
-    `given` are the row numbers; None if there are none, and messages then count from `n_before`,
-    the number of rows before the part.
     """
     prepared = learning.prepared
     table = read_columns(data, learning.columns, features=prepared.plan.nodes)

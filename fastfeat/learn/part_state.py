@@ -3,13 +3,6 @@
 A state read from bytes is closed: the parameters of its tasks are in the `Learning` record, not in
 the state. It is opened when it meets an open state or the record. Closed states wait together until
 then.
-
-A state read from bytes is closed: the parameters of its tasks are in the `Learning` record, not in
-the state. It is opened when it meets an open state or the record. Closed states wait together until
-then.
-
-A state from bytes is closed: the parameters of its tasks are in the learning, not in the state. It
-is opened when it meets an open state or the learning. Closed states wait together until then.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 Two rows are too close if their labels may share time. The user and the plan say how far rows must
 be apart, and by which clocks (time columns). A moment is a row's time by a clock.
-
-The user and the plan say how far rows must be apart, and by which clocks.
 """
 
 from __future__ import annotations
@@ -155,10 +153,6 @@ def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
     `types` has the types of the time columns and of the plan's time expressions. Raises InvalidPlan
     if no clock of the data suits a length, or if an embargo has a different unit than the label's
     clock.
-
-    `types` has the types of the columns with moments, and of the times of the plan. Raises
-    InvalidPlan if no clock of the data suits a length, or if an embargo has a different unit than
-    the label's clock.
     """
     found: dict[Node, Reach] = {}
     for delay in purging.delays:
@@ -172,7 +166,7 @@ def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
 
 
 def _add_embargo(found: dict[Node, Reach], purging: Purging, types: Mapping[Node, DType]) -> None:
-    """Add an embargo to the clocks of labels, or to its own clocks if labels have none."""
+    """Add the embargo to the reach of the labels' clocks, or to its own clock without these."""
     for own in _of_delay(purging.embargo, purging.times, types):
         assert own.delay is not None
         column = _column_of(own.time, types)
@@ -243,9 +237,6 @@ def _by(
 
     The time's column is preferred, since a rounded time is less exact. If only the rounded time has
     the delay's unit, the rounding is added to the delay.
-
-    A time that is rounded down is less exact than its column. If only the rounded time has the
-    delay's unit, the rounding is added to the delay.
     """
     clock = clock_of(time, types)
     column = None if clock is None else Column(clock.column)

@@ -4,9 +4,6 @@ Most tables have none, and a small sample shows it: if 1 % of n rows repeat, a s
 rows has four pairs. Whole groups of copies are counted only if the sample has some. A twin is a row
 that equals another in all columns. A word is a 64-bit integer made of a value's bits, equal for
 equal values; rows are hashed from the words of their columns.
-
-Most tables have none, and a small sample shows it: if 1 % of n rows repeat, a sample of 20 sqrt(n)
-rows has four pairs. Whole groups of copies are counted only if the sample has some.
 """
 
 from __future__ import annotations
@@ -245,10 +242,6 @@ def _told_apart(columns: _Columns, rows: Rows, least: float) -> _Leading | None:
     Otherwise None: rows may then be equal by chance. The column with the most values is in the
     first half, the next two in the second, and so on. `least` is the share of the distinct rows
     that each half must separate. `rows` are ascending row numbers.
-
-    The column with the most values is in the first half, the next two in the second, and so on.
-    `least` is the share of the different rows that each half must separate. `rows` are ascending
-    row numbers.
     """
     every: list[ChunkedArray] = []
     found: list[Hashes] = []
@@ -276,8 +269,6 @@ def _chosen(leading: _Leading, n_rows: int) -> Rows | None:
     """Return a sample of rows selected by hashed column values, so that it has all copies of a row.
 
     None if no column suits.
-
-    None if a column's values have no words, or if too few values would be chosen.
     """
     share = FEW_ROWS / 2 / n_rows
     least = np.uint64(int(share * 2**64))

@@ -2,8 +2,6 @@
 
 A round is one pass over all rows. A task learns as soon as its inputs are learned, which gives the
 fewest passes. Tasks and values are named by their index ("place") in the schedule.
-
-A task learns as soon as its inputs are learnt, which gives the fewest passes.
 """
 
 from __future__ import annotations
@@ -157,8 +155,6 @@ class Learning:
 
         It covers the tasks of the round and the values learned before. It differs for states of
         another plan, schema, round, data or version.
-
-
         """
         if _DIGEST not in self.shared:
             self.shared[_DIGEST] = self._digest()

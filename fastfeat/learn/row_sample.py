@@ -2,9 +2,6 @@
 
 Such a task would otherwise need a pass of its own to find one. It uses the values learned by then.
 The sample affects only time, never the learned values.
-
-Such a task would otherwise sample all rows in a pass of its own. It uses the values learnt by then.
-The sample affects only time, never the learnt values.
 """
 
 from __future__ import annotations

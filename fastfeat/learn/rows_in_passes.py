@@ -2,9 +2,6 @@
 
 Window functions and functions over later rows ("functions of other rows") are computed once, before
 the first round that reads them, and stay on disk as columns of the rows.
-
-Functions of other rows are computed once, before the first round that reads them, and stay on disk
-next to the rows.
 """
 
 from __future__ import annotations
@@ -74,8 +71,6 @@ class RowsInPasses:
 
         They are out of fold for rows that fit learned from. Rows that are not given to fit are left
         out.
-
-        Rows that are not given to fit are left out.
         """
         self.functions.make(_bound(learning), learning.functions)
         first, table = scanned.first_row, scanned.table

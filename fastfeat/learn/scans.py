@@ -3,9 +3,6 @@
 These statistics wait for the same learned values. An argument is the expression that a statistic
 reads. If it is a data column, it is read in place; otherwise a kernel computes it for some rows at
 a time.
-
-An argument that is a column is read in place; any other is computed by the row kernel, piece by
-piece.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """The features of the training rows: target encodings are out of fold there.
 
 Rows that fit did not learn from get features as `transform` computes them.
-
-Rows that nothing was learnt from get the features of later rows.
 """
 
 from __future__ import annotations
@@ -122,9 +120,6 @@ def _together(parts: Sequence[Any], places: NDArray[np.int64], rows: Batch, form
 
     `parts` are in the form `form` of `transform.computed`. `places` has the final position of each
     row of the parts, shape (n_rows,).
-
-    `parts` are in the form of `computed`. `places` has the place of each row of the parts, shape
-    (n_rows,).
     """
     match form:
         case "arrow" | "columns":

@@ -8,6 +8,4 @@ pass is either a pass over the training rows, called a round in schedules, or a 
 schedule (`plan.lower.passes`).
 
 `execute` runs schedules, `learn` fits plans, `keep` saves them and `tell` explains them.
-
-`execute` runs schedules, `learn` fits plans, `keep` saves them and `tell` explains them.
 """

@@ -1,4 +1,4 @@
-"""RE2 regular expressions as Arrow accepts them: checked, with every group named."""
+"""RE2 regular expressions in the form that Arrow accepts: checked, with every group named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several columns at once: dicts of arrays and pandas frames as Arrow tables."""
+"""Tables in memory as Arrow tables: dicts of arrays, lists of dicts, pandas and Polars frames."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def pandas_table(frame: Any, columns: Sequence[str] | None, run: Run = in_turn) 
 
 
 def table_of(arrays: list[Any], names: list[str]) -> Table:
-    """Return columns as a table; unequal lengths raise InvalidData."""
+    """Return arrays and their names as a table; unequal lengths raise InvalidData."""
     n_rows = len(arrays[0])
     for name, array in zip(names, arrays, strict=True):
         if len(array) != n_rows:
@@ -160,10 +160,10 @@ def rows_only(n_rows: int) -> Table:
 
 
 def columns_table(columns: Mapping[str, Any], n_rows: int) -> Table:
-    """Return columns as a table that keeps its number of rows even without columns.
+    """Return columns as a table that keeps its number of rows even if there are no columns.
 
-    In that case it has a column of nulls: in a table without columns, Arrow loses the rows when
-    they are taken, joined, or sliced to the end.
+    Without columns it has a column of nulls: otherwise Arrow loses the rows when they are taken,
+    joined, or sliced to the end.
     """
     return pa.table(dict(columns) or {"": pa.nulls(n_rows)})
 

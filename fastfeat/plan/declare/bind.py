@@ -1,4 +1,7 @@
-"""Binding: each node gets its type for one schema; all type errors of users are raised here."""
+"""Binding: each node of an expression gets a type, given the types of columns.
+
+All type errors of users arise here.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Clocks: how far the time of a window may lie before the moment of its row.
+"""Clocks: how a window's time relates to the moment of its row, to exclude values not known yet.
 
-A window over late columns is safe only if its time never runs ahead of the row and never goes
-backwards. A column is trusted, and so are functions that round a column down or shift it by a
-constant. The age of the youngest row that a window sees follows from its offset and from the
-coarseness of its time.
+A clock is the known properties of a window's time expression. Its slack is how far the time may lie
+before the moment of its row (a day's start before the row's hour), its lead how far after. A window
+over late columns is safe only if its time never runs ahead of the row and never goes backwards. A
+column is trusted, and so are functions that round a column down or shift it by a constant. The age
+of the youngest row that a window sees follows from its offset and from the coarseness of its time.
 """
 
 from __future__ import annotations

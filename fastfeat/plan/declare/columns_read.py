@@ -54,7 +54,7 @@ def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
 
 
 def seen_by_windows_alone(roots: Iterable[Node], late: Collection[str]) -> list[str]:
-    """Return the late columns that windows read from earlier rows, and no encoder learns from."""
+    """Return the late columns that windows read from earlier rows and no encoder has as target."""
     roots = list(roots)
     targets = columns_of(node.args[0] for node in postorder(roots) if is_target(node))
     of_past = past_columns(roots, training=True)
@@ -134,7 +134,7 @@ def _rows_of(roots: Sequence[Node]) -> dict[Node, Rows]:
 
 
 def _check_halves(node: Call, args: Sequence[Rows], half: int) -> None:
-    """Raise unless the first `half` arguments are of the data and the others table columns."""
+    """Raise unless the first `half` arguments are over the data, and the others table columns."""
     _check(node, args[:half], _DATA)
     if not all(isinstance(arg, TableColumn) for arg in node.args[half:]):
         raise ArtifactError(f"{node.function!r} compares with what is no column of a table")

@@ -192,7 +192,7 @@ def _is_of_table(node: Node, clock: str | None = None) -> bool:
 
 
 def _check_of_data(name: str, rule: Rule, clock: str | None) -> None:
-    """Raise InvalidPlan if a rule reads only the clock, or its share would have no meaning."""
+    """Raise InvalidPlan if a rule reads only the clock, or cannot have a share (`at_most`)."""
     node = rule.expression.node
     read = (of for of in postorder([node]) if isinstance(of, Column | TableColumn))
     if all(of == Column(clock or "") for of in read):

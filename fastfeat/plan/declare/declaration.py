@@ -133,8 +133,6 @@ class Declaration:
 
         In targets of encoders, the label's name is replaced by its expression or by `label_column`;
         default folds use `fold_id`.
-
-        Targets have the form that the plan declares, and default folds use `fold_id`.
         """
         written = self.written
         if not self.known_late.columns:
@@ -172,15 +170,13 @@ class Declaration:
 
     @cached_property
     def row_table_columns(self) -> tuple[TableColumn, ...]:
-        """The columns of lookup tables that rows read, without those that only fit reads."""
+        """The lookup table columns that `transform` reads: all except in targets of encoders."""
         nodes = without_targets(self.nodes.values())
         return tuple(node for node in nodes if isinstance(node, TableColumn))
 
     @cached_property
     def row_columns(self) -> list[str]:
         """The data columns that features read in `transform`, late ones excluded.
-
-        If there are none, one column that is not late, because its length is the number of rows.
 
         If there are none, one column that is not late, because its length is the number of rows.
         """
@@ -195,12 +191,12 @@ class Declaration:
 
     @cached_property
     def training_past_columns(self) -> list[str]:
-        """The columns that windows of features read from rows before the training rows."""
+        """The columns that windows read from earlier rows in fit, also inside statistics."""
         return past_columns(self.nodes.values(), training=True)
 
     @property
     def history_columns(self) -> list[str]:
-        """The columns that fit reads from rows before the training rows, also for a label ahead."""
+        """The columns that fit reads from a history, for windows and for a label ahead."""
         of_label = past_columns(self.label_nodes.values()) if self.looks_ahead else []
         return list(dict.fromkeys([*self.training_past_columns, *of_label]))
 
@@ -216,7 +212,7 @@ class Declaration:
 
     @property
     def label_sources(self) -> list[str]:
-        """The columns of the data that the label is, or is computed from; empty without a label."""
+        """The column that is the label, or those its expression reads; empty without one."""
         return [self.label] if isinstance(self.label, str) else self.label_columns
 
     @property

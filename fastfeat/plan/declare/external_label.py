@@ -2,8 +2,6 @@
 
 Encoders learn from that column; windows still read the label's columns in the data. The plan is
 declared as before and all its rules hold: the new column is the label, and just as late.
-
-The plan is declared as before and all its rules hold: the column is the label, and just as late.
 """
 
 from __future__ import annotations

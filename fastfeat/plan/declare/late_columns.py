@@ -56,7 +56,10 @@ def _without_target(node: Node) -> tuple[Node, ...]:
 
 
 def _reached(roots: Iterable[Node], below: Callable[[Node], tuple[Node, ...]]) -> list[Node]:
-    """Return the nodes that can be reached from `roots` through `below`, arguments first."""
+    """Return the nodes that `below`, a function from node to arguments, reaches from `roots`.
+
+    Arguments come before the nodes that read them.
+    """
     roots, reached = list(roots), set[Node]()
     pending = [*roots]
     while pending:

@@ -153,7 +153,7 @@ def takes_rows_in_order(over: Call) -> bool:
 
 
 def _is_own_time(over: Call) -> bool:
-    """Return whether a function is the time since the row itself."""
+    """Return whether a window function is `time_since` of the time that orders its rows."""
     return over.function == f"{OVER}time_since" and over.args[0] is order_of(over).args[0]
 
 

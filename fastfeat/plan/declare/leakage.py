@@ -104,8 +104,8 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
 def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> list[Node]:
     """Return the features with encoder targets replaced by the label's expression.
 
-    Only targets that name the label are replaced. Encoders with folds by time also get an argument by
-    which a fold learns only from rows with a target that is known when the fold begins.
+    Only targets that name the label are replaced. Encoders with folds by time also get an argument
+    by which a fold learns only from rows with a target that is known when the fold begins.
     """
     named: dict[Node, Node] = {
         Column(name): node for name, node in label.items() if node != Column(name)
@@ -186,7 +186,7 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
 
 
 def _tells_rows_ahead(node: Aggregate, late: Late) -> bool:
-    """Return whether a target, or its key, reveals the rows that the label sees."""
+    """Return whether an encoder's target or key reveals the later rows that the label sees."""
     ahead = late.ahead
     if ahead is None:
         return False
@@ -361,9 +361,6 @@ def folded_by_id(roots: Sequence[Node], column: str | None) -> Sequence[Node]:
 
     Otherwise default folds are computed from row numbers. By id, duplicates of a row are in one
     fold, and neither row order nor the split into files matters.
-
-    Duplicates of a row are then in one fold, and neither row order nor the split into files
-    matters.
     """
     if column is None or not any(map(is_fold_by_number, postorder(roots))):
         return roots

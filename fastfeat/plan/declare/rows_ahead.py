@@ -4,10 +4,6 @@ Every row after a row's own moment counts as late, whichever of its columns is r
 joins and folds by time must order rows by the label's clock (its time column), or by one that is
 never after it. A statistic learned per key has seen all rows, so its key must not reveal the entity
 or the moment.
-
-A later row must not be seen, whichever of its columns is read. Windows, as-of joins and folds by
-time must order rows by the clock of the label, or by one that is never after it. A statistic
-learnt per key has seen all rows, so its key must not reveal the entity or the moment.
 """
 
 from __future__ import annotations
@@ -322,8 +318,6 @@ def counted_keys(features: Mapping[str, Node]) -> dict[Call | Aggregate, tuple[N
 
     They are counts, sums, and ordinal codes in the order of frequency. A code that is only the key
     of a target encoder or of a mean reveals no count.
-
-    A code that is only the key of a target encoder or of a mean is no value and reveals no count.
 
     Returns:
         dict of the counting node to the expressions of its key.

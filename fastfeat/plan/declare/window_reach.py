@@ -149,9 +149,6 @@ def live_reach(over: Call) -> Reach:
 
     The live state stores the results that windows read beside the rows. A window with an offset and
     no limit in time sees the latest rows before the offset.
-
-    The state stores the results that windows read beside the rows. A window with an offset and no
-    limit in time sees the latest rows before the offset.
     """
     window = dict(window_of(over).params)
     offset, unit = window["offset"], window["unit"] or "time"

@@ -1,6 +1,4 @@
 """Lowering: expressions with types become schedules of tasks, and programs of primitive operations.
 
 It imports only `declare` from `plan`; `execute`, `learn`, `keep`, `tell` and `live` import it.
-
-It imports only `declare` from `plan`; `execute`, `learn`, `keep`, `tell` and `live` import it.
 """

@@ -1,8 +1,8 @@
-"""The smallest types of codes: of vocabularies, bins, buckets and calendar parts.
+"""The smallest integer types of features that are codes: categories, bins, buckets and so on.
 
-A function that returns codes has a rule for the largest code in its entry of `SCALARS` or `STEPS`. The size of a
-vocabulary is known only after learning: types never change for an artifact, but another fit may
-have others.
+A function that returns codes has a rule for the largest code in its entry of `SCALARS` or `STEPS`.
+The size of a vocabulary is known only after learning: types never change for an artifact, but
+another fit may have others.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class ConstantCalls(NamedTuple):
 
 
 def constant_calls(roots: Iterable[Node], types: Types) -> ConstantCalls:
-    """Return the calls among the constant expressions of `constant_roots`, lowered."""
+    """Return the program that computes the constant expressions `roots`, without learned values."""
     calls = [node for node in roots if isinstance(node, Call) and types[node] not in NEVER_COLUMNS]
     outputs = outputs_of([("", node) for node in calls], types, _output, hoist=False)
     return ConstantCalls(tuple(calls), program_of(outputs))

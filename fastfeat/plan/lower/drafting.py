@@ -3,8 +3,6 @@
 A space is a set of rows: those of the data, those that windows see, those of a lookup table, or
 list elements. A column is one expression over one space. A value is learned. Tasks name all three
 by their index in the schedule; the index of a column is its place.
-
-Columns are numbered by expression and space, and values by the aggregate or step learned.
 """
 
 from __future__ import annotations
@@ -187,7 +185,7 @@ def _read_of_table(
 
 
 def columns_of(draft: Draft, space: SpaceOf, nodes: Iterable[Node]) -> tuple[ColumnOf, ...]:
-    """Return the columns of expressions, adding programs for those that must be computed."""
+    """Return the indices of expressions' columns, adding program tasks for those to compute."""
     found = (_column(draft, space, node) for node in nodes)
     return once(*(place for place in found if place is not None))
 
@@ -246,8 +244,6 @@ def of_table(order: Call, values: Iterable[Node]) -> dict[Node, Node]:
     """Return expressions over a lookup table, rewritten as if its rows were the data.
 
     The result maps each old node to the new one and includes the time of `order`.
-
-    The time of `order` is included.
     """
     return fold([*values, table_columns_of(order)[0]], _as_row)
 

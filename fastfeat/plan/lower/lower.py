@@ -82,8 +82,8 @@ def lower(
 ) -> dict[Node, Value]:
     """Return the primitive operations of every node that features read for a row.
 
-    `hoisted` nodes become parameters of the program: they are computed once, before the rows. `training` tells whether the rows are
-    the training rows.
+    `hoisted` nodes become parameters of the program: they are computed once, before the rows.
+    `training` tells whether the rows are the training rows.
     """
 
     def visit(node: Node, parts: list[Value]) -> Value:
@@ -198,7 +198,7 @@ def output_of(name: str, value: Value, dtype: DType | None) -> Output:
 
 
 def _within(value: Value, dtype: DType) -> Value:
-    """Return a float that gets a status if it is finite and beyond the range of a float type."""
+    """Return the value, with a status bit set if it is finite but beyond the range of `dtype`."""
     if dtype == FLOAT64 or bounds.magnitude_bound(value.op) <= FLOAT_FORMATS[dtype.name].largest:
         return value
     return raise_where(value, beyond(value.op, dtype), FLOAT_RANGE)

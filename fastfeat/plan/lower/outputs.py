@@ -181,7 +181,7 @@ def arrays_program(
 
 
 def _numbers(features: Features, types: Types, place: str) -> list[tuple[str, Node]]:
-    """Return the features; raise TypeMismatch unless all are numbers or bools."""
+    """Return the features as name and expression; raise TypeMismatch unless all are numbers."""
     for name, node in features.items():
         if not types[node].is_number:
             raise TypeMismatch(

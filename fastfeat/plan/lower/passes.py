@@ -2,8 +2,6 @@
 
 Each is a function from a schedule to an equivalent one; `PASSES` lists them in order. A task's
 round is the pass over the training rows in which it runs.
-
-Each is a function from a schedule to an equivalent one; `PASSES` lists them in order.
 """
 
 from __future__ import annotations
@@ -101,8 +99,6 @@ def fuse_programs(schedule: Schedule) -> Schedule:
 
     Functions over later rows, and window functions over a lookup table, are combined if they have
     the same order.
-
-    Functions of later rows, and window functions over a table, are combined by their order.
     """
     levels = levels_of(schedule)
 
@@ -223,8 +219,6 @@ def _joined(schedule: Schedule, key: Callable[[int, Task], Hashable]) -> Schedul
 
     `key` gets a task's index and the task, and returns None for a task that stays alone. Combined
     tasks stand in the place of the first of them.
-
-    `key` gets a task and its index, and returns None for a task that stays alone.
     """
     groups: dict[Hashable, list[Task]] = {}
     for place, task in enumerate(schedule.tasks):

@@ -2,9 +2,6 @@
 
 A plan of 10,000 columns repeats a few patterns, and lowering each column alone took 2 s of the 4
 until its first result.
-
-A plan of 10,000 columns repeats a few patterns, and lowering each column alone took 2 s of the 4
-until its first result.
 """
 
 from __future__ import annotations

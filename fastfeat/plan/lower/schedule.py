@@ -164,10 +164,6 @@ def digest_of(schedule: Schedule, task: Task) -> bytes:
     Tasks of two schedules have equal hashes if they make or learn the same from the same columns,
     in the same order and with the same earlier learned values. Names of features do not matter.
     States of learning carry the hash, so that states of different tasks are not confused.
-
-    Tasks of two schedules have equal digests if they make or learn the same from the same columns,
-    in the same order and with the same earlier learned values. Names of features do not matter.
-    States carry the digest, so that states of different tasks are not confused.
     """
     places = task.gives or task.reads
     types = schedule.spaces[schedule.columns[places[0]].space if places else ROWS].types

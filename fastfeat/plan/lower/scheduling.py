@@ -61,8 +61,6 @@ def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool =
 
     The columns of these steps are its outputs. `training` tells whether the rows are the training
     rows.
-
-    `training` tells whether the rows are the training rows.
     """
     draft = new_draft(types, training=training)
     visit(draft, ROWS, nodes)
@@ -142,8 +140,6 @@ def _link_windows(draft: Draft) -> None:
     """Let window functions of the data's rows read the same functions of the rows that windows see.
 
     If the latter exist, their columns are copied, and the inputs are not read again.
-
-    If those exist, their columns are copied, and the inputs are not read again.
     """
     for k, task in enumerate(draft.tasks):
         is_over_some = task.kind in ("windows", "windows over a table")

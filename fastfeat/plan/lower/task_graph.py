@@ -70,7 +70,7 @@ def in_order(schedule: Schedule) -> Schedule:
 
 
 def readers_of(schedule: Schedule) -> tuple[list[list[int]], list[int]]:
-    """Return the readers of each task, and the number of tasks that each reads from."""
+    """Return for each task the indices of its readers, and the number of tasks it reads from."""
     giving = {place: k for k, task in enumerate(schedule.tasks) for place in task.gives}
     learning = {value: k for k, task in enumerate(schedule.tasks) for value in task.learns}
     readers: list[list[int]] = [[] for _ in schedule.tasks]
@@ -95,9 +95,10 @@ def heights_of(schedule: Schedule) -> list[int]:
 
 
 def levels_of(schedule: Schedule) -> list[int]:
-    """Return for each task the longest chain of tasks before it, without counting programs.
+    """Return for each task the length of the longest chain of tasks before it.
 
-    Tasks over the rows of tables read from no other tasks, and come first.
+    Program tasks do not count. Tasks over the rows of tables read from no other tasks, and come
+    first.
     """
     readers, _ = readers_of(schedule)
     own = [

@@ -3,9 +3,6 @@
 A refit on data of the same types finds the cached results and does not repeat binding and lowering.
 They are kept with the declaration, but not pickled. A declaration derived from another has its own
 cache.
-
-A refit on data of the same types finds them again and does not repeat binding and lowering. They
-are kept with the declaration, but not pickled. A declaration derived from another has its own.
 """
 
 from __future__ import annotations
