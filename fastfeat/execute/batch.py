@@ -328,7 +328,7 @@ def chosen_rows(
 
 
 def as_unlearnt(batch: Batch) -> Batch:
-    """Return a copy of the batch that keeps its computed columns but has no learned values yet.
+    """Return the batch with its computed columns but no learned values, ready for another fit.
 
     Another fit of the same rows starts from it.
 

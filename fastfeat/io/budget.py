@@ -216,7 +216,7 @@ def has_room(n_bytes: int) -> bool:
 
 
 def lacking(n_bytes: int, n_more: int) -> str | None:
-    """Return a sufficient budget if this thread's budget lacks room, else None.
+    """Return a sufficient budget as text if this thread's budget lacks room, else None.
 
     `n_bytes` cannot go to disk. `n_more` is the memory that the same work takes in addition with
     the larger budget.

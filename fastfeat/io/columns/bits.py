@@ -28,7 +28,7 @@ def pack(flags: Flags) -> Buffer:
 
 
 def present_rows(array: Array) -> Flags | None:
-    """Return whether each row holds a value, from the array's bitmap; None if all rows do."""
+    """Return whether each row has a value, from the array's null bitmap; None if all rows do."""
     if array.null_count == 0:
         return None
     bitmap = array.buffers()[0]

@@ -48,7 +48,7 @@ def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
 
 
 def in_storage(column: ChunkedArray, dtype: DType) -> ChunkedArray | None:
-    """Return the column as `conform` does if its values are already stored as `dtype`, else None.
+    """Return a column in kernel storage if its values are stored as `dtype` already, else None.
 
     Missing values must be nulls, and dictionaries other than text must already be decoded.
     """

@@ -117,7 +117,10 @@ def _small_units(array: Array) -> tuple[NDArray[np.int64], Flags]:
 
 
 def _words(array: Array) -> NDArray[np.int64]:
-    """Return decimals in units of their last digit as 64-bit words, the lowest word first.
+    """Return the 64-bit integers of which decimals consist, shape (n_rows, n_words).
+
+    The lowest comes first. Together they are the value in units of its last digit. 32-bit decimals
+    are copied.
 
     The shape is (n_rows, n_words). 32-bit decimals are copied.
     """
@@ -241,7 +244,7 @@ def _from_decimal(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
 
 
 def _whole_decimals(piece: Array, wanted: DType) -> tuple[NDArray[Any], Flags]:
-    """Return decimals as int64 or uint64 patterns, and flags of values of a whole type."""
+    """Return decimals as int64 or uint64, and flags of values that an integer type holds."""
     low, high = _whole_range(wanted)
     scale, is_signed = piece.type.scale, low < 0
     units, fits = _units_of_64_bits(piece, is_signed=is_signed)

@@ -182,7 +182,10 @@ def stored_array(values: Sequence[Any], dtype: DType) -> Array:
 
 
 def repeated(value: Any, dtype: DType, n_rows: int) -> Array:
-    """Return one value for all rows as keys; text is a dictionary with one entry."""
+    """Return one value, repeated for all rows, in the storage of keys.
+
+    Text is a dictionary with one entry.
+    """
     one = key_array([value], dtype)
     if dtype.holds_bytes:
         indices = pa.py_buffer(np.zeros(n_rows, np.int32))

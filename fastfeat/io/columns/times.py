@@ -75,7 +75,7 @@ def _fraction(nanoseconds: int) -> str:
 
 
 def python_value(value: Any, dtype: DType) -> Any:
-    """Return a stored value for a user: a time in place of its number; None is missing."""
+    """Return a stored value as users see it: times as Python times; None is missing."""
     if value is None or not dtype.is_temporal:
         return value
     exact = arrow_type(dtype)

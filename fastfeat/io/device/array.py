@@ -142,7 +142,7 @@ def holds_device_memory(data: Any, columns: Sequence[str]) -> bool:
 
 
 def names_in(data: Mapping[Any, Any], columns: Sequence[str]) -> list[Any]:
-    """Return those wanted columns that the data has; if it has none, its first column.
+    """Return the wanted columns that the data has, or its first column if it has none of them.
 
     One column is needed for the number of rows.
     """

@@ -49,9 +49,10 @@ def _rows_of(schema: Schema, n_bytes: int, least: int, most: int) -> int:
 
 
 def regrouped(tables: Iterable[Table], n_rows: int, part_rows: int) -> Iterator[Table]:
-    """Yield the rows of tables in single-chunk groups of `n_rows`, which never cross parts.
+    """Yield the rows of tables in new single-chunk tables of `n_rows` rows, within parts.
 
-    The last group of a part, and the last part, may have fewer rows.
+    No table holds rows of two parts. The last table of a part, and the last part, may have fewer
+    rows.
 
     Example:
         >>> tables = [pa.table({"x": [1] * n}) for n in (1, 9)]
@@ -201,7 +202,7 @@ def write_part(
 
 
 def _write_full(opened: dict[str, _OpenFile], group_rows: int) -> None:
-    """Write the longest waiting rows until all waiting rows together fit one row group."""
+    """Write row groups, the longest first, until the waiting rows make less than one group."""
     n_waiting = sum(file.n_waiting for file in opened.values())
     for file in sorted(opened.values(), key=lambda file: -file.n_waiting):
         if n_waiting < group_rows:

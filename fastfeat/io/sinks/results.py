@@ -158,7 +158,7 @@ def _with_nan(array: Any) -> NDArray[Any]:
 
 
 def _own(values: NDArray[Any]) -> NDArray[Any]:
-    """Return values in writable memory, because a frame belongs to its user."""
+    """Return the values in writable memory, copied if needed: a frame belongs to its user."""
     return values if values.flags.writeable else values.copy()
 
 

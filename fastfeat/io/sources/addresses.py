@@ -57,7 +57,7 @@ def opened(text: str) -> Opened:
 
 
 def asked(question: Callable[[], Any], filesystem: Any, text: str) -> Any:
-    """Return a file system's answer to a first query; a network has one minute.
+    """Return a file system's answer to a first query, such as a size; a network has one minute.
 
     Raises:
         InvalidData: It fails or does not answer.

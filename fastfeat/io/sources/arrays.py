@@ -124,7 +124,7 @@ def _object_array(values: NDArray[Any], present: Flags | None, name: str) -> Any
 
 
 def _python_array(values: Any, name: str) -> Any:
-    """Return Python objects in the Arrow type that holds each of them; NaN becomes null."""
+    """Return Python objects as an Arrow array of one type that holds them; NaN becomes null."""
     try:
         return _without_loss(_inferred(values), values, name)
     except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:

@@ -74,7 +74,7 @@ class Dataset:
         return found
 
     def bytes_of(self, columns: Sequence[str]) -> int:
-        """Return the approximate bytes in memory of columns of files; unknown columns count 0."""
+        """Return the approximate bytes of columns of files in memory; unknown columns take 0."""
         read = schema_within(self.schema, columns)
         width = row_bytes(read, _TEXT_BYTES) + len(read) / 8
         return sum(
@@ -307,7 +307,7 @@ def _named_twice(parts: Sequence[FilePart], keys: Mapping[str, Array]) -> dict[s
 
 
 def _sharing_schemas(parts: Iterable[FilePart]) -> list[FilePart]:
-    """Return files with one shared object per schema; a million copies would take 2 GB."""
+    """Return the files with equal schemas as one shared object; a million copies take 2 GB."""
     found: list[FilePart] = []
     for part in parts:
         alike = bool(found) and found[-1].schema.equals(part.schema)
@@ -347,7 +347,7 @@ def _format(file: Located, *, is_alone: bool) -> Format:
 
 
 def _of_arrow(dataset: Any) -> Dataset:
-    """Return a pyarrow Dataset, file by file if it consists of whole Parquet files."""
+    """Return a data set of a pyarrow Dataset, file by file if it is whole Parquet files."""
     schema = dataset.schema.remove_metadata()
     if len(schema) == 0:
         raise InvalidData("the dataset has no columns")

@@ -158,7 +158,7 @@ def _header(at: Located, file_format: Format) -> list[str]:
 
 
 def _looser(dtype: DataType, value: str, message: str) -> DataType:
-    """Return the next CSV type, in Arrow's order after `dtype`, that can read a value.
+    """Return the first type after `dtype`, in Arrow's order of CSV types, that can read a value.
 
     `message` is the error if no type is left.
     """

@@ -25,7 +25,7 @@ def parse_options(delimiter: str) -> Any:
 
 
 def beyond_int64(table: Table) -> set[str]:
-    """Return the float64 columns with a value that, before rounding, int64 may not hold."""
+    """Return the float64 columns with a value that may be an integer beyond int64 in the file."""
     found: set[str] = set()
     for field in table.schema:
         if field.type == pa.float64():
@@ -121,7 +121,7 @@ def empty_texts(table: Table) -> dict[str, DataType]:
 
 
 def options_for_empty(types: dict[str, DataType]) -> Any:
-    """Return the options that read a quoted empty field as empty text, and others as missing."""
+    """Return pyarrow's options by which a quoted empty field is "" and an unquoted one missing."""
     return csv_module().ConvertOptions(
         include_columns=list(types),
         column_types=types,

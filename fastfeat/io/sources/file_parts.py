@@ -206,7 +206,7 @@ def _parquet_tables(
 
 
 def _row_bytes(file: Any, schema: Schema, wanted: Sequence[str]) -> float:
-    """Return the bytes of a row in memory, from its types, or from the first rows for text."""
+    """Return the bytes of a row in memory, from types, or from the first rows if it has text."""
     types = [schema.field(name).type for name in wanted]
     if all(pa.types.is_primitive(dtype) for dtype in types):
         return sum(dtype.bit_width + 1 for dtype in types) / 8

@@ -81,7 +81,7 @@ def _format(path: Path) -> Format:
 
 
 def _wanted(names: Sequence[str], columns: Sequence[str] | None, path: Path) -> list[str]:
-    """Return those wanted columns that a file has; None for all."""
+    """Return the wanted columns that a file has, each once; all columns for None."""
     if not names:
         raise InvalidData(f"{path}: the file has no columns")
     wanted = list(names) if columns is None else [name for name in columns if name in set(names)]

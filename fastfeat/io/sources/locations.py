@@ -125,13 +125,13 @@ def is_match(name: str, part: str) -> bool:
 
 
 def paths_of(given: Any) -> list[str]:
-    """Return those parts of a user's data that are paths, folders, patterns or addresses."""
+    """Return the paths, folders, patterns and addresses in a user's data; other data has none."""
     each = cast("Sequence[object]", given if isinstance(given, list | tuple) else [given])
     return [os.fspath(cast("str", one)) for one in each if isinstance(one, str | os.PathLike)]
 
 
 def hint_of_folders(name: str, paths: Iterable[str]) -> str:
-    """Return a hint for a missing column if a folder in a path is named after it, else ""."""
+    """Return a hint for a missing column if a folder in a path has its value, else ""."""
     for path in paths:
         for folder in path.split("/"):
             key, sign, _ = folder.partition("=")
@@ -350,7 +350,10 @@ def _of_log(folder: str, kind: str, instead: str) -> InvalidData:
 
 
 def check_once(files: Sequence[Located]) -> None:
-    """Raise InvalidData if a file occurs twice, also by a link: its rows would count twice."""
+    """Raise InvalidData if a file occurs twice, also by a symbolic link.
+
+    Its rows would count twice.
+    """
     first: dict[object, Located] = {}
     twice: list[str] = []
     for file in files:

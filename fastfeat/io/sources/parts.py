@@ -16,7 +16,7 @@ from fastfeat.io.sources.widening import widened
 
 
 class Origin(NamedTuple):
-    """Where some rows of a table come from: the file or part, and the row in it.
+    """The source of some rows of a table: the file or part, and the row number in it.
 
     Args:
         first_row: Number of the first row in the data set.

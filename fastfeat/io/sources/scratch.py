@@ -135,10 +135,10 @@ def _column(
 def _mapped(file: IO[bytes], pieces: Sequence[Piece], is_whole: bool) -> dict[Piece, Any]:
     """Return the memory-mapped bytes of each piece.
 
-    They stay mapped while something refers to them. Neighbouring pieces are mapped together: Python opens the file once more for each map, and a
-    table of 2,000 columns exceeded the open-file limit of the process. `is_whole` says that all
-    rows are read. The map is then populated at once, so that the thread that reads ahead takes the
-    page faults.
+    They stay mapped while something refers to them. Neighbouring pieces are mapped together: Python
+    opens the file once more for each map, and a table of 2,000 columns exceeded the open-file limit
+    of the process. `is_whole` says that all rows are read. The map is then populated at once, so
+    that the thread that reads ahead takes the page faults.
     """
     found: dict[Piece, Any] = {}
     together: list[Piece] = []

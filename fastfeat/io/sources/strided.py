@@ -94,7 +94,7 @@ def _apart(n_columns: int, n_rows: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _side_by_side(columns: Sequence[NDArray[Any]]) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Yield groups of columns that are adjacent in memory, in order of address, as matrices."""
+    """Yield columns that are adjacent in memory as matrices, each with its range of positions."""
     first = columns[0]
     stride, n_bytes = first.strides[0], first.itemsize
     addresses = [_address(column) for column in columns]
