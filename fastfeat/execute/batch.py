@@ -96,7 +96,7 @@ Result = TypeVar("Result")
 
 
 class NumberedKeys(NamedTuple):
-    """The distinct keys of all rows.
+    """The distinct keys of all rows, and for each row the number of its key.
 
     Args:
         parts: One Arrow array per part of the key, shape (n_keys,), sorted by value.
@@ -164,7 +164,7 @@ class Batch:
 
     @property
     def seen(self) -> Batch:
-        """The rows that windows see: `past`, or these rows if there is no past."""
+        """The rows that windows see: `past` with history, or these rows if there is no past."""
         return self.past or self
 
     @property
@@ -232,7 +232,7 @@ class Source(NamedTuple):
 
 
 class TrainingRows(NamedTuple):
-    """The rows that were passed to `fit`.
+    """The training rows of one fit, with the columns computed for them.
 
     Args:
         rows: All rows of the data that contains them.
@@ -330,8 +330,6 @@ def chosen_rows(
 def as_unlearnt(batch: Batch) -> Batch:
     """Return the batch with its computed columns but no learned values, ready for another fit.
 
-    Another fit of the same rows starts from it.
-
     `batch` must have nothing learned from it. Columns added to the result are not added to `batch`.
     """
     learnt: Learnt = {}
@@ -354,7 +352,7 @@ def take_columns_of_source(batch: Batch, nodes: Iterable[Node]) -> None:
 
 
 def is_made_of_source(batch: Batch, node: Node) -> bool:
-    """Return whether `node` was computed for all source rows, so that selected rows can reuse it.
+    """Return whether `node` was computed for all source rows, to be reused for selected rows.
 
     Bucket counts are not a column, so they never qualify.
     """
@@ -432,7 +430,7 @@ _CODES = "codes of numbered keys"
 
 
 class ChosenKeys(NamedTuple):
-    """The keys of selected rows.
+    """The distinct keys of selected rows, with their counts.
 
     Args:
         counts: Key counts of these rows, as a backend returns them.
@@ -445,7 +443,9 @@ class ChosenKeys(NamedTuple):
 
 
 def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
-    """Return the numbered keys of all rows; None if the backend keeps the numbers on a device.
+    """Return the distinct keys of all rows, with each row's key number.
+
+    None if the backend keeps the numbers on a device.
 
     Args:
         found: Key counts of all rows, with the key of each row.

@@ -21,7 +21,7 @@ class Beside(TypedDict):
 
 
 class CallRows(NamedTuple):
-    """The rows of one call.
+    """The rows of one call, with history, lookup tables, backend and memory limit.
 
     Args:
         data: The rows, in any form that `Plan.fit` takes.
@@ -42,7 +42,7 @@ class CallRows(NamedTuple):
 
     @property
     def beside(self) -> Beside:
-        """The history and the tables."""
+        """The history and the lookup tables as keyword arguments."""
         return {"history": self.history, "tables": self.tables}
 
 

@@ -1,6 +1,6 @@
 """Recognizing training rows in `transform`: target encodings have already seen their labels.
 
-Rows are recognized by their ids, or in a plan without ids by a digest of all of them together: then
+Rows are recognized by their ids, or in a plan without ids by one hash of all of them together: then
 a subset is not recognized. Nothing of this is saved with a plan.
 """
 
@@ -145,7 +145,7 @@ def warn_encoded_files(
     files: Iterable[tuple[str, int, int | None]] | None,
     told: GivenWarnings,
 ) -> None:
-    """Warn if features are computed for files with labels that fit used in encodings.
+    """Warn if features are computed for training files whose labels a target encoding knows.
 
     `files` holds the name, size in bytes and modification time of each; None for other data.
     """
@@ -161,7 +161,7 @@ def warn_encoded_files(
 
 
 def warn_encoded_paths(rows: EncodedRows | None, data: Any, told: GivenWarnings) -> None:
-    """Warn if data that is read whole comes from files with labels that fit used in encodings."""
+    """Warn if data that is read whole comes from training files whose labels an encoding knows."""
     if rows is None or not rows.files or callable(data) or not is_in_parts(data):
         return
     from fastfeat.io.sources.dataset import dataset_of  # seldom needed
@@ -214,7 +214,7 @@ def _columns(plan: Declaration, types: Types) -> Columns:
 def warn_encoded(
     rows: EncodedRows | None, table: Any, wanted: Numbers | None, told: GivenWarnings
 ) -> None:
-    """Warn if any wanted row has a label that fit used in an encoding.
+    """Warn if fit used the label of any wanted row in a target encoding.
 
     `wanted` holds row numbers, shape (n_wanted,), or None for all.
     """

@@ -144,7 +144,7 @@ class Fitted:
 
     @cached_property
     def declared(self) -> TypedPlan:
-        """The features as declared, with their types."""
+        """The features as declared, before one-hot encodings become columns, with their types."""
         plan, typed = self.declaration, typed_of(self.declaration, self.bound)
         if typed is not None:
             return typed
@@ -163,7 +163,7 @@ class Fitted:
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
-        """The expression of each output column, in order."""
+        """The expression of each output column, in order; one-hot encodings have several."""
         return expanded(self.declaration.nodes, self.constants, self.bound)
 
     @cached_property
@@ -181,7 +181,7 @@ class Fitted:
 
     @cached_property
     def typed(self) -> TypedPlan:
-        """The output columns with their types; the declared ones if fit has added no columns."""
+        """The output columns with their types, and a cache of programs and schedules for them."""
         typed, codes = typed_of(self.declaration, self.bound), self._code_types
         if typed is not None and self.nodes == typed.nodes and codes is None:
             return typed
@@ -203,7 +203,7 @@ class Fitted:
 
     @cached_property
     def matrix_dtype(self) -> DType:
-        """The common type of the features in a matrix."""
+        """The type of all elements of a feature matrix."""
         return matrix_dtype(self.typed)
 
     @cached_property
@@ -247,7 +247,7 @@ class Fitted:
 
     @cached_property
     def n_codes(self) -> dict[str, int]:
-        """The number of codes of each ordinal encoding: the number of rows of an embedding."""
+        """The number of codes of each ordinal encoding: the rows of an embedding table."""
         return {
             name: n_codes(node, self.constants)
             for name, node in self.nodes.items()

@@ -124,7 +124,7 @@ def guard_of_rules(rules: Mapping[str, Rule], contract: FittedContract) -> Guard
 
 
 def row_inputs(fitted: Fitted) -> InputSchema:
-    """Return the type of each column that features or rules read from new rows."""
+    """Return the type of each data column that features or guarded rules read from new rows."""
     guard = guard_of(fitted)
     if guard is None or fitted.contract is None:
         return fitted.inputs
@@ -138,7 +138,7 @@ def columns_judged(fitted: Fitted) -> list[str]:
 
 
 def table_columns_judged(fitted: Fitted) -> list[TableColumn]:
-    """Return the columns of lookup tables that features or rules read."""
+    """Return the lookup table columns that features or guarded rules read."""
     guard, own = guard_of(fitted), list(fitted.table_columns)
     return own if guard is None else [*own, *guard.each_broken.table_columns]
 

@@ -3,7 +3,8 @@
 Used if rows have no common key and so cannot be split into partitions, or if one entity has more
 rows than memory holds. In rows sorted by time, a window of bounded length sees only the latest
 rows, and only these are kept. Positions ("places") count the history rows and then the rows of the
-data.
+data. A stage is a set of functions that are computed together; "given" columns are functions of
+earlier stages.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def is_bounded(node: Call) -> bool:
 def made_in_time(
     work: StageWork, given: Sequence[PlaceOnDisk], stack: ExitStack
 ) -> tuple[RowsOnDisk, int]:
-    """Return the functions of a stage without keys, on disk, and the number of history rows there.
+    """Compute a stage without keys; return its functions on disk, and the number of history rows.
 
     `stack` closes the file.
 
@@ -101,7 +102,7 @@ def in_time_of_share(
     given: Sequence[PlaceOnDisk],
     telling: Telling,
 ) -> Iterator[tuple[Table, Numbers]] | None:
-    """Return pairs of window functions and row positions, table by table, for one share.
+    """Return an iterator over tables of window functions, each with the positions of its rows.
 
     None if a window sees more than the latest rows of an entity. A share is a hash partition.
 
@@ -292,7 +293,7 @@ class _Stream:
         return ticks, np.broadcast_to(present, ticks.shape)
 
     def _functions(self, part: Table, places: Numbers, past: _Past | None) -> Table:
-        """Return the functions of the rows in `part`; windows also see the rows in `past`."""
+        """Return the function values of the rows in `part`; windows also see the rows in `past`."""
         earlier, of_past = (None, _NONE) if past is None else (past.table, past.places)
         every = np.concatenate([of_past, places])
         told = nullcontext() if self.telling is None else self.telling(every, len(of_past))
@@ -360,7 +361,10 @@ class _Stream:
 def _check_order(
     ticks: Numbers, present: NDArray[np.bool_], places: Numbers, latest: int | None
 ) -> None:
-    """Raise if a row is earlier than one before it."""
+    """Raise NotInOrder if a row has an earlier time than a row before it.
+
+    `latest` is the latest time of rows before these; None if there are none.
+    """
     rows = np.flatnonzero(present)
     known: Numbers = ticks[rows]
     least = known[:1] if latest is None else np.array([latest], np.int64)

@@ -218,7 +218,7 @@ def slot_column(
     first_row: int = 0,
     literal_codes: LiteralCodes = string_codes,
 ) -> Any:
-    """Return the column for one input slot.
+    """Return the column for one input slot of a program, in the Arrow type that kernels read.
 
     `given` holds the columns of the data and the results of steps; `first_row` is the number of the
     first row in messages.
@@ -239,7 +239,10 @@ def slot_column(
 
 
 def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
-    """Return a device column if its type is, or can be converted to, the type seen in fit."""
+    """Return a device column for an input slot; raise if its type differs from the one fit saw.
+
+    A type that can be converted on the device is accepted.
+    """
     column = columns[0]
     if slot.kind == "column" and (
         column.dtype == slot.dtype or conversions.conversion(column.dtype, slot.dtype) is not None

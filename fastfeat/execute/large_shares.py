@@ -40,10 +40,10 @@ def of_large_share(
     given: Sequence[PlaceOnDisk],
     n_earlier: int,
 ) -> Iterator[Table] | None:
-    """Yield the functions of a large share table by table, with increasing row numbers.
+    """Return an iterator over tables of a large share's functions, in row order.
 
-    Returns None if the share is not large, windows see more than the latest rows, or rows are not
-    sorted by time; the files are then unchanged.
+    None if the share is not large, windows see more than the latest rows, or rows are not sorted by
+    time; the files are then unchanged.
 
     Args:
         work: The stage.

@@ -59,7 +59,9 @@ class Pieces:
     row_of: Callable[[int], int] | None = None
 
     def of_all(self, start: int = 0) -> Generator[Any]:
-        """Yield the features of all pieces, in order, skipping the first `start` rows of features.
+        """Yield the features of all chunks of rows, in order.
+
+        The first `start` rows of features are skipped.
 
         Raises:
             FastfeatError: From `features`; the message names the file of a row.
@@ -208,7 +210,7 @@ def budget_of_features(fitted: Fitted, rows: CallRows, dataset: Dataset) -> Budg
 
 
 def known_tables(fitted: Fitted, tables: Tables) -> Tables:
-    """Return lookup tables as Arrow tables, so that work on them is reused from piece to piece."""
+    """Return the lookup tables as Arrow tables, so that work on them is reused between chunks."""
     columns = table_columns_judged(fitted)
     return read_tables(tables, columns) if columns else tables
 

@@ -103,7 +103,7 @@ def finished_features(
 
 
 def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
-    """Return the preparation for a small batch, or None."""
+    """Return the preparation for a small batch's schema; None if there is none to use."""
     prepared: tuple[Prepared, ...] | None = fitted.prepared.get(to)
     if prepared is None or not isinstance(data, (pa.Table, pa.RecordBatch)):
         return None

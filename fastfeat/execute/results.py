@@ -101,7 +101,7 @@ def given_out(
 
 
 def _may_miss(fitted: Fitted) -> dict[str, bool]:
-    """Return whether each feature can ever be missing, for any rows, by name."""
+    """Return whether each feature can be missing in any row at all, by feature name."""
     outputs = fitted.arrow_program.outputs
     return {output.name: output.ok is not op.TRUE for output in outputs}
 

@@ -253,7 +253,7 @@ def _empty(dataset: Dataset) -> Table:
 
 
 def no_rows(work: StageWork, given: Sequence[PlaceOnDisk]) -> Table:
-    """Return an empty table with the columns of a share."""
+    """Return a table without rows that has the columns of a share."""
     dataset = work.source.dataset
     there = [name for name in work.columns if name in dataset.schema.names]
     table = _empty(dataset).select(there) if there else rows_only(0)
@@ -285,7 +285,7 @@ def of_share(
     n_earlier: int,
     sizes: Sequence[int],
 ) -> Iterator[Table]:
-    """Yield the functions of one share as tables with increasing row numbers in the last column.
+    """Return an iterator over tables of one share's functions, with row numbers as the last column.
 
     Args:
         work: The stage.
@@ -348,7 +348,7 @@ def functions_of(
     *,
     is_continued: bool = False,
 ) -> Table:
-    """Return a table with one column per function of the stage, for `rows`.
+    """Return a table of function values: one column per function of the stage, one row per row.
 
     If later stages read the functions, the table holds the history rows first.
 

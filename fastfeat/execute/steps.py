@@ -140,7 +140,7 @@ def lacking_of(batch: Batch, schedule: Schedule) -> Schedule:
 
 
 def _is_nothing(made: Mapping[Node, Any]) -> bool:
-    """Return whether nothing has been computed; columns of tables do not count."""
+    """Return whether no column has been computed yet; columns of lookup tables do not count."""
     return all(isinstance(node, TableColumn) for node in made)
 
 

@@ -78,7 +78,7 @@ def transform(
     index: Any = None,
     first_row: int = 0,
 ) -> Any:
-    """Return the features of rows.
+    """Return the features of rows, computed by a fitted plan in the form `to`.
 
     Args:
         fitted: The fitted plan.
@@ -192,7 +192,7 @@ def _prepared(fitted: Fitted, data: Any, tables: Tables, form: str) -> Any:
 def _prepared_of_rows(
     fitted: Fitted, table: Any, wanted: NDArray[np.int64], tables: Tables, form: str
 ) -> Any:
-    """Return features of the wanted rows, as `_prepared` does; None if rows see other rows."""
+    """Return the features of selected rows from a prepared transform; None if there is none."""
     if fitted.declaration.past_columns or fitted.encoded is not None or len(wanted) >= SHORT:
         return None
     if not isinstance(table, pa.Table) or None in map(step_calls.form_of, table.schema.types):
@@ -231,7 +231,7 @@ def made_rows(
     orders: Orders | None = None,
     first_row: int = 0,
 ) -> Batch:
-    """Return the rows after running the steps of the features.
+    """Return the rows as a batch in which the steps that features read have been run.
 
     Args:
         fitted: The plan.

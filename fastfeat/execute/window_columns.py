@@ -88,7 +88,7 @@ def check_shared(features: Mapping[str, Node]) -> None:
 
 
 def is_shared(roots: Sequence[Node]) -> bool:
-    """Return whether the rows that expressions see can be split into partitions by a common key."""
+    """Return whether a common entity key splits the rows that expressions see into partitions."""
     return _unshared(roots) is None
 
 

@@ -30,7 +30,7 @@ class Budget:
         return self.n_bytes // 2 if taken is None else self.n_bytes - taken
 
     def table_bytes(self, n_growing: int = 0) -> int:
-        """Return the size in bytes for the next table, so that all memory that it needs fits.
+        """Return the size in bytes of the next table to read, so that work on it fits the budget.
 
         The next table is read while another is processed, and processing takes a multiple of its
         size. `n_growing` is the bytes of key tables, which take twice their size in addition while
@@ -40,7 +40,7 @@ class Budget:
         return min(MOST_TABLE, max(LEAST_TABLE, room // _SHARE))
 
     def spare(self) -> int:
-        """Return the bytes that may be planned with, after a reserve for unforeseen memory."""
+        """Return the bytes that may be taken now, after a reserve for unforeseen memory."""
         if self.room() < self.n_bytes >> 2:
             _give_back()
         return max(self.room() - (self.n_bytes >> _UNFORESEEN_BITS), 0)
@@ -61,7 +61,7 @@ class Budget:
 
 
 class Need(NamedTuple):
-    """Memory that work needs and that cannot go to disk.
+    """Memory that some work needs and that cannot go to disk instead.
 
     Args:
         what: The work or the data in memory, as named in messages.

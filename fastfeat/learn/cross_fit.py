@@ -134,7 +134,7 @@ def _check_there(data: Any, names: Sequence[str]) -> None:
 
 
 def _label_of(prepared: TrainingData) -> ChunkedArray | None:
-    """Return the label of all rows; None for plans without one."""
+    """Return the label of all rows as a column; None for plans without a label."""
     plan, table = prepared.plan, prepared.table
     if plan.label is None:
         return None

@@ -225,7 +225,7 @@ def _copied(told: GivenWarnings) -> GivenWarnings:
 
 
 def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRows:
-    """Return the rows given to fit, and the subset to learn from; nothing is learnt yet."""
+    """Return a record of the rows given to fit and of those to learn from, before learning."""
     n_wanted = prepared.table.num_rows if wanted is None else len(wanted)
     is_known = None if prepared.labels is None else labels.known_among(prepared.labels, wanted)
     numbers = wanted

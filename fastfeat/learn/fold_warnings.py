@@ -134,7 +134,7 @@ def _window_read_by(over: Call) -> Window:
 
 
 def _message(features: dict[str, Node], windows: Sequence[Call], told: str) -> str:
-    """Return the warning about late values that training rows of a fold see.
+    """Return the text of the warning that training rows of a fold see late values of test rows.
 
     `windows` are the functions over late columns; `told` is a text with the fold and the number of
     rows.
@@ -227,7 +227,7 @@ def sizes_of_folds(batch: Batch, columns: Iterable[Node]) -> FoldSizes:
 
 
 def _sizes(batch: Batch, folds: Node) -> NDArray[np.int64]:
-    """Return the number of rows of each fold, shape (n_folds,)."""
+    """Return the number of training rows per fold, shape (n_folds,)."""
     column = batch.made[folds]
     if not isinstance(column, DeviceArray):
         return sizes_in(column)
@@ -294,7 +294,7 @@ def _fault_of_folds(sizes: NDArray[np.int64] | int) -> str:
 
 
 def sizes_in(folds: Any) -> NDArray[np.int64]:
-    """Return the number of rows of each fold, shape (n_folds,)."""
+    """Return the number of rows per fold number in a column, shape (n_folds,)."""
     counts = np.zeros(0, np.int64)
     for chunk in folds.chunks:
         found = np.bincount(chunk.to_numpy(zero_copy_only=False), minlength=len(counts))

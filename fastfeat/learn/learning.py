@@ -2,6 +2,7 @@
 
 A round is one pass over the rows. Each part of the rows yields a state, and states merge in any
 order. The merged state of all rows determines the learned values and the tasks of the next round.
+The progress record, a `Learning`, holds the values learned so far.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def add_part(
 
 
 def window_learnt_from(learning: Learning) -> str | None:
-    """Return the first window function that any round computes, as text; None without one."""
+    """Return the first window function that learning reads, as text; None without one."""
     return first_window(learning.prepared.typed.schedule(PURPOSE))
 
 
@@ -162,7 +163,7 @@ def first_window(schedule: Schedule) -> str | None:
 
 @in_ieee
 def next_round(learning: Learning, state: PartState) -> Learning:
-    """Return the progress record with the values learned in this round, before the next one.
+    """Return the progress record after this round, with its learned values and the next tasks.
 
     `state` is the state of all rows in the current round; it is consumed. Raises InvalidData if
     there are no rows, if their number differs from other rounds, if a row is missing or repeated,
@@ -224,7 +225,7 @@ def _checked(learning: Learning, state: PartState) -> PartState:
 
 
 def check_all_rows(learning: Learning, n_rows: int, sums: Sums) -> None:
-    """Raise InvalidData unless a state has all rows, each once.
+    """Raise InvalidData unless a state has learned from all rows, each once.
 
     `n_rows` is the number of rows in the state; `sums` are the sums of their numbers.
     """
@@ -242,7 +243,7 @@ def check_all_rows(learning: Learning, n_rows: int, sums: Sums) -> None:
 
 
 def opened(learning: Learning, state: PartState) -> PartState:
-    """Return a state in its open form, which merges with others at once; see `learn.part_state`.
+    """Return a state in its open form, which can learn and merge; see `learn.part_state`.
 
     Raises InvalidData if it is from another round, damaged, or already consumed.
     """
@@ -262,7 +263,7 @@ def opened(learning: Learning, state: PartState) -> PartState:
 
 @in_ieee
 def finished(learning: Learning) -> Fitted:
-    """Return the fitted plan.
+    """Return the fitted plan after the last round.
 
     Raises InvalidPlan if something is still to learn, and FastfeatError as `Plan.fit` does.
     """

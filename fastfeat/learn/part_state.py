@@ -72,7 +72,7 @@ class PartState:
 
 
 def check_unused(state: PartState) -> None:
-    """Raise InvalidData if the rows of a state have moved to another one."""
+    """Raise InvalidData if a state was consumed: its rows have moved to another state."""
     if state.is_used:
         raise InvalidData(
             "the state is used up: it was merged, added to, or given to next() before. Go on with "
@@ -140,7 +140,7 @@ def merged(a: PartState, b: PartState) -> PartState:
 
 
 def check_whole(state: PartState, n_more: int) -> None:
-    """Raise InvalidData if a state gets rows in a second part although windows need all in one."""
+    """Raise InvalidData if rows come in a second part although windows need all rows in one."""
     if state.whole is not None and state.n_rows and n_more:
         raise InvalidData(
             f"{state.whole} is learnt from, and sees the earlier rows of an entity: such rows may "
@@ -149,7 +149,7 @@ def check_whole(state: PartState, n_more: int) -> None:
 
 
 def sum_of(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sums of two lists of counts; the shorter one is padded with 0."""
+    """Return the element-wise sum of two arrays of counts; the shorter one is padded with 0."""
     found = np.zeros(max(len(a), len(b)), np.int64)
     found[: len(a)] += a
     found[: len(b)] += b

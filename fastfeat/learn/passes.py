@@ -48,7 +48,7 @@ def with_scratch(dataset: Dataset) -> Generator[Dataset]:
 def learned_within(
     learning: Learning, rows: RowsInPasses, budget: Budget, then: Sequence[str] = ()
 ) -> Learning:
-    """Return the progress record after its last round; the data set is read once per round.
+    """Return the progress record (`Learning`) after its last round; each round reads all rows once.
 
     `rows` are the rows with the columns that come with them. `budget` is for tables and states.
     `then` are columns that are read once more after the last round.
@@ -119,7 +119,7 @@ def _pass(
     then: Sequence[str],
     sample: RowSample | None,
 ) -> PartState:
-    """Return the state of all rows after one pass; `sample` collects some of the rows."""
+    """Return the state of all rows after one more pass; `sample` collects some of the rows."""
     budget, state = room.budget, rows.begin(learning)
     n_rows = learning.n_rows or rows.dataset.n_rows
     check_room(learning, state, budget, n_rows, rows.dataset)

@@ -106,7 +106,7 @@ class Learning:
 
     @property
     def functions(self) -> list[Call]:
-        """The functions of other rows that the round reads as columns.
+        """The functions of other rows that come as columns of the rows in the next round.
 
         After the last round, the functions that features read. Empty if the rounds compute them.
         """
@@ -297,5 +297,5 @@ def needed(schedule: Schedule, learning: set[int]) -> Schedule:
 
 
 def name_of(task: Task) -> str:
-    """Return the name of a task in states and hints."""
+    """Return the name of a task in states and among starting values: its kind and an index."""
     return f"{task.kind} {task.learns[0]}"

@@ -36,7 +36,7 @@ from fastfeat.plan.lower.task_graph import functions_of_rows
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsInPasses:
-    """Training rows that are read again in each pass.
+    """The training rows of a data set, read again in each pass, with functions of other rows.
 
     Args:
         dataset: The rows.
@@ -142,7 +142,7 @@ class RowsInPasses:
 
 
 class _Part(NamedTuple):
-    """Rows to learn from.
+    """A chunk of the rows to learn from.
 
     Args:
         table: The rows.

@@ -71,7 +71,7 @@ def _of_scans(name: str, value: Value) -> Output:
 
 
 class Read(NamedTuple):
-    """Columns and constants that a scan reads for the training rows.
+    """The input of a scan for some rows: columns and constants that its program reads.
 
     Args:
         constants: Constants that the program reads.
@@ -104,7 +104,7 @@ def _planned(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]
 
 
 def learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> None:
-    """Learn statistics of all rows, in one pass over them."""
+    """Learn the statistics of a scan from all rows of a batch, in one pass."""
     n_aggregates = sum(map(len, scan.aggregates))
     tell(f"{counted(n_aggregates, 'statistic')} of {counted(len(scan.arguments), 'column')}")
     read = read_of(batch, scan)
@@ -114,7 +114,7 @@ def learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> 
 
 
 def read_of(batch: Batch, scan: Scan) -> Read:
-    """Return the columns and constants that a scan reads for some rows."""
+    """Return the columns and constants that a scan's program reads for the rows of a batch."""
     kept = None if batch.programs is None else batch.programs.get((scan.arguments, _of_scans))
     if kept is None:
         kept = scan.program, bind(scan.program, evaluated(scan.known, batch.learnt))
@@ -167,7 +167,7 @@ def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> 
 def failed_scan(
     batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node], failure: RowFailed
 ) -> FastfeatError:
-    """Return the error of a row for which a scan cannot compute an argument."""
+    """Return the error for a row in which a scan cannot compute an argument."""
     program, row = _named(scan, features), failure.args[0]
     return failures.failed_row(
         *(program, row, read.columns, read.constants, batch.table, batch.backend),
@@ -208,7 +208,7 @@ def _named(scan: Scan, features: Mapping[str, Node]) -> Program:
 def named_failure(
     aggregate: Aggregate, features: Mapping[str, Node], error: FastfeatError
 ) -> FastfeatError:
-    """Return the error of an aggregate, with the first feature that reads it."""
+    """Return an aggregate's error with the name of the first feature that reads the aggregate."""
     name = failures.first_readers(features)[aggregate]
     return type(error)(f"feature {name!r}, {show(aggregate)}: {error}")
 

@@ -179,7 +179,7 @@ def has_windows(typed: TypedPlan) -> bool:
 
 
 def has_default_folds(typed: TypedPlan) -> bool:
-    """Return whether an encoder divides rows by their number."""
+    """Return whether a target encoding uses the default folds, by row number."""
     return any(map(is_fold_by_number, postorder(typed.nodes.values())))
 
 

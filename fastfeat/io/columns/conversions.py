@@ -121,8 +121,6 @@ def _words(array: Array) -> NDArray[np.int64]:
 
     The lowest comes first. Together they are the value in units of its last digit. 32-bit decimals
     are copied.
-
-    The shape is (n_rows, n_words). 32-bit decimals are copied.
     """
     width, count = array.type.bit_width // 8, len(array)
     n_words = max(width // 8, 1)

@@ -76,7 +76,7 @@ def text_array(texts: Sequence[str]) -> Array:
 
 
 def bytes_array(contents: Sequence[bytes], arrow_type: DataType) -> Array:
-    """Return contents as a large_string or large_binary array."""
+    """Return byte strings as a large_string or large_binary array."""
     ends = np.cumsum([0, *map(len, contents)], dtype=np.int64)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(contents))]
     return pa.Array.from_buffers(arrow_type, len(contents), buffers)
@@ -157,7 +157,7 @@ def _codes_of_one(piece: Array, text: object) -> Array:
 
 
 def _content(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
-    """Return a text or bytes column in a form that compute functions accept."""
+    """Return a text or bytes column without dictionaries and views, for compute functions."""
     if not holds(column.type, dtype):
         return _missing_text(column, name, pa.large_string(), dtype)
     return plain(decoded(column))

@@ -88,7 +88,7 @@ class ImportedArray(NamedTuple):
 
 
 def import_arrow(data: Any, subject: str) -> ImportedArray:
-    """Return the array that an object with `__arrow_c_device_array__` exports.
+    """Return the array that an object exports by `__arrow_c_device_array__`.
 
     `subject` names the object at the beginning of messages.
 

@@ -92,7 +92,7 @@ def parts_of(groups: Iterator[Table], part_rows: int) -> Iterator[Iterator[Table
 
 
 def _of_part(waiting: list[Table], groups: Iterator[Table], part_rows: int) -> Iterator[Table]:
-    """Yield the groups of one part; no group is referenced while the next one is computed.
+    """Yield the tables of one part; no table is referenced while the next one is computed.
 
     `waiting` holds the first group, and is emptied. `groups` holds all later ones.
     """

@@ -102,7 +102,7 @@ def _feature(pandas: Any, array: Any, may_miss: bool) -> Any:
 
 
 def _kept(pandas: Any, name: str, column: ChunkedArray) -> Any:
-    """Return a column of the data as a pandas array that shares no memory with it.
+    """Return a data column as a pandas array that shares no memory with it.
 
     Raises:
         TypeMismatch: pandas cannot represent its values.
@@ -119,7 +119,7 @@ def _kept(pandas: Any, name: str, column: ChunkedArray) -> Any:
 
 
 def _not_held(name: str, column: ChunkedArray, told: str) -> TypeMismatch:
-    """Return the error for a kept column that the output library cannot represent."""
+    """Return the error for a kept column that pandas or Polars cannot represent."""
     return TypeMismatch(
         f"keep={name!r} is {column.type}, which is no type of {told}. Cast the column first, leave "
         "it out, or take to='arrow'"

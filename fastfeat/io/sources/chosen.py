@@ -32,7 +32,7 @@ class RowFlags:
 
     @property
     def n_chosen(self) -> int:
-        """The number of chosen rows."""
+        """The number of selected rows."""
         return _count(self.bits)
 
     @property

@@ -38,7 +38,7 @@ def mapping_table(
 
 
 def rows_table(rows: Sequence[Any], columns: Sequence[str] | None) -> Table:
-    """Return a list of rows, each a dict of column name to value, as a table; None is missing.
+    """Return a list of dicts, one per row, as a table; None is missing.
 
     A column is built like one from the list of its values. `columns` selects columns; names that no
     row has are left out, and None takes all.
@@ -155,7 +155,7 @@ def table_of(arrays: list[Any], names: list[str]) -> Table:
 
 
 def rows_only(n_rows: int) -> Table:
-    """Return a table without columns that keeps its number of rows."""
+    """Return an Arrow table with a number of rows and no columns."""
     return pa.Table.from_arrays([pa.nulls(n_rows)], ["none"]).select([])
 
 

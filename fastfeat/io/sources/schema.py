@@ -71,7 +71,7 @@ def _type_of(written: object) -> DType | UnsupportedType:
 
 
 def as_dtype(written: object) -> DType:
-    """Return the type that a user writes as text, a pyarrow or NumPy type, or a Python class.
+    """Return the DType for a user's type: text, a pyarrow or NumPy type, or a Python class.
 
     Raises:
         TypeMismatch: It names no type.

@@ -69,7 +69,7 @@ class Scratch:
     n_bytes: int = 0
 
     def rows(self, names: Sequence[str], first: int, stop: int) -> Table:
-        """Return rows from `first` to before `stop`, memory-mapped from the file.
+        """Return rows `first` to `stop` (exclusive) as a table that is memory-mapped from the file.
 
         `names` lists at least one column of the copy.
         """
@@ -167,7 +167,7 @@ def _map(file: IO[bytes], offset: int, n_bytes: int, is_whole: bool) -> mmap.mma
 
 @dataclass(slots=True, eq=False)
 class Keeping:
-    """Columns that are being written to a scratch copy during a scan.
+    """Writes columns to a scratch copy during a scan.
 
     Args:
         scratch: The copy; it receives the columns once they are complete.

@@ -152,7 +152,7 @@ class Declaration:
 
     @property
     def late(self) -> list[str]:
-        """The columns known only after the moment of prediction."""
+        """The columns known only after the moment of prediction: of the label, and outcomes."""
         given = [] if self.label_column is None else [self.label_column]
         of_label = [*columns_of(self.label_nodes.values()), *given]
         own = [name for name in of_label if name in self.known_late.of_label]
@@ -160,7 +160,7 @@ class Declaration:
 
     @cached_property
     def columns(self) -> list[str]:
-        """The columns that the features read."""
+        """The data columns that the features read, also those that only fit reads."""
         return columns_of(self.nodes.values())
 
     @cached_property

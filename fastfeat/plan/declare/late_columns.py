@@ -216,7 +216,7 @@ class Late:
 
     @property
     def columns(self) -> frozenset[str]:
-        """All late columns."""
+        """The names of all late columns: of the label, and outcomes."""
         return self.of_label | self.outcomes
 
     def holds(self, column: Column | TableColumn) -> bool:
@@ -302,7 +302,7 @@ def _length(text: DelayText) -> Length:
 
 
 def ahead_of(label: Iterable[Node]) -> Ahead | None:
-    """Return the later rows and columns that a label sees, or None if it does not look ahead."""
+    """Return a record of the later rows that a label sees; None if it does not look ahead."""
     calls = over_ahead(label)
     if not calls:
         return None

@@ -67,7 +67,7 @@ NOTHING = Sight()
 
 
 def together(sights: Sequence[Sight]) -> Sight:
-    """Return the sight of an expression, merged from the sights of its arguments."""
+    """Return the sight of an expression: the sights of its arguments, merged."""
     seeing = [sight for sight in sights if sight.ways]
     if len(seeing) < 2:
         return seeing[0] if seeing else NOTHING
@@ -108,7 +108,7 @@ class KnownAfter(NamedTuple):
 
 
 def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | None) -> Sight:
-    """Return the sight of a window function.
+    """Return the sight of a window function: the ways by which it sees late columns.
 
     `args` are the sights of its value and of its window; `types` is None before binding. Raises
     Leakage if an encoding enters the window, or a late value of the row itself, or one that is not
@@ -279,7 +279,7 @@ def _check_clock_of_table(over: Call, types: Types | None) -> None:
 def known_after(
     told_of: Node, time: Node, clock: Clock, columns: Iterable[str], late: Late, types: Types | None
 ) -> list[KnownAfter]:
-    """Return the delays of late columns, counted by one clock, the longest first.
+    """Return how long after its row each late column is known by one clock, the longest first.
 
     Raises Leakage, which names the expression `told_of`, if a delay is not given for this clock, or
     is given in another unit.

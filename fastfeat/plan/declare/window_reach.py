@@ -83,7 +83,7 @@ class Function:
 
     @property
     def order(self) -> Call:
-        """The order of the rows that it reads."""
+        """The order (time column and entity keys) of the rows that it reads."""
         return order_of(self.call)
 
 

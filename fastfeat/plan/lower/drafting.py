@@ -293,7 +293,7 @@ def _space_of(draft: Draft, space: SpaceOf, node: Node) -> SpaceOf:
 def _space(
     draft: Draft, named: tuple[str, str | Node], types: dict[Node, DType] | Types
 ) -> SpaceOf:
-    """Return the index of a space, adding it if needed."""
+    """Return the index of a space (set of rows), adding the space if needed."""
     if named not in draft.spaces:
         draft.spaces.append(named)
         draft.types.append(types)
@@ -301,5 +301,5 @@ def _space(
 
 
 def once(*places: int) -> tuple[int, ...]:
-    """Return the numbers in order, without duplicates."""
+    """Return the indices in their order, without duplicates."""
     return tuple(dict.fromkeys(places))

@@ -126,7 +126,7 @@ def arrow_program(
 
 
 def _of_code_types(plan: Declaration | TypedPlan, outputs: list[Output]) -> list[Output]:
-    """Return the outputs, with the types of codes that the plan asks for."""
+    """Return the outputs with codes in the smallest types, if the plan asks for them."""
     codes = plan.codes if isinstance(plan, TypedPlan) else None
     if not codes:
         return outputs
