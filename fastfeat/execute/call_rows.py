@@ -54,7 +54,7 @@ def call_rows(
     backend: str = "cpu",
     memory: str | int | None = None,
 ) -> CallRows:
-    """Return the rows of a call; reading them in passes is only possible on the CPU.
+    """Return a record of the rows of a call and its options, after checks of the backend.
 
     Raises:
         BackendUnavailable: There is no backend of that name.

@@ -23,7 +23,7 @@ _ALIKE = ("program", "windows over a table", "ahead")
 
 
 def share_vocabularies(schedule: Schedule) -> Schedule:
-    """Combine tasks that count the same key in the same round, so that keys are counted once."""
+    """Return the schedule with tasks merged that count the same key in the same round."""
 
     def key(_: int, task: Task) -> Hashable:
         first = task.nodes[0]
@@ -35,7 +35,7 @@ def share_vocabularies(schedule: Schedule) -> Schedule:
 
 
 def learn_together(schedule: Schedule) -> Schedule:
-    """Combine statistics that are learned in the same round, and aggregates over the same groups.
+    """Return the schedule with statistics of one round merged, and aggregates over equal groups.
 
     For rows in parts, statistics that take several passes stay apart from others: statistics of one
     pass are known sooner, and their columns need not be read again.
@@ -54,7 +54,7 @@ def learn_together(schedule: Schedule) -> Schedule:
 
 
 def begin_early(schedule: Schedule) -> Schedule:
-    """Move each task to the first round (pass over the training rows) in which it can run.
+    """Return the schedule with each task moved to the first pass over the rows in which it can run.
 
     A learning task starts as soon as everything it uses is learned. A task that makes columns runs
     when the first task that reads them does.
@@ -78,7 +78,7 @@ def begin_early(schedule: Schedule) -> Schedule:
 
 
 def merge_windows(schedule: Schedule) -> Schedule:
-    """Combine window functions over the same order of rows, so that rows are sorted once.
+    """Return the schedule with window functions merged that sort rows by the same order.
 
     Functions that others read, directly or not, stay apart from these: rows are sorted once per
     depth of nesting.
@@ -95,7 +95,7 @@ def merge_windows(schedule: Schedule) -> Schedule:
 
 
 def fuse_programs(schedule: Schedule) -> Schedule:
-    """Combine expressions of the same depth and rows, so that one program computes them.
+    """Return the schedule with expressions merged that one program can compute together.
 
     Functions over later rows, and window functions over a lookup table, are combined if they have
     the same order.
@@ -112,9 +112,9 @@ def fuse_programs(schedule: Schedule) -> Schedule:
 
 
 def take_counted_codes(schedule: Schedule) -> Schedule:
-    """Mark the code columns of encoding steps that counting keys can produce as a by-product.
+    """Return the schedule with `Task.free` set for tasks that count keys.
 
-    They are added to `Task.free` of the counting task.
+    It lists the code columns of encoding steps, which counting keys can make as a by-product.
     """
     tasks = list(schedule.tasks)
     counting = {
@@ -134,7 +134,7 @@ def take_counted_codes(schedule: Schedule) -> Schedule:
 
 
 def leave_features(schedule: Schedule) -> Schedule:
-    """Remove the feature tasks from a "fit_transform" schedule; other schedules are unchanged.
+    """Return a "fit_transform" schedule without its feature tasks; other schedules are unchanged.
 
     The columns that those tasks read are kept as outputs.
     """
@@ -148,7 +148,7 @@ def leave_features(schedule: Schedule) -> Schedule:
 
 
 def keep_orders(schedule: Schedule) -> Schedule:
-    """Mark window tasks that keep their sorted rows for a later task with the same order.
+    """Return the schedule with `keeps_order` set for window tasks whose sorted rows are used again.
 
     The rows of the data are among the rows that windows see, so they share one order.
     """
@@ -162,7 +162,7 @@ def keep_orders(schedule: Schedule) -> Schedule:
 
 
 def mark_last_readers(schedule: Schedule) -> Schedule:
-    """Set `Task.frees` of each task: the columns that no later task reads.
+    """Return the schedule with `Task.frees` set: the columns that no later task reads.
 
     A column of visible rows may share memory with a column of the rows: both are freed together.
     """

@@ -68,7 +68,7 @@ def outputs_of(
 
 
 def _copied(roots: Iterable[Node], types: Types) -> dict[Node, tuple[Node, list[Node]]]:
-    """Return the expressions that repeat an earlier one's pattern, with that one and own nodes.
+    """Return the expressions that repeat an earlier pattern: its first expression, and own nodes.
 
     The nodes are in the order of `postorder`, so nodes at the same position correspond.
     """
