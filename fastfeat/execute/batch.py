@@ -1,4 +1,8 @@
-"""The rows of one call: their data, the learned values, and the columns computed so far."""
+"""The rows of one call: their data, the learned values, and the columns computed so far.
+
+A place is the position of a row among the rows that windows see: the history rows, then the rows of
+the call. A run is a range of consecutive row numbers.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +50,7 @@ _LONG = 1 << 14
 
 
 def runs_of(numbers: NDArray[np.int64]) -> Runs | None:
-    """Return `numbers`, shape (n_rows,), as runs of consecutive ones; None if there are too many.
+    """Return row numbers, shape (n_rows,), as ranges of consecutive ones; None if there are many.
 
     Example:
         >>> runs_of(np.array([0, 1, 2, 7, 8])), runs_of(np.arange(0, 100, 2))
@@ -62,7 +66,7 @@ def runs_of(numbers: NDArray[np.int64]) -> Runs | None:
 
 
 def cut(column: ChunkedArray, runs: Runs) -> ChunkedArray:
-    """Return the rows of the given runs, as slices that share the column's memory.
+    """Return the rows of a column in the given ranges, as slices that share the column's memory.
 
     Example:
         >>> cut(pa.chunked_array([[5, 6, 7, 8]]), ((0, 1), (2, 2))).to_pylist()
@@ -73,26 +77,26 @@ def cut(column: ChunkedArray, runs: Runs) -> ChunkedArray:
 
 
 Made = dict[Node, Any]
-"""The computed columns: the result of each step and needed expression, and columns of tables."""
+"""Computed columns by expression: results of steps, of expressions over rows, table columns."""
 
 
 MakeOutput = Callable[[str, Value], Output]
-"""Creates the output of a program from a name and a value."""
+"""Function `(name, value) -> Output` that makes one output of a compiled program."""
 
 
 Programs = dict[tuple[tuple[Node, ...], MakeOutput], tuple[Program, Constants]]
-"""The compiled program of some expressions and its constants, by expressions and output kind."""
+"""Compiled programs and their constants, by the expressions they compute and the output kind."""
 
 
 Orders = dict[Call, dict[Any, Any]]
-"""For each order of rows, the data that backends cache about the rows in that order."""
+"""For each order (time column and entity keys), the data that backends cache, such as a sort."""
 
 
 Result = TypeVar("Result")
 
 
 class NumberedKeys(NamedTuple):
-    """The distinct keys of all rows.
+    """The distinct keys of all rows, and for each row the number of its key.
 
     Args:
         parts: One Arrow array per part of the key, shape (n_keys,), sorted by value.
@@ -119,21 +123,21 @@ class Batch:
         learnt: Values learned so far; learning adds to it.
         made: Columns computed so far; running steps adds to it.
         training: Whether these are the training rows.
-        past: All rows that windows see, including these; None if windows see only these rows.
+        past: All rows that windows see: history rows and these; None if they see only these.
         places: Position of each row in `past`, shape (n_rows,). If None, these rows are the last
             ones of `past`, and the rows before them are history, which must not be later than a row
             of the same entity here.
         n_earlier: Number of history rows in `past` if `places` is set; they come first.
         source: The rows from which these were selected, or None.
         keys: Numbered keys, kept on rows from which others are selected.
-        shared: Data shared by all selections of the same rows: programs, fold numbers, digests.
+        shared: Data shared by all selections from the same rows: programs, fold numbers, hashes.
         first_number: Number of the first row in messages to the user.
         numbers: Number of each row, if they are part of larger data; else None.
-        stands: For rows that windows see, which of them are history; None without history.
+        stands: Set on the `past` batch: which of its rows are history. None without history.
         programs: Programs of expressions, reused by later batches with the same types and learned
             values; None if the batch runs only once.
-        orders: For rows that windows see, the data that backends cache by order of rows, for the
-            next run that has windows of the same order.
+        orders: Data that backends cache for each order (time column and entity keys) of the rows
+            that windows see, for the next run of windows with the same order.
     """
 
     table: Any
@@ -160,18 +164,18 @@ class Batch:
 
     @property
     def seen(self) -> Batch:
-        """The rows that windows see: `past`, or these rows if there is no past."""
+        """The rows that windows see: `past` with history, or these rows if there is no past."""
         return self.past or self
 
     @property
     def first_place(self) -> int:
-        """The lowest position of one of these rows among the rows that windows see."""
+        """The lowest position of a row of this batch among the rows that windows see."""
         if self.places is None:
             return self.seen.n_rows - self.n_rows
         return int(self.places.min(initial=self.seen.n_rows))
 
     def number_of(self, row: int) -> int:
-        """Return the row number that the user knows: in the data, or a `HistoryRow`."""
+        """Return the number of a row for messages: in the user's data, or a `HistoryRow`."""
         if self.stands is not None:
             place = row if self.stands.places is None else int(self.stands.places[row])
             if place < self.stands.n_history:
@@ -182,7 +186,7 @@ class Batch:
         return self.first_number + (row if self.source is None else int(self.source.numbers[row]))
 
     def numbers_in_data(self, rows: Iterable[int]) -> tuple[int, ...]:
-        """Return the user's numbers of those `rows` that are in the data, leaving out history."""
+        """Return the row numbers in the user's data for `rows`, leaving out rows of the history."""
         numbers = map(self.number_of, rows)
         return tuple(number for number in numbers if not isinstance(number, HistoryRow))
 
@@ -202,7 +206,7 @@ class HistoryRow(int):
 
 
 class Stands(NamedTuple):
-    """Positions of the rows that windows see, counted in the history followed by the data.
+    """Original positions of the rows that windows see, counted over the history and then the data.
 
     Args:
         n_history: Number of history rows.
@@ -214,12 +218,12 @@ class Stands(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The rows from which others were selected. Columns computed there are reused, not recomputed.
+    """The rows from which a batch was selected. Columns computed there are reused, not recomputed.
 
     Args:
         rows: All rows.
-        numbers: Numbers of the selected rows among them, shape (n_chosen,).
-        runs: The same numbers as runs; None if there are too many.
+        numbers: Positions of the selected rows in `rows`, shape (n_chosen,).
+        runs: The same positions as ranges of consecutive rows; None if there are too many.
     """
 
     rows: Batch
@@ -228,7 +232,7 @@ class Source(NamedTuple):
 
 
 class TrainingRows(NamedTuple):
-    """The rows that were passed to `fit`.
+    """The training rows of one fit, with the columns computed for them.
 
     Args:
         rows: All rows of the data that contains them.
@@ -251,7 +255,7 @@ class TrainingRows(NamedTuple):
 def rows_at(
     column: Any, places: NDArray[np.int64], backend: Backend, runs: Runs | None = None
 ) -> Any:
-    """Return the rows of `column` at `places`, in that order, in host memory."""
+    """Return the rows of `column` at the positions `places`, in that order, in host memory."""
     here = column_in_host(column, backend)
     if runs is not None and isinstance(here, pa.ChunkedArray):
         return cut(here, runs)
@@ -270,7 +274,7 @@ def takeable(column: ChunkedArray) -> ChunkedArray:
 def take_rows(
     column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None
 ) -> ChunkedArray:
-    """Return the given rows of a column, encoded as `takeable` encodes it."""
+    """Return the given rows of a column, as plain values or with one dictionary for all chunks."""
     column = takeable(column)
     if runs is not None:
         return cut(column, runs)
@@ -324,7 +328,7 @@ def chosen_rows(
 
 
 def as_unlearnt(batch: Batch) -> Batch:
-    """Return the batch with its computed columns but without learned values, for another fit.
+    """Return the batch with its computed columns but no learned values, ready for another fit.
 
     `batch` must have nothing learned from it. Columns added to the result are not added to `batch`.
     """
@@ -348,7 +352,7 @@ def take_columns_of_source(batch: Batch, nodes: Iterable[Node]) -> None:
 
 
 def is_made_of_source(batch: Batch, node: Node) -> bool:
-    """Return whether `node` was computed for all source rows, so that selected rows can reuse it.
+    """Return whether `node` was computed for all source rows, to be reused for selected rows.
 
     Bucket counts are not a column, so they never qualify.
     """
@@ -390,7 +394,7 @@ def compute(batch: Batch, program: Program, constants: Constants) -> list[Any]:
 def compute_nodes(
     batch: Batch, nodes: Sequence[Node], output: MakeOutput, name: str | None = None
 ) -> tuple[Sequence[Output], list[Any]]:
-    """Return the program outputs of `nodes` over the batch, and an Arrow array for each.
+    """Return the program outputs for the expressions `nodes`, and an Arrow array for each.
 
     The steps that the expressions read must have been run. `name` stands for all expressions in
     messages; if None, each is shown by its text.
@@ -416,7 +420,7 @@ def _program_of_nodes(
 
 
 def known_constants(batch: Batch, roots: Iterable[Node]) -> Learnt:
-    """Return the learned constants, and the constants that expressions derive from them."""
+    """Return learned values that `roots` read, and constants that expressions derive from them."""
     return evaluate_constants(constant_roots(list(roots)), batch.types, batch.learnt)
 
 
@@ -426,11 +430,12 @@ _CODES = "codes of numbered keys"
 
 
 class ChosenKeys(NamedTuple):
-    """The keys of selected rows.
+    """The distinct keys of selected rows, with their counts.
 
     Args:
         counts: Key counts of these rows, as a backend returns them.
-        order: For each key, in the order of codes, its number among all keys, shape (n_keys,).
+        order: Number of each key among the keys of all rows, most frequent key first, shape
+            (n_keys,).
     """
 
     counts: KeyCounts
@@ -438,7 +443,9 @@ class ChosenKeys(NamedTuple):
 
 
 def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
-    """Return the numbered keys of all rows; None if the backend keeps the numbers on a device.
+    """Return the distinct keys of all rows, with each row's key number.
+
+    None if the backend keeps the numbers on a device.
 
     Args:
         found: Key counts of all rows, with the key of each row.
@@ -457,7 +464,7 @@ def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
 
 
 def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
-    """Return the keys of the selected rows in the order of codes: by count, then by value."""
+    """Return the keys of the selected rows in the order of their codes: by count, then by value."""
     n_keys, of_rows = keys.n_keys, _at(keys.of_rows, source)
     counts = np.bincount(of_rows, minlength=n_keys + 1)
     there = np.flatnonzero(counts[:n_keys])
@@ -483,7 +490,10 @@ def _at(of_rows: NDArray[np.intp], source: Source) -> NDArray[np.intp]:
 
 
 def keep_codes(vocabulary: Vocabulary, keys: NumberedKeys, chosen: ChosenKeys) -> None:
-    """Cache on a vocabulary the code of every key of the source, with code 1 for unseen keys."""
+    """Store in the vocabulary's cache a code for each key of the source rows.
+
+    Codes are 0 for a missing key, 1 for a key outside the vocabulary, and from 2 on for its keys.
+    """
     codes = np.ones(keys.n_keys + 1, np.int32)
     codes[chosen.order[: len(vocabulary)]] = np.arange(2, 2 + len(vocabulary), dtype=np.int32)
     codes[keys.n_keys] = 0
@@ -491,9 +501,10 @@ def keep_codes(vocabulary: Vocabulary, keys: NumberedKeys, chosen: ChosenKeys) -
 
 
 def encoded(batch: Batch, step: Call) -> Any:
-    """Return codes of selected rows by a vocabulary learned from other rows of the same source.
+    """Return the codes of selected rows for an "encode" step, without looking up each row's key.
 
-    None if they must be looked up: the keys are not numbered, or rare keys share several codes.
+    Works if the vocabulary was learned from other rows of the same source. None if keys must be
+    looked up: they are not numbered, or rare keys share several codes.
     """
     if batch.source is None or step.function != "encode":
         return None

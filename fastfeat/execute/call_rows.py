@@ -1,4 +1,4 @@
-"""The rows of a call: the user's data, and everything that is read beside it.
+"""The rows of a call: the user's data, with the history and lookup tables passed along with it.
 
 A public function makes one `CallRows` from its arguments. The functions below it pass that record
 on and read the fields that they need.
@@ -14,19 +14,19 @@ from fastfeat.execute.lookup_tables import Tables
 
 
 class Beside(TypedDict):
-    """The history and the lookup tables of a call, as keyword arguments of public functions."""
+    """The `history` and `tables` of a call, as keyword arguments for public functions."""
 
     history: Any
     tables: Tables
 
 
 class CallRows(NamedTuple):
-    """The rows of one call.
+    """The rows of one call, with history, lookup tables, backend and memory limit.
 
     Args:
         data: The rows, in any form that `Plan.fit` takes.
         rows: A bool for each row of the data, or row numbers; None for all rows.
-        history: Earlier rows, "batch", or None.
+        history: Earlier rows; "batch" if the data contains its own past; None without a history.
         tables: The lookup tables.
         backend: The name of the backend.
         memory: The most memory that this process may use, in the forms of `Plan.fit`; None for no
@@ -42,7 +42,7 @@ class CallRows(NamedTuple):
 
     @property
     def beside(self) -> Beside:
-        """The history and the tables."""
+        """The history and the lookup tables as keyword arguments."""
         return {"history": self.history, "tables": self.tables}
 
 
@@ -54,10 +54,10 @@ def checked_call_rows(
     backend: str = "cpu",
     memory: str | int | None = None,
 ) -> CallRows:
-    """Return the rows of a call that computes with `memory` on the CPU alone, checked.
+    """Return the record of a call that takes `memory` on the CPU alone, after these checks.
 
-    `CallRows` itself checks nothing: for calls without `backend`, for calls that take `memory` and
-    any backend, and for `FittedPlan.transform`, whose small batches must not pay for the check.
+    `CallRows` itself checks nothing: use it for calls without `backend`, for calls that accept
+    `memory` with any backend, and for `FittedPlan.transform`, whose small batches must stay fast.
 
     Raises:
         BackendUnavailable: There is no backend of that name.

@@ -34,7 +34,7 @@ from fastfeat.ir.dtypes import DType
 def matrix(
     batch: Batch, program: Program, constants: Constants, dtype: np.dtype[Any], out: Any
 ) -> Any:
-    """Return the features as a matrix on the device, by columns.
+    """Return the features as a device matrix of shape (n_rows, n_features), stored by columns.
 
     `batch` has its steps computed, on the device's backend.
 
@@ -103,7 +103,7 @@ def _arrays(
 
 
 def on_device(array: NDArray[Any], batch: Batch) -> Any:
-    """Copy an array, stored by columns, from host memory to the device, with the same strides.
+    """Copy a column-major array from host memory to the device; the result has the same strides.
 
     Raises:
         OutOfDeviceMemory: There is no room; the message says how much is needed and free.
@@ -191,14 +191,14 @@ def _check_place(out: Any, span: tuple[int, int], table: Any, runtime: Runtime) 
 
 
 def _span(address: int, shape: tuple[int, int], strides: Strides, n_bytes: int) -> tuple[int, int]:
-    """Return the first address of an array, and the address after its last byte."""
+    """Return the half-open address range `(first, end)` of the bytes that an array covers."""
     reach = [stride * (size - 1) for stride, size in zip(strides, shape, strict=True)]
     low = address + sum(min(0, r) for r in reach)
     return low, address + sum(max(0, r) for r in reach) + n_bytes
 
 
 def _ranges(array: DeviceArray) -> list[tuple[int, int]]:
-    """Return the address ranges of a column: its values and its bitmap."""
+    """Return the address ranges of a column's memory: its values and, if any, its null bitmap."""
     n = len(array)
     if array.has_bits:
         ranges = [_bits(array.values, array.value_bit, n)]

@@ -1,6 +1,6 @@
-"""Recognizing training rows in `transform`, because an encoding already knows their labels.
+"""Recognizing training rows in `transform`: target encodings have already seen their labels.
 
-Rows are recognized by their ids, or in a plan without ids by a digest of all of them together: then
+Rows are recognized by their ids, or in a plan without ids by one hash of all of them together: then
 a subset is not recognized. Nothing of this is saved with a plan.
 """
 
@@ -46,7 +46,9 @@ from fastfeat.plan.lower.lower import Types
 Hashes = NDArray[np.uint64]
 Columns = tuple[tuple[str, DType], ...]
 Digests = tuple[int, int, int]
-"""The number of rows, a digest by leading columns, and a digest by all columns, in any row order.
+"""Hash of a set of rows: their number, a hash of the leading columns, a hash of all columns.
+
+The hashes do not depend on the order of the rows.
 """
 
 _FEW = 1 << 16
@@ -57,15 +59,16 @@ _ODD, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 
 @dataclass(frozen=True, eq=False)
 class EncodedRows:
-    """The rows with labels that fit used in encodings.
+    """The labeled training rows that target encodings learned from, stored as hashes, ids or files.
 
     Args:
-        encoder: One of the encodings, as text.
-        columns: Columns that the digests cover, with their types: those that features read from
-            their own row.
-        n_leading: Number of these columns that the first digest covers.
-        digests: Number of rows learned from, by digests of these rows, of all rows passed to `fit`,
-            and of all rows of their data. Empty if rows have ids.
+        encoder: Text of one of the encodings, for messages.
+        columns: Columns that are hashed, with their types: those that features read from their own
+            row.
+        n_leading: Number of these columns that the hash of leading columns covers.
+        digests: Maps the hash of a set of rows to the number of rows learned from. The sets are the
+            rows learned from, the rows passed to `fit`, and all rows of the data. Empty if rows
+            have ids.
         row_id: The id column and its type, if rows have ids.
         ids: Ids of the rows learned from, as integers.
         files: Name, size in bytes and modification time of the files that contain the rows, if they
@@ -82,14 +85,17 @@ class EncodedRows:
 
     @cached_property
     def sorted_ids(self) -> Hashes:
-        """The ids, sorted on first use, so that fit does not pay for it: 70 ms for 1M."""
+        """The ids in ascending order.
+
+        Sorted on first use, so that fit does not pay 70 ms for 1M rows.
+        """
         return np.sort(self.ids)
 
 
 def encoded_rows(
     training: TrainingRows, plan: Declaration, encoders: Sequence[Aggregate], table: Any
 ) -> EncodedRows | None:
-    """Return the rows with labels that the encoders used, or None if there are none.
+    """Return a record of the labeled rows that target encodings used; None if there are none.
 
     Rows in the memory of a device are not recognized.
 
@@ -126,7 +132,7 @@ def encoded_rows(
 def encoded_in_files(
     plan: Declaration, files: Iterable[tuple[str, int, int | None]] | None
 ) -> EncodedRows | None:
-    """Return a record of files read in passes, or None if no encoding read labels.
+    """Return a record of the training files read in passes; None if no encoding reads labels.
 
     `files` holds the name, size in bytes and modification time of each; None for other data.
     """
@@ -139,7 +145,7 @@ def warn_encoded_files(
     files: Iterable[tuple[str, int, int | None]] | None,
     told: GivenWarnings,
 ) -> None:
-    """Warn if features are computed for files with labels that fit used in encodings.
+    """Warn if features are computed for training files whose labels a target encoding knows.
 
     `files` holds the name, size in bytes and modification time of each; None for other data.
     """
@@ -155,7 +161,7 @@ def warn_encoded_files(
 
 
 def warn_encoded_paths(rows: EncodedRows | None, data: Any, told: GivenWarnings) -> None:
-    """Warn if data that is read whole comes from files with labels that fit used in encodings."""
+    """Warn if data that is read whole comes from training files whose labels an encoding knows."""
     if rows is None or not rows.files or callable(data) or not is_in_parts(data):
         return
     from fastfeat.io.sources.dataset import dataset_of  # seldom needed
@@ -166,10 +172,11 @@ def warn_encoded_paths(rows: EncodedRows | None, data: Any, told: GivenWarnings)
 def _digests_of_sets(
     training: TrainingRows, table: Any, columns: Columns, learnt: Numbers | None
 ) -> tuple[int, list[Digests]]:
-    """Return the number of leading columns, and digests of all, of given and of learned rows.
+    """Return the number of leading columns, and a hash of each set of rows to recognize later.
 
-    Work on all rows is done once and shared by fits of the same data. `learnt` holds the numbers of
-    the rows learned from, or None for all.
+    The sets are all rows of the data, the rows learned from, and the rows passed to `fit`. Work on
+    all rows is done once and shared by fits of the same data. `learnt` holds the numbers of the
+    rows learned from, or None for all.
     """
     shared, key = training.rows.shared, ("encoded_rows", columns)
     if key not in shared:
@@ -182,7 +189,7 @@ def _digests_of_sets(
 
 
 def _is_present(batch: Batch, target: Node) -> Flags:
-    """Return flags of the rows that have a target."""
+    """Return flags of the rows in which the target has a value."""
     return has_value(column_in_host(row_values.values_of(batch, target)[1], batch.backend))
 
 
@@ -197,7 +204,7 @@ def _known_column(
 
 
 def _columns(plan: Declaration, types: Types) -> Columns:
-    """Return the columns that features read from their own row, numbers first: they hash fast."""
+    """Return the columns to hash: those that features read from their own row, numbers first."""
     read = [name for name in own_columns(plan.nodes.values()) if name not in plan.late]
     schema = {name: types[Column(name)] for name in read}
     known = [column for name in read if (column := _known_column(name, schema)) is not None]
@@ -207,7 +214,7 @@ def _columns(plan: Declaration, types: Types) -> Columns:
 def warn_encoded(
     rows: EncodedRows | None, table: Any, wanted: Numbers | None, told: GivenWarnings
 ) -> None:
-    """Warn if any wanted row has a label that fit used in an encoding.
+    """Warn if fit used the label of any wanted row in a target encoding.
 
     `wanted` holds row numbers, shape (n_wanted,), or None for all.
     """
@@ -229,7 +236,7 @@ def warn_encoded(
 
 
 def _n_known(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
-    """Return the number of rows recognized by their ids, or all together by a digest."""
+    """Return the number of wanted rows that fit learned from, by id or by one hash of all."""
     if rows.row_id is None:
         return _n_alike(rows, table, wanted)
     if rows.row_id[0] not in table.column_names or not len(rows.ids):
@@ -243,7 +250,7 @@ def _n_known(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
 
 
 def n_split(rows: EncodedRows, table: Any) -> tuple[int, int]:
-    """Return the number of rows with ids that fit learned from, and the number of all rows.
+    """Return the number of rows that fit learned from, by id, and the number of all rows.
 
     The first number is 0 if the rows show no split: fit knows all of them, or they include every
     row that fit knows. `table` is in host memory, and `rows` must have ids.
@@ -267,7 +274,10 @@ def _n_rows(table: Any, wanted: Numbers | None) -> int:
 
 
 def _n_alike(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
-    """Return the number of rows recognized by a digest, computing only as much as needed."""
+    """Return the number of wanted rows that fit learned from, found by the hash of all wanted rows.
+
+    Hashes only the leading columns if their hash already differs.
+    """
     n_rows = _n_rows(table, wanted)
     known = [digests for digests in rows.digests if digests[0] == n_rows]
     if not known:
@@ -280,9 +290,10 @@ def _n_alike(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
 
 
 def _leading(table: Any, columns: Columns) -> tuple[int, Hashes]:
-    """Return how many columns select a useful sample of rows, and their `_values`.
+    """Return how many leading columns to hash for the sample of rows, and their hash per row.
 
-    A column with few distinct values selects either no rows or far too many.
+    Rows are sampled by this hash. A column with few distinct values would sample no rows or far too
+    many.
     """
     n_rows, n_leading = table.num_rows, 1
     values = _values(table, columns[:1])
@@ -295,7 +306,7 @@ def _leading(table: Any, columns: Columns) -> tuple[int, Hashes]:
 
 
 def _values(table: Any, columns: Columns) -> Hashes:
-    """Return a number per row, equal for rows that are equal in the given columns."""
+    """Return a hash per row over the given columns, shape (n_rows,)."""
     first, *others = columns
     values = column_hashes(table, *first, seed=0)
     for seed, (name, dtype) in enumerate(others, start=1):
@@ -304,12 +315,12 @@ def _values(table: Any, columns: Columns) -> Hashes:
 
 
 def _is_picked(values: Hashes) -> Flags:
-    """Return flags of the rows that are hashed over all columns: one in 256."""
+    """Return flags of the sampled rows, one in 256, by the hash of their leading columns."""
     return values.astype(np.uint8) == 0
 
 
 def _digests(table: Any, others: Columns, values: Hashes, rows: Numbers | None) -> Digests:
-    """Return the number of rows, and their digests by leading columns and by all columns.
+    """Return the hash of a set of rows; see `Digests`.
 
     `values` are the `_values` of the leading columns; `rows` holds row numbers, or None for all.
     """
@@ -327,12 +338,15 @@ def _digests(table: Any, others: Columns, values: Hashes, rows: Numbers | None) 
 
 
 def _sum(values: Hashes, rows: Numbers | None) -> int:
-    """Return a sum that does not depend on the order of the rows."""
+    """Return the sum of the rows' hashes, which does not depend on the order of the rows."""
     return int((values if rows is None else values[rows]).sum())
 
 
 def mixed(values: Hashes) -> Hashes:
-    """Hash row sums in place, so that exchanging values between rows changes a digest."""
+    """Mix the bits of each row's sum of column hashes, in place.
+
+    Without this, values could be exchanged between rows without a change of the total.
+    """
     for first in range(0, len(values), _FEW):  # in place and piecewise: allocating memory is slow
         piece = values[first : first + _FEW]
         piece ^= piece >> _HALF
@@ -349,7 +363,7 @@ def column_hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
 
 
 def id_hashes(table: Any, name: str) -> Hashes:
-    """Return the hash of each id, for exchanging rows between workers.
+    """Return the hash of each id, shape (n_rows,), by which rows are assigned to workers.
 
     Raises:
         TypeMismatch: A column type that cannot be an id.
@@ -361,9 +375,9 @@ def id_hashes(table: Any, name: str) -> Hashes:
 
 
 def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:
-    """Return a number per id (integers unchanged), and flags of the rows that have one.
+    """Return an integer per id, and flags of the rows that have one.
 
-    The flags are None if every row has an id.
+    The integer is a hash for text, bytes and floats. The flags are None if every row has an id.
     """
     column = table.column(name)
     if dtype == INT64 and column.type == pa.int64() and column.num_chunks == 1:

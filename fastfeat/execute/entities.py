@@ -1,6 +1,8 @@
-"""Functions of other rows, grouped by the entities that they see, and the share of each row.
+"""Planning windows over data larger than memory: which functions are computed in one pass.
 
-All rows of an entity are in one share, so each share can be computed alone.
+Rows are split into shares (partitions) by the hash of their entity keys. All rows of an entity are
+in one share, so each share can be computed alone. A stage is one such split with its functions.
+"Functions of other rows" are window functions and functions over later rows.
 """
 
 from __future__ import annotations
@@ -30,19 +32,20 @@ from fastfeat.plan.lower.lower import Constant
 from fastfeat.scalars.zones import ZoneTable
 
 SHARE = "share"
-"""The name of the only feature of a plan of shares."""
+"""Name of the only feature of the plan that computes the partition of each row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Functions of other rows that are computed together, one share of the rows at a time.
+    """Functions of other rows that are computed together, on one hash partition (share) at a time.
 
     Args:
-        keys: Rows with the same values of these keys are in one share. If empty, the functions have
-            one order and see all rows, sorted by time.
+        keys: Entity keys; rows with equal values are in one share. If empty, the functions see
+            rows of all entities, sorted by one time column.
         nodes: The functions.
-        given: Functions of earlier stages that these read.
-        of_seen: Whether later stages read them; then they are computed for the history as well.
+        given: Functions of earlier stages that these functions read.
+        of_seen: Whether later stages read these functions; if so, they are computed for the
+            history as well.
     """
 
     keys: frozenset[Node]
@@ -52,10 +55,9 @@ class Stage:
 
 
 def stages_of(nodes: Iterable[Call]) -> list[Stage]:
-    """Return the stages of functions of other rows, each after the stages that it reads.
+    """Return the stages that compute the given functions of other rows, in the order to run them.
 
-    A function is computed in the stage of its reader if both have a key in common. `nodes` are
-    functions over windows or over later rows.
+    If one function reads another and both have an entity key in common, one stage computes both.
     """
     wanted: dict[tuple[Call, bool], int] = {}  # value: the round of stages
 
@@ -86,7 +88,11 @@ def stages_of(nodes: Iterable[Call]) -> list[Stage]:
 
 @lru_cache(maxsize=4096)
 def _shared_by(node: Call) -> tuple[frozenset[Node], tuple[Call, ...]]:
-    """Return the common keys of all rows that a function sees, and the functions it reads apart."""
+    """Return the entity keys common to all rows that a function sees, and functions it needs first.
+
+    The second result holds the nested functions without a common key: an earlier stage computes
+    them.
+    """
     keys = frozenset(key for key in query_of(order_of(node))[1:] if not window_nodes([key]))
     given: list[Call] = []
     for inner in functions_read([node.args[0], *order_of(node).args]):
@@ -100,12 +106,12 @@ def _shared_by(node: Call) -> tuple[frozenset[Node], tuple[Call, ...]]:
 
 
 def functions_read(roots: Iterable[Node]) -> list[Call]:
-    """Return the outermost functions of other rows that expressions read."""
+    """Return the outermost functions of other rows inside the given expressions."""
     return [node for node in row_order(roots) if is_of_other_rows(node)]
 
 
 def keys_in_common(windows: Sequence[Call]) -> frozenset[Node]:
-    """Return the keys that are equal whenever one row sees another; empty without windows.
+    """Return the entity keys that all windows have in common; an empty set without windows.
 
     `windows` must include nested window functions.
 
@@ -138,9 +144,9 @@ def share_plan(
     zones: dict[str, ZoneTable],
     learnt: Mapping[Node, Constant],
 ) -> Fitted:
-    """Return the plan that computes the share of each row, by the hash of its keys.
+    """Return a fitted plan that computes the partition number of each row, by the hash of its keys.
 
-    A row without a key is in the first share, or its share is missing: it sees no rows.
+    A row with a missing key sees no other rows: its number is 0, or missing.
 
     Args:
         keys: Expressions over the rows of a plan.

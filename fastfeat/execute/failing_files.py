@@ -15,9 +15,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def naming_files(method: F) -> F:
-    """Return a method with errors that name the file of a row, if the data is several files.
+    """Decorate a method: its errors about a row name the file that holds the row.
 
-    The method has the arguments `self`, `data` and perhaps `history=`.
+    Applies if the data is several files. The method has the arguments `self`, `data` and perhaps
+    `history=`.
     """
 
     @wraps(method)
@@ -35,7 +36,7 @@ def naming_files(method: F) -> F:
 
 
 def _placed(error: FastfeatError, data: Any, history: Any) -> FastfeatError:
-    """Return an error with the file of the first row that it names, if there is one."""
+    """Return the error with the file of its first row added; unchanged if no file is found."""
     given, rows = (
         history if scanning.is_of_history(error) else data,
         scanning.numbers_of_rows(error),

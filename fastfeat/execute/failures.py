@@ -1,4 +1,4 @@
-"""Errors of rows for the user: feature, row, value, and remedy."""
+"""Errors about single rows, written for users: the feature, the row, its value, the remedy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def failed_row(
     backend: Backend | None = None,
     number: int | None = None,
 ) -> FastfeatError:
-    """Return the error of a row that raised a status bit.
+    """Return the error for a row in which a compiled program has reported a failure.
 
     Args:
         program: The program that ran; its outputs have the names of features.
@@ -86,13 +86,13 @@ def _failure_in_row(
 
 
 def _of_row(slot: InputSlot, column: Any, row: int, backend: Backend | None) -> Any:
-    """Return one row of a slot's column; a column made by a step is copied to the host."""
+    """Return one row of an input column; a column computed by a step is copied to host memory."""
     one = column.slice(row, 1)
     return one if isinstance(slot.sources[0], Column) else column_in_host(one, backend)
 
 
 def first_readers(features: Mapping[str, Node]) -> dict[Node, str]:
-    """Return for each node the first feature that is computed from it."""
+    """Return for each expression the name of the first feature that is computed from it."""
     order = iter(postorder(list(features.values())))
     readers: dict[Node, str] = {}
     for name, root in features.items():
@@ -109,7 +109,7 @@ def is_infinite(value: Constant) -> bool:
 
 
 def infinite_value(aggregate: Aggregate, value: float | None, row: int | None) -> FastfeatError:
-    """Return the error of an aggregate that is not finite.
+    """Return the error for an aggregate with a value that is infinite or NaN.
 
     `value` is the first infinite input value, or None if it was not searched for. `row` is the
     number of its row in the message, or None if there is none.

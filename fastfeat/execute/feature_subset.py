@@ -82,9 +82,10 @@ def selected(
 
 
 def _encoded(fitted: Fitted, plan: Declaration) -> EncodedRows | None:
-    """Return the rows that encodings know, if the selection has encodings and ids or files.
+    """Return the record of encoded training rows for the selected features, or None.
 
-    Otherwise they are recognized by columns that the selection may not read.
+    It is kept if an encoding is selected and rows are recognized by ids or files. Otherwise rows
+    are recognized by columns that the selection may not read.
     """
     encoded = fitted.encoded
     by_id = encoded is not None and (encoded.row_id is not None or len(encoded.files) > 0)

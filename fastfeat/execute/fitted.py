@@ -1,4 +1,4 @@
-"""`Fitted`: a declaration with its learned values, frozen, and its compiled programs."""
+"""`Fitted`: a plan's declaration with its learned values, immutable, and its compiled programs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ InputSchema = Mapping[str, DType | UnsupportedType]
 
 
 class Packed(Protocol):
-    """A record of a higher layer, stored as bytes."""
+    """A record that a package above this one defines and can store as bytes, such as a profile."""
 
     def to_bytes(self) -> bytes:
         """Return the record as bytes; equal records give equal bytes."""
@@ -69,7 +69,7 @@ class FittedContract:
         inputs: Type of each column that rules read, as seen in fit.
         tables: Column types of each lookup table, as seen in fit.
         zones: Tables of the time zones that rules read.
-        made: The guard that judges rows, created once.
+        made: Cache of the guard that checks rows against the rules.
     """
 
     declaration: ContractDeclaration
@@ -96,8 +96,9 @@ class Fitted:
         label_tables: Column types of each lookup table that the label is computed from.
         n_rows_without_label: Number of training rows that were not learned from, because their
             label looks ahead beyond the recorded rows, or at rows without a value.
-        told: Warnings given so far; a selection of the features does not repeat them.
-        encoded: The rows with labels that an encoding knows, if it was fitted in this process.
+        told: Warnings already given; a plan of selected features shares the record.
+        encoded: Record of the training rows whose labels an encoding knows; None if the plan was
+            not fitted in this process.
         contract: The contract for rows; None without one.
         profile: The profile of the training rows, or its bytes; None if it was not requested.
         golden: Generated rows with their features, as `trust.quality.golden` writes them.
@@ -121,7 +122,7 @@ class Fitted:
     row_kernels: threading.local = field(default_factory=threading.local, init=False, repr=False)
     """The kernel for one row, per thread; `replace` gives a new record its own."""
     programs: Programs = field(default_factory=dict[Any, Any], init=False, repr=False)
-    """Programs of expressions that tasks read, reused by later calls."""
+    """Compiled programs for expressions that steps read as arguments, reused by later calls."""
     prepared: dict[str, tuple[Any, ...]] = field(
         default_factory=dict[str, tuple[Any, ...]], init=False, repr=False
     )
@@ -143,7 +144,7 @@ class Fitted:
 
     @cached_property
     def declared(self) -> TypedPlan:
-        """The features as declared, with their types."""
+        """The features as declared, before one-hot encodings become columns, with their types."""
         plan, typed = self.declaration, typed_of(self.declaration, self.bound)
         if typed is not None:
             return typed
@@ -162,7 +163,7 @@ class Fitted:
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
-        """The expression of each output column, in order."""
+        """The expression of each output column, in order; one-hot encodings have several."""
         return expanded(self.declaration.nodes, self.constants, self.bound)
 
     @cached_property
@@ -180,7 +181,7 @@ class Fitted:
 
     @cached_property
     def typed(self) -> TypedPlan:
-        """The output columns with their types; the declared ones if fit has added no columns."""
+        """The output columns with their types, and a cache of programs and schedules for them."""
         typed, codes = typed_of(self.declaration, self.bound), self._code_types
         if typed is not None and self.nodes == typed.nodes and codes is None:
             return typed
@@ -196,13 +197,13 @@ class Fitted:
         return types_of_codes.code_types(self.nodes, self.constants)
 
     def _once(self, make: Callable[[TypedPlan], R]) -> R:
-        """Return the cached result of `make`, a function of the output columns and their types."""
+        """Return `make(self.typed)`, cached for all plans with equal columns and types."""
         with using(self.zones):
             return self.typed.once(make)
 
     @cached_property
     def matrix_dtype(self) -> DType:
-        """The common type of the features in a matrix."""
+        """The type of all elements of a feature matrix."""
         return matrix_dtype(self.typed)
 
     @cached_property
@@ -246,7 +247,7 @@ class Fitted:
 
     @cached_property
     def n_codes(self) -> dict[str, int]:
-        """The number of codes of each ordinal encoding: the number of rows of an embedding."""
+        """The number of codes of each ordinal encoding: the rows of an embedding table."""
         return {
             name: n_codes(node, self.constants)
             for name, node in self.nodes.items()
@@ -287,9 +288,10 @@ def _output_schema(typed: TypedPlan) -> Schema:
 
 
 def check_bound(contract: FittedContract) -> None:
-    """Raise if rules do not fit the types of a contract; record the time zones that they read.
+    """Raise if a contract's rules do not accept the column types that fit saw.
 
-    A rule that reads the clock or an absent column is bound only when it is judged.
+    Records the time zones that rules read. A rule that reads the clock or an absent column is
+    checked only when rows are judged.
 
     Raises:
         UnknownColumn, TypeMismatch: From the first rule that does not fit.
@@ -308,7 +310,7 @@ def fitted_label(
     n_rows: int,
     zones: dict[str, ZoneTable],
 ) -> Fitted:
-    """Return a fitted plan that computes the label, which must be an expression."""
+    """Return a fitted plan with the label as its only feature; the label must be an expression."""
     return fitted_of_values(plan.label_plan, inputs, lambda _: {}, n_rows, zones, tables=tables)
 
 
@@ -323,9 +325,10 @@ def fitted_of_values(
     label_tables: Schemas | None = None,
     n_rows_without_label: int = 0,
 ) -> Fitted:
-    """Return a plan fitted with known values; `learnt` returns them from the types of the nodes.
+    """Return a fitted plan with given learned values, without reading data.
 
-    The other arguments are described in `Fitted`.
+    `learnt` returns the values by expression, from the types of the expressions. The other
+    arguments are described in `Fitted`.
     """
     roots = list(plan.nodes.values())
     with using(zones):

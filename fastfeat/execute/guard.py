@@ -81,7 +81,7 @@ def fitted_rules(
 
 
 def judged_rules(contract: ContractDeclaration, late: Iterable[str] = ()) -> dict[str, Rule]:
-    """Return the rules that judge a row by itself and do not read `late` columns or the clock."""
+    """Return the rules that the guard checks: of one row, without `late` columns or the clock."""
     unknown = set(late)
     return {
         name: rule
@@ -124,7 +124,7 @@ def guard_of_rules(rules: Mapping[str, Rule], contract: FittedContract) -> Guard
 
 
 def row_inputs(fitted: Fitted) -> InputSchema:
-    """Return the type of each column that features or rules read from new rows."""
+    """Return the type of each data column that features or guarded rules read from new rows."""
     guard = guard_of(fitted)
     if guard is None or fitted.contract is None:
         return fitted.inputs
@@ -138,13 +138,13 @@ def columns_judged(fitted: Fitted) -> list[str]:
 
 
 def table_columns_judged(fitted: Fitted) -> list[TableColumn]:
-    """Return the columns of lookup tables that features or rules read."""
+    """Return the lookup table columns that features or guarded rules read."""
     guard, own = guard_of(fitted), list(fitted.table_columns)
     return own if guard is None else [*own, *guard.each_broken.table_columns]
 
 
 def warm_guard(fitted: Fitted, rows: Any, tables: Tables) -> None:
-    """Judge some rows and ignore the result, so that the guard's kernels are compiled."""
+    """Check some rows against the rules and ignore the result, so that kernels are compiled."""
     guard = guard_of(fitted)
     for rules in () if guard is None else (guard.any_broken, guard.each_broken):
         transform(rules, CallRows(rows, tables=tables))
@@ -171,7 +171,7 @@ def read_again(data: Any) -> Any:
 def judge(
     guard: Guard, rows: CallRows, *, on_violation: str | None = None, first_row: int = 0
 ) -> dict[str, int]:
-    """Return the number of rows that break each warning rule that is broken.
+    """Return the number of rows that break each warning rule, for rules that some row breaks.
 
     Args:
         guard: The rules.
@@ -203,7 +203,7 @@ def judge(
 
 
 def judge_row(guard: Guard, row: Mapping[str, Any], breaks: Any) -> dict[str, int]:
-    """Return 1 for each warning rule that one row breaks.
+    """Return 1 for each warning rule that a single row breaks.
 
     `breaks` holds whether the row breaks each rule, shape (n_rules,).
 
@@ -247,7 +247,7 @@ def _numbers(rows: Any, table: Any) -> NDArray[np.int64]:
 def _told(
     name: str, rule: Rule, table: Any, numbers: NDArray[np.int64], n_rows: int, first_row: int
 ) -> str:
-    """Return a message: how many rows break a rule, and the first of them with the values read."""
+    """Return the message for a broken rule: the number of rows, and the first with their values."""
     columns = [c for c in _columns(rule) if c in table.column_names]
     shown = numbers[:N_SHOWN]
     values = table.select(columns).take(pa.array(shown)).to_pylist()

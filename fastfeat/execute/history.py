@@ -47,12 +47,12 @@ BATCH = "batch"
 
 
 class Ages(NamedTuple):
-    """Times of the rows of a batch, and the earliest time of all rows that it sees.
+    """Times of the rows of a batch, and the earliest time among all rows that its windows see.
 
     Args:
         n_rows: Number of rows with a time.
         earliest: The earliest time, in ticks; None if no row has a time.
-        tick: Nanoseconds per tick, or 1.
+        tick: Nanoseconds per tick of the time type; 1 for integer times.
         n_before: Returns the number of rows with a time less than the given ticks.
     """
 
@@ -63,12 +63,12 @@ class Ages(NamedTuple):
 
 
 def is_batch(history: Any) -> bool:
-    """Return whether the user's history says that the data contains its own past."""
+    """Return whether `history` is "batch": the data contains its own past."""
     return isinstance(history, str) and history == BATCH
 
 
 def id_columns(row_id: str | None, history: Any, columns: Sequence[str]) -> list[str]:
-    """Return the id column as a list, if a history is read; else an empty list.
+    """Return `[row_id]` if a separate history is read and rows have ids; else an empty list.
 
     `columns` are the columns that windows read.
     """
@@ -76,7 +76,10 @@ def id_columns(row_id: str | None, history: Any, columns: Sequence[str]) -> list
 
 
 def given_ids(row_id: str | None, columns: Sequence[str]) -> list[str]:
-    """Return the id column as a list, if windows read rows; the data may lack the column."""
+    """Return `[row_id]` if windows read rows and rows have ids; else an empty list.
+
+    The data may lack the column.
+    """
     return [row_id] if row_id is not None and columns else []
 
 
@@ -87,7 +90,7 @@ def _is_read(history: Any, columns: Sequence[str]) -> bool:
 def history_table(
     history: Any, columns: Sequence[str], backend: str, row_id: str | None = None
 ) -> Any:
-    """Return the history as a table of the columns that windows read, and the id; None without one.
+    """Return the history as a table of the id and the columns that windows read; None without one.
 
     Raises:
         UnknownColumn: The history lacks a column that windows read.
@@ -109,15 +112,15 @@ def history_table(
 def with_past(
     batch: Batch, earlier: Any, columns: Sequence[str], row_id: str | None = None
 ) -> Batch:
-    """Return rows with a past: the earlier rows, followed by the rows themselves.
+    """Return the batch with its past set: the history rows, followed by the rows of the batch.
 
     Args:
         batch: The rows.
         earlier: A table of earlier rows, or None.
         columns: The columns that windows read. Late columns may be absent from the rows and are
             then missing.
-        row_id: The id column. An earlier row with the id of one of the rows is that row: it keeps
-            its place and provides the values that the row lacks; the row's own values win.
+        row_id: The id column. A history row and a row of the batch with the same id are one row. It
+            stands at its position in the history; the batch's values take precedence.
 
     Raises:
         InvalidData: Rows with the same id that differ; a row without an id, or an id repeated in
@@ -149,7 +152,7 @@ def with_past(
 
 
 def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
-    """Return a column of the earlier rows, followed by the rows."""
+    """Return one column of the history rows followed by the rows of the batch."""
     dtype = batch.types[Column(name)]
     if name in batch.table.column_names:
         now = batch.table.column(name)
@@ -166,7 +169,7 @@ def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
 
 
 def hint_of(history: Any) -> str:
-    """Return a hint for a text that is not a file; empty for anything else."""
+    """Return a hint for the error if `history` is text that is not a file; "" otherwise."""
     if not isinstance(history, str) or os.path.exists(history):
         return ""
     hint = did_you_mean(history, [BATCH])
@@ -188,7 +191,7 @@ def _concatenated(*columns: ChunkedArray) -> ChunkedArray:
 
 
 def as_type(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -> ChunkedArray:
-    """Return a column in the single Arrow type that represents its dtype.
+    """Return a column converted to the one Arrow type that stands for its dtype.
 
     `first_row` is the number of the first row in messages.
     """
@@ -230,7 +233,7 @@ def warn_without_history(batch: Batch, roots: Iterable[Node], told: GivenWarning
 
 
 def _ages(batch: Batch, time: Node) -> Ages:
-    """Return the times of a batch, and the earliest time that it sees."""
+    """Return the times of a batch's rows, and the earliest time that its windows see."""
     past = batch.seen
     make(past, [time])
     dtype, times = values.values_of(past, time)
@@ -276,7 +279,7 @@ def _ages_on_device(past: Batch, times: DeviceArray, dtype: DType) -> Ages:
 
 
 _END = "end"
-"""The parameter of a program that counts the times before it."""
+"""Name of the parameter of the counting program: times before its value are counted."""
 
 
 def _n_begun_before(ages: Ages, window: Mapping[str, Any]) -> int:

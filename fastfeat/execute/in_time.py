@@ -1,8 +1,10 @@
-"""Window functions over rows sorted by time, one table after another with the rows it sees.
+"""Window functions over rows sorted by time, in one pass that keeps only the latest rows.
 
-If rows have no common key, they cannot be split into shares, and one entity may have more rows than
-memory holds. In rows sorted by time, a window of bounded length sees only the latest rows, and
-these are kept.
+Used if rows have no common key and so cannot be split into partitions, or if one entity has more
+rows than memory holds. In rows sorted by time, a window of bounded length sees only the latest
+rows, and only these are kept. Positions ("places") count the history rows and then the rows of the
+data. A stage is a set of functions that are computed together; "given" columns are functions of
+earlier stages.
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ from fastfeat.scalars.zones import using
 
 Numbers = NDArray[np.int64]
 Telling = Callable[[Numbers, int], AbstractContextManager[object]]
-"""Numbers rows in errors: gets the places of seen and own rows, and the count of seen ones."""
+"""Function `(places, n_past) -> context` in which errors name rows by their number in the data.
+
+`places` are positions of the `n_past` earlier rows that windows see, then of the rows computed.
+"""
 _NONE: Numbers = np.zeros(0, np.int64)
 
 
@@ -62,7 +67,7 @@ def is_bounded(node: Call) -> bool:
 def made_in_time(
     work: StageWork, given: Sequence[PlaceOnDisk], stack: ExitStack
 ) -> tuple[RowsOnDisk, int]:
-    """Return window functions over all rows, on disk, and the number of history rows among them.
+    """Compute a stage without keys; return its functions on disk, and the number of history rows.
 
     `stack` closes the file.
 
@@ -97,15 +102,15 @@ def in_time_of_share(
     given: Sequence[PlaceOnDisk],
     telling: Telling,
 ) -> Iterator[tuple[Table, Numbers]] | None:
-    """Return the window functions of a share's rows and their places, table by table.
+    """Return an iterator over tables of window functions, each with the positions of its rows.
 
-    None if windows see more than the latest rows of an entity.
+    None if a window sees more than the latest rows of an entity. A share is a hash partition.
 
     Args:
         work: The stage.
-        tables: Rows of the share, history first, and their places.
+        tables: Rows of the share and their positions, history first.
         given: Columns of earlier stages.
-        telling: Numbers the rows in errors.
+        telling: Context in which errors name rows by their number in the data.
 
     Raises:
         NotInOrder: During iteration, if a row is earlier than one before it.
@@ -125,7 +130,7 @@ def in_time_of_share(
 
 
 class NotInOrder(Exception):
-    """A row that is earlier than one before it; `place` is its position."""
+    """Raised for a row with an earlier time than a row before it; `place` is its position."""
 
     def __init__(self, place: int) -> None:
         super().__init__(place)
@@ -134,7 +139,7 @@ class NotInOrder(Exception):
 
 @dataclass(slots=True)
 class _Past:
-    """The rows that the next ones may see.
+    """Earlier rows that the windows of the next rows may see.
 
     Args:
         table: The rows.
@@ -148,7 +153,7 @@ class _Past:
 
 
 class _AllRows:
-    """The rows of a history followed by the data, and their names in messages."""
+    """Reads the history and then the data, table by table, and names their rows in messages."""
 
     def __init__(self, work: StageWork, given: Sequence[PlaceOnDisk]) -> None:
         """Start without reading any row."""
@@ -158,7 +163,7 @@ class _AllRows:
         self.origins: list[Origin] = []
 
     def tables(self) -> Iterator[tuple[Table, Numbers] | None]:
-        """Yield tables of rows with their places, and None at the end."""
+        """Yield tables of rows with the rows' positions, and None at the end."""
         source, work = self.work.source, self.work
         n_before = 0
         if isinstance(source.history, Dataset):
@@ -176,7 +181,7 @@ class _AllRows:
         yield None
 
     def _placed(self, piece: Scanned, n_before: int) -> tuple[Table, Numbers]:
-        """Return rows with the columns of earlier stages, and their places."""
+        """Return a chunk of rows with the columns of earlier stages, and the rows' positions."""
         first = n_before + piece.first_row
         table = with_given(with_types(piece.table, self.work, 0), self.given, first)
         return table, np.arange(first, first + int(piece.table.num_rows))
@@ -188,9 +193,10 @@ class _AllRows:
 
     @contextmanager
     def telling(self, places: Numbers, n_past: int = 0) -> Generator[None]:
-        """Number rows in errors by their place in the data and in files.
+        """Rewrite errors raised inside: rows are named by their number in the data and by file.
 
-        `places` are the rows seen and then the own rows; the first `n_past` are the rows seen.
+        `places` are the positions of the `n_past` earlier rows that windows see, then of the rows
+        computed.
         """
         n = self.n_earlier
         numbers = np.where(places < n, places, places - n)
@@ -231,13 +237,13 @@ def with_types(table: Table, work: StageWork, n_given: int) -> Table:
 
 
 class _Stream:
-    """A stage over rows sorted by time.
+    """Computes the functions of a stage over rows that arrive sorted by time.
 
     Args:
         work: The stage.
         given: Columns of earlier stages.
         time: The time that rows are sorted by.
-        reach: How far back the functions see in an entity.
+        reach: How far back the functions see: a time span, a number of rows, or both.
     """
 
     def __init__(
@@ -251,7 +257,11 @@ class _Stream:
     def functions(
         self, tables: Iterable[tuple[Table, Numbers] | None]
     ) -> Generator[tuple[Table, Numbers]]:
-        """Yield the functions of the rows and their places, in order; `tables` ends with None."""
+        """Yield function values of each table's rows, and the rows' positions, in order.
+
+        Rows of the latest time wait for the next table, which may hold more of them. `tables` ends
+        with None.
+        """
         past: _Past | None = None
         held, places = no_rows(self.work, self.given), _NONE  # rows of the latest time
         held = with_types(held, self.work, len(self.given))
@@ -283,7 +293,7 @@ class _Stream:
         return ticks, np.broadcast_to(present, ticks.shape)
 
     def _functions(self, part: Table, places: Numbers, past: _Past | None) -> Table:
-        """Return the functions of rows."""
+        """Return the function values of the rows in `part`; windows also see the rows in `past`."""
         earlier, of_past = (None, _NONE) if past is None else (past.table, past.places)
         every = np.concatenate([of_past, places])
         told = nullcontext() if self.telling is None else self.telling(every, len(of_past))
@@ -293,7 +303,7 @@ class _Stream:
             )
 
     def _left(self, past: _Past | None, own: _Past, latest: int | None) -> _Past:
-        """Return the rows that are still visible from the latest time on."""
+        """Return the rows of `past` and `own` that a row at time `latest` or later can see."""
         if past is not None:
             own = _Past(
                 pa.concat_tables([past.table, own.table]),
@@ -314,7 +324,10 @@ class _Stream:
         return _Past(table, own.ticks[left], own.places[left])
 
     def _latest_of_each(self, rows: Table) -> Numbers:
-        """Return the latest rows of each entity, for all orders."""
+        """Return the positions in `rows` of each entity's latest rows, as many as windows can see.
+
+        Entities are those of every order.
+        """
         found: list[Numbers] = [_NONE]
         for order in self.orders:
             keys = query_of(order)[1:]
@@ -348,7 +361,10 @@ class _Stream:
 def _check_order(
     ticks: Numbers, present: NDArray[np.bool_], places: Numbers, latest: int | None
 ) -> None:
-    """Raise if a row is earlier than one before it."""
+    """Raise NotInOrder if a row has an earlier time than a row before it.
+
+    `latest` is the latest time of rows before these; None if there are none.
+    """
     rows = np.flatnonzero(present)
     known: Numbers = ticks[rows]
     least = known[:1] if latest is None else np.array([latest], np.int64)

@@ -1,4 +1,6 @@
-"""Inputs of a run: the columns behind a program's input slots, and hints for absent ones.
+"""Inputs of a run: the column for each input slot of a program, and hints about absent columns.
+
+An input slot is one column that a compiled program reads, in a given type.
 
 Rows in the memory of a device are copied to the host for a message, a table, or a host step.
 """
@@ -52,10 +54,10 @@ Columns = Mapping[InputSlot, Any]
 """The column for each input slot: an Arrow chunked array, or a DeviceArray."""
 
 LiteralCodes = Callable[[Any, str, tuple[str, ...]], Any]
-"""Returns the codes of a text column among given literals; the name is for messages."""
+"""Function `(column, name, literals) -> codes`: the index of each text among the literals."""
 
 MANY = 64
-"""Number of columns from which their addresses are read together."""
+"""From this number of columns on, the addresses of all columns are read in one call."""
 
 ONLY_MISSING = "only missing values (type null)"
 
@@ -142,7 +144,7 @@ def slot_columns(
     first_row: int = 0,
     literal_codes: LiteralCodes = string_codes,
 ) -> Columns:
-    """Return the column for each input slot, in the storage that kernels read.
+    """Return the column for each input slot of a program, in the Arrow type that kernels read.
 
     A DeviceArray is returned unchanged: the backend converts it. `made` holds the results of steps
     by their call; `first_row` is the number of the first row in messages.
@@ -158,7 +160,10 @@ def slot_columns(
 
 
 def _wide(program: Program, table: Any) -> WideColumns | None:
-    """Return columns that need no conversion, found together; None if one does or they are few."""
+    """Return the input columns of a program with many inputs, located in one call.
+
+    None if a column needs a conversion, the inputs are few, or the table has several chunks.
+    """
     if len(program.inputs) < MANY or not isinstance(table, pa.Table):
         return None
     kept, schema = _kept_places(program), table.schema
@@ -179,7 +184,7 @@ _Places = tuple[NDArray[np.int64], NDArray[np.int64], Mapping[InputSlot, int]]
 
 @dataclass(slots=True)
 class _Kept:
-    """A table schema, and the positions and value bits of the inputs in it."""
+    """The last table schema, and the column position and bit width of each input in it."""
 
     places: tuple[Schema, _Places | None] | None = None
 
@@ -190,7 +195,7 @@ def _kept_places(program: Program) -> _Kept:
 
 
 def _places(program: Program, schema: Schema) -> _Places | None:
-    """Return the position and bits of each input; None if one needs a conversion."""
+    """Return the column position and bit width of each input; None if one needs a conversion."""
     place_of, types = {name: k for k, name in enumerate(schema.names)}, schema.types
     places: list[int] = []
     for slot in program.inputs:
@@ -213,7 +218,7 @@ def slot_column(
     first_row: int = 0,
     literal_codes: LiteralCodes = string_codes,
 ) -> Any:
-    """Return the column for one input slot.
+    """Return the column for one input slot of a program, in the Arrow type that kernels read.
 
     `given` holds the columns of the data and the results of steps; `first_row` is the number of the
     first row in messages.
@@ -234,7 +239,10 @@ def slot_column(
 
 
 def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
-    """Return a device column if its type is, or can be converted to, the type seen in fit."""
+    """Return a device column for an input slot; raise if its type differs from the one fit saw.
+
+    A type that can be converted on the device is accepted.
+    """
     column = columns[0]
     if slot.kind == "column" and (
         column.dtype == slot.dtype or conversions.conversion(column.dtype, slot.dtype) is not None
@@ -250,7 +258,7 @@ def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
 
 
 def unlike_on_device(name: str, wanted: str, found: DeviceArray) -> TypeMismatch:
-    """Return the error for a device column with another type than fit saw."""
+    """Return the error for a device column of another type than the one that fit saw."""
     return TypeMismatch(
         f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in the memory of a device. "
         "Convert it there, such as x.astype('float64'), or pass it from the host's memory"
@@ -311,7 +319,7 @@ def absence_hint(
     features: Mapping[str, Node] | None = None,
     label: Mapping[str, Node] | None = None,
 ) -> str:
-    """Return the end of a message about a missing column: the most likely cause, or the columns."""
+    """Return the end of a message about an absent column: a likely cause, or all columns."""
     names = column_names(data) or []
     of_folders = locations.hint_of_folders(name, locations.paths_of(data))
     return (of_folders and f"{of_folders}.") + (
@@ -355,7 +363,7 @@ def _pandas_hint(name: str, data: Any) -> str:
 
 
 def _separator_hint(names: list[str]) -> str:
-    """Return a hint about a file with a header that was read as a single name."""
+    """Return a hint if a file has one column with separators in its name, such as "a;b"."""
     found = [word for mark, word in _SEPARATORS.items() if len(names) == 1 and mark in names[0]]
     if not found:
         return ""

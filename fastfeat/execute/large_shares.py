@@ -1,4 +1,4 @@
-"""Shares too large for memory, from an entity that has a large part of all rows.
+"""Shares (hash partitions) that are too large for memory, as one entity has many of the rows.
 
 If its rows are sorted by time, as in logs, it is read one table after another.
 """
@@ -40,7 +40,7 @@ def of_large_share(
     given: Sequence[PlaceOnDisk],
     n_earlier: int,
 ) -> Iterator[Table] | None:
-    """Return the functions of a large share, with row numbers in increasing order.
+    """Return an iterator over tables of a large share's functions, in row order.
 
     None if the share is not large, windows see more than the latest rows, or rows are not sorted by
     time; the files are then unchanged.
@@ -96,7 +96,7 @@ def of_large_share(
 
 
 def _rows_at_once(work: StageWork, row_bytes: float) -> int:
-    """Return the number of rows to work on at a time within the budget."""
+    """Return the number of rows per table that the memory budget allows, for rows of some bytes."""
     n_rows = int(min(_TABLE_BYTES, share_bytes(work.source)) / row_bytes)
     budget = current_budget()
     if budget is not None:
@@ -108,7 +108,7 @@ def _rows_at_once(work: StageWork, row_bytes: float) -> int:
 def _tables_in(
     file: IO[bytes], rows_at_once: Callable[[float], int]
 ) -> Iterator[tuple[Table, Numbers]]:
-    """Yield the rows in the file of a share, some at a time, and their numbers.
+    """Yield the rows in a share's file as tables, each with the numbers of its rows.
 
     `rows_at_once` returns the number of rows of the next table, from the bytes of a row.
     """

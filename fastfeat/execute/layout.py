@@ -1,4 +1,4 @@
-"""The layout of features in files, from the user's arguments; and where files may not be written.
+"""The layout of output files, from the user's arguments, and places that output may not replace.
 
 It is checked before any row is read.
 """
@@ -110,7 +110,7 @@ def _path_of(out: Any) -> Path:
 
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-"""Also matches a `Path` made from an address, which has a single slash."""
+"""Start of an address such as "s3://". Also matches a `Path` made from one: it has one slash."""
 
 
 def _names_of(partition_by: Any) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ def names_file(out: Path) -> bool:
 
 
 def check_beside(layout: Layout, *given: Any, read: Sequence[Dataset | str | None]) -> None:
-    """Raise if an output would replace an input file, or be read as data the next time.
+    """Raise if the output would replace an input file, or be read as input data the next time.
 
     Args:
         layout: Where the features are written.

@@ -1,7 +1,7 @@
-"""Lookup tables from `tables=`, read at each call, as the columns that steps take.
+"""Lookup tables from `tables=`, read at each call and converted to the columns that steps read.
 
-Work on a pyarrow Table is kept as long as the table exists, since it never changes. Any other table
-is read and indexed at each call.
+Converted columns and indexes of a pyarrow Table are cached as long as the table exists, since it
+never changes. Any other table is read and indexed at each call.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Tables = Mapping[str, Any] | None
 """The user's tables, of any kind, by name."""
 
 TableReader: TypeAlias = "Callable[[Tables], dict[Node, TableValues]]"
-"""Returns the columns of lookup tables from the user's tables."""
+"""Function from the user's tables to the table columns that steps read."""
 
 KeptTables: TypeAlias = "dict[tuple[str, DType], TableValues]"
 _KEPT: dict[int, tuple[weakref.ref[Any], KeptTables]] = {}
@@ -58,12 +58,12 @@ def table_schemas(tables: Mapping[str, Any]) -> Schemas:
 
 
 def resolve_schemas(tables: Tables) -> Schemas:
-    """Return the column types of each table, from types or data passed by the user."""
+    """Return the column types of each table; the user passes types, or tables with data."""
     return {name: schema.read_schema(given) for name, given in resolve_tables(tables).items()}
 
 
 def columns_of_tables(columns: Iterable[TableColumn], schemas: Schemas) -> Schemas:
-    """Return the types of the given columns, by table."""
+    """Return the types of the given columns, by table name and column name."""
     found: dict[str, dict[str, Any]] = {}
     for column in columns:
         found.setdefault(column.table, {})[column.name] = schemas[column.table][column.name]
@@ -71,7 +71,7 @@ def columns_of_tables(columns: Iterable[TableColumn], schemas: Schemas) -> Schem
 
 
 def table_values(columns: Mapping[TableColumn, DType], tables: Tables) -> dict[Node, TableValues]:
-    """Return the columns of lookup tables as steps take them.
+    """Return the columns of lookup tables, converted to the form that steps read.
 
     `columns` maps each column to the type seen in fit.
 
@@ -95,7 +95,7 @@ def table_values(columns: Mapping[TableColumn, DType], tables: Tables) -> dict[N
 
 
 def table_reader(columns: Mapping[TableColumn, DType]) -> TableReader:
-    """Return a function equivalent to `table_values`, faster if it gets the same tables again.
+    """Return a function equivalent to `table_values` that is faster if called with the same tables.
 
     It holds only weak references to tables.
     """
@@ -178,7 +178,7 @@ def _is_read_again(given: Any) -> bool:
 
 
 def _values(node: TableColumn, column: ChunkedArray, dtype: DType) -> TableValues:
-    """Return a column as it is stored, as one array."""
+    """Return a table column in its storage type, as one array."""
     try:
         if dtype == UTF8:
             stored = decoded(column_keys.key_column(column, node.name, dtype))

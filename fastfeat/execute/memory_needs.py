@@ -1,4 +1,4 @@
-"""Memory that a call needs and that cannot go to disk, counted before any row is read.
+"""Memory that a call needs in any case, such as for lookup tables, counted before rows are read.
 
 It follows from types and numbers of rows, which files contain in their metadata.
 """
@@ -31,7 +31,7 @@ def needs_of_call(
     tables: Tables,
     table_columns: Sequence[TableColumn],
 ) -> list[Need]:
-    """Return the memory that `tables=` and reading the rows need, for `budget_of`.
+    """Return the memory needed for lookup tables and for reading the rows, as input of `budget_of`.
 
     Only the metadata of files is read.
 
@@ -62,7 +62,7 @@ def _of_tables(tables: Tables, columns: Sequence[TableColumn]) -> Iterator[Need]
 
 
 def _bytes_of_table(given: Any, columns: Sequence[str]) -> int:
-    """Return the bytes that a lookup table adds; 0 if only reading it would tell."""
+    """Return the bytes of memory that a lookup table adds; 0 if only reading it would tell."""
     if isinstance(given, pa.Table):
         own = schema_within(given.schema, columns)
         is_whole = all(given.column(name).num_chunks == 1 for name in own.names)

@@ -1,7 +1,7 @@
-"""Warnings about rows that windows may see in an unexpected way: repeated rows, and ties.
+"""Warnings about repeated rows, and about ties: rows of one entity with the same time.
 
 Repeated rows are searched column by column among fewer and fewer rows, so that data without them
-costs little. Ties are counted in the order that the next windows compute in, if there are any.
+costs little. Counting ties reuses the sort by entity and time of the windows that run next, if any.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Rows = NDArray[np.int64]
 def warn_repeated(
     batch: Batch, data: Any, history: Any, roots: Sequence[Node], told: GivenWarnings
 ) -> None:
-    """Warn about history rows that equal rows of the data in all common columns.
+    """Warn about history rows that equal rows of the data in all columns that both have.
 
     Rows without a time are in no window, so they do not count if there is a single time.
 
@@ -79,7 +79,7 @@ def warn_repeated(
 
 
 def _time(roots: Sequence[Node]) -> str | None:
-    """Return the column that orders the rows of all windows; None if there are several."""
+    """Return the time column by which all windows sort rows; None if windows use several."""
     windows = [over for over in postorder(list(roots)) if is_over_window(over)]
     times = {order_of(over).args[0] for over in windows}
     time = times.pop() if len(times) == 1 else None
@@ -87,7 +87,7 @@ def _time(roots: Sequence[Node]) -> str | None:
 
 
 def _of_its_times(column: ChunkedArray, times: ChunkedArray) -> Rows:
-    """Return the rows of a time column with a time that also occurs in `times`."""
+    """Return the rows of the time column `column` with a time that also occurs in `times`."""
     ends = call("min_max", times)
     low = call("greater_equal", column, ends["min"])
     inside = call("and", low, call("less_equal", column, ends["max"]))
@@ -100,7 +100,7 @@ def _of_its_times(column: ChunkedArray, times: ChunkedArray) -> Rows:
 
 
 class _Alike(NamedTuple):
-    """Rows of a history and rows of data that are equal in the columns compared so far.
+    """Pairs of groups: history rows and data rows that are equal in the columns compared so far.
 
     Args:
         rows: Rows of the history.
@@ -114,7 +114,7 @@ class _Alike(NamedTuple):
 
 
 def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]]) -> _Alike:
-    """Return the rows that are equal in further columns, given as (history, data) pairs."""
+    """Return the rows that are also equal in further columns, given as (history, data) pairs."""
     for before, now in columns:
         rows, others, groups = alike
         if not len(rows):
@@ -131,7 +131,10 @@ def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]
 
 
 def _codes(columns: Sequence[ChunkedArray]) -> Rows | None:
-    """Return a number per value of the columns, 0 if missing; None if they cannot be compared."""
+    """Return an integer per row, equal for equal values and 0 if missing, over all columns in turn.
+
+    None if the columns cannot be compared.
+    """
     values = [plain(decoded(column)) for column in columns]
     kind = values[0].type
     if any(one.type != kind for one in values) or pa.types.is_nested(kind):
@@ -158,9 +161,10 @@ def _numbered(values: Rows) -> Rows:
 def _others(
     data: Any, history: Any, known: Sequence[str]
 ) -> Iterator[tuple[ChunkedArray, ChunkedArray]]:
-    """Yield the further columns that data and history share, if they can be read again.
+    """Yield the columns that history and data share and that are not compared yet, as pairs.
 
-    Rows that are equal for the windows may differ in these, for example in a row number.
+    Yields nothing if the data cannot be read again. Rows that are equal for the windows may differ
+    in these columns, for example in a row number.
     """
     there = column_names(data) or []
     names = [n for n in column_names(history) or [] if n in there and n not in known]
@@ -174,12 +178,15 @@ def _others(
 def ordered_windows(
     roots: Iterable[Node], *, by_learnt: bool = False, known: Iterable[Node] = ()
 ) -> dict[Call, Node]:
-    """Return the orders with windows that depend on the order of tied rows, and one window each.
+    """Return the orders in which ties matter, each with one window that uses it.
+
+    An order is a time column with entity keys. Ties matter if a window's result depends on the
+    order of rows with equal times.
 
     Args:
         roots: The features.
-        by_learnt: Whether to return orders that depend on learned values, or all others.
-        known: Subexpressions with windows that do not count.
+        by_learnt: True for the orders that depend on learned values, False for the others.
+        known: Windows inside these expressions are ignored.
     """
     windows: dict[Call, Node] = {}  # the first of each order
     seen = set(postorder(list(known)))
@@ -195,14 +202,14 @@ def warn_ties(
     told: GivenWarnings,
     coming: Container[Node] = (),
 ) -> None:
-    """Warn about rows of one entity and time, if windows depend on their order.
+    """Warn about ties (rows of one entity with the same time) if windows depend on their order.
 
     Args:
-        batch: The training rows, with the learned values that order them; takes the columns that
-            order them.
+        batch: The training rows, with the learned values that their order reads; computed time and
+            key columns are added.
         windows: One window per order, from `ordered_windows`.
         told: Warnings given so far.
-        coming: Orders with windows that will be computed for these rows.
+        coming: Orders for which windows are computed next, so that counting can share their sort.
     """
     seen = batch.seen
     if not seen.n_rows:  # parts come later, and reuse the columns computed here
@@ -214,7 +221,7 @@ def warn_ties(
 
 
 def warn_tied(found: Mapping[Node, int], told: GivenWarnings) -> None:
-    """Warn about tied rows; `found` holds the number of ties by window."""
+    """Warn about ties; `found` holds the number of tied rows by window."""
     texts = [f"{counted(n, 'row')} of {show(window)}" for window, n in found.items() if n]
     if texts:
         warn(
@@ -231,19 +238,19 @@ def _is_learnt(order: Node) -> bool:
 
 
 def _takes_ties(over: Call) -> bool:
-    """Return whether a window's result for a row depends on the order in which rows came."""
+    """Return whether a window's result depends on the order of rows with equal times."""
     return late_windows.takes_rows_in_order(over) and not dict(order_of(over).params)["has_tie"]
 
 
 def n_tied(seen: Batch, order: Call, first: int = 0, *, is_coming: bool = False) -> int:
-    """Return the number of rows that share their time with another row of their entity.
+    """Return the number of rows with the same entity and time as another row.
 
     Args:
-        seen: The rows; takes the columns that order them.
-        order: The order of the windows.
-        first: Place of the first row that counts; those before it have been counted.
-        is_coming: Whether windows of this order are computed next. They then reuse the order in
-            which ties are counted, and counting costs one more pass over it.
+        seen: The rows that windows see; computed time and key columns are added.
+        order: The time column and entity keys of the windows.
+        first: Position of the first row to count; rows before it have been counted.
+        is_coming: Whether windows of this order are computed next. They then reuse the sort, and
+            counting costs only one more pass over the sorted rows.
     """
     computed = [node for node in order.args if not isinstance(node, Column)]
     if computed:
@@ -263,7 +270,7 @@ def n_tied(seen: Batch, order: Call, first: int = 0, *, is_coming: bool = False)
 
 
 def _of_shared_times(past: RowOrder) -> Rows:
-    """Return the rows, ascending, that share their time with a row of any entity."""
+    """Return the rows, ascending, that share their time with another row, of any entity."""
     ticks, present = column_times.ticks_of(column_times.ticks_column(past.times, past.dtype))
     rows = None if present.all() else np.flatnonzero(present)
     own = ticks if rows is None else ticks[rows]
@@ -281,7 +288,7 @@ def _of_shared_times(past: RowOrder) -> Rows:
 
 
 def _order_of(past: RowOrder, rows: Rows) -> RowOrder:
-    """Return the order of the given rows only."""
+    """Return the times and keys of the given rows only."""
     times = take_rows(column_times.ticks_column(past.times, past.dtype), rows)
     keys = [take_rows(_chunked(key), rows) for key in past.keys]
     return replace(past, times=times, dtype=INT64, keys=keys)

@@ -1,4 +1,4 @@
-"""Features of data in pieces, equal to those computed from one table of all rows."""
+"""Features of data read in chunks of rows ("pieces"), equal to those of one table of all rows."""
 
 from __future__ import annotations
 
@@ -41,14 +41,15 @@ MOST_BYTES = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """A data set with features that are computed piece by piece.
+    """A data set with features that are computed chunk by chunk.
 
     Args:
         dataset: The data.
         schema: Schema of the columns that are read.
         features: Returns the features of a piece.
         most_bytes: Returns the most bytes of rows to read at a time; called anew for each table.
-        row_of: Returns the row that has the k-th features; None if each row has some.
+        row_of: Returns the number of the data row with the k-th row of features, for data in which
+            only selected rows have features; None if all rows have.
     """
 
     dataset: Dataset
@@ -58,7 +59,9 @@ class Pieces:
     row_of: Callable[[int], int] | None = None
 
     def of_all(self, start: int = 0) -> Generator[Any]:
-        """Yield the features of all pieces, in order, skipping the first `start` rows of features.
+        """Yield the features of all chunks of rows, in order.
+
+        The first `start` rows of features are skipped.
 
         Raises:
             FastfeatError: From `features`; the message names the file of a row.
@@ -73,7 +76,7 @@ class Pieces:
                 yield features
 
     def of_none(self) -> Any:
-        """Return the features of an empty table."""
+        """Return the features of a table without rows, for their columns and types."""
         return self.features(Scanned(pa.Table.from_batches([], self.schema), 0, ()))
 
 
@@ -85,7 +88,7 @@ def pieces_of(
     given: Schema,
     most_bytes: int | Callable[[], int] = MOST_BYTES,
 ) -> Pieces:
-    """Return a data set with features computed by the function `features`.
+    """Return a data set with features that the function `features` computes, chunk by chunk.
 
     Args:
         dataset: The data.
@@ -126,7 +129,7 @@ def pieces_of_later_rows(
     folder: Path | None = None,
     on_violation: str | None = None,
 ) -> Pieces:
-    """Return data with features computed by a fitted plan, as `transform` does.
+    """Return a data set with features that a fitted plan computes chunk by chunk.
 
     Args:
         fitted: The plan.
@@ -209,15 +212,15 @@ def budget_of_features(fitted: Fitted, rows: CallRows) -> Budget | None:
 
 
 def known_tables(fitted: Fitted, tables: Tables) -> Tables:
-    """Return lookup tables as Arrow tables, so that work on them is reused from piece to piece."""
+    """Return the lookup tables as Arrow tables, so that work on them is reused between chunks."""
     columns = table_columns_judged(fitted)
     return read_tables(tables, columns) if columns else tables
 
 
 def pieces_within(pieces: Pieces, budget: Budget | None) -> Pieces:
-    """Return pieces that compute features within a budget, more slowly if memory is short.
+    """Return the data set with features that are computed within a memory budget.
 
-    A piece that exceeds the budget raises OutOfMemory.
+    Work is slower if memory is short. A chunk that exceeds the budget raises OutOfMemory.
     """
     if budget is None:
         return pieces
@@ -233,7 +236,7 @@ def pieces_within(pieces: Pieces, budget: Budget | None) -> Pieces:
 
 
 def bytes_within(budget: Budget | None) -> int | Callable[[], int]:
-    """Return the bytes of rows to read at a time, within the budget if there is one."""
+    """Return the bytes of rows to read at a time, or a function that reads them from the budget."""
     if budget is None:
         return MOST_BYTES
     return lambda: min(MOST_BYTES, budget.table_bytes())

@@ -1,7 +1,8 @@
-"""Prepared transforms: work that a second small batch with the same schema need not repeat.
+"""Prepared transforms: cached work for small batches, so that a second batch is faster.
 
-A fitted plan keeps some for each form of the result, and each keeps memory for as many calls as ran
-at once. Unsupported cases, and every error, are left to the general way.
+A preparation belongs to one schema of the data and one form of the result. A fitted plan keeps some
+for each form, and each keeps memory for as many calls as ran at once. Cases that they do not
+support, and all errors, are left to the general path in `execute.transform`.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.progress import is_telling
 
 Make = Callable[[Any, Tables], Mapping[Node, Any]]
-"""`(table, lookup_tables) -> columns that tasks compute`."""
+"""Function `(table, lookup_tables) -> columns` that runs the tasks before the features."""
 Finish = Callable[[Any, Mapping[Node, Any], Any], Any]
-"""`(table, computed_columns, out) -> features`, or None if this batch is not supported."""
+"""Function `(table, computed_columns, out) -> features`; None if it does not support the batch."""
 
 SMALL = 1 << 16
 """Number of rows from which several threads may share a batch."""
@@ -48,11 +49,11 @@ _NONE: Mapping[Node, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """The functions that compute features.
+    """Functions that compute the features of a prepared batch.
 
     Args:
-        finish: Returns the features of a table; None if the general way must be used.
-        make: Returns the columns that tasks compute first; None if there are no tasks.
+        finish: Computes the features of a table; None if only the general path can.
+        make: Computes the columns of tasks that run before `finish`; None without such tasks.
     """
 
     finish: Finish | None
@@ -65,10 +66,10 @@ class Prepared:
 
     Args:
         schema: The schema of the tables.
-        few: Functions for batches of few rows.
-        more: Functions for larger batches.
-        is_whole: Whether these functions do all the work; if not, rows see others, of a history.
-        warn: Warns about rows with labels that an encoder learned; None for plans without such.
+        few: Functions for batches of at most `FEW` rows.
+        more: Functions for larger batches, of less than `SMALL` rows.
+        is_whole: Whether these functions do all the work; False if windows must run before.
+        warn: Warns about training rows whose labels an encoding knows; None without encodings.
     """
 
     schema: Schema
@@ -94,7 +95,7 @@ def prepared_features(fitted: Fitted, data: Any, tables: Tables, to: str, out: A
 def finished_features(
     fitted: Fitted, table: Any, made: Mapping[Node, Any], to: str, out: Any
 ) -> Any:
-    """Return the features of a small batch with tasks already run; see `prepared_features`."""
+    """Return the features of a small batch with its tasks run; None if it was not prepared."""
     if (one := _prepared(fitted, table, to)) is None or one.is_whole:
         return None
     finish = one.more.finish
@@ -102,7 +103,7 @@ def finished_features(
 
 
 def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
-    """Return the preparation for a small batch, or None."""
+    """Return the preparation for a small batch's schema; None if there is none to use."""
     prepared: tuple[Prepared, ...] | None = fitted.prepared.get(to)
     if prepared is None or not isinstance(data, (pa.Table, pa.RecordBatch)):
         return None
@@ -161,7 +162,7 @@ def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:
 
 
 def _maker(fitted: Fitted, schedule: Schedule) -> Make:
-    """Return a function that runs the tasks of a schedule, without a reference to the plan."""
+    """Return a function that runs the tasks of a schedule. It keeps no reference to the plan."""
     learnt, names = dict(fitted.constants), fitted.declaration.row_columns
     types, programs = fitted.types, fitted.programs
     table_columns = fitted.table_columns
@@ -179,7 +180,7 @@ def _maker(fitted: Fitted, schedule: Schedule) -> Make:
 
 
 def _warning(fitted: Fitted) -> Callable[[Any], None] | None:
-    """Return the function that warns about rows with labels that an encoder learned."""
+    """Return a function that warns about training rows with labels that an encoding knows."""
     encoded, told = fitted.encoded, fitted.told
     if encoded is None:
         return None
@@ -193,7 +194,7 @@ def _warning(fitted: Fitted) -> Callable[[Any], None] | None:
 
 
 def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
-    """Return a function that computes a matrix of features."""
+    """Return a function that computes features as a matrix; None if it is not supported."""
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
 
     program, constants = fitted.matrix_program, fitted.matrix_constants
@@ -245,9 +246,9 @@ def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | No
 
 
 def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
-    """Return a function that computes a table of features, with the kept columns.
+    """Return a function that computes a table of features with the kept columns.
 
-    Unchanged columns of steps are returned without a copy.
+    None if it is not supported. Results of steps that are features unchanged are not copied.
     """
     from fastfeat.backends.cpu import as_made, parts_of
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
@@ -307,7 +308,7 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
 
 
 def _own_columns(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
-    """Return `_arrow`, or None if a feature could share memory with a column of a task."""
+    """Return `_arrow`'s function; None if a feature could share memory with a task's column."""
     from fastfeat.backends.cpu import parts_of  # imports the CPU backend
 
     slots = parts_of(fitted.arrow_program)[0].values()
@@ -317,7 +318,7 @@ def _own_columns(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish
 
 
 def _address(matrix: Any, alignment: int) -> int | None:
-    """Return the address of a matrix in C order; None if it cannot be written to."""
+    """Return the address of a matrix in C order; None if kernels cannot write to it."""
     try:
         address = ctypes.addressof(ctypes.c_char.from_buffer(matrix))
     except (TypeError, ValueError):  # not contiguous, not writeable, or empty

@@ -1,6 +1,7 @@
-"""The batch that a prepared call reads: columns of a table, and columns the call makes itself.
+"""Input of a prepared call: one record batch with all columns that its kernels read.
 
-Converted columns, and columns that earlier tasks made, follow the columns of the table.
+Columns of the user's table come first. Converted columns, and columns that earlier tasks made,
+follow.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _UNREAD = 6  # columns: exporting this many more costs as much as selecting
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The columns of a batch that a program reads, for tables of a schema.
+    """The columns that a program reads, as positions in the record batch, for tables of one schema.
 
     Args:
-        sources: Locations of the slots' columns; some are made by steps that the call runs.
+        sources: Position of each input slot's column; some are made by steps that the call runs.
         columns: Indices of the table columns that come first in the batch; None for all.
         others: Slots that follow them: converted columns, and columns that tasks make.
         made_of: Table columns that `others` read.
@@ -44,7 +45,7 @@ class Reading:
 def reading_of(
     program: Program, schema: Schema, steps: StepsOfSchema, outputs: Iterable[InputSlot] = ()
 ) -> Reading:
-    """Return the columns of a batch that a program reads.
+    """Return the positions at which a program finds its input columns, for tables of one schema.
 
     `steps` are those that a prepared call runs; `outputs` are step columns that are results
     unchanged.

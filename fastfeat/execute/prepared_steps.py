@@ -1,4 +1,4 @@
-"""The steps of a plan that a prepared call runs itself, as kernel calls, for a schema.
+"""The steps of a plan that a prepared call runs itself as kernel calls, for one schema.
 
 These are steps that read unchanged columns of the data. Other tasks, and the steps that those read,
 run before the call, as for any rows.
@@ -31,7 +31,7 @@ Made = Node | InputSlot
 
 @dataclass(frozen=True, slots=True)
 class OfColumns:
-    """A step as kernel calls, and the names of the data columns that it reads."""
+    """A step as kernel calls, with the names of the data columns that it reads."""
 
     calls: StepCalls
     columns: tuple[str, ...]
@@ -39,7 +39,7 @@ class OfColumns:
 
 @dataclass(frozen=True, slots=True)
 class StepsOfSchema:
-    """The steps of a plan, for tables of a schema.
+    """The steps of a plan, divided into those that a prepared call runs and all others.
 
     Args:
         of_columns: Steps that a prepared call runs.
@@ -58,7 +58,7 @@ class StepsOfSchema:
 
 
 def steps_of_schema(fitted: Fitted, schema: Schema) -> StepsOfSchema:
-    """Return the steps of a plan, by how they are run for tables of a schema."""
+    """Return the steps that a prepared call runs for tables of a schema, and the other tasks."""
     schedule, found = fitted.schedule, dict[Node, OfColumns]()
     for task in schedule.tasks:
         if task.kind == "step" and schedule.columns[task.gives[0]].space == ROWS:
@@ -103,7 +103,7 @@ def _of_columns(
 
 
 def _read_by_others(schedule: Schedule, found: Mapping[Node, Any]) -> Iterable[int]:
-    """Return the columns read by tasks that a prepared call does not run."""
+    """Return the positions of the columns that tasks outside the prepared call read."""
 
     def is_other(task: Task) -> bool:
         return task.kind != "features" and not all(node in found for node in task.nodes)
@@ -112,7 +112,7 @@ def _read_by_others(schedule: Schedule, found: Mapping[Node, Any]) -> Iterable[i
 
 
 def of_slot(slot: InputSlot, steps: StepsOfSchema, schema: Schema) -> OfColumns | None:
-    """Return the step that makes a program's input; None if the prepared call cannot run it."""
+    """Return the step that makes a program's input, as kernel calls; None if that is impossible."""
     source = slot.sources[0]
     if slot.kind == "column":
         return steps.of_columns.get(source)

@@ -33,7 +33,7 @@ from fastfeat.scalars import op
 
 
 def with_categories(features: Table, categories: Mapping[str, Array]) -> Table:
-    """Return features with codes as dictionaries; the code 0 becomes missing.
+    """Return the table of features with ordinal codes as dictionary columns; code 0 is missing.
 
     `categories` holds the texts of each ordinal encoding by name. No code in `features` is missing.
     """
@@ -72,7 +72,7 @@ def _is_matrix(fitted: Fitted, to: str) -> bool:
 def given_out(
     fitted: Fitted, features: Any, to: str, *, categories: bool = False, index: Any = None
 ) -> Any:
-    """Return computed features in the form of the result.
+    """Return computed features, converted to the form that the user asked for.
 
     Args:
         fitted: The plan.
@@ -101,13 +101,13 @@ def given_out(
 
 
 def _may_miss(fitted: Fitted) -> dict[str, bool]:
-    """Return whether each feature can ever be missing, for any rows, by name."""
+    """Return whether each feature can be missing in any row at all, by feature name."""
     outputs = fitted.arrow_program.outputs
     return {output.name: output.ok is not op.TRUE for output in outputs}
 
 
 def memory_given(fitted: Fitted, to: str, out: Any) -> Any:
-    """Return the array for kernels to write to, from the user's `out=`; None stays None.
+    """Return the array that kernels write to, made from the user's `out=`; None without one.
 
     Raises:
         TypeMismatch, InvalidData: The memory has the wrong type.

@@ -1,4 +1,4 @@
-"""Rows with the same id: duplicates between history and data, and repeats within a history."""
+"""Rows with the same id: rows that stand in both history and data, and repeated ids."""
 
 from __future__ import annotations
 
@@ -39,14 +39,19 @@ class DistinctRows(NamedTuple):
     places: Rows
 
     def column(self, joined: ChunkedArray, *, is_in_data: bool) -> ChunkedArray:
-        """Return a column of the distinct rows; `joined` is the history's, then the data's."""
+        """Return one column of the distinct rows.
+
+        `joined` has the history's values, then the data's.
+
+        `is_in_data` tells whether the data has the column.
+        """
         rows = self.rows if is_in_data else self.of_history
         stand = len(rows) == len(joined) and bool((rows == np.arange(len(rows))).all())
         return joined if stand else plain(decoded(joined)).take(pa.array(rows))
 
 
 def identified(name: str, history: Any, data: Any) -> DistinctRows:
-    """Return the rows of two tables, history and data, with rows of the same id merged.
+    """Return the distinct rows of history and data: two rows with the same id are one row.
 
     Raises:
         InvalidData: A row without an id, an id repeated in the data, or history rows with the same
@@ -158,7 +163,10 @@ def _n_again_on_device(name: str, data: DeviceTable, backend: Backend) -> int | 
 def _are_alike_on_device(
     name: str, data: DeviceTable, columns: Sequence[str], n_again: int, backend: Backend
 ) -> bool:
-    """Return whether rows of one id are equal: another column must not add distinct keys."""
+    """Return whether rows with the same id are equal in other columns.
+
+    If so, the number of distinct pairs of id and value is the number of ids.
+    """
     n_ids = data.num_rows - n_again
     return all(_n_distinct(data, [name, one], "value", backend) == n_ids for one in columns)
 
@@ -186,7 +194,7 @@ def _in_host(data: DeviceTable, columns: Sequence[str], backend: Backend) -> Any
 
 
 def repeated_ids(name: str, data: Any) -> Rows | None:
-    """Return numbers that are equal for rows of one id, shape (n_rows,); None if all ids differ.
+    """Return an integer per row, equal for rows with the same id; None if all ids differ.
 
     Raises:
         InvalidData: A row without an id.
@@ -203,7 +211,7 @@ def check_present(name: str, data: Any, first_row: int) -> None:
 
 
 def one_table(name: str, history: Any, data: Any) -> tuple[Any, Rows]:
-    """Return the distinct rows of a history and of data, and the position of each data row.
+    """Return one table of the distinct rows of history and data, and the position of each data row.
 
     Columns that the data lacks are filled from the history.
     """
@@ -268,7 +276,7 @@ def _lacking(name: str, told: str, row: int) -> InvalidData:
 
 
 def _all_differ(before: Any, now: Any) -> bool:
-    """Return whether the ids are numbers or times and all distinct.
+    """Return whether all ids of both arrays are distinct; False also for ids of text or bytes.
 
     Sorting takes 8 ms (CPU) for 1M random integers; numbering them takes 53 ms.
     """
@@ -283,12 +291,12 @@ def _all_differ(before: Any, now: Any) -> bool:
 
 
 def _codes(ids: Any) -> Rows:
-    """Return a number for each id, counted from 0 in order of first occurrence."""
+    """Return an integer per row that numbers its id, from 0 in order of first occurrence."""
     return call("dictionary_encode", ids).indices.to_numpy().astype(np.int64)
 
 
 def _codes_if_repeated(ids: Any) -> Rows | None:
-    """Return the `_codes` of ids; None if no two are equal."""
+    """Return an integer per row that numbers its id; None if no two ids are equal."""
     if _all_differ(ids[:0], ids):
         return None
     codes = _codes(ids)
@@ -296,7 +304,7 @@ def _codes_if_repeated(ids: Any) -> Rows | None:
 
 
 def _firsts(codes: Rows) -> Rows:
-    """Return the first row of each id, indexed by the number of the id."""
+    """Return the position of the first row of each id, indexed by the number of the id."""
     return np.flatnonzero(codes > np.maximum.accumulate(np.append(-1, codes))[:-1])
 
 

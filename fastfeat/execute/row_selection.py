@@ -108,7 +108,7 @@ def _flags_or_numbers(rows: Any) -> NDArray[Any]:
 
 
 def _kind(rows: object) -> str:
-    """Return the kind of an object that is not a one-dimensional array, for messages."""
+    """Return the type, and the shape if any, of an invalid `rows=` argument, for messages."""
     shape = getattr(rows, "shape", None)
     return type(rows).__name__ if shape is None else f"{type(rows).__name__} of shape {shape}"
 

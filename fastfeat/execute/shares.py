@@ -1,6 +1,7 @@
-"""Shares of rows on disk: rows of larger data, split by a number, and put back in order.
+"""Shares on disk: hash partitions of rows, one temporary file each, and their merge in row order.
 
-The files have no name, so they disappear when they are closed, however the process ends.
+Each row is stored with its number in the data as the last column. The files have no name, so they
+disappear when they are closed, however the process ends.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ROWS_AT_ONCE = 1 << 15
 
 
 class ShareWriter:
-    """Writes each row to the file of its share.
+    """Writes each row to the file of its share (partition).
 
     Args:
         n_shares: Number of shares.
@@ -58,7 +59,7 @@ class ShareWriter:
         self.n_rows += table.num_rows
 
     def ended(self) -> list[IO[bytes]]:
-        """Finish the files and return them."""
+        """Finish the files and return them, one per share."""
         for writer in self._writers:
             writer.close()
         return self.files
@@ -75,7 +76,7 @@ def share_in(file: IO[bytes]) -> tuple[Table, NDArray[np.int64]]:
 
 
 def put_away(tables: Iterator[Table], folder: Path | None) -> Iterator[Table]:
-    """Return the batches of tables, after writing all of them to a temporary file.
+    """Write all tables to a temporary file, and return an iterator that reads their batches back.
 
     The tables have one schema and do not stay in memory. `folder` is the file's folder; None for
     the system's.
@@ -123,7 +124,7 @@ def unnumbered(table: Table) -> tuple[Table, Any]:
 
 
 def in_order(shares: Sequence[Iterator[Table]]) -> Callable[[int, int], Table]:
-    """Return a function `(first, n_rows) -> rows` over all shares.
+    """Return a function `(first, n_rows) -> table` that merges the shares in row order.
 
     Each share yields tables with increasing row numbers in the last column. Rows must be requested
     in increasing order, and those before the requested ones are skipped.
@@ -153,7 +154,7 @@ def in_order(shares: Sequence[Iterator[Table]]) -> Callable[[int, int], Table]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsOnDisk:
-    """Columns of all rows, in order, in a file: any rows can be read, any number of times.
+    """Columns of all rows in a file, in row order. Any range of rows can be read, repeatedly.
 
     Args:
         reader: Reads the record batches of the file, each of `ROWS_AT_ONCE` rows except the last.
@@ -172,7 +173,7 @@ class RowsOnDisk:
 
 
 def groups_of(take: Callable[[int, int], Table], n_rows: int) -> Iterator[Table]:
-    """Yield all rows in tables of `ROWS_AT_ONCE` rows, except the last.
+    """Yield all rows in order, as tables of `ROWS_AT_ONCE` rows; the last one may be shorter.
 
     `take` is a function from `in_order`.
     """
@@ -183,7 +184,7 @@ def groups_of(take: Callable[[int, int], Table], n_rows: int) -> Iterator[Table]
 def on_disk(
     groups: Iterable[Table], schema: Schema, folder: Path | None, stack: ExitStack
 ) -> RowsOnDisk:
-    """Write rows to disk; `stack` closes the file.
+    """Write tables to a temporary file, and return them as `RowsOnDisk`; `stack` closes the file.
 
     `groups` are tables of one chunk with `ROWS_AT_ONCE` rows, except the last. `folder` is the
     file's folder; None for the system's.

@@ -1,4 +1,9 @@
-"""Computing a stage of window functions share by share, with rows split by entity."""
+"""Computing the window functions of one stage: rows are split by entity into shares on disk.
+
+A stage holds functions with common entity keys. A share is one hash partition of the rows. "Given"
+columns are functions of earlier stages that this stage reads. Positions of rows count the history
+first, if it is stored too.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +62,7 @@ from fastfeat.scalars.zones import ZoneTable, using
 
 _LEAST_SHARE, _MOST_SHARE = 1 << 20, 32 << 20
 _TABLES_A_SHARE = 2
-"""Size of a share in tables. Its work needs about four times its bytes: room for eight tables."""
+"""Size of a share, in tables read at a time. Work on it needs about four times its bytes."""
 WORK = "computing windows"
 """Name of the current work in the error for an exceeded budget."""
 _WORK_BYTES = 3
@@ -90,7 +95,7 @@ class RowSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bound:
-    """Window functions bound to types, and the learned values that they read.
+    """Everything that window functions need beside the rows: types, learned values, lookup tables.
 
     Args:
         types: Type of every node.
@@ -118,7 +123,7 @@ class Bound:
 
 
 class PlaceOnDisk(NamedTuple):
-    """A column of an earlier stage, stored on disk.
+    """The location of one function's column of an earlier stage on disk.
 
     Args:
         rows: The stored columns.
@@ -133,21 +138,21 @@ class PlaceOnDisk(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StageWork:
-    """A stage in progress.
+    """The state of a stage while it is computed.
 
     Args:
         bound: The functions with types and learned values.
         stage: The functions.
         source: The rows.
-        schedule: Computes the functions.
+        schedule: The tasks that compute the functions.
         columns: Columns of the data that the functions read.
-        shares: Plan that computes the share of each row; None if rows have no key.
+        shares: Plan that computes the share of each row; None if the stage has no key.
         n_shares: Number of shares.
-        windows: For training rows, one window per order in which rows of equal time keep their
-            order.
+        windows: For training rows, one window per order (time column and entity keys) with a
+            result that depends on the order of rows with equal times.
         programs: Programs of expressions, reused from one share to the next.
-        n_tied: For each of these windows, the number of rows with the same entity and time as
-            another.
+        n_tied: For each of these windows, the number of rows that have the entity and time of
+            another row.
     """
 
     bound: Bound
@@ -163,7 +168,7 @@ class StageWork:
 
 
 def begun(bound: Bound, stage: Stage, source: RowSource) -> StageWork:
-    """Return a stage before its first row is read."""
+    """Return the state of a stage before its first row is read."""
     with using(bound.zones):
         whole = schedule_of_columns(stage.nodes, bound.types, training=bound.training)
         given = set(stage.given)
@@ -205,7 +210,7 @@ def share_bytes(source: RowSource) -> int:
 def split(
     work: StageWork, dataset: Dataset, given: Sequence[PlaceOnDisk], first: int, stack: ExitStack
 ) -> tuple[ShareWriter, tuple[Origin, ...]]:
-    """Write rows to the file of their share; return the writer and the origins of the rows.
+    """Write each row to the file of its share; return the writer and the files the rows come from.
 
     Args:
         work: The stage.
@@ -248,7 +253,7 @@ def _empty(dataset: Dataset) -> Table:
 
 
 def no_rows(work: StageWork, given: Sequence[PlaceOnDisk]) -> Table:
-    """Return the rows of an empty share."""
+    """Return a table without rows that has the columns of a share."""
     dataset = work.source.dataset
     there = [name for name in work.columns if name in dataset.schema.names]
     table = _empty(dataset).select(there) if there else rows_only(0)
@@ -280,7 +285,7 @@ def of_share(
     n_earlier: int,
     sizes: Sequence[int],
 ) -> Iterator[Table]:
-    """Return the functions of one share, with row numbers in increasing order.
+    """Return an iterator over tables of one share's functions, with row numbers as the last column.
 
     Args:
         work: The stage.
@@ -343,7 +348,9 @@ def functions_of(
     *,
     is_continued: bool = False,
 ) -> Table:
-    """Return the functions for `rows`, and also for earlier rows if later stages read them.
+    """Return a table of function values: one column per function of the stage, one row per row.
+
+    If later stages read the functions, the table holds the history rows first.
 
     Args:
         work: The stage.
@@ -353,7 +360,7 @@ def functions_of(
         of_earlier: Row numbers of the history rows.
         numbers: Row numbers of `rows`.
         n_earlier: Number of rows of the whole history.
-        is_continued: Whether the earlier rows are data too, already computed.
+        is_continued: Whether `earlier` holds rows of the data whose functions were computed before.
     """
     bound, stage, source = work.bound, work.stage, work.source
     nodes = postorder(list(stage.nodes))

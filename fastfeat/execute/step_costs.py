@@ -23,7 +23,7 @@ _NOTHING = nullcontext()
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """A step and its cost, over all pieces of the rows.
+    """A step and its cost, added up over all chunks of rows that ran through it.
 
     Args:
         kind: Kind of the task.
@@ -46,7 +46,7 @@ class StepCost:
 
 @dataclass(frozen=True, slots=True)
 class StepCosts:
-    """The measured steps, in the order in which they first ran; keys are kind and expressions."""
+    """The measured steps by kind and expressions, in the order in which they first ran."""
 
     found: dict[tuple[str, tuple[Node, ...]], StepCost] = field(
         default_factory=dict[tuple[str, tuple[Node, ...]], StepCost]
@@ -54,7 +54,7 @@ class StepCosts:
 
     @property
     def steps(self) -> list[StepCost]:
-        """The steps."""
+        """The costs of all steps, in the order in which they first ran."""
         return list(self.found.values())
 
 
@@ -89,7 +89,7 @@ def measuring() -> Generator[StepCosts]:
 def step_measured(
     kind: str, nodes: Sequence[Node], n_rows: int, order: Node | None = None
 ) -> AbstractContextManager[object]:
-    """Return a context in which a step runs; its cost is added if steps are measured."""
+    """Return a context to run a step in; it records the step's cost if steps are measured."""
     costs = _asked.get()
     if costs is None:
         return _NOTHING

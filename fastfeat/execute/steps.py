@@ -1,7 +1,9 @@
-"""Running a schedule over data: tasks that make columns, in order, on whole columns in memory.
+"""Running the tasks of a schedule in order; each makes whole columns in memory.
 
-The arguments of a step are columns, learned values, or expressions over rows, which a program
-computes first. A column is freed once no later task reads it.
+The arguments of a step are columns, learned values, or expressions over rows, which a compiled
+program computes first. A column is freed once no later task reads it. A space is a set of rows that
+columns belong to: the rows of the call, the rows that windows see, the rows of a lookup table, or
+list elements.
 """
 
 from __future__ import annotations
@@ -55,14 +57,15 @@ _NOTHING = nullcontext()
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A schedule that is running over some rows.
+    """The state of a schedule while it runs over some rows.
 
     Args:
-        schedule: The tasks with columns that do not exist yet.
+        schedule: The tasks whose columns are not computed yet.
         batch: The rows.
-        spaces: The rows of each space; those of tables are added when they are read.
-        frees: Whether to free columns.
-        orders: Caches of backends by order of the rows that windows see, for later tasks.
+        spaces: The rows of each space (set of rows); those of tables are added when first read.
+        frees: Whether to free columns that no later task reads.
+        orders: Data that backends cache for each order (time column and entity keys), for later
+            tasks.
     """
 
     schedule: Schedule
@@ -73,7 +76,7 @@ class Running:
 
 
 def make(batch: Batch, roots: Sequence[Node]) -> None:
-    """Run the missing steps that some expressions read, and add their columns to `batch`."""
+    """Run the steps that `roots` read and that are still missing; `batch` gets their columns."""
     run(batch, schedule_of_columns(roots, batch.types, training=batch.training))
 
 
@@ -88,7 +91,7 @@ def run(batch: Batch, schedule: Schedule, *, frees: bool = False) -> None:
 
 
 def begun(batch: Batch, schedule: Schedule, *, frees: bool = False) -> Running:
-    """Return a schedule before its first task; see `run` for the arguments."""
+    """Return the state of a schedule before its first task; see `run` for the arguments."""
     lacking = lacking_of(batch, schedule)
     if batch.source is not None:
         read = [place for task in lacking.tasks for place in task.reads]
@@ -103,7 +106,7 @@ def begun(batch: Batch, schedule: Schedule, *, frees: bool = False) -> Running:
 
 
 def run_columns(running: Running, task: Task) -> None:
-    """Run a task that makes columns, and free the columns that it is the last to read."""
+    """Run one task that makes columns, and free the columns that no later task reads."""
     kind = _KINDS.get(task.kind)
     if kind is not None:
         space = running.schedule.columns[task.gives[0]].space
@@ -116,7 +119,7 @@ def run_columns(running: Running, task: Task) -> None:
 
 
 def lacking_of(batch: Batch, schedule: Schedule) -> Schedule:
-    """Return the tasks that some rows need, without those that have all their columns."""
+    """Return the schedule without the tasks whose columns are all computed for the batch."""
     own, seen = batch.made, batch.seen.made
     if batch.source is None and _is_nothing(own) and _is_nothing(seen):
         return schedule
@@ -137,12 +140,15 @@ def lacking_of(batch: Batch, schedule: Schedule) -> Schedule:
 
 
 def _is_nothing(made: Mapping[Node, Any]) -> bool:
-    """Return whether nothing has been computed; columns of tables do not count."""
+    """Return whether no column has been computed yet; columns of lookup tables do not count."""
     return all(isinstance(node, TableColumn) for node in made)
 
 
 def columns_of_chosen(batch: Batch, schedules: Sequence[Schedule]) -> list[str]:
-    """Return the columns that rows selected from `batch` read directly, to run `schedules`."""
+    """Return the data columns that rows selected from `batch` must have to run `schedules`.
+
+    Columns already computed on `batch` are selected instead of being computed again.
+    """
     chosen = replace(batch, made={}, source=Source(batch, np.zeros(0, np.int64)))
     names: dict[str, None] = {}
     for schedule in schedules:
@@ -154,9 +160,10 @@ def columns_of_chosen(batch: Batch, schedules: Sequence[Schedule]) -> list[str]:
 
 
 def _rows_of(running: Running, space: SpaceOf) -> Batch:
-    """Return the rows of a space; rows of a table have the columns that its tasks read.
+    """Return the batch of rows to which the columns of a space belong.
 
-    Columns of elements are stored with the rows that have the lists.
+    Rows of a lookup table get the columns that its tasks read. Columns of list elements are stored
+    with the rows that have the lists.
     """
     rows = running.spaces.get(space)
     if rows is None:
@@ -179,7 +186,10 @@ def _naming(running: Running, space: SpaceOf) -> AbstractContextManager[object]:
 
 
 def _free(running: Running, task: Task) -> None:
-    """Free columns, except visible rows' columns that another selection may read."""
+    """Free the columns that `task` is the last to read.
+
+    Columns of the rows that windows see are kept if another selection of rows may read them.
+    """
     for place in task.frees:
         column = running.schedule.columns[place]
         rows = running.spaces.get(column.space)
@@ -200,9 +210,9 @@ def _step(running: Running, rows: Batch, task: Task) -> None:
 
 
 def _windows(running: Running, rows: Batch, task: Task) -> None:
-    """Compute window functions over one order of the rows.
+    """Compute window functions that share an order (time column and entity keys) of the rows.
 
-    Columns that already exist for the visible rows, which include these rows, are reused.
+    Functions already computed for the rows that windows see, which include these rows, are reused.
     """
     past, order = rows.seen, task.order
     assert isinstance(order, Call)
@@ -222,7 +232,7 @@ def _windows(running: Running, rows: Batch, task: Task) -> None:
 
 
 def _take_from_seen(rows: Batch, nodes: Sequence[Node]) -> None:
-    """Reuse columns of the visible rows, which include these rows."""
+    """Copy computed columns from the rows that windows see, which include these rows."""
     made = rows.seen.made
     for node in nodes:
         if node in made and node not in rows.made:
@@ -238,7 +248,7 @@ def _as_column(made: Any) -> Any:
 
 
 def _over_table(running: Running, rows: Batch, task: Task) -> None:
-    """Compute window functions over one order of a table's rows."""
+    """Compute window functions over the rows of a lookup table that share an order of its rows."""
     _take_from_seen(rows, task.nodes)
     order, schedule = task.order, running.schedule
     assert isinstance(order, Call)
@@ -255,13 +265,13 @@ def _over_table(running: Running, rows: Batch, task: Task) -> None:
 
 
 def _space_of_table(schedule: Schedule, order: Call) -> SpaceOf:
-    """Return the index of the space of a table's rows."""
+    """Return the index, in `schedule.spaces`, of the rows of the table that an order sorts."""
     name = table_of(order)
     return next(k for k, space in enumerate(schedule.spaces) if space.of == name)
 
 
 def _ahead(running: Running, rows: Batch, task: Task) -> None:
-    """Compute functions over one order of the data's later rows."""
+    """Compute functions over later rows of the data that share an order of the rows."""
     assert isinstance(task.order, Call)
     lacking = [node for node in task.nodes if node not in rows.made]
     if lacking:
@@ -276,13 +286,13 @@ _KINDS: dict[str, Callable[[Running, Batch, Task], None]] = {
     "windows over a table": _over_table,
     "ahead": _ahead,
 }
-"""The function that makes the columns of a task, by kind of task."""
+"""Functions that run a task and add its columns to the batch, by kind of task."""
 
 
 def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch, list[Node]]:
-    """Return the rows of a table with all inputs of `calls`, and the input of each.
+    """Return a table's rows with all inputs of `calls` computed, and the input of each call.
 
-    `batch` holds the columns of the table.
+    `batch` holds the columns of the table; `calls` are window functions over it.
     """
     renamed = of_table(order, [call.args[0] for call in calls])
     types = {new: type_in_table(old, batch.types[old]) for old, new in renamed.items()}
@@ -297,7 +307,7 @@ def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch,
 
 
 def _run(batch: Batch, step: Node) -> Any:
-    """Return the column that a step makes."""
+    """Return the column that one step computes."""
     types = batch.types
     if isinstance(step, Aggregate):
         return pa.chunked_array(
@@ -329,7 +339,10 @@ def _run(batch: Batch, step: Node) -> Any:
 
 
 def _folds_by_number(batch: Batch, source: Batch, step: Call) -> Any:
-    """Return the fold of each row by its number: the folds of the source's first rows."""
+    """Return the folds of selected rows, when folds depend on row numbers alone.
+
+    The selected rows are numbered from 0, so they get the folds of the first rows of the source.
+    """
     folds = source.shared.get(step)
     if folds is None or len(folds) < batch.n_rows:
         n_rows = max(batch.n_rows, source.n_rows)  # a row may be chosen several times

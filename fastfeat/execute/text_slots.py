@@ -1,7 +1,7 @@
-"""Inputs that a program reads of text, a row each: codes among literals, presence, equality.
+"""Inputs that programs read from text columns: codes among literals, presence, and equality.
 
-A row gives the same values three ways: of whole columns, as calls of kernels that a prepared call
-runs, and of the values of one row.
+Each kind of input has three implementations: for whole columns, as kernel calls inside a prepared
+call, and for the values of a single row.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from fastfeat.io.arrow import DataType
 
 Readers = Sequence[Callable[[Any], Any]]
-"""From the value of each column in a row to its text or bytes; None stays None."""
+"""One function per column, from its value in a row to text or bytes; None stays None."""
 
 
 class TextSlot(NamedTuple):
     """A kind of input that is made of columns of text or bytes.
 
     Args:
-        columns: Of whole columns: shape (n_rows,).
-        calls: Calls of kernels, for Arrow types of the columns; None if the kernels do not read
-            such types.
-        of_row: The function of the values of one row.
+        columns: Computes the input for whole columns, shape (n_rows,).
+        calls: Returns kernel calls for columns of the given Arrow types; None if no kernel reads
+            them.
+        of_row: Returns a function that computes the input from the values of one row.
     """
 
     columns: Callable[[InputSlot, Sequence[Any], Any], Any]
@@ -45,7 +45,10 @@ def content_type(slot: InputSlot) -> DType:
 
 
 def function_of_text(slot: InputSlot, dtypes: Sequence[DType]) -> Callable[..., Any]:
-    """Return the function of the values of one row, for columns of some types."""
+    """Return a function that computes a text input from the values of one row.
+
+    `dtypes` are the types of the columns that it reads.
+    """
     are_columns = all(isinstance(source, Column) for source in slot.sources)
     if are_columns and len(set(dtypes)) == 1:  # checked already: a text is no bytes
         readers: Readers = [_as_it_is] * len(slot.sources)

@@ -1,7 +1,7 @@
-"""Writing features to a file or a folder of parts while they are computed.
+"""Writing features to a file, or to a folder of part files, while they are computed.
 
-Both appear whole or not at all. An interrupted run continues after the parts that a folder already
-has, if the data is in files that have not changed.
+The file or the folder appears whole or not at all. An interrupted run continues after the parts
+that a folder already has, if the data is in files that have not changed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from fastfeat.ir.node import TableColumn
 from fastfeat.progress import Step, doing, rate_told
 
 PLAN_KEY = "fastfeat.plan"
-"""The metadata key for the digest of the fitted plan."""
+"""Key in the metadata of output files for the hash of the fitted plan."""
 
 
 def write_features(
@@ -144,7 +144,7 @@ def write_later_rows(
 
 
 Features = Callable[[int], Generator[Table]]
-"""Yields the features of the data piece by piece, from a given row on."""
+"""Function `(first_row) -> tables` that yields the features chunk by chunk from that row on."""
 
 
 def _write_file(
@@ -206,7 +206,10 @@ def _write_folder(
 
 
 def _one_at_least(groups: Iterator[Table], empty: Table) -> Generator[Table]:
-    """Yield the groups, or one empty table if there are none, without keeping a reference."""
+    """Yield the groups, or one empty table if there are none.
+
+    It keeps no reference to a table, so that the caller can free it.
+    """
     waiting = [next(groups, empty)]
     yield waiting.pop()
     yield from groups
@@ -227,7 +230,10 @@ def _unwritten(target: Path, error: Exception, manifest: Manifest | None = None)
 def _source_of(
     dataset: Dataset, history: Dataset | str | None, given: str
 ) -> tuple[tuple[str, int, int | None], ...] | None:
-    """Return the files that features are computed from; None if the data is not in files."""
+    """Return name, size and time of the files that features are computed from.
+
+    None if the data is not in files. Entries such as ("history=", 0, None) mark options.
+    """
     own, earlier = dataset.identity, history.identity if isinstance(history, Dataset) else []
     if own is None or earlier is None:
         return None
@@ -273,7 +279,7 @@ class _Hashed(io.RawIOBase):
 
 @dataclass(slots=True)
 class _Told:
-    """Progress of the writing.
+    """Counts written rows and reports progress.
 
     Args:
         step: Reports it.
@@ -294,7 +300,7 @@ class _Told:
     began: float = field(default_factory=time.monotonic)
 
     def skip(self, n_rows: int) -> None:
-        """Count rows of parts that already existed."""
+        """Set the count to the rows of parts that already existed."""
         self.n_rows = self.n_before = n_rows
 
     def add(self, group: Table) -> Table:

@@ -78,7 +78,7 @@ def transform(
     index: Any = None,
     first_row: int = 0,
 ) -> Any:
-    """Return the features of rows.
+    """Return the features of rows, computed by a fitted plan in the form `to`.
 
     Args:
         fitted: The fitted plan.
@@ -87,7 +87,7 @@ def transform(
         out: Array to write to.
         categories: Whether codes become categories.
         known: Columns that steps have already computed for these rows.
-        orders: Caches of backends by order of the rows that windows see, to be reused.
+        orders: Data that backends cache for each order of the rows that windows see, to reuse.
         index: Index of all rows for a pandas frame; None for the index of the data, if any.
         first_row: Number of the first row in messages.
     """
@@ -165,9 +165,9 @@ def transform(
 
 
 def _without_views(table: Any, kept: Sequence[str]) -> Any:
-    """Return a small batch with text as prepared kernels read it, since Polars passes views.
+    """Return a small batch with string views converted to the text type that prepared kernels read.
 
-    Columns in `kept` are passed through unchanged.
+    Polars passes string views. Columns in `kept` stay unchanged.
     """
     if not isinstance(table, pa.Table) or table.num_rows >= SHORT:
         return table
@@ -178,7 +178,10 @@ def _without_views(table: Any, kept: Sequence[str]) -> Any:
 
 
 def _prepared(fitted: Fitted, data: Any, tables: Tables, form: str) -> Any:
-    """Return features computed in the form `form`, to be converted; None if not prepared."""
+    """Return features in the form `form` from a prepared transform; None if there is none.
+
+    The caller converts them to the form that the user asked for.
+    """
     if form != "rows":
         return prepared_features(fitted, data, tables, form, None)
     if not isinstance(data, (pa.Table, pa.RecordBatch)) or data.num_rows >= SHORT:
@@ -190,7 +193,7 @@ def _prepared(fitted: Fitted, data: Any, tables: Tables, form: str) -> Any:
 def _prepared_of_rows(
     fitted: Fitted, table: Any, wanted: NDArray[np.int64], tables: Tables, form: str
 ) -> Any:
-    """Return features of the wanted rows, as `_prepared` does; None if rows see other rows."""
+    """Return the features of selected rows from a prepared transform; None if there is none."""
     if fitted.declaration.past_columns or fitted.encoded is not None or len(wanted) >= SHORT:
         return None
     if not isinstance(table, pa.Table) or None in map(step_calls.form_of, table.schema.types):
@@ -199,7 +202,7 @@ def _prepared_of_rows(
 
 
 def _telling(fitted: Fitted, table: Any, rows: CallRows) -> AbstractContextManager[object]:
-    """Return a context that reports a possibly long transform, or nothing for few rows."""
+    """Return a context that reports progress; it does nothing for few rows."""
     is_short = table.num_rows < SHORT and rows.backend == "cpu"
     if is_short and (rows.history is None or is_batch(rows.history)):
         return _NOTHING
@@ -229,7 +232,7 @@ def made_rows(
     orders: Orders | None = None,
     first_row: int = 0,
 ) -> Batch:
-    """Return the rows after running the steps of the features.
+    """Return the rows as a batch in which the steps that features read have been run.
 
     Args:
         fitted: The plan.
@@ -238,7 +241,7 @@ def made_rows(
         known: Columns that steps have already computed.
         wanted: Numbers of the rows to compute, shape (n_wanted,); None for all.
         frees: Whether to free columns that no later task reads.
-        orders: Caches of backends by order of the rows that windows see, to be reused.
+        orders: Data that backends cache for each order of the rows that windows see, to reuse.
         first_row: Number of the first row in messages.
     """
     made: Made = {**table_values(fitted.table_columns, rows.tables), **known}
@@ -270,7 +273,7 @@ def computed(
     form: str,
     out: Any = None,
 ) -> Any:
-    """Return the features of rows with steps already run.
+    """Return the features of rows after their steps were run.
 
     `form` is described in `outputs.Form`, and `out` must fit if it is given.
     """
@@ -306,7 +309,7 @@ def _computed(
 
 
 def _table(fitted: Fitted, batch: Batch, features: Sequence[Any]) -> Table:
-    """Return a table of feature arrays, with the kept columns of the rows."""
+    """Return a table of the feature columns, followed by the columns that the plan keeps."""
     keep, table = fitted.declaration.keep, batch.table
     if keep and isinstance(table, DeviceTable):
         table = on_host(table.select(keep), batch.backend)
@@ -332,7 +335,7 @@ def _own_columns(batch: Batch, program: Program, constants: Constants) -> Sequen
 def _matrix_form(
     fitted: Fitted, program: Program, n_rows: int
 ) -> tuple[tuple[int, int], np.dtype[Any]]:
-    """Return the shape and the type of the matrix of some rows."""
+    """Return the shape and the type of the feature matrix for `n_rows` rows."""
     shape = (n_rows, len(program.outputs))
     return shape, memory_type(fitted.matrix_dtype)
 

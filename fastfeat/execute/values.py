@@ -1,4 +1,4 @@
-"""The values of an expression over rows: as keys, or as input of aggregates and windows."""
+"""The values of an expression over rows, in the form that steps, aggregates and windows read."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _COMPUTED = partial(output_of, dtype=FLOAT64)
 
 
 def compute_columns(batch: Batch, nodes: Iterable[Node]) -> None:
-    """Compute expressions over rows as columns, except plain columns of the data.
+    """Compute expressions over rows, and add them to `batch` as columns. Data columns are skipped.
 
-    The steps that they read must have been run. The columns are added to `batch`.
+    The steps that the expressions read must have been run.
     """
     nodes = [*dict.fromkeys(nodes)]
     take_columns_of_source(batch, nodes)
@@ -50,9 +50,9 @@ def compute_columns(batch: Batch, nodes: Iterable[Node]) -> None:
 
 
 def place_folds(batch: Batch, rows: Rows, nodes: Iterable[Node]) -> None:
-    """Compute folds that depend on row numbers in larger data, and add them to `batch`.
+    """Compute fold numbers that depend on row numbers in larger data, and add them to `batch`.
 
-    `rows` are the row numbers; of `nodes`, only such folds are computed.
+    `rows` are the row numbers; other expressions in `nodes` are ignored.
     """
     from fastfeat.steps.targets.cpu import fold_of_rows  # imports the CPU backend
 
@@ -73,7 +73,7 @@ def _is_computed(node: Node, batch: Batch) -> bool:
 
 
 def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
-    """Return the values of an expression as keys are stored; see `io.columns.keys`.
+    """Return the values of an expression in the storage type of keys; see `io.columns.keys`.
 
     Numbers and times in the memory of a device stay there, unchanged.
 
@@ -96,7 +96,10 @@ def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
 
 
 def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> Any:
-    """Return a device column as keys; it stays on the device if it has the type seen in fit."""
+    """Return a device column in the storage type of keys.
+
+    It stays on the device if it has the type seen in fit.
+    """
     dtype = batch.types[node]
     if column.dtype == dtype:
         return replace(column, name=name)
@@ -107,7 +110,7 @@ def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> An
 
 
 def values_of(batch: Batch, node: Node) -> tuple[DType, Any]:
-    """Return the input values of aggregates and windows for an expression, and their type.
+    """Return the type and the values of an expression, as input for aggregates and windows.
 
     A column of numbers, dates or times is read in place, and NaN in it means missing.
     """
@@ -123,22 +126,23 @@ def values_of(batch: Batch, node: Node) -> tuple[DType, Any]:
 
 
 def computed_values(batch: Batch, node: Node) -> tuple[DType, Any]:
-    """Return the values of an expression over the rows, and their type."""
+    """Return the type and the values of an expression, computed by a program over the rows."""
     (output,), (array,) = compute_nodes(batch, [node], argument_output)
     return output.dtype, array
 
 
 def argument_output(name: str, value: Value) -> Output:
-    """Return the output of an argument: a column unchanged, a computed float as float64.
+    """Return the program output for an argument of an aggregate or a window.
 
-    Floats are rounded to a narrower type when they leave a plan, not before an aggregate.
+    A column keeps its type; a computed float is float64. Floats are rounded to a narrower type when
+    they leave a plan, not before an aggregate.
     """
     counted = _counted(value)
     return output_of(name, counted, None if counted.op.name == "input" else FLOAT64)
 
 
 def _counted(value: Value) -> Value:
-    """Return the value that an aggregate counts for text: a bool, missing where the text is."""
+    """Return the value that an aggregate counts: for text, a bool that is missing with the text."""
     if not value.dtype.holds_bytes:
         return value
     present = choice.presence_of_text(value)
@@ -148,7 +152,7 @@ def _counted(value: Value) -> Value:
 def times_in_ticks(
     batch: Batch, dtype: DType, moments: Any
 ) -> tuple[NDArray[np.int64], Flags, DType]:
-    """Return times in ticks (0 if missing), flags of present times, and the type.
+    """Return times in integer ticks (0 if missing), flags of present times, and the time's type.
 
     `moments` is a column from `values_of`; a device column is copied to the host.
     """

@@ -1,9 +1,9 @@
 """Windows over data larger than memory: functions of other rows, as columns on disk.
 
-One pass over the data writes each row to the share of its entity. Then the functions are computed
-share by share in memory, and written to a file in the order of the rows. Later passes over the rows
-read these columns beside them. Functions of another entity need a pass of their own, and read the
-functions of an earlier one like any column.
+One pass over the data writes each row to its share, a hash partition by entity. Then the functions
+are computed share by share in memory, and written to a file in the order of the rows. Later passes
+over the data read these columns beside it. Functions with other entity keys need a pass of their
+own (a stage), and read the functions of an earlier stage like any column.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from fastfeat.ir.show import show
 
 
 def bound_of(fitted: Fitted, tables: Tables, backend: str) -> Bound:
-    """Return the types and tables for the functions of a fitted plan."""
+    """Return the types, learned values and tables that a fitted plan's window functions need."""
     return Bound(
         fitted.types,
         fitted.inputs,
@@ -75,7 +75,7 @@ def history_of(history: Any) -> Dataset | str | None:
 
 
 def check_shared(features: Mapping[str, Node]) -> None:
-    """Raise InvalidPlan for the first feature that sees rows outside its share."""
+    """Raise InvalidPlan for the first feature that sees rows of other shares."""
     for name, node in features.items():
         unshared = _unshared([node])
         if unshared is not None:
@@ -88,19 +88,22 @@ def check_shared(features: Mapping[str, Node]) -> None:
 
 
 def is_shared(roots: Sequence[Node]) -> bool:
-    """Return whether all rows that expressions see share some key, and so a share."""
+    """Return whether a common entity key splits the rows that expressions see into partitions."""
     return _unshared(roots) is None
 
 
 def _unshared(roots: Sequence[Node]) -> Call | None:
-    """Return the first unbounded function without a key, which sees all rows; None without one."""
+    """Return the first function that needs all rows at once; None if all can be split.
+
+    It has no entity key, and its window is not bounded.
+    """
     functions = [one for one in postorder(list(roots)) if is_of_other_rows(one)]
     of_all = (node for stage in stages_of(functions) if not stage.keys for node in stage.nodes)
     return next((node for node in of_all if not is_bounded(node)), None)
 
 
 class WindowColumns:
-    """Functions of other rows as columns on disk: those computed so far."""
+    """Functions of other rows that have been computed so far, as columns on disk."""
 
     def __init__(self, source: RowSource) -> None:
         """Start without any columns."""
@@ -111,7 +114,7 @@ class WindowColumns:
         self._finalizer = weakref.finalize(self, self._stack.close)
 
     def make(self, bound: Bound, nodes: Iterable[Call]) -> None:
-        """Compute the missing ones of some functions for all rows.
+        """Compute the given functions for all rows, unless they were computed before.
 
         Everything that they read must be learned.
 
@@ -128,7 +131,7 @@ class WindowColumns:
                     self._make(bound, replace(stage, nodes=own))
 
     def of_rows(self, nodes: Iterable[Call], first: int, n_rows: int) -> dict[Node, ChunkedArray]:
-        """Return computed functions for `n_rows` rows, starting with row `first`."""
+        """Return the columns of the given functions for `n_rows` rows from row `first` on."""
         read: dict[int, Table] = {}
         found: dict[Node, ChunkedArray] = {}
         for node in nodes:
@@ -139,7 +142,7 @@ class WindowColumns:
         return found
 
     def close(self) -> None:
-        """Delete the files."""
+        """Delete the temporary files."""
         self._finalizer()
 
     def _make(self, bound: Bound, stage: Stage) -> None:
@@ -173,7 +176,7 @@ class WindowColumns:
         self._place(work, made, n_earlier)
 
     def _place(self, work: StageWork, made: RowsOnDisk, n_earlier: int) -> None:
-        """Record where the functions of a stage are stored."""
+        """Record the file and the column in which each function of a stage is stored."""
         stage = work.stage
         warn_tied(work.n_tied, work.bound.told)
         for k, node in enumerate(stage.nodes):

@@ -1,4 +1,8 @@
-"""Window functions over the rows of the data or of a table, as requests to a backend."""
+"""Window functions over the rows of the data or of a lookup table, as requests to a backend.
+
+An order is an expression that names a time column, entity keys and perhaps a tie-breaking column. A
+function in `calls` reads its values in that order, and a "kept" dict is the backends' cache for it.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
 def past_of(
     batch: Batch, order: Node, *, is_mixed: bool = False, kept: dict[Any, Any] | None = None
 ) -> RowOrder:
-    """Return the columns that order the rows of each entity; see `RowOrder`.
+    """Return the time, key and tie-breaking columns of the rows that windows see; see `RowOrder`.
 
     `is_mixed` is passed on to `RowOrder`. Backends read and extend `kept`, their cache for this
     order.
@@ -68,7 +72,7 @@ def past_of(
 
 
 def _overlap(past: Batch, order: Node, row: int) -> InvalidData:
-    """Return the error for a history row that is later than a data row."""
+    """Return the error for a history row with a later time than a data row of its entity."""
     assert isinstance(order, Call)
     values = [(show(node), _shown_value(past, node, row)) for node in query_of(order)]
     time, *keys = (
@@ -91,7 +95,7 @@ def _shown_value(batch: Batch, node: Node, row: int) -> object:
 def run_over(
     batch: Batch, order: Node, calls: Sequence[Node], kept: dict[Any, Any] | None = None
 ) -> list[Any]:
-    """Return one column per window function, all over the same order of rows.
+    """Return one column per window function; all functions share one order of the rows.
 
     Columns of numbers may be in the memory of the backend's device.
 
@@ -122,9 +126,10 @@ def run_over(
 
 
 def check_history(batch: Batch, order: Node, kept: dict[Any, Any]) -> None:
-    """Raise InvalidData at the first history row later than the rows before the selection.
+    """Raise InvalidData at the first history row that is later than a data row of its entity.
 
-    `kept` is the backends' cache for this order.
+    It checks the history against the rows from which the batch was selected. `kept` is the
+    backends' cache for this order.
     """
     try:
         past = past_of(batch.seen, order, kept=kept)
@@ -162,7 +167,7 @@ def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowReque
 
 
 def _by_definition(batch: Batch, ordering: RowOrder, asked: WindowRequest, which: int) -> Any:
-    """Return the column of one window function for the batch, by its plain definition."""
+    """Return one window function for the batch's rows, by the slow reference implementation."""
     from fastfeat.steps.windows.tasks import over_at  # seldom needed
 
     assert batch.places is not None
@@ -192,7 +197,10 @@ def arrays_of(
     types: Types,
     compute: Callable[[Sequence[WindowRequest]], list[Any]],
 ) -> list[Any]:
-    """Return one column per window function. `asked` and `texts` come from `window_requests`."""
+    """Return one column per window function, with text codes as a dictionary of their texts.
+
+    `compute` returns a column per request; `asked` and `texts` come from `window_requests`.
+    """
     with named_by(calls):
         arrays = compute(asked)
     return [
@@ -203,7 +211,7 @@ def arrays_of(
 
 @contextmanager
 def named_by(calls: Sequence[Node]) -> Generator[None]:
-    """Re-raise the error of a row that a function cannot be computed for, naming the function."""
+    """Re-raise the error of a failing row with the name of the window function."""
     try:
         yield
     except OverFailed as failure:
@@ -226,7 +234,9 @@ def numbered_by(batch: Batch) -> Generator[None]:
 def window_requests(
     rows: Batch, calls: Sequence[Node], values: Sequence[Node]
 ) -> tuple[list[WindowRequest], list[Any]]:
-    """Return the requests to a backend, and for each the texts behind its codes, or None.
+    """Return one request per function for a backend, and the texts behind its codes.
+
+    Backends see text as integer codes. The texts are None for a function that reads no text.
 
     Args:
         rows: Rows that windows see; the inputs of the functions are already computed.
@@ -264,7 +274,7 @@ def text_codes(batch: Batch, node: Node) -> Any:
 
 @lru_cache(maxsize=128)
 def _known_requests(calls: tuple[Node, ...], dtypes: tuple[DType, ...]) -> list[WindowRequest]:
-    """Return the requests for window functions, without their columns, by type of column."""
+    """Return requests for window functions without their columns, cached by column type."""
     return [_window_request(call, dtype) for call, dtype in zip(calls, dtypes, strict=True)]
 
 
@@ -284,7 +294,7 @@ def table_rows(batch: Batch, columns: Iterable[TableColumn], types: Types) -> Ba
 
 
 def _column(values: TableValues, dtype: DType) -> Any:
-    """Return a table column in the form that data columns have."""
+    """Return a lookup table column in the Arrow type that data columns have."""
     array, wanted = values.array, arrow_type(dtype)
     return array.view(wanted) if dtype.is_temporal else array
 
@@ -292,7 +302,7 @@ def _column(values: TableValues, dtype: DType) -> Any:
 def run_over_table(
     batch: Batch, order: Call, calls: Sequence[Node], table: Batch, values: Sequence[Node]
 ) -> list[Any]:
-    """Return one column per window function over the rows of a table, all of the same order.
+    """Return one column per window function over a lookup table; all functions share one order.
 
     Args:
         batch: Rows to compute for, with their times and keys computed.
@@ -313,7 +323,7 @@ def run_over_table(
 
 
 def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
-    """Return one column per function over the data's later rows, all of the same order.
+    """Return one column per function over later rows of the data; all functions share one order.
 
     Args:
         batch: Rows to compute for, with their times and keys computed.
@@ -336,7 +346,7 @@ def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
 
 
 def _key_of_table(seen: Batch, values: Any, dtype: DType) -> Any:
-    """Return one part of the data's key in the form of a table: one chunk, without codes."""
+    """Return one key column of the data as one chunk, without codes, like the keys of a table."""
     here = column_in_host(values, seen.backend)
     if dtype.holds_bytes or isinstance(values, DeviceArray):
         here = key_column(here, "key", dtype)
@@ -344,7 +354,7 @@ def _key_of_table(seen: Batch, values: Any, dtype: DType) -> Any:
 
 
 def query_columns(batch: Batch, order: Call) -> RowOrder:
-    """Return the time and keys by which rows of the data look up other rows."""
+    """Return the time and key columns by which each data row looks up other rows."""
     time, *keys = query_of(order)
     dtype, times = values_of(batch, time)
     parts = [key_values(batch, key, narrow=True) for key in keys]
@@ -352,7 +362,7 @@ def query_columns(batch: Batch, order: Call) -> RowOrder:
 
 
 def past_of_table(batch: Batch, order: Call) -> RowOrder:
-    """Return the columns that order the rows of a table."""
+    """Return the time, key and tie-breaking columns that sort the rows of a lookup table."""
     params, (time, *others) = dict(order.params), table_columns_of(order)
     tie = others.pop() if params["has_tie"] else None
     names = tuple((column.name, batch.types[column]) for column in table_columns_of(order)[1:])
@@ -371,7 +381,7 @@ def past_of_table(batch: Batch, order: Call) -> RowOrder:
 
 
 def _tie(values: TableValues, dtype: Any) -> Any:
-    """Return the tie-breaking column for rows of the same time, as keys are stored."""
+    """Return the column that orders table rows of equal time, in the storage type of keys."""
     return pa.chunked_array([keys_as(values.array, dtype, dtype)])
 
 

@@ -60,7 +60,7 @@ def index_in(column: Any, values: Array) -> Any:
 
 
 def options_of(name: str, *args: Any, **named: Any) -> Any:
-    """Return the options of a compute function, by the name of their class."""
+    """Return an options object for an Arrow compute function, by the name of the options class."""
     return getattr(_compute(), name)(*args, **named)
 
 

@@ -1,4 +1,4 @@
-"""A memory budget: the share that tables may take while states grow."""
+"""The memory budget of a call: how large tables may be while learning states grow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastfeat.io.unnamed import drop_pages
 
 LESS = "or let the plan read fewer columns, or smaller tables"
 LEAST_TABLE, MOST_TABLE = 1 << 20, 1 << 26
-"""Bytes: smaller tables take long, and larger ones are no faster."""
+"""Bytes of a table that is read at a time: smaller ones are slow, larger ones no faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Budget:
         return self.n_bytes // 2 if taken is None else self.n_bytes - taken
 
     def table_bytes(self, n_growing: int = 0) -> int:
-        """Return the size in bytes for the next table, so that all memory that it needs fits.
+        """Return the size in bytes of the next table to read, so that work on it fits the budget.
 
         The next table is read while another is processed, and processing takes a multiple of its
         size. `n_growing` is the bytes of key tables, which take twice their size in addition while
@@ -40,7 +40,7 @@ class Budget:
         return min(MOST_TABLE, max(LEAST_TABLE, room // _SHARE))
 
     def spare(self) -> int:
-        """Return the bytes that may be planned with, after a reserve for unforeseen memory."""
+        """Return the bytes that may be taken now, after a reserve for unforeseen memory."""
         if self.room() < self.n_bytes >> 2:
             _give_back()
         return max(self.room() - (self.n_bytes >> _UNFORESEEN_BITS), 0)
@@ -61,7 +61,7 @@ class Budget:
 
 
 class Need(NamedTuple):
-    """Memory that work needs and that cannot go to disk.
+    """Memory that some work needs and that cannot go to disk instead.
 
     Args:
         what: The work or the data in memory, as named in messages.
@@ -110,7 +110,7 @@ def enough_for(n_bytes: int) -> str:
 
 
 def _give_back() -> None:
-    """Give unused memory, and pages of mapped files, back to the system."""
+    """Return unused memory, and pages of mapped files, to the operating system."""
     pa.default_memory_pool().release_unused()
     release_unused()
     drop_pages()
@@ -143,7 +143,7 @@ def budget_of(memory: str | int, needs: Sequence[Need] = (), less: str = LESS) -
 
 
 def budget_of_free(free: int | None, needs: Sequence[Need] = ()) -> Budget:
-    """Return the default budget: the process's memory, plus most of the free memory.
+    """Return the default budget: the memory this process has, plus three quarters of free memory.
 
     `free` is the result of `free_memory`, None if unknown.
 
@@ -166,7 +166,7 @@ def within(budget: Budget) -> Generator[None]:
 
 @contextmanager
 def bounded(budget: Budget | None) -> Generator[None]:
-    """Make a budget, if there is one, current for work in this thread."""
+    """Make a budget current for work in this thread; None changes nothing."""
     if budget is None:
         yield
         return
@@ -207,16 +207,16 @@ def check_within(work: str) -> None:
 
 
 def has_room(n_bytes: int) -> bool:
-    """Return whether `n_bytes` more are only a small share of the room; True without a budget.
+    """Return whether `n_bytes` are at most a quarter of what this thread's budget has left.
 
-    Work that would take more goes to disk, or takes longer.
+    True without a budget. Work that would take more goes to disk, or takes longer.
     """
     budget = _current.get()
     return budget is None or n_bytes * _LARGE_SHARE <= budget.spare()
 
 
 def lacking(n_bytes: int, n_more: int) -> str | None:
-    """Return a sufficient budget if this thread's budget lacks room, else None.
+    """Return a sufficient budget as text if this thread's budget lacks room, else None.
 
     `n_bytes` cannot go to disk. `n_more` is the memory that the same work takes in addition with
     the larger budget.

@@ -1,4 +1,4 @@
-"""The memory of this machine and this process, in bytes: total and in use."""
+"""Memory of this machine, its container and this process, in bytes: limits and use."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def peak_memory() -> int | None:
 
 
 def release_unused() -> None:
-    """Give memory that NumPy has freed, and the C library retains, back to the system."""
+    """Return memory that is freed but still held by the C library to the operating system."""
     trim = _trim()
     if trim is not None:
         trim(0)

@@ -1,4 +1,4 @@
-"""Optional libraries that are not installed with fastfeat, imported on demand."""
+"""Import on demand of optional libraries, which are not installed with fastfeat."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from fastfeat.errors import LibraryUnavailable
 
 
 def library(name: str, lacking: str) -> Any:
-    """Return a library as `Any`, so that type checking does not depend on its installation.
+    """Return a library's module, imported now.
 
-    `lacking` is the error message if it is not installed, with the package to install.
+    Its type is `Any`, so that type checking does not depend on its installation. `lacking` is the
+    error message if it is not installed, with the package to install.
 
     Raises:
         LibraryUnavailable: It is not installed.

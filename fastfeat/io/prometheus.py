@@ -1,4 +1,4 @@
-"""Counts and durations in Prometheus text format."""
+"""Counters and histograms of durations, written in the text format that Prometheus reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Durations:
     """A histogram of durations with the buckets in `BOUNDS`.
 
     Args:
-        counts: Count per bucket, and of longer durations.
+        counts: Number of durations per bucket; the last one counts longer durations.
         total_s: Sum in seconds.
     """
 
@@ -41,7 +41,7 @@ class Durations:
 
 
 def family(name: str, kind: str, told: str, samples: Iterable[tuple[Labels, float]]) -> str:
-    """Return the lines of one metric.
+    """Return the lines of one metric (counter or gauge) in Prometheus text format.
 
     Args:
         name: Name of the metric.
@@ -54,7 +54,7 @@ def family(name: str, kind: str, told: str, samples: Iterable[tuple[Labels, floa
 
 
 def histogram(name: str, told: str, samples: Iterable[tuple[Labels, Durations]]) -> str:
-    """Return the lines of one duration metric; `told` is its description."""
+    """Return the lines of one metric of durations in Prometheus text format."""
     lines = _head(name, "histogram", told)
     for labels, durations in samples:
         total = 0

@@ -1,4 +1,4 @@
-"""Files without a name: the system removes them, however the process ends."""
+"""Temporary files without a name: the system removes them, however the process ends."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class UnnamedFile:
 
 
 def unnamed_file(folder: Path) -> UnnamedFile:
-    """Return a new file on the disk of a folder.
+    """Return a new unnamed file on the disk that holds `folder`.
 
     Raises:
         OSError: The folder is missing or cannot be written.
@@ -99,9 +99,9 @@ def nameless(folder: str | os.PathLike[str] | None) -> Generator[IO[bytes]]:
 
 @contextmanager
 def told_full(folder: Path | None, rows: str = "shares of the rows") -> Generator[None]:
-    """Raise errors of an unnamed file as OutputError, with its folder and the written rows.
+    """Raise errors about a temporary file as OutputError with its folder and what it was to hold.
 
-    None for `folder` is the folder of temporary files.
+    `rows` names the contents. None for `folder` is the folder of temporary files.
     """
     try:
         yield
@@ -116,9 +116,9 @@ def told_full(folder: Path | None, rows: str = "shares of the rows") -> Generato
 
 
 def mapped(file: UnnamedFile, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return a file's content as an array with reclaimable memory (see `drop_pages`).
+    """Return a file's content as a memory-mapped array of a type, shape (n_values,).
 
-    The file itself need not be kept.
+    Its memory can be reclaimed, see `drop_pages`. The file itself need not be kept.
     """
     if not file.n_bytes:
         return np.zeros(0, dtype)

@@ -43,7 +43,7 @@ from fastfeat.plan.lower.task_graph import functions_of_rows
 
 
 class Chosen(NamedTuple):
-    """Flags of some rows.
+    """Flags of a range of rows: given to fit, and learned from.
 
     Args:
         given: Whether each row is given to fit, shape (n_rows,).
@@ -56,7 +56,7 @@ class Chosen(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChosenRows:
-    """The rows given to fit, and the rows it learns from: one bit per row.
+    """The rows of the data that are given to fit, and those that it learns from: one bit per row.
 
     Args:
         given: Whether a row is given to fit; None for all.
@@ -78,14 +78,14 @@ class ChosenRows:
 
     @property
     def digest_of_given(self) -> str:
-        """Digest of the flags of given rows; "" if all are given."""
+        """Hash of the flags of the rows given to fit; "" if all rows are given."""
         if self.given is None:
             return ""
         flags = self.given.to_numpy(zero_copy_only=False)
         return hashlib.sha256(np.packbits(flags).tobytes()).hexdigest()
 
     def of(self, first: int, n_rows: int) -> Chosen:
-        """Return the flags of rows [first, first + n_rows)."""
+        """Return the flags of rows `first` to `first + n_rows` (exclusive)."""
         learnt = _flags(self.learnt, first, n_rows)
         given = self.given
         return Chosen(
@@ -93,11 +93,11 @@ class ChosenRows:
         )
 
     def n_learnt_before(self, row: int) -> int:
-        """Return the number of learnt rows before a row."""
+        """Return the number of rows before `row` that fit learns from."""
         return _count(self.learnt.slice(0, row))
 
     def row_of_given(self, k: int) -> int:
-        """Return the number of the k-th given row, counted from 0.
+        """Return the row number in the data of the k-th row given to fit, counted from 0.
 
         If there are no more than k given rows, it is the number of all rows.
         """
@@ -118,7 +118,7 @@ def _count(flags: Any) -> int:
 
 
 def _flags(column: ChunkedArray, first: int, n_rows: int) -> Flags:
-    """Return some flags as an array."""
+    """Return the flags of a range of rows as an array of bools."""
     return column.slice(first, n_rows).combine_chunks().to_numpy(zero_copy_only=False)
 
 
@@ -128,7 +128,7 @@ def chosen_of(
     given: Flags | None,
     tables: Tables,
 ) -> ChosenRows | None:
-    """Return the rows to learn from; None for all.
+    """Return flags of the rows given to fit and of those to learn from; None if both are all rows.
 
     `label` is None unless it looks ahead. `given` says which rows of the data are given to fit,
     shape (n_rows,); None for all. Raises InvalidData if no row has a label; warns RowsWithoutLabel
@@ -172,7 +172,10 @@ def _latest(
     most_bytes: int | Callable[[], int],
     tables: Tables,
 ) -> Latest:
-    """Return, for each order of a window ahead without `end`, the latest time of its rows."""
+    """Return the latest time of any row for each order of a window ahead without an `end`.
+
+    An order is a time column with entity keys.
+    """
     functions = over_ahead(label.declaration.nodes.values())
     windows = dict.fromkeys(map(window_of, functions))
     orders = [
@@ -196,7 +199,7 @@ def _latest(
 
 
 def _latest_in(label: Fitted, piece: Scanned, orders: Sequence[Call]) -> Latest:
-    """Return the latest time of some rows in each order."""
+    """Return the latest time of a chunk of rows for each order."""
     times = {order: order.args[0] for order in orders}
     cpu = backend_named("cpu")
     batch = Batch(piece.table, label.types, cpu, {}, {}, first_number=piece.first_row)

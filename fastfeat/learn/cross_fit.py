@@ -1,4 +1,4 @@
-"""Cross-fitting: fit a plan on the training rows of each fold; compute the features of both halves.
+"""Cross-fitting: fit a plan on each fold's training rows; compute features of train and test rows.
 
 Training rows get out-of-fold features, test rows the features of `transform`; windows, lookups and
 joins see all rows. The data is read and bound once. Columns that need no learning are computed
@@ -134,7 +134,7 @@ def _check_there(data: Any, names: Sequence[str]) -> None:
 
 
 def _label_of(prepared: TrainingData) -> ChunkedArray | None:
-    """Return the label of all rows; None for plans without one."""
+    """Return the label of all rows as a column; None for plans without a label."""
     plan, table = prepared.plan, prepared.table
     if plan.label is None:
         return None
@@ -147,7 +147,7 @@ def _label_of(prepared: TrainingData) -> ChunkedArray | None:
 
 
 def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
-    """Return the rows that folds divide; warn of rows without a label."""
+    """Return the rows that folds are made of; warn about rows without a label."""
     table = prepared.table
     known = np.ones(table.num_rows, np.bool_) if label is None else has_value(label)
     if prepared.labels is not None:
@@ -165,7 +165,7 @@ def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
 
 
 def _left(prepared: TrainingData, purging: Purging, splits: Sequence[Split]) -> list[Split]:
-    """Return the folds without the training rows that are too close to test rows."""
+    """Return the folds without the training rows that purging removes, which are near test rows."""
     moments = moments_of(purging, prepared.table, splits, prepared.rows.backend)
     if not moments:
         return list(splits)

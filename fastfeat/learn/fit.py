@@ -82,7 +82,7 @@ def features_given(
     *,
     categories: bool = False,
 ) -> Any:
-    """Return the features of the rows given to fit, out of fold if they have folds.
+    """Return the features of the rows given to fit; target encodings are out of fold.
 
     `training` are the rows after `fit_on(..., transforms=True)`. `to` and `categories` are
     described in `FittedPlan.transform`.
@@ -103,7 +103,7 @@ def features_given(
 def fit_on(
     prepared: TrainingData, wanted: Numbers | None = None, *, transforms: bool = False
 ) -> tuple[Fitted, TrainingRows]:
-    """Return the plan fitted on some training rows, and these rows with their computed columns.
+    """Return the plan fitted on some training rows, and a record of these rows for their features.
 
     `prepared` holds the columns that fits of the same data share. `wanted` are the numbers of the
     rows given to fit, in their order, shape (n_wanted,); a number may repeat; None for all. Windows
@@ -143,7 +143,7 @@ def fit_on(
 def known_of(
     prepared: TrainingData, learnt: Learnt, n_rows: int, sizes: FoldSizes, told: GivenWarnings
 ) -> dict[Node, Constant]:
-    """Return the constants that later rows need, after all checks and warnings.
+    """Return the learned constants that `transform` needs, after all checks and warnings.
 
     `n_rows` is the number of rows given to fit; `sizes` are the sizes of the folds of encoders;
     `told` are the fold warnings given so far.
@@ -165,7 +165,7 @@ def known_of(
 
 
 def encoders_of(typed: TypedPlan) -> list[Aggregate]:
-    """Return the encodings of a plan that read a target."""
+    """Return the target encodings of a plan."""
     return [node for node in postorder(typed.nodes.values()) if is_target(node)]
 
 
@@ -174,7 +174,7 @@ def _constants(typed: TypedPlan) -> ConstantCalls:
 
 
 def folded_encodings_of(typed: TypedPlan) -> dict[Node, Folded]:
-    """Return the encodings of each column of folds of a plan, except folds by time."""
+    """Return a plan's target encodings by their column of fold numbers, except folds by time."""
     return fold_warnings.folded_encodings(typed.nodes) if typed.once(encoders_of) else {}
 
 
@@ -197,7 +197,7 @@ def fitted_of(
     *,
     encoded: EncodedRows | None = None,
 ) -> Fitted:
-    """Return the record of a fit.
+    """Return the fitted plan, made of the prepared data and the learned constants `known`.
 
     `n_rows` counts the rows learnt from, `n_rows_without_label` the rows left out because they have
     no label. `encoded` are the rows with labels that encodings know.
@@ -225,7 +225,7 @@ def _copied(told: GivenWarnings) -> GivenWarnings:
 
 
 def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRows:
-    """Return the rows given to fit, and the subset to learn from; nothing is learnt yet."""
+    """Return a record of the rows given to fit and of those to learn from, before learning."""
     n_wanted = prepared.table.num_rows if wanted is None else len(wanted)
     is_known = None if prepared.labels is None else labels.known_among(prepared.labels, wanted)
     numbers = wanted

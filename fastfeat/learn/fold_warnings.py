@@ -1,4 +1,4 @@
-"""Warnings about folds: windows that see other folds, and unequal folds.
+"""Warnings about folds that leak labels: windows that see other folds, and many or small folds.
 
 Unequal folds reveal the labels of their own rows.
 """
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 def warn_split(
     features: dict[str, Node], late: Late, table: Any, splits: Sequence[Split], backend: Backend
 ) -> None:
-    """Warn of the first fold that lets training rows see late values of test rows in windows.
+    """Warn about the first fold in which windows show training rows late values of test rows.
 
     `features` are the expressions by name. `late` says which columns are known too late. `table`
     has the columns that windows read. `splits` are the folds after purging.
@@ -82,7 +82,7 @@ def _ticks(table: Any, time: Node, backend: Backend) -> tuple[NDArray[np.int64],
 
 
 def _made(table: Any, node: Node, backend: Backend) -> Batch:
-    """Return rows with the columns that the steps of an expression compute."""
+    """Return a batch of the table in which the steps that an expression reads are computed."""
     types = bind([node], used_schema(table, columns_of([node])))
     batch = Batch(table, types, backend, {}, {})
     make(batch, [node])
@@ -90,7 +90,7 @@ def _made(table: Any, node: Node, backend: Backend) -> Batch:
 
 
 def _is_before(ticks: NDArray[np.int64], present: Flags, split: Split) -> bool:
-    """Return whether no training row is later than a test row."""
+    """Return whether no training row of a fold is later than any of its test rows."""
     train, test = (ticks[numbers[present[numbers]]] for numbers in split)
     return not len(train) or not len(test) or bool(train.max() <= test.min())
 
@@ -98,7 +98,7 @@ def _is_before(ticks: NDArray[np.int64], present: Flags, split: Split) -> bool:
 def _rows_seeing(
     windows: Sequence[Call], late: Late, table: Any, split: Split, backend: Backend
 ) -> Flags:
-    """Return flags of rows that have late values of a test row in a window, shape (n_rows,)."""
+    """Return flags of rows with windows that hold late values of a test row, shape (n_rows,)."""
     is_tested = np.zeros(table.num_rows, np.bool_)
     is_tested[split.test] = True
     name = "tested"
@@ -125,7 +125,7 @@ def _either(parts: Iterable[Expr]) -> Expr:
 
 
 def _window_read_by(over: Call) -> Window:
-    """Return the rows of its window that a function reads; for `lag(n)`, at most the n latest."""
+    """Return the part of its window that a function reads: for `lag(n)`, the latest n rows."""
     window, n_rows = window_of(over), dict(over.params).get("n")
     params = dict(window.params)
     if n_rows is not None and params["rows"] is None:
@@ -134,7 +134,7 @@ def _window_read_by(over: Call) -> Window:
 
 
 def _message(features: dict[str, Node], windows: Sequence[Call], told: str) -> str:
-    """Return the warning about late values that training rows of a fold see.
+    """Return the text of the warning that training rows of a fold see late values of test rows.
 
     `windows` are the functions over late columns; `told` is a text with the fold and the number of
     rows.
@@ -155,7 +155,7 @@ def _message(features: dict[str, Node], windows: Sequence[Call], told: str) -> s
 MOST_FOLDS = 10
 
 FEWEST_ROWS = 20
-"""Number of rows from which a fold is not small."""
+"""A fold with fewer rows counts as small."""
 
 MANY_ENCODINGS = 20
 """Number of out-of-fold encodings that together reveal a row's own label to a model."""
@@ -169,11 +169,11 @@ _SMALL_SHARE = 0.01
 """Highest share of rows in small folds without a warning."""
 
 _SURELY_LARGE = 100
-"""With so many rows per fold by row number, no fold is small; the folds are not counted."""
+"""Rows per fold, for folds by row number, at which folds are surely large and not counted."""
 
 
 class Folded(NamedTuple):
-    """The encodings that use a column of folds.
+    """The target encodings that use one column of fold numbers.
 
     Args:
         encodings: Each encoding once.
@@ -185,7 +185,7 @@ class Folded(NamedTuple):
 
 
 def folded_encodings(features: Mapping[str, Node]) -> dict[Node, Folded]:
-    """Return the encodings of each column of folds, except folds by time.
+    """Return the target encodings by their column of fold numbers, except folds by time.
 
     With folds by time no row learns from later rows. `features` are the expressions by name.
     """
@@ -208,14 +208,14 @@ def folded_encodings(features: Mapping[str, Node]) -> dict[Node, Folded]:
 
 
 FoldSizes = Mapping[Node, "NDArray[np.int64] | int"]
-"""For each column of folds, the number of rows per fold.
+"""For each column of fold numbers, the number of rows per fold, shape (n_folds,).
 
-For many rows divided by row number, only the number of folds.
+An int instead is the number of folds, if each fold surely has many rows.
 """
 
 
 def sizes_of_folds(batch: Batch, columns: Iterable[Node]) -> FoldSizes:
-    """Return the sizes of the folds of the training rows.
+    """Return the number of training rows per fold, for each column of fold numbers.
 
     Folds on a device are counted there.
     """
@@ -227,7 +227,7 @@ def sizes_of_folds(batch: Batch, columns: Iterable[Node]) -> FoldSizes:
 
 
 def _sizes(batch: Batch, folds: Node) -> NDArray[np.int64]:
-    """Return the number of rows of each fold, shape (n_folds,)."""
+    """Return the number of training rows per fold, shape (n_folds,)."""
     column = batch.made[folds]
     if not isinstance(column, DeviceArray):
         return sizes_in(column)
@@ -249,7 +249,7 @@ def n_large_folds(folds: Node, n_rows: int) -> int | None:
 def warn_of_folds(
     sizes: FoldSizes, folded: Mapping[Node, Folded], told: GivenWarnings | None = None
 ) -> None:
-    """Give one warning for all folds that are many or small, and for many encodings.
+    """Give one warning about small folds, more than `MOST_FOLDS` folds, and many target encodings.
 
     `sizes` are the fold sizes of the training rows. `folded` comes from `folded_encodings`. `told`
     are the warnings that these rows gave so far.
@@ -282,7 +282,7 @@ def _named(names: Iterable[str]) -> str:
 
 
 def _fault_of_folds(sizes: NDArray[np.int64] | int) -> str:
-    """Return the fault of folds as text; empty for folds that are few and large."""
+    """Return a text that says in what folds are too many or too small; "" if they are neither."""
     if isinstance(sizes, int):
         return f"{sizes} folds" if sizes > MOST_FOLDS else ""
     sizes = sizes[sizes > 0]
@@ -294,7 +294,7 @@ def _fault_of_folds(sizes: NDArray[np.int64] | int) -> str:
 
 
 def sizes_in(folds: Any) -> NDArray[np.int64]:
-    """Return the number of rows of each fold, shape (n_folds,)."""
+    """Return the number of rows per fold number in a column, shape (n_folds,)."""
     counts = np.zeros(0, np.int64)
     for chunk in folds.chunks:
         found = np.bincount(chunk.to_numpy(zero_copy_only=False), minlength=len(counts))

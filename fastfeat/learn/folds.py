@@ -1,4 +1,4 @@
-"""Folds as the user gives them, checked: the training and test rows of each fold.
+"""Folds as the user gives them to `cross_fit`, checked: the training and test rows of each fold.
 
 Folds from a number, a splitter or a column are made of the rows with a label only. From pairs of
 row numbers, the rows without a label are removed afterwards.
@@ -22,7 +22,7 @@ from fastfeat.io.sources.arrays import column_array
 from fastfeat.ir.literals import python_value
 
 ReadColumn = Callable[[str], ChunkedArray]
-"""Returns a column of the data by its name."""
+"""Function from the name of a data column to the column."""
 
 _CV = "cross_fit(cv=)"
 _GROUPS = "cross_fit(groups=)"
@@ -45,7 +45,7 @@ class Split(NamedTuple):
 
 
 class FoldRows(NamedTuple):
-    """The rows that folds divide.
+    """The rows that are divided into folds.
 
     Args:
         n_rows: Number of rows of the data.
@@ -53,7 +53,8 @@ class FoldRows(NamedTuple):
         label: Label of each row; None for plans without one.
         column: Reads a column of the data.
         row_id: The column of row ids; None without one.
-        ids: A number for the id of each row, shape (n_rows,); None if all ids differ.
+        ids: An integer for the id of each row, equal for equal ids, shape (n_rows,); None if all
+            ids differ.
     """
 
     n_rows: int
@@ -65,7 +66,7 @@ class FoldRows(NamedTuple):
 
 
 def columns_named(cv: Any, groups: Any) -> list[str]:
-    """Return the columns of the data that `cv` and `groups` name."""
+    """Return the names among `cv` and `groups`: they name columns of the data."""
     return [given for given in (cv, groups) if isinstance(given, str)]
 
 
@@ -110,7 +111,7 @@ def _check_ids_apart(splits: Sequence[Split], rows: FoldRows) -> None:
 
 
 def _splits(cv: Any, groups: Any, rows: FoldRows) -> Iterable[Split]:
-    """Return the rows of each fold, before rows without a label are removed from pairs."""
+    """Return the rows of each fold; pairs of row numbers still include rows without a label."""
     number = python_value(cv)
     if isinstance(number, int) and not isinstance(number, bool):
         return _numbered(number, groups, rows)
@@ -185,7 +186,7 @@ def column_of(given: Any, told: str, rows: FoldRows) -> ChunkedArray:
 
 
 def codes_of(column: ChunkedArray) -> tuple[NDArray[np.int64], int]:
-    """Return a code for each row, by the order of distinct values, and the number of values.
+    """Return an integer per row for its value, in sorted order of the values, and their number.
 
     Codes count from 0; -1 is missing; shape (n_rows,).
     """
@@ -200,7 +201,7 @@ def codes_of(column: ChunkedArray) -> tuple[NDArray[np.int64], int]:
 
 
 def _numbered(n_folds: int, groups: Any, rows: FoldRows) -> Iterator[Split]:
-    """Return folds of the rows with a label: blocks of rows, or whole groups."""
+    """Return `n_folds` folds of the rows with a label: consecutive rows, or whole groups."""
     if n_folds < 2:
         raise InvalidPlan(f"cross_fit(cv={n_folds}): takes two folds or more, such as cv=5")
     labelled = np.flatnonzero(rows.known)
@@ -219,10 +220,10 @@ def _numbered(n_folds: int, groups: Any, rows: FoldRows) -> Iterator[Split]:
 
 
 def _places_of_ids(labelled: Numbers, ids: NDArray[np.int64] | None) -> tuple[Numbers, int]:
-    """Return a place for each row, and the number of places; rows of one id share a place.
+    """Return a position for each row with a label, and the number of positions.
 
-    `labelled` are ascending row numbers. `ids` covers all rows; None if all ids differ. A place
-    belongs to the first row with the id.
+    Rows with the same id share a position, in the order of their first rows. `labelled` are
+    ascending row numbers. `ids` covers all rows; None if all ids differ.
     """
     if ids is None:
         return np.arange(len(labelled)), len(labelled)
@@ -267,15 +268,18 @@ def _groups_given(groups: Any, rows: FoldRows) -> ChunkedArray:
 
 
 def _by_value(column: ChunkedArray) -> Iterator[Split]:
-    """Return a fold for each distinct value, in order; rows without a value are never tested."""
+    """Return one fold per distinct value, in sorted order; it tests the rows with that value.
+
+    Rows with a missing value are never tested.
+    """
     codes, _ = codes_of(column)
     return _of_folds(np.arange(len(codes)), codes)
 
 
 def _of_folds(numbers: Numbers, folds: NDArray[np.int64]) -> Iterator[Split]:
-    """Yield the rows of each fold to test, and all others to learn from.
+    """Yield for each fold its test rows and, as training rows, all others.
 
-    `folds` has, for each of the numbered rows, the fold that tests it, from 0 on, -1 for none.
+    `folds` has the fold that tests each of the rows `numbers`, from 0 on; -1 for none.
     """
     for fold in range(int(folds.max(initial=-1)) + 1):
         is_tested = folds == fold
@@ -283,7 +287,7 @@ def _of_folds(numbers: Numbers, folds: NDArray[np.int64]) -> Iterator[Split]:
 
 
 def _of_splitter(splitter: Any, groups: Any, rows: FoldRows) -> Iterator[Split]:
-    """Yield the folds of a splitter, which sees only the rows with a label."""
+    """Yield the folds that a scikit-learn splitter makes of the rows with a label."""
     labelled = np.flatnonzero(rows.known)
     told = f"cross_fit(cv={type(splitter).__name__})"
 
@@ -306,7 +310,7 @@ def _of_splitter(splitter: Any, groups: Any, rows: FoldRows) -> Iterator[Split]:
 def _pairs(
     pairs: Iterable[Any], n_rows: int, told: str = _CV, of_rows: str = ""
 ) -> Iterator[Split]:
-    """Yield the folds of pairs of row numbers.
+    """Yield the folds that the user gives as pairs of row numbers, after checks.
 
     `told` is the argument's name, and `of_rows` a description of the rows, for messages.
     """
@@ -323,7 +327,7 @@ def _pairs(
 
 
 def _row_numbers(given: Any, n_rows: int, told: str, of_rows: str) -> Numbers:
-    """Return row numbers that the user gave, each once.
+    """Return the user's row numbers as int64, after a check that each is valid and unique.
 
     Raises TypeMismatch if they are not whole numbers, and InvalidData if one is out of range or
     repeated.

@@ -1,4 +1,4 @@
-"""Stable codes: a fit keeps the codes in vocabularies of an earlier fit."""
+"""Stable codes: a new fit keeps the integer codes of categories from an earlier fit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fastfeat.plan.lower.lower import Types
 
 
 def held_codes(plan: Declaration, types: Types, old: Fitted) -> dict[Aggregate, Vocabulary]:
-    """Return the vocabularies of an earlier fit; the new fit keeps their codes.
+    """Return the vocabularies of an earlier fit, by the aggregate that learns them in the new fit.
 
     Vocabularies correspond if they have the same key; limits on the number or rarity of categories
-    may differ. Codes that only separate groups are not included. `types` has the type of each node
-    of the plan.
+    may differ. Vocabularies that only number groups of rows are left out. `types` has the type of
+    each node of the plan.
 
     Raises InvalidPlan if the number of codes for unseen categories differs, or if there are more
     categories than the plan allows. Raises TypeMismatch if the type of the key has changed.
@@ -46,7 +46,7 @@ def held_codes(plan: Declaration, types: Types, old: Fitted) -> dict[Aggregate, 
 
 
 def _key_of(codes: Call) -> Any:
-    """Return the key of codes: rows or lists, its parts, and whether one may be missing."""
+    """Return the parts by which two encodings correspond: function, key expressions, `missing`."""
     return codes.function, codes.args[:-1], dict(codes.params)["missing"]
 
 
@@ -55,7 +55,7 @@ def _n_unseen(codes: Call) -> int:
 
 
 def _vocabulary(codes: Call, before: Call, types: Types, old: Fitted) -> Vocabulary:
-    """Return the vocabulary of codes in an earlier fit.
+    """Return the vocabulary of an encoding in the earlier fit, after a check that codes can stay.
 
     Raises InvalidPlan or TypeMismatch if the new codes cannot continue it.
     """

@@ -1,6 +1,7 @@
 """Learning from rows that are all in memory: the tasks of a schedule, in its number of scans.
 
-Tasks that make columns run between the learning tasks. All statistics of one depth share a scan.
+A scan is a pass over the training rows. Tasks that make columns run between the learning tasks.
+Statistics that wait for the same learned values share a scan.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def learn(
 
 
 def warn_missing(learnt: Mapping[Node, Constant]) -> None:
-    """Warn about aggregates with too few values in the training rows."""
+    """Warn about learned values that are missing, because the training rows have too few values."""
     missing: dict[Node, list[Aggregate]] = {}
     for node, value in learnt.items():
         nowhere = is_a(value, *_GROUPS) and not cast("Groups", value).present.any()

@@ -19,7 +19,7 @@ VALUES = "values"
 
 @dataclass(slots=True)
 class First:
-    """The first infinite value so far.
+    """The first infinite value found so far.
 
     Args:
         row: Its row number; None if all values are finite.
@@ -31,7 +31,7 @@ class First:
 
 
 def first_infinite(values: Any) -> First:
-    """Return the first infinite value of a column; its row is its place there."""
+    """Return the first infinite value of a column; `row` is its position in the column."""
     array = values.to_numpy(zero_copy_only=False)
     is_infinite = np.isinf(array) if array.dtype.kind == "f" else np.zeros(0, np.bool_)
     rows = np.flatnonzero(is_infinite)

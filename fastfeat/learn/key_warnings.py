@@ -37,7 +37,7 @@ def warn_rounded_columns(
     typed: TypedPlan,
     told: GivenWarnings,
 ) -> None:
-    """Warn of rounded float columns that order windows, join tables, are hashed or are ids.
+    """Warn about rounded float columns that serve as keys of windows, joins or hashes, or as ids.
 
     Columns of `table`, the training rows, on a device are not checked. `typed` is the plan with
     types.
@@ -55,7 +55,7 @@ def warn_rounded_columns(
 
 
 def warn_rounded_keys(learnt: Mapping[Node, Constant], told: GivenWarnings) -> None:
-    """Warn of learnt keys that were rounded before fit."""
+    """Warn about learned vocabularies with keys that were rounded before fit."""
     for node, keys in learnt.items():
         if isinstance(node, Aggregate) and isinstance(keys, learnt_keys.Vocabulary):
             for arg, part in zip(node.args, keys.parts, strict=True):
@@ -63,7 +63,7 @@ def warn_rounded_keys(learnt: Mapping[Node, Constant], told: GivenWarnings) -> N
 
 
 def _float_columns(typed: TypedPlan) -> tuple[Column | TableColumn, ...]:
-    """Return the float columns that steps use as keys, except columns with learnt keys."""
+    """Return the float64 columns that steps use as keys, except those whose keys fit learns."""
     return tuple(dict.fromkeys(_read_as_keys(typed)))
 
 
@@ -77,7 +77,7 @@ def _read_as_keys(typed: TypedPlan) -> Iterator[Column | TableColumn]:
 
 
 def _has_keys(node: Call) -> bool:
-    """Return whether a function has keys: steps and hashes, unless `fit` learns the keys."""
+    """Return whether a function compares or hashes keys that fit does not learn."""
     is_step = node.function == "hash" or node.function in STEPS
     return is_step and node.function != "encode" and tells_apart(node)
 
@@ -100,7 +100,7 @@ def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: GivenWarnings) 
 
 
 def _are_small(values: ChunkedArray | Array) -> bool:
-    """Return whether all floats are below 2**53, and none is NaN.
+    """Return whether all floats are surely below 2**53 in magnitude, and none is NaN.
 
     NumPy does this 10 times as fast as Arrow. Bytes of missing values count too, so if the result
     is False, Arrow has to check.

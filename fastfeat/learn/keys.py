@@ -1,4 +1,8 @@
-"""Learn per key: vocabularies of keys, aggregates of the rows of each key, folds by time."""
+"""Learning per key: vocabularies of keys, aggregates of the rows of each key, folds by time.
+
+A vocabulary lists the distinct keys with their counts and gives each an integer code. Groups are
+the rows with the same code.
+"""
 
 from __future__ import annotations
 
@@ -66,11 +70,11 @@ def learn_keys(
     in_any_order: Set[Node] = frozenset(),
     held: HeldCodes = NOTHING_HELD,
 ) -> None:
-    """Learn vocabularies, modes and numbers of keys; all `aggregates` have the same keys.
+    """Learn vocabularies, modes and numbers of distinct keys; all `aggregates` have the same key.
 
     The keys are counted once. The learnt values and the codes go into `batch`, the training rows.
     `codes` are the steps that give rows the code of their key; counting may compute these too.
-    `in_any_order` are vocabularies with an order that only the user sees. `held` are the
+    `in_any_order` are vocabularies whose order no computation reads. `held` are the
     vocabularies with stable codes.
     """
     key = key_of(aggregates[0])
@@ -95,7 +99,7 @@ def learn_keys(
 
 
 def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
-    """Number the keys of all rows once, so that fits on some of these rows count numbers.
+    """Give each distinct key of all rows a number, so that later fits on some rows are faster.
 
     The numbers go into `batch`. `aggregates` count keys that need no learning. If a key fails on
     all rows, it is left to the fits.
@@ -119,13 +123,13 @@ def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
 
 
 def learn_groups(batch: Batch, members: Sequence[Aggregate]) -> None:
-    """Learn aggregates of the same values in the same groups."""
+    """Learn aggregates per group; all `members` have the same input values and groups."""
     found = run_task(batch.backend, groups_task(batch, members))
     batch.learnt.update(learnt_groups(members, found, batch.learnt))
 
 
 def groups_task(batch: Batch, members: Sequence[Aggregate]) -> GroupsTask:
-    """Return the task that learns aggregates of the same values in the same groups."""
+    """Return the backend task that learns aggregates per group of the same input values."""
     argument, codes, *_ = members[0].args
     dtype, array = values_of(batch, argument)
     wanted = [(member.function, member.params) for member in members]
@@ -137,9 +141,10 @@ def groups_task(batch: Batch, members: Sequence[Aggregate]) -> GroupsTask:
 def learnt_groups(
     members: Sequence[Aggregate], found: Sequence[Groups], learnt: Mapping[Node, Constant]
 ) -> dict[Node, Constant]:
-    """Return the values of aggregates, from the results for all groups, which are modified.
+    """Return the learned value of each aggregate in `members`, from the results of the backend.
 
-    `members` have the same groups. `learnt` has the vocabularies that number the groups.
+    The results in `found` are modified. `members` have the same groups. `learnt` has the
+    vocabularies that number the groups.
     """
     vocabulary = learnt.get(members[0].args[1].args[-1])
     if isinstance(vocabulary, Vocabulary) and vocabulary.held is not None:
@@ -149,27 +154,27 @@ def learnt_groups(
 
 
 def _without(groups: Groups, vocabulary: Vocabulary) -> None:
-    """Remove the values of keys that exist only to keep their codes; they count as unseen."""
+    """Remove the group values of keys that exist only to keep their codes; they count as unseen."""
     gone = np.flatnonzero(vocabulary.is_as_unseen) + len(groups.values) - len(vocabulary)
     groups.values[gone] = np.nan if groups.values.dtype.kind == "f" else 0
     groups.present[gone] = False
 
 
 def learn_target(batch: Batch, aggregate: Aggregate) -> None:
-    """Learn the statistic of a target per category, and outside of each fold."""
+    """Learn a target encoding: the statistic of the target per category, and without each fold."""
     batch.learnt[aggregate] = _target(batch, aggregate)
 
 
 def learn_times(batch: Batch, origin: Call, steps: Iterable[Node]) -> None:
-    """Learn the folds of the times of all rows, and store them in `batch` under `origin`.
+    """Learn folds by time from the times of all rows, and store them in `batch` under `origin`.
 
-    `steps` find rows in these folds.
+    `steps` assign rows to these folds.
     """
     batch.learnt[origin] = run_task(batch.backend, times_task(batch, origin, steps))
 
 
 def times_task(batch: Batch, origin: Call, steps: Iterable[Node]) -> TimesTask:
-    """Return the task that learns the folds of the times of all rows; see `learn_times`."""
+    """Return the backend task that learns folds by time; see `learn_times`."""
     (time,) = origin.args
     times = Argument(key_values(batch, time, narrow=False), batch.types[time])
     with_begins = any(isinstance(s, Call) and s.function == "time_fold_known" for s in steps)
@@ -177,7 +182,10 @@ def times_task(batch: Batch, origin: Call, steps: Iterable[Node]) -> TimesTask:
 
 
 def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:
-    """Return the codes of the training rows from counting, without a lookup."""
+    """Return the codes of the training rows that counting keys has found, by encoding step.
+
+    A step is left out if its codes must be looked up.
+    """
     made: Made = {}
     if found.of_rows is None or not steps:  # codes of dictionaries are there without a request
         return made
@@ -198,7 +206,7 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
 
 
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
-    """Return the statistic of a target per category, and outside of each fold."""
+    """Return the statistic of the target per category, overall and without each fold."""
     task = target_task(batch, aggregate)
     found = run_task(batch.backend, task)
     prior = float(found.values[targets.UNSEEN])
@@ -210,7 +218,7 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
 
 
 def target_task(batch: Batch, aggregate: Aggregate) -> TargetTask:
-    """Return the task that learns the statistic of a target per category.
+    """Return the backend task that learns a target encoding.
 
     Raises InvalidData if there are too many folds times categories.
     """
@@ -235,7 +243,7 @@ def target_task(batch: Batch, aggregate: Aggregate) -> TargetTask:
 
 
 def _check_target(shown: str, function: str, values: Any, prior: float, batch: Batch) -> None:
-    """Raise InvalidData if a target does not suit its encoder.
+    """Raise InvalidData if the target has values that its encoding does not accept.
 
     It may have classes other than 0 and 1, or infinite values that would make all results infinite.
     `shown` is the encoder as text; `prior` was learnt from all training rows.
@@ -249,13 +257,16 @@ def _check_target(shown: str, function: str, values: Any, prior: float, batch: B
 
 
 def is_in_doubt(function: str, prior: float) -> bool:
-    """Return whether infinite values may have entered a learnt target; `prior` is of all rows."""
+    """Return whether infinite target values may have entered a learned encoding.
+
+    `prior` is the statistic over all training rows.
+    """
     of_order = function == "target_quantile"
     return math.isinf(prior) if of_order else not math.isfinite(prior)
 
 
 def check_classes(shown: str, values: Any) -> None:
-    """Raise InvalidData if a target, of encoder `shown`, has values other than 0 and 1."""
+    """Raise InvalidData if a target has values other than 0 and 1; `shown` is its encoding."""
     numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
     others = numbers[(numbers != 0) & (numbers != 1)]
     if len(others):
@@ -266,7 +277,7 @@ def check_classes(shown: str, values: Any) -> None:
 
 
 def infinite_target(shown: str, value: float, row: int) -> InvalidData:
-    """Return the error of an infinite target; `shown` is the encoder as text."""
+    """Return the error for an infinite target value; `shown` is the encoding as text."""
     return InvalidData(
         f"{shown} is not finite: the first infinite value of the target is {value!r} in row {row}. "
         "Replace such values before they are learnt from: target.fill_infinite(None), or clip them"
@@ -274,7 +285,7 @@ def infinite_target(shown: str, value: float, row: int) -> InvalidData:
 
 
 def _n_folds(batch: Batch, aggregate: Aggregate) -> int:
-    """Return the number of folds of the rows that an aggregate of a target reads."""
+    """Return the number of fold numbers that the rows of a target encoding have."""
     params = dict(aggregate.params)
     if params["n_folds"] is None:
         return n_codes(aggregate.args[2], batch.learnt)
@@ -282,7 +293,7 @@ def _n_folds(batch: Batch, aggregate: Aggregate) -> int:
 
 
 def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -> None:
-    """Raise InvalidData if folds times categories are too many to number or to hold in memory."""
+    """Raise InvalidData if folds times categories exceed int32 numbers or memory."""
     n_cells, told = n_folds * n_categories, f"{n_folds:,} folds of {n_categories:,} categories"
     if n_cells > _MOST_CELLS:
         raise InvalidData(
@@ -298,7 +309,10 @@ def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -
 
 
 def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
-    """Return the groups, in place, without values for rows without a key and for unseen keys."""
+    """Return the groups, modified in place: missing and unseen keys lose their values.
+
+    Missing keys keep them if the aggregate has a group for them.
+    """
     assert isinstance(aggregate.frame, GroupFrame)
     if aggregate.frame.with_missing:
         return groups
@@ -309,7 +323,7 @@ def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
 
 
 def _n_without_key(codes: Node) -> int:
-    """Return the number of codes that are not a key: for missing and for unseen keys."""
+    """Return the number of codes that stand for no key: one for missing keys, others for unseen."""
     assert isinstance(codes, Call)
     return 1 + int(dict(codes.params)["n_unseen"])
 
@@ -317,7 +331,7 @@ def _n_without_key(codes: Node) -> int:
 def _counts(
     batch: Batch, aggregate: Aggregate, *, with_rows: bool, in_order: bool = True
 ) -> KeyCounts:
-    """Return the keys of the training rows with their counts."""
+    """Return the distinct keys of the training rows with their counts."""
     return run_task(
         batch.backend, keys_task(batch, aggregate, with_rows=with_rows, in_order=in_order)
     )
@@ -326,7 +340,7 @@ def _counts(
 def keys_task(
     batch: Batch, aggregate: Aggregate, *, with_rows: bool = False, in_order: bool = True
 ) -> KeysTask:
-    """Return the task that counts the keys of an aggregate."""
+    """Return the backend task that counts the distinct keys of an aggregate."""
     compute_columns(batch, aggregate.args)
     parts = [key_values(batch, arg, narrow=True) for arg in aggregate.args]
     params = dict(aggregate.params)
@@ -338,7 +352,7 @@ def keys_task(
 def of_counts(
     aggregate: Aggregate, found: KeyCounts, dtype: DType, held: HeldCodes = NOTHING_HELD
 ) -> Constant:
-    """Return the constant that an aggregate learns from the keys of all training rows.
+    """Return the constant that an aggregate learns from the counts of all distinct keys.
 
     `dtype` is the type of the constant; `held` are the vocabularies with stable codes.
     """

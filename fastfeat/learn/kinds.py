@@ -1,4 +1,4 @@
-"""The kinds of learning task, one row each: how to learn from all rows, or from parts of them.
+"""The kinds of learning task as a table: how each learns from all rows, or from parts of them.
 
 `learn.in_memory` and `learn.round_tasks` read the rows. `learn.part_state` finds learners by kind.
 """
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 
 class LearningTask(NamedTuple):
-    """A task of a schedule that learns.
+    """A task of a schedule that learns constants.
 
     Args:
         task: The task.
         origins: The aggregates, or the step with time folds, that it learns.
-        codes: Steps with codes that counting can produce along with a vocabulary.
+        codes: Steps that encode training rows; counting keys can produce their codes as well.
         typed: The plan.
-        scans: The scans of statistics, by the aggregates that they learn.
+        scans: The plan's passes that learn statistics, by the aggregates that they learn.
         held: Vocabularies of an earlier fit with codes that must not change.
     """
 
@@ -62,14 +62,17 @@ class LearningTask(NamedTuple):
 
     @property
     def scan(self) -> scans.Scan:
-        """The scan of its statistics."""
+        """The pass over the rows that learns the statistics of this task."""
         return self.scans[self.task.nodes]
 
 
 def learning_task(
     schedule: Schedule, task: Task, typed: TypedPlan, purpose: Purpose, held: HeldCodes
 ) -> LearningTask:
-    """Return a learning task; `purpose` is "fit" for all rows, "fit in parts" for parts."""
+    """Return a learning task of a schedule with everything that it needs to run.
+
+    `purpose` is "fit" for all rows at once, "fit in parts" for rows that come in parts.
+    """
     return LearningTask(
         task,
         tuple(schedule.values[place].origin for place in task.learns),
@@ -82,19 +85,19 @@ def learning_task(
 
 @dataclass(frozen=True, slots=True)
 class LearningKind:
-    """A kind of learning task.
+    """The functions of one kind of learning task.
 
     Args:
-        asks: Returns the type of the backend's task, which has a learner. A function, so that the
-            modules of other kinds are not imported.
+        asks: Returns the type of the task that a backend runs for this kind. A function, so that
+            the modules of other kinds are not imported.
         learn: Learns from all rows and adds the values to them.
-        record: Returns the backend's task for some rows.
+        record: Returns the task that a backend runs, for some rows.
         values: Returns the values that a backend learned, by aggregate or step.
         argument: Returns the input values of an aggregate, to search them for an infinite one.
         is_in_doubt: Whether a learned value is not finite, so that the rows are read again to find
             the first infinite one.
-        blame: Returns the errors of rows that the learner cannot compute and of values that it
-            cannot determine; None for kinds with learners that compute nothing from rows.
+        blame: Makes errors for rows and values that cannot be computed; None for kinds that
+            compute no expressions.
         fold_sizes: Returns the number of rows of a part in each fold, shape (n_folds,), and checks
             the values.
     """
@@ -110,7 +113,7 @@ class LearningKind:
 
 
 class Blame(NamedTuple):
-    """The errors of a learner.
+    """Functions that turn failures of a learner into errors for the user.
 
     Args:
         row: Returns the error of a row that failed.

@@ -1,7 +1,7 @@
-"""The label of rows, computed from late columns or from rows ahead, and which rows have one.
+"""The label of rows, computed from late columns or from later rows, and which rows have one.
 
-If the window ahead of a row ends after the end of the record, the row has no label, whatever its
-expression gives.
+The record is the time for which rows are recorded. A window ahead of a row is its window of later
+rows. If it ends after the end of the record, the row has no label, whatever its expression gives.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
 
 class Labels(NamedTuple):
-    """The label of some rows.
+    """The labels of some rows, with the reasons for missing ones.
 
     Args:
-        values: One per row, missing for rows without a label.
+        values: The label of each row, missing for rows without one, shape (n_rows,).
         known: Whether a row has a label, shape (n_rows,).
         placed: Whether a row has a time and a key, shape (n_rows,).
         recorded: Whether all windows ahead of a row end within the record, shape (n_rows,).
@@ -58,7 +58,7 @@ class Labels(NamedTuple):
 
 
 class RecordState(NamedTuple):
-    """The state of the record for rows with windows ahead.
+    """Whether the record covers the window ahead of each row; for one window.
 
     Args:
         placed: Whether a row has a time and a key.
@@ -96,7 +96,8 @@ def label_of(fitted: Fitted, rows: CallRows) -> ChunkedArray:
 
 
 Latest = Mapping[Node, int | None]
-"""The latest time of the rows in each order, in nanoseconds or steps; None without times."""
+"""For each order (time column and entity keys), the latest time of any row, in nanoseconds or
+steps; None if no row has a time."""
 
 
 def labels_of(
@@ -107,7 +108,7 @@ def labels_of(
     latest: Latest | None = None,
     first_row: int = 0,
 ) -> Labels:
-    """Return the label of rows.
+    """Return the labels of rows, computed by the label's expression.
 
     `label` is the label's expression as a plan of one feature. The data in `rows` is a table with
     its inputs. `made` has functions of other rows as columns, and `latest` the latest time of each
@@ -141,7 +142,7 @@ def labels_of(
 
 
 def _where(column: ChunkedArray, known: Flags) -> ChunkedArray:
-    """Return a column that is missing in unknown rows."""
+    """Return the column with missing values in all rows that are not `known`."""
     return column.take(array_of_values(np.arange(len(known)), known, pa.int64()))
 
 
@@ -151,16 +152,16 @@ def _flags(column: ChunkedArray) -> Flags:
 
 
 def _order_of(window: Call) -> Call:
-    """Return the order of the rows that a window sees."""
+    """Return the order (time column and entity keys) of the rows that a window sees."""
     order = window.args[0]
     assert isinstance(order, Call)
     return order
 
 
 def _ahead_of(batch: Batch, window: Call, latest_of: Latest) -> RecordState:
-    """Return the state of the record for each row under a window ahead.
+    """Return whether the record covers a window ahead, for each row.
 
-    `latest_of` has the latest time of orders with rows outside of `batch`.
+    `latest_of` has the latest time of each order with rows outside of `batch`.
     """
     order, params = _order_of(window), dict(window.params)
     time, *keys = query_of(order)
@@ -200,7 +201,7 @@ def _unrecorded(batch: Batch, time: Node, *, is_latest: bool) -> int:
 
 
 def _latest(batch: Batch, order: Call) -> int | None:
-    """Return the latest time of the rows that a window sees, in nanoseconds or steps."""
+    """Return the latest time of the rows that a window sees, in nanoseconds or steps, or None."""
     seen = batch.seen
     if not is_of_table(order):
         return latest_time(seen, order.args[0])
@@ -219,7 +220,7 @@ def _latest_of(batch: Batch, dtype: DType, times: Any) -> int | None:
 
 
 def _reason(window: Call, end: int | None) -> str:
-    """Return the reach of a window and the end of the record as text, for messages."""
+    """Return a text for messages that a window ahead ends after the record, with both lengths."""
     params = dict(window.params)
     is_time, reach = params["unit"] == "time", params["next"] + params["gap"]
     if end is None:
@@ -242,7 +243,7 @@ def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | Non
 
 
 class LabelCounts(NamedTuple):
-    """Numbers of rows with a label, and without one by reason.
+    """Numbers of rows with a label, and of rows without one by reason.
 
     Args:
         n_known: Rows with a label.
@@ -257,12 +258,12 @@ class LabelCounts(NamedTuple):
     n_missing: int = 0
 
     def with_more(self, other: LabelCounts) -> LabelCounts:
-        """Return the counts of both sets of rows."""
+        """Return the sum of both counts."""
         return LabelCounts(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 def counts_of(labels: Labels, wanted: Any) -> LabelCounts:
-    """Return counts for some rows, given by row numbers or by a flag for each row."""
+    """Return the counts for the wanted rows, given as row numbers or as one flag per row."""
     placed, recorded, known = (
         flags[wanted] for flags in (labels.placed, labels.recorded, labels.known)
     )

@@ -1,7 +1,8 @@
-"""Learn in rounds: rows come in parts, and their states merge; the result equals a whole fit.
+"""Learning in rounds from rows that come in parts; the result equals a fit on all rows at once.
 
-A round is one pass over the rows. The parts give states, which merge in any order. The merged state
-of all rows leads to the next round.
+A round is one pass over the rows. Each part of the rows yields a state, and states merge in any
+order. The merged state of all rows determines the learned values and the tasks of the next round.
+The progress record, a `Learning`, holds the values learned so far.
 """
 
 from __future__ import annotations
@@ -61,15 +62,16 @@ def begin(
     has_functions: bool = False,
     stable: Fitted | None = None,
 ) -> Learning:
-    """Return the learning of a plan before its first round.
+    """Return the progress record of a fit (`Learning`) before its first round.
 
     Args:
         plan: The plan to fit.
         empty: No rows: Arrow tables with the columns of the data and of the history, if there is
             one, and the lookup tables.
-        identity: A digest of the plan and of the types of the columns.
+        identity: A hash of the plan and of the types of the columns.
         whole_entities: Whether each part has all rows of its entities.
-        has_functions: Whether functions of other rows come with the rows, as columns.
+        has_functions: Whether window functions and functions over later rows come with the rows, as
+            columns.
         stable: An earlier fit; its categories keep their codes.
 
     Raises:
@@ -93,7 +95,7 @@ def begin(
 
 
 def _windows_over_rows(plan: Declaration) -> list[Call]:
-    """Return the functions over windows of the rows that features and aggregates read."""
+    """Return the window functions over the data's rows that features and aggregates read."""
     return [node for node in postorder(list(plan.nodes.values())) if is_over_window(node)]
 
 
@@ -107,7 +109,7 @@ def add_part(
     history: Any = None,
     known: Known = NOTHING,
 ) -> PartState:
-    """Return the state of a part of the rows.
+    """Return the state of the current round after learning from one more part of the rows.
 
     Args:
         learning: The round.
@@ -147,12 +149,12 @@ def add_part(
 
 
 def window_learnt_from(learning: Learning) -> str | None:
-    """Return the first window function that any round computes, as text; None without one."""
+    """Return the first window function that learning reads, as text; None without one."""
     return first_window(learning.prepared.typed.schedule(PURPOSE))
 
 
 def first_window(schedule: Schedule) -> str | None:
-    """Return the first window function over the rows that tasks compute, as text."""
+    """Return the first window function over the data's rows in a schedule, as text, or None."""
     windows = (task.nodes[0] for task in schedule.tasks if task.kind == "windows")
     first = next(windows, None)
     return None if first is None else show(first)
@@ -160,7 +162,7 @@ def first_window(schedule: Schedule) -> str | None:
 
 @in_ieee
 def next_round(learning: Learning, state: PartState) -> Learning:
-    """Return the learning before the next round.
+    """Return the progress record after this round, with its learned values and the next tasks.
 
     `state` is the state of all rows in the current round; it is consumed. Raises InvalidData if
     there are no rows, if their number differs from other rounds, if a row is missing or repeated,
@@ -196,7 +198,7 @@ def _after(
     state: PartState,
     doubts: tuple[Aggregate, ...],
 ) -> Learning:
-    """Return the learning after a round, with the values known now."""
+    """Return the progress record after a round, with the learned values and starting hints."""
     nodes = {name_of(task): task.nodes[0] for task in learning.schedule.tasks if task.learns}
     folds = {nodes[name].args[2]: counts for name, counts in state.sizes.items()}
     assert learning.round is not None
@@ -214,7 +216,7 @@ def _after(
 
 
 def _checked(learning: Learning, state: PartState) -> PartState:
-    """Return the open state of all rows, after a check that it belongs to the round."""
+    """Return the merged state of all rows, opened, after a check that it is complete."""
     state = opened(learning, state)
     check_all_rows(learning, state.n_rows, state.sums)
     check_any_rows(learning.prepared.typed, state.n_rows)
@@ -222,7 +224,7 @@ def _checked(learning: Learning, state: PartState) -> PartState:
 
 
 def check_all_rows(learning: Learning, n_rows: int, sums: Sums) -> None:
-    """Raise InvalidData unless a state has all rows, each once.
+    """Raise InvalidData unless a state has learned from all rows, each once.
 
     `n_rows` is the number of rows in the state; `sums` are the sums of their numbers.
     """
@@ -240,7 +242,7 @@ def check_all_rows(learning: Learning, n_rows: int, sums: Sums) -> None:
 
 
 def opened(learning: Learning, state: PartState) -> PartState:
-    """Return a state of the round in its open form, which merges with others at once.
+    """Return a state in its open form, which can learn and merge; see `learn.part_state`.
 
     Raises InvalidData if it is from another round, damaged, or already consumed.
     """
@@ -260,7 +262,7 @@ def opened(learning: Learning, state: PartState) -> PartState:
 
 @in_ieee
 def finished(learning: Learning) -> Fitted:
-    """Return the fitted plan.
+    """Return the fitted plan after the last round.
 
     Raises InvalidPlan if something is still to learn, and FastfeatError as `Plan.fit` does.
     """

@@ -1,4 +1,4 @@
-"""A part of the rows for a round of learning: checked, numbered, placed after its history."""
+"""One part of the training rows as a batch for a round: checked, numbered, with its history."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NOTHING = Known()
 
 
 def shares_of_rows(learning: Learning, data: Any, n_shares: int) -> NDArray[np.int64]:
-    """Return the share of each row; rows that may see each other are in the same share.
+    """Return the partition number of each row, 0 to `n_shares - 1`; an entity's rows have the same.
 
     A part of `learning` must have all rows of its entities. `data` has the columns of the keys.
     """
@@ -77,10 +77,11 @@ def batch_of_part(
     known: Known = NOTHING,
     n_before: int = 0,
 ) -> Batch:
-    """Return a part of the rows for some tasks; only folds by row number are computed yet.
+    """Return a part of the rows as a batch. Of its columns, only folds by row number are computed.
 
-    `given` are the row numbers; None if there are none, and messages then count from `n_before`,
-    the number of rows before the part.
+    `given` are the row numbers in the whole data; None if there are none, and messages then count
+    from `n_before`, the number of rows before the part. `schedule` has the tasks that will read the
+    batch.
     """
     prepared = learning.prepared
     table = read_columns(data, learning.columns, features=prepared.plan.nodes)
@@ -128,7 +129,7 @@ def check_numbers(given: Rows | None, n_rows: int) -> None:
 
 
 def after_history(learning: Learning, batch: Batch, history: Any) -> Batch:
-    """Return a part of the rows with earlier rows for its windows."""
+    """Return the batch with history rows that its windows see."""
     if history is None:
         return batch
     read = set(learning.columns)

@@ -1,7 +1,8 @@
-"""States of parts of the rows in one round of learning, which merge in any order, also from bytes.
+"""States: the result of learning from a part of the rows. They merge in any order, also from bytes.
 
-A state from bytes is closed: the parameters of its tasks are in the learning, not in the state. It
-is opened when it meets an open state or the learning. Closed states wait together until then.
+A state read from bytes is closed: the parameters of its tasks are in the `Learning` record, not in
+the state. It is opened when it meets an open state or the record. Closed states wait together until
+then.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Sums = tuple[int, int] | None
 
 
 class Told(NamedTuple):
-    """The start of a learner.
+    """The arguments that start a learner: its parameters, and a starting value.
 
     Args:
         spec: Its parameters.
@@ -43,14 +44,14 @@ class Told(NamedTuple):
 
 @dataclass(slots=True)
 class PartState:
-    """The state of some rows in one round.
+    """The state of a round after some of its rows, for all learning tasks.
 
     Args:
-        digest: Digest of the plan, the types of the columns, and the round.
+        digest: Hash of the plan, the types of the columns, and the round.
         n_rows: Number of rows, including the rows of closed states.
-        told: The start of each task's learner, by the name of the task; None if the state is
-            closed.
-        states: The state of each task, by its name.
+        told: Arguments that start each task's learner, by the name of the task; None if the state
+            is closed.
+        states: The state of each task's learner, by the name of the task.
         sizes: Number of rows per fold, by the name of the task that reads the folds.
         closed: States as bytes.
         whole: A window function that the round computes; all rows must then be in one part. None
@@ -71,7 +72,7 @@ class PartState:
 
 
 def check_unused(state: PartState) -> None:
-    """Raise InvalidData if the rows of a state have moved to another one."""
+    """Raise InvalidData if a state was consumed: its rows have moved to another state."""
     if state.is_used:
         raise InvalidData(
             "the state is used up: it was merged, added to, or given to next() before. Go on with "
@@ -92,25 +93,25 @@ def sums_of(rows: Rows | None) -> Sums:
 
 
 def added(a: Sums, b: Sums) -> Sums:
-    """Return the sums of the rows of both."""
+    """Return the sums for the rows of two states together; None if one has unnumbered rows."""
     if a is None or b is None:
         return None
     return (a[0] + b[0]) % _MODULUS, (a[1] + b[1]) % _MODULUS
 
 
 def learner_of(name: str) -> Learner[Any, Any]:
-    """Return the learner of a task, by the name of the task."""
+    """Return the learner of a task with the given name, which starts with its kind."""
     kind = name.partition(" ")[0]
     return infinite.LEARNER if kind == infinite.LEARNER.kind else task_learner(kind).learner
 
 
 def task_learner(kind: str) -> TaskLearner:
-    """Return the learner of a kind of task of the schedule."""
+    """Return the CPU backend's learner for a kind of learning task."""
     return backend_named("cpu").learners[KINDS[kind].asks()]
 
 
 def merged(a: PartState, b: PartState) -> PartState:
-    """Return the state of the rows of both. Both are consumed.
+    """Return the state of the rows of both states, which are consumed.
 
     Raises InvalidData if they are from two rounds, or the same object, or if one is damaged or
     consumed.
@@ -139,7 +140,7 @@ def merged(a: PartState, b: PartState) -> PartState:
 
 
 def check_whole(state: PartState, n_more: int) -> None:
-    """Raise InvalidData if a state gets rows in a second part although windows need all in one."""
+    """Raise InvalidData if rows come in a second part although windows need all rows in one."""
     if state.whole is not None and state.n_rows and n_more:
         raise InvalidData(
             f"{state.whole} is learnt from, and sees the earlier rows of an entity: such rows may "
@@ -148,7 +149,7 @@ def check_whole(state: PartState, n_more: int) -> None:
 
 
 def sum_of(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sums of two lists of counts; the shorter one is padded with 0."""
+    """Return the element-wise sum of two arrays of counts; the shorter one is padded with 0."""
     found = np.zeros(max(len(a), len(b)), np.int64)
     found[: len(a)] += a
     found[: len(b)] += b
@@ -184,7 +185,7 @@ def state_bytes(state: PartState) -> bytes:
 
 
 def _head_of(state: PartState) -> dict[str, Any]:
-    """Return the part of the head that open and closed states share."""
+    """Return the header fields that open and closed states share, for the bytes of a state."""
     return {
         "digest": state.digest,
         "n_rows": state.n_rows,
@@ -194,7 +195,7 @@ def _head_of(state: PartState) -> dict[str, Any]:
 
 
 def _of_head(head: Mapping[str, Any]) -> PartState:
-    """Return a state without tasks, from the part of the head that all states share."""
+    """Return a state without tasks, from the header fields of its bytes."""
     sums = head["sums"] and (int(head["sums"][0]), int(head["sums"][1]))
     return PartState(head["digest"], head["n_rows"], whole=head["whole"], sums=sums)
 
@@ -213,7 +214,7 @@ def state_of_bytes(content: bytes) -> PartState:
 
 
 def _of_content(content: bytes, told: Mapping[str, Told]) -> PartState:
-    """Return the open state of the bytes of one closed state."""
+    """Return the open state that is read from the bytes of one closed state."""
     head, rest = opened(content)
     states: dict[str, Any] = {}
     for name, n_bytes in head["states"].items():

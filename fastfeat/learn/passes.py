@@ -1,4 +1,7 @@
-"""Fit in passes over a data set, within a memory budget; the result equals a fit on all rows."""
+"""Fitting in passes over a data set, within a memory budget; the result equals a fit on all rows.
+
+Each pass is a round of `learn.learning`: it reads all rows once and adds them to a state.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ from fastfeat.progress import doing, tell
 
 @contextmanager
 def with_scratch(dataset: Dataset) -> Generator[Dataset]:
-    """Yield a data set with a scratch copy, if one may pay off and there is a disk for it."""
+    """Yield the data set, with a temporary copy on disk if repeated reading makes it pay."""
     if dataset.readings_that_pay is None:
         yield dataset
         return
@@ -45,7 +48,7 @@ def with_scratch(dataset: Dataset) -> Generator[Dataset]:
 def learned_within(
     learning: Learning, rows: RowsInPasses, budget: Budget, then: Sequence[str] = ()
 ) -> Learning:
-    """Return the learning after its last round; the data set is read once per round.
+    """Return the progress record (`Learning`) after its last round; each round reads all rows once.
 
     `rows` are the rows with the columns that come with them. `budget` is for tables and states.
     `then` are columns that are read once more after the last round.
@@ -79,7 +82,7 @@ def learned_within(
 
 
 class Room(NamedTuple):
-    """The room of states.
+    """Memory and disk space for the states of a round.
 
     Args:
         budget: Memory budget.
@@ -93,7 +96,7 @@ class Room(NamedTuple):
 
 
 def _drop_indices(learning: Learning) -> None:
-    """Free the indices in which the rows of the pass looked up their keys."""
+    """Free the vocabularies' lookup indexes, in which rows of the last pass found their codes."""
     for value in learning.learnt.values():
         if isinstance(value, Vocabulary):
             value.cache.clear()
@@ -116,7 +119,7 @@ def _pass(
     then: Sequence[str],
     sample: RowSample | None,
 ) -> PartState:
-    """Return the state of all rows in one round; `sample` takes some of the rows."""
+    """Return the state of all rows after one more pass; `sample` collects some of the rows."""
     budget, state = room.budget, rows.begin(learning)
     n_rows = learning.n_rows or rows.dataset.n_rows
     check_room(learning, state, budget, n_rows, rows.dataset)
@@ -195,14 +198,14 @@ def _learnt_by(learning: Learning, name: str) -> str:
 
 
 def _sizes(state: PartState) -> dict[str, int]:
-    """Return the bytes that the state of each task takes."""
+    """Return the size in bytes of each task's state, by the name of the task."""
     return {name: learner_of(name).size(own) for name, own in state.states.items()}
 
 
 def _exceeded(
     learning: Learning, state: PartState, budget: Budget, n_rows: int | None
 ) -> OutOfMemory:
-    """Return the error of an exceeded budget, which names the largest state.
+    """Return the error for an exceeded memory budget; it names the largest state.
 
     The budget that it suggests leaves room for states that grow as fast in the rows to come.
     """

@@ -1,6 +1,7 @@
-"""Purging: leave out training rows if their label shares time with a test row's label.
+"""Purging of cross-fitting: leave out training rows too close in time to test rows.
 
-The user and the plan say how far rows must be apart, and by which clocks.
+Two rows are too close if their labels may share time. The user and the plan say how far rows must
+be apart, and by which clocks (time columns). A moment is a row's time by a clock.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Purging:
-    """The distances in time between training and test rows, from the user and from the plan.
+    """The distances in time that training rows must keep from test rows.
 
     Args:
         delays: How long after its row a label is known; each delay applies.
         embargo: Further distance after the delay; empty without an embargo.
-        times: The moments of rows that the plan's windows, encoders and label count by, and the
-            columns that delays name.
+        times: Expressions of time that the plan's windows, encoders and label use, and the columns
+            that delays name.
     """
 
     delays: tuple[Delay, ...]
@@ -58,7 +59,7 @@ class Purging:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of the data that have the moments of rows."""
+        """The data columns from which the times of rows are computed."""
         if not self:
             return []
         named = [name for delay in (*self.delays, self.embargo) for name in delay.by_clock]
@@ -67,10 +68,10 @@ class Purging:
 
 
 class Reach(NamedTuple):
-    """The delay and the embargo by one clock.
+    """How far purging reaches by one clock: the label's delay and the embargo.
 
     Args:
-        time: The moment of a row.
+        time: The expression for the time of a row by this clock.
         unit: Unit of the lengths: "time" for nanoseconds, or "steps".
         delay: How long after its row a label is known; None if this clock has no delay.
         embargo: Further distance after the delay.
@@ -85,7 +86,7 @@ class Reach(NamedTuple):
 
     @property
     def told(self) -> str:
-        """A sentence about it, for messages."""
+        """The delay and the embargo as text for messages."""
         by = f"by {show(self.time)}"
         later = length_text(self.delay or 0, self.unit)
         known = f"a label is known {later} after its row ({self.said_by})"
@@ -95,7 +96,7 @@ class Reach(NamedTuple):
 
 
 def resolve_purging(plan: Declaration, purge: Any, embargo: Any) -> Purging:
-    """Return the purging from the user's options and the plan, and warn if the user turns it off.
+    """Return the distances from the user's options and the plan; warn if purging is turned off.
 
     `plan` has the delay of the label. `purge` and `embargo` are described in `Plan.cross_fit`.
     Raises InvalidPlan or TypeMismatch if they are not a duration or a mapping of clock to duration.
@@ -120,7 +121,7 @@ def resolve_purging(plan: Declaration, purge: Any, embargo: Any) -> Purging:
 
 
 def _without_zero(delay: Delay) -> Delay:
-    """Return a delay without lengths of zero."""
+    """Return the delay without the clocks that have a length of zero."""
     everywhere = delay.everywhere if delay.everywhere and delay.everywhere[0] else None
     by_clock = {clock: length for clock, length in delay.by_clock.items() if length[0]}
     return replace(delay, everywhere=everywhere, by_clock=by_clock)
@@ -136,7 +137,7 @@ def _delays_of_label(plan: Declaration) -> Iterable[Delay]:
 
 
 def _times_of(plan: Declaration) -> tuple[Node, ...]:
-    """Return the moments by which windows, folds by time and the label of a plan count."""
+    """Return the time expressions that windows, folds by time and the label of a plan use."""
     found: dict[Node, None] = {}
     for node in postorder([*plan.nodes.values(), *plan.label_nodes.values()]):
         if is_over(node):
@@ -147,11 +148,11 @@ def _times_of(plan: Declaration) -> tuple[Node, ...]:
 
 
 def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
-    """Return the reach of purging by each clock.
+    """Return how far purging reaches, for each clock.
 
-    `types` has the types of the columns with moments, and of the times of the plan. Raises
-    InvalidPlan if no clock of the data suits a length, or if an embargo has a different unit than
-    the label's clock.
+    `types` has the types of the time columns and of the plan's time expressions. Raises InvalidPlan
+    if no clock of the data suits a length, or if an embargo has a different unit than the label's
+    clock.
     """
     found: dict[Node, Reach] = {}
     for delay in purging.delays:
@@ -165,7 +166,7 @@ def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
 
 
 def _add_embargo(found: dict[Node, Reach], purging: Purging, types: Mapping[Node, DType]) -> None:
-    """Add an embargo to the clocks of labels, or to its own clocks if labels have none."""
+    """Add the embargo to the reach of the labels' clocks, or to its own clock without these."""
     for own in _of_delay(purging.embargo, purging.times, types):
         assert own.delay is not None
         column = _column_of(own.time, types)
@@ -182,7 +183,7 @@ def _column_of(time: Node, types: Mapping[Node, DType]) -> str | None:
 
 
 def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) -> list[Reach]:
-    """Return the reach of a delay by each clock that it counts by."""
+    """Return how far a delay reaches, for each clock that it applies to."""
     if delay.time is not None:
         assert delay.everywhere is not None
         length, unit = delay.everywhere
@@ -201,7 +202,7 @@ def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) 
 
 
 def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
-    """Return the time from the last row that a label sees until it is known, by its own clock."""
+    """Return how long after the last row that it sees a label is known, by the label's clock."""
     assert delay.time is not None
     column, longest = _column_of(delay.time, types), 0
     for name, waits in delay.seen.items():
@@ -220,7 +221,7 @@ def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
 def _by_clock(
     delay: Delay, name: str, length: Length, times: Sequence[Node], types: Mapping[Node, DType]
 ) -> Reach:
-    """Return the reach of a delay by a named clock."""
+    """Return how far a delay reaches by the clock that it names."""
     of_name = [time for time in times if _column_of(time, types) == name]
     for time in (Column(name), *of_name):
         reach = _by(time, *length, delay.said_by, types)
@@ -232,10 +233,10 @@ def _by_clock(
 def _by(
     time: Node, length: int, unit: str, said_by: str, types: Mapping[Node, DType]
 ) -> Reach | None:
-    """Return the reach of a delay by a time, or by the column that the time is computed from.
+    """Return how far a delay reaches by one time expression; None if their units differ.
 
-    A time that is rounded down is less exact than its column. If only the rounded time has the
-    delay's unit, the rounding is added to the delay.
+    The time's column is preferred, since a rounded time is less exact. If only the rounded time has
+    the delay's unit, the rounding is added to the delay.
     """
     clock = clock_of(time, types)
     column = None if clock is None else Column(clock.column)
@@ -255,7 +256,7 @@ def _unit_of(dtype: DType) -> str | None:
 def _other_unit(
     delay: Delay, length: Length, times: Sequence[Node], types: Mapping[Node, DType]
 ) -> InvalidPlan:
-    """Return the error of a length in a unit that no clock has."""
+    """Return the error for a length (duration or whole number) that does not suit any clock."""
     text, is_time = length_text(*length), length[1] == "time"
     told = f"cross_fit: {delay.said_by}{text} is {'a duration' if is_time else 'a whole number'}"
     if not times:
@@ -282,11 +283,11 @@ _OFF = "If labels of rows so near to each other share nothing, purge=0 keeps the
 
 
 class Moments(NamedTuple):
-    """The moments of rows by one clock, and the distances to purge.
+    """The times of all rows by one clock, and the distances to purge in ticks.
 
     Args:
-        places: Place of each row's moment in `ticks`, -1 without one, shape (n_rows,).
-        ticks: The distinct moments, ascending, shape (n_moments,).
+        places: Index of each row's time in `ticks`, -1 if it is missing, shape (n_rows,).
+        ticks: The distinct times, ascending, shape (n_moments,).
         before: Rows up to so many ticks before a test row are purged, including its own moment;
             None to purge no such rows.
         after: Rows up to so many ticks after a test row are purged.
@@ -303,7 +304,7 @@ class Moments(NamedTuple):
 def moments_of(
     purging: Purging, table: Any, splits: Sequence[Split], backend: Backend
 ) -> list[Moments]:
-    """Return the moments of rows by each clock, and the reach of purging there.
+    """Return, for each clock, the times of all rows and the distances to purge.
 
     `table` has the columns with moments. `backend` computes times that are expressions. Raises
     InvalidPlan like `reaches_of`, and InvalidData if a row of a fold has no moment.
@@ -321,7 +322,7 @@ def moments_of(
 
 
 def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
-    """Return the moments of rows by one clock; raise InvalidData if a row of a fold has none."""
+    """Return the times of rows by one clock; raise InvalidData if a row of a fold has none."""
     ticks, present, dtype = times_in_ticks(batch, *values_of(batch, reach.time))
     for numbers in (numbers for split in splits for numbers in split):
         lacking = numbers[~present[numbers]]
@@ -350,7 +351,7 @@ def left_after_purging(moments: Sequence[Moments], split: Split) -> Numbers:
 
 
 def _near(moments: Moments, test: Numbers) -> Flags:
-    """Return flags of the moments that are too close to test rows, shape (n_moments,)."""
+    """Return flags of the distinct times that are too close to a test row, shape (n_moments,)."""
     ticks = moments.ticks.view(np.uint64)  # unsigned differences do not overflow
     numbers = np.arange(len(ticks))
     is_tested = np.zeros(len(ticks), np.bool_)

@@ -1,7 +1,9 @@
-"""Estimate how many training rows equal earlier ones, for plans with folds by row number.
+"""Estimating how many training rows are copies of others, for plans with folds by row number.
 
 Most tables have none, and a small sample shows it: if 1 % of n rows repeat, a sample of 20 sqrt(n)
-rows has four pairs. Whole groups of copies are counted only if the sample has some.
+rows has four pairs. Whole groups of copies are counted only if the sample has some. A twin is a row
+that equals another in all columns. A word is a 64-bit integer made of a value's bits, equal for
+equal values; rows are hashed from the words of their columns.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ _TELLS = 0.9
 
 _MOST_CHUNKS = 64
 _MOST_BYTES = 32
-"""Highest number of bytes of a text that is read by words; Arrow takes longer ones."""
+"""Longest text in bytes that is hashed here, eight bytes at a time; Arrow encodes longer ones."""
 
 _PIECE = 1 << 16
 """Number of rows to hash at a time, so that their words stay in the cache."""
@@ -67,7 +69,7 @@ _MASKS = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
 
 
 def warn_of_twins(typed: TypedPlan, table: Any, data: Any) -> None:
-    """Warn of rows that equal earlier ones in all columns, if folds divide rows by number.
+    """Warn about rows that equal earlier ones in all columns, if folds divide rows by number.
 
     The twin of such a row, in another fold, reveals the row's label. The warning is due if at least
     1 % of the rows repeat, and each of two halves of the columns separates 90 % of the different
@@ -96,7 +98,7 @@ def warn_of_twins(typed: TypedPlan, table: Any, data: Any) -> None:
 
 
 def _share_of_twins(table: Any, data: Any) -> float | None:
-    """Return the share of rows that equal an earlier one; None if no warning is due.
+    """Return the fraction of rows that equal an earlier one; None if no warning is due.
 
     Raises FastfeatError if columns of the data cannot be read again.
     """
@@ -130,8 +132,8 @@ class _Columns(NamedTuple):
     """The columns of the data.
 
     Args:
-        known: Columns read so far: measures and times first, since they separate most rows, then
-            integers.
+        known: Columns read so far: floats and times first, since they separate most rows, then
+            integers, then others.
         data: The source of the columns.
         names: Names of all columns; None if unknown.
         there: Names of the columns read so far.
@@ -156,7 +158,7 @@ class _Columns(NamedTuple):
         return self.begins_with_codes
 
     def further(self) -> Iterator[ChunkedArray]:
-        """Yield the other columns, reading each one now.
+        """Yield the columns that are not read yet, reading each one only when it is requested.
 
         Files may have many columns, so each is read only if rows are still equal in the columns
         before it. Raises FastfeatError if one cannot be read again.
@@ -169,7 +171,7 @@ class _Columns(NamedTuple):
                 yield column
 
     def groups(self) -> Iterator[Sequence[ChunkedArray]]:
-        """Yield columns to inspect together: a measure alone, codes in growing groups.
+        """Yield columns to compare together: a float or time alone, others in growing groups.
 
         Raises FastfeatError if one cannot be read again.
         """
@@ -189,14 +191,14 @@ def _columns_of(table: Any, data: Any) -> _Columns:
 
 @lru_cache(maxsize=64)
 def _cost(kind: Any) -> int:
-    """Return the rank in the order of inspection; 0 for columns that separate most rows."""
+    """Return the rank of a column type in the order of comparison: 0 for floats and times."""
     if pa.types.is_floating(kind) or pa.types.is_temporal(kind):
         return 0
     return 1 if pa.types.is_integer(kind) else 2
 
 
 def _n_repeats(columns: _Columns, rows: Rows, fewest: float) -> int:
-    """Return how many of some rows equal an earlier one in all columns; 0 if fewer than `fewest`.
+    """Return the number of `rows` that equal an earlier one in all columns; 0 if below `fewest`.
 
     Rows that are unique in some columns are not inspected in the others. `rows` are ascending row
     numbers.
@@ -221,7 +223,7 @@ def _n_repeats(columns: _Columns, rows: Rows, fewest: float) -> int:
 
 
 class _Leading(NamedTuple):
-    """Columns with many values, in descending order.
+    """Columns sorted by their number of distinct values, most first.
 
     Args:
         columns: The columns.
@@ -235,11 +237,11 @@ class _Leading(NamedTuple):
 
 
 def _told_apart(columns: _Columns, rows: Rows, least: float) -> _Leading | None:
-    """Return the columns if each of two halves of them separates most different rows, else None.
+    """Return the columns by number of values if each of two halves of them tells most rows apart.
 
-    The column with the most values is in the first half, the next two in the second, and so on.
-    `least` is the share of the different rows that each half must separate. `rows` are ascending
-    row numbers.
+    Otherwise None: rows may then be equal by chance. The column with the most values is in the
+    first half, the next two in the second, and so on. `least` is the share of the distinct rows
+    that each half must separate. `rows` are ascending row numbers.
     """
     every: list[ChunkedArray] = []
     found: list[Hashes] = []
@@ -264,9 +266,9 @@ def _told_apart(columns: _Columns, rows: Rows, least: float) -> _Leading | None:
 
 
 def _chosen(leading: _Leading, n_rows: int) -> Rows | None:
-    """Return rows chosen by their values, so that all copies of each are included.
+    """Return a sample of rows selected by hashed column values, so that it has all copies of a row.
 
-    None if a column's values have no words, or if too few values would be chosen.
+    None if no column suits.
     """
     share = FEW_ROWS / 2 / n_rows
     least = np.uint64(int(share * 2**64))
@@ -300,7 +302,7 @@ def _sampled(n_rows: int, most: int) -> Rows:
 
 
 def _words(column: ChunkedArray, rows: Rows) -> Hashes | None:
-    """Return a number for each value from its bits, equal for copies; None if all are missing.
+    """Return a 64-bit integer for each value, equal for equal values; None if all are missing.
 
     `rows` are ascending row numbers. Raises FastfeatError if values cannot be compared, such as
     lists: rows may differ in them alone.
@@ -319,7 +321,7 @@ def _words(column: ChunkedArray, rows: Rows) -> Hashes | None:
 
 
 def _words_in_place(column: ChunkedArray, rows: Rows | None) -> Hashes | None:
-    """Return a number for each value, equal for equal bits; None for types that need a conversion.
+    """Return the bits of each value as a 64-bit integer; None for types that need a conversion.
 
     `rows` are ascending row numbers; None for all.
     """
@@ -344,7 +346,7 @@ def _words_in_place(column: ChunkedArray, rows: Rows | None) -> Hashes | None:
 
 
 def _words_of_chunk(chunk: Array, rows: Rows | None) -> Hashes | None:
-    """Return the words of a chunk; see `_words_in_place`."""
+    """Return the bits of each value of a chunk as a 64-bit integer; see `_words_in_place`."""
     if _is_dictionary(chunk.type):
         chunk = chunk.indices
     words: Hashes | None = None
@@ -416,7 +418,7 @@ def _words_of_text(offsets: Any, data: Any, offset_bytes: int, places: Rows) -> 
 
 
 def _row_hashes(found: Sequence[Hashes], of_rows: Hashes | None = None) -> Hashes:
-    """Return a hash of each row from the words of its columns, in order.
+    """Return a hash of each row, from one 64-bit integer per column and row.
 
     `of_rows` has a hash of each row in other columns; None to start anew.
     """

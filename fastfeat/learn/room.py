@@ -1,4 +1,4 @@
-"""Memory that a round needs even with states on disk: checked before its rows are read."""
+"""Memory that a round needs even with its states on disk, checked before its rows are read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GROUP_BYTES = 9
 _INDEX_BYTES = 8
 """Bytes per key in the smallest index for looking up keys."""
 _FEW_ROWS = 1 << 16
-"""With so few rows, quantiles may take less than their maps."""
+"""With at most so many rows, the state of quantiles is limited by the number of rows."""
 _LESS = (
     "or learn less of it at a time: leave features out, or let fewer keys count, by "
     "min_frequency= or max_categories="
@@ -50,7 +50,7 @@ def check_room(
 
 
 def needs_of_quantiles(plan: Declaration, n_rows: int | None) -> list[Need]:
-    """Return the memory that quantiles take in the first round, before the plan is bound.
+    """Return the memory that quantiles take in the first round, before column types are known.
 
     `n_rows` is None if the number of rows is unknown before reading.
     """
@@ -74,18 +74,18 @@ def _row_of(node: Aggregate) -> list[AggregateFunction]:
 
 
 def _n_few(n_rows: int | None) -> int:
-    """Return the number of rows if it limits a state, else 0: states of more rows go to disk."""
+    """Return the number of rows if there are few enough to limit a state's size, else 0."""
     return n_rows if n_rows is not None and n_rows <= _FEW_ROWS else 0
 
 
 def _freed(learning: Learning) -> int:
-    """Return the least bytes of key indices that are freed before groups are computed."""
+    """Return the bytes, at least, of lookup indexes that are freed before groups are computed."""
     found = (value for value in learning.learnt.values() if isinstance(value, Vocabulary))
     return sum(_INDEX_BYTES * len(one) for one in found if one.cache)
 
 
 def _of_statistics(learning: Learning, state: PartState, n_rows: int | None) -> Iterator[Need]:
-    """Yield the memory that the statistics of a round take."""
+    """Yield the memory that each statistics task of a round takes."""
     told, n_few = state.told or {}, _n_few(n_rows)
     for task in learning.schedule.tasks:
         if task.kind == "statistics" and name_of(task) in told:
@@ -99,7 +99,7 @@ def _of_statistics(learning: Learning, state: PartState, n_rows: int | None) -> 
 
 
 def _of_groups(learning: Learning) -> Iterator[Need]:
-    """Yield the memory that aggregates of groups take; they are computed after the last row."""
+    """Yield the memory that the results of each aggregate per group take, after the last row."""
     for task in learning.schedule.tasks:
         for place in task.learns if task.kind in ("groups", "target") else ():
             node = learning.schedule.values[place].origin

@@ -1,6 +1,7 @@
-"""A round of learning: the values learnt so far, and the tasks that learn in the next pass.
+"""The progress record of a fit in passes: values learned so far, and tasks of the next pass.
 
-A task learns as soon as its inputs are learnt, which gives the fewest passes.
+A round is one pass over all rows. A task learns as soon as its inputs are learned, which gives the
+fewest passes. Tasks and values are named by their index ("place") in the schedule.
 """
 
 from __future__ import annotations
@@ -39,21 +40,22 @@ _N_AT_ONCE = 1 << 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learning:
-    """A plan during fitting, between two passes over the rows.
+    """The progress of a fit between two passes over the rows.
 
     Args:
         prepared: The plan, bound to the types of the rows, but without rows.
         empty: An Arrow table without rows, with the columns of the data.
-        identity: A digest of the plan and of the types of the rows.
+        identity: A hash of the plan and of the types of the columns.
         schedule: The tasks of the round.
         learnt: The values learnt so far, by aggregate.
         round: Number of the next pass, from 1 on; None if everything is learnt.
-        hints: Starting values of tasks that read the rows again, by the name of the task.
+        hints: Starting values of tasks that take several rounds, by the name of the task.
         n_rows: Number of rows; None before the first pass.
         folds: Number of rows per fold, for the columns of folds read so far.
         keys: Expressions of rows; rows with equal values of all of them are in one part. Empty if
             rows are divided into parts freely.
-        has_functions: Whether functions of other rows come with the rows, as columns.
+        has_functions: Whether window functions and functions over later rows come with the rows, as
+            columns.
         n_unlearnt: Number of rows given to fit that it does not learn from.
         doubts: Learnt aggregates that are not finite. The round searches the input of each for its
             first infinite value, for the error message.
@@ -79,7 +81,7 @@ class Learning:
 
     @property
     def columns(self) -> list[str]:
-        """The columns that the round reads or, after the last round, the columns of the features.
+        """The data columns that the next round reads; after the last round, those of the features.
 
         There is at least one, because the number of rows comes from a column.
         """
@@ -93,7 +95,7 @@ class Learning:
 
     @property
     def columns_of_features(self) -> list[str]:
-        """The columns that the features of training rows read, and the kept columns."""
+        """The columns that features of training rows read, and the columns that the plan keeps."""
         return [*dict.fromkeys((*columns_read(self.training_schedule), *self.prepared.plan.keep))]
 
     @property
@@ -104,7 +106,7 @@ class Learning:
 
     @property
     def functions(self) -> list[Call]:
-        """The functions of other rows that the round reads as columns.
+        """The functions of other rows that come as columns of the rows in the next round.
 
         After the last round, the functions that features read. Empty if the rounds compute them.
         """
@@ -149,11 +151,10 @@ class Learning:
 
     @property
     def digest(self) -> str:
-        """The digest that the states of a round share.
+        """The hash that all states of a round carry, so that states of other rounds are rejected.
 
-        It covers the tasks of the round and the values learnt before.
-
-        It differs for states of another plan, schema, round, data or version.
+        It covers the tasks of the round and the values learned before. It differs for states of
+        another plan, schema, round, data or version.
         """
         if _DIGEST not in self.shared:
             self.shared[_DIGEST] = self._digest()
@@ -176,7 +177,7 @@ class Learning:
 
 
 def _pieces_of(value: Constant) -> Iterator[Any]:
-    """Yield small buffers that are the same for equal values, also after a copy through bytes."""
+    """Yield buffers of bytes to hash for a learned value; equal values give equal bytes."""
     match value:
         case Vocabulary(parts=parts, counts=counts):
             keys = pa.record_batch(list(parts), [str(k) for k in range(len(parts))])
@@ -206,7 +207,7 @@ def _learnt_below(node: Node) -> frozenset[Node]:
 
 
 def before_round(learning: Learning) -> Learning:
-    """Return a learning with the tasks of its next round; there may be none.
+    """Return the progress record with the tasks of its next round; none may be left.
 
     `learning` has the values known now, and the number of that round.
     """
@@ -228,7 +229,7 @@ def before_round(learning: Learning) -> Learning:
 
 
 def _ready(schedule: Schedule, known: set[int]) -> set[int]:
-    """Return the places of the tasks that can learn; `known` are the places of learnt values."""
+    """Return the indices of the tasks that can learn; `known` are indices of learned values."""
     lacking = _lacking(schedule, known)
     return {
         k
@@ -238,7 +239,7 @@ def _ready(schedule: Schedule, known: set[int]) -> set[int]:
 
 
 def readings_to_come(learning: Learning) -> Counter[str]:
-    """Return how often, approximately, the rounds after the next one read each column.
+    """Return how many later rounds will read each column, approximately.
 
     Tasks may need fewer rounds than planned. A column with an infinite value is read once more.
     """
@@ -258,7 +259,7 @@ def readings_to_come(learning: Learning) -> Counter[str]:
 
 
 def _lacking(schedule: Schedule, known: set[int]) -> list[set[int]]:
-    """Return for each task the places of the values that it waits for."""
+    """Return for each task the indices of the values that must be learned before it."""
     giving = {place: k for k, task in enumerate(schedule.tasks) for place in task.gives}
     lacking: list[set[int]] = []
     for task in schedule.tasks:
@@ -281,12 +282,12 @@ def n_looks(schedule: Schedule) -> int:
 
 
 def _in_doubt(schedule: Schedule, values: set[int]) -> set[int]:
-    """Return the places of the tasks that have learnt some values."""
+    """Return the indices of the tasks that learn any of the values with indices `values`."""
     return {k for k, task in enumerate(schedule.tasks) if not values.isdisjoint(task.learns)}
 
 
 def needed(schedule: Schedule, learning: set[int]) -> Schedule:
-    """Return some tasks that learn, and the tasks that compute their inputs."""
+    """Return a schedule of the tasks with indices `learning` and of the tasks they depend on."""
     wanted, left = set[int](), list[Task]()
     for k, task in reversed(list(enumerate(schedule.tasks))):
         if k in learning or not wanted.isdisjoint(task.gives):
@@ -296,5 +297,5 @@ def needed(schedule: Schedule, learning: set[int]) -> Schedule:
 
 
 def name_of(task: Task) -> str:
-    """Return the name of a task in states and hints."""
+    """Return the name of a task in states and among starting values: its kind and an index."""
     return f"{task.kind} {task.learns[0]}"

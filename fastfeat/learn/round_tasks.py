@@ -1,4 +1,4 @@
-"""The tasks of a round of learning: add a part of the rows to each, and read the learnt values."""
+"""The learning tasks of a round: add a part of the rows to a task's state, read its result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from fastfeat.plan.lower.schedule import Task
 
 
 def look_for_infinite(batch: Batch, task: Task, learning: Learning, state: PartState) -> None:
-    """Search a part for the first infinite input of each aggregate in doubt."""
+    """Search a part of the rows for the first infinite input of each aggregate in `doubts`.
+
+    These are aggregates with a learned value that is not finite.
+    """
     one = _task_of(learning, task)
     for place, aggregate in zip(task.learns, one.origins, strict=True):
         if not isinstance(aggregate, Aggregate) or aggregate not in learning.doubts:
@@ -34,7 +37,7 @@ def look_for_infinite(batch: Batch, task: Task, learning: Learning, state: PartS
 
 
 def add_rows(batch: Batch, task: Task, learning: Learning, state: PartState) -> None:
-    """Add the rows to the state of a task."""
+    """Add the rows of a part to a task's state, which is inside `state`."""
     name, kind, one = name_of(task), KINDS[task.kind], _task_of(learning, task)
     record = kind.record(batch, one)
     how = task_learner(task.kind)
@@ -64,7 +67,7 @@ def _task_of(learning: Learning, task: Task) -> LearningTask:
 
 
 def end_of_round(task: Task, learning: Learning, state: PartState) -> Learnt | Again:
-    """Return the result of a task's round.
+    """Return a task's learned values from the merged state, or `Again` if it needs another round.
 
     A FastfeatError for a value that cannot be computed names the first feature that reads it.
     """
@@ -80,7 +83,7 @@ def end_of_round(task: Task, learning: Learning, state: PartState) -> Learnt | A
 
 
 def values_learnt(task: Task, learning: Learning, found: Learnt) -> dict[Any, Constant]:
-    """Return the values that a task has learnt, by the aggregate or the step by folds."""
+    """Return the values that a task has learned, by aggregate, or by the step of folds by time."""
     return KINDS[task.kind].values(_task_of(learning, task), found, learning.learnt)
 
 
@@ -90,7 +93,7 @@ def is_of_infinite(task: Task, node: Aggregate, value: Any) -> bool:
 
 
 def check_doubts(learning: Learning, state: PartState) -> None:
-    """Raise for the first aggregate in doubt; a target is at fault only if a value is infinite."""
+    """Raise for the first aggregate that is not finite because of an infinite input value."""
     values = learning.schedule.values
     place_of = {value.origin: place for place, value in enumerate(values)}
     for doubt in learning.doubts:

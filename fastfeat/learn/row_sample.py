@@ -1,7 +1,7 @@
-"""A sample of the rows of the first pass, which gives tasks of later rounds a starting point.
+"""A sample of the rows of the first pass, from which tasks of later rounds get a starting value.
 
-Such a task would otherwise sample all rows in a pass of its own. It uses the values learnt by then.
-The sample affects only time, never the learnt values.
+Such a task would otherwise need a pass of its own to find one. It uses the values learned by then.
+The sample affects only time, never the learned values.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: spreads the num
 
 @dataclass(slots=True)
 class RowSample:
-    """A sample of rows.
+    """A sample of rows that is taken while a pass reads them.
 
     Args:
         columns: The sampled columns; empty if no task needs them.
-        stride: One row of so many is taken; a power of two.
+        stride: One row in `stride` is taken, by a hash of its number; a power of two.
         numbers: Row numbers, ascending.
         tables: The rows.
     """
@@ -48,7 +48,7 @@ class RowSample:
     tables: list[Table] = field(default_factory=list[Table])
 
     def add(self, table: Table, first_row: int) -> None:
-        """Take some of the next rows; `table` includes the columns of the sample."""
+        """Add some of the next rows to the sample; `table` includes its columns."""
         if not self.columns:
             return
         numbers = np.arange(first_row, first_row + table.num_rows, dtype=np.int64)
@@ -68,12 +68,15 @@ class RowSample:
         return are_sampled(numbers, self.stride)
 
     def table(self) -> Table:
-        """Return the rows as one table."""
+        """Return the sampled rows as one table."""
         return pa.concat_tables(self.tables)
 
 
 def are_sampled(numbers: NDArray[np.int64], stride: int) -> NDArray[np.bool_]:
-    """Return whether rows are in the sample of a stride, shape (n_rows,)."""
+    """Return whether the rows with the given numbers are in a sample, shape (n_rows,).
+
+    One row in `stride` is.
+    """
     return numbers.astype(np.uint64) * _GOLDEN <= np.uint64((2**64 - 1) // stride)
 
 
@@ -83,12 +86,12 @@ def numbers_of_sample(n_rows: int, most_rows: int = MOST_ROWS) -> NDArray[np.int
 
 
 def stride_of_sample(n_rows: int, most_rows: int = MOST_ROWS) -> int:
-    """Return the stride of that sample, for `are_sampled`."""
+    """Return the stride of the sample that `numbers_of_sample` returns."""
     return _sample(n_rows, most_rows)[0]
 
 
 def _sample(n_rows: int, most_rows: int) -> tuple[int, NDArray[np.int64]]:
-    """Return the stride of a sample, and the numbers of its rows."""
+    """Return the stride of a sample of at most `most_rows` rows, and the rows' numbers."""
     stride = 1
     while n_rows > most_rows * stride:
         stride *= 2
@@ -106,7 +109,7 @@ def _sample(n_rows: int, most_rows: int) -> tuple[int, NDArray[np.int64]]:
 
 
 def sample_for(learning: Learning) -> RowSample:
-    """Return an empty sample of the columns that tasks of later rounds need."""
+    """Return an empty sample of the columns from which tasks of later rounds can start."""
     whole, read = learning.prepared.typed.schedule(PURPOSE), set(learning.columns)
     now = {task.learns for task in learning.schedule.tasks if task.learns}
     columns: dict[str, None] = {}
@@ -117,7 +120,7 @@ def sample_for(learning: Learning) -> RowSample:
 
 
 def _columns_asked(schedule: Schedule, k: int) -> list[str]:
-    """Return the columns that a task wants in a sample; empty if it has no use for one."""
+    """Return the columns that the k-th task needs in a sample; empty if it cannot use one."""
     task = schedule.tasks[k]
     if not task.learns or task.n_rounds == 1 or learner_of(name_of(task)).of_sample is None:
         return []
@@ -129,7 +132,7 @@ def _columns_asked(schedule: Schedule, k: int) -> list[str]:
 
 @in_ieee
 def begun_by_sample(learning: Learning, sample: RowSample) -> Learning:
-    """Return a learning with tasks that start from a sample of the rows.
+    """Return the progress record with starting values that tasks computed from the sample.
 
     The learning is before a round that is not the first.
     """
@@ -154,7 +157,7 @@ def begun_by_sample(learning: Learning, sample: RowSample) -> Learning:
 
 
 def _hints(learning: Learning, sample: RowSample) -> dict[str, Any]:
-    """Return the starting values of the tasks of a schedule, by their names."""
+    """Return the starting value of each learning task, computed from the sample, by task name."""
     assert learning.n_rows is not None
     state, found = PartState("", told={}), dict[str, Any]()
     table = sample.table().select(learning.columns)

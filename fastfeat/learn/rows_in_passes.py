@@ -1,7 +1,7 @@
-"""Training rows that are read in passes, with their functions of other rows.
+"""Training rows that are read in passes, with window functions over them.
 
-Functions of other rows are computed once, before the first round that reads them, and stay on disk
-next to the rows.
+Window functions and functions over later rows ("functions of other rows") are computed once, before
+the first round that reads them, and stay on disk as columns of the rows.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from fastfeat.plan.lower.task_graph import functions_of_rows
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsInPasses:
-    """Training rows that are read again in each pass.
+    """The training rows of a data set, read again in each pass, with functions of other rows.
 
     Args:
         dataset: The rows.
-        functions: Functions of other rows, as columns.
-        later: The same for features of rows that nothing is learnt from.
-        chosen: Which rows are given to fit, and learnt from; None if all are.
+        functions: Columns on disk of the functions of other rows, as fit reads them.
+        later: The same as `transform` computes them, for rows that fit does not learn from.
+        chosen: The rows given to fit, and those to learn from; None if both are all rows.
     """
 
     dataset: Dataset
@@ -51,7 +51,7 @@ class RowsInPasses:
     chosen: ChosenRows | None = None
 
     def begin(self, learning: Learning) -> PartState:
-        """Return the state of no rows in a round, after computing its functions of other rows.
+        """Return the state of a round before any row, after computing its functions of other rows.
 
         Raises FastfeatError as `Plan.fit` does.
         """
@@ -60,16 +60,17 @@ class RowsInPasses:
         return add_part(learning, learning.empty, range(0), None, known=known)
 
     def add(self, learning: Learning, scanned: Scanned, state: PartState) -> PartState:
-        """Return the state of a round with more rows added; `state` has the rows before them."""
+        """Return a round's state with a chunk of rows added; `state` has the rows before."""
         first, table = scanned.first_row, scanned.table
         flags = None if self.chosen is None else self.chosen.of(first, table.num_rows).learnt
         learnt = self._part(learning, table, first, state.n_rows, flags)
         return add_part(learning, learnt.table, learnt.rows, state, known=learnt.known)
 
     def features(self, learning: Learning, scanned: Scanned) -> Any:
-        """Return the features of some rows after the last round, out of fold for rows learnt from.
+        """Return the features of a chunk of rows after the last round.
 
-        Rows that are not given to fit are left out.
+        They are out of fold for rows that fit learned from. Rows that are not given to fit are left
+        out.
         """
         self.functions.make(_bound(learning), learning.functions)
         first, table = scanned.first_row, scanned.table
@@ -95,7 +96,7 @@ class RowsInPasses:
     def later_features(
         self, learning: Learning, scanned: Scanned, places: NDArray[np.int64] | None = None
     ) -> Table:
-        """Return the features of the given rows, computed as for later rows.
+        """Return the features of the rows given to fit in a chunk, as `transform` computes them.
 
         `places` selects some of the given rows, ascending; None for all.
         """
@@ -112,7 +113,7 @@ class RowsInPasses:
         return self._later_features(learning, table, first, flags)
 
     def _later_features(self, learning: Learning, table: Table, first: int, flags: Flags) -> Table:
-        """Return the features of rows that nothing is learnt from, computed as for later rows."""
+        """Return the features of the flagged rows of a chunk, as `transform` computes them."""
         fitted, tables = finished(learning), learning.prepared.tables
         functions = functions_of_rows(fitted.schedule)
         self.later.make(bound_of(fitted, tables, "cpu"), functions)
@@ -127,7 +128,7 @@ class RowsInPasses:
     def _part(
         self, learning: Learning, table: Table, first: int, n_before: int, flags: Flags | None
     ) -> _Part:
-        """Return the rows of a table to learn from, with their extra columns and numbers.
+        """Return the rows of a chunk to learn from, with their functions of other rows and numbers.
 
         `first` is the number of the table's first row, and `n_before` the number of learnt rows
         before it. `flags` marks the rows to learn from; None for all.
@@ -141,7 +142,7 @@ class RowsInPasses:
 
 
 class _Part(NamedTuple):
-    """Rows to learn from.
+    """A chunk of the rows to learn from.
 
     Args:
         table: The rows.
@@ -157,7 +158,7 @@ class _Part(NamedTuple):
 def rows_in_passes(
     dataset: Dataset, history: Dataset | str | None, budget: Budget, folder: Path | None = None
 ) -> RowsInPasses:
-    """Return rows before the first pass.
+    """Return the rows of a data set as `RowsInPasses`, before the first pass.
 
     `budget` limits the rows read at a time. `folder` takes unnamed files; None for the system's
     folder.

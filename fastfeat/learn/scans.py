@@ -1,7 +1,8 @@
-"""Scans: the statistics of one depth, learnt in one pass over the training rows.
+"""Scans: one pass over the training rows that learns several statistics together.
 
-An argument that is a column is read in place; any other is computed by the row kernel, piece by
-piece.
+These statistics wait for the same learned values. An argument is the expression that a statistic
+reads. If it is a data column, it is read in place; otherwise a kernel computes it for some rows at
+a time.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ if TYPE_CHECKING:
 
 
 class Scan(NamedTuple):
-    """One pass over the training rows; it holds no learnt values.
+    """One pass over the training rows that learns statistics, without any learned values.
 
     Args:
         arguments: Expressions to learn from, one output of the program each.
         aggregates: The aggregates of each argument.
         program: Computes the arguments.
-        known: The constants below the arguments.
+        known: The constants that the arguments read.
     """
 
     arguments: tuple[Node, ...]
@@ -62,12 +63,15 @@ class Scan(NamedTuple):
 
 
 def _of_scans(name: str, value: Value) -> Output:
-    """Return the output of an argument; it is also the key for reusing programs between parts."""
+    """Return the program output for an argument.
+
+    The function is also the key by which programs are reused between parts.
+    """
     return row_values.argument_output(name, value)
 
 
 class Read(NamedTuple):
-    """Columns and constants that a scan reads for the training rows.
+    """The input of a scan for some rows: columns and constants that its program reads.
 
     Args:
         constants: Constants that the program reads.
@@ -79,7 +83,10 @@ class Read(NamedTuple):
 
 
 def scans_by_purpose(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]:
-    """Return the scans of a plan by the aggregates that they learn, for "fit" or "fit in parts"."""
+    """Return the scans of a plan by the aggregates that each learns.
+
+    `purpose` is "fit" or "fit in parts".
+    """
     return typed.once(_of_parts if purpose == "fit in parts" else _of_all_rows)
 
 
@@ -97,7 +104,7 @@ def _planned(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]
 
 
 def learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> None:
-    """Learn statistics of all rows, in one pass over them."""
+    """Learn the statistics of a scan from all rows of a batch, in one pass."""
     n_aggregates = sum(map(len, scan.aggregates))
     tell(f"{counted(n_aggregates, 'statistic')} of {counted(len(scan.arguments), 'column')}")
     read = read_of(batch, scan)
@@ -107,7 +114,7 @@ def learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> 
 
 
 def read_of(batch: Batch, scan: Scan) -> Read:
-    """Return the columns and constants that a scan reads for some rows."""
+    """Return the columns and constants that a scan's program reads for the rows of a batch."""
     kept = None if batch.programs is None else batch.programs.get((scan.arguments, _of_scans))
     if kept is None:
         kept = scan.program, bind(scan.program, evaluated(scan.known, batch.learnt))
@@ -119,12 +126,12 @@ def read_of(batch: Batch, scan: Scan) -> Read:
 
 
 def statistics_task(batch: Batch, scan: Scan, read: Read) -> LearnTask:
-    """Return the task that learns the statistics of a scan."""
+    """Return the backend task that learns the statistics of a scan."""
     return _task(batch, read, scan.program, scan.aggregates)
 
 
 def _scan(aggregates: Sequence[Node], types: Types) -> Scan:
-    """Return the scan of statistics of one round."""
+    """Return the scan that learns the given aggregates."""
     grouped: dict[Node, list[Aggregate]] = {}
     for aggregate in aggregates:
         assert isinstance(aggregate, Aggregate)
@@ -140,7 +147,10 @@ def _scan(aggregates: Sequence[Node], types: Types) -> Scan:
 
 
 def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> list[list[Any]]:
-    """Return the values of the aggregates of each argument."""
+    """Return the learned values, one list per argument with a value per aggregate.
+
+    A failure raises an error that names features.
+    """
     try:
         return _learn(batch, read, scan.program, scan.aggregates)
     except RowFailed as failure:
@@ -157,7 +167,7 @@ def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> 
 def failed_scan(
     batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node], failure: RowFailed
 ) -> FastfeatError:
-    """Return the error of a row for which a scan cannot compute an argument."""
+    """Return the error for a row in which a scan cannot compute an argument."""
     program, row = _named(scan, features), failure.args[0]
     return failures.failed_row(
         *(program, row, read.columns, read.constants, batch.table, batch.backend),
@@ -166,7 +176,7 @@ def failed_scan(
 
 
 def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
-    """Return the features that a scan learns for, as text for messages."""
+    """Return the first features that read a scan's statistics, as text for messages."""
     first = failures.first_readers(features)
     return shortened(dict.fromkeys(first[one] for group in scan.aggregates for one in group))
 
@@ -174,7 +184,7 @@ def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
 def _learn(
     batch: Batch, read: Read, program: Program, aggregates: Sequence[Sequence[Aggregate]]
 ) -> list[list[Any]]:
-    """Return the values of aggregates of a scan's program, or of a part of it."""
+    """Return the learned values for `aggregates`, one list per output of `program`."""
     return run_task(batch.backend, _task(batch, read, program, aggregates))
 
 
@@ -198,7 +208,7 @@ def _named(scan: Scan, features: Mapping[str, Node]) -> Program:
 def named_failure(
     aggregate: Aggregate, features: Mapping[str, Node], error: FastfeatError
 ) -> FastfeatError:
-    """Return the error of an aggregate, with the first feature that reads it."""
+    """Return an aggregate's error with the name of the first feature that reads the aggregate."""
     name = failures.first_readers(features)[aggregate]
     return type(error)(f"feature {name!r}, {show(aggregate)}: {error}")
 
@@ -206,7 +216,7 @@ def named_failure(
 def _failed_aggregate(
     batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]
 ) -> FastfeatError | None:
-    """Return the error of the first aggregate that fails when it is learnt alone."""
+    """Return the error of the first aggregate that fails when learned alone; None if none does."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
             part = program_of([scan.program.outputs[k]])
@@ -228,7 +238,7 @@ def _check_finite(batch: Batch, scan: Scan, read: Read) -> None:
 
 
 def argument_values(batch: Batch, scan: Scan, read: Read, place: int) -> Any:
-    """Return the values of an argument of a scan, by its place among them, as an Arrow array."""
+    """Return the values of the argument with index `place` in a scan, as an Arrow array."""
     part = program_of([scan.program.outputs[place]])
     task = RowTask(part, read.columns, batch.n_rows, read.constants)
     return run_task(batch.backend, task)[0]

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
-    """Training data that a plan can be fitted on; see the module.
+    """Training data that a plan can be fitted on, any number of times; see the module.
 
     Args:
         plan: The plan to fit.
@@ -85,7 +85,7 @@ class TrainingData:
         labels: The label of all rows if it looks ahead; else None.
         told: Warnings given for these rows, which fits do not repeat.
         index: Index of the rows if the data is a pandas frame; else None.
-        held: Vocabularies with stable codes.
+        held: Vocabularies of an earlier fit; their codes must not change.
     """
 
     plan: Declaration
@@ -118,7 +118,7 @@ def prepare(
     stable: Fitted | None = None,
     transforms: bool = False,
 ) -> TrainingData:
-    """Return training data, read and bound.
+    """Return the user's data as training data: read, checked, and bound to column types.
 
     All rows are read, even rows that are not learnt from. `further` are extra columns to read, such
     as kept columns. `stable` is an earlier fit; its categories keep their codes. `transforms` says
@@ -179,12 +179,15 @@ def has_windows(typed: TypedPlan) -> bool:
 
 
 def has_default_folds(typed: TypedPlan) -> bool:
-    """Return whether an encoder divides rows by their number."""
+    """Return whether a target encoding uses the default folds, by row number."""
     return any(map(is_fold_by_number, postorder(typed.nodes.values())))
 
 
 def _coming(typed: TypedPlan, *, every: bool) -> list[Call]:
-    """Return the orders of windows that something is learnt from, or of every window."""
+    """Return the orders (time column and entity keys) of windows that are computed for these rows.
+
+    They are the orders that learning reads, or with `every` those of all features.
+    """
     orders = orders_of(typed.schedule("fit"))
     return [*orders, *orders_of(typed.schedule("apply"))] if every else orders
 
@@ -192,7 +195,7 @@ def _coming(typed: TypedPlan, *, every: bool) -> list[Call]:
 def _training_table(
     plan: Declaration, data: Any, columns: Sequence[str], of_history: Sequence[str]
 ) -> Any:
-    """Return a table with columns of training rows, including the inputs of the label.
+    """Return a table of the training rows with the given columns and the inputs of the label.
 
     The inputs of a label that looks ahead are required, since it decides which rows are learnt
     from. `of_history` are columns that the data may lack, since the history has them by `row_id`.
@@ -205,7 +208,10 @@ def _training_table(
 
 
 def _declared(plan: Declaration, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Return the columns that options of a plan name, by option, except columns of a history."""
+    """Return the columns that options of a plan name, by option, for a warning about absent ones.
+
+    Columns that come from the history are left out.
+    """
     of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
     return {
         "label=": [name for name in of_label if name not in of_history],
@@ -216,7 +222,7 @@ def _declared(plan: Declaration, of_history: Sequence[str]) -> dict[str, Sequenc
 
 
 def share(prepared: TrainingData, *, windows_only: bool = False) -> None:
-    """Compute the columns that fits read and that need no learning; fits then take rows of them.
+    """Compute the columns that need no learning for all rows, for later fits on some of the rows.
 
     The columns go into `prepared`. A column that fails for some row is left to the fits, which may
     not use that row. `windows_only` limits the work to windows, which are computed for all rows
@@ -239,7 +245,7 @@ def share(prepared: TrainingData, *, windows_only: bool = False) -> None:
 
 
 def share_keys(prepared: TrainingData) -> None:
-    """Number the keys that fits count and that need no learning, for all rows, in `prepared`."""
+    """Number the distinct keys of all rows, for keys that fits count and that need no learning."""
     nodes = postorder(list(prepared.plan.nodes.values()))
     counted = [node for node in nodes if isinstance(node, Aggregate) and node.frame == TRAINING]
     needs = fold([arg for aggregate in counted for arg in aggregate.args], _needs_more)
@@ -256,14 +262,14 @@ def _make_if_possible(rows: Batch, node: Node) -> None:
 
 
 def _needs_more(node: Node, below: list[bool]) -> bool:
-    """Return whether a column depends on learnt values, or on the set of rows."""
+    """Return whether a column depends on learned values or on which rows are learned from."""
     if isinstance(node, Aggregate) or any(below):
         return True
     return isinstance(node, Call) and node.function in STEPS and STEPS[node.function].of_all_rows
 
 
 def learning_roots(features: Mapping[str, Node]) -> list[Node]:
-    """Return the inputs of all aggregates below the features, then the features."""
+    """Return the inputs of all aggregates that features read, followed by the features."""
     roots = list(features.values())
     aggregates = [node for node in postorder(roots) if isinstance(node, Aggregate)]
     return [*(arg for aggregate in aggregates for arg in aggregate.args), *roots]
@@ -279,14 +285,14 @@ def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
 
 
 def check_clocks(plan: Declaration, types: Types) -> None:
-    """Raise Leakage if windows see labels too early by the zones and types of the times."""
+    """Raise Leakage if windows see labels before they are known, given the types of the times."""
     late = plan.known_late
     if late.columns:
         leakage.check_leakage(plan.nodes, late, {**_of_times_ahead(late, types), **types})
 
 
 def _of_times_ahead(late: Late, types: Types) -> Types:
-    """Return the types of the times by which labels look ahead, if features read their columns."""
+    """Return the types of the times by which labels look ahead, as far as the columns are known."""
     times: Sequence[Node] = () if late.ahead is None else late.ahead.times
     columns = [node for node in postorder(list(times)) if isinstance(node, Column)]
     schema = {column.name: types[column] for column in columns if column in types}
@@ -318,7 +324,7 @@ def _bound_label(
 
 
 def _fixed(nodes: Mapping[str, Node]) -> dict[str, Node]:
-    """Return the features with columns that are known before fit."""
+    """Return the features that are one column each before fit: all except one-hot encodings."""
     return {name: node for name, node in nodes.items() if not is_one_hot(node)}
 
 

@@ -1,6 +1,6 @@
-"""The features of the training rows themselves: target encodings are out of fold.
+"""The features of the training rows: target encodings are out of fold there.
 
-Rows that nothing was learnt from get the features of later rows.
+Rows that fit did not learn from get features as `transform` computes them.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ _OF_TIMES = "fastfeat.steps.targets.time_folds:TimeFolds"
 
 
 def has_folds(batch: Batch) -> bool:
-    """Return whether training rows have other features than later rows with the same values."""
+    """Return whether training rows get out-of-fold values, unlike later rows."""
     return any(is_a(value, _FOLDED) for value in batch.learnt.values())
 
 
 def for_later_rows(learnt: Mapping[Node, Constant]) -> Learnt:
-    """Return the constants that later rows need, without the results per fold."""
+    """Return the learned constants for `transform`, which needs no results per fold."""
     return {
         node: cast("FoldedGroups", value).without_folds if is_a(value, _FOLDED) else value
         for node, value in learnt.items()
@@ -73,7 +73,7 @@ def training_features(
 
 
 def _training_features(fitted: Fitted, training: TrainingRows, form: str) -> Any:
-    """Return the features of the rows given to fit, in the form of `computed`."""
+    """Return the features of the rows given to fit, in the form `form` of `transform.computed`."""
     own = _features(fitted, replace(training.learnt_from, types=fitted.types), form, training=True)
     if training.is_learnt is None:
         return own
@@ -94,7 +94,7 @@ def later_features(
     *,
     categories: bool = False,
 ) -> Any:
-    """Return the features of some training rows, computed as `transform` does for later rows.
+    """Return the features of some rows of the training data, as `transform` computes them.
 
     `numbers` are the row numbers in the wanted order, shape (n_wanted,). `to` and `categories` are
     described in `FittedPlan.transform`.
@@ -107,7 +107,7 @@ def later_features(
 def _later_features(
     fitted: Fitted, training: TrainingRows, numbers: NDArray[np.int64], form: str
 ) -> Any:
-    """Return later-row features of some rows of the training data, in the form of `computed`."""
+    """Return the features of some rows, as `transform` computes them, in the form `form`."""
     later = replace(training.rows, training=False)
     columns = columns_of_chosen(later, [fitted.schedule])
     chosen = chosen_rows(later, numbers, columns)
@@ -116,10 +116,10 @@ def _later_features(
 
 
 def _together(parts: Sequence[Any], places: NDArray[np.int64], rows: Batch, form: str) -> Any:
-    """Return the features of two sets of rows as one, in the order of the rows.
+    """Return the features of two sets of rows merged, in the order of the rows.
 
-    `parts` are in the form of `computed`. `places` has the place of each row of the parts, shape
-    (n_rows,).
+    `parts` are in the form `form` of `transform.computed`. `places` has the final position of each
+    row of the parts, shape (n_rows,).
     """
     match form:
         case "arrow" | "columns":
@@ -152,7 +152,10 @@ def _with_kept(fitted: Fitted, features: Table, training: TrainingRows) -> Table
 def _placed(
     parts: Sequence[NDArray[Any]], places: NDArray[np.int64], order: Literal["C", "F"] = "F"
 ) -> NDArray[Any]:
-    """Return arrays of rows as one, each row at its place; `order` is the memory order."""
+    """Return the arrays merged into one, with each row at its position in `places`.
+
+    `order` is the memory order.
+    """
     shape = (len(places), *parts[0].shape[1:])
     whole = np.empty(shape, parts[0].dtype, order=order)
     for part, at in zip(parts, np.split(places, [len(parts[0])]), strict=True):
@@ -161,7 +164,7 @@ def _placed(
 
 
 def _features(fitted: Fitted, batch: Batch, form: str, *, training: bool) -> Any:
-    """Return the features of rows, in the form of `computed`."""
+    """Return the features of a batch, in the form `form` of `transform.computed`."""
     roots, key = list(fitted.nodes.values()), (form, training, *fitted.nodes.items())
     program: Program | None = batch.shared.get(key)
     if program is None:

@@ -28,7 +28,7 @@ def pack(flags: Flags) -> Buffer:
 
 
 def present_rows(array: Array) -> Flags | None:
-    """Return whether each row holds a value, from the array's bitmap; None if all rows do."""
+    """Return whether each row has a value, from the array's null bitmap; None if all rows do."""
     if array.null_count == 0:
         return None
     bitmap = array.buffers()[0]
@@ -104,7 +104,7 @@ def validity_of(column: ChunkedArray) -> ChunkedArray:
 
 
 def _validity(piece: Array) -> Array:
-    """Return the validity of one piece."""
+    """Return whether each row of one chunk has a value, as an Arrow bool array."""
     types = pa.types
     if types.is_dictionary(piece.type) and piece.dictionary.null_count:
         # Some codes point at a null entry; `take` makes them null.
@@ -124,13 +124,16 @@ def _validity(piece: Array) -> Array:
 
 
 def _markers(dictionary: Array) -> Array:
-    """Return an array that is null exactly where an entry is, of a type that `take` accepts."""
+    """Return an array that is null exactly where an entry of `dictionary` is null.
+
+    Its type is one that `take` accepts.
+    """
     valid = _validity(dictionary)
     bits = valid.buffers()[1]
     return pa.Array.from_buffers(pa.bool_(), len(valid), [bits, bits], -1, valid.offset)
 
 
 def _constant(value: bool, length: int) -> Array:
-    """Return one boolean for every row."""
+    """Return an Arrow bool array with the same value in every row."""
     bits = np.full((length + 7) >> 3, 0xFF if value else 0, dtype=np.uint8)
     return pa.Array.from_buffers(pa.bool_(), length, [None, pa.py_buffer(bits)], 0)

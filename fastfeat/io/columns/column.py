@@ -1,4 +1,4 @@
-"""The physical form of a column: the pieces of memory that a kernel reads directly."""
+"""The memory of a column: addresses of its contiguous chunks, from which kernels read directly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastfeat.ir.dtypes import DType
 
 
 class Chunk(NamedTuple):
-    """A contiguous piece of a column, without a copy.
+    """The addresses of one contiguous chunk of a column; nothing is copied.
 
     Args:
         values: Address of the first element; for booleans, of the byte with the first bit.
@@ -33,7 +33,7 @@ class Chunk(NamedTuple):
 
 
 def physical_chunks(column: ChunkedArray) -> list[Chunk]:
-    """Return the non-empty pieces of a fixed-width column, in order.
+    """Return the memory addresses of each non-empty chunk of a fixed-width column, in order.
 
     The column holds booleans or numbers in plain storage, as returned by `conform`. Only a piece
     that does not start at a multiple of its element's width is copied. A bitmap without missing
@@ -60,7 +60,7 @@ def _chunk(array: Array, width: int) -> Chunk:
 
 
 def combined(column: ChunkedArray) -> ChunkedArray:
-    """Return a column of many tiny pieces as one piece, and any other column unchanged."""
+    """Return the column as one chunk if it has many tiny ones; otherwise unchanged."""
     n_chunks = column.num_chunks
     if n_chunks < 2 or len(column) >= _TINY_ROWS * n_chunks:
         return column
@@ -72,7 +72,7 @@ _TINY_ROWS = 4096
 
 
 def plain_chunks(values: Any, dtype: DType) -> list[ChunkOfKernel]:
-    """Return the pieces of an Arrow array or column of numbers or times in kernel storage."""
+    """Return the memory addresses of each chunk of a column of numbers or times."""
     pieces = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
     plain = [piece.view(storage_type(dtype)) for piece in pieces]
     return list(physical_chunks(pa.chunked_array(plain, storage_type(dtype))))

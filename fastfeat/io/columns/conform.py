@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -> ChunkedArray:
-    """Return a column, shape (n_rows,), in the storage for values of `dtype` (see `storage_type`).
+    """Return a column as values of `dtype` in the Arrow type that kernels read (`storage_type`).
 
     A column of that type is not copied, however it is sliced; many tiny pieces are combined. Any
     other column is converted if each of its values is exactly a value of `dtype`: int32 for int64,
@@ -48,7 +48,7 @@ def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
 
 
 def in_storage(column: ChunkedArray, dtype: DType) -> ChunkedArray | None:
-    """Return the column as `conform` does if its values are already stored as `dtype`, else None.
+    """Return a column in kernel storage if its values are stored as `dtype` already, else None.
 
     Missing values must be nulls, and dictionaries other than text must already be decoded.
     """
@@ -89,7 +89,7 @@ def all_missing(column: ChunkedArray) -> bool:
 
 
 def mismatch(column: ChunkedArray, name: str, wanted: str, hint: str) -> NoReturn:
-    """Raise the error for a column with another type than in fit; `hint` is one sentence."""
+    """Raise the error for a column of another type than fit saw; `hint` is a sentence of advice."""
     given = known_type(column.type) or column.type
     raise TypeMismatch(
         f"{column_text(name)}: fit saw {wanted}, got {given} ({_first_value(column)}). {hint}"
@@ -97,7 +97,7 @@ def mismatch(column: ChunkedArray, name: str, wanted: str, hint: str) -> NoRetur
 
 
 def _converted(column: ChunkedArray, name: str, dtype: DType, first_row: int) -> ChunkedArray:
-    """Return a column of another type in the storage of `dtype`, if every value is exact."""
+    """Return a column converted to the storage of `dtype`; raise unless every value is exact."""
     storage = storage_type(dtype)
     given = known_type(column.type)
     convert = None if given is None else conversions.conversion(given, dtype)
@@ -135,7 +135,7 @@ def _check_exact(
 
 
 def _array(piece: ConvertedPiece, storage: DataType) -> Array:
-    """Return a converted piece as an Arrow array; missing integers are stored as 0."""
+    """Return converted values of a chunk as an Arrow array; missing integers are stored as 0."""
     values = piece.values
     if piece.present is not None and values.dtype.kind != "f":
         values = np.where(piece.present, values, values.dtype.type(0))
@@ -166,7 +166,7 @@ def _hint(given: DType | None, wanted: DType) -> str:
 
 
 def _first_value(column: ChunkedArray) -> str:
-    """Return the first value that is not missing, and its row."""
+    """Return the first value that is not missing and its row number, as text for a message."""
     first_row = 0
     for piece in column.chunks:
         present = present_rows(piece)
@@ -203,7 +203,7 @@ _LOOKED_AT = 1_000_000
 
 
 def almost_numbers(column: ChunkedArray, name: str) -> str:
-    """Return a message about the first text in a column that mostly holds numbers, or ""."""
+    """Return a message about the first text in a column that otherwise holds numbers, or ""."""
     if not is_text(column.type):
         return ""
     texts: list[Any] = decoded(column.slice(0, _LOOKED_AT)).to_pylist()

@@ -1,4 +1,4 @@
-"""Conversions between column types: the values in their new storage, and where they are exact.
+"""Conversions between column types: the converted values, and flags of those that stay exact.
 
 Conversions between float widths give the same bits with flush-to-zero enabled. A library may enable
 it for the whole process; the processor's own conversions then silently turn subnormal numbers into
@@ -87,7 +87,7 @@ def decimal_to_float64(array: Array) -> NDArray[np.float64]:
 
 
 def decimal_units(array: Array, rows: NDArray[np.intp]) -> list[int]:
-    """Return the value of some rows of a decimal array in units of its last digit."""
+    """Return the integer value of some rows of a decimal array, in units of its last digit."""
     width = array.type.bit_width // 8
     data = memoryview(array.buffers()[1])
     start = array.offset * width
@@ -107,7 +107,7 @@ def rounded(units: int, scale: int) -> float:
 
 
 def _small_units(array: Array) -> tuple[NDArray[np.int64], Flags]:
-    """Return the values in units of the last digit, and flags of values of at most 2**53."""
+    """Return decimals as int64 in units of their last digit, and flags of those up to 2**53."""
     words = _words(array)
     units = words[:, 0].astype(np.int64)
     fits = (units >= -_EXACT_INTEGER) & (units <= _EXACT_INTEGER)
@@ -117,9 +117,10 @@ def _small_units(array: Array) -> tuple[NDArray[np.int64], Flags]:
 
 
 def _words(array: Array) -> NDArray[np.int64]:
-    """Return decimals in units of their last digit as 64-bit words, the lowest word first.
+    """Return the 64-bit integers of which decimals consist, shape (n_rows, n_words).
 
-    The shape is (n_rows, n_words). 32-bit decimals are copied.
+    The lowest comes first. Together they are the value in units of its last digit. 32-bit decimals
+    are copied.
     """
     width, count = array.type.bit_width // 8, len(array)
     n_words = max(width // 8, 1)
@@ -132,7 +133,7 @@ def _words(array: Array) -> NDArray[np.int64]:
 
 
 class ConvertedPiece(NamedTuple):
-    """A piece of a column in the storage of another type.
+    """One chunk of a column after its conversion to another type.
 
     Args:
         values: Shape (n_rows,); arbitrary where a value is missing.
@@ -148,7 +149,7 @@ class ConvertedPiece(NamedTuple):
 def conversion(
     given: DType, wanted: DType
 ) -> Callable[[Array, DType, DType], ConvertedPiece] | None:
-    """Return the function that converts pieces of one type to another; None for unrelated types."""
+    """Return a function that converts chunks of one type to another; None for unrelated types."""
     family = _family(given)
     if family is None or family != _family(wanted):
         return None
@@ -241,7 +242,7 @@ def _from_decimal(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
 
 
 def _whole_decimals(piece: Array, wanted: DType) -> tuple[NDArray[Any], Flags]:
-    """Return decimals as int64 or uint64 patterns, and flags of values of a whole type."""
+    """Return decimals as int64 or uint64, and flags of values that an integer type holds."""
     low, high = _whole_range(wanted)
     scale, is_signed = piece.type.scale, low < 0
     units, fits = _units_of_64_bits(piece, is_signed=is_signed)
@@ -295,7 +296,7 @@ def _rescale(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
 
 
 def read_values(piece: Array, dtype: DType) -> NDArray[Any]:
-    """Return the values of a piece, shape (n_rows,), as NumPy: bool as uint8, times as integers.
+    """Return the values of a chunk as NumPy, shape (n_rows,): bool as uint8, times as integers.
 
     The array must not be encoded, and its type not be decimal, text or null.
     """
@@ -344,7 +345,7 @@ def tick_ns(dtype: DType) -> int:
 
 
 def tick_of(dtype: DType) -> int:
-    """Return the nanoseconds per step of the times of an order; 1 for whole numbers."""
+    """Return the nanoseconds per tick of the time type; 1 for integer times."""
     return tick_ns(dtype) if dtype.is_temporal else 1
 
 

@@ -1,4 +1,4 @@
-"""Text as dates and times, by a format: a regular expression for RE2, and the civil calendar.
+"""Parsing text as dates and times by a format: a regular expression, then calendar arithmetic.
 
 Arrow's own `strptime` reads the 31st of February as the 2nd of March, and has no fractions.
 """
@@ -100,7 +100,7 @@ def _require_date(written: str, directives: set[str]) -> None:
 
 
 def parsed_dates(text: Array, known: DateFormat) -> tuple[Int64s, Flags, Flags]:
-    """Return microseconds since 1970, whether each text is a valid time, and whether it is present.
+    """Return microseconds since 1970, flags of texts that are valid times, and of present texts.
 
     `text` is a large_string array.
     """
@@ -138,7 +138,7 @@ def _integers(digits: Array, is_parsed: Flags) -> Int64s:
 
 
 def _ticks(parts: dict[str, Int64s], n_rows: int) -> tuple[Int64s, Flags]:
-    """Return microseconds since 1970, and whether the day exists."""
+    """Return microseconds since 1970, and flags of rows with a day that exists in the calendar."""
     one, zero = np.ones(n_rows, np.int64), np.zeros(n_rows, np.int64)
     short = parts.get("y", zero)
     year = parts.get("Y", np.where(short < 69, short + 2000, short + 1900))

@@ -63,7 +63,10 @@ def is_binary(arrow_type: DataType) -> bool:
 
 
 def plain_type(arrow_type: DataType) -> DataType:
-    """Return the type that compute functions accept: they have no kernels for views."""
+    """Return the Arrow type that compute functions accept in place of `arrow_type`.
+
+    They have no kernels for string and binary views; other types are unchanged.
+    """
     if pa.types.is_string_view(arrow_type):
         return pa.large_string()
     if pa.types.is_binary_view(arrow_type):
@@ -75,7 +78,7 @@ def plain_type(arrow_type: DataType) -> DataType:
 
 
 def plain(values: Any) -> Any:
-    """Return views as large text or bytes, and any other array or column unchanged."""
+    """Return string and binary views as large text or bytes; other arrays are unchanged."""
     wanted = plain_type(values.type)
     return values if wanted == values.type else cast(values, wanted)
 

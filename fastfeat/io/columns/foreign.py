@@ -1,4 +1,4 @@
-"""Columns in the types of other systems, which have fewer than Arrow: no unsigned integers."""
+"""Columns converted to types that other systems have, such as Delta: no unsigned integers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON values as columns: one table of rules, by which the server and the stream read rows.
+"""JSON values as columns: a table of rules by which the server and the stream read rows.
 
 For each column type `RULES` states the accepted JSON values; all others are refused, with the
 column's name. `docs/live.md` contains the same table.
@@ -81,7 +81,7 @@ def column_of(values: Values, name: str, dtype: DType, times: Times = "iso") -> 
 
 
 def _array(values: Values, dtype: DType, times: Times) -> Array | None:
-    """Return values as an array; a refused value gives None or an Arrow error."""
+    """Return the values as an array; None, or an Arrow error, for a value that is refused."""
     if not values or not any(value is not None for value in values):
         return pa.nulls(len(values), arrow_type(dtype))
     return _BY_TYPE[dtype.name].read(values, dtype, times)
@@ -101,7 +101,10 @@ def _first_wrong(values: Values, name: str, dtype: DType, times: Times) -> Wrong
 
 
 def _kinds(values: Values) -> set[type]:
-    """Return the types of values; Arrow itself would accept 1.5 as integer and true as number."""
+    """Return the Python types of the values, without None.
+
+    They are checked because Arrow itself would accept 1.5 as an integer and true as a number.
+    """
     kinds: set[type] = set(map(type, values))
     kinds.discard(_MISSING)
     return kinds
@@ -143,7 +146,7 @@ def _floats(values: Values, dtype: DType, times: Times) -> Array | None:
 
 
 def _exact(values: Values, dtype: DType) -> Values:
-    """Return numbers with whole ones as floats, which must hold them exactly.
+    """Return the numbers with integers as floats; each integer must be exact as a float.
 
     Raises:
         OverflowError: A whole number is not exactly a float of the type.
@@ -227,7 +230,7 @@ def _nothing(values: Values, dtype: DType, times: Times) -> None:
 
 
 def _write(what: str) -> Callable[[DType, Times], str]:
-    """Return a function that says how to write a value of a type."""
+    """Return a function that makes the advice how to write a value of a type."""
 
     def wanted(dtype: DType, times: Times) -> str:
         return f"fit saw {dtype}: write {what.format(unit=dtype.unit)}"

@@ -1,4 +1,4 @@
-"""Keys in the form in which they are compared and looked up: integers, floats and text.
+"""Keys in the storage in which they are compared and looked up: integers, floats and text.
 
 Integers, bools, dates and times are int64 (uint64 keeps its type). Floats are float64, with 0.0 for
 -0.0 and null for NaN. Text is large_string, bytes are large_binary, or a dictionary of those.
@@ -43,7 +43,7 @@ def first_keys(keys: Array, n: int) -> Array:
 
 
 def places_in(keys: Sequence[Array], known: Sequence[Array]) -> NDArray[np.int64]:
-    """Return the positions of keys among distinct known keys, shape (n_keys,); -1 if unknown.
+    """Return the position of each key among distinct known keys, shape (n_keys,); -1 if unknown.
 
     Both arguments hold one Arrow array per part of the key; a part may be missing. Keys of another
     type than the known keys are unknown.
@@ -69,7 +69,7 @@ def places_in(keys: Sequence[Array], known: Sequence[Array]) -> NDArray[np.int64
 def key_column(
     column: ChunkedArray, name: str, dtype: DType, *, narrow: bool = False
 ) -> ChunkedArray:
-    """Return a column, shape (n_rows,), as keys.
+    """Return a column in the storage of keys, shape (n_rows,).
 
     `narrow` allows 32-bit offsets for text and bytes, which avoids a copy.
 
@@ -91,14 +91,17 @@ def key_column(
 
 
 def _is_plain(given: DataType) -> bool:
-    """Return whether text or bytes need no copy: with offsets, or as dictionary codes of such."""
+    """Return whether text or bytes can be keys without a copy.
+
+    They can with 32- or 64-bit offsets, and as dictionary codes of such entries.
+    """
     types, content = pa.types, given.value_type if pa.types.is_dictionary(given) else given
     forms = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
     return any(form(content) for form in forms)
 
 
 def _content(chunk: Array, wanted: DataType) -> Array:
-    """Return text or bytes in the type of keys; a dictionary with entries in that type."""
+    """Return a chunk of text or bytes in the storage of keys; dictionaries stay dictionaries."""
     given = chunk.type
     if pa.types.is_dictionary(given) and given.value_type == wanted:
         return chunk
@@ -134,14 +137,14 @@ def _number(chunk: Array, wanted: DataType) -> Array:
 
 
 def comparable(dtype: DType) -> DType:
-    """Return the type in which values are compared: float64 for all types read as float64."""
+    """Return the type in which values are compared: float64 for types that are read as float64."""
     return FLOAT64 if dtype.name in ("decimal", "float16", "null") else dtype
 
 
 def table_keys_as(
     parts: Sequence[Array], given: Sequence[DType], wanted: Sequence[DType]
 ) -> list[Any]:
-    """Return the key columns of a table with the types of the data's key columns; see `keys_as`."""
+    """Return key columns of a lookup table, converted to the types of the data's key columns."""
     return [
         pa.chunked_array([keys_as(part, comparable(own), dtype)])
         for part, own, dtype in zip(parts, given, wanted, strict=True)
@@ -149,7 +152,7 @@ def table_keys_as(
 
 
 def keys_as(values: Array, given: DType, wanted: DType) -> Array:
-    """Return values as keys of another type; null for values that the type cannot hold exactly.
+    """Return values converted to keys of another type; null if that type cannot hold one exactly.
 
     `values` are stored as in `io.columns.types.storage_type`. `given` is their type from
     `comparable`, and `wanted` a type that can be compared with it.
@@ -179,7 +182,10 @@ def stored_array(values: Sequence[Any], dtype: DType) -> Array:
 
 
 def repeated(value: Any, dtype: DType, n_rows: int) -> Array:
-    """Return one value for all rows as keys; text is a dictionary with one entry."""
+    """Return one value, repeated for all rows, in the storage of keys.
+
+    Text is a dictionary with one entry.
+    """
     one = key_array([value], dtype)
     if dtype.holds_bytes:
         indices = pa.py_buffer(np.zeros(n_rows, np.int32))

@@ -1,4 +1,4 @@
-"""Columns of lists: the form in which steps read them, and its parts in memory.
+"""Columns of lists: the storage in which steps read them, and their offsets and elements.
 
 Every Arrow list type becomes large lists of elements in their storage
 (`io.columns.types.storage_type`); a missing row has no elements.
@@ -25,7 +25,7 @@ Offsets = NDArray[np.int64]
 
 
 class Lists(NamedTuple):
-    """A column of lists in memory.
+    """The memory of a column of lists.
 
     Args:
         offsets: Start of each row's elements, beginning at 0, and the end; shape (n_rows + 1,).
@@ -39,7 +39,7 @@ class Lists(NamedTuple):
 
 
 def list_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
-    """Return a list column, shape (n_rows,), in the form in which steps read it.
+    """Return a list column in the storage in which steps read it, shape (n_rows,).
 
     Raises: TypeMismatch, InvalidData: It holds no lists, or an element is not exactly of the type
         in fit.
@@ -82,7 +82,7 @@ def _stored_values(values: ChunkedArray, name: str, dtype: DType) -> Array:
 
 
 def stored_elements(elements: ChunkedArray, name: str, dtype: DType) -> Array:
-    """Return the elements of lists in their storage, in one piece."""
+    """Return the elements of lists in the storage of their type, as one array."""
     if dtype == UTF8:
         stored = decoded(key_column(elements, name, dtype))
     else:
@@ -93,7 +93,7 @@ def stored_elements(elements: ChunkedArray, name: str, dtype: DType) -> Array:
 
 
 def _piece(chunk: Array) -> Lists:
-    """Return a list array of any type, without the elements under missing rows."""
+    """Return the memory of one chunk of lists, without elements under missing rows."""
     present = present_rows(chunk)
     if pa.types.is_fixed_size_list(chunk.type):
         lengths = np.full(len(chunk), chunk.type.list_size, np.int64)
@@ -118,7 +118,7 @@ def _piece(chunk: Array) -> Lists:
 
 
 def lists_of(column: ChunkedArray) -> Lists:
-    """Return the memory of a column that `list_column` or a step created."""
+    """Return the memory of a one-chunk list column that `list_column` or a step has made."""
     (whole,) = column.chunks
     offsets = np.frombuffer(whole.buffers()[1], np.int64, len(whole) + 1, whole.offset * 8)
     return Lists(offsets, whole.values, present_rows(whole))
@@ -140,7 +140,7 @@ def list_array(offsets: Offsets, values: Array, present: Flags | None) -> Array:
 
 
 def list_array_of(lists: Sequence[list[Any] | None], dtype: DType) -> Array:
-    """Return Python lists of stored values as an Arrow array; None is null."""
+    """Return Python lists as an Arrow array; their elements are in storage form, None is null."""
     assert dtype.of is not None
     flat = [element for elements in lists for element in elements or ()]
     stored = stored_elements(pa.chunked_array([stored_array(flat, dtype.of)]), "", dtype.of)

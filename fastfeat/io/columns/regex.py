@@ -1,4 +1,4 @@
-"""RE2 regular expressions as Arrow accepts them: checked, with every group named."""
+"""RE2 regular expressions in the form that Arrow accepts: checked, with every group named."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TOKEN = re.compile(
 
 
 class GroupedPattern(NamedTuple):
-    """A pattern with a name for each group.
+    """A regular expression in which every group has a name.
 
     Args:
         pattern: An equivalent pattern; the whole match is a group too, the first.
@@ -37,7 +37,7 @@ class GroupedPattern(NamedTuple):
 
 @lru_cache(maxsize=256)
 def grouped_pattern(pattern: str) -> GroupedPattern:
-    """Return a pattern with names for its groups.
+    """Return an equivalent regular expression in which every group has a name.
 
     Raises:
         InvalidPlan: RE2 does not accept it.

@@ -1,4 +1,4 @@
-"""Values of a single row in the storage of their columns, under the same rules as whole columns."""
+"""Values of a single row, converted to the storage of their columns as whole columns would be."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def plain_value(value: Any) -> Any:
 
 
 def text_of(value: Any, name: str) -> str | None:
-    """Return a text, or None if missing; raises TypeMismatch for anything else."""
+    """Return the value if it is text, None if missing; raise TypeMismatch for anything else."""
     plain = plain_value(value)
     if is_missing(plain):
         return None
@@ -79,7 +79,7 @@ def _check_whole(text: str, name: str) -> None:
 
 
 def content_value(value: Any, dtype: DType, name: str) -> str | bytes | None:
-    """Return a value of a text or bytes column, or None if missing.
+    """Return the value if it suits a text or bytes column; None if missing.
 
     Raises:
         TypeMismatch: It is of another type.
@@ -94,7 +94,7 @@ def content_value(value: Any, dtype: DType, name: str) -> str | bytes | None:
 
 
 def convert(value: Any, dtype: DType, name: str) -> Any:
-    """Return a value in the storage of a column type, or None if missing.
+    """Return a value as the number or bool that its column stores; None if missing.
 
     Raises:
         TypeMismatch: It is of another type, or not exactly a value of that type.
@@ -137,7 +137,7 @@ def list_value(value: Any, dtype: DType, name: str) -> list[Any] | None:
 
 
 def stored_literal(value: Any, dtype: DType) -> Any:
-    """Return a value from a list of categories in the storage of keys.
+    """Return a category that the user has listed, as the value that keys store.
 
     Raises:
         TypeMismatch: It is not exactly a value of that type.
@@ -238,7 +238,7 @@ def _kind_of(dtype: DType) -> str:
 
 
 def _numpy_time(value: Any) -> tuple[str, int, int]:
-    """Return the kind of a NumPy time, its number of units, and the unit in nanoseconds."""
+    """Return the kind of a NumPy time, its count, and the nanoseconds per counted unit."""
     kind = "time" if value.dtype.kind == "M" else "duration"
     if kind == "time" and np.datetime_data(value.dtype)[0] in ("Y", "M"):
         value = value.astype("M8[D]")
@@ -249,7 +249,7 @@ def _numpy_time(value: Any) -> tuple[str, int, int]:
 
 
 def _python_time(value: Any) -> tuple[str, int, int]:
-    """Return the kind of a Python time, its number of units, and the unit in nanoseconds."""
+    """Return the kind of a Python time, its count, and the nanoseconds per counted unit."""
     match value:
         case datetime.datetime():
             offset = value.utcoffset()  # None if the zone does not know it: the time is naive

@@ -1,6 +1,6 @@
-"""Columns of text and bytes at the boundary: codes of literals, equality, Python values.
+"""Columns of text and bytes as inputs of programs: codes of literals, equality, presence.
 
-Text itself never enters a program over rows.
+Compiled programs read only these, never text itself.
 """
 
 from __future__ import annotations
@@ -76,19 +76,19 @@ def text_array(texts: Sequence[str]) -> Array:
 
 
 def bytes_array(contents: Sequence[bytes], arrow_type: DataType) -> Array:
-    """Return contents as a large_string or large_binary array."""
+    """Return byte strings as a large_string or large_binary array."""
     ends = np.cumsum([0, *map(len, contents)], dtype=np.int64)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(contents))]
     return pa.Array.from_buffers(arrow_type, len(contents), buffers)
 
 
 def content_of(value: str | bytes) -> bytes:
-    """Return the bytes of a text that `contents_of` returned."""
+    """Return the bytes of a text from `contents_of`, or the bytes themselves."""
     return value if isinstance(value, bytes) else value.encode(errors="surrogateescape")
 
 
 def contents_of(column: Any) -> list[Any]:
-    """Return an array or column as Python values; bytes that are not UTF-8 become lone surrogates.
+    """Return an array or column as Python values; invalid UTF-8 bytes become lone surrogates.
 
     `content_of` turns such text back into its bytes.
     """
@@ -127,7 +127,7 @@ def _as_bytes(text: Any) -> Any:
 
 
 def _codes(piece: Array, table: Array) -> Array:
-    """Return the codes of one piece."""
+    """Return the position of each text of one chunk among the literals in `table`."""
     if pa.types.is_dictionary(piece.type):
         return call("array_take", _codes(piece.dictionary, table), piece.indices)
     if pa.types.is_run_end_encoded(piece.type):
@@ -157,7 +157,7 @@ def _codes_of_one(piece: Array, text: object) -> Array:
 
 
 def _content(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
-    """Return a text or bytes column in a form that compute functions accept."""
+    """Return a text or bytes column without dictionaries and views, for compute functions."""
     if not holds(column.type, dtype):
         return _missing_text(column, name, pa.large_string(), dtype)
     return plain(decoded(column))
@@ -166,7 +166,7 @@ def _content(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
 def _missing_text(
     column: ChunkedArray, name: str, arrow_type: object, dtype: DType = UTF8
 ) -> ChunkedArray:
-    """Return nulls for a column that is not text but holds no value; else raise."""
+    """Return nulls for a column of another type without any value; raise if it has values."""
     if not all_missing(column):
         wanted = "Text is" if dtype == UTF8 else "Text or bytes are"
         mismatch(column, name, str(dtype), f"{wanted} needed here: cast the column yourself")
@@ -174,7 +174,7 @@ def _missing_text(
 
 
 class TextChunk(NamedTuple):
-    """A contiguous piece of a text column, without a copy.
+    """The addresses of one contiguous chunk of a text column; nothing is copied.
 
     Args:
         offsets: Address of the offset of the first row.
@@ -196,7 +196,7 @@ class TextChunk(NamedTuple):
 
 
 def text_chunks(column: ChunkedArray) -> list[TextChunk]:
-    """Return the non-empty pieces of a (large) string or binary column, in order."""
+    """Return the memory addresses of each non-empty chunk of a text or bytes column, in order."""
     types, arrow = pa.types, column.type
     width = 8 if types.is_large_string(arrow) or types.is_large_binary(arrow) else 4
     return [_chunk(array, width) for array in column.chunks if len(array)]

@@ -1,4 +1,4 @@
-"""Times in the form that users read: Python times, if Python can represent them."""
+"""Times as integer ticks, and stored times as text and as Python values."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fastfeat.ir.dtypes import PER_SECOND, DType
 
 
 def ticks_column(times: Any, dtype: DType) -> ChunkedArray:
-    """Return times or whole numbers as an int64 column with nulls for missing values.
+    """Return times as an int64 column of ticks, with nulls for missing values.
 
-    `times` is an array or column in storage, key or output form.
+    `times` is an array or column of times or integers, as columns, keys or outputs store them.
     """
     pieces = times.chunks if isinstance(times, pa.ChunkedArray) else [times]
     whole = pa.types.is_integer
@@ -26,7 +26,7 @@ def ticks_column(times: Any, dtype: DType) -> ChunkedArray:
 
 
 def ticks_of(column: ChunkedArray) -> tuple[NDArray[np.int64], Flags]:
-    """Return the values of an int64 column, 0 if missing, and flags of the present ones."""
+    """Return the values of an int64 column as NumPy, 0 if missing, and flags of present values."""
     values: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
     flags: list[Flags] = [np.zeros(0, np.bool_)]
     for chunk in column.chunks:
@@ -75,7 +75,7 @@ def _fraction(nanoseconds: int) -> str:
 
 
 def python_value(value: Any, dtype: DType) -> Any:
-    """Return a stored value for a user: a time in place of its number; None is missing."""
+    """Return a stored value as users see it: times as Python times; None is missing."""
     if value is None or not dtype.is_temporal:
         return value
     exact = arrow_type(dtype)

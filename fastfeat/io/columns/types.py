@@ -1,4 +1,4 @@
-"""The DType of an Arrow column, and the Arrow type of an output feature."""
+"""The fastfeat type (DType) of an Arrow column, and the Arrow types for a DType."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def arrow_type(dtype: DType) -> DataType:
 
 @lru_cache(maxsize=4096)
 def storage_type(dtype: DType) -> DataType:
-    """Return the Arrow type of the plain storage from which a kernel reads a column.
+    """Return the Arrow type of the storage from which kernels read a column of a type.
 
     Times, dates and durations are their integers; float16, decimals with a scale and null are
     float64. Lists are large lists of such values, or of large strings.

@@ -1,6 +1,6 @@
-"""Addresses of many columns at once, through one export to Arrow's C interface.
+"""Memory addresses of many columns at once, through one export to Arrow's C interface.
 
-A column takes 0.5 us, mostly inside Arrow; one after the other in Python takes 2 us.
+This takes 0.5 us per column, mostly inside Arrow; column by column in Python takes 2 us.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ _Release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 def columns_in_place(
     batch: RecordBatch, places: NDArray[np.int64], bits: NDArray[np.int64]
 ) -> Columns | None:
-    """Return the addresses of columns of a batch; None if kernels cannot read one of them directly.
+    """Return the memory addresses of some columns of a batch.
+
+    None if kernels cannot read one of them directly.
 
     Args:
         batch: The rows, at least one.
@@ -61,7 +63,7 @@ def columns_in_place(
 
 
 def _words_at(addresses: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the 64-bit words at some addresses, which must be multiples of 8.
+    """Return the 64-bit integers stored at some memory addresses, which must be multiples of 8.
 
     The array spans all memory from the first to the last address, but only these words are read.
     """

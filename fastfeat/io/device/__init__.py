@@ -1,4 +1,4 @@
-"""Data that is already in device memory: only its address is used; it is never copied or read.
+"""Data that users pass in GPU memory: only its addresses are used; it is not copied or read.
 
 `table` and the modules that read other libraries' structures are imported only for such data.
 """

@@ -1,4 +1,4 @@
-"""Columns and tables in device memory: addresses, types, owners and locations."""
+"""Columns and tables in device (GPU) memory: addresses, types, owners and locations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastfeat.ir.dtypes import DType
 
 
 class Ready(NamedTuple):
-    """The stream or event to wait for before memory is read.
+    """The CUDA stream or event to wait for before the memory of an array is read.
 
     Args:
         kind: "stream" waits for all work in a stream, "event" for one event.
@@ -76,7 +76,7 @@ class DeviceArray:
         return int(self.type.bit_width) // 8
 
     def slice(self, start: int, length: int) -> DeviceArray:
-        """Return rows [start, start + length), without a copy."""
+        """Return rows `start` to `start + length` (exclusive), without a copy."""
         return replace(
             self,
             length=length,
@@ -116,7 +116,7 @@ class DeviceTable:
         return self.given[name]
 
     def select(self, names: Sequence[str]) -> DeviceTable:
-        """Return a table with the named columns that exist."""
+        """Return a table with those named columns that exist."""
         return DeviceTable({n: self.given[n] for n in names if n in self.given}, self.num_rows)
 
     def on_device(self) -> dict[str, DeviceArray]:
@@ -142,7 +142,10 @@ def holds_device_memory(data: Any, columns: Sequence[str]) -> bool:
 
 
 def names_in(data: Mapping[Any, Any], columns: Sequence[str]) -> list[Any]:
-    """Return the wanted columns that the data has; if there are none, its first column."""
+    """Return the wanted columns that the data has, or its first column if it has none of them.
+
+    One column is needed for the number of rows.
+    """
     return [name for name in columns if name in data] or list(data)[:1]
 
 

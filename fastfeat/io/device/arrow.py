@@ -69,7 +69,7 @@ class _Schema:
 
 
 class ImportedArray(NamedTuple):
-    """An exported array.
+    """An Arrow array in device memory that another library has exported.
 
     Args:
         field: The Arrow field: name and type.
@@ -88,7 +88,7 @@ class ImportedArray(NamedTuple):
 
 
 def import_arrow(data: Any, subject: str) -> ImportedArray:
-    """Return the array that an object with `__arrow_c_device_array__` exports.
+    """Return the array that an object exports by `__arrow_c_device_array__`.
 
     `subject` names the object at the beginning of messages.
 
@@ -123,7 +123,9 @@ def _release(address: int, capsule: object) -> None:
 
 
 def columns_in(imported: ImportedArray) -> Iterator[tuple[str, DeviceArray | None, Any]]:
-    """Yield the name, column and Arrow type of each column; an unsupported column is None.
+    """Yield the name, the column and the Arrow type of each column of an exported table.
+
+    The column is None if kernels cannot read its type.
 
     Raises:
         TypeMismatch: The array is not a table.
@@ -147,7 +149,7 @@ def columns_in(imported: ImportedArray) -> Iterator[tuple[str, DeviceArray | Non
 
 
 def of_arrow(imported: ImportedArray, name: str) -> DeviceArray:
-    """Return one array as a column.
+    """Return an exported array as a column.
 
     Raises:
         TypeMismatch: Kernels do not read its type on a device.
@@ -203,13 +205,16 @@ def _malformed(subject: str) -> InvalidData:
 
 
 def _event(imported: ImportedArray) -> int | None:
-    """Return the event to wait for; the structure holds its address as a `cudaEvent_t*`."""
+    """Return the CUDA event to wait for before reading, or None.
+
+    The structure holds its address as a `cudaEvent_t*`.
+    """
     place: int | None = imported.held.sync_event
     return ctypes.c_void_p.from_address(place).value if place else None
 
 
 def _is_plain(dtype: DType, kind: Any) -> bool:
-    """Return whether the values of a type are stored as kernels read them."""
+    """Return whether kernels can read values of a type as Arrow stores them."""
     if dtype.name in ("utf8", "list", "float16", "null") or pa.types.is_dictionary(kind):
         return False
     if pa.types.is_decimal(kind):

@@ -1,4 +1,4 @@
-"""CUDA's array interface, version 2 or 3: CuPy, Numba, torch, JAX and cuDF arrays."""
+"""Arrays in GPU memory through CUDA's array interface: CuPy, Numba, torch, JAX and cuDF arrays."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def of_cuda_array(values: object, interface: Any, name: str) -> DeviceArray:
 
 
 def device_type(kind: np.dtype[Any], name: str) -> DType:
-    """Return the column type for an element type in native byte order.
+    """Return the column type for a NumPy element type in native byte order.
 
     Raises:
         TypeMismatch: There is none.

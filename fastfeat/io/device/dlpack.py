@@ -1,4 +1,4 @@
-"""DLPack: tensors of any library, shared through a capsule that holds addresses."""
+"""Tensors in GPU memory through DLPack, which shares addresses between libraries in a capsule."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from fastfeat.io.sources.arrays import column_array
 
 
 def device_table(data: Any, columns: Sequence[str]) -> Any:
-    """Return the wanted columns, in the wanted order, of data that `holds_device_memory`.
+    """Return the wanted columns of data that may be in device memory, in the wanted order.
 
     `data` is a dict of columns, an object with `__arrow_c_device_array__`, or a result of this
     function. Wanted columns that it lacks are left out.

@@ -40,7 +40,7 @@ def replacing(target: Path) -> Generator[Path]:
 
 @contextmanager
 def new_file(folder: Path, suffix: str) -> Generator[tuple[IO[bytes], Path]]:
-    """Yield a new file in a folder, open for writing, and its path; an error removes it.
+    """Yield a new file in a folder, open for writing, and its path. An error inside removes it.
 
     No other user can read it. Without an error it stays until a caller removes it. `suffix` is the
     end of its name.
@@ -97,7 +97,7 @@ def sync(path: Path) -> None:
 
 
 def sync_below(folder: Path) -> None:
-    """Sync a folder and its files to disk; raises OSError if that fails."""
+    """Sync a folder and the files directly in it to disk; raises OSError if that fails."""
     for path in folder.iterdir():
         sync(path)
     sync(folder)

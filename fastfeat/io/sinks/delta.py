@@ -1,4 +1,7 @@
-"""Delta tables: the log over Parquet files. Only this module imports deltalake."""
+"""Writing Delta tables: the transaction log over Parquet files.
+
+Only this module imports deltalake.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def _type_in_delta(name: str, given: DataType) -> DataType:
 
 
 def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
-    """Write the first entry of a table's log, with all of its files.
+    """Write the first entry of a Delta table's transaction log, which lists all files of the table.
 
     `folder` must not have a log yet. `schema` includes the columns in the names of folders.
 
@@ -61,7 +64,7 @@ def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
 
 
 def _action(transaction: Any, file: WrittenFile) -> Any:
-    """Return the log entry of a file."""
+    """Return the entry of a file in the transaction log."""
     values: dict[str, str | None] = {}
     for part in file.name.split("/")[:-1]:
         name, _, value = part.partition("=")

@@ -1,4 +1,4 @@
-"""Files to which tables are appended: Parquet, Arrow IPC, CSV.
+"""Writers that append tables to a file: Parquet, Arrow IPC, CSV.
 
 The bytes depend only on the rows if callers always pass single-chunk tables of the same lengths.
 """
@@ -55,7 +55,10 @@ def _close(writer: FileWriter) -> None:
 
 
 def plainly(table: Table) -> Table:
-    """Return a table with decoded dictionaries, because codes depend on the order of arrival."""
+    """Return a table with dictionary columns as plain values.
+
+    Dictionary codes would depend on the order in which rows arrive.
+    """
     for at, field in enumerate(table.schema):
         column = table.column(at)
         plain = decoded(column)

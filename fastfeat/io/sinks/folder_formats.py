@@ -1,4 +1,4 @@
-"""The possible forms of a folder of features: files of a format, or the table of a library."""
+"""The formats of an output folder: files of one format, or a table of Delta or Lance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastfeat.io.sinks.manifest import Manifest, WrittenFile
 from fastfeat.io.sinks.parts import write_part
 
 WritePart = Callable[[Path, str, Iterable[Table], Sequence[str], int], tuple[WrittenFile, ...]]
-"""Writes the files of a part: (folder, name, groups, partition_by, group_rows) -> written files."""
+"""Function `(folder, name, groups, partition_by, group_rows) -> files` that writes one part."""
 
 
 def _as_it_is(table: Table) -> Table:
@@ -30,7 +30,7 @@ def _always() -> None:
 
 @dataclass(frozen=True, slots=True)
 class FolderFormat:
-    """The form of a folder of features.
+    """The functions that write an output folder in one format.
 
     Args:
         write_part: Writes the files of a part.

@@ -1,4 +1,7 @@
-"""Lance datasets: one fragment per part, and a version with all. Only this module imports lance."""
+"""Writing Lance datasets: one fragment per part, then a version of all.
+
+Only this module imports lance.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from fastfeat.io.sinks.manifest import Manifest, WrittenFile
 def write_fragment(
     folder: Path, name: str, groups: Iterable[Table], partition_by: Sequence[str], group_rows: int
 ) -> tuple[WrittenFile, ...]:
-    """Write a part as a fragment, and return its file, which Lance names.
+    """Write a part as one Lance fragment, and return its files; Lance chooses their names.
 
     `groups` has at least one table. `partition_by` must be empty, because Lance has no partitions;
     `name` and `group_rows` are unused.
@@ -74,7 +77,7 @@ def _written(folder: Path, fragment: dict[str, Any]) -> WrittenFile:
 
 
 def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
-    """Write the first version of a dataset, with all of its fragments.
+    """Write the first version of a Lance dataset, with all of its fragments.
 
     `folder` must not have a version yet.
 

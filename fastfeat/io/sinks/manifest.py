@@ -1,4 +1,4 @@
-"""The manifest of a folder of features: the inputs of the features, and the finished files.
+"""The manifest of an output folder: a record of its inputs and of the files finished so far.
 
 It is `_manifest.json` in the folder; readers of a folder skip names that begin with an underscore.
 It is rewritten after each part is on disk, so that an interrupted run can resume after these parts.
@@ -38,7 +38,7 @@ class WrittenFile:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The files of adjacent rows of the data.
+    """The files that hold the features of consecutive rows of the data.
 
     Args:
         first_row: Number of the first row in the data.
@@ -56,8 +56,8 @@ class Contents:
     """The inputs and the form of a folder of features; both must match to resume an output.
 
     Args:
-        plan: Digest of the fitted plan, in hex digits.
-        tables: Digest of the lookup tables, in hex digits; "" if no table is read.
+        plan: SHA-256 hash of the fitted plan, in hex digits.
+        tables: SHA-256 hash of the lookup tables, in hex digits; "" if no table is read.
         source: Name, size in bytes and modification time of each data file; None if the data is not
             in files, so that a later run cannot recognise it.
         file_format: Form of the folder: "parquet", "delta".
@@ -77,7 +77,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Manifest:
-    """The parts of an output, and its inputs.
+    """The parts of an output that are finished, and the inputs they were computed from.
 
     Args:
         contents: Inputs and form.
@@ -157,7 +157,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
-    """Raise OutputError for the first listed file that is gone or has another size."""
+    """Raise OutputError for the first file in the manifest that is gone or has another size."""
     for file in manifest.files:
         path = folder / file.name
         try:

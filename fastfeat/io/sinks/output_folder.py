@@ -1,4 +1,4 @@
-"""A folder of features that appears whole or not at all, and resumes after an interruption.
+"""An output folder of features that appears whole or not at all, and resumes after an interruption.
 
 It is written part by part as `.NAME.unfinished` beside its final path, and renamed once all parts
 are there. If the process ends before that, the finished parts and a manifest of them remain. The
@@ -43,7 +43,7 @@ _DIFFERENCES = {
 
 
 def finished(target: Path, contents: Contents) -> Manifest | None:
-    """Return the manifest of a folder that is already complete, or None if it must be written.
+    """Return the manifest of an output folder that is already complete; None if it must be written.
 
     Raises:
         OutputError: The target is something else, or it cannot be known whether it is the same.
@@ -156,7 +156,7 @@ def _locked(folder: Path, target: Path) -> int | None:
 
 
 def _begun(folder: Path, target: Path, contents: Contents) -> Manifest:
-    """Return the manifest of a folder's finished parts; any other file in it is removed."""
+    """Return the manifest of the finished parts in a folder, and remove all its other files."""
     found = read_manifest(folder)
     is_begun = found is not None and (found.parts or found.is_whole)  # otherwise nothing is lost
     if found is not None and is_begun and contents.source is not None:
@@ -184,7 +184,7 @@ def _check_alike(folder: Path, found: Contents, wanted: Contents, advice: str) -
 
 
 def _remove_others(folder: Path, names: set[str]) -> None:
-    """Remove the files of unfinished parts, and folders that become empty."""
+    """Remove the files that are not in `names`, and folders that become empty."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
             with suppress(OSError):

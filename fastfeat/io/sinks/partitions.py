@@ -59,7 +59,7 @@ def check_columns(columns: Sequence[str], schema: Schema) -> None:
 
 
 def split(table: Table, columns: Sequence[str]) -> list[Partition]:
-    """Return the rows of a single-chunk table by their values in `columns`, sorted by folder.
+    """Return the rows of a table split by their values in `columns`, sorted by folder.
 
     `check_columns` must have accepted the columns. Without columns there is one partition.
 
@@ -94,7 +94,7 @@ def split(table: Table, columns: Sequence[str]) -> list[Partition]:
 
 
 def whole(column: Any) -> Any:
-    """Return a column as one array."""
+    """Return a column in chunks as one array."""
     found = column.combine_chunks()
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found
 

@@ -1,6 +1,7 @@
-"""Parts of an output: the features of adjacent rows, in one file or one file per partition.
+"""Part files of an output: the features of consecutive rows, in one file or one per partition.
 
-Row groups hold the same rows regardless of the incoming tables, so files have the same bytes.
+A row group is the unit in which Parquet stores rows. Row groups hold the same rows regardless of
+the incoming tables, so files have the same bytes.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS, _MOST_PART_ROWS = 1 << 10, 1 << 17, 1 << 22
 
 
 def group_rows_of(schema: Schema) -> int:
-    """Return the rows of a row group: about 32 MiB, between 1,024 and 131,072 rows."""
+    """Return the number of rows per row group: about 32 MiB, between 1,024 and 131,072 rows."""
     return _rows_of(schema, _GROUP_BYTES, _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS)
 
 
 def part_rows_of(schema: Schema) -> int:
-    """Return the rows of a part: about 256 MiB, at most 4,194,304 rows."""
+    """Return the number of rows per part: about 256 MiB, at most 4,194,304 rows."""
     return _rows_of(schema, _PART_BYTES, group_rows_of(schema), _MOST_PART_ROWS)
 
 
@@ -48,9 +49,10 @@ def _rows_of(schema: Schema, n_bytes: int, least: int, most: int) -> int:
 
 
 def regrouped(tables: Iterable[Table], n_rows: int, part_rows: int) -> Iterator[Table]:
-    """Yield the rows of tables in single-chunk groups of `n_rows`, which never cross parts.
+    """Yield the rows of tables in new single-chunk tables of `n_rows` rows, within parts.
 
-    The last group of a part, and the last part, may have fewer rows.
+    No table holds rows of two parts. The last table of a part, and the last part, may have fewer
+    rows.
 
     Example:
         >>> tables = [pa.table({"x": [1] * n}) for n in (1, 9)]
@@ -74,7 +76,9 @@ def regrouped(tables: Iterable[Table], n_rows: int, part_rows: int) -> Iterator[
 
 
 def parts_of(groups: Iterator[Table], part_rows: int) -> Iterator[Iterator[Table]]:
-    """Yield the groups (from `regrouped`) of each part; consume them before the next part.
+    """Yield for each part an iterator over its tables, which come from `regrouped`.
+
+    Consume it before the next part.
 
     Example:
         >>> groups = regrouped([pa.table({"x": [1] * 10})], 3, 4)
@@ -88,7 +92,7 @@ def parts_of(groups: Iterator[Table], part_rows: int) -> Iterator[Iterator[Table
 
 
 def _of_part(waiting: list[Table], groups: Iterator[Table], part_rows: int) -> Iterator[Table]:
-    """Yield the groups of one part; no group is referenced while the next one is computed.
+    """Yield the tables of one part; no table is referenced while the next one is computed.
 
     `waiting` holds the first group, and is emptied. `groups` holds all later ones.
     """
@@ -102,7 +106,7 @@ def _of_part(waiting: list[Table], groups: Iterator[Table], part_rows: int) -> I
 
 
 def _joined(tables: list[Table]) -> Table:
-    """Return tables as one with a single chunk; consumes them column by column to save memory."""
+    """Return the tables as one with a single chunk. The list is emptied, to save memory."""
     schema, columns = tables[0].schema, [table.columns for table in tables]
     tables.clear()
     joined: list[Any] = []
@@ -198,7 +202,7 @@ def write_part(
 
 
 def _write_full(opened: dict[str, _OpenFile], group_rows: int) -> None:
-    """Write the longest waiting rows until all waiting rows together fit one row group."""
+    """Write row groups, the longest first, until the waiting rows make less than one group."""
     n_waiting = sum(file.n_waiting for file in opened.values())
     for file in sorted(opened.values(), key=lambda file: -file.n_waiting):
         if n_waiting < group_rows:

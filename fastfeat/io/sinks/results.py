@@ -1,4 +1,4 @@
-"""Results for other libraries: tables as pandas and Polars frames, matrices as tensors.
+"""Results as objects of other libraries: pandas and Polars frames, torch tensors.
 
 Each library is imported only here, when a result for it is requested.
 """
@@ -68,12 +68,15 @@ def frame_index(data: Any) -> Any:
 
 
 def rows_of_index(index: Any, rows: NDArray[np.int64] | None) -> Any:
-    """Return the index entries of some rows; None for `rows` means all, and no index stays None."""
+    """Return the entries of a pandas index for some rows; None for `rows` means all rows.
+
+    No index stays None.
+    """
     return index if index is None or rows is None else index.take(rows)
 
 
 def own_array(array: Any) -> Array:
-    """Return a copy of a feature; floats have NaN where a value is missing."""
+    """Return a copy of a feature's array; missing floats are NaN under their null."""
     if not pa.types.is_floating(array.type):
         return array.take(pa.array(np.arange(len(array))))
     return array_of_values(_with_nan(array), present_rows(array), array.type)
@@ -85,7 +88,7 @@ def _whole(column: ChunkedArray) -> Array:
 
 
 def _feature(pandas: Any, array: Any, may_miss: bool) -> Any:
-    """Return a feature as a pandas or NumPy array."""
+    """Return a feature as a pandas array if it may have missing values, else as a NumPy array."""
     kind = array.type
     if pa.types.is_floating(kind):
         return _own(float_values(array))
@@ -99,7 +102,7 @@ def _feature(pandas: Any, array: Any, may_miss: bool) -> Any:
 
 
 def _kept(pandas: Any, name: str, column: ChunkedArray) -> Any:
-    """Return a column of the data as a pandas array that shares no memory with it.
+    """Return a data column as a pandas array that shares no memory with it.
 
     Raises:
         TypeMismatch: pandas cannot represent its values.
@@ -116,7 +119,7 @@ def _kept(pandas: Any, name: str, column: ChunkedArray) -> Any:
 
 
 def _not_held(name: str, column: ChunkedArray, told: str) -> TypeMismatch:
-    """Return the error for a kept column that the output library cannot represent."""
+    """Return the error for a kept column that pandas or Polars cannot represent."""
     return TypeMismatch(
         f"keep={name!r} is {column.type}, which is no type of {told}. Cast the column first, leave "
         "it out, or take to='arrow'"
@@ -136,12 +139,18 @@ def float_values(array: Any) -> NDArray[Any]:
 
 
 def matrix_values(array: Any) -> NDArray[Any]:
-    """Return a feature as a matrix column: missing floats are NaN; bfloat16 is returned as bits."""
+    """Return a feature as one column of a matrix; missing floats are NaN.
+
+    A bfloat16 feature is returned as its bits.
+    """
     return float_values(array) if pa.types.is_floating(array.type) else _stored(array)
 
 
 def _with_nan(array: Any) -> NDArray[Any]:
-    """Return a copy of floats with the NaN of kernels; Arrow's float16 NaN has other bits."""
+    """Return a copy of floats with NaN where a value is missing.
+
+    It has the bits that kernels write; Arrow's float16 NaN has others.
+    """
     values, present = _stored(array).copy(), present_rows(array)
     if present is not None:
         values[~present] = np.nan
@@ -149,12 +158,12 @@ def _with_nan(array: Any) -> NDArray[Any]:
 
 
 def _own(values: NDArray[Any]) -> NDArray[Any]:
-    """Return values in writable memory, because a frame belongs to its user."""
+    """Return the values in writable memory, copied if needed: a frame belongs to its user."""
     return values if values.flags.writeable else values.copy()
 
 
 def _stored(array: Any) -> NDArray[Any]:
-    """Return the numbers of an array without a copy; arbitrary where missing."""
+    """Return the values of an array as NumPy, without a copy; arbitrary where missing."""
     values, dtype = array.buffers()[1], np.dtype(array.type.to_pandas_dtype())
     if values is None:
         return np.zeros(len(array), dtype)

@@ -1,4 +1,4 @@
-"""Outputs: feature columns in the engine's memory as Arrow arrays, and tables as files."""
+"""Outputs: Arrow arrays over memory that kernels wrote, and tables written as files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def array_from_buffers(
     null_count: int,
     length: int,
 ) -> Array:
-    """Return a feature column over memory that the engine wrote, without a copy.
+    """Return a feature as an Arrow array over memory that kernels wrote, without a copy.
 
     Args:
         dtype: Type of the feature; not text.
@@ -74,7 +74,7 @@ def empty_matrix(
 
 
 def staggered_columns(n_columns: int, n_rows: int, dtype: DType) -> list[NDArray[Any]]:
-    """Return uninitialised output columns of one type, in one allocation.
+    """Return uninitialized output columns of one type, in one allocation, for kernels to write to.
 
     Each starts at a multiple of 64 bytes, an odd number of cache lines after its neighbour. At a
     distance of a power of two, columns would compete for the same cache sets (200 outputs: 130-153
@@ -103,7 +103,7 @@ def staggered_addresses(columns: Sequence[NDArray[Any]]) -> list[int]:
 
 @cache
 def memory_type(dtype: DType) -> np.dtype[Any]:
-    """Return the NumPy type in which a feature is written.
+    """Return the NumPy type of the memory to which kernels write a feature.
 
     bool is bits in uint8; bfloat16, which NumPy lacks, is bits in uint16.
     """

@@ -1,4 +1,4 @@
-"""Addresses of files, such as `s3://bucket/folder`: their file systems, and queries to them.
+"""Addresses of files, such as `s3://bucket/folder`: their file systems, and first queries to them.
 
 A network may not answer for many minutes, so first queries have a time limit. An address may
 contain a password, so messages never show it.
@@ -57,7 +57,7 @@ def opened(text: str) -> Opened:
 
 
 def asked(question: Callable[[], Any], filesystem: Any, text: str) -> Any:
-    """Return a file system's answer to a first query; a network has one minute.
+    """Return a file system's answer to a first query, such as a size; a network has one minute.
 
     Raises:
         InvalidData: It fails or does not answer.
@@ -131,7 +131,7 @@ def _of_address(address: str, scheme: str) -> tuple[Any, str]:
 
 
 def _within(n_seconds: float, question: Callable[[], Any], address: str) -> Any:
-    """Return an answer that arrives within some seconds; a late query continues in its thread.
+    """Return the result of a query if it arrives in time; a late query continues in its thread.
 
     Raises:
         InvalidData: There is no answer in time.
@@ -178,7 +178,7 @@ def _fs() -> Any:
 
 _ERRORS = (pa.ArrowException, OSError, ValueError, KeyError)
 WILD = re.compile(r"[*?\[]")
-"""The special characters of a pattern."""
+"""Matches the special characters of a pattern of file names."""
 _MOST_SECONDS = 60.0
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _OPTIONS = re.compile(r"\?[A-Za-z_]+=[^/*]*$")

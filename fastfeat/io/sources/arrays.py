@@ -21,7 +21,7 @@ from fastfeat.ir.dtypes import INTEGER_RANGE
 
 
 def column_array(values: Any, name: str) -> Array | ChunkedArray:
-    """Return one column of any kind as a pyarrow array, or chunked array.
+    """Return one column of any kind as a pyarrow array or chunked array.
 
     `values` is a NumPy array (also masked), list, tuple, range, pyarrow array, pandas or Polars
     series, or any object that exports Arrow data or a NumPy array.
@@ -114,7 +114,7 @@ def _days(ticks: NDArray[np.int64], is_time: Flags, name: str) -> NDArray[np.int
 
 
 def _object_array(values: NDArray[Any], present: Flags | None, name: str) -> Any:
-    """Return text or Python objects from a NumPy array."""
+    """Return a NumPy array of text or Python objects as an Arrow array."""
     if values.dtype.kind == "T":
         values = values.astype(object)  # pyarrow does not accept missing elements of StringDType
     if present is not None:
@@ -124,7 +124,7 @@ def _object_array(values: NDArray[Any], present: Flags | None, name: str) -> Any
 
 
 def _python_array(values: Any, name: str) -> Any:
-    """Return Python objects in the Arrow type that holds each of them; NaN becomes null."""
+    """Return Python objects as an Arrow array of one type that holds them; NaN becomes null."""
     try:
         return _without_loss(_inferred(values), values, name)
     except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
@@ -171,7 +171,7 @@ def _in_utc(value: Any) -> Any:
 
 
 def _without_loss(array: Any, values: Any, name: str) -> Any:
-    """Return times with all their digits; refuse values that pyarrow would change to unify types.
+    """Return times with all their digits; raise for values that pyarrow would change.
 
     PyArrow truncates the nanoseconds of pandas times, gives naive times the zone of their
     neighbours, drops the hours of a datetime among dates, and reads 5 steps of 3 s as 5 s.

@@ -1,4 +1,4 @@
-"""Chosen rows of a data set, as a data set of their own with its own row numbers."""
+"""Selected rows of a data set, as a data set of their own with row numbers from 0."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fastfeat.io.sources.scan import scan
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowFlags:
-    """A bit for each row of a data set, which says whether the row is chosen.
+    """One bit for each row of a data set: whether the row is selected.
 
     Args:
         bits: bool, without nulls, shape (n_rows,).
@@ -32,23 +32,23 @@ class RowFlags:
 
     @property
     def n_chosen(self) -> int:
-        """The number of chosen rows."""
+        """The number of selected rows."""
         return _count(self.bits)
 
     @property
     def digest(self) -> str:
-        """A digest of the flags, in hex digits."""
+        """A SHA-256 hash of the flags, in hex digits."""
         found = hashlib.sha256(f"{len(self.bits)}".encode())
         for chunk in self.bits.chunks:
             found.update(np.packbits(_flags(chunk)).tobytes() + b"\0")
         return found.hexdigest()
 
     def inverted(self) -> RowFlags:
-        """Return the flags of the other rows."""
+        """Return the flags that select exactly the other rows."""
         return RowFlags(call("invert", self.bits))
 
     def numbers(self, k: int, n: int) -> NDArray[np.int64]:
-        """Return the numbers of up to `n` chosen rows, after skipping the first `k` chosen rows."""
+        """Return the numbers of up to `n` selected rows, after the first `k` selected ones."""
         found: list[NDArray[np.int64]] = []
         first = 0
         for chunk in self.bits.chunks:
@@ -60,18 +60,18 @@ class RowFlags:
         return np.concatenate([np.zeros(0, np.int64), *found])
 
     def of(self, first: int, n_rows: int) -> Any:
-        """Return the flags of some rows as an Arrow array or column."""
+        """Return the flags of `n_rows` rows from row `first` on, as an Arrow array or column."""
         return self.bits.slice(first, n_rows)
 
 
 def flags_of(found: Sequence[NDArray[np.bool_]]) -> RowFlags:
-    """Return row flags from pieces of one bool per row."""
+    """Return the row flags of a data set from arrays of bools, in row order."""
     chunks = [array_of_values(flags, None, pa.bool_()) for flags in found]
     return RowFlags(pa.chunked_array(chunks, pa.bool_()))
 
 
 def chosen_rows(dataset: Dataset, flags: RowFlags, name: str) -> Dataset:
-    """Return the chosen rows of a data set; `name` is their name in messages.
+    """Return a data set of the selected rows; `name` names it in messages.
 
     The data set must be readable more than once.
     """

@@ -42,7 +42,7 @@ class Dataset:
     Args:
         schema: Columns that every part has; each type holds the values of all parts.
         parts: Parts in row order.
-        at_odds: The error for each column that is not in the schema, raised if it is read.
+        at_odds: Errors of columns that parts do not share, by name; raised if one is read.
         is_once: Whether it can be read only once.
         scratch: Decoded columns on disk; None if there is no scratch copy.
     """
@@ -74,7 +74,7 @@ class Dataset:
         return found
 
     def bytes_of(self, columns: Sequence[str]) -> int:
-        """Return the approximate bytes in memory of columns of files; unknown columns count 0."""
+        """Return the approximate bytes of columns of files in memory; unknown columns take 0."""
         read = schema_within(self.schema, columns)
         width = row_bytes(read, _TEXT_BYTES) + len(read) / 8
         return sum(
@@ -94,7 +94,7 @@ class Dataset:
         return 0 if largest is None else largest.bytes_of_reader(there)
 
     def check(self, columns: Sequence[str]) -> None:
-        """Raise if a column differs between parts, so that it has no type.
+        """Raise the error of the first column that differs between parts.
 
         Raises:
             TypeMismatch: No type holds the values of both.
@@ -143,7 +143,7 @@ class Dataset:
                 )
 
     def check_passes(self, n_passes: int) -> None:
-        """Raise InvalidData if the rows would be read more often than a one-shot reader allows."""
+        """Raise InvalidData if data that can be read once would be read `n_passes` times."""
         if self.is_once and n_passes > 1:
             raise InvalidData(
                 f"{self.parts[0].name} can be read once, and its rows are read "
@@ -199,7 +199,7 @@ def bytes_on_disk(paths: Any) -> int:
 
 
 def _opened(make: Any) -> Iterator[Any]:
-    """Return the tables from a function that returns a reader, a table or an iterable of tables.
+    """Return an iterator over the tables that a user's function gives.
 
     Raises:
         TypeMismatch: It returns something else, or takes arguments.
@@ -237,7 +237,7 @@ def _partition_keys(expression: Any) -> dict[str, Any]:
 
 
 def _of_once(reader: Any) -> Dataset:
-    """Return a reader or an iterator as a data set; reading it a second time is an error."""
+    """Return a data set of a reader or an iterator, which can be read once."""
     name = f"a {type(reader).__name__}"
     is_reader = isinstance(reader, pa.RecordBatchReader)
     if is_reader:
@@ -267,7 +267,7 @@ def _of_once(reader: Any) -> Dataset:
 
 
 def _of_files(files: Sequence[Located]) -> Dataset:
-    """Return files, all of one format, with the columns of their partitions."""
+    """Return a data set of files, which must be of one format, with partition columns."""
     check_once(files)
     formats = [_format(file, is_alone=len(files) == 1) for file in files]
     for file, file_format in zip(files, formats, strict=True):
@@ -307,7 +307,7 @@ def _named_twice(parts: Sequence[FilePart], keys: Mapping[str, Array]) -> dict[s
 
 
 def _sharing_schemas(parts: Iterable[FilePart]) -> list[FilePart]:
-    """Return files with one shared object per schema; a million copies would take 2 GB."""
+    """Return the files with equal schemas as one shared object; a million copies take 2 GB."""
     found: list[FilePart] = []
     for part in parts:
         alike = bool(found) and found[-1].schema.equals(part.schema)
@@ -316,7 +316,10 @@ def _sharing_schemas(parts: Iterable[FilePart]) -> list[FilePart]:
 
 
 def _in_partition(part: FilePart, keys: Mapping[str, Array], number: int) -> FilePart:
-    """Return a file with the values of its partitions, except for columns that it contains."""
+    """Return the file part with the values of its partition folders as columns.
+
+    A column that the file itself has comes from the file.
+    """
     there = set(part.schema.names)
     values = {name: of[number] for name, of in keys.items() if name not in there}
     return replace(part, partition=values) if values else part
@@ -344,7 +347,7 @@ def _format(file: Located, *, is_alone: bool) -> Format:
 
 
 def _of_arrow(dataset: Any) -> Dataset:
-    """Return a pyarrow Dataset, file by file if it consists of whole Parquet files."""
+    """Return a data set of a pyarrow Dataset, file by file if it is whole Parquet files."""
     schema = dataset.schema.remove_metadata()
     if len(schema) == 0:
         raise InvalidData("the dataset has no columns")
@@ -380,7 +383,7 @@ def _of_parquet(dataset: Any) -> Dataset | None:
 
 
 def _of_parts(parts: Sequence[Part], refused: Mapping[str, FastfeatError] | None = None) -> Dataset:
-    """Return parts as a data set; `refused` has the errors of columns that cannot be read."""
+    """Return a data set of parts; `refused` has the errors of columns that cannot be read."""
     schema, at_odds = common_columns(parts)
     at_odds |= refused or {}
     fields = [field for field in schema if field.name not in at_odds]

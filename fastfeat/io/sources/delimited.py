@@ -1,4 +1,4 @@
-"""Delimited files of a data set, CSV and TSV: the types of all their values, and their rows.
+"""CSV and TSV files of a data set: their column types over all files, and their rows.
 
 A delimited file states no types. A column gets the type that reading the whole file would find: the
 first type, in Arrow's order, that fits all its values. So types do not depend on the amount of
@@ -38,7 +38,7 @@ Types = dict[str, DataType]
 def delimited_schemas(
     files: Sequence[Located], file_format: Format
 ) -> tuple[list[tuple[Schema, int]], dict[str, FastfeatError]]:
-    """Return the schema and number of rows of each file, and the errors of unreadable columns.
+    """Return the schema and number of rows of each file, and the errors of columns without a type.
 
     A column has the same type in all files. It is unreadable if no type holds its whole numbers.
     Each file is read once, and again if a later value does not fit the type found before it.
@@ -102,7 +102,7 @@ def delimited_tables(
 def _texts(
     files: Sequence[Located], file_format: Format, names: set[str], seen: Mapping[str, Any]
 ) -> Iterator[Table]:
-    """Yield numeric columns of all files as text."""
+    """Yield some numeric columns of all files as the text in the files, table by table."""
     for file in files:
         wanted = [name for name in seen[file.name][0] if name in names]
         if wanted:
@@ -149,13 +149,16 @@ def _read_through(at: Located, file_format: Format, types: Types) -> tuple[Types
 
 
 def _header(at: Located, file_format: Format) -> list[str]:
-    """Return the column names, if the types of other files do not fit the start of the file."""
+    """Return the column names of a file.
+
+    Used if the types of other files do not fit the start of this one.
+    """
     with _opened(at, file_format, csv_module().ConvertOptions()) as reader:
         return reader.schema.names
 
 
 def _looser(dtype: DataType, value: str, message: str) -> DataType:
-    """Return the next CSV type, in Arrow's order after `dtype`, that can read a value.
+    """Return the first type after `dtype`, in Arrow's order of CSV types, that can read a value.
 
     `message` is the error if no type is left.
     """

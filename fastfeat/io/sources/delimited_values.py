@@ -1,4 +1,4 @@
-"""Values of delimited files that pyarrow alone would change: large whole numbers, and empty text.
+"""Values of CSV files that pyarrow alone would change: large whole numbers, and empty text.
 
 pyarrow reads whole numbers beyond int64 as rounded float64, and does not distinguish an empty field
 from a quoted one. Files are read a second time if that matters, which is rare.
@@ -20,12 +20,12 @@ def csv_module() -> Any:
 
 
 def parse_options(delimiter: str) -> Any:
-    """Return the options by which fields are separated."""
+    """Return pyarrow's options for splitting lines at a delimiter."""
     return csv_module().ParseOptions(delimiter=delimiter, newlines_in_values=True)
 
 
 def beyond_int64(table: Table) -> set[str]:
-    """Return the float64 columns with a value that, before rounding, int64 may not hold."""
+    """Return the float64 columns with a value that may be an integer beyond int64 in the file."""
     found: set[str] = set()
     for field in table.schema:
         if field.type == pa.float64():
@@ -37,7 +37,7 @@ def beyond_int64(table: Table) -> set[str]:
 
 
 def options_for_texts(names: Sequence[str]) -> Any:
-    """Return the options that read numeric columns as their text in the file."""
+    """Return pyarrow's options for reading the named columns as text, as in the file."""
     return csv_module().ConvertOptions(
         include_columns=list(names),
         column_types=dict.fromkeys(names, pa.string()),
@@ -46,7 +46,7 @@ def options_for_texts(names: Sequence[str]) -> Any:
 
 
 def whole_types(names: Iterable[str], texts: Iterable[Table]) -> dict[str, DataType | InvalidData]:
-    """Return the types of those float64 columns that hold only whole numbers.
+    """Return the type of float64 columns that hold only whole numbers in the file, by name.
 
     `names` are columns with a value beyond int64. `texts` are the same columns as text, for all
     rows; a table may lack some.
@@ -99,7 +99,7 @@ def _not_unsigned(column: Any) -> str | None:
 
 
 def with_empty_text(table: Table, texts: Table) -> Table:
-    """Return a table with text that is missing if its field is empty, but not if it is quoted.
+    """Return a table in which quoted empty fields are empty text, and other empty fields missing.
 
     `texts` holds the columns of `empty_texts`, read with `options_for_empty`.
     """
@@ -121,7 +121,7 @@ def empty_texts(table: Table) -> dict[str, DataType]:
 
 
 def options_for_empty(types: dict[str, DataType]) -> Any:
-    """Return the options that read a quoted empty field as empty text, and others as missing."""
+    """Return pyarrow's options by which a quoted empty field is "" and an unquoted one missing."""
     return csv_module().ConvertOptions(
         include_columns=list(types),
         column_types=types,

@@ -1,4 +1,4 @@
-"""Files of a data set, read in pieces: their schemas, and tables of some of their rows.
+"""Files of a data set, read some rows at a time: their schemas, and tables of their rows.
 
 The bytes in memory at one time are bounded, even if a row group is larger than memory.
 """
@@ -25,7 +25,7 @@ MOST_ROWS_AT_A_TIME = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A file of a data set.
+    """One file of a data set.
 
     Args:
         at: Location of the file.
@@ -33,7 +33,7 @@ class FilePart:
         schema: Its columns, without partitions.
         n_rows: Number of rows; None if unknown before reading.
         group_rows: Rows of each row group; empty for formats without row groups.
-        partition: Value of each partition that the file is in, as Arrow scalars.
+        partition: Values of partition folders such as `year=2024` above the file, as Arrow scalars.
     """
 
     at: Located
@@ -50,7 +50,7 @@ class FilePart:
 
     @property
     def identity(self) -> list[tuple[str, int, int | None]]:
-        """The name, bytes and modification time of the file."""
+        """The name, size in bytes and modification time of the file, as a list of one."""
         return [(self.at.name, self.at.n_bytes, self.at.changed_ns)]
 
     @property
@@ -107,7 +107,7 @@ class FilePart:
 
 
 def file_part(at: Located, file_format: Format) -> FilePart:
-    """Return a file of a typed format, from its header or footer.
+    """Return a part for a file of a format with types; its header or footer is read.
 
     Raises:
         InvalidData: The file is damaged, or has no columns; the error names it.
@@ -123,7 +123,7 @@ def file_part(at: Located, file_format: Format) -> FilePart:
 def delimited_parts(
     files: Sequence[Located], file_format: Format
 ) -> tuple[list[FilePart], dict[str, FastfeatError]]:
-    """Return delimited files, read once for their types, and the errors of unreadable columns.
+    """Return parts for CSV files, which are read for their types, and errors of unreadable columns.
 
     Raises:
         InvalidData: A file is damaged, or has no columns; the error names it.
@@ -206,7 +206,7 @@ def _parquet_tables(
 
 
 def _row_bytes(file: Any, schema: Schema, wanted: Sequence[str]) -> float:
-    """Return the bytes of a row in memory, from its types, or from the first rows for text."""
+    """Return the bytes of a row in memory, from types, or from the first rows if it has text."""
     types = [schema.field(name).type for name in wanted]
     if all(pa.types.is_primitive(dtype) for dtype in types):
         return sum(dtype.bit_width + 1 for dtype in types) / 8
@@ -218,7 +218,10 @@ def _row_bytes(file: Any, schema: Schema, wanted: Sequence[str]) -> float:
 
 
 def _rows_within(most_bytes: int, row_bytes: float) -> int:
-    """Return the number of rows to decode at once: they fill a quarter, because rows may grow."""
+    """Return the number of rows to decode at once, to fill a quarter of `most_bytes`.
+
+    Later rows may be larger.
+    """
     within = most_bytes / 4 / row_bytes if row_bytes else MOST_ROWS_AT_A_TIME
     return min(MOST_ROWS_AT_A_TIME, max(1, int(within)))
 

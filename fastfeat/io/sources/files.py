@@ -1,4 +1,4 @@
-"""Files as Arrow tables: the wanted columns of Parquet, Arrow IPC (file or stream) and CSV."""
+"""Single files as Arrow tables: wanted columns of Parquet, Arrow IPC (file or stream) and CSV."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _format(path: Path) -> Format:
 
 
 def _wanted(names: Sequence[str], columns: Sequence[str] | None, path: Path) -> list[str]:
-    """Return the wanted columns that a file has, each once."""
+    """Return the wanted columns that a file has, each once; all columns for None."""
     if not names:
         raise InvalidData(f"{path}: the file has no columns")
     wanted = list(names) if columns is None else [name for name in columns if name in set(names)]
@@ -120,7 +120,7 @@ def _read_ipc_stream(path: Path, columns: Sequence[str] | None) -> Table:
 
 
 def check_ended(start: bytes, end: bytes) -> None:
-    """Raise OSError if an Arrow stream has no end marker, the only sign of missing batches.
+    """Raise OSError if an Arrow IPC stream has no end marker: record batches may be missing.
 
     `start` and `end` are its first and last bytes. Streams from before Arrow 0.15, and compressed
     ones, start differently and are not checked.
@@ -132,7 +132,7 @@ def check_ended(start: bytes, end: bytes) -> None:
 
 
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
-"""The last bytes of a stream."""
+"""The last bytes of a complete Arrow IPC stream."""
 
 
 def _of_batches(batches: Iterable[RecordBatch], wanted: list[str], schema: Schema) -> Table:
@@ -180,7 +180,7 @@ def _read_delimited(path: Path, columns: Sequence[str] | None, delimiter: str) -
 
 
 def of_long_row(error: Exception) -> Exception:
-    """Return a pyarrow error; one about a row longer than a block is reworded."""
+    """Return a pyarrow error, reworded if it is about a row longer than a block."""
     if "straddl" not in str(error):
         return error
     return ValueError(

@@ -1,4 +1,4 @@
-"""Several columns at once: dicts of arrays and pandas frames as Arrow tables."""
+"""Tables in memory as Arrow tables: dicts of arrays, lists of dicts, pandas and Polars frames."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def mapping_table(
 
 
 def rows_table(rows: Sequence[Any], columns: Sequence[str] | None) -> Table:
-    """Return a list of rows, each a dict of column name to value, as a table; None is missing.
+    """Return a list of dicts, one per row, as a table; None is missing.
 
     A column is built like one from the list of its values. `columns` selects columns; names that no
     row has are left out, and None takes all.
@@ -143,7 +143,7 @@ def pandas_table(frame: Any, columns: Sequence[str] | None, run: Run = in_turn) 
 
 
 def table_of(arrays: list[Any], names: list[str]) -> Table:
-    """Return columns as a table; unequal lengths raise InvalidData."""
+    """Return arrays and their names as a table; unequal lengths raise InvalidData."""
     n_rows = len(arrays[0])
     for name, array in zip(names, arrays, strict=True):
         if len(array) != n_rows:
@@ -155,15 +155,15 @@ def table_of(arrays: list[Any], names: list[str]) -> Table:
 
 
 def rows_only(n_rows: int) -> Table:
-    """Return a table without columns that keeps its number of rows."""
+    """Return an Arrow table with a number of rows and no columns."""
     return pa.Table.from_arrays([pa.nulls(n_rows)], ["none"]).select([])
 
 
 def columns_table(columns: Mapping[str, Any], n_rows: int) -> Table:
-    """Return columns as a table that keeps its number of rows even without columns.
+    """Return columns as a table that keeps its number of rows even if there are no columns.
 
-    In that case it has a column of nulls: in a table without columns, Arrow loses the rows when
-    they are taken, joined, or sliced to the end.
+    Without columns it has a column of nulls: otherwise Arrow loses the rows when they are taken,
+    joined, or sliced to the end.
     """
     return pa.table(dict(columns) or {"": pa.nulls(n_rows)})
 

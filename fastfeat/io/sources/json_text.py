@@ -1,4 +1,4 @@
-"""Strict JSON from bytes to values, for the server and the stream.
+"""Strict parsing of JSON text, for the server and the stream.
 
 Some JSON readers accept more. This one refuses a key that occurs twice in an object, NaN and
 infinities (which many programs write), text after the value, and bytes that are not UTF-8.
@@ -92,7 +92,10 @@ def _not_json(body: bytes, error: json.JSONDecodeError) -> NotJson:
 
 
 def _may_repeat_keys(text: bytes, values: Iterable[Any]) -> bool:
-    """Return whether colons in a text exceed its keys and strings, or some may be escaped."""
+    """Return whether an object in a JSON text may have a key twice.
+
+    It may if the text has more colons than keys and strings account for, or escaped colons.
+    """
     n_keys, n_in_texts = _colons(values)
     return text.count(b":") != n_keys + n_in_texts or b"\\u003" in text
 

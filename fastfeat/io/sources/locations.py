@@ -1,4 +1,7 @@
-"""Locations of files: paths, folders, patterns and addresses, resolved to files with partitions."""
+"""Files on disk or network: paths, folders, patterns and addresses resolved to a list of files.
+
+Folders such as `year=2024` above a file are hive partitions: they become columns.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from fastfeat.io.sources.addresses import WILD, asked, naming, opened, without_s
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A file, as it was when it was found.
+    """A file that was found at a path, with its size and modification time at that moment.
 
     Args:
         name: Name for messages.
@@ -104,7 +107,7 @@ def no_file(path: str) -> InvalidData:
 
 
 def file_at(filesystem: Any, path: str) -> Located:
-    """Return a file of a file system, as it is now.
+    """Return the file at a path of a file system, with its present size and modification time.
 
     Raises:
         InvalidData: The file does not exist.
@@ -116,19 +119,19 @@ def file_at(filesystem: Any, path: str) -> Located:
 
 
 def is_match(name: str, part: str) -> bool:
-    """Return whether a name in a folder matches one part of a pattern."""
+    """Return whether the name of a file or folder matches one part of a pattern."""
     is_passed_over = is_hidden(name) and not part.startswith(("_", "."))
     return not is_passed_over and fnmatchcase(name, part)
 
 
 def paths_of(given: Any) -> list[str]:
-    """Return the paths, folders, patterns and addresses among a user's data."""
+    """Return the paths, folders, patterns and addresses in a user's data; other data has none."""
     each = cast("Sequence[object]", given if isinstance(given, list | tuple) else [given])
     return [os.fspath(cast("str", one)) for one in each if isinstance(one, str | os.PathLike)]
 
 
 def hint_of_folders(name: str, paths: Iterable[str]) -> str:
-    """Return a hint for a missing column if a folder in a path is named after it, else ""."""
+    """Return a hint for a missing column if a folder in a path has its value, else ""."""
     for path in paths:
         for folder in path.split("/"):
             key, sign, _ = folder.partition("=")
@@ -142,7 +145,7 @@ def hint_of_folders(name: str, paths: Iterable[str]) -> str:
 
 
 def partition_columns(files: Sequence[Located]) -> dict[str, Array]:
-    """Return the value of each partition in each file: whole numbers if all are, else text.
+    """Return the partition columns of files, one value per file: integers if all are, else text.
 
     Raises:
         InvalidData: A file is in no folder of a partition that other files have.
@@ -175,7 +178,7 @@ def _in_folders(
     prefix: str,
     suffix: str | None,
 ) -> list[Located]:
-    """Return the files in and below folders; names of partitions begin below `base`."""
+    """Return the files in and below folders; partition folders count below `base`."""
     found = [
         _file(filesystem, info, prefix, base)
         for folder in folders
@@ -192,7 +195,7 @@ def _in_folders(
 
 
 def _all_below(filesystem: Any, folder: str, text: str) -> Iterator[Any]:
-    """Yield the files in and below a folder, without those in skipped folders."""
+    """Yield the entries in and below a folder, without hidden folders."""
     if filesystem.type_name != "local":
         yield from _infos(filesystem, folder, text, recursive=True)
         return
@@ -205,7 +208,7 @@ def _all_below(filesystem: Any, folder: str, text: str) -> Iterator[Any]:
 
 
 def _check_leads_on(folder: str) -> None:
-    """Raise InvalidData if a folder is a link to a folder that contains it."""
+    """Raise InvalidData if a folder is a symbolic link to a folder that contains it."""
     if os.path.islink(folder):
         target = os.path.realpath(folder)
         if Path(os.path.realpath(os.path.dirname(folder))).is_relative_to(target):
@@ -216,7 +219,7 @@ def _check_leads_on(folder: str) -> None:
 
 
 def _is_file(info: Any) -> bool:
-    """Return whether a folder entry is a file; a broken link raises InvalidData."""
+    """Return whether a folder entry is a file; a broken symbolic link raises InvalidData."""
     kinds = _fs().FileType
     if info.type == kinds.NotFound and not is_hidden(info.base_name):
         raise InvalidData(f"{info.path} is a link to a file that is not there")
@@ -314,9 +317,9 @@ def _infos(filesystem: Any, folder: str, text: str, *, recursive: bool = False) 
 
 
 def _check_no_log(info: Any) -> None:
-    """Raise InvalidData if a folder is the log of a table: its files also hold deleted rows.
+    """Raise InvalidData if a folder is the transaction log of a table, such as Delta or Iceberg.
 
-    The error says how to read the table instead.
+    The table's files also hold deleted rows. The error says how to read the table instead.
     """
     above, _, name = info.path.rpartition("/")
     above, _, folder = above.rpartition("/") if name.endswith(".metadata.json") else (above, "", "")
@@ -326,7 +329,7 @@ def _check_no_log(info: Any) -> None:
 
 
 def _check_above(filesystem: Any, path: str) -> None:
-    """Raise if a folder is a partition of a table with a log, or holds its data files."""
+    """Raise InvalidData if a folder holds data files of a table with a transaction log."""
     above, sign, name = path.rstrip("/").rpartition("/")
     while "=" in name:
         logs = [f"{above}{sign}{log}" for log in _LOGS if "*" not in log]
@@ -347,7 +350,10 @@ def _of_log(folder: str, kind: str, instead: str) -> InvalidData:
 
 
 def check_once(files: Sequence[Located]) -> None:
-    """Raise InvalidData if a file occurs twice, also by a link: its rows would count twice."""
+    """Raise InvalidData if a file occurs twice, also by a symbolic link.
+
+    Its rows would count twice.
+    """
     first: dict[object, Located] = {}
     twice: list[str] = []
     for file in files:
@@ -368,7 +374,7 @@ def _identity(file: Located) -> object:
 
 
 def _is_same(file: Located, other: Located) -> bool:
-    """Return whether two names with one identity are the same file; hard links are not."""
+    """Return whether two names with one identity are one file; hard links count as two files."""
     is_local = file.is_local
     return not is_local or os.path.realpath(file.path) == os.path.realpath(other.path)
 
@@ -389,7 +395,7 @@ _LOGS = {
         "lambda: table.scan().to_arrow_batch_reader(), with the table of pyiceberg at {}",
     ),
 }
-"""Marks of a folder that is a table with a log: the kind of table, and the replacement to pass."""
+"""Names that mark a table with a transaction log, with its kind and the data to pass instead."""
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 MISSING = "__HIVE_DEFAULT_PARTITION__"
 """Hive's text for a missing value in the name of a folder."""

@@ -16,7 +16,7 @@ from fastfeat.io.sources.widening import widened
 
 
 class Origin(NamedTuple):
-    """The source of some rows of a table.
+    """The source of some rows of a table: the file or part, and the row number in it.
 
     Args:
         first_row: Number of the first row in the data set.
@@ -58,13 +58,13 @@ class TablePart:
     def tables(
         self, columns: Sequence[str], most_bytes: Callable[[], int], start: int
     ) -> Iterator[tuple[int, Table]]:
-        """Yield the rows without a copy, and the number of the first one."""
+        """Yield the number of the first row, 0, and all rows as a table, without a copy."""
         yield 0, self.table.select(list(columns)) if columns else rows_only(self.table.num_rows)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedPart:
-    """Tables that a function returns one after another.
+    """A part of a data set that a function opens: it returns tables one after another.
 
     Args:
         name: Name for messages.
@@ -116,7 +116,7 @@ class OpenedPart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChosenPart:
-    """Some rows of a data set, read from it on demand; `chosen.chosen_rows` creates it.
+    """Selected rows of a data set, read from it on demand; `chosen.chosen_rows` creates it.
 
     Args:
         name: Name for messages.
@@ -138,7 +138,7 @@ Part = FilePart | TablePart | OpenedPart | ChosenPart
 
 
 def common_columns(parts: Sequence[Part]) -> tuple[Schema, dict[str, FastfeatError]]:
-    """Return a schema of the columns that all parts share, and the errors for the other columns.
+    """Return the schema of the columns that all parts have, and an error for each other column.
 
     The type of a column holds the values of all parts. There must be at least one part.
 

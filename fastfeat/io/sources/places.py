@@ -1,4 +1,4 @@
-"""Whether a user's input data would include an output when its files are located again."""
+"""Whether an output would be read as input data the next time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastfeat.io.sources.locations import is_hidden, is_match, paths_of
 
 
 def would_have(given: Any, target: Path, name: str | None) -> bool:
-    """Return whether data would include an output when it is located the next time.
+    """Return whether the user's paths or patterns would include an output the next time.
 
     Args:
         given: The user's data. Only paths, folders, patterns and addresses can include an output;
@@ -26,7 +26,7 @@ def would_have(given: Any, target: Path, name: str | None) -> bool:
 
 
 def _here(text: str) -> str | None:
-    """Return the path of an input on this machine, or None if it is elsewhere."""
+    """Return an input's path on this machine; None if it is on a network."""
     if text.startswith("file://"):
         return text.removeprefix("file://")
     return None if "://" in text or "\0" in text else text

@@ -64,7 +64,7 @@ def _read_whole(data: Any, columns: Sequence[str] | None) -> Table:
 
 
 def is_in_parts(data: Any) -> bool:
-    """Return whether data is files, or a function that opens them, and not a table."""
+    """Return whether data is paths of files, or a function that opens them, rather than a table."""
     if isinstance(data, list | tuple):
         given = cast("Sequence[object]", data)
         return bool(given) and all(isinstance(path, str | os.PathLike) for path in given)
@@ -72,7 +72,7 @@ def is_in_parts(data: Any) -> bool:
 
 
 def may_be_large(data: Any) -> bool:
-    """Return whether data is files that may not fit into free memory, by their bytes on disk."""
+    """Return whether data is files that may exceed free memory, judged by their size on disk."""
     if not is_in_parts(data) or callable(data):
         return False
     path = cast("str", data)
@@ -87,7 +87,7 @@ def may_be_large(data: Any) -> bool:
 
 
 def is_one_file(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path names a file or does not exist: no folder, pattern or address."""
+    """Return whether a path can only be a single file: not a folder, pattern or address."""
     text = os.fspath(path)
     if "://" in text or os.path.isdir(text):
         return False
@@ -110,7 +110,7 @@ def schema_in_parts(data: Any) -> Schema:
 
 
 def column_names(data: Any) -> list[str] | None:
-    """Return the column names of data of any kind without reading it; None if that is impossible.
+    """Return the column names of data of any kind without reading rows; None if impossible.
 
     `data` is any data that `read_table` takes, including a reader that was already read.
     """

@@ -1,4 +1,7 @@
-"""A scan: the rows of a data set in tables of bounded size; one table is read ahead."""
+"""A scan: one pass over the rows of a data set, in tables of bounded size.
+
+A thread reads one table ahead.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,12 @@ _ROW = re.compile(r"\brow ([\d,]*\d)\b")
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """Adjacent rows of a data set.
+    """One table of a scan: consecutive rows of a data set.
 
     Args:
         table: The rows.
         first_row: Number of the first row in the data set.
-        origins: Sources of the rows, by ascending row.
+        origins: The files or parts that the rows come from, in row order.
     """
 
     table: Table
@@ -41,7 +44,9 @@ class Scanned:
     origins: tuple[Origin, ...]
 
     def place(self, row: int) -> str:
-        """Return the place of a row (its number in the data set) in its file, for a message.
+        """Return a row's file and its row number in it, for a message.
+
+        `row` is its number in the data set.
 
         Example:
             >>> Scanned(None, 10, (Origin(10, "b.csv", 0),)).place(12)
@@ -53,7 +58,7 @@ class Scanned:
 
 @contextmanager
 def telling_place(scanned: Scanned) -> Generator[None]:
-    """Add the place of a row in its file to an error that names a row of `scanned` by its number.
+    """Add the file of a row to errors raised inside that name a row of `scanned` by its number.
 
     Errors about a history say "history=" and are left alone.
     """
@@ -69,18 +74,18 @@ def telling_place(scanned: Scanned) -> Generator[None]:
 
 
 def is_of_history(error: FastfeatError) -> bool:
-    """Return whether the rows in an error are rows of a history."""
+    """Return whether an error is about rows of a history, by its text."""
     return str(error).startswith("history=") or " of history=" in str(error)
 
 
 def numbers_of_rows(error: FastfeatError) -> list[int]:
-    """Return the numbers of the rows that an error names without a place."""
+    """Return the row numbers in an error's text; empty if it names their file already."""
     text = str(error)
     return [] if _PLACE in text else [int(n.replace(",", "")) for n in _ROW.findall(text)]
 
 
 def with_place(error: FastfeatError, scanned: Scanned, row: int) -> FastfeatError:
-    """Return an error with the place of a row added to the line that names the row."""
+    """Return the error with the file of a row added to the line that names the row."""
     lines = str(error).split("\n")
     names_it = next((k for k, line in enumerate(lines) if _ROW.search(line)), -1)
     lines[names_it] += f"{_PLACE}{scanned.place(row)})"
@@ -167,7 +172,10 @@ def _through(
     wanted: range,
     keep: Sequence[str],
 ) -> Generator[Scanned]:
-    """Yield tables, reading columns from the scratch copy, or writing those in `keep` to it."""
+    """Yield tables of a scan, with columns read from the scratch copy if it has them.
+
+    Columns in `keep` are written to the copy.
+    """
     there = [name for name in names if name in scratch.pieces]
     rest = [name for name in names if name not in scratch.pieces]
     if there and not rest:
@@ -221,7 +229,7 @@ def _columns(table: Table) -> dict[str, ChunkedArray]:
 def _copied(
     scratch: Scratch, names: Sequence[str], most_bytes: Callable[[], int], wanted: range
 ) -> Generator[Scanned]:
-    """Yield tables of columns that a scratch copy has; at least one table."""
+    """Yield tables of columns that are all in a scratch copy; at least one table."""
     assert scratch.n_rows is not None
     first, end = min(wanted.start, scratch.n_rows), min(wanted.stop, scratch.n_rows)
     while True:
@@ -239,7 +247,7 @@ def _packed(
     start: int,
     stop: int | None,
 ) -> Generator[Scanned]:
-    """Yield tables of at most `most_bytes`, joined from smaller pieces."""
+    """Yield tables of at most `most_bytes`, joined from smaller ones."""
     pieces: list[Table] = []
     origins: list[Origin] = []
     n_bytes, none_yet, most = 0, True, most_bytes()
@@ -269,7 +277,7 @@ def _joined(pieces: Sequence[Table], origins: Sequence[Origin]) -> Scanned:
 def _cut(
     pieces: Iterator[tuple[Origin, Table]], most_bytes: Callable[[], int]
 ) -> Iterator[tuple[Origin, Table]]:
-    """Yield pieces; those over `most_bytes` are split."""
+    """Yield the tables with their origins; tables over `most_bytes` are split."""
     for origin, table in pieces:
         n_rows = table.num_rows
         n_at_a_time = n_rows
@@ -287,7 +295,7 @@ def _pieces(
     start: int,
     stop: int | None,
 ) -> Iterator[tuple[Origin, Table]]:
-    """Yield the rows from `start` to before `stop`, in the pieces that the parts return."""
+    """Yield rows `start` to `stop` (exclusive) as the tables that the parts return."""
     first = 0
     for part in dataset.parts:
         if stop is not None and first >= stop:
@@ -307,7 +315,7 @@ def _pieces_of(
     first: int,
     wanted: range,
 ) -> Generator[tuple[Origin, Table], None, int]:
-    """Yield the wanted rows of a part; return its number of rows if it is read to its end."""
+    """Yield the wanted rows of one part as tables; return its number of rows if read to the end."""
     end = 0
     for row, table in part.tables(names, most_bytes, wanted.start):
         end = row + table.num_rows
@@ -326,7 +334,7 @@ def _pieces_of(
 
 
 def _typed(table: Table, schema: Schema, part: Part) -> Table:
-    """Return rows with the column types of the data set."""
+    """Return rows with their columns in the types of the data set."""
     for field in table.schema:
         wanted = schema.field(field.name).type
         if field.type != wanted:

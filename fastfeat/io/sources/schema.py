@@ -1,4 +1,4 @@
-"""Types and schemas as users write them."""
+"""Column types and schemas in the forms in which users write them, as DTypes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastfeat.ir.dtypes import DType
 
 
 def read_schema(given: Any) -> dict[str, DType | UnsupportedType]:
-    """Return the type of each column, in order.
+    """Return the type of each column of a schema or of data, in order.
 
     `given` is a pyarrow schema, an object that has one, data of any kind, or a mapping of name to
     type, each a DType or any type that `as_dtype` accepts.
@@ -60,7 +60,7 @@ def _is_mapping(given: Any) -> TypeGuard[Mapping[str, Any]]:
 
 
 def _type_of(written: object) -> DType | UnsupportedType:
-    """Return a type, like `as_dtype`, or UnsupportedType if no expression can read it."""
+    """Return a written type as a DType; UnsupportedType if no expression can read it."""
     match written:
         case UnsupportedType():
             return written
@@ -71,7 +71,7 @@ def _type_of(written: object) -> DType | UnsupportedType:
 
 
 def as_dtype(written: object) -> DType:
-    """Return the type that a user writes as text, a pyarrow or NumPy type, or a Python class.
+    """Return the DType for a user's type: text, a pyarrow or NumPy type, or a Python class.
 
     Raises:
         TypeMismatch: It names no type.

@@ -33,7 +33,7 @@ _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
 class Piece(NamedTuple):
-    """Some rows of a column, stored in the file as an Arrow stream.
+    """Consecutive rows of one column, stored in the file as an Arrow stream.
 
     Args:
         first_row: Number of the first row.
@@ -50,14 +50,14 @@ class Piece(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Scratch:
-    """The columns of a data set that a file holds; only complete columns.
+    """A file with decoded columns of a data set, each of them complete.
 
     Args:
         file: File without a name.
         most_bytes: Size limit; 0 once writing was abandoned.
         n_rows: Number of rows of the data set; None before the first column is complete.
         pieces: The pieces of each column, in row order.
-        origins: Sources of the rows, by ascending row.
+        origins: The files or parts that the rows come from, in row order.
         n_bytes: Size of the file.
     """
 
@@ -69,7 +69,7 @@ class Scratch:
     n_bytes: int = 0
 
     def rows(self, names: Sequence[str], first: int, stop: int) -> Table:
-        """Return rows from `first` to before `stop`, memory-mapped from the file.
+        """Return rows `first` to `stop` (exclusive) as a table that is memory-mapped from the file.
 
         `names` lists at least one column of the copy.
         """
@@ -80,7 +80,7 @@ class Scratch:
         return pa.table({name: _column(own, content, first, stop) for name, own in pieces.items()})
 
     def _pieces_of(self, name: str, first: int, stop: int) -> list[Piece]:
-        """Return the pieces of a column that overlap some rows, at least one."""
+        """Return the stored pieces of a column that hold rows `first` to `stop` (exclusive)."""
         place, pieces = self._place(name, first), self.pieces[name]
         end = place + 1
         while end < len(pieces) and pieces[end].first_row < stop:
@@ -88,7 +88,7 @@ class Scratch:
         return [*pieces[place:end]]
 
     def stop_of(self, names: Sequence[str], most_bytes: int, first: int, more: float = 0.0) -> int:
-        """Return the number after the last row of a table with about `most_bytes`.
+        """Return the number after the last row of the next table, which has about `most_bytes`.
 
         The table has at least one row.
 
@@ -105,11 +105,11 @@ class Scratch:
         return edge if stop < self.n_rows and edge - first > (stop - first) // 2 else stop
 
     def _place(self, name: str, row: int) -> int:
-        """Return the index of the piece that holds a row."""
+        """Return the index of the stored piece of a column that holds a row."""
         return bisect_right(self.pieces[name], row, key=_first_row) - 1
 
     def origins_of(self, first: int, stop: int) -> tuple[Origin, ...]:
-        """Return the sources of the rows from `first` to before `stop`."""
+        """Return the files or parts that rows `first` to `stop` (exclusive) come from."""
         begin = max(0, bisect_right(self.origins, first, key=_first_row) - 1)
         end = bisect_right(self.origins, stop - 1, key=_first_row)
         return tuple(self.origins[begin:end])
@@ -122,7 +122,7 @@ def _first_row(of: Piece | Origin) -> int:
 def _column(
     pieces: Sequence[Piece], content: Mapping[Piece, Any], first: int, stop: int
 ) -> ChunkedArray:
-    """Return some rows of a column, from the pieces that hold them."""
+    """Return rows `first` to `stop` (exclusive) of a column, from the pieces that hold them."""
     found: list[ChunkedArray] = []
     for piece in pieces:
         column = pa.ipc.open_stream(content[piece]).read_all().column(0)
@@ -133,12 +133,12 @@ def _column(
 
 
 def _mapped(file: IO[bytes], pieces: Sequence[Piece], is_whole: bool) -> dict[Piece, Any]:
-    """Return the bytes of pieces, which stay mapped while something refers to them.
+    """Return the memory-mapped bytes of each piece.
 
-    Neighbouring pieces are mapped together: Python opens the file once more for each map, and a
-    table of 2,000 columns exceeded the open-file limit of the process. `is_whole` says that all
-    rows are read. The map is then populated at once, so that the thread that reads ahead takes the
-    page faults.
+    They stay mapped while something refers to them. Neighbouring pieces are mapped together: Python
+    opens the file once more for each map, and a table of 2,000 columns exceeded the open-file limit
+    of the process. `is_whole` says that all rows are read. The map is then populated at once, so
+    that the thread that reads ahead takes the page faults.
     """
     found: dict[Piece, Any] = {}
     together: list[Piece] = []
@@ -167,7 +167,7 @@ def _map(file: IO[bytes], offset: int, n_bytes: int, is_whole: bool) -> mmap.mma
 
 @dataclass(slots=True, eq=False)
 class Keeping:
-    """Columns that are being written to a scratch copy during a scan.
+    """Writes columns to a scratch copy during a scan.
 
     Args:
         scratch: The copy; it receives the columns once they are complete.
@@ -243,7 +243,7 @@ class Keeping:
 
 
 def keeping(scratch: Scratch, names: Sequence[str]) -> Keeping:
-    """Return a writer of columns to a scratch copy; it takes none if the copy was abandoned."""
+    """Return a writer that adds columns to a scratch copy; without columns if it was abandoned."""
     return Keeping(scratch, {n: [] for n in names if scratch.most_bytes}, end=scratch.n_bytes)
 
 
@@ -264,7 +264,9 @@ def scratch_file(folder: str | os.PathLike[str] | None = None) -> Generator[Scra
 
 
 def room_for_copy(folder: str | os.PathLike[str]) -> int:
-    """Return the bytes that a scratch copy in a folder may take; 0 if the folder is in memory.
+    """Return the bytes that a scratch copy in a folder may take: half of the free disk space.
+
+    0 if the folder is in memory.
 
     Raises:
         OSError: The folder does not exist.

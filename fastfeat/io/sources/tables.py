@@ -1,4 +1,4 @@
-"""Tables in memory, of any library, as pyarrow Tables: without a copy if layouts agree."""
+"""Tables in memory of any library as pyarrow Tables, without a copy if layouts agree."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def note_read(reader: Any) -> None:
 
 
 def _of_library(data: Any, columns: Sequence[str] | None, run: Run) -> Table:
-    """Return a table of another library, without importing any library to detect it."""
+    """Return a table of another library as a pyarrow Table; no library is imported to detect it."""
     classes = class_names(data)
     if "pandas.DataFrame" in classes:
         return pandas_table(data, columns, run)
@@ -137,7 +137,7 @@ def _of_library(data: Any, columns: Sequence[str] | None, run: Run) -> Table:
 
 
 def _of_dataset(dataset: Any, columns: Sequence[str] | None) -> Table:
-    """Return a pyarrow dataset, read completely."""
+    """Return all rows of a pyarrow dataset as a table."""
     schema = dataset.schema
     if len(schema) == 0:
         raise InvalidData("the dataset has no columns")

@@ -1,8 +1,8 @@
-"""The unpacked size of an Arrow IPC stream, from its own metadata, before anything is unpacked.
+"""The uncompressed size of an Arrow IPC stream, read from its metadata before decompressing.
 
-A few kilobytes may hold gigabytes of zeros. Each compressed buffer begins with its unpacked size,
-which a reader allocates. The positions of buffers are in the metadata of each message, a
-flatbuffers table.
+A few kilobytes may hold gigabytes of zeros. Each compressed buffer begins with its uncompressed
+size, which a reader allocates. The positions of buffers are in the metadata of each message, which
+is encoded with flatbuffers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OF_ROWS, _OF_DICTIONARY = "record batch", "dictionary"
 
 
 def unpacked_bytes(stream: bytes) -> int:
-    """Return the unpacked size in bytes of the compressed buffers of an Arrow IPC stream.
+    """Return the size in bytes of an Arrow IPC stream's compressed buffers after decompression.
 
     Raises:
         ArrowInvalid, OSError: It is not such a stream.
@@ -80,14 +80,14 @@ def _root(metadata: memoryview) -> int:
 
 
 def _table(metadata: memoryview, at: int, is_there: bool) -> int:
-    """Return the position of the table that a field points to."""
+    """Return the position of the flatbuffers table that a field points to."""
     if not is_there:
         raise struct.error
     return at + _number("<I", metadata, at)
 
 
 def _field(metadata: memoryview, table: int, number: int) -> tuple[int, bool]:
-    """Return the position of a table's field, and whether the field is present."""
+    """Return the position of a field of a flatbuffers table, and whether the field is present."""
     names = table - _number("<i", metadata, table)
     if 4 + 2 * number >= _number("<H", metadata, names):
         return 0, False

@@ -1,4 +1,4 @@
-"""Column types that differ between files: one type that holds the values of both, if it exists.
+"""Columns with different types in different files: the type that holds all values, if there is one.
 
 Values are checked during reading: an integer that float64 cannot represent is then an error.
 """
@@ -43,7 +43,7 @@ def widened(left: DataType, right: DataType) -> DataType | None:
 
 
 def _widened_dictionaries(left: DataType, right: DataType) -> DataType | None:
-    """Return the common type of values, at least one of them in a dictionary, as a plain type."""
+    """Return the common type of dictionary and plain values, as a plain type; None without one."""
     values = [t.value_type if pa.types.is_dictionary(t) else t for t in (left, right)]
     return pa.large_string() if all(map(is_text, values)) else widened(*values)
 

@@ -25,7 +25,7 @@ Features = Mapping[str, Expr] | Sequence[Expr]
 
 
 def named_features(features: Features) -> dict[str, Expr]:
-    """Return features by name, from a dict or a list."""
+    """Return the user's features as a dict of expressions by name; a list gets default names."""
     if isinstance(features, Mapping):
         items = list(features.items())
     elif not isinstance(features, str) and isinstance(features, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
@@ -58,7 +58,7 @@ def _default_name(expression: object) -> str:
 
 
 def resolve_label_delay(given: Any, *, has_late: bool) -> GivenDelay:
-    """Return a delay of all late columns in the form that a plan stores.
+    """Return the user's `label_delay` in the form that a plan stores.
 
     `has_late` says whether the plan declares late columns; a delay without any is an error.
     """
@@ -73,7 +73,7 @@ def resolve_label_delay(given: Any, *, has_late: bool) -> GivenDelay:
 
 
 def resolve_outcomes(given: Any) -> tuple[str, ...] | dict[str, GivenDelay]:
-    """Return late columns; as a dict of name to delay if the user gives a delay for each."""
+    """Return the user's `outcomes` as a tuple of columns, or as a dict of column to delay."""
     if not _is_mapping(given):
         return resolve_names(given, "outcomes")
     names = resolve_names(list(given), "outcomes")
@@ -116,7 +116,7 @@ def _delay_text(told: str, given: Any) -> DelayText | None:
 
 
 def resolve_known_tables(given: Any) -> dict[str, tuple[str, ...]]:
-    """Return the columns of tables that a user declares to be known.
+    """Return the user's `known_tables` as a dict of table name to column names.
 
     Raises:
         InvalidPlan: It is not a mapping of table name to a list of columns.
@@ -137,7 +137,7 @@ def resolve_known_tables(given: Any) -> dict[str, tuple[str, ...]]:
 
 
 def resolve_label(label: Any) -> dict[str, Expr]:
-    """Return the expression of a label, by its name."""
+    """Return the user's label expression as a dict with its name."""
     wanted = "label must be a column name or {name: expression}, "
     if not _is_mapping(label) or len(label) != 1:
         raise InvalidPlan(f"{wanted}got {_no_label(label)}")
@@ -157,7 +157,7 @@ def resolve_label(label: Any) -> dict[str, Expr]:
 
 
 def _no_label(given: Any) -> str:
-    """Return the description of an invalid label, with a suggested replacement."""
+    """Return a text that says what was given instead of a label, with a suggested replacement."""
     match given:
         case Expr():
             return f"{given!r}. Give it a name: label={{'y': ...}}"
@@ -192,7 +192,7 @@ def check_row_id(name: Any, late: Sequence[str]) -> None:
 
 
 def float_name(dtype: Any) -> str | None:
-    """Return the name of the float type that features are rounded to."""
+    """Return the name of the float type that the user asks for; None if none is given."""
     if dtype is None:
         return None
     if str(dtype) in ("bfloat16", "torch.bfloat16"):  # Arrow and NumPy do not have this type
@@ -254,7 +254,7 @@ def no_expression(subject: str, given: Any) -> TypeMismatch:
 
 
 def _of_function(subject: str, given: Any) -> TypeMismatch:
-    """Return the error for a method that was not called, or for a Python function."""
+    """Return the error for a method or a Python function in place of an expression."""
     name = getattr(given, "__name__", type(given).__name__)
     owner = getattr(given, "__self__", None)
     if isinstance(owner, (Expr, calendar.DatetimeParts)):

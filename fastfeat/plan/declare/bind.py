@@ -1,4 +1,7 @@
-"""Binding: each node gets its type for one schema; all type errors of users are raised here."""
+"""Binding: each node of an expression gets a type, given the types of columns.
+
+All type errors of users arise here.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ _NO_VALUES = dtypes.NEVER_COLUMNS - {dtypes.TABLE}
 
 
 def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -> dict[Node, DType]:
-    """Return the type of every node below `roots`.
+    """Return the type of every node of the expressions `roots`.
 
     `schema` has the types of the data's columns, `tables` those of each lookup table.
 
@@ -135,7 +138,7 @@ def warn_of_naive_times(types: Mapping[Node, DType]) -> None:
 
 
 def _naive_times(types: Mapping[Node, DType]) -> Iterator[str]:
-    """Yield a message for each call that takes a part of a naive timestamp in a zone."""
+    """Yield an error text for each call that reads a timestamp without a zone as one in a zone."""
     for node in types:
         if not isinstance(node, Call) or "tz" not in (params := dict(node.params)):
             continue
@@ -152,7 +155,7 @@ def _naive_times(types: Mapping[Node, DType]) -> Iterator[str]:
 
 
 def _check_told_apart(types: Mapping[Node, DType]) -> None:
-    """Raise if decimals with digits after the point are compared, or used as a key.
+    """Raise if decimals with digits after the point are compared for equality or used as a key.
 
     They are read as float64 and rounded, so two different decimals may become equal.
     """
@@ -194,14 +197,14 @@ def _is_decimal(node: Node, types: Mapping[Node, DType]) -> bool:
 
 
 def _is_of_keys(node: Call | Aggregate) -> bool:
-    """Return whether a function takes keys, or their vocabulary, in place of one value per row."""
+    """Return whether a function takes keys or their vocabulary, not one plain value per row."""
     if isinstance(node, Aggregate):
         return AGGREGATES[node.function].is_of_parts
     return SCALARS[node.function].of_keys
 
 
 def _explained(node: Node, rule: Callable[[], R]) -> R:
-    """Return the result of a type rule; a TypeMismatch is prefixed with the expression."""
+    """Return `rule()`; a TypeMismatch that it raises gets the expression in front of its text."""
     try:
         return rule()
     except TypeMismatch as error:
@@ -209,7 +212,7 @@ def _explained(node: Node, rule: Callable[[], R]) -> R:
 
 
 def _as_written(node: Node) -> Node:
-    """Return an order inside a window, as users write it; any other node unchanged."""
+    """Return a window around an internal order node, as users write it; other nodes unchanged."""
     if not isinstance(node, Call) or node.function not in window_rows.ORDERS:
         return node
     return Call("window", (node,), tuple(_WHOLE_WINDOW.items()))
@@ -238,7 +241,7 @@ def table_column_type(table: str, name: str, tables: Schemas) -> DType:
 
 
 def lacking_table(name: str, tables: Collection[str]) -> UnknownColumn:
-    """Return the error for a table that was not passed."""
+    """Return the error for a lookup table that is not in `tables=`."""
     hint = did_you_mean(name, tables)
     return UnknownColumn(
         f"the plan looks rows up in the table {name!r}, which is not in tables=.{hint} Pass it "
@@ -253,7 +256,7 @@ def listed(names: Collection[str]) -> str:
 
 
 def literal_type(value: Any) -> DType:
-    """Return the type of a Python value as a literal."""
+    """Return the type of a Python value that stands in an expression."""
     match value:
         case bool():
             return dtypes.BOOL

@@ -1,9 +1,10 @@
-"""Clocks: how far the time of a window may lie before the moment of its row.
+"""Clocks: how a window's time relates to the moment of its row, to exclude values not known yet.
 
-A window over late columns is safe only if its time never runs ahead of the row and never goes
-backwards. A column is trusted, and so are functions that round a column down or shift it by a
-constant. The age of the youngest row that a window sees follows from its offset and from the
-coarseness of its time.
+A clock is the known properties of a window's time expression. Its slack is how far the time may lie
+before the moment of its row (a day's start before the row's hour), its lead how far after. A window
+over late columns is safe only if its time never runs ahead of the row and never goes backwards. A
+column is trusted, and so are functions that round a column down or shift it by a constant. The age
+of the youngest row that a window sees follows from its offset and from the coarseness of its time.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _DATE: Final = Interval(days=1)
 _EPOCH_DAY: Final = datetime.date(1970, 1, 1)
 _UTC: Final = ZoneTable((), (0,))
 _FIRST_CHANGE: Final = 86_400
-"""Changes of a zone's offset before this second since 1970 are not searched for turns back."""
+"""Seconds since 1970 before which changes of a zone's offset are ignored in `turns_back`."""
 
 Unit = str | None
 """Unit of a window's lengths: "time", "steps" (whole numbers), or None if unknown."""
@@ -38,7 +39,7 @@ Unit = str | None
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The known properties of the time of a window.
+    """The known properties of a window's time expression.
 
     Lengths are in nanoseconds; if the time is a column of whole numbers, in its steps.
 
@@ -113,7 +114,7 @@ def _unit_of(dtype: DType) -> Unit:
 
 
 def _after(clock: Clock, call: Call, types: Mapping[Node, DType] | None) -> Clock | None:
-    """Return a clock after one more function, or None if that function does not keep order."""
+    """Return the clock after a further function; None if that function does not keep the order."""
     params = dict(call.params)
     inside = next(arg for arg in call.args if not isinstance(arg, Literal))
     dtype = None if types is None else types[inside]
@@ -275,7 +276,7 @@ def _unevenly(clock: Clock, longest: int) -> Clock:
 
 
 def lead_over(time: Node, other: Node, types: Mapping[Node, DType] | None) -> int | None:
-    """Return the longest span by which `time` may follow `other` in one row; negative if before.
+    """Return the most by which `time` may be after `other` in one row; negative if it is before.
 
     The result is in nanoseconds, or in steps of whole numbers. None if nothing is known about it.
     """
@@ -300,7 +301,7 @@ def rises_with(time: Node, other: Node, types: Mapping[Node, DType] | None) -> b
 
 
 def tells(time: Node, other: Node, types: Mapping[Node, DType] | None) -> bool:
-    """Return whether rows with equal `time` are known to have equal `other` times."""
+    """Return whether rows with equal `time` are sure to have equal `other` times."""
     if clock_of(other, types, time) is not None:
         return True
     since = clock_of(time, types, other)
@@ -317,7 +318,7 @@ def tells(time: Node, other: Node, types: Mapping[Node, DType] | None) -> bool:
 
 
 def _holds(coarse: Clock, fine: Clock) -> bool:
-    """Return whether each time of the coarse clock is also a time of the fine one.
+    """Return whether each time that `coarse` can take is also one that `fine` can take.
 
     Months truncated to hours have a grid of hours but few of its times: their slack exceeds the
     grid.

@@ -1,4 +1,4 @@
-"""The columns that features read, from their own row, from earlier rows or from tables.
+"""The columns that features read from their own row, from other rows, or from lookup tables.
 
 Rows belong to the data, or to a table under a window.
 """
@@ -26,13 +26,13 @@ from fastfeat.steps.windows import rows as window_rows
 
 
 def columns_of(roots: Iterable[Node]) -> list[str]:
-    """Return the names of the input columns that the roots read, in order of first use."""
+    """Return the names of the data columns that the expressions read, in order of first use."""
     names = [node.name for node in postorder(list(roots)) if isinstance(node, Column)]
     return list(dict.fromkeys(names))
 
 
 def own_columns(roots: Iterable[Node]) -> list[str]:
-    """Return the columns that features read from their own row.
+    """Return the names of the data columns that features read from their own row.
 
     The time and the key of a row are among them if a window looks up its past.
     """
@@ -44,7 +44,7 @@ def own_columns(roots: Iterable[Node]) -> list[str]:
 
 
 def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
-    """Return the columns that windows read from earlier rows, or from rows ahead.
+    """Return the columns that windows read from earlier rows, or labels from later rows.
 
     With `training`, windows below learnt statistics count too, because fit reads them.
     """
@@ -54,7 +54,7 @@ def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
 
 
 def seen_by_windows_alone(roots: Iterable[Node], late: Collection[str]) -> list[str]:
-    """Return the late columns that windows read from earlier rows, and no encoder learns from."""
+    """Return the late columns that windows read from earlier rows and no encoder has as target."""
     roots = list(roots)
     targets = columns_of(node.args[0] for node in postorder(roots) if is_target(node))
     of_past = past_columns(roots, training=True)
@@ -67,7 +67,7 @@ def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
 
 
 def reads_own(over: Call) -> bool:
-    """Return whether a function over a window also reads the value of the row itself."""
+    """Return whether a window function also reads the row's own value, such as `rank`."""
     return window_rows.function_over(over).reads_own
 
 
@@ -79,11 +79,11 @@ def table_columns_of(roots: Iterable[Node]) -> tuple[TableColumn, ...]:
 _DATA: Final = ()
 
 Rows = str | tuple[()] | None
-"""The origin of rows: a table's name, `_DATA` for the data, None for a constant."""
+"""The rows that an expression has values for: a table's name, `_DATA`, or None for a constant."""
 
 
 def tables_of(roots: Sequence[Node]) -> dict[Node, str | None]:
-    """Return the table that each root has rows of; None for rows of the data.
+    """Return the table over whose rows each expression is; None for rows of the data.
 
     Raises:
         ArtifactError: An expression mixes rows of the data and of tables.
@@ -134,14 +134,14 @@ def _rows_of(roots: Sequence[Node]) -> dict[Node, Rows]:
 
 
 def _check_halves(node: Call, args: Sequence[Rows], half: int) -> None:
-    """Raise unless the first `half` arguments are of the data and the others table columns."""
+    """Raise unless the first `half` arguments are over the data, and the others table columns."""
     _check(node, args[:half], _DATA)
     if not all(isinstance(arg, TableColumn) for arg in node.args[half:]):
         raise ArtifactError(f"{node.function!r} compares with what is no column of a table")
 
 
 def _check(node: Call | Aggregate, args: Sequence[Rows], rows: Rows) -> None:
-    """Raise if an argument has rows of another origin."""
+    """Raise if an argument is over other rows than `rows`."""
     odd = [arg for arg in args if arg is not None and arg != rows]
     if odd:
         told = f"the table {odd[0]!r}" if isinstance(odd[0], str) else "the data"

@@ -77,7 +77,7 @@ class Rule:
 
     @property
     def broken(self) -> Expr:
-        """An expression that is true for rows that break the rule, where it is false or missing."""
+        """An expression that is true for rows that break the rule."""
         return ~self.expression.fill_null(False)
 
     @property
@@ -92,7 +92,7 @@ class Rule:
 
     @property
     def is_of_row(self) -> bool:
-        """Whether a row is judged alone, independent of the rows before it and around it."""
+        """Whether each row is judged alone, whatever the other rows are."""
         return not (self.learns or self.at_most or past_columns([self.expression.node]))
 
     def __repr__(self) -> str:
@@ -186,13 +186,13 @@ def declare_contract(rules: Rules, types: Types | None, clock: str | None) -> Co
 
 @lru_cache(maxsize=1024)
 def _is_of_table(node: Node, clock: str | None = None) -> bool:
-    """Return whether an expression has one value for all rows at any time of the clock."""
+    """Return whether an expression has one value for all rows; the clock column does not count."""
     own = (of for of in row_order([node]) if isinstance(of, Column | TableColumn) or is_over(of))
     return all(of == Column(clock or "") for of in own)
 
 
 def _check_of_data(name: str, rule: Rule, clock: str | None) -> None:
-    """Raise InvalidPlan if a rule reads only the clock, or its share would have no meaning."""
+    """Raise InvalidPlan if a rule reads only the clock, or cannot have a share (`at_most`)."""
     node = rule.expression.node
     read = (of for of in postorder([node]) if isinstance(of, Column | TableColumn))
     if all(of == Column(clock or "") for of in read):
@@ -206,7 +206,7 @@ def _check_of_data(name: str, rule: Rule, clock: str | None) -> None:
 
 @lru_cache(maxsize=1024)
 def says(node: Node) -> str:
-    """Return a rule as text, without brackets around the whole."""
+    """Return a rule's expression as text, without parentheses around the whole."""
     text = show(node)
     plain = _QUOTED.sub(lambda quoted: "_" * len(quoted[0]), text)
     if not (plain.startswith("(") and plain.endswith(")")):

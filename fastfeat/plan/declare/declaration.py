@@ -57,7 +57,7 @@ from fastfeat.plan.declare.late_columns import (
 Label = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
 PLAN = "ff.Plan"
-"""The name of `Plan` in recipes."""
+"""The name of `Plan` in recipes, which record calls that contain parameters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +129,10 @@ class Declaration:
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
-        """The expression of each output column, in order.
+        """The expression of each output column, in order, as fit and transform compute it.
 
-        Targets have the form that the plan declares, and default folds use `fold_id`.
+        In targets of encoders, the label's name is replaced by its expression or by `label_column`;
+        default folds use `fold_id`.
         """
         written = self.written
         if not self.known_late.columns:
@@ -151,7 +152,7 @@ class Declaration:
 
     @property
     def late(self) -> list[str]:
-        """The columns known only after the moment of prediction."""
+        """The columns known only after the moment of prediction: of the label, and outcomes."""
         given = [] if self.label_column is None else [self.label_column]
         of_label = [*columns_of(self.label_nodes.values()), *given]
         own = [name for name in of_label if name in self.known_late.of_label]
@@ -159,7 +160,7 @@ class Declaration:
 
     @cached_property
     def columns(self) -> list[str]:
-        """The columns that the features read."""
+        """The data columns that the features read, also those that only fit reads."""
         return columns_of(self.nodes.values())
 
     @cached_property
@@ -169,13 +170,13 @@ class Declaration:
 
     @cached_property
     def row_table_columns(self) -> tuple[TableColumn, ...]:
-        """The columns of lookup tables that rows read, without those that only fit reads."""
+        """The lookup table columns that `transform` reads: all except in targets of encoders."""
         nodes = without_targets(self.nodes.values())
         return tuple(node for node in nodes if isinstance(node, TableColumn))
 
     @cached_property
     def row_columns(self) -> list[str]:
-        """The columns that features read of their own row, without those that only fit reads.
+        """The data columns that features read in `transform`, late ones excluded.
 
         If there are none, one column that is not late, because its length is the number of rows.
         """
@@ -185,33 +186,33 @@ class Declaration:
 
     @cached_property
     def past_columns(self) -> list[str]:
-        """The columns that windows read from earlier rows, including late ones."""
+        """The columns that windows of features read from earlier rows, including late columns."""
         return past_columns(self.nodes.values())
 
     @cached_property
     def training_past_columns(self) -> list[str]:
-        """The columns that windows of features read from rows before the training rows."""
+        """The columns that windows read from earlier rows in fit, also inside statistics."""
         return past_columns(self.nodes.values(), training=True)
 
     @property
     def history_columns(self) -> list[str]:
-        """The columns that fit reads from rows before the training rows, also for a label ahead."""
+        """The columns that fit reads from a history, for windows and for a label ahead."""
         of_label = past_columns(self.label_nodes.values()) if self.looks_ahead else []
         return list(dict.fromkeys([*self.training_past_columns, *of_label]))
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether the label is computed from rows ahead, so that some rows may have no label."""
+        """Whether the label is computed from later rows, so that some rows may have no label."""
         return len(over_ahead(self.label_nodes.values())) > 0
 
     @property
     def label_columns(self) -> list[str]:
-        """The columns that a label is computed from; empty if the label is itself a column."""
+        """The columns that the label's expression reads; empty if the label is itself a column."""
         return [] if isinstance(self.label, str) else columns_of(self.label_nodes.values())
 
     @property
     def label_sources(self) -> list[str]:
-        """The columns of the data that the label is, or is computed from; empty without a label."""
+        """The column that is the label, or those its expression reads; empty without one."""
         return [self.label] if isinstance(self.label, str) else self.label_columns
 
     @property
@@ -226,7 +227,7 @@ class Declaration:
 
     @cached_property
     def label_plan(self) -> Declaration:
-        """A plan with a label expression as its only feature, which may look ahead.
+        """A plan with the label's expression as its only feature; it may look ahead.
 
         It is not checked, because checks refuse features that look ahead.
         """
@@ -288,7 +289,10 @@ def declare(
 
 
 def _recipe(declared: Declaration, given: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a plan; options without a parameter are taken from the declaration."""
+    """Return the recipe of a plan: the call of `Plan` with its parameters, to call it again.
+
+    Options without a parameter are taken from the declaration.
+    """
     options = {
         name: value if hold_params((value,)) else getattr(declared, name)
         for name, value in given.items()

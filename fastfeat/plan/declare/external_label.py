@@ -1,6 +1,7 @@
-"""Labels passed beside the data: encoders learn from their column, windows read the data's own.
+"""Labels passed beside the data, as in `fit(X, y)`: they become a column of their own.
 
-The plan is declared as before and all its rules hold: the column is the label, and just as late.
+Encoders learn from that column; windows still read the label's columns in the data. The plan is
+declared as before and all its rules hold: the new column is the label, and just as late.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from fastfeat.plan.declare.leakage import check_leakage, learnt_from
 
 
 def with_given_label(plan: Declaration) -> Declaration:
-    """Return a plan with encoders that learn the label from an extra column, `label_column`.
+    """Return the plan for a label passed beside the data: encoders learn from `label_column`.
 
     The column has the name of the label, unless something else reads a column of that name.
 
@@ -37,7 +38,7 @@ def with_given_label(plan: Declaration) -> Declaration:
 
 
 def with_label_column(plan: Declaration, column: str | None) -> Declaration:
-    """Return a plan with encoders that learn the label from a column; None changes nothing.
+    """Return the plan with encoders that learn the label from `column`; unchanged if it is None.
 
     Raises:
         InvalidPlan: The plan has no label, or passes the column through.
@@ -58,7 +59,7 @@ def reads_label(plan: Declaration) -> bool:
 
 
 def _free_name(plan: Declaration, name: str, label: Node) -> str:
-    """Return the name of the label, or a variant if anything except encoders reads that name."""
+    """Return the label's name, changed if anything except encoders reads a column of that name."""
     of_label = [] if label == Column(name) else columns_of([label])
     taken = {*_others(plan, ""), *of_label, *plan.keep, *plan.outcomes, plan.row_id}
     while name in taken:
@@ -67,6 +68,6 @@ def _free_name(plan: Declaration, name: str, label: Node) -> str:
 
 
 def _others(plan: Declaration, column: str) -> list[str]:
-    """Return the columns that features read, with `column` in place of the label of encoders."""
+    """Return the columns that features read if encoders learn the label from `column` instead."""
     nodes = learnt_from(list(plan.nodes.values()), plan.label_nodes, column)
     return columns_of(nodes)

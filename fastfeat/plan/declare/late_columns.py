@@ -1,4 +1,9 @@
-"""Late columns, known only after the moment of a row, and windows over the rows ahead."""
+"""Late columns, known only after the moment of their row, and windows over later rows.
+
+A delay says how long after its row a late column is known. "Ahead" means in later rows of the same
+entity: `ff.ahead` in a label. A clock is the time column, or expression of it, that a length counts
+by.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +33,21 @@ from fastfeat.steps.windows import rows as window_rows
 
 
 def over_ahead(roots: Iterable[Node]) -> list[Call]:
-    """Return the functions over later rows that expressions are computed from."""
+    """Return the functions over later rows that expressions contain."""
     return [node for node in postorder(list(roots)) if is_over_ahead(node)]
 
 
 def of_own_row(roots: Iterable[Node]) -> list[Node]:
-    """Return the nodes of expressions, arguments first, except below functions of rows ahead.
+    """Return the nodes that expressions read from their own row, arguments first.
 
-    Such functions read the row's own time and key, which are known at its moment, and the column
-    that they aggregate may be known too. Only its later values are not.
+    Nodes below functions over later rows are left out: such a function reads the row's own time and
+    key, which are known at its moment, and the column that it aggregates may be known there too.
     """
     return _reached(roots, lambda node: () if is_over_ahead(node) else node.args)
 
 
 def without_targets(roots: Iterable[Node]) -> list[Node]:
-    """Return the nodes of features, arguments first, without the targets of encoders."""
+    """Return the nodes of features, arguments first, except those below targets of encoders."""
     return _reached(roots, _without_target)
 
 
@@ -51,7 +56,10 @@ def _without_target(node: Node) -> tuple[Node, ...]:
 
 
 def _reached(roots: Iterable[Node], below: Callable[[Node], tuple[Node, ...]]) -> list[Node]:
-    """Return the nodes that can be reached from `roots` through `below`, arguments first."""
+    """Return the nodes that `below`, a function from node to arguments, reaches from `roots`.
+
+    Arguments come before the nodes that read them.
+    """
     roots, reached = list(roots), set[Node]()
     pending = [*roots]
     while pending:
@@ -69,7 +77,7 @@ def late_columns(label: Iterable[Node]) -> list[str]:
 
 
 def check_label(name: str, label: Node) -> None:
-    """Raise InvalidPlan if a label nests rows ahead in another window, or looks up table rows."""
+    """Raise InvalidPlan if a label nests windows over later rows, or looks up rows of a table."""
     for node in postorder([label]):
         inner = over_ahead(node.args) if is_over(node) else []
         if inner:
@@ -86,7 +94,7 @@ def check_label(name: str, label: Node) -> None:
 
 
 def check_features(features: Mapping[str, Node], label: Sequence[Node]) -> None:
-    """Raise Leakage if a feature sees rows ahead, except through an encoder that learns the label.
+    """Raise Leakage if a feature sees later rows, except as the target of an encoder.
 
     In `features`, targets that name the label must already be replaced by its expression.
     """
@@ -113,7 +121,7 @@ Length = tuple[int, str]
 """A length: nanoseconds and "time", or whole steps and "steps"."""
 
 DelayText = str | int
-"""A length as it is stored in a plan: "30d", or a number of steps."""
+"""A length as a plan stores it: a duration such as "30d", or a number of steps."""
 
 GivenDelay = DelayText | Mapping[str, DelayText] | None
 
@@ -122,11 +130,11 @@ NO_NAMES: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """The time after a row until a late column is known.
+    """How long after its row a late column is known.
 
     Args:
-        everywhere: Delay by any clock; None if not given.
-        by_clock: Delays by name of the clock's column.
+        everywhere: The length by any clock; None if not given.
+        by_clock: The length by each named clock (time column).
         said_by: The option that gives the delay, for messages: "label_delay=".
         time: If a window over later rows implies the delay, the time of that window.
         seen: Outcomes inside such a window, with their own delays.
@@ -150,13 +158,13 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """The later rows and columns that a label from the future sees.
+    """The later rows and columns that a label sees.
 
     Args:
         entity: Keys of its windows, as expressions over the data.
         arguments: Columns of the data that it aggregates.
-        counts: Whether it reveals the number of later rows, as most aggregates do.
-        times: The times after which its windows begin.
+        counts: Whether the label reveals the number of later rows, as most aggregates do.
+        times: Time expressions of a row, at which its windows begin.
         tables: Names of the tables with rows that it sees, each with its time columns.
     """
 
@@ -179,7 +187,7 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The columns that a plan declares to be known too late.
+    """The columns that a plan declares to be known only after their row, with their delays.
 
     Args:
         of_label: The label's name and the late columns that it is computed from.
@@ -187,8 +195,8 @@ class Late:
         label: Expressions of the label. An encoder's target equal to one of them is allowed.
         names: Names of the label.
         delays: Delays of each late column; a column without an entry is known at once.
-        known: Columns of a label expression that are known nevertheless.
-        may_be_known: Columns that `known=` might name.
+        known: Columns that the label's expression reads and that are declared as known.
+        may_be_known: Columns that the user might declare as known by `known=`.
         known_tables: For each table, the columns that are known although a late column has the
             same name.
         ahead: The later rows and columns that the label sees; None if it does not look ahead.
@@ -208,7 +216,7 @@ class Late:
 
     @property
     def columns(self) -> frozenset[str]:
-        """All late columns."""
+        """The names of all late columns: of the label, and outcomes."""
         return self.of_label | self.outcomes
 
     def holds(self, column: Column | TableColumn) -> bool:
@@ -227,7 +235,7 @@ def late_of(
     known_tables: Mapping[str, Sequence[str]],
     known_clocks: Sequence[str],
 ) -> Late:
-    """Return the late columns of a plan, from its arguments as it stores them.
+    """Return a plan's late columns and delays, from its checked arguments.
 
     Raises:
         InvalidPlan: `known` names the label, an outcome, a column that is not late, or all columns
@@ -294,7 +302,7 @@ def _length(text: DelayText) -> Length:
 
 
 def ahead_of(label: Iterable[Node]) -> Ahead | None:
-    """Return the later rows and columns that a label sees, or None if it does not look ahead."""
+    """Return a record of the later rows that a label sees; None if it does not look ahead."""
     calls = over_ahead(label)
     if not calls:
         return None
@@ -318,7 +326,7 @@ def _entity_of(call: Call) -> tuple[Node, ...]:
 
 
 def ahead_delays(label: Node, outcomes: Mapping[str, Sequence[Delay]]) -> list[Delay]:
-    """Return one delay for each window over later rows that a label reads.
+    """Return the delay that each window over later rows in a label implies.
 
     `outcomes` gives the delays of outcomes; such a window may contain them.
     """
@@ -342,7 +350,7 @@ def _check_known(
     *,
     has_ahead: bool,
 ) -> None:
-    """Raise if a column in `known=` is necessarily late, or is known anyway."""
+    """Raise if `known=` names a column that must be late, or that is not late anyway."""
     for name in known:
         told = f"Plan(known=[{name!r}])"
         if name in label:
@@ -393,7 +401,7 @@ def _check_known_clocks(known: Sequence[str], ahead: Ahead | None) -> None:
 
 
 def late_with(late: Late, column: str | None) -> Late:
-    """Return the late columns of a plan, plus the column in which its label is supplied."""
+    """Return `late` with the column in which the label is supplied added; unchanged without one."""
     if column is None:
         return late
     label = late.label | {Column(column)}

@@ -1,4 +1,7 @@
-"""Windows over late columns: the rows that they may see, their clocks, and ages of rows."""
+"""Windows over late columns: whether the rows they see are old enough for the values to be known.
+
+An expression's sight is the set of late columns in it and the ways by which it sees them.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +35,13 @@ if TYPE_CHECKING:
 
 
 class Way(IntFlag):
-    """The way in which late columns enter an expression."""
+    """The ways in which late columns enter an expression, as flags."""
 
     NONE = 0
     PAST = 1
     """Values of earlier rows, through a window that excludes the row itself."""
     ENCODED = 2
-    """An out-of-fold encoding."""
+    """The result of an out-of-fold target encoding."""
     LATE = 4
     """Values of the row itself, or of an arbitrary row of a table."""
     LEARNT = 8
@@ -64,7 +67,7 @@ NOTHING = Sight()
 
 
 def together(sights: Sequence[Sight]) -> Sight:
-    """Return the sight of an expression, from the sights of its arguments."""
+    """Return the sight of an expression: the sights of its arguments, merged."""
     seeing = [sight for sight in sights if sight.ways]
     if len(seeing) < 2:
         return seeing[0] if seeing else NOTHING
@@ -82,7 +85,7 @@ Types = Mapping[Node, DType]
 
 
 class KnownAfter(NamedTuple):
-    """The delay of a late column by one clock.
+    """How long after its row a late column is known, counted by one clock.
 
     Args:
         length: Time after the row, in nanoseconds or steps as the clock counts.
@@ -100,12 +103,12 @@ class KnownAfter(NamedTuple):
 
     @property
     def told(self) -> str:
-        """The sentence about this delay in a message."""
+        """The delay as a sentence for messages."""
         return f"{self.column!r} is known {self.given} after its row ({self.said_by})"
 
 
 def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | None) -> Sight:
-    """Return the sight of a function over a window.
+    """Return the sight of a window function: the ways by which it sees late columns.
 
     `args` are the sights of its value and of its window; `types` is None before binding. Raises
     Leakage if an encoding enters the window, or a late value of the row itself, or one that is not
@@ -139,18 +142,18 @@ def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | Non
 
 
 def holds_own(over: Call) -> bool:
-    """Return whether a window includes the row itself (in a table: the rows at its moment)."""
+    """Return whether a window includes the row itself, or for a table the rows at its moment."""
     params = dict(window_of(over).params)
     return params["closed"] in ("right", "both") and not params["offset"]
 
 
 def takes_rows_in_order(over: Call) -> bool:
-    """Return whether the result depends on the order of rows with the same time as the row."""
+    """Return whether a window's result depends on the order of rows that share the row's time."""
     return holds_own(over) and not (_is_of_sessions(over) or _is_own_time(over))
 
 
 def _is_own_time(over: Call) -> bool:
-    """Return whether a function is the time since the row itself."""
+    """Return whether a window function is `time_since` of the time that orders its rows."""
     return over.function == f"{OVER}time_since" and over.args[0] is order_of(over).args[0]
 
 
@@ -183,7 +186,7 @@ def _check_own_row(over: Call) -> None:
 
 
 def _or_known(over: Call) -> str:
-    """Return a hint for a table column with the name of a late column; else an empty string."""
+    """Return a hint to declare a table column as known; empty for windows over the data."""
     if not is_over_table(over):
         return ""
     names = sorted({n.name for n in postorder([over.args[0]]) if isinstance(n, TableColumn)})
@@ -192,7 +195,7 @@ def _or_known(over: Call) -> str:
 
 
 def _check_one_clock(over: Call, time: Node, clocks: Iterable[Node]) -> None:
-    """Raise if a window sees the results of windows that are ordered by another clock.
+    """Raise if a window over one clock sees results of windows that are ordered by another clock.
 
     A row that is earlier by one clock may, by the other clock, already have seen the label of the
     current row.
@@ -276,7 +279,7 @@ def _check_clock_of_table(over: Call, types: Types | None) -> None:
 def known_after(
     told_of: Node, time: Node, clock: Clock, columns: Iterable[str], late: Late, types: Types | None
 ) -> list[KnownAfter]:
-    """Return the delays of late columns by a clock, the longest first.
+    """Return how long after its row each late column is known by one clock, the longest first.
 
     Raises Leakage, which names the expression `told_of`, if a delay is not given for this clock, or
     is given in another unit.
@@ -325,7 +328,7 @@ def _length_by(told_of: Node, clock: Clock, column: str, delay: Delay) -> Length
 def _length_ahead(
     told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: Types | None
 ) -> Length:
-    """Return the delay after its row of a label that sees later rows.
+    """Return how long after its row a label that sees later rows is known, by one clock.
 
     The window of the label ends by its own clock. If that clock is rounded, the window ends later
     by another clock, at most by the rounding. Outcomes of the last row in it are known even later.

@@ -102,10 +102,10 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
 
 
 def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> list[Node]:
-    """Return expressions with encoder targets in the form that a plan declares.
+    """Return the features with encoder targets replaced by the label's expression.
 
-    A target that names the label is replaced by the expression of the label. Folds by time learn
-    from rows with a target that is already known when a fold begins.
+    Only targets that name the label are replaced. Encoders with folds by time also get an argument
+    by which a fold learns only from rows with a target that is known when the fold begins.
     """
     named: dict[Node, Node] = {
         Column(name): node for name, node in label.items() if node != Column(name)
@@ -154,7 +154,7 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None
 
 
 def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
-    """Raise Leakage if folds of a target do not separate a row from rows that its label has seen.
+    """Raise Leakage if an encoder's folds let a row learn from rows that its label has seen.
 
     Folds by time learn from rows with a target that is known when the fold begins, by a trusted
     clock. A label from the future sees later rows of its entity, which no other fold may contain.
@@ -186,7 +186,7 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
 
 
 def _tells_rows_ahead(node: Aggregate, late: Late) -> bool:
-    """Return whether a target, or its key, reveals the rows that the label sees."""
+    """Return whether an encoder's target or key reveals the later rows that the label sees."""
     ahead = late.ahead
     if ahead is None:
         return False
@@ -224,7 +224,10 @@ def _length_of_folds(clock: Clock, known: Sequence[KnownAfter]) -> int:
 
 
 def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
-    """Return the fold from which on each row is known; empty unless folds by time are delayed."""
+    """Return the expression for the first fold that may learn from a row, as a list.
+
+    The list is empty unless folds are by time and the target has a delay.
+    """
     folds = node.args[2]
     if not (isinstance(folds, Call) and folds.function == "time_fold"):
         return []
@@ -242,7 +245,7 @@ def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
 
 
 def _late_of_target(target: Node, late: Late) -> frozenset[str]:
-    """Return the columns of a target; if it contains the label, the label's name is among them."""
+    """Return the columns that a target reads, and the label's name if it contains the label."""
     names, pending = set[str](), [target]
     while pending:
         node = pending.pop()
@@ -317,7 +320,7 @@ def _late(name: str, root: Node, late: Late) -> Leakage:
 
 
 def _first_late(root: Node, late: Late) -> str:
-    """Return the first late column that a feature reads other than as the target of an encoder."""
+    """Return the first late column that a feature reads, except as the target of an encoder."""
     pending, reached = [root], set[Node]()
     while pending:
         node = pending.pop()
@@ -334,7 +337,7 @@ def _first_late(root: Node, late: Late) -> str:
 def learnt_from(
     roots: Sequence[Node], label: Mapping[str, Node], column: str | None
 ) -> Sequence[Node]:
-    """Return features with encoders that learn the label from `column`; None changes nothing.
+    """Return the features with encoders that learn the label from `column`; unchanged if None.
 
     In `roots`, targets must already be the expression of the label.
     """
@@ -354,10 +357,10 @@ def learnt_from(
 
 
 def folded_by_id(roots: Sequence[Node], column: str | None) -> Sequence[Node]:
-    """Return features with folds by the row's id in place of its number; None changes nothing.
+    """Return the features with default folds computed from the id column; unchanged if it is None.
 
-    Duplicates of a row are then in one fold, and neither row order nor the split into files
-    matters.
+    Otherwise default folds are computed from row numbers. By id, duplicates of a row are in one
+    fold, and neither row order nor the split into files matters.
     """
     if column is None or not any(map(is_fold_by_number, postorder(roots))):
         return roots

@@ -1,8 +1,9 @@
-"""Rows ahead: with a label that looks ahead, every row after a row's own moment is late.
+"""Rules against leakage for a label that looks ahead: no feature may see a later row.
 
-A later row must not be seen, whichever of its columns is read. Windows, as-of joins and folds by
-time must order rows by the clock of the label, or by one that is never after it. A statistic
-learnt per key has seen all rows, so its key must not reveal the entity or the moment.
+Every row after a row's own moment counts as late, whichever of its columns is read. Windows, as-of
+joins and folds by time must order rows by the label's clock (its time column), or by one that is
+never after it. A statistic learned per key has seen all rows, so its key must not reveal the entity
+or the moment.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def check_clocks_ahead(
 
 
 def clocks_read(features: Iterable[Node]) -> set[str]:
-    """Return the columns that order the rows which features see, in the data and in tables."""
+    """Return the time columns by which features see other rows, in the data and in tables."""
     names = set[str]()
     for node in postorder(list(features)):
         match node:
@@ -103,7 +104,7 @@ def _has_clock(node: Node, time: Node, late: Late, ahead: Ahead, types: Types | 
 
 
 def is_known(time: Node, late: Late, types: Types | None) -> bool:
-    """Return whether the user declares, by `known_clocks=`, that rows are known by a time."""
+    """Return whether the user has declared a time's column in `known_clocks=`."""
     clock = clocks.clock_of(time, types)
     return clock is not None and clock.column in late.known_clocks
 
@@ -130,7 +131,7 @@ def _written(time: Node) -> str:
 
 
 def _check_same_moment(over: Call, ahead: Ahead, types: Types | None) -> None:
-    """Raise if a window includes rows with its row's rounded time, because some may be later."""
+    """Raise if a window with a rounded time may include later rows with the same rounded time."""
     order = order_of(over)
     time = order.args[0]
     if not late_windows.takes_rows_in_order(over):
@@ -212,7 +213,7 @@ def _unit(given: str | None, of_clock: str | None) -> str:
 
 
 def _refuse_lookup(node: Call, column: TableColumn, late: Late, ahead: Ahead) -> None:
-    """Raise if a lookup reads a table in which the label looks ahead: its row may be later."""
+    """Raise if a lookup reads a table with rows that the label sees: the row may be a later one."""
     table, name = column.table, column.name
     if table in ahead.tables and name not in late.known_tables.get(table, ()):
         raise Leakage(
@@ -224,7 +225,7 @@ def _refuse_lookup(node: Call, column: TableColumn, late: Late, ahead: Ahead) ->
 
 
 def refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
-    """Raise Leakage if a statistic is learnt per key, and the label sees later rows of that key.
+    """Raise Leakage if a statistic is learned per key and the label sees later rows of that key.
 
     The statistic has seen these rows too; with such features, models predict labels of pure noise.
     `node` is an aggregate per key, the keys themselves, or the frequency of a key.
@@ -269,7 +270,7 @@ def _instead_of_clock(*, counts: bool) -> str:
 
 
 def clock_in(keys: Iterable[Node], ahead: Ahead, *, counts: bool) -> str | None:
-    """Return the column of the label's clock that keys reveal, or None if they reveal no moment.
+    """Return the column of the label's clock that a key reveals; None if it reveals no moment.
 
     A part of a time that recurs reveals none: on noise, a count by weekday over a year, or by hour,
     has an AUC of .50 to .53. By month or quarter, of one store, it has .62 to .69. So counts are
@@ -300,7 +301,9 @@ def _comes_again(function: str, *, counts: bool) -> bool:
 
 
 def refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
-    """Raise Leakage if a feature is the code of an entity or a moment, and the label counts rows.
+    """Raise Leakage if a feature is an ordinal code of an entity or a moment.
+
+    Only for labels that count rows.
 
     Codes are numbered by the frequency of their key, which includes later rows. With such codes,
     too, models predict labels of pure noise.
@@ -311,9 +314,10 @@ def refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
 
 
 def counted_keys(features: Mapping[str, Node]) -> dict[Call | Aggregate, tuple[Node, ...]]:
-    """Return the counts of keys in features: counts, sums, and codes ordered by frequency.
+    """Return the parts of features that reveal how often a key occurs, with the key's expressions.
 
-    A code that is only the key of a target encoder or of a mean is no value and reveals no count.
+    They are counts, sums, and ordinal codes in the order of frequency. A code that is only the key
+    of a target encoder or of a mean reveals no count.
 
     Returns:
         dict of the counting node to the expressions of its key.
@@ -345,7 +349,10 @@ def counted_keys(features: Mapping[str, Node]) -> dict[Call | Aggregate, tuple[N
 
 
 def repeats_s(keys: Iterable[Node], column: str) -> int:
-    """Return the seconds after which parts of a time in a key recur, or 0 if none recurs."""
+    """Return the longest period in seconds after which a part of the time in a key recurs.
+
+    0 if no part of it recurs, such as an hour or a weekday.
+    """
     found = 0
     for node in postorder(list(keys)):
         if isinstance(node, Call) and node.function in SCALARS and column in columns_of([node]):

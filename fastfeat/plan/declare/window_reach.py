@@ -1,4 +1,4 @@
-"""How far the windows of a plan reach back into each entity: for a history, and in a live state.
+"""How far the windows of a plan look back in each entity: for a history, and for a live state.
 
 A history holds the rows before some given rows, and everything that windows see is computed again.
 A window over the results of another window therefore reaches back from the first of its own rows.
@@ -30,7 +30,7 @@ from fastfeat.steps.windows.rows import function_over
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The reach of windows back into an entity.
+    """How far windows look back in an entity: a time span, a number of rows, or both.
 
     Args:
         span: Greatest age of rows, in nanoseconds or in steps of an integer clock; None if no
@@ -60,15 +60,15 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of the rows in a window, in the schedule of a live state.
+    """A window function in the schedule of a live state.
 
     Args:
         call: The function.
         reach: How far it sees back into the entity, from the entity's latest row.
-        at: Round in which it is computed, from 0; later than all functions that it reads.
-        placed: Stage in which rows are put into its order, from 0; later than the stages of all
-            functions that compute its time, key or tie.
-        stage: Stage in which it is computed: its order and everything that it reads are ready.
+        at: Nesting depth, from 0; greater than that of all functions that it reads.
+        placed: Number, from 0, of the stage in which rows are sorted for it; after the stages of
+            all functions that compute its time, key or tie.
+        stage: Number of the stage in which it is computed: rows are sorted, inputs are ready.
         is_kept: Whether another window reads it, so that the state stores it beside each row.
         features: Names of the features that read it, directly or not.
     """
@@ -83,17 +83,17 @@ class Function:
 
     @property
     def order(self) -> Call:
-        """The order of the rows that it reads."""
+        """The order (time column and entity keys) of the rows that it reads."""
         return order_of(self.call)
 
 
 def history_needed(roots: Iterable[Node]) -> dict[str, str]:
-    """Return the reach of windows as text, by entity; see `Plan.history_needed`."""
+    """Return how far windows look back, as text by entity; see `Plan.history_needed`."""
     return {entity: str(reach) for entity, reach in history_reach(roots).items()}
 
 
 def history_reach(roots: Iterable[Node]) -> dict[str, Reach]:
-    """Return the reach of windows before some given rows, by entity; see `Plan.reach`."""
+    """Return how far windows look back before given rows, by entity; see `Plan.reach`."""
     asked: dict[str, list[tuple[Call, float]]] = {}
     for over, before in _asked_before(roots).items():
         asked.setdefault(entity_text(order_of(over)), []).append((over, before))
@@ -101,14 +101,14 @@ def history_reach(roots: Iterable[Node]) -> dict[str, Reach]:
 
 
 def entity_text(order: Call) -> str:
-    """Return the keys that distinguish the entities of an order, as text."""
+    """Return the entity keys of an order as text: "user, shop", or "all rows"."""
     keys = query_of(order)[1:]
     shown = [key.name if isinstance(key, Column) else show(key) for key in keys]
     return ", ".join(shown) or "all rows"
 
 
 def live_functions(named: Iterable[tuple[str, Node]]) -> list[Function]:
-    """Return the functions over windows that features read, each after those that it reads."""
+    """Return the window functions that features read, each after the functions that it reads."""
     features: dict[Call, dict[str, None]] = {}
     for name, root in named:
         for over in window_nodes([root]):
@@ -135,20 +135,20 @@ def live_functions(named: Iterable[tuple[str, Node]]) -> list[Function]:
 
 
 def _inner_first(calls: Iterable[Call]) -> list[Call]:
-    """Return functions over windows, each after those that it reads."""
+    """Return the window functions, each after the functions that it reads."""
     return window_nodes(list(calls))
 
 
 def windows_read(roots: Sequence[Node]) -> list[Call]:
-    """Return the functions over windows that expressions read for a row, without nested ones."""
+    """Return the window functions that expressions read directly, without nested ones."""
     return [node for node in row_order(roots) if isinstance(node, Call) and is_over_window(node)]
 
 
 def live_reach(over: Call) -> Reach:
-    """Return how far a function over a window reaches back from the latest row of an entity.
+    """Return how far a window function looks back from the latest row of an entity.
 
-    The state stores the results that windows read beside the rows. A window with an offset and no
-    limit in time sees the latest rows before the offset.
+    The live state stores the results that windows read beside the rows. A window with an offset and
+    no limit in time sees the latest rows before the offset.
     """
     window = dict(window_of(over).params)
     offset, unit = window["offset"], window["unit"] or "time"
@@ -160,7 +160,7 @@ def live_reach(over: Call) -> Reach:
 
 
 def together(reaches: Sequence[Reach]) -> Reach:
-    """Return the common reach of functions over one order of the rows."""
+    """Return the smallest reach that covers all of the given ones, for functions of one order."""
     spans = [reach.span for reach in reaches if reach.span is not None]
     n_rows = [math.inf if reach.n_rows is None else reach.n_rows for reach in reaches]
     unit = next((reach.unit for reach in reaches if reach.span is not None), "time")
@@ -170,7 +170,7 @@ def together(reaches: Sequence[Reach]) -> Reach:
 
 
 def _asked_before(roots: Iterable[Node]) -> dict[Call, float]:
-    """Return, by function over a window, how long before a row its result is still needed.
+    """Return for each window function how long before a row its result is still needed.
 
     That is 0 if no other window reads the function, and infinite if one reads it for all rows.
     """
@@ -188,7 +188,7 @@ def _asked_before(roots: Iterable[Node]) -> dict[Call, float]:
 
 
 def _needed_by(asked: Sequence[tuple[Call, float]]) -> Reach:
-    """Return the common reach of functions over windows of one entity.
+    """Return how far the window functions of one entity look back together.
 
     `asked` holds each function, and how long before a row its result is needed.
     """
@@ -205,7 +205,7 @@ def _needed_by(asked: Sequence[tuple[Call, float]]) -> Reach:
 
 
 def _rows_read(over: Call, before: float) -> float:
-    """Return the maximum number of latest rows, before the data, that a function reads per entity.
+    """Return the number of latest rows before the data that a function reads, at most, per entity.
 
     `over` has a window that is not bounded in time. If its result is needed `before` a row, or it
     has an offset, the rows may lie any number of rows back.

@@ -1,8 +1,8 @@
-"""The smallest types of codes: of vocabularies, bins, buckets and calendar parts.
+"""The smallest integer types of features that are codes: categories, bins, buckets and so on.
 
-A function that returns codes has a rule for the largest code in its table row. The size of a
-vocabulary is known only after learning: types never change for an artifact, but another fit may
-have others.
+A function that returns codes has a rule for the largest code in its entry of `SCALARS` or `STEPS`.
+The size of a vocabulary is known only after learning: types never change for an artifact, but
+another fit may have others.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TYPES = ((255, UINT8), (32_767, INT16), (2_147_483_647, INT32))
 def code_types(
     nodes: Mapping[str, Node], learnt: Mapping[Node, Constant] | None
 ) -> dict[str, DType]:
-    """Return the smallest type of each feature that is a code, by its name.
+    """Return the smallest type for each feature that is a code, by feature name.
 
     Raises:
         InvalidPlan: A code belongs to a vocabulary that is not learned yet.

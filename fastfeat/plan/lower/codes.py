@@ -1,4 +1,8 @@
-"""Codes of keys: the learned or listed vocabulary behind a step's codes, and its categories."""
+"""Codes of keys: the vocabulary from which an encoding step numbers keys, and its categories.
+
+A vocabulary is learned, or listed by the user. Codes are 0 for a missing key, then one or more for
+unseen keys, then one per key.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def in_any_order(roots: Iterable[Node]) -> frozenset[Node]:
-    """Return the vocabularies that may be learned in any order, since codes only group rows.
+    """Return the vocabularies that may be learned in any order, since their codes only group rows.
 
     `roots` must hold all features that are learned for: any other reader of a vocabulary reads its
     order.
@@ -49,7 +53,7 @@ def in_any_order(roots: Iterable[Node]) -> frozenset[Node]:
 
 
 def shown_codes(roots: Iterable[Node]) -> list[Call]:
-    """Return the codes with values that affect features, arguments before users.
+    """Return the encoding steps whose code values affect features, arguments first.
 
     Codes that only group rows are left out: features do not depend on their values.
     """
@@ -64,12 +68,12 @@ def shown_codes(roots: Iterable[Node]) -> list[Call]:
 
 
 def are_codes(node: Node) -> bool:
-    """Return whether a node encodes keys by a vocabulary, for rows or for elements of lists."""
+    """Return whether a node is an encoding step, for rows or for elements of lists."""
     return isinstance(node, Call) and node.function in ("encode", "list.encode")
 
 
 def _is_of_keys(node: Node) -> bool:
-    """Return whether a function only counts by codes, whatever their values are."""
+    """Return whether a function only counts rows per code, whatever the values of the codes."""
     row = SCALARS.get(node.function) if isinstance(node, Call) else None
     return row is not None and row.of_keys
 
@@ -81,14 +85,14 @@ def _keeps_all(vocabulary: Aggregate) -> bool:
 
 
 def _numbers_groups(node: Node) -> bool:
-    """Return whether a step gives keys codes of the kind that number groups."""
+    """Return whether a node is an encoding step of the kind that numbers groups."""
     return (
         isinstance(node, Call) and node.function == "encode" and dict(node.params)["n_unseen"] == 1
     )
 
 
 def in_order_of_codes(learnt: Mapping[Node, Constant]) -> Mapping[Node, Constant]:
-    """Return learned values with all vocabularies in code order, as users and files see them."""
+    """Return the learned values with the keys of vocabularies and groups in the order of codes."""
     orders = {
         node: value.order()
         for node, value in learnt.items()
@@ -107,7 +111,7 @@ def in_order_of_codes(learnt: Mapping[Node, Constant]) -> Mapping[Node, Constant
 
 
 def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
-    """Return the number of codes: for missing, for unseen, and for each key."""
+    """Return the number of codes of an encoding step: for missing, unseen and known keys."""
     assert isinstance(codes, Call)
     known = codes.args[-1]
     n_keys = len(known.value) if isinstance(known, Literal) else _n_keys(learnt[known])
@@ -120,7 +124,7 @@ def _n_keys(found: Constant) -> int:
 
 
 def vocabulary_of_codes(codes: Node, learnt: Mapping[Node, Constant], types: Types) -> Vocabulary:
-    """Return the learned or listed vocabulary of some codes."""
+    """Return the vocabulary of an encoding step, learned or listed by the user."""
     assert isinstance(codes, Call)
     known = codes.args[-1]
     if isinstance(known, Literal):
@@ -222,7 +226,10 @@ def _are_distinct(parts: Sequence[Array]) -> bool:
 
 
 def _last_bytes(texts: Array) -> NDArray[np.uint8]:
-    """Return the last byte of each text, 0 if empty, to compare only texts that can be equal."""
+    """Return the last byte of each text, 0 if empty, shape (n_texts,).
+
+    Only texts with the same last byte are compared, which takes less memory.
+    """
     _, offsets, content = texts.buffers()
     ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     found = np.zeros(len(texts), np.uint8)

@@ -1,4 +1,7 @@
-"""Constants of a run: computed once, by the reference, from literals and learned aggregates."""
+"""Constants of a run: values computed once, before the rows, from literals and learned values.
+
+The reference interpreter computes them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ Learnt = dict[Node, Constant]
 
 
 def constant_roots(roots: Sequence[Node]) -> list[Node]:
-    """Return the largest constant expressions, which are computed before the rows."""
+    """Return the outermost expressions that have one value for all rows."""
     constant = constant_nodes(roots)
     used: dict[Node, None] = dict.fromkeys(root for root in roots if root in constant)
     for node in postorder(list(roots)):
@@ -31,21 +34,21 @@ def constant_roots(roots: Sequence[Node]) -> list[Node]:
 
 
 class ConstantCalls(NamedTuple):
-    """Constant calls, and the program that computes them, without learned values."""
+    """Expressions with one value for all rows, and the program that computes them."""
 
     calls: tuple[Call, ...]
     program: Program
 
 
 def constant_calls(roots: Iterable[Node], types: Types) -> ConstantCalls:
-    """Return the calls among the constant expressions of `constant_roots`, lowered."""
+    """Return the program that computes the constant expressions `roots`, without learned values."""
     calls = [node for node in roots if isinstance(node, Call) and types[node] not in NEVER_COLUMNS]
     outputs = outputs_of([("", node) for node in calls], types, _output, hoist=False)
     return ConstantCalls(tuple(calls), program_of(outputs))
 
 
 def evaluated(constants: ConstantCalls, learnt: Mapping[Node, Constant]) -> Learnt:
-    """Return the learned values and the values of constant expressions.
+    """Return the learned values together with the values of the constant expressions.
 
     `learnt` holds the value of each aggregate; None is missing, a tuple is a table.
 
@@ -67,7 +70,7 @@ def evaluated(constants: ConstantCalls, learnt: Mapping[Node, Constant]) -> Lear
 def evaluate_constants(
     roots: Iterable[Node], types: Types, learnt: Mapping[Node, Constant]
 ) -> Learnt:
-    """Return the learned values and the values of constant expressions, lowering them first."""
+    """Return the learned values together with the values of the constant expressions in `roots`."""
     return evaluated(constant_calls(roots, types), learnt)
 
 
@@ -77,7 +80,7 @@ def _output(name: str, value: Value) -> Output:
 
 
 def bind(program: Program, values: Mapping[Node, Constant]) -> Constants:
-    """Return the constants that a program reads, from the values of its constant expressions."""
+    """Return the constants that a program reads, taken from `values` by expression."""
     parameters: dict[Any, float | int | bool] = {}
     for key, physical in program.parameters:
         part, node = key
@@ -93,11 +96,11 @@ def _elements(node: Node, values: Mapping[Node, Constant]) -> Sequence[Any]:
 
 
 class ConstantWarnings(NamedTuple):
-    """Calls that may warn about learned values.
+    """Functions that may warn about learned values.
 
     Args:
         calls: Each call with its constant arguments.
-        unknown: Arguments that are computed only for this.
+        unknown: Constant arguments that are computed only for these warnings.
     """
 
     calls: tuple[tuple[Call, tuple[Node, ...]], ...]
@@ -105,7 +108,7 @@ class ConstantWarnings(NamedTuple):
 
 
 def constant_warnings(roots: Sequence[Node], types: Types) -> ConstantWarnings:
-    """Return the calls below some expressions that may warn about learned values."""
+    """Return the functions in some expressions that may warn about learned values."""
     calls = [node for node in postorder(list(roots)) if _warns(node)]
     parts = list(dict.fromkeys(part for node in calls for part in node.args))
     constant = constant_nodes(parts)

@@ -1,6 +1,8 @@
-"""Drafting: one task per step that expressions read from the rows of a space.
+"""Drafting: the first version of a schedule, with one task per step that expressions read.
 
-Columns are numbered by expression and space, and values by the aggregate or step learned.
+A space is a set of rows: those of the data, those that windows see, those of a lookup table, or
+list elements. A column is one expression over one space. A value is learned. Tasks name all three
+by their index in the schedule; the index of a column is its place.
 """
 
 from __future__ import annotations
@@ -50,8 +52,8 @@ class Draft:
 
     Args:
         training: Whether the rows are the training rows.
-        learns: Whether values are learned too.
-        in_parts: Whether rows arrive in parts.
+        learns: Whether the schedule also learns values.
+        in_parts: Whether training rows arrive in parts, in several passes.
     """
 
     training: bool
@@ -77,7 +79,7 @@ def new_draft(
 
 
 def visit(draft: Draft, space: SpaceOf, roots: Iterable[Node]) -> None:
-    """Add the tasks of the steps that expressions read from the rows of a space."""
+    """Add the tasks of all steps that the expressions `roots` read, over the rows of a space."""
     types = draft.types[space]
 
     def is_there(node: Node) -> bool:
@@ -111,7 +113,7 @@ def _add_step(draft: Draft, space: SpaceOf, node: Node) -> None:
 
 
 def _learnt_before(draft: Draft, node: Call, reads: tuple[ColumnOf, ...]) -> ValueOf:
-    """Return the value that a step learns from its arguments; several steps may share one."""
+    """Return the index of the value that a step must learn first; several steps may share one."""
     learning = step_function(node).learning
     assert learning is not None
     value = value_of(draft, learning.origin(node))
@@ -140,14 +142,14 @@ def _add_window(draft: Draft, space: SpaceOf, node: Call) -> None:
 def _seen_by(
     draft: Draft, space: SpaceOf, order: Call, value: Node
 ) -> tuple[tuple[ColumnOf, ...], tuple[ValueOf, ...]]:
-    """Return the columns and values that a function of ordered rows reads."""
+    """Return indices of the columns and values that a function of sorted rows reads."""
     visit(draft, space, [*order.args, value])
     reads, uses = leaves_of(draft, space, [order.args[0], value])
     return once(*columns_of(draft, space, order.args), *reads), uses
 
 
 def _add_query(draft: Draft, space: SpaceOf, node: Call) -> None:
-    """Add the task of a function of later rows, or of a window function over a table."""
+    """Add the task of a function over later rows, or of a window function over a lookup table."""
     order = order_of(node)
     query = query_of(order)
     asked, uses = leaves_of(draft, space, query[:1])
@@ -168,7 +170,7 @@ def _add_query(draft: Draft, space: SpaceOf, node: Call) -> None:
 def _read_of_table(
     draft: Draft, space: SpaceOf, order: Call, node: Call
 ) -> tuple[tuple[ColumnOf, ...], tuple[ValueOf, ...]]:
-    """Return the columns and values that a window function over a table reads."""
+    """Return indices of the columns and values that a window function over a table reads."""
     table, types = _table_space(draft, table_of(order)), draft.types[space]
     renamed = of_table(order, [node.args[0]])
     own = draft.types[table]
@@ -183,7 +185,7 @@ def _read_of_table(
 
 
 def columns_of(draft: Draft, space: SpaceOf, nodes: Iterable[Node]) -> tuple[ColumnOf, ...]:
-    """Return the columns of expressions, adding programs for those that must be computed."""
+    """Return the indices of expressions' columns, adding program tasks for those to compute."""
     found = (_column(draft, space, node) for node in nodes)
     return once(*(place for place in found if place is not None))
 
@@ -218,7 +220,7 @@ def _column(draft: Draft, space: SpaceOf, node: Node) -> ColumnOf | None:
 def leaves_of(
     draft: Draft, space: SpaceOf, roots: Iterable[Node]
 ) -> tuple[tuple[ColumnOf, ...], tuple[ValueOf, ...]]:
-    """Return the columns and the values that a program of expressions reads.
+    """Return indices of the columns and values that a program for the expressions `roots` reads.
 
     The steps that it reads must have tasks already.
     """
@@ -239,15 +241,15 @@ def leaves_of(
 
 
 def of_table(order: Call, values: Iterable[Node]) -> dict[Node, Node]:
-    """Return expressions over table columns as expressions over the table's own rows.
+    """Return expressions over a lookup table, rewritten as if its rows were the data.
 
-    The time of `order` is included.
+    The result maps each old node to the new one and includes the time of `order`.
     """
     return fold([*values, table_columns_of(order)[0]], _as_row)
 
 
 def type_in_table(node: Node, dtype: DType) -> DType:
-    """Return the type of an expression over a table; types read as float64 are stored as that."""
+    """Return the type of an expression over a table; float16 and decimals are stored as float64."""
     is_float = isinstance(node, TableColumn) and dtype.name in ("decimal", "float16")
     return FLOAT64 if is_float else dtype
 
@@ -262,7 +264,7 @@ def is_vocabulary(node: Node) -> TypeGuard[Aggregate]:
 
 
 def place_of(draft: Draft, space: SpaceOf, node: Node, width: ValueOf | None = None) -> ColumnOf:
-    """Return the index of a column, adding it if needed."""
+    """Return the index of an expression's column over a space, adding the column if needed."""
     space = _space_of(draft, space, node)
     known = draft.places.get((space, node))
     if known is None:
@@ -272,17 +274,17 @@ def place_of(draft: Draft, space: SpaceOf, node: Node, width: ValueOf | None = N
 
 
 def value_of(draft: Draft, origin: Aggregate | Call) -> ValueOf:
-    """Return the index of a value, adding it if needed."""
+    """Return the index of the value that `origin` learns, adding it if needed."""
     return draft.values.setdefault(origin, len(draft.values))
 
 
 def _table_space(draft: Draft, name: str) -> SpaceOf:
-    """Return the space of the rows of a table."""
+    """Return the index of the space of a lookup table's rows."""
     return _space(draft, ("table", name), {})
 
 
 def _space_of(draft: Draft, space: SpaceOf, node: Node) -> SpaceOf:
-    """Return the space of a column computed from some rows: the same, or their list elements."""
+    """Return the space of an expression's column: `space`, or the elements of its lists."""
     if not is_exploded(node):
         return space
     return _space(draft, ("elements", node.args[0]), draft.types[space])
@@ -291,7 +293,7 @@ def _space_of(draft: Draft, space: SpaceOf, node: Node) -> SpaceOf:
 def _space(
     draft: Draft, named: tuple[str, str | Node], types: dict[Node, DType] | Types
 ) -> SpaceOf:
-    """Return the index of a space, adding it if needed."""
+    """Return the index of a space (set of rows), adding the space if needed."""
     if named not in draft.spaces:
         draft.spaces.append(named)
         draft.types.append(types)
@@ -299,5 +301,5 @@ def _space(
 
 
 def once(*places: int) -> tuple[int, ...]:
-    """Return the numbers in order, without duplicates."""
+    """Return the indices in their order, without duplicates."""
     return tuple(dict.fromkeys(places))

@@ -1,4 +1,7 @@
-"""The output columns of a fitted plan: an indicator has one per learned category."""
+"""The output columns of a fitted plan: a one-hot encoding has one column per learned category.
+
+An indicator here is a one-hot or multi-hot encoding.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from fastfeat.steps.keys import rows as key_rows
 
 
 def is_one_hot(node: Node) -> bool:
-    """Return whether a feature becomes one column per category."""
+    """Return whether a feature is a one-hot encoding, which becomes one column per category."""
     return isinstance(node, Call) and node.function == "one_hot"
 
 
@@ -52,7 +55,7 @@ def expanded(
 
 
 def n_indicators(node: Call, learnt: Mapping[Node, Constant], types: Types) -> int:
-    """Return the number of columns that `expanded` makes for an indicator."""
+    """Return the number of output columns of a one-hot encoding."""
     return sum(1 for _ in _indicators(node, learnt, types))
 
 
@@ -72,7 +75,7 @@ def check_clash(columns: Iterable[str], others: Mapping[str, str]) -> None:
 def _indicators(
     node: Call, learnt: Mapping[Node, Constant], types: Types
 ) -> Iterator[tuple[str, Node]]:
-    """Yield the name suffix and the expression of each column of an indicator."""
+    """Yield the name suffix and the expression of each output column of a one-hot encoding."""
     codes, params = node.args[0], dict(node.params)
     vocabulary = vocabulary_of_codes(codes, learnt, types)
     assert isinstance(codes, Call)
@@ -102,7 +105,7 @@ def _has_code(codes: Node, code: int | None) -> Node:
 def check_width(
     nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types, n_rows: int
 ) -> None:
-    """Raise InvalidData if indicators of the training rows need more memory than allowed."""
+    """Raise InvalidData if one-hot columns of the training rows exceed the allowed memory."""
     for name, node in nodes.items():
         if not is_one_hot(node):
             continue
@@ -118,7 +121,7 @@ def check_width(
 
 
 def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types) -> None:
-    """Warn about indicators without columns, and about keys that are all too rare."""
+    """Warn about one-hot encodings without columns, and about keys that are all too rare."""
     told: set[Node] = set()
     for name, node in nodes.items():
         if not is_one_hot(node):

@@ -1,4 +1,4 @@
-"""Lowering: typed nodes become primitive operations, features become outputs of a program."""
+"""Lowering: nodes with types become primitive operations; features become outputs of a program."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _TWO_63, _TWO_64 = 2.0**63, 2.0**64
 
 
 def constant_nodes(roots: Sequence[Node]) -> set[Node]:
-    """Return the nodes with one value for all rows: those without a column outside aggregates."""
+    """Return the nodes with one value for all rows: they read columns only inside aggregates."""
     texts: set[Node] = set()
 
     def visit(node: Node, parts: list[bool]) -> bool:
@@ -73,17 +73,17 @@ def constant_nodes(roots: Sequence[Node]) -> set[Node]:
 
 
 def _of_mode(node: Call) -> bool:
-    """Return whether a call reads a learned value that may be text, which needs a column."""
+    """Return whether a call reads a learned mode, which may be text and then needs a column."""
     return any(isinstance(arg, Aggregate) and arg.function == "mode" for arg in node.args)
 
 
 def lower(
     roots: Sequence[Node], types: Types, hoisted: set[Node], *, training: bool = False
 ) -> dict[Node, Value]:
-    """Return the value of every node that a row reads.
+    """Return the primitive operations of every node that features read for a row.
 
-    `hoisted` nodes are parameters, computed before the rows. `training` tells whether the rows are
-    the training rows.
+    `hoisted` nodes become parameters of the program: they are computed once, before the rows.
+    `training` tells whether the rows are the training rows.
     """
 
     def visit(node: Node, parts: list[Value]) -> Value:
@@ -112,7 +112,7 @@ def lower(
 
 
 def _made(node: Node, dtype: DType, *, always_present: bool) -> Value:
-    """Return the column that a step makes, as an input of the program."""
+    """Return a step's column as an input of the program."""
     slot = InputSlot("column", (node,), dtype)
     value = op.input_value(slot, dtype.physical)
     ok = TRUE if always_present or dtype.physical == "f64" else op.input_ok(slot)
@@ -120,7 +120,10 @@ def _made(node: Node, dtype: DType, *, always_present: bool) -> Value:
 
 
 def _of_group(node: Node, dtype: DType, parts: Sequence[Value]) -> Value:
-    """Return the value learned for the row's group; for a training row, outside its fold."""
+    """Return the lookup of the value learned for the row's group; training rows use their fold's.
+
+    That value is learned without the rows of the fold.
+    """
     group = parts[0].op
     if len(parts) > 1:
         n_groups = op.parameter(("n_groups", node), "i64")
@@ -143,7 +146,7 @@ def _column(node: Node, name: str, dtype: DType) -> Value:
 
 
 def _parameter(node: Node, dtype: DType) -> Value:
-    """Return a constant of the run: a literal, an aggregate, or an expression of those."""
+    """Return a constant of the run as a parameter of the program."""
     if dtype == NULL:
         return replace(missing(NULL), node=node)
     if isinstance(node, Literal) and dtype == BOOL:
@@ -156,7 +159,7 @@ def _parameter(node: Node, dtype: DType) -> Value:
 def parameter_value(
     key: tuple[str, Node], physical: str, constants: Mapping[Node, Constant]
 ) -> Any:
-    """Return the value of a parameter in this run, from the learned constants."""
+    """Return the value that a program's parameter has in this run, from the learned constants."""
     part, node = key
     if part == "n_groups":
         learnt = constants[node]
@@ -185,7 +188,7 @@ def stored_type(dtype: DType, floats: DType | None) -> DType:
 
 
 def output_of(name: str, value: Value, dtype: DType | None) -> Output:
-    """Return the Arrow output of a feature; `dtype` applies to floats, other types stay."""
+    """Return the output of a feature for an Arrow column; floats get the type `dtype` if given."""
     stored = stored_type(value.dtype, dtype)
     if value.op.physical != "f64":
         return Output(name, stored, value.op, value.ok, value.status)
@@ -195,14 +198,17 @@ def output_of(name: str, value: Value, dtype: DType | None) -> Output:
 
 
 def _within(value: Value, dtype: DType) -> Value:
-    """Return a float that gets a status if it is finite and beyond the range of a float type."""
+    """Return the value, with a status bit set if it is finite but beyond the range of `dtype`."""
     if dtype == FLOAT64 or bounds.magnitude_bound(value.op) <= FLOAT_FORMATS[dtype.name].largest:
         return value
     return raise_where(value, beyond(value.op, dtype), FLOAT_RANGE)
 
 
 def matrix_output(name: str, value: Value, dtype: DType) -> Output:
-    """Return the matrix output of a feature: a float that holds it exactly, or a status bit."""
+    """Return the output of a feature for a float matrix.
+
+    An integer that the matrix type cannot hold exactly raises a status bit.
+    """
     if value.op.physical == "f64":
         kept = _within(value, dtype)
         return Output(name, dtype, kept.op, kept.ok, kept.status)
@@ -216,13 +222,13 @@ def matrix_output(name: str, value: Value, dtype: DType) -> Output:
 
 
 def code_output(name: str, value: Value, dtype: DType) -> Output:
-    """Return the output of a code or bool, never missing, in a matrix of integers."""
+    """Return the output of a code or bool for an integer matrix; it is never missing."""
     number = op.from_bool(value.op) if value.op.physical == "b1" else value.op
     return Output(name, dtype, number, TRUE, value.status)
 
 
 def array_output(name: str, value: Value, dtype: DType | None) -> Output:
-    """Return the output of a feature as an array of its own type; a bool becomes bytes.
+    """Return the output of a feature for an array of its own type; a bool becomes a byte.
 
     NaN marks missing floats. Other types have no value for missing, so a status bit is set.
     """
@@ -235,7 +241,7 @@ def array_output(name: str, value: Value, dtype: DType | None) -> Output:
 
 
 def _differs(value: Value, number: Op) -> Op:
-    """Return whether an integer differs from the float that it was rounded to."""
+    """Return an operation: whether an integer differs from the float that it was rounded to."""
     bits = value.op
     if value.dtype.name == "uint64":  # compare its upper half after subtracting 2**63
         large = number >= _TWO_63

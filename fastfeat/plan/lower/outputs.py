@@ -1,4 +1,4 @@
-"""The outputs of a plan: one program for Arrow columns, one for a matrix, and their schema."""
+"""The outputs of a plan: programs for Arrow columns, a matrix or arrays, and the Arrow schema."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from fastfeat.scalars.op import TRUE
 
 
 class Form(NamedTuple):
-    """A form of the result.
+    """A form in which features are returned: a value of `to=`.
 
     Args:
         computed: The form in which features are computed: an Arrow table ("arrow"), a table that
@@ -115,7 +115,7 @@ Features = Mapping[str, Node]
 def arrow_program(
     plan: Declaration | TypedPlan, features: Features, types: Types, *, training: bool = False
 ) -> Program:
-    """Return the program with the Arrow columns of the features as outputs.
+    """Return the program that computes the features as Arrow columns.
 
     `training` tells whether the rows are the training rows.
     """
@@ -126,7 +126,7 @@ def arrow_program(
 
 
 def _of_code_types(plan: Declaration | TypedPlan, outputs: list[Output]) -> list[Output]:
-    """Return the outputs, with codes in the types that the plan asks for."""
+    """Return the outputs with codes in the smallest types, if the plan asks for them."""
     codes = plan.codes if isinstance(plan, TypedPlan) else None
     if not codes:
         return outputs
@@ -155,7 +155,7 @@ def _dtype_of_codes(plan: TypedPlan) -> DType:
 def matrix_program(
     plan: TypedPlan, features: Features, types: Types, *, training: bool = False
 ) -> Program:
-    """Return the program with the columns of the matrix as outputs, all of one type.
+    """Return the program that computes the features as columns of a matrix, all of one type.
 
     Raises:
         TypeMismatch: A feature is neither a number nor a bool.
@@ -169,7 +169,7 @@ def matrix_program(
 def arrays_program(
     plan: Declaration | TypedPlan, features: Features, types: Types, *, training: bool = False
 ) -> Program:
-    """Return the program with the features as arrays, each of its own type.
+    """Return the program that computes the features as arrays, each of its own type.
 
     Raises:
         TypeMismatch: A feature is neither a number nor a bool.
@@ -181,7 +181,7 @@ def arrays_program(
 
 
 def _numbers(features: Features, types: Types, place: str) -> list[tuple[str, Node]]:
-    """Return the features; raise TypeMismatch unless all are numbers or bools."""
+    """Return the features as name and expression; raise TypeMismatch unless all are numbers."""
     for name, node in features.items():
         if not types[node].is_number:
             raise TypeMismatch(
@@ -194,7 +194,7 @@ def _numbers(features: Features, types: Types, place: str) -> list[tuple[str, No
 def output_types(
     plan: Declaration | TypedPlan, features: Features, types: Types
 ) -> dict[str, DType]:
-    """Return the type of each Arrow output.
+    """Return the type of each feature's Arrow column, by name.
 
     Raises:
         TypeMismatch: A feature is text, a list or a cross.
@@ -241,7 +241,7 @@ def schema_before_fit(
     tables: Schemas,
     types: Types,
 ) -> Schema:
-    """Return the Arrow schema of the features of a plan that is not fitted.
+    """Return the Arrow schema of the features of a plan before it is fitted.
 
     Raises:
         InvalidPlan: Columns, or types of codes, are known only once the plan is fitted.

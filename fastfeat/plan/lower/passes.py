@@ -1,6 +1,7 @@
-"""Passes over schedules: they combine tasks that can run together and mark columns to free.
+"""Rewrites of schedules ("passes"): they combine tasks that can run together and mark what to free.
 
-Each is a function from a schedule to an equivalent one; `PASSES` lists them in order.
+Each is a function from a schedule to an equivalent one; `PASSES` lists them in order. A task's
+round is the pass over the training rows in which it runs.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from fastfeat.plan.lower.task_graph import heights_of, in_order, is_of_table, le
 Pass = Callable[[Schedule], Schedule]
 
 KeyOf = tuple[tuple[Node, ...], str, int]
-"""The parts of a key, the treatment of missing parts, and the most bytes that the keys may take."""
+"""Expressions of a key, its treatment of missing parts, and the most bytes for all its keys."""
 
 _ALIKE = ("program", "windows over a table", "ahead")
 
 
 def share_vocabularies(schedule: Schedule) -> Schedule:
-    """Return the schedule with the keys of each column counted once for all tasks."""
+    """Return the schedule with tasks merged that count the same key in the same round."""
 
     def key(_: int, task: Task) -> Hashable:
         first = task.nodes[0]
@@ -34,7 +35,7 @@ def share_vocabularies(schedule: Schedule) -> Schedule:
 
 
 def learn_together(schedule: Schedule) -> Schedule:
-    """Return the schedule with statistics of one pass combined, and statistics of equal groups.
+    """Return the schedule with statistics of one round merged, and aggregates over equal groups.
 
     For rows in parts, statistics that take several passes stay apart from others: statistics of one
     pass are known sooner, and their columns need not be read again.
@@ -53,7 +54,7 @@ def learn_together(schedule: Schedule) -> Schedule:
 
 
 def begin_early(schedule: Schedule) -> Schedule:
-    """Return the schedule with each task in the first pass over the rows in which it can run.
+    """Return the schedule with each task moved to the first pass over the rows in which it can run.
 
     A learning task starts as soon as everything it uses is learned. A task that makes columns runs
     when the first task that reads them does.
@@ -77,7 +78,7 @@ def begin_early(schedule: Schedule) -> Schedule:
 
 
 def merge_windows(schedule: Schedule) -> Schedule:
-    """Return the schedule with window functions over the same order of rows combined.
+    """Return the schedule with window functions merged that sort rows by the same order.
 
     Functions that others read, directly or not, stay apart from these: rows are sorted once per
     depth of nesting.
@@ -94,9 +95,10 @@ def merge_windows(schedule: Schedule) -> Schedule:
 
 
 def fuse_programs(schedule: Schedule) -> Schedule:
-    """Return the schedule with expressions combined that one program can compute together.
+    """Return the schedule with expressions merged that one program can compute together.
 
-    Functions of later rows, and window functions over a table, are combined by their order.
+    Functions over later rows, and window functions over a lookup table, are combined if they have
+    the same order.
     """
     levels = levels_of(schedule)
 
@@ -110,7 +112,10 @@ def fuse_programs(schedule: Schedule) -> Schedule:
 
 
 def take_counted_codes(schedule: Schedule) -> Schedule:
-    """Return the schedule with row codes that key counting can produce on the side."""
+    """Return the schedule with `Task.free` set for tasks that count keys.
+
+    It lists the code columns of encoding steps, which counting keys can make as a by-product.
+    """
     tasks = list(schedule.tasks)
     counting = {
         value: k for k, task in enumerate(tasks) if task.kind == "keys" for value in task.learns
@@ -129,7 +134,7 @@ def take_counted_codes(schedule: Schedule) -> Schedule:
 
 
 def leave_features(schedule: Schedule) -> Schedule:
-    """Return the schedule of "fit_transform" without the tasks of the features.
+    """Return a "fit_transform" schedule without its feature tasks; other schedules are unchanged.
 
     The columns that those tasks read are kept as outputs.
     """
@@ -143,7 +148,7 @@ def leave_features(schedule: Schedule) -> Schedule:
 
 
 def keep_orders(schedule: Schedule) -> Schedule:
-    """Return the schedule in which windows at several depths sort their rows only once.
+    """Return the schedule with `keeps_order` set for window tasks whose sorted rows are used again.
 
     The rows of the data are among the rows that windows see, so they share one order.
     """
@@ -157,7 +162,7 @@ def keep_orders(schedule: Schedule) -> Schedule:
 
 
 def mark_last_readers(schedule: Schedule) -> Schedule:
-    """Return the schedule with the columns that each task is the last to read.
+    """Return the schedule with `Task.frees` set: the columns that no later task reads.
 
     A column of visible rows may share memory with a column of the rows: both are freed together.
     """
@@ -176,7 +181,10 @@ def mark_last_readers(schedule: Schedule) -> Schedule:
 
 
 def _alike(schedule: Schedule) -> list[ColumnOf]:
-    """Return for each column the first column of its expression over the data's rows."""
+    """Return for each column the index of the first column with the same expression.
+
+    Rows of the data and rows that windows see count as one space.
+    """
     first: dict[Hashable, ColumnOf] = {}
     found: list[ColumnOf] = []
     for place, column in enumerate(schedule.columns):
@@ -196,20 +204,21 @@ PASSES: tuple[Pass, ...] = (
     keep_orders,
     mark_last_readers,
 )
-"""The passes, in order."""
+"""The rewrites, in the order in which they are applied."""
 
 
 def key_of(aggregate: Aggregate) -> KeyOf:
-    """Return the key that an aggregate counts."""
+    """Return the key expressions that an aggregate counts, with their options."""
     params = dict(aggregate.params)
     room = params.get("max_memory", MAX_MEMORY)
     return tuple(aggregate.args), params.get("missing", "key"), room
 
 
 def _joined(schedule: Schedule, key: Callable[[int, Task], Hashable]) -> Schedule:
-    """Return the schedule with tasks of equal key combined, in place of the first of them.
+    """Return the schedule with tasks combined for which `key` returns the same value.
 
-    `key` gets a task and its index, and returns None for a task that stays alone.
+    `key` gets a task's index and the task, and returns None for a task that stays alone. Combined
+    tasks stand in the place of the first of them.
     """
     groups: dict[Hashable, list[Task]] = {}
     for place, task in enumerate(schedule.tasks):
@@ -221,7 +230,7 @@ def _joined(schedule: Schedule, key: Callable[[int, Task], Hashable]) -> Schedul
 
 
 def _as_one(tasks: Sequence[Task]) -> Task:
-    """Return several tasks as one; the values it learns are in the order of declaration."""
+    """Return one task that does the work of all given ones, with learned values in their order."""
     if len(tasks) == 1:
         return tasks[0]
     tasks = sorted(tasks, key=lambda task: task.learns)

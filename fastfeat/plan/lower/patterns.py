@@ -1,4 +1,4 @@
-"""Expressions that differ only in their columns: the first is lowered, the others copied.
+"""Lowering repeated patterns once: expressions that differ only in their columns share the result.
 
 A plan of 10,000 columns repeats a few patterns, and lowering each column alone took 2 s of the 4
 until its first result.
@@ -26,7 +26,7 @@ from fastfeat.scalars.value import InputSlot, TableKey, Value
 
 FEWEST_FEATURES = 4
 LARGEST_PATTERN = 64
-"""Largest number of nodes: roots that share a longer chain would each walk it."""
+"""Most nodes of a pattern: expressions that share a longer chain would each be searched in full."""
 
 Copy = Callable[[Sequence[Node]], Leaf]
 
@@ -39,7 +39,7 @@ def outputs_of(
     hoist: bool,
     training: bool = False,
 ) -> list[Output]:
-    """Return the output of each feature; features of one pattern share their operations.
+    """Return the program output of each feature; features of one pattern share their operations.
 
     Args:
         features: Names and expressions.
@@ -68,7 +68,7 @@ def outputs_of(
 
 
 def _copied(roots: Iterable[Node], types: Types) -> dict[Node, tuple[Node, list[Node]]]:
-    """Return the roots that repeat an earlier root's pattern: that root, and their own nodes.
+    """Return the expressions that repeat an earlier pattern: its first expression, and own nodes.
 
     The nodes are in the order of `postorder`, so nodes at the same position correspond.
     """
@@ -84,7 +84,7 @@ def _copied(roots: Iterable[Node], types: Types) -> dict[Node, tuple[Node, list[
 
 
 def _pattern(nodes: Sequence[Node], types: Types) -> tuple[Any, ...]:
-    """Return the pattern of an expression: everything except the names of columns."""
+    """Return a key that is equal for expressions that differ only in the names of columns."""
     place: dict[Node, int] = {}
     parts: list[Any] = []
     for node in nodes:
@@ -103,7 +103,7 @@ def _pattern(nodes: Sequence[Node], types: Types) -> tuple[Any, ...]:
 
 
 def _pattern_output(output: Output, root: Node) -> tuple[Output, list[Copy]]:
-    """Return an output, and functions that copy its leaves for other nodes of its pattern."""
+    """Return an output, and a function per input of it that makes that input for other columns."""
     place = {node: k for k, node in enumerate(postorder([root]))}
     return output, [_copy(leaf, place) for leaf in leaves_of(output)]
 

@@ -1,4 +1,4 @@
-"""Schedules: the tasks that run a plan, in order, and the columns and values between them.
+"""Schedules: the tasks that run a plan, in order, and the columns and values they pass on.
 
 A schedule is made once from a declaration and its column types. It contains no learned values and
 is made without looking at rows, so every fit and every batch uses the same one.
@@ -29,7 +29,7 @@ parts. "columns" computes columns that expressions read.
 """
 
 ROWS, SEEN = 0, 1
-"""Indices of the two spaces that every schedule has."""
+"""Indices of the two spaces that every schedule has: the data's rows, the rows windows see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Space:
 
     @property
     def name(self) -> str:
-        """The space as text."""
+        """The set of rows as text for people: "rows", "table 'planes'"."""
         match self.of:
             case None:
                 return self.kind
@@ -82,7 +82,7 @@ class Value:
     """A learned value: a number, a vocabulary, the statistics of groups, or folds by time.
 
     Args:
-        origin: The aggregate that it belongs to, or the step by folds.
+        origin: The aggregate that learns it, or the step that assigns folds by time.
         keep: "artifact" if it is saved; "artifact and fit" if training rows also read values
             learned outside of each fold; "fit" if only training rows read it.
     """
@@ -109,9 +109,9 @@ class Task:
             soon as the values they use are learned, others together with the first task that needs
             them. The pass after the last learning pass computes features.
         n_rounds: Largest number of passes in which it learns; more than one only for rows in parts.
-        order: The order of rows for window functions, which need whole entities.
-        keeps_order: Whether a later windows task reuses the order of rows from this one.
-        free: Columns that counting may produce besides learning.
+        order: The order (time column and entity keys) by which window functions sort rows.
+        keeps_order: Whether a later windows task reuses the sorted rows of this one.
+        free: Columns of codes that a task which counts keys may produce as a by-product.
         frees: Columns that no later task reads.
     """
 
@@ -131,7 +131,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schedule:
-    """The tasks for a purpose, each after the tasks that make the columns and values it reads.
+    """The tasks for one purpose, each after the tasks that make its input columns and values.
 
     Args:
         purpose: The purpose.
@@ -140,7 +140,7 @@ class Schedule:
         values: The learned values.
         tasks: The tasks, in order.
         outputs: The columns that exist at the end.
-        kept: Cache of an executor for its tasks: the table columns that they read.
+        kept: Cache of the executor: expressions over lookup tables, rewritten for their rows.
     """
 
     purpose: Purpose
@@ -153,17 +153,17 @@ class Schedule:
 
     @property
     def n_rounds(self) -> int:
-        """The largest number of passes over the training rows that learn."""
+        """The largest number of passes over the training rows in which something is learned."""
         ends = (task.round + task.n_rounds - 1 for task in self.tasks if task.learns)
         return max(ends, default=0)
 
 
 def digest_of(schedule: Schedule, task: Task) -> bytes:
-    """Return the digest of a task, shape (32,), down to its columns and their types.
+    """Return the SHA-256 hash of a task (32 bytes), made from its expressions and column types.
 
-    Tasks of two schedules have equal digests if they make or learn the same from the same columns,
+    Tasks of two schedules have equal hashes if they make or learn the same from the same columns,
     in the same order and with the same earlier learned values. Names of features do not matter.
-    States carry the digest, so that states of different tasks are not confused.
+    States of learning carry the hash, so that states of different tasks are not confused.
     """
     places = task.gives or task.reads
     types = schedule.spaces[schedule.columns[places[0]].space if places else ROWS].types

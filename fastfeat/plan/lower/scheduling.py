@@ -49,7 +49,7 @@ from fastfeat.steps.registry import is_step
 
 
 def schedule_of(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Schedule:
-    """Return the schedule of declared features, by name, for any purpose but "columns"."""
+    """Return the schedule of a plan's features for a purpose other than "columns"."""
     schedule = drafted(features, types, purpose)
     for improve in PASSES:
         schedule = improve(schedule)
@@ -57,9 +57,10 @@ def schedule_of(features: Mapping[str, Node], types: Types, purpose: Purpose) ->
 
 
 def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool = False) -> Schedule:
-    """Return the schedule of the steps that expressions read; their columns are outputs.
+    """Return the schedule that runs all steps that the expressions read.
 
-    `training` tells whether the rows are the training rows.
+    The columns of these steps are its outputs. `training` tells whether the rows are the training
+    rows.
     """
     draft = new_draft(types, training=training)
     visit(draft, ROWS, nodes)
@@ -74,7 +75,7 @@ def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool =
 
 
 def drafted(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Schedule:
-    """Return the schedule of features before any pass; see `schedule_of`."""
+    """Return the schedule of features before `PASSES` rewrite it; see `schedule_of`."""
     in_parts = purpose == "fit in parts"
     learns = in_parts or purpose in ("fit", "fit_transform")
     draft = new_draft(types, training=purpose != "apply", learns=learns, in_parts=in_parts)
@@ -94,7 +95,7 @@ def drafted(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Sch
 
 
 def scans_of(roots: Sequence[Node]) -> list[list[Aggregate]]:
-    """Return the aggregates learned in each pass over the training rows, in order.
+    """Return the aggregates to learn in each pass over the training rows, one list per pass.
 
     An aggregate comes after those that its own input depends on.
     """
@@ -112,7 +113,7 @@ def scans_of(roots: Sequence[Node]) -> list[list[Aggregate]]:
 
 
 def is_of_keys(aggregate: Aggregate) -> bool:
-    """Return whether an aggregate is learned from keys, or per key."""
+    """Return whether an aggregate counts keys, or is learned per key."""
     counted = "keys" in AGGREGATES[aggregate.function].primitives
     return counted or isinstance(aggregate.frame, GroupFrame)
 
@@ -129,16 +130,16 @@ def _schedule(draft: Draft, purpose: Purpose, outputs: Iterable[ColumnOf]) -> Sc
 
 
 def _kept(origin: Aggregate | Call) -> Value:
-    """Return a value with the place where it is kept."""
+    """Return the record of a learned value that says where it is saved."""
     if not isinstance(origin, Aggregate):
         return Value(origin, "fit")
     return Value(origin, "artifact and fit" if is_target(origin) else "artifact")
 
 
 def _link_windows(draft: Draft) -> None:
-    """Make window functions of the rows read the same functions of the visible rows.
+    """Let window functions of the data's rows read the same functions of the rows that windows see.
 
-    If those exist, their columns are copied, and the inputs are not read again.
+    If the latter exist, their columns are copied, and the inputs are not read again.
     """
     for k, task in enumerate(draft.tasks):
         is_over_some = task.kind in ("windows", "windows over a table")
@@ -157,7 +158,7 @@ def _link_windows(draft: Draft) -> None:
 
 
 def _learn(draft: Draft, aggregates: Sequence[Aggregate]) -> None:
-    """Add the tasks that learn the aggregates of one pass."""
+    """Add the tasks that learn the given aggregates, all in one pass over the training rows."""
     of_keys = [one for one in aggregates if is_of_keys(one)]
     visit(draft, ROWS, of_keys)
     visit(draft, ROWS, [arg for one in of_keys for arg in one.args])
@@ -193,7 +194,7 @@ def _add_learning(
 
 
 def _features(draft: Draft, roots: Sequence[Node]) -> tuple[ColumnOf, ...]:
-    """Add the tasks of the features; return the columns that their program reads."""
+    """Add the task that computes all features; return indices of the columns that it reads."""
     read = [node.args[0] if is_one_hot(node) else node for node in roots]
     visit(draft, ROWS, read)
     for node in roots:
@@ -212,13 +213,13 @@ def _features(draft: Draft, roots: Sequence[Node]) -> tuple[ColumnOf, ...]:
 
 
 def _is_of_lists(node: Node) -> bool:
-    """Return whether indicators are of list elements: then each column is made by its own step."""
+    """Return whether a one-hot encoding is of list elements; each of its columns is a step then."""
     codes = node.args[0]
     return isinstance(codes, Call) and codes.function == "list.encode"
 
 
 def _add_indicators(draft: Draft, node: Node) -> None:
-    """Add the task of a block of columns, one per category."""
+    """Add the task that makes all columns of a multi-hot encoding, one per category."""
     codes = node.args[0]
     known = [value_of(draft, arg) for arg in codes.args if is_vocabulary(arg)]
     place = place_of(draft, ROWS, node, known[0] if known else None)
@@ -230,7 +231,7 @@ def _add_indicators(draft: Draft, node: Node) -> None:
 
 
 def laid_out(schedule: Schedule, nodes: Iterable[Node], types: Types) -> Schedule:
-    """Return the schedule of a fitted plan: one step per column instead of a block of columns.
+    """Return the schedule of a fitted plan: each multi-hot column, now known, has its own step.
 
     `nodes` are the expressions of the fitted plan's columns; `types` must include them.
     """

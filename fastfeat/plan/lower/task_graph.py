@@ -1,4 +1,7 @@
-"""The graph of a schedule's tasks: which tasks read from which, their order, and subsets."""
+"""The graph of a schedule's tasks: the tasks that each one reads from, their order, and subsets.
+
+"Functions of other rows" are window functions and functions over later rows.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from fastfeat.plan.lower.schedule import ROWS, SEEN, ColumnOf, Schedule, Task
 
 
 def without_made(schedule: Schedule, known: Set[ColumnOf]) -> Schedule:
-    """Return the schedule without the tasks that are not needed if `known` columns exist."""
+    """Return the schedule without the tasks that are needed only to make the columns `known`."""
     if not known:
         return schedule
     wanted, left = set(schedule.outputs) - known, list[Task]()
@@ -24,7 +27,7 @@ def without_made(schedule: Schedule, known: Set[ColumnOf]) -> Schedule:
 
 
 def columns_read(schedule: Schedule) -> list[str]:
-    """Return the columns of the data that tasks read."""
+    """Return the names of the data columns that the tasks of a schedule read."""
     read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
     columns = (schedule.columns[place] for place in read)
     own = dict.fromkeys(c.origin for c in columns if c.space in (ROWS, SEEN))
@@ -32,7 +35,7 @@ def columns_read(schedule: Schedule) -> list[str]:
 
 
 def functions_of_rows(schedule: Schedule) -> list[Call]:
-    """Return the functions of other rows that tasks read as columns of the rows themselves."""
+    """Return the functions of other rows with results that other tasks read as columns."""
     others = [task for task in schedule.tasks if task.kind not in ("windows", "ahead")]
     places = dict.fromkeys(place for task in others for place in task.reads)
     columns = (schedule.columns[place] for place in places)
@@ -40,14 +43,17 @@ def functions_of_rows(schedule: Schedule) -> list[Call]:
 
 
 def without_functions(schedule: Schedule) -> Schedule:
-    """Return the schedule for rows that have their functions of other rows as columns already."""
+    """Return the schedule for data that comes with its functions of other rows as columns."""
     columns = enumerate(schedule.columns)
     known = {k for k, c in columns if c.space == ROWS and is_of_other_rows(c.origin)}
     return without_made(schedule, known)
 
 
 def in_order(schedule: Schedule) -> Schedule:
-    """Return the schedule with each task after those it reads from, otherwise in its own order."""
+    """Return the schedule sorted: each task stands after the tasks it reads from.
+
+    Otherwise tasks keep their order.
+    """
     readers, n_before = readers_of(schedule)
     ready = [k for k, n in enumerate(n_before) if not n]
     heapify(ready)
@@ -64,7 +70,7 @@ def in_order(schedule: Schedule) -> Schedule:
 
 
 def readers_of(schedule: Schedule) -> tuple[list[list[int]], list[int]]:
-    """Return the readers of each task, and the number of tasks that each reads from."""
+    """Return for each task the indices of its readers, and the number of tasks it reads from."""
     giving = {place: k for k, task in enumerate(schedule.tasks) for place in task.gives}
     learning = {value: k for k, task in enumerate(schedule.tasks) for value in task.learns}
     readers: list[list[int]] = [[] for _ in schedule.tasks]
@@ -79,7 +85,7 @@ def readers_of(schedule: Schedule) -> tuple[list[list[int]], list[int]]:
 
 
 def heights_of(schedule: Schedule) -> list[int]:
-    """Return for each task the longest chain of window tasks that read from it."""
+    """Return for each task the length of the longest chain of window tasks that read from it."""
     readers, _ = readers_of(schedule)
     heights = [0] * len(schedule.tasks)
     for k in reversed(range(len(schedule.tasks))):
@@ -89,9 +95,10 @@ def heights_of(schedule: Schedule) -> list[int]:
 
 
 def levels_of(schedule: Schedule) -> list[int]:
-    """Return for each task the longest chain of tasks before it, without counting programs.
+    """Return for each task the length of the longest chain of tasks before it.
 
-    Tasks over the rows of tables read from no other tasks, and come first.
+    Program tasks do not count. Tasks over the rows of tables read from no other tasks, and come
+    first.
     """
     readers, _ = readers_of(schedule)
     own = [
@@ -105,7 +112,7 @@ def levels_of(schedule: Schedule) -> list[int]:
 
 
 def orders_of(schedule: Schedule) -> list[Call]:
-    """Return the orders of the data's rows that windows tasks compute over."""
+    """Return the orders (time column and entity keys) that the window tasks over the data use."""
     tasks = [t for t in schedule.tasks if t.kind == "windows" and not is_of_table(schedule, t)]
     return list(dict.fromkeys(task.order for task in tasks if isinstance(task.order, Call)))
 

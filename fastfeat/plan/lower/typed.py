@@ -1,7 +1,8 @@
-"""A plan bound to types, with cached results that follow from its features and the types.
+"""A plan bound to column types, with a cache of everything that follows from both.
 
-A refit on data of the same types finds them again and does not repeat binding and lowering. They
-are kept with the declaration, but not pickled. A declaration derived from another has its own.
+A refit on data of the same types finds the cached results and does not repeat binding and lowering.
+They are kept with the declaration, but not pickled. A declaration derived from another has its own
+cache.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ N_KEPT = 4
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class TypedPlan:
-    """The features of a plan with the type of each node.
+    """The features of a plan with the type of each node, and a cache of results that follow.
 
     It does not refer to the declaration, which keeps it alive.
 
@@ -65,7 +66,7 @@ class TypedPlan:
         return self.made[make]
 
     def schedule(self, purpose: Purpose) -> Schedule:
-        """Return the schedule of a purpose."""
+        """Return the schedule of the plan for a purpose, cached."""
         return self.once(_SCHEDULES[purpose])
 
 
@@ -81,7 +82,7 @@ _HELD: WeakValueDictionary[Any, TypedPlan] = WeakValueDictionary()
 
 
 def as_held(typed: TypedPlan) -> TypedPlan:
-    """Return an equal plan that is still in use, with its cached results, or this one.
+    """Return an equal plan that is still in use, with its cached results; else `typed` itself.
 
     A loaded file therefore shares work with the plan that it was saved from or replaces: neither is
     lowered again.
@@ -125,5 +126,5 @@ def typed_of(plan: Declaration, types: Types) -> TypedPlan | None:
 
 
 def _are_current(zones: Mapping[str, ZoneTable]) -> bool:
-    """Return whether time zones still have the same tables."""
+    """Return whether the time zones have the same rules (tables) now as in `zones`."""
     return all(table_for(name) == table for name, table in zones.items())
