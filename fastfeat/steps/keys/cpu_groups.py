@@ -98,7 +98,7 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
 
 
 def quantile_of(ordered: Ordered, dtype: DType, q: float, interpolation: Interpolation) -> Groups:
-    """Return a quantile of each group from its sorted values: int64 ticks for times, else float64."""
+    """Return a quantile of each group from its sorted values: ticks for times, else floats."""
     if dtype.is_temporal:
         return Groups(order.whole_quantiles_of(ordered, q, interpolation), ordered.counts > 0)
     found = order.quantiles_of(ordered, [q], interpolation)[:, 0]

@@ -1,4 +1,4 @@
-"""Vocabularies on the CPU: the codes of rows."""
+"""Look up keys in vocabularies on the CPU: the codes of rows."""
 
 from __future__ import annotations
 
@@ -59,7 +59,13 @@ _COMPACT = "compact index"
 
 
 class Lookup(NamedTuple):
-    """The indices for looking up codes: one per part, and one of combinations."""
+    """Hash indices of a vocabulary of several parts.
+
+    Args:
+        parts: One index per part, which numbers the part's values from 1.
+        sizes: Number of values of each part, plus 1.
+        keys: Index of the keys, each as one int64 made of the value numbers of its parts.
+    """
 
     parts: tuple[Index, ...]
     sizes: tuple[int, ...]
