@@ -1,4 +1,4 @@
-"""The learner of keys on the CPU: distinct keys and their counts, from one batch of rows or several.
+"""The learner of keys on the CPU: distinct keys and counts, from one batch of rows or several.
 
 The first batch is counted by itself. If all rows are expected in one batch, several threads count
 them, and the key number of each row is kept. If more batches come, they are counted in a growing

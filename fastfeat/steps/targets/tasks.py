@@ -1,6 +1,6 @@
 """The task of targets: a request to a backend to learn a statistic of a target per category.
 
-The functions below are its definition: statistics of all rows, and outside of each fold.
+The functions below define the result, row by row; backends must return the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fastfeat.ir.node import Params, params_of
 
 @dataclass(frozen=True, slots=True)
 class TargetTask(Task[FoldedGroups]):
-    """Compute a statistic of a target per category, of all rows and outside of each fold.
+    """A request for a statistic of a target per category, of all rows and outside of each fold.
 
     Args:
         function: One of `aggregates.target.FUNCTIONS`.
@@ -64,7 +64,7 @@ def learn_target(task: TargetTask) -> FoldedGroups:
 def _statistics(
     function: str, given: Mapping[str, Any], rows: list[Any], dtype: DType, n_codes: int
 ) -> Statistics:
-    """Return the statistics of some rows, by the definitions of the aggregates."""
+    """Return the statistics of each category over the given rows, by the aggregates' definitions."""
     members: list[list[Any]] = [[] for _ in range(n_codes)]
     for value, code, _ in rows:
         members[code].append(value)

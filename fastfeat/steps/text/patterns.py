@@ -1,4 +1,4 @@
-"""Regular expressions and dates in text: host steps by Arrow's RE2, the same on every backend."""
+"""Regular expressions and dates in text: computed by Arrow's RE2 on the host, for every backend."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _step(
     parameters: Parameters,
     written: Writer | None = None,
 ) -> StepFunction:
-    """Return a host step; `work` gets a column of text and the parameters."""
+    """Return a step that the host computes; `work` gets the column of text and the parameters."""
 
     def host(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
         def of_texts(column: ChunkedArray) -> Array:

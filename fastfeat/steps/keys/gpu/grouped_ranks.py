@@ -65,7 +65,10 @@ def scratch_bytes(n_groups: int, n_searches: int) -> int:
 def find_quantile(
     runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
 ) -> Floats:
-    """Return a quantile of each group as float64, shape (n_groups,); NaN for a group without values."""
+    """Return a quantile of each group, float64, shape (n_groups,).
+
+    NaN for a group without values.
+    """
     found = quantile_between(search.element, *_keys_between(runtime, search, each_piece, quantile))
     return np.where(search.counts > 0, found, np.nan)
 
@@ -73,7 +76,7 @@ def find_quantile(
 def find_whole_quantile(
     runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
 ) -> Keys:
-    """Return a quantile of each group of signed integers, truncated; 0 for a group without values."""
+    """Return a quantile of each group of signed integers, truncated; 0 for an empty group."""
     low, high, share = _keys_between(runtime, search, each_piece, quantile)
     low, high = (np.where(search.counts > 0, keys, 0) for keys in (low, high))
     return whole_quantile_between(low, high, share)
@@ -82,7 +85,10 @@ def find_whole_quantile(
 def _keys_between(
     runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
 ) -> tuple[Keys, Keys, Floats | float]:
-    """Return the sort keys below and above each group's quantile, and its position between, 0 to 1."""
+    """Return the sort keys below and above each group's quantile, and its position between them.
+
+    The position is from 0 (at the lower) to 1.
+    """
     low, high, share = neighbours(np.maximum(search.counts, 1), *quantile)
     wanted = np.stack([low, high], axis=1) if (low != high).any() else low[:, None]
     keys = find_keys(runtime, search, each_piece, wanted)

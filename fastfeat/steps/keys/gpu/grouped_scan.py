@@ -99,7 +99,10 @@ def scratch_bytes(task: cuda.Task) -> int:
 
 
 def find_groups(given: Round, each_piece: EachPiece) -> GroupedMoments:
-    """Return the moments of each group; `each_piece` calls its argument with each piece of the rows."""
+    """Return the moments of each group.
+
+    `each_piece` passes every piece of the rows to its argument.
+    """
     current: list[Sums] = []
     found: list[HostSums] = []
 
@@ -135,7 +138,10 @@ def _exponent_for(given: Round, piece: Piece, current: Sequence[Sums]) -> int:
 
 
 def _add(given: Round, sums: Sums, piece: Piece) -> Take:
-    """Start adding a piece to the sums; return a function that lists its values outside the window."""
+    """Start adding a piece to the sums.
+
+    Return a function that lists its values beyond the window.
+    """
     runtime, state = given.runtime, np.zeros(cuda.N_STATE_WORDS, np.int64)
     held, shared = on_device(runtime, state), _shared(given.task)
     memory = cuda.Memory(sums.memory.address, held.address)
@@ -156,7 +162,10 @@ def _add(given: Round, sums: Sums, piece: Piece) -> Take:
 
 
 def _rows_listed(runtime: Runtime) -> int:
-    """Return for how many rows to list values at a time: a quarter of the free memory holds them."""
+    """Return for how many rows to list values at a time.
+
+    They may take a quarter of the free memory.
+    """
     free, _ = runtime.memory()
     return max(WORD_ROWS, min(ROWS_LISTED, free // (4 * BYTES_LISTED)))
 
@@ -224,7 +233,7 @@ def _words(
     exponent: int = 0,
     shared: cuda.Shared = cuda.NOTHING_SHARED,
 ) -> list[int]:
-    """Return the words that a kernel reads; `piece` has no columns for kernels that read no rows."""
+    """Return the words that a kernel reads; `piece` has no columns if the kernel reads no rows."""
     if not piece.columns:
         return cuda.table_words(given.task, (0, 0, 0, 0), cuda.Cells(0), memory, exponent, shared)
     values, *others = (piece.columns[k] for k in (0, *given.groups))

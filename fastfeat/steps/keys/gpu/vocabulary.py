@@ -75,7 +75,7 @@ def _of_rows(
     numbers: Numbers,
     missing: int,
 ) -> DeviceArray | Numbers:
-    """Return one number per row, looked up by the row's key: on the device if key numbers are there.
+    """Return one number per row, looked up by its key; on the device if the key numbers are there.
 
     `order` has the positions of the keys in their final order, and `numbers` one number per key in
     that order; rows without a key get `missing`.
