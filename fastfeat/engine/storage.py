@@ -1,4 +1,4 @@
-"""Storage types of values that programs read and write, for the host and for devices."""
+"""The types in which columns are stored in memory when programs read and write them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fastfeat.scalars.value import InputSlot, TableKey
 
 @cache
 def storage(dtype: DType) -> str:
-    """Return the name of the element type in a loop; bool is unpacked to bytes."""
+    """Return the name of the type of a column's elements in a loop; a bool takes a byte there."""
     if dtype.name == "bool":
         return "bool"
     return "float64" if dtype.name == "float16" else memory_type(dtype).name
@@ -28,12 +28,15 @@ def storage(dtype: DType) -> str:
 
 @cache
 def output_storage(dtype: DType) -> str:
-    """Return the name of the element type that a loop writes; a bool is a byte."""
+    """Return the name of the type of the elements that a loop writes; a bool takes a byte."""
     return dtype.name if dtype.name in FLOAT_FORMATS else storage(dtype)
 
 
 def column_of(output: Output) -> InputSlot | None:
-    """Return the slot that an output copies unchanged, including its missing values, or None."""
+    """Return the input slot that an output copies unchanged, with its missing values.
+
+    None otherwise.
+    """
     if output.op.name != "input":
         return None
     always = output.op.physical == "f64" or output.ok is op.TRUE
@@ -64,7 +67,7 @@ def _array(key: TableKey, elements: Sequence[Any]) -> NDArray[Any]:
 
 
 def parameter_bits(value: float | int | bool, physical: str) -> int:
-    """Return the word of the table that holds a parameter."""
+    """Return a parameter as the 64-bit integer that stands for it in a kernel's table."""
     if physical == "f64":
         return struct.unpack("<q", struct.pack("<d", value))[0]
     return int(value)

@@ -1,6 +1,7 @@
-"""Programs bound to constants: a program's table with everything that does not depend on rows.
+"""Programs bound to constants: a kernel's table with everything in it that does not depend on rows.
 
-Every run of a program starts with a copy of these words, and fills in the addresses of columns.
+A table is an array of 64-bit words that machine code reads: addresses and numbers. Every run of a
+program starts with a copy of the words, and fills in the addresses of columns.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class BoundProgram(NamedTuple):
     Args:
         program: The program.
         plan: The same program, laid out in loops.
-        bound: The table with the constants; its words are read-only.
+        bound: The table with the constants in place; its words are read-only.
     """
 
     program: Program
@@ -28,7 +29,7 @@ class BoundProgram(NamedTuple):
 
     @property
     def places(self) -> TablePlan:
-        """The position of each word that a run fills in."""
+        """The positions in the table of the words that a run fills in."""
         return self.plan.table
 
     def words(self) -> Words:
@@ -40,7 +41,7 @@ _KEPT: WeakKeyDictionary[Constants, dict[Program, BoundProgram]] = WeakKeyDictio
 
 
 def bound_program(program: Program, constants: Constants) -> BoundProgram:
-    """Return a program bound to constants, cached as long as the constants exist."""
+    """Return a program bound to constants; the result is cached while the constants exist."""
     programs = _KEPT.get(constants)
     if programs is None:
         programs = _KEPT.setdefault(constants, {})

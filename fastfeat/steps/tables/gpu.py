@@ -1,4 +1,4 @@
-"""As-of joins on a device, and values of a table by the row numbers that lookups and joins found."""
+"""As-of joins on a device, and values of a table at the rows that lookups and joins found."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Cells(NamedTuple):
 
 
 def folded(found: Iterable[Statistics], function: str, params: Params) -> FoldedGroups:
-    """Return a statistic of each category, smoothed: of all rows, and of the visible rows per fold."""
+    """Return a statistic of each category, smoothed: of all rows, and of those each fold sees."""
     whole, *outside = [smoothed(function, s, params) for s in found]
     return FoldedGroups(whole, whole == whole, np.concatenate(outside))
 

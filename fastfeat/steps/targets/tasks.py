@@ -64,7 +64,7 @@ def learn_target(task: TargetTask) -> FoldedGroups:
 def _statistics(
     function: str, given: Mapping[str, Any], rows: list[Any], dtype: DType, n_codes: int
 ) -> Statistics:
-    """Return the statistics of each category over the given rows, by the aggregates' definitions."""
+    """Return the statistics of each category over the given rows, by the aggregate definitions."""
     members: list[list[Any]] = [[] for _ in range(n_codes)]
     for value, code, _ in rows:
         members[code].append(value)

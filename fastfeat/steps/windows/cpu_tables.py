@@ -1,4 +1,4 @@
-"""Windows over a table on the CPU: the table's rows are sorted once, then each row of the data looks at them.
+"""Windows over a table on the CPU: table rows are sorted once, then each data row looks at them.
 
 Times of both sides are counted in ticks of the finer type, as int64. A table row too late for these
 ticks is invisible to a row that looks back. The slow definition computes data rows with times that
@@ -156,7 +156,7 @@ def _in_ticks(times: Any, given: DType, wanted: DType) -> tuple[ChunkedArray, Fl
 def _entities(
     past: RowOrder, key_dtypes: Sequence[DType], n_rows: int
 ) -> tuple[Vocabulary | None, Codes]:
-    """Return a table's distinct keys, and the entity of each row, -1 if a part of its key is missing."""
+    """Return a table's distinct keys, and each row's entity, -1 if a part of its key is missing."""
     if not past.keys:
         return None, np.zeros(n_rows, np.int32)
     dtypes = [comparable(dtype) for dtype in key_dtypes]

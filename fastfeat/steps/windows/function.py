@@ -76,7 +76,7 @@ class WindowFunction:
 
     @property
     def reads_own(self) -> bool:
-        """Whether the function reads the row's own value, even if the window ends before that row."""
+        """Whether the function reads the row's own value, even if the window ends before it."""
         return any(row.reads_own for row in self.rows)
 
     @property

@@ -43,7 +43,7 @@ _WORD_BYTES = 8
 
 
 class _Part(NamedTuple):
-    """The bytes of a chunk: offset of the first in the column, its host address, and their number."""
+    """The bytes of a chunk: offset of the first in the column, host address, number of bytes."""
 
     first: int
     address: int
@@ -188,7 +188,7 @@ def run_rows(
 def placed(
     runtime: Runtime, texts: HostTexts, work: Callable[[TextPiece], Made], reads: Reads = "bytes"
 ) -> Callable[[int, int], Made]:
-    """Return a function of (first row, end) that copies these rows to the device and runs `work`."""
+    """Return a function of (first row, end) that copies the rows to the device and runs `work`."""
     return lambda start, stop: work(upload_piece(runtime, texts, start, stop, reads))
 
 
@@ -244,7 +244,7 @@ def made_array(piece: TextPiece, dtype: DType, values: Buffer, start: int = 0) -
 
 
 def placed_words(runtime: Runtime, request: Request, params: Params) -> PlacedWords:
-    """Return the words for a function's parameters, after copying arrays among them to the device."""
+    """Return the words for a function's parameters; arrays among them are copied to the device."""
     words, held = dict[int, int](), list[Buffer]()
     for place, word in request.words(kernel_params(request, params)).items():
         if isinstance(word, int):

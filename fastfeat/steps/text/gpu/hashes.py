@@ -1,4 +1,4 @@
-"""Hashes of text on a device: of whole texts, and of their n-grams and tokens, counted in buckets."""
+"""Hashes of text on a device: of whole texts, and of n-grams and tokens, counted in buckets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _OFFSET_BYTES = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeviceCounts:
-    """Counts per bucket on a device, one column per bucket: the argument of the step "bucket_count"."""
+    """Counts on a device, one column per bucket: the argument of the step "bucket_count"."""
 
     buckets: tuple[DeviceArray, ...]
 
@@ -81,7 +81,7 @@ def _column_words(piece: TextPiece) -> list[int]:
 
 
 def bucket_counts(request: Request) -> DeviceStep:
-    """Return the function that computes a step: counts of each row's n-grams or tokens per bucket."""
+    """Return the function that computes a step: it counts n-grams or tokens per row and bucket."""
 
     def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
         words, _held = placed_words(runtime, request, params)

@@ -33,7 +33,7 @@ from fastfeat.steps.text.rows import NUMBERS, not_parseable, number_text, out_of
 
 
 class _Parsed(NamedTuple):
-    """The numbers that a kernel parsed from a piece, their validity bitmap, and a status per row."""
+    """The numbers that a kernel parsed from a piece, their validity bitmap, a status per row."""
 
     piece: TextPiece
     values: Buffer
