@@ -169,7 +169,7 @@ def _level(names: tuple[str, ...]) -> Level:
 
 
 def numbered(found: Moments, rows: Rows) -> Moments:
-    """Return moments of a batch, in which the row of the first infinity is numbered within all rows."""
+    """Return a batch's moments, with the row of the first infinity numbered within all rows."""
     if found.first_infinite == NO_ROW:
         return found
     return replace(found, first_infinite=number_of(rows, found.first_infinite))

@@ -157,7 +157,7 @@ def arrow_program(
 
 
 def _read(table: TablePlan, sources: Sources, program: Program) -> list[tuple[Of, int]]:
-    """Return, for each input column that a step makes, the step and the column's first table word."""
+    """Return, for each input column that a step makes, the step and the column's table position."""
     slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
     pairs = zip(slots, table.input_words[:, 0].tolist(), strict=True)
     return [(sources.made[slot], at) for slot, at in pairs if slot in sources.made]

@@ -65,7 +65,7 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """The hint for the second round: the buckets, the sample that defined them, the number of rows."""
+    """The hint for the second round: the buckets, the sample behind them, the number of rows."""
 
     buckets: BucketMap
     sample: Keys
@@ -311,7 +311,7 @@ def _at_places(runs: Sequence[Keys], places: Indices) -> Keys:
 
 
 def _at_place(runs: Sequence[Keys], place: int) -> int:
-    """Return the key at position `place`, from 0, in the merged order of sorted arrays, by bisection."""
+    """Return the key at position `place` (from 0) of sorted arrays, merged; found by bisection."""
     low, high = -(2**63), 2**63 - 1
     while low < high:
         middle = (low + high) // 2

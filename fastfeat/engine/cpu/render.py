@@ -53,7 +53,7 @@ def _loops(name: str) -> bool:
 
 @cache
 def _body(name: str, lanes: int | None, linkage: str, attributes: str) -> str:
-    """Return the LLVM text of an elementary function, on scalars or on vectors of `lanes` values."""
+    """Return the LLVM text of an elementary function, on scalars or on vectors of `lanes`."""
     inputs, result = body_of(name)
     kind, suffix = ("double", "") if lanes is None else (f"<{lanes} x double>", f"_v{lanes}")
     lines = Lines("entry")

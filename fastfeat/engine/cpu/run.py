@@ -36,7 +36,7 @@ from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 class Piece(NamedTuple):
     """Rows [start, stop).
 
-    Each input is contiguous in memory: a chunk, and the first row's place in it.
+    Each input is contiguous there: a chunk, and the first row's position in it.
     """
 
     start: int

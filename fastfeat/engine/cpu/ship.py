@@ -98,7 +98,7 @@ def _entries() -> list[tuple[str, str]]:
 
 
 def _is_there(name: str, sources: str, folder: Path) -> bool:
-    """Return whether a folder has all objects of a kernel, from these sources and by this compiler."""
+    """Return whether a folder has all objects of a kernel, from these sources and compilers."""
     listed = objects.manifest_of(folder).get(name)
     if listed is None or (listed["sources"], listed.get("compiler")) != (sources, _compiler()):
         return False

@@ -111,7 +111,7 @@ def run_tasks(tasks: Iterable[Callable[[], None]]) -> None:
 
 
 class _Pool(NamedTuple):
-    """The threads of a process, and their queue: each run is in it once per thread that should help."""
+    """The threads of a process, and a queue with one entry per run and thread that should help."""
 
     runs: SimpleQueue[_Run]
     threads: list[int]

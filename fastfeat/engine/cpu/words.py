@@ -19,7 +19,7 @@ ENTRY = "entry"
 
 
 def reads(shape: Shape) -> tuple[set[int], set[int]]:
-    """Return the numbers of the inputs whose values a loop reads, and of those whose flags it reads.
+    """Return the numbers of the inputs with values that a loop reads, and of those with flags.
 
     A missing float is a NaN in the loop: its flag is read with the value, so that both streams go
     directly into the computation (copying floats to scratch first cost 3 of 17 ns a row).

@@ -54,7 +54,7 @@ def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
 
 
 def _known_file(folder: Path, key: str, suffix: str) -> Path | None:
-    """Return the valid file of a key, or None."""
+    """Return the cached file of a key, if there is a valid one; otherwise None."""
     try:
         digest = (folder / f"{key}{suffix}.digest").read_text("ascii", "replace")
         path = _path(folder, key, suffix, digest)
@@ -83,7 +83,7 @@ def _path(folder: Path, key: str, suffix: str, digest: str) -> Path:
 
 @cache
 def _folder_of_process(reason: str) -> Path:
-    """Return a folder that lives as long as the process, after a warning.
+    """Return a temporary folder for compiled modules, removed when the process ends, and warn.
 
     Raises BackendUnavailable if it cannot be created.
     """

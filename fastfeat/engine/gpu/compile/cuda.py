@@ -47,7 +47,7 @@ def compile_module(text: str, architecture: int) -> CompiledModule:
 
 
 def _question(text: str, architecture: int) -> tuple[str, tuple[str, ...]]:
-    """Return the input of NVRTC besides the prelude: a source, and options."""
+    """Return the input of NVRTC besides the prelude: CUDA source, and compiler options."""
     target = target_for(architecture, nvrtc.architectures(), nvrtc.version())
     source = f'#include "{PRELUDE}"\n#line 1 "{KERNEL_FILE}"\n{text}'
     return source, (f"-arch=sm_{target}", *FLAGS)

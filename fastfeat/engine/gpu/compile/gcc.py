@@ -133,7 +133,7 @@ def _build(compiler: str, flags: tuple[str, ...], text: str) -> bytes:
 
 
 def _run(command: Sequence[str], source: str = "") -> subprocess.CompletedProcess[bytes]:
-    """Return the finished process of g++; raise BackendUnavailable if it cannot be started."""
+    """Run g++ and return the finished process; raise BackendUnavailable if it cannot be started."""
     try:
         return subprocess.run(command, input=source.encode(), capture_output=True, check=False)
     except OSError as error:
@@ -144,13 +144,16 @@ def _run(command: Sequence[str], source: str = "") -> subprocess.CompletedProces
 
 
 def _said(done: subprocess.CompletedProcess[bytes]) -> str:
-    """Return the message of g++ after a failure."""
+    """Return the message that g++ wrote when it failed."""
     said = done.stderr.decode("utf-8", "replace").strip()
     return said or f"it says nothing, and ends with {done.returncode}"
 
 
 def _answer(command: Sequence[str]) -> str:
-    """Return g++'s answer to a question about itself; raise BackendUnavailable if it fails."""
+    """Return the output of g++ for an option that asks about itself; raise BackendUnavailable.
+
+    It raises if g++ fails.
+    """
     done = _run(command)
     if done.returncode != 0:
         raise BackendUnavailable(
@@ -178,7 +181,10 @@ def _library(name: str) -> str:
 
 @cache
 def _flags_of_processor() -> tuple[str, ...]:
-    """Return flags that turn fma, floor and the like into instructions; the bits are the same."""
+    """Return compiler flags that make fma, floor and the like single instructions.
+
+    The bits of results are the same.
+    """
     try:
         words = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
