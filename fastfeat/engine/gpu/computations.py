@@ -115,7 +115,7 @@ class Computations:
             return max(0.0, free - sum(one.n_claimed for one in others))
 
     def share(self) -> float:
-        """Return the share of the remaining memory, 0 to 1, that the calling computation may use."""
+        """Return the share of the remaining memory, 0 to 1, for the calling computation."""
         mine = self._current()
         return 1.0 if mine is None else mine.share
 
@@ -163,9 +163,9 @@ class Computations:
             return own[-1] if own else None
 
     def _live(self) -> list[_Computation]:
-        """Return the computations that have begun and not ended.
+        """Return the computations that wait or run.
 
-        After a fork, only this thread's.
+        After a fork, these are only this thread's.
         """
         process, thread = os.getpid(), threading.get_ident()
         known = (ref() for ref in self._known)

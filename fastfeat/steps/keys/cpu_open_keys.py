@@ -1,9 +1,9 @@
 """Growing hash tables of distinct keys: batches of rows are counted into them.
 
-A key of several parts is counted as one int64. Each part's values have a hash table of their own,
-which numbers them from 1; 0 is a missing value. For two parts the int64 is (number of the first
-part's value << 32) + that of the second. For more parts, the left half is itself a number: that of
-the combination of all parts but the last, from another hash table.
+A key of several parts is counted as one int64. The values of each part have a hash table of their
+own, which numbers them from 1; 0 is a missing value. For two parts the int64 is (number of the
+first part's value << 32) + number of the second part's value. For more parts, the left half is
+itself a number: the combination of all parts but the last, from another hash table.
 """
 
 from __future__ import annotations

@@ -117,8 +117,8 @@ def _time_known_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType
 def _time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[int]:
     """Return, for each row, the last fold that must not learn from it.
 
-    The value of a row is known at its time plus the delay. A fold learns from the rows whose values
-    are known before the fold's first time.
+    The value of a row is known at its time plus the delay. A fold learns from a row if the value is
+    known before the fold's first time.
     """
     learnt: TimeFolds = args[1].values
     delay = delay_in_ticks(args[0].dtype, params)

@@ -55,12 +55,12 @@ def of_content(dtype: DType) -> TypeRule:
 
 
 def not_parseable(row: int, text: bytes, what: str) -> StepFailed:
-    """Return the error about a row whose text is not a number."""
+    """Return the error about a row with text that is not a number."""
     return StepFailed(row, f"{_shown(text)} is not {what}. strict=False makes it missing")
 
 
 def out_of_range(row: int, text: bytes, dtype: str) -> StepFailed:
-    """Return the error about a row whose number is outside the range of `dtype`."""
+    """Return the error about a row with a number outside the range of `dtype`."""
     told = f"{_shown(text)} is outside the range of {dtype}. strict=False makes it missing"
     return StepFailed(row, told, Overflow)
 

@@ -34,7 +34,7 @@ from fastfeat.scalars.value import InputSlot, Value, column_slot
 
 @dataclass(frozen=True, slots=True)
 class UnlikeColumn:
-    """An input on a device, and the type that fit saw, which is another."""
+    """A column on a device with another type than fit saw; `dtype` is its own type."""
 
     column: DeviceColumn
     dtype: DType

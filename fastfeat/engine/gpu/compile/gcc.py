@@ -150,9 +150,9 @@ def _said(done: subprocess.CompletedProcess[bytes]) -> str:
 
 
 def _answer(command: Sequence[str]) -> str:
-    """Return the output of g++ for an option that asks about itself; raise BackendUnavailable.
+    """Return the output of g++ for an option that asks about itself.
 
-    It raises if g++ fails.
+    Raises BackendUnavailable if g++ fails.
     """
     done = _run(command)
     if done.returncode != 0:

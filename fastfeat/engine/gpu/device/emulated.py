@@ -214,7 +214,7 @@ class EmulatedRuntime:
         return EmulatedArray(buffer, shape, np.dtype(dtype), strides)
 
     def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
-        """Copy an array into a buffer at once: earlier launches are not guaranteed to come first."""
+        """Copy an array into a buffer at once, perhaps before launches requested earlier."""
         content = bytes_of(array, buffer, offset)
         ctypes.memmove(buffer.address + offset, content.ctypes.data, content.nbytes)
 

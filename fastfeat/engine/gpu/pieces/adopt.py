@@ -26,10 +26,10 @@ _FLAG = column_slot("flag", UINT8)
 def sources_of(
     runtime: Runtime, slots: Sequence[InputSlot], columns: Mapping[InputSlot, Any]
 ) -> dict[InputSlot, Source]:
-    """Return the column of each input slot: chunked arrays unchanged, others as DeviceColumns.
+    """Return the column of each input slot: chunked arrays unchanged, DeviceArrays after `adopt`.
 
-    The others are DeviceArrays. Raises InvalidData if an array is not in the memory of this device,
-    or not aligned.
+    A DeviceArray with another type than its slot becomes an UnlikeColumn. Raises InvalidData if an
+    array is not in the memory of this device, or not aligned.
     """
     return {slot: _source(runtime, slot, columns[slot]) for slot in slots}
 

@@ -115,7 +115,10 @@ class Report(NamedTuple):
 
 
 def host_texts(column: ChunkedArray) -> HostTexts:
-    """Return a column of text with its offsets as int64; those of a single chunk are not copied."""
+    """Return a column of text with its offsets as int64.
+
+    A single chunk's offsets are not copied.
+    """
     chunks = text_chunks(column)
     own = [_offsets_of(chunk) for chunk in chunks]
     end = int(own[0][0]) if own else 0

@@ -140,7 +140,7 @@ def count_in(column: InOrder, bounds: Bounds, kind: int) -> WindowResults:
 
 
 def picked(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> WindowResults:
-    """Return one value of each window: the first, the last, or that of the n-th latest row.
+    """Return one value of each window: the first, the last, or the n-th latest row's.
 
     `kind` is the number of "first", "last" or "lag" in `windows.statistics`. The result is missing
     for fewer than `least` values.

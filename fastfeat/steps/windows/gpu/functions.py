@@ -105,7 +105,7 @@ def _read(function: str) -> frozenset[int]:
 
 @dataclass(slots=True)
 class _Work:
-    """The sorted rows, and the column whose functions are being computed.
+    """The sorted rows, and the column that functions are being computed from.
 
     Args:
         runtime: The device.
