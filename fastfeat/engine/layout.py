@@ -76,7 +76,7 @@ _TRUE = Step("literal", (), True, "b1")
 
 
 def has_flags(store: Store, shape: Shape) -> bool:
-    """Return whether a loop writes presence flags for an output, which floats do not need."""
+    """Return whether a loop writes an output's presence flags; floats need none, NaN is missing."""
     return store.dtype.physical != "f64" and shape.steps[store.ok] != _TRUE
 
 
@@ -90,7 +90,7 @@ class Instance(NamedTuple):
 
 
 class Loop(NamedTuple):
-    """A shape and all of its instances."""
+    """A shape, and the instances that share its machine code."""
 
     shape: Shape
     instances: tuple[Instance, ...]

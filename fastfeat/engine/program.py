@@ -24,7 +24,7 @@ Functions = Sequence[tuple[str, Params]]
 
 
 class RowFailed(Exception):
-    """Rows failed with a status bit: `args` are their numbers, lowest first, or only the lowest."""
+    """Rows failed with an error; `args` has their numbers in ascending order, or only the first."""
 
 
 Leaf = tuple[str, Any]

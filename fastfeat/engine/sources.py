@@ -28,7 +28,7 @@ Places = Mapping[str, str]  # the folders of `fastfeat` and `fastfeat_kernels`
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """A statement that imports modules of this project.
+    """One import statement of a module of this project.
 
     Args:
         module: Name of the module, with dots.
@@ -68,7 +68,7 @@ def imports_of(source: bytes) -> Iterator[Import]:
 
 
 def sources_of(imports: Iterable[Import], places: Places) -> dict[str, bytes]:
-    """Return the content of every module imported directly or indirectly, by module name.
+    """Return the content of every module that some imports read, also indirectly, by module name.
 
     For a package this is the `__init__` file that is imported by name, and not those of its
     parents.

@@ -46,7 +46,7 @@ def column_of(output: Output) -> InputSlot | None:
 
 
 def table_array(key: TableKey, constants: Constants) -> NDArray[Any]:
-    """Return a searched table as the kernel reads it: 8-byte floats or integers."""
+    """Return a learnt or literal table as an array of 8-byte floats or integers, for kernels."""
     if isinstance(key.node, Literal):
         return _literal_array(key, key.node)
     return _array(key, constants.tables[key])
@@ -54,7 +54,7 @@ def table_array(key: TableKey, constants: Constants) -> NDArray[Any]:
 
 @lru_cache(maxsize=128)
 def _literal_array(key: TableKey, literal: Literal) -> NDArray[Any]:
-    """Return the table of a literal, cached for further runs: a time zone's takes 2 ms."""
+    """Return the table of a literal, such as a time zone; cached, since that takes 2 ms."""
     return _array(key, literal.value)
 
 

@@ -1,4 +1,4 @@
-"""Run a function on the entries of a dictionary column instead of on every row."""
+"""Run a function on the entries (distinct values) of a dictionary column, not on every row."""
 
 from __future__ import annotations
 

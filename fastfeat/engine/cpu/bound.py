@@ -33,7 +33,7 @@ class BoundProgram(NamedTuple):
         return self.plan.table
 
     def words(self) -> Words:
-        """Return a copy of the table's words for one run, without the addresses of columns."""
+        """Return a new copy of the table for one run; it still lacks the addresses of columns."""
         return self.bound.words.copy()
 
 

@@ -121,7 +121,7 @@ def object_of(recipe: str, compile_kernel: Callable[[], tuple[bytes, str]]) -> t
 
 
 def kernel_key(recipe: str) -> str:
-    """Return the name of a kernel: a hash of its recipe, of its sources, and of the machine."""
+    """Return a kernel's key in the cache: a hash of its recipe, its sources, and the machine."""
     is_by_numba = _WRITTEN.fullmatch(recipe) is not None
     content = "\n".join([_machine(is_by_numba), digest_of_sources(recipe), recipe])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:40]
@@ -146,7 +146,7 @@ _burst = _Burst()
 
 
 def _name(recipe: str) -> str:
-    """Return the name of a kernel: its folder and entry, or "features" of a generated one."""
+    """Return a kernel's name for users: folder and entry, or "features" for generated code."""
     written = _WRITTEN.fullmatch(recipe)
     return f"{written[1]}.{written[2]}" if written else "features"
 
@@ -163,7 +163,7 @@ def _shipped(recipe: str) -> objects.Object | None:
 
 
 def _is_kept(key: str, recipe: str) -> bool:
-    """Return whether a kernel has a file that other processes can load."""
+    """Return whether the kernel is on disk, so that other processes can load it."""
     if _shipped(recipe) is not None:
         return True
     path = _path(key)
@@ -313,7 +313,7 @@ def _write(
     recipe: str,
     text: Callable[[], str] | None = None,
 ) -> None:
-    """Write object code, and beside it the text for people to read."""
+    """Write object code to a file, and beside it a text about it for people to read."""
     ending, beside = (".py", recipe) if text is None else (".ll", text())
     code, symbol = stored
     body = symbol.encode() + b"\n" + code
@@ -353,7 +353,7 @@ if hasattr(os, "register_at_fork"):
 
 @cache
 def _machine(is_by_numba: bool) -> str:
-    """Return everything that object code depends on besides sources: compilers and CPU."""
+    """Return all that object code depends on besides sources, as text: compilers and CPU."""
     compilers = [_version("llvmlite"), sys.platform]
     if is_by_numba:
         compilers += [_version("numba"), sys.implementation.cache_tag]
@@ -363,7 +363,10 @@ def _machine(is_by_numba: bool) -> str:
 
 
 def _host_of_llvm() -> str:
-    """Return the processor by its LLVM names, if the system does not describe it."""
+    """Return the processor's name and features as LLVM gives them.
+
+    It is used if the system does not describe the processor.
+    """
     from llvmlite import binding  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
     features = binding.get_host_cpu_features().flatten()

@@ -24,7 +24,7 @@ Memory = NDArray[Any]
 
 
 class ColumnOfRows(NamedTuple):
-    """A column of few rows.
+    """Memory for a column of at most `most` rows.
 
     Args:
         values: Shape (most,); a missing float is NaN.
@@ -58,7 +58,7 @@ class _Stored(NamedTuple):
 
 
 def few_rows(program: Program, constants: Constants, most: int) -> FewRows:
-    """Return a program ready for at most `most` rows."""
+    """Return a program with memory for at most `most` rows, to be run again and again."""
     bound = bound_program(program, constants)
     plan = bound.plan
     inputs = [_stored(storage(slot.dtype), most) for slot in program.inputs]

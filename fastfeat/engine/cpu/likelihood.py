@@ -149,7 +149,7 @@ def _sizes(field: Field, dtype: DType, column: ChunkedArray) -> ChunkedArray:
 
 
 def _raised(field: Field, sizes: ChunkedArray, power: float) -> Moments:
-    """Return the moments of values raised to a power, from their logarithms."""
+    """Return the moments (sums) of values raised to a power, from the values' logarithms."""
     if field.is_mixed:
         return _summarized(_computed(_program_of_signs(), sizes, {"power": power}), 2)
     given = {"exponent": field.exponent(power), "end": field.end(power)}

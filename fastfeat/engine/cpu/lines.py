@@ -37,7 +37,7 @@ class Lines:
         self._stem, self._n = stem, 0
 
     def put(self, instruction: str) -> str:
-        """Add an instruction with a result; return the name of the result."""
+        """Add an instruction that has a result; return the name given to the result."""
         value = f"%{self._stem}.{self._n}"
         self._n += 1
         self.texts.append(f"  {value} = {instruction}")

@@ -53,12 +53,12 @@ class Asked(NamedTuple):
 
     @property
     def element(self) -> str:
-        """The type of its values, as kernels name it."""
+        """The name by which kernels know the type of the output's values."""
         return storage(self.dtype)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of its aggregates."""
+        """The names of the aggregates."""
         return tuple(name for name, _ in self.functions)
 
     def rows(self) -> list[tuple[AggregateFunction, Params]]:
@@ -199,7 +199,10 @@ def _sums(
     restored: Callable[[Sequence[Any]], Any],
     n_bytes: int,
 ) -> Part[_Sums]:
-    """Return a part that computes exact sums in one round."""
+    """Return a part that needs one round and computes exact sums.
+
+    The arguments are its functions.
+    """
     return Part(
         name,
         start=start,

@@ -274,7 +274,10 @@ def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
 
 
 def matrix_call(ready: PreparedProgram) -> MatrixCall:
-    """Return a function that writes a matrix; only one thread may call it at a time."""
+    """Return a function that runs the program on a batch and writes its outputs to a matrix.
+
+    Only one thread may call it at a time.
+    """
     call = _call_of(ready)
     few, kernel, kernel_of_few = _kernels(ready)
 
@@ -294,9 +297,9 @@ def matrix_call(ready: PreparedProgram) -> MatrixCall:
 
 
 def arrow_call(ready: PreparedProgram, schema: Schema) -> ArrowCall:
-    """Return a function that returns Arrow columns; only one thread may call it at a time.
+    """Return a function that runs the program on a batch and returns an Arrow batch.
 
-    `schema` is the schema of the result.
+    Only one thread may call it at a time. `schema` is the schema of the result.
     """
     call = _call_of(ready)
     few, kernel, kernel_of_few = _kernels(ready)

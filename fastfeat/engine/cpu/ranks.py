@@ -74,7 +74,7 @@ class Counting:
 
 @dataclass(slots=True)
 class Counted:
-    """The state of the second round: the number of values in each bucket."""
+    """The state of the second round: the number of keys in each bucket, shape (n_buckets,)."""
 
     asked: Asked
     hint: Counting

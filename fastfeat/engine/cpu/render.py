@@ -26,10 +26,10 @@ _INTRINSIC = re.compile(r"@llvm\.(\w+)\.((?:v\d+)?f64)\(")
 
 
 def render(shapes: Sequence[Shape], lanes: int) -> str:
-    """Return the text of the module with the function `entry`, which the driver calls.
+    """Return LLVM text for all loops, and for the function `entry`, by which the driver calls them.
 
-    `shapes` have the types of columns in memory. `lanes` is the number of float64 values in a
-    vector of this processor.
+    `shapes` has the types of columns in memory. `lanes` is the number of float64 values in a vector
+    of this processor.
     """
     calls: list[str] = [s.detail for shape in shapes for s in shape.steps if s.name == "call"]
     names = sorted(set(calls))
@@ -89,7 +89,7 @@ def _separate(name: str, lanes: int) -> list[str]:
 
 
 def _arguments(shape: Shape) -> list[tuple[str, str, int]]:
-    """Return the name, type and word number of each argument of a loop."""
+    """Return the arguments of a loop's function: name, LLVM type, and position among its words."""
     values, flags = reads(shape)
     found: list[tuple[str, str, int]] = []
     for j in range(len(shape.inputs)):

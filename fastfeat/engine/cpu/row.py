@@ -60,7 +60,7 @@ class RowProgram:
 
 
 def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) -> RowProgram:
-    """Return a program ready for one row, with outputs that all have the same float type.
+    """Return a program with buffers for one row; all outputs must have the same float type.
 
     Its result is an array of that type; NaN is missing.
     """
@@ -72,7 +72,7 @@ def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) ->
 
 
 def row_values_program(program: Program, constants: Constants) -> RowProgram:
-    """Return a program ready for one row, with a list of stored values as its result.
+    """Return a program with buffers for one row, which returns a list of stored values.
 
     Missing values, including NaN, are None; -0.0 becomes 0.0, as in keys.
     """

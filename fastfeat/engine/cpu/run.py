@@ -50,7 +50,7 @@ def pieces(
     columns: Mapping[InputSlot, Any],
     slots: Sequence[InputSlot],
 ) -> Iterator[Piece]:
-    """Yield all rows in pieces that begin at multiples of 64.
+    """Split rows into pieces that begin at multiples of 64 and in which columns are contiguous.
 
     If a chunk ends inside a word of 64 rows, that word becomes a piece of its own, which is copied.
     `chunks` holds the non-empty chunks of each of the columns `slots`.
@@ -155,7 +155,7 @@ class Task(NamedTuple):
     """One call of the kernel.
 
     Args:
-        table: The call's own table of words.
+        table: The call's own copy of the table.
         first: First row, counted from `start`.
         n_rows: Number of rows.
         start: Row of the data that is row 0 of the table.
@@ -295,7 +295,7 @@ def _tasks(
 
 
 def _offset(row: int, n_bytes: int) -> int:
-    """Return the offset of a row in a column, in bytes; bool columns are bits."""
+    """Return the position of a row in a column, in bytes from its start; 8 bool rows are a byte."""
     return row * n_bytes if n_bytes else row // 8
 
 
@@ -356,7 +356,7 @@ def _allocate(program: Program, n_rows: int) -> list[tuple[NDArray[Any], int]]:
 
 
 def compute_matrix(task: MatrixTask) -> None:
-    """Write the outputs, which all have the same float type, into a matrix."""
+    """Compute the outputs of a task, which all have one float type, into its matrix."""
     out = task.out
     first, (row, column), n_bytes = out.ctypes.data, out.strides, out.itemsize
     n_outputs = len(task.program.outputs)
@@ -370,7 +370,7 @@ def compute_matrix(task: MatrixTask) -> None:
 
 
 def _tile(out: NDArray[Any]) -> Tile:
-    """Return the tile for a matrix with columns that are not contiguous."""
+    """Return the tile for writing a matrix that has no contiguous columns."""
     n_columns, n_bytes = out.shape[1], out.itemsize
     n_rows = tile_rows(n_columns, n_bytes)
     return Tile(

@@ -98,11 +98,11 @@ class KernelCall:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepCalls:
-    """A step as kernel calls.
+    """The kernel calls that compute a step, and where its result is.
 
     Args:
         calls: The calls, in order.
-        values: Memory for its values.
+        values: Memory for the values of the result.
         width: Bytes of a value; 0 for bool.
         validity: Memory for the validity bits; or the number of the argument that has the same
             bits; or None if no value is missing.

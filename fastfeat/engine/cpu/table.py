@@ -102,7 +102,7 @@ class TablePlan(NamedTuple):
 
 
 def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
-    """Return the layout of the table of a program."""
+    """Return the layout of a program's table, for its loops."""
     number = {slot: k for k, slot in enumerate(program.inputs)}
     reads_at: list[tuple[int, int]] = []
     writes_at: list[tuple[int, int]] = []

@@ -80,7 +80,7 @@ class Computations:
         self._known: list[weakref.ref[_Computation]] = []
 
     def run(self, work: Callable[[], _Result]) -> _Result:
-        """Return the result of a computation, which may be started several times.
+        """Run `work` and return its result; it may be started several times if memory is short.
 
         A failed attempt frees its memory even if the error is kept. A computation within another of
         the same thread, such as one of a signal handler, waits for nobody.

@@ -32,7 +32,7 @@ GRID_STRIDE_BLOCKS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """The shape of a runtime's launches; the bits of a result do not depend on it.
+    """The numbers of threads and blocks of launches; the bits of a result do not depend on them.
 
     Args:
         block: Threads per block, a multiple of 32, at most the 256 that kernels are compiled for.
@@ -143,7 +143,7 @@ class Mark:
 
 
 class Runtime(Protocol):
-    """A device. Kernels are `NAME(const i64* table, i64 first, i64 n)`; see `prelude.cuh`."""
+    """A device; kernels are C functions `NAME(const i64* table, i64 first, i64 n)`."""
 
     @property
     def name(self) -> str:
@@ -152,12 +152,12 @@ class Runtime(Protocol):
 
     @property
     def geometry(self) -> Geometry:
-        """Return the shape of launches."""
+        """Return the numbers of threads and blocks for launches."""
         ...
 
     @property
     def computations(self) -> Computations:
-        """Return the computations that share the device."""
+        """Return the record of the computations that share the device."""
         ...
 
     def allocate(self, n_bytes: int) -> Buffer:
@@ -277,7 +277,7 @@ class Runtime(Protocol):
 
 
 def check_launch(kernel: str, grid: tuple[int, int], block: int, n: int, shared_bytes: int) -> None:
-    """Raise KernelFailed, with the kernel's name, if a card would reject the shape of a launch."""
+    """Raise KernelFailed, with the kernel's name, if a card would reject the sizes of a launch."""
     problem = None
     if not (0 < grid[0] < 1 << 31 and 0 < grid[1] < 1 << 16):
         problem = f"a grid of {grid[0]} x {grid[1]} blocks; at most 2147483647 x 65535"

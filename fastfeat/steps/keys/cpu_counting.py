@@ -103,7 +103,7 @@ def counted(
     in_order: bool = True,
     are_all: bool = True,
 ) -> Counted:
-    """Return the distinct keys of some rows; see `KeysTask` for the arguments.
+    """Return the distinct keys of some rows with their counts; see `KeysTask` for the arguments.
 
     `are_all` says that no other rows follow; the work then runs on several threads. Raises
     InvalidData if the keys exceed `max_memory`.
@@ -355,7 +355,7 @@ def _numbered(column: ChunkedArray, dtype: DType) -> tuple[Places, int]:
 
 
 def codes_as_array(column: Array) -> Places:
-    """Return the codes of a dictionary without a copy; they are int32, none missing."""
+    """Return the codes of a dictionary array, which are int32 and never missing, without a copy."""
     codes = column.indices
     return np.frombuffer(codes.buffers()[1], np.int32, len(codes), codes.offset * 4)
 

@@ -101,7 +101,7 @@ def count_distinct(task: DistinctTask) -> int:
 
 
 def start(spec: KeysSpec, hint: Any) -> KeysState:
-    """Return the state of no rows."""
+    """Return a state without rows."""
     return KeysState(spec)
 
 
@@ -233,7 +233,7 @@ def bound(spec: KeysSpec, n_rows: int) -> int:
 
 
 def row_bytes(spec: KeysSpec) -> int:
-    """Return the bytes that a row with a new key may add, in tables about to grow."""
+    """Return how many bytes a row with a new key may add to a state whose tables must grow."""
     parts = sum(_TEXT_BYTES if dtype.holds_bytes else _NUMBER_BYTES for dtype in spec.dtypes)
     return parts if spec.is_column else parts + _NUMBER_BYTES * (len(spec.dtypes) - 1 or 1)
 

@@ -79,7 +79,7 @@ def opened(spec: KeysSpec, n_keys: int) -> Open:
 def count_rows(
     spec: KeysSpec, tables: Open, columns: Sequence[ChunkedArray], weights: Counts | None
 ) -> int:
-    """Count the keys of rows, and return the number of rows without a key.
+    """Add the keys of rows to the tables; return the number of rows without a key.
 
     `weights` says how often each row counts; None means once. With weights, no column may be a
     dictionary. Raises InvalidData if the keys exceed the memory limit.

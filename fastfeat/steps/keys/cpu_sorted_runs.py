@@ -75,7 +75,7 @@ def _taken(keys: Weighted, places: NDArray[np.int64]) -> Weighted:
 
 
 def _written(file: UnnamedFile, keys: Weighted) -> _Run:
-    """Write sorted keys to the end of a file; return the run."""
+    """Append sorted keys to a file as a run; return the run."""
     run, n = _Run([], []), len(keys.counts)
     batch = batch_of(keys)
     for first in range(0, n, BLOCK_KEYS):

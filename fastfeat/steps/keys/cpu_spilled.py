@@ -74,7 +74,7 @@ class Written(NamedTuple):
 def write(
     file: UnnamedFile, pieces: Iterable[Weighted], dtypes: Sequence[DType], *, is_cross: bool
 ) -> Written:
-    """Append keys to a file, partitioned by hash; a key may occur in several pieces.
+    """Append keys with counts to a file, partitioned by hash; `pieces` may repeat keys.
 
     `is_cross` says that missing parts are values.
     """

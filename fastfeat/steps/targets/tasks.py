@@ -77,7 +77,7 @@ def _statistics(
 def _of_values(
     function: str, given: Mapping[str, Any], values: list[Any], dtype: DType
 ) -> tuple[float, float, float, float]:
-    """Return count, sum, statistic and variance of some values; NaN for a missing result."""
+    """Return count, sum, statistic and population variance of some values; NaN if missing."""
     named = {"target_var": "var", "target_quantile": "quantile"}.get(function, "mean")
     params = {
         "var": params_of(ddof=1),

@@ -113,9 +113,9 @@ def n_tied(past: RowOrder, first_row: int) -> int:
 
 
 def values_over(past: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:
-    """Return the stored value of each function for the last row; None if missing.
+    """Return the value of each function for the last row, as a stored Python value.
 
-    See `steps.windows.tasks.over` for the arguments.
+    None if missing. See `steps.windows.tasks.over` for the arguments.
     """
     last = len(past.times) - 1
     found = found_over(_ordered(past, last), asked, past.dtype, first_row=last)
@@ -271,7 +271,7 @@ class _Requests(NamedTuple):
 
 
 def _requests(asked: Sequence[WindowRequest], places: list[int], time: DType) -> _Requests:
-    """Return the requests to the kernel; cached for functions that are requested again."""
+    """Return the kernel requests for functions; cached if functions are requested again."""
     kept = asked[0].kept if asked else None
     known: _Requests | None = None if kept is None else kept.get("cpu")
     if known is not None and (known.places, known.time) == (places, time):
@@ -318,7 +318,7 @@ def _tie(past: RowOrder) -> Column | None:
 
 
 def _check_history(order: Ordered, first_row: int) -> None:
-    """Raise HistoryOverlaps for the first history row later than a data row of its entity."""
+    """Raise HistoryOverlaps if a history row is later than a data row of its entity."""
     row = late_row(order, first_row, runner(RUN))
     if row >= 0:
         raise HistoryOverlaps(row)
@@ -345,7 +345,7 @@ def _wanted(asked: WindowRequest, column: int, time: DType) -> list[Wanted]:
 
 
 def _array(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Array:
-    """Return the results of a function as an array of its type.
+    """Return the results of a function as an Arrow array of its type.
 
     `found` has the results of its first statistic, `others` the results of the rest.
     """

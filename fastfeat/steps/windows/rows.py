@@ -132,10 +132,10 @@ TIME_TOO_LONG = "the time since does not fit into int64. Use a time of fewer ste
 
 
 class OverFailed(Exception):
-    """A row for which a function over a window cannot be computed.
+    """A function over a window cannot be computed for a row.
 
     Args:
-        which: Place of the function in the list of requests.
+        which: Index of the function in the list of requests.
         row: Row number, counted from the first row with a result.
         text: The problem.
         kind: The error class that the user sees.
@@ -193,7 +193,7 @@ def ordered(
 
 
 def window_of(order: Ordered, row: int, window: Mapping[str, Any]) -> Sequence[int] | None:
-    """Return the row numbers in the window of a row, in order; None if the row has no window."""
+    """Return the numbers of the rows in a row's window, in order; None if the row has no window."""
     place = order.entity[row]
     if place is None:
         return None

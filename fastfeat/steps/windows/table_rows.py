@@ -117,7 +117,7 @@ def finer_time(one: DType, other: DType) -> DType:
 
 
 def _in_ticks(values: Values, given: DType, wanted: DType) -> Values:
-    """Return times converted to a type with ticks of at most the same length."""
+    """Return times in the ticks of another type; these must not be longer."""
     if not given.is_temporal:
         return values
     ratio = tick_ns(given) // tick_ns(wanted)

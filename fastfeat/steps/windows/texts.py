@@ -52,7 +52,7 @@ def ahead_text(node: Call, texts: Texts) -> str | None:
 
 
 def order_text(node: Call, texts: Texts) -> str:
-    """Return an order of rows as text, for messages: users write it only as part of a window."""
+    """Return an order of rows as text; users write it only as part of a window."""
     return ", ".join(texts[part] for part in node.args)
 
 

@@ -39,7 +39,7 @@ class DeviceColumn:
     owners: tuple[object, ...]
 
     def from_row(self, start: int, dtype: DType) -> DeviceColumn:
-        """Return the rows from `start` on, without a copy."""
+        """Return the column without the rows before `start`; nothing is copied."""
         is_bits = storage(dtype) == "bool"
         return replace(
             self,
@@ -63,7 +63,7 @@ class DeviceMemory:
 
 
 def place_column(runtime: Runtime, column: Any, dtype: DType, n_rows: int) -> DeviceMemory:
-    """Return device memory for any `n_rows` rows of a host column.
+    """Return device memory into which any `n_rows` rows of a host column can be copied.
 
     `column` is a chunked array from `conform`. `dtype` is the type of the slot.
     """
@@ -120,7 +120,7 @@ def bytes_at(address: int, n_bytes: int) -> NDArray[np.uint8]:
 
 
 def element_bytes(dtype: DType) -> float:
-    """Return the bytes of an element of a column, including its validity bit."""
+    """Return the bytes of a value in a column, with its validity bit."""
     kind = storage(dtype)
     return (1 / 8 if kind == "bool" else np.dtype(kind).itemsize) + 1 / 8
 
@@ -128,7 +128,7 @@ def element_bytes(dtype: DType) -> float:
 def allocate_output(
     runtime: Runtime, dtype: DType, n_rows: int, *, with_validity: bool
 ) -> DeviceMemory:
-    """Return memory for some rows of an output; kernels write bits in whole words."""
+    """Return device memory for `n_rows` rows of an output, in whole 64-bit words for its bits."""
     kind = storage(dtype)
     bitmap_bytes = word_bytes(n_rows)
     n_bytes = bitmap_bytes if kind == "bool" else n_rows * np.dtype(kind).itemsize

@@ -1,4 +1,4 @@
-"""Compile kernels by g++: the text of a module becomes a shared object that the emulator runs."""
+"""Compile kernels by g++: CUDA text becomes a shared object, which the emulated device runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LIBRARIES: dict[Sanitizer, tuple[str, ...]] = {
 
 
 def shared_object(text: str, sanitizer: Sanitizer | None) -> Path:
-    """Return the shared object of the kernels of a text, built on first use.
+    """Return the path of the shared object of a CUDA text, which is compiled on first use.
 
     Raises BackendUnavailable if there is no working g++, or no folder for the result, and
     KernelFailed, with g++'s message, if g++ rejects the text.
@@ -54,7 +54,7 @@ def shared_object(text: str, sanitizer: Sanitizer | None) -> Path:
 
 
 def headers_of(source: str, folder: Path) -> list[str]:
-    """Return the text of every own header that a source includes, directly or through headers.
+    """Return the text of each of this project's headers that a source includes, also indirectly.
 
     `folder` has the headers.
     """
@@ -110,7 +110,7 @@ def check_preloaded(sanitizer: Sanitizer) -> None:
 
 
 def _source(text: str) -> str:
-    """Return the source that g++ compiles."""
+    """Return the C++ source that g++ compiles for a CUDA text."""
     included = "".join(f'#include "{name}"\n' for name in _HEADERS)
     return f'{included}#line 1 "{KERNEL_FILE}"\n{text}'
 

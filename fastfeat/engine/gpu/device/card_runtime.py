@@ -52,7 +52,7 @@ class _Lane:
         self.launched: dict[str, int] = {}  # number of the last launch of each kernel
 
     def streams(self) -> tuple[Any, Any, Any]:
-        """Return the streams in which work may be outstanding."""
+        """Return the streams in which the thread may have unfinished requests."""
         return self.stream, self.upload_stream, self.download_stream
 
 
@@ -85,7 +85,7 @@ class CardRuntime:
         return self._card.name
 
     def allocate(self, n_bytes: int) -> Buffer:
-        """Return memory that no outstanding work uses."""
+        """Return device memory that no earlier request uses any more."""
         with self._asking() as lane:
             self._sweep()
             try:
@@ -115,7 +115,7 @@ class CardRuntime:
         return Buffer(address, n_bytes, owner)
 
     def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Wait for work that others have started."""
+        """Wait for a stream or event of another library; see `Runtime.wait_for`."""
         with self._asking():
             self._card.finish_other(kind, number)
 
@@ -198,7 +198,7 @@ class CardRuntime:
             lane.launched = later
 
     def synchronize(self) -> None:
-        """Wait until all requests of this thread are done."""
+        """Wait until all requests of the calling thread are done."""
         with self._asking() as lane:
             self._sweep()
             self._finish(lane)

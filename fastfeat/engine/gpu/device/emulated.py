@@ -63,7 +63,7 @@ class EmulatedArray:
         raise TypeError("arrays on a device become NumPy's only when asked. Copy it: .get()")
 
     def view(self) -> NDArray[Any]:
-        """Return a NumPy array of the same memory, which it keeps."""
+        """Return a NumPy array of the same memory, which it keeps alive."""
         held = (ctypes.c_uint8 * max(1, self.buffer.n_bytes)).from_address(self.buffer.address)
         held.owner = self.buffer  # pyright: ignore[reportAttributeAccessIssue]  # ctypes takes any
         array: NDArray[Any] = np.ndarray(self.shape, self.dtype, memoryview(held), 0, self.strides)
@@ -113,7 +113,7 @@ class _Library:
     functions: Any
 
     def run(self, kernel: str, arguments: tuple[int, ...]) -> None:
-        """Run a kernel to its end.
+        """Run a kernel, and return when it is done.
 
         `arguments` are the fields of `_Launch` between the first and the last. Raises KernelFailed
         with the problem and its line.
@@ -204,7 +204,10 @@ class EmulatedRuntime:
         return Buffer(address, n_bytes, owner)
 
     def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Record the wait: this runtime has a single stream."""
+        """Record that a wait was requested.
+
+        There is only one stream, so there is nothing to wait for.
+        """
         self.waited_for.append((kind, number))
 
     def array(
@@ -273,7 +276,7 @@ class EmulatedRuntime:
         self._ask(lambda: module.loaded.run(kernel, (address, first, n, *shape)))
 
     def synchronize(self) -> None:
-        """Run outstanding work; after a failure the rest of it is dropped."""
+        """Run all requests that are still deferred; after a failure the rest of them is dropped."""
         with LOCK:
             self._run(None)
 
@@ -293,7 +296,7 @@ class EmulatedRuntime:
             return self._n_bytes - self._memory.n_bytes_used, self._n_bytes
 
     def give_back(self) -> None:
-        """Run outstanding work, which may keep memory that has been dropped."""
+        """Run all requests that are still deferred, since they may keep dropped memory in use."""
         self.synchronize()
 
     def _run(self, end: int | None) -> None:

@@ -77,7 +77,7 @@ class HostMemory:
                 self._dropped.popleft()
 
     def holds(self, address: int, n_bytes: int) -> bool:
-        """Return whether bytes are within one of the buffers in use."""
+        """Return whether all bytes of a range are within one of the buffers in use."""
         with LOCK:
             held = list(self._held.items())
         return any(

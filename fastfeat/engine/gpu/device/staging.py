@@ -89,7 +89,7 @@ class StagingRing:
             _empty(self._slots[(self._at + k) % len(self._slots)])
 
     def drop(self) -> None:
-        """Forget outstanding downloads, after a failure."""
+        """Forget the downloads that are not delivered, after a failure."""
         for slot in self._slots:
             slot.deliveries.clear()
 

@@ -57,7 +57,7 @@ def scratch_bytes(n_ranks: int) -> int:
 def find_moments(
     runtime: Runtime, columns: Sequence[LearntColumn], each_piece: EachPiece
 ) -> list[Moments]:
-    """Return the moments of each column, in one round."""
+    """Return the moments (count, sums, extremes) of each column, in one round."""
     found = [no_moments(column.element) for column in columns]
     module = runtime.module(moments_cuda.text(runtime.geometry.block))
     by_kernel: dict[str, list[int]] = {}
@@ -135,7 +135,10 @@ def _count_digits(
     shift: int,
     each_piece: EachPiece,
 ) -> dict[int, NDArray[np.int64]]:
-    """Return the number of keys with each digit after each prefix, shape (n_prefixes, N_DIGITS)."""
+    """Return, for each column, how often each digit follows each prefix of the sort keys.
+
+    The counts have the shape (n_prefixes, N_DIGITS). `shift` selects the digit.
+    """
     module = runtime.module(selection_cuda.text(runtime.geometry.block))
     ends = np.cumsum([len(own) for own in prefixes.values()])
     firsts = dict(zip(prefixes, [0, *ends.tolist()], strict=False))

@@ -1,4 +1,4 @@
-"""Sources of input columns: used in place in device memory, or in host memory."""
+"""Input columns that users pass to a device: checked, and used in place if they are there."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _words_from(address: int, bit: int) -> tuple[int, int]:
 
 
 def _packed(runtime: Runtime, array: DeviceArray) -> DeviceColumn:
-    """Return byte-sized bools as bits, by a kernel that is rendered like any other."""
+    """Return byte-sized bools as a column of bits, computed by a kernel."""
     n = len(array)
     output = allocate_output(runtime, BOOL, n, with_validity=False)
     given = DeviceColumn(array.values, 0, 0, 0, (array.owner,))

@@ -182,7 +182,10 @@ def _may_compute_again(bound: Bound) -> bool:
 
 
 def _outputs(runtime: Runtime, bound: Bound, n_rows: int) -> tuple[DeviceMemory, ...]:
-    """Return memory for some rows of the computed outputs; missing floats are NaN."""
+    """Return device memory for `n_rows` rows of each computed output.
+
+    Missing floats will be NaN.
+    """
     return tuple(
         allocate_output(
             runtime,
@@ -225,7 +228,7 @@ def _ask_computed(
 
 
 def _nothing() -> None:
-    """Wait for nothing."""
+    """Do nothing: there is nothing to wait for."""
 
 
 Columns = Mapping[str, tuple[Any, DType]]
@@ -259,7 +262,10 @@ def _over_rows(
 
 
 def plain_column(column: Any, dtype: DType) -> Any:
-    """Return a host column in the storage that kernels read; a device column unchanged."""
+    """Return a host column with its values in the storage type that kernels read.
+
+    A device column is returned unchanged.
+    """
     if isinstance(column, DeviceArray):
         return column
     pieces = column.chunks if isinstance(column, pa.ChunkedArray) else [column]

@@ -65,7 +65,7 @@ def memories_of(
 
 
 def allocate_outputs(runtime: Runtime, bound: Bound, n_rows: int) -> tuple[DeviceMemory, ...]:
-    """Return memory for some rows of each output of a program."""
+    """Return device memory for `n_rows` rows of each output of a program."""
     plan = bound.plan
     return tuple(
         allocate_output(runtime, output.dtype, n_rows, with_validity=has)

@@ -97,7 +97,7 @@ def compute_values(
     cost: Cost,
     work: Callable[[int, int], DeviceArray],
 ) -> Any:
-    """Return the result of a function with one value per row; see `compute_column`."""
+    """Return the result of a function with one value per row and no text; see `compute_column`."""
     return compute_column(
         runtime, offsets, arrow_type(dtype), cost, work, partial(array_on_host, runtime)
     )

@@ -1,4 +1,7 @@
-"""A program laid out for a device: its loops, their text, and the words that their kernels read."""
+"""A program laid out for a device: its loops, their CUDA text, and the words that kernels read.
+
+Each loop becomes one kernel; words are 64-bit addresses and numbers.
+"""
 
 from __future__ import annotations
 
@@ -163,7 +166,10 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The words of a program that are the same for every piece, and the memory they point to."""
+    """A program with its constants on the device: the words that are the same for every piece.
+
+    It also keeps the device memory that the words point to.
+    """
 
     plan: DeviceProgram
     words: Words

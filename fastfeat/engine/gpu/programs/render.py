@@ -118,7 +118,7 @@ _NO_STATUS = Step("literal", (), 0, "i64")
 
 
 def instance_words(shape: Shape) -> int:
-    """Return the number of words of the table per instance of a shape."""
+    """Return the number of words that an instance of a shape has in the table."""
     columns = INPUT_WORDS * len(shape.inputs) + OUTPUT_WORDS * len(shape.stores)
     return columns + len(shape.parameters) + len(shape.tables)
 

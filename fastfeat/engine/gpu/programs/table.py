@@ -1,4 +1,4 @@
-"""The words that the row kernels of a program read: laid out once, filled in for each piece."""
+"""The table of 64-bit words that a program's kernels read: laid out once, filled in per piece."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class _PieceKeys:
 def distinct(
     runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType], missing: str
 ) -> Distinct:
-    """Return the distinct keys of some rows; `columns` are described in `key_rows`.
+    """Return the distinct keys of some rows with their counts; for `columns` see `key_rows`.
 
     `missing` is "key" if one missing part makes the key missing, "value" if it is a value. Raises
     OutOfDeviceMemory if not even 64 rows fit, or the distinct keys of all pieces do not.
@@ -115,8 +115,8 @@ def n_distinct(
 ) -> int:
     """Return the number of distinct keys of some rows. Only one number is copied from the device.
 
-    There is at least one column. Raises OutOfDeviceMemory if the slots of all rows, 16 to 32 bytes
-    per row, do not fit.
+    There is at least one column. Raises OutOfDeviceMemory if a hash table for all rows, 16 to 32
+    bytes per row, does not fit.
     """
     n_rows = len(columns[0])
     if n_rows > cuda.MOST_ROWS:

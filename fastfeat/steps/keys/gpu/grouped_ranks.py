@@ -150,4 +150,4 @@ def _launch(
 
 
 def _nothing() -> None:
-    """Copy nothing: the results stay on the device."""
+    """Do nothing after a piece: its results stay on the device."""

@@ -101,7 +101,10 @@ class _DeviceVocabulary(NamedTuple):
 def encode(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the code of each row, int32, on the device if there is room; see `steps.keys.rows`."""
+    """Return the code of each row's key, int32, on the device if there is room.
+
+    The codes are defined in `steps.keys.rows`.
+    """
     *parts, learnt = args
     columns, dtypes = [part.values for part in parts], [part.dtype for part in parts]
     missing = params["missing"]

@@ -74,7 +74,7 @@ class InOrder:
 
     @property
     def element(self) -> str:
-        """The type of the values, from `column.ELEMENTS`."""
+        """The name of the values' type, from `column.ELEMENTS`."""
         return storage(self.dtype)
 
 

@@ -86,7 +86,7 @@ from fastfeat.steps.windows.rows import (
 
 
 def is_on_device(function: str) -> bool:
-    """Return whether the device computes a function of `steps.windows.rows.OVER_FUNCTIONS`."""
+    """Return whether the device computes a function; the names are in `rows.OVER_FUNCTIONS`."""
     return all(row.family.on_device for row in OVER_FUNCTIONS[function].rows)
 
 

@@ -1,4 +1,4 @@
-"""Launch the kernels of windows: over rows, over tiles of rows, and prefix scans."""
+"""Launch the kernels of windows: over rows, over tiles (blocks of rows), and for prefix sums."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def room(runtime: Runtime, n: int, width: int) -> Buffer:
 
 
 def whole_column(runtime: Runtime, values: Any, dtype: DType) -> DeviceColumn:
-    """Return all rows of a column (a DeviceArray or an Arrow column) on the device.
+    """Return a column (a DeviceArray or an Arrow column) with all rows on the device.
 
     Raises InvalidData if an array is not in the memory of this device or not aligned, and
     OutOfDeviceMemory.

@@ -85,7 +85,7 @@ class Entities(NamedTuple):
 
 
 def order_of(runtime: Runtime, past: RowOrder, first_row: int) -> Order:
-    """Return the rows in the order of windows.
+    """Return the rows of `past`, sorted in the order of windows.
 
     Raises HistoryOverlaps if a history row is later than a data row of its entity, and
     OutOfDeviceMemory.
@@ -116,7 +116,7 @@ def is_kept(runtime: Runtime, past: RowOrder) -> bool:
 
 
 def _whole_order(runtime: Runtime, past: RowOrder) -> Order:
-    """Return all rows in the order of windows, cached in `past.cache`."""
+    """Return all rows sorted in the order of windows, history or not; cached in `past.cache`."""
     if past.cache is not None and is_kept(runtime, past):
         return past.cache[_ORDER][1]
     entities = Entities(None, 0, 1)
@@ -168,7 +168,7 @@ def ordered(
 
 
 def placed_times(runtime: Runtime, times: Any, dtype: DType) -> PlacedColumn:
-    """Return times, or whole numbers, on the device, from a DeviceArray or a host column."""
+    """Return a column of times, or whole numbers, on the device, copied there if necessary."""
     if isinstance(times, DeviceArray):
         column, element = whole_column(runtime, times, dtype), storage(dtype)
     else:
@@ -241,7 +241,7 @@ def _placed(runtime: Runtime, rows: _Rows, times: Words, n_entities: int, n: int
 
 
 def _check_history(runtime: Runtime, order: Order) -> None:
-    """Raise HistoryOverlaps for the first history row later than a data row of its entity."""
+    """Raise HistoryOverlaps if a history row is later than a data row of its entity."""
     begins = zeros_on_device(runtime, 8 * order.n_entities)
     state = on_device(runtime, np.array([cuda.NO_ROW], np.int64))
     words = {

@@ -88,7 +88,7 @@ def integer_sums(
 
 
 def whole_means(column: InOrder, sums: Sums, bounds: Bounds, least: int) -> WindowResults:
-    """Return the truncated mean of integers in each window; missing for fewer than `least`."""
+    """Return the truncated mean of integers in each window; missing below `least` values."""
     words = {**sums.words, "MIN_SAMPLES": least}
     return run_over(column, bounds, "sums", "window_whole_means", words)
 
