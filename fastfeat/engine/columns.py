@@ -45,7 +45,7 @@ class WideColumns(Mapping[InputSlot, Any]):
 def in_place(columns: Mapping[InputSlot, Any], program: Program) -> Columns | None:
     """Return the columns of a program's inputs as memory addresses.
 
-    None unless `columns` has them.
+    The result is None unless `columns` has these addresses.
     """
     if not isinstance(columns, WideColumns) or columns.program is not program:
         return None

@@ -225,9 +225,9 @@ def hint_of_bytes(content: bytes) -> Any:
 
 
 def sealed(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
-    """Return a JSON head and byte strings as one, preceded by their digest.
+    """Return a JSON head and byte strings as one byte string that begins with their digest.
 
-    No NaN or infinity in the head.
+    The head may not contain NaN or infinity.
     """
     body = b"".join([json.dumps(head, allow_nan=False).encode() + b"\n", *parts])
     return _MAGIC + hashlib.sha256(body).digest() + body

@@ -33,10 +33,7 @@ def output_storage(dtype: DType) -> str:
 
 
 def column_of(output: Output) -> InputSlot | None:
-    """Return the input slot that an output copies unchanged, with its missing values.
-
-    None otherwise.
-    """
+    """Return the input slot that an output copies unchanged, missing values included, or None."""
     if output.op.name != "input":
         return None
     always = output.op.physical == "f64" or output.ok is op.TRUE

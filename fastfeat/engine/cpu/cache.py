@@ -152,9 +152,10 @@ def _name(recipe: str) -> str:
 
 
 def _shipped(recipe: str) -> objects.Object | None:
-    """Return the object code of a hand-written kernel that came with the package.
+    """Return the object code of a hand-written kernel that came with the package, or None.
 
-    None if it does not fit. It does not fit if a setting of Numba asks for other code.
+    It is None if there is none for this processor and these sources, or if a setting of Numba asks
+    for other code.
     """
     written = _WRITTEN.fullmatch(recipe)
     if written is None or any(os.environ.get(name) for name in _SETTINGS):

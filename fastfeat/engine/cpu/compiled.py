@@ -43,7 +43,7 @@ class CompiledProgram:
     def text(self, *, exact: bool = False) -> str:
         """Return the LLVM text of the loops.
 
-        With `exact`, for very large arguments of sin, cos, tan.
+        `exact` is for very large arguments of sin, cos, tan.
         """
         return rendering.render(_as_compiled(self.loops, exact), processor.lanes())
 

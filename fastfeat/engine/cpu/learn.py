@@ -352,9 +352,9 @@ def _spill(state: Statistics, folder: Path) -> None:
 
 
 def _of_sample(state: Statistics, n_rows: int) -> Any:
-    """Return the hint with which the first round can do more than sample.
+    """Return the hint with which the first round can do more than take a sample.
 
-    None if no part can use it.
+    It is None if no part can use it.
     """
     hints = [
         {p.name: None if p.of_sample is None else p.of_sample(own, n_rows) for p, own in of.parts}

@@ -70,10 +70,7 @@ class Lines:
 
 
 def read_element(lines: Lines, name: str, source: str, flags: str, i: str) -> str:
-    """Add the load of an input's value in row `i`.
-
-    A missing float is NaN. Return the value's name.
-    """
+    """Add the load of an input's value in row `i`, NaN if a float is missing; return its name."""
     kind = _ELEMENTS[name]
     x = lines.element(kind, source, i)
     match name:

@@ -201,7 +201,7 @@ def _sums(
 ) -> Part[_Sums]:
     """Return a part that needs one round and computes exact sums.
 
-    The arguments are its functions.
+    The arguments are its name, the functions for its sums, and the bytes of its state.
     """
     return Part(
         name,

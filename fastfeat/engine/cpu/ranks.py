@@ -249,9 +249,9 @@ def _after_sampling(state: Sampled) -> Found | Again:
 
 
 def _of_sample(state: State, n_rows: int) -> Any:
-    """Return the hint for the second round.
+    """Return the hint for the second round, from the sample.
 
-    None if `n_rows` is so small that no counting is needed.
+    It is None if `n_rows` is so small that no counting is needed.
     """
     assert isinstance(state, Sampled)
     return _counting(state.asked, np.sort(state.keys), n_rows) if n_rows > N_SAMPLE else None

@@ -221,7 +221,7 @@ def whole_rows(n_rows: int) -> int:
 def _read(one: StepOfBatch, reader: Reader, n_rows: int, address: AddressOf) -> list[list[int]]:
     """Write the address of a step's result for a reader.
 
-    Return entries that only a batch makes known.
+    If the address is known only with a batch, return the words by which the kernel writes it then.
     """
     step = one.step
     _write(reader.values, address(step.values) + reader.step[1] * step.width * whole_rows(n_rows))

@@ -252,9 +252,9 @@ def _element(args: Sequence[Argument], params: Params, words: Words) -> Array:
 
 
 def _words_at(lists: Lists, index: int) -> tuple[Array, Flags]:
-    """Return each list's element at an index, if elements have 8 bytes.
+    """Return each list's element at an index, and flags of rows that have one.
 
-    Flags of rows that have one.
+    Elements have 8 bytes each.
     """
     values, kind = lists.values, lists.values.type
     words = np.frombuffer(values.buffers()[1], np.int64, len(values), values.offset * 8)

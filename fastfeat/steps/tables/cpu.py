@@ -46,7 +46,7 @@ class _Index(NamedTuple):
 def lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
     """Return, for each row of the data, the number of the table row with its key, int64.
 
-    Null without one.
+    It is null if there is none. `steps.tables.rows` has the definition.
     """
     half = len(args) // 2
     left, right = args[:half], args[half:]
@@ -134,7 +134,7 @@ def _indexed(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:
 def _parts(keys: Sequence[Argument], dtypes: Sequence[DType]) -> list[Any]:
     """Return the parts of a table's keys converted to `dtypes`.
 
-    Null if a value has no equal there.
+    A value that the type cannot hold becomes null.
     """
     return table_keys_as([key.values.array for key in keys], [key.dtype for key in keys], dtypes)
 

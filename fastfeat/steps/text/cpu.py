@@ -118,9 +118,9 @@ def _bitmap(found: Any) -> Any:
 
 
 def _numbers(column: ChunkedArray, found: Any, request: Request, params: Params) -> Array:
-    """Return parsed numbers.
+    """Return the numbers parsed from each row's text.
 
-    Text that is not a number gives null, or raises StepFailed if strict.
+    Text that is not a number gives null, or raises StepFailed if the function is strict.
     """
     dtype = NUMBERS[request.gives]
     kind = arrow_type(dtype)

@@ -1,8 +1,9 @@
 """Windows on the CPU: rows are sorted once, and all functions over them are computed together.
 
 The order of windows: rows are sorted by entity (the rows with one key), then by time, then by the
-tie column, then by input order. The last rows of the data ask for values; rows before `first_row`
-are history, which is only seen. A function is computed from one or more statistics of the kernel.
+tie column, then by input order. Values are computed for the rows from `first_row` on; earlier rows
+are history, which windows only see. A function is computed from one or more statistics of the
+kernel.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def n_tied(past: RowOrder, first_row: int) -> int:
 def values_over(past: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:
     """Return the value of each function for the last row, as a stored Python value.
 
-    None if missing. See `steps.windows.tasks.over` for the arguments.
+    A missing value is None. For the arguments see `steps.windows.tasks.over`.
     """
     last = len(past.times) - 1
     found = found_over(_ordered(past, last), asked, past.dtype, first_row=last)

@@ -171,7 +171,7 @@ def _entities(
 def _entities_asked(table: _Table, query: RowOrder, n_rows: int) -> Codes:
     """Return the entity of each row of the data.
 
-    The last entity if the table lacks the row's key.
+    If the table lacks the row's key, this is the last entity, which has no rows.
     """
     if table.keys is None:
         return np.zeros(n_rows, np.int32)

@@ -86,9 +86,9 @@ class WindowFunction:
 
     @property
     def picks(self) -> Literal["n-th", "latest"] | None:
-        """The only row it reads: the n-th latest, or the latest with a value.
+        """The only row that the function reads: the n-th latest, or the latest with a value.
 
-        None if it reads all.
+        None if it reads all rows.
         """
         return self.rows[0].picks
 

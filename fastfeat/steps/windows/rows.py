@@ -171,8 +171,8 @@ def ordered(
 ) -> Ordered:
     """Return rows grouped by entity, and in order within each entity.
 
-    Without keys, all rows belong to one entity. Rows of one instant are ordered by the tie (missing
-    first), then by their place.
+    Without keys, all rows belong to one entity. Rows of equal times are ordered by the tie (missing
+    first), then by input order.
     """
     entities: dict[tuple[Any, ...], list[int]] = {}
     for row in range(n_rows):

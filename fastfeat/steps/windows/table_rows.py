@@ -1,8 +1,8 @@
 """The step table_order, and functions of the table rows in a window, with their definitions.
 
 Table rows are ordered by key and time. A query row, a row of the data, looks at the table from its
-own moment and is in no window. If the "right" or "both" end of a window includes the moment itself,
-all table rows at that moment are included.
+own moment and is in no window. If a window is closed at that end ("right" or "both"), it includes
+all table rows at the moment itself.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def over_table(
 
 
 def finer_time(one: DType, other: DType) -> DType:
-    """Return the time type with the shorter ticks, out of two."""
+    """Return the one of two time types that has the shorter ticks."""
     if not one.is_temporal:
         return one
     return other if tick_ns(other) < tick_ns(one) else one

@@ -96,7 +96,7 @@ def over_at(past: RowOrder, asked: WindowRequest, which: int, rows: Sequence[int
     """Return the results of a function over windows as an Arrow array, for the given row numbers.
 
     `which` is the index of the request, for errors. Raises OverFailed if a value does not fit its
-    type, with the place of its row in `rows`.
+    type, with the index in `rows` of its row.
     """
     times, keys, tie = ordering(past)
     order = ordered(times, past.dtype, keys, tie, len(times))

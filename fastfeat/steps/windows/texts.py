@@ -94,7 +94,7 @@ def _named(order: dict[str, str], *names: str) -> list[str]:
 def _order(window: Call, texts: Texts) -> dict[str, str] | None:
     """Return the arguments that order a window's rows, as text by parameter name.
 
-    None without order.
+    The result is None if the window has no order.
     """
     match window.args:
         case (Call("order", parts, order),):

@@ -83,7 +83,7 @@ Fill = Callable[[], None]
 class PlacedInput:
     """An input column, and device memory for the rows of one piece.
 
-    None if they are read in place.
+    The memory is None if the rows are read in place.
     """
 
     source: Source

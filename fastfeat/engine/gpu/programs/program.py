@@ -124,7 +124,7 @@ class DeviceProgram:
     def features_of(self, kernels: Collection[str]) -> list[str]:
         """Return the names of the outputs that the named kernels compute.
 
-        All names if none match.
+        If no kernel matches, these are the names of all outputs.
         """
         named = [loop for k, loop in enumerate(self.loops) if kernel_name(k) in kernels]
         outputs = {k for loop in named for instance in loop.instances for k in instance.outputs}

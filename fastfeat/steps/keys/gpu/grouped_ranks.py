@@ -67,7 +67,7 @@ def find_quantile(
 ) -> Floats:
     """Return a quantile of each group, float64, shape (n_groups,).
 
-    NaN for a group without values.
+    It is NaN for a group without values.
     """
     found = quantile_between(search.element, *_keys_between(runtime, search, each_piece, quantile))
     return np.where(search.counts > 0, found, np.nan)

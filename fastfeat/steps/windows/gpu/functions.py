@@ -270,7 +270,7 @@ _FAMILIES: dict[int, Callable[[_Work, Bounds, Wanted, int], _Result]] = {
 def over(
     runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], first_row: int
 ) -> list[Any]:
-    """Return the results of each function: an Arrow array if the host computes it, else a device's.
+    """Return each function's results: an Arrow array if the host computes it, else a DeviceArray.
 
     Raises HistoryOverlaps if a history row is later than a data row of its entity, OverFailed if a
     value does not fit its type, and OutOfDeviceMemory.

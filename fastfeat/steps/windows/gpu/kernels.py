@@ -23,7 +23,7 @@ Words = Mapping[str, int]
 def launch(
     runtime: Runtime, subject: cuda.Subject, kernel: str, words: Words, n: int, per_thread: int = 1
 ) -> None:
-    """Run a kernel of windows over `n` items: rows in either order, or entities.
+    """Run a kernel of windows over `n` items: rows, places in the order of windows, or entities.
 
     Each thread takes `per_thread` of them. `words` are the words of the kernel's table, by name.
     """
