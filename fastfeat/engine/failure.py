@@ -222,7 +222,7 @@ def _failure_in(
 
 
 def _matrix_rule(number: float, name: str) -> str:
-    """Return why a matrix of a float type cannot hold a number, and the remedy, as text."""
+    """Return a text for messages: the reason why a matrix cannot hold a number, and the remedy."""
     kind = FLOAT_FORMATS[name]
     n_bits, instead = kind.n_bits, "" if name == "float64" else "use Plan(dtype='float64'), or "
     if abs(number) > kind.largest:

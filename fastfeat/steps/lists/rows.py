@@ -34,7 +34,10 @@ SUM_TOO_LARGE = "the sum of the list does not fit into int64"
 
 
 def element_type(types: Sequence[DType]) -> DType:
-    """Return the type of a list's elements as kernels read them; float64 for types read as such."""
+    """Return the type of a list's elements as kernels read them.
+
+    Types that are read as float64 give float64.
+    """
     if types[0].of is None:
         raise TypeMismatch(f"needs a list, got {types[0]}")
     return comparable(types[0].of)

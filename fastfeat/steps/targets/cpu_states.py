@@ -79,7 +79,7 @@ class Spec:
 
     @property
     def n_cells(self) -> int:
-        """Number of cells: a multiple of the number of categories."""
+        """Number of cells: one for each fold of each category."""
         return self.n_codes * self.n_folds
 
     @property

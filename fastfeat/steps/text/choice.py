@@ -93,7 +93,7 @@ def _plain(args: Sequence[Argument]) -> list[Any]:
 
 
 def _one_text(column: ChunkedArray) -> Any:
-    """Return a column with the same text in every row as a scalar, others without dictionary."""
+    """Return a scalar if all rows of a column have the same text, else the column as plain text."""
     if pa.types.is_dictionary(column.type) and column.num_chunks == 1:
         (chunk,) = column.chunks
         if len(chunk.dictionary) == 1 and chunk.indices.null_count == 0:

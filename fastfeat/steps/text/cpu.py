@@ -255,10 +255,9 @@ def presence_calls(given: DataType, dtype: DType) -> StepCalls | None:
 
 
 def equality_calls(given: Sequence[DataType], dtype: DType) -> StepCalls | None:
-    """Return a kernel call that computes whether two columns have equal texts.
+    """Return a kernel call that computes whether two columns have equal texts; None if impossible.
 
-    None if not possible. `given` has the Arrow types of the columns, `dtype` is the type that fit
-    saw.
+    `given` has the Arrow types of the columns, `dtype` is the type that fit saw.
     """
     return _compared("same", given, dtype)
 

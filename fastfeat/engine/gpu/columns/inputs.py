@@ -130,10 +130,7 @@ def rows_of(
 
 
 def added_bytes(sources: Mapping[InputSlot, Source]) -> float:
-    """Return the device memory in bytes per row that inputs take.
-
-    Columns that are there take none.
-    """
+    """Return the device memory in bytes per row that inputs take, 0 for columns that are there."""
     return sum(
         element_bytes(slot.dtype)
         for slot, source in sources.items()

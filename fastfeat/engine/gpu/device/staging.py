@@ -58,9 +58,9 @@ class StagingRing:
         self._at = 0
 
     def upload(self, content: Bytes, address: int, stream: Any) -> None:
-        """Put a copy of `content` to a device address into a stream.
+        """Request, in a stream, a copy of `content` to a device address.
 
-        `content` may change afterwards.
+        `content` may change then.
         """
         at = 0
         while at < len(content):
@@ -71,9 +71,9 @@ class StagingRing:
             at += n
 
     def download(self, address: int, content: Bytes, stream: Any) -> None:
-        """Put a copy from a device address into a stream.
+        """Request, in a stream, a copy from a device address.
 
-        `content` is filled by `deliver`, or before.
+        `deliver` fills `content`, or earlier.
         """
         at = 0
         while at < len(content):

@@ -239,11 +239,12 @@ Found = TypeVar("Found")
 def over_rows(
     runtime: Runtime, columns: Columns, n_bytes: int, work: Callable[[EachPiece], Found]
 ) -> Found:
-    """Return the result of `work`, which makes rounds over rows.
+    """Return the result of `work`, which makes rounds (passes) over the rows of some columns.
 
-    They go to the device once if they fit. Each round gets `columns` in this order. `n_bytes` is
-    further memory that the rounds take. `work` gets a function for one round, see `EachPiece`; it
-    may be started several times. Raises OutOfDeviceMemory if this memory and 64 rows do not fit.
+    The rows are copied to the device once if they fit. Each round gets `columns` in this order.
+    `n_bytes` is further memory that the rounds take. `work` gets a function for one round, see
+    `EachPiece`; it may be started several times. Raises OutOfDeviceMemory if this memory and 64
+    rows do not fit.
     """
     return runtime.computations.run(partial(_over_rows, runtime, columns, n_bytes, work))
 

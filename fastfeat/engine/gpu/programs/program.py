@@ -65,7 +65,10 @@ def by_columns(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
 
 
 def _connected(reads: Mapping[int, Sequence[InputSlot]]) -> list[Group]:
-    """Return groups of outputs such that no column is read by two groups."""
+    """Return groups of outputs such that no column is read by two groups.
+
+    Outputs that read no column are one group.
+    """
     above: dict[InputSlot, InputSlot] = {}
 
     def top(slot: InputSlot) -> InputSlot:
