@@ -1,7 +1,8 @@
 """Serialize tables with the moments of groups: their exact integers become Arrow columns.
 
-A table sums floats exactly within a window of exponents; values outside it go to further windows.
-The sums of a group are a line of 64-bit words.
+A table sums floats exactly within a window of exponents. Values outside it go to further windows,
+or into exact sums that are listed by group. The sums of a group in a window are a line of 64-bit
+words.
 """
 
 from __future__ import annotations

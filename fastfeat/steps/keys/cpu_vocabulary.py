@@ -236,9 +236,10 @@ def encode_calls(
     missing: str,
     n_unseen: int,
 ) -> StepCalls | None:
-    """Return the kernel calls that compute the codes of keys in a prepared call.
+    """Return the kernel calls that compute the codes of keys in a prepared call, or None.
 
-    None if impossible. `given` has the Arrow types of the columns, `dtypes` the types that fit saw.
+    The result is None if the types prevent it. `given` has the Arrow types of the columns, `dtypes`
+    the types that fit saw.
     """
     forms = [form_of(one) for one in given]
     elements = [_element_in_place(*one) for one in zip(given, dtypes, strict=True)]

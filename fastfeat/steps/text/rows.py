@@ -1,4 +1,4 @@
-"""Functions of text by hand-written kernels: lengths, case, pieces, literals, numbers.
+"""Functions of text by hand-written kernels: lengths, case, slices, literals, numbers.
 
 `text.requests` has a row for each function, with its definition, its kind of result and its kernel.
 The type rule and the reference here are derived from that row.

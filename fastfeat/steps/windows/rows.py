@@ -457,7 +457,7 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _check_window(window: Call, types: Mapping[Node, DType]) -> None:
-    """Raise TypeMismatch if a window lies between two ticks of the time, so that it is always empty."""
+    """Raise TypeMismatch if a window lies between two ticks of the time, so is always empty."""
     (order,) = window.args
     assert isinstance(order, Call)
     times = [types[query_of(order)[0]], *(types[time] for time in table_columns_of(order)[:1])]

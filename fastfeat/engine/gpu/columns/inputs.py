@@ -94,7 +94,7 @@ class PlacedInput:
 def place_inputs(
     runtime: Runtime, slots: Sequence[InputSlot], sources: Mapping[InputSlot, Source], n_rows: int
 ) -> list[PlacedInput]:
-    """Return each slot's column, with device memory for `n_rows` rows if it must be copied."""
+    """Return each input slot's column, with device memory for `n_rows` rows if it must be copied."""
     return [_place(runtime, sources[slot], slot.dtype, n_rows) for slot in slots]
 
 

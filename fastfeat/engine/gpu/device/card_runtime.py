@@ -136,7 +136,7 @@ class CardRuntime:
     def download(
         self, buffer: Buffer, array: NDArray[Any], offset: int = 0, after: Mark | None = None
     ) -> None:
-        """Copy from a buffer to a host array, which is full once `synchronize` or `finish` returns."""
+        """Copy from a buffer to a host array, filled when `synchronize` or `finish` returns."""
         content = bytes_of(array, buffer, offset)
         with self._asking() as lane:
             event = (after or self._mark(lane)).event

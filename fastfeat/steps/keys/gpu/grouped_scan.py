@@ -162,9 +162,9 @@ def _add(given: Round, sums: Sums, piece: Piece) -> Take:
 
 
 def _rows_listed(runtime: Runtime) -> int:
-    """Return for how many rows to list values at a time.
+    """Return for how many rows to list values in one go.
 
-    They may take a quarter of the free memory.
+    The lists may take a quarter of the free memory.
     """
     free, _ = runtime.memory()
     return max(WORD_ROWS, min(ROWS_LISTED, free // (4 * BYTES_LISTED)))

@@ -83,7 +83,7 @@ def _parse(
 def _decide(runtime: Runtime, parsed: _Parsed, failed: int | None) -> int | None:
     """Parse on the host the texts that the kernel could not.
 
-    Return the first row that fails, or None.
+    Return the first row of the piece that is not a number, or None.
     """
     piece, n = parsed.piece, parsed.piece.n_rows
     statuses, values = np.empty(n, np.uint8), np.empty(n, np.float64)
