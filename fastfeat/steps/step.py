@@ -114,8 +114,8 @@ class StepFunction:
             last argument; None if nothing is learnt.
         in_halves: Whether the first half of the arguments are columns of the data, and the second
             half are as many columns of a table.
-        ends_with: Names of functions that give a window; the last argument must be a call of one of
-            them. Empty if there is no such rule.
+        ends_with: Names of functions that give a window or an order of rows; the last argument must
+            be a call of one of them. Empty if there is no such rule.
         belongs: Returns whether the arguments of a call fit each other.
         check: Raises TypeMismatch if a call does not fit the types of nodes further below. A type
             rule sees the types of the arguments only.
