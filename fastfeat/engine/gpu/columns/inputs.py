@@ -94,7 +94,7 @@ class PlacedInput:
 def place_inputs(
     runtime: Runtime, slots: Sequence[InputSlot], sources: Mapping[InputSlot, Source], n_rows: int
 ) -> list[PlacedInput]:
-    """Return the column of each input slot, with device memory for `n_rows` rows if it is copied."""
+    """Return each input slot's column, with device memory for `n_rows` rows if it is copied."""
     return [_place(runtime, sources[slot], slot.dtype, n_rows) for slot in slots]
 
 
