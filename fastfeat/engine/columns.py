@@ -1,4 +1,7 @@
-"""The columns that a program reads, by slot, and the addresses of many columns at once."""
+"""The columns that a program reads, by input slot, and the memory addresses of many columns.
+
+An input slot is the name and type of a column that a program reads.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from fastfeat.scalars.value import InputSlot
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WideColumns(Mapping[InputSlot, Any]):
-    """Table columns that are read in place; each column object is created on access.
+    """The columns of an Arrow table by slot; each column object is created only on access.
 
     Args:
         program: The program; its inputs are the slots.
@@ -40,7 +43,10 @@ class WideColumns(Mapping[InputSlot, Any]):
 
 
 def in_place(columns: Mapping[InputSlot, Any], program: Program) -> Columns | None:
-    """Return the addresses of a program's inputs; None if they are not known together."""
+    """Return the columns of a program's inputs as memory addresses.
+
+    The result is None unless `columns` has these addresses.
+    """
     if not isinstance(columns, WideColumns) or columns.program is not program:
         return None
     return columns.in_place

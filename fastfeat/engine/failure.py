@@ -1,6 +1,7 @@
-"""Errors of failed rows: the first row, the feature, the values, and the remedy.
+"""Errors of failed rows: they name the first row, the feature, the values, and the remedy.
 
-The first failing row is found by running ever fewer rows of a failed piece.
+A status is an integer of bits, of which each stands for a kind of error in a row. A kernel only
+tells that some row of its range failed; the first is found by running ever smaller ranges again.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
     """Return the first failing row of `n_rows` rows, of which at least one failed.
 
     If none fails any more, because the data has changed meanwhile, a nearby row is returned.
-    `fails` tells whether any of n rows from a first row fails; the first row is a multiple of 64.
+    `fails(first, n)` tells whether any of `n` rows from `first` on fails; `first` is a multiple of
+    64.
     """
     low, high = 0, -(-n_rows // WORD_ROWS)  # the failing word is in [low, high)
     while high - low > 1:
@@ -155,7 +157,7 @@ def failure_of(
     Args:
         program: The program that ran.
         row: Number of the row.
-        leaf: Returns the value of a leaf operation in that row.
+        leaf: Returns the value in that row of an operation that reads an input, parameter or table.
         shown: Returns the input value of a slot in that row, for the message.
     """
     outputs = outputs_that_may_fail(program)
@@ -178,13 +180,13 @@ def failure_of(
 
 
 def outputs_that_may_fail(program: Program) -> list[Output]:
-    """Return the outputs that have a status."""
+    """Return the outputs whose status may be other than 0."""
     outputs = map(with_own_operations, program.outputs)
     return [output for output in outputs if output.status.name != "literal"]
 
 
 def search_failed(names: Iterable[str], row: int, fault: Exception) -> FastfeatError:
-    """Return the error of a failed row if the search for the reason failed too, with `fault`.
+    """Return the error of a failed row without its reason: the search for that failed with `fault`.
 
     `names` are the features that may have failed.
     """
@@ -203,7 +205,7 @@ def _named(names: Iterable[str]) -> str:
 def _failure_in(
     output: Output, row: int, leaf: Callable[[Op], Any], shown: Callable[[InputSlot], object]
 ) -> FastfeatError | None:
-    """Return the error of an output if it has a status bit in a failed row."""
+    """Return the error of an output in a failed row; None if this output did not fail."""
     status = evaluate([output.status], leaf)[0] & ~LARGE_ARGUMENT
     if not status:
         return None
@@ -220,7 +222,7 @@ def _failure_in(
 
 
 def _matrix_rule(number: float, name: str) -> str:
-    """Return the reason why a matrix of a float type cannot hold a number, and the remedy."""
+    """Return a text for messages: the reason why a matrix cannot hold a number, and the remedy."""
     kind = FLOAT_FORMATS[name]
     n_bits, instead = kind.n_bits, "" if name == "float64" else "use Plan(dtype='float64'), or "
     if abs(number) > kind.largest:
@@ -233,6 +235,6 @@ def _matrix_rule(number: float, name: str) -> str:
 
 
 def error_of_status(status: int, subject: str) -> FastfeatError:
-    """Return the error for the status bits of a value; `subject` begins the message."""
+    """Return the error that the status bits of a value stand for; `subject` begins its message."""
     kind, text = next((kind, text) for bit, kind, text in _KINDS if status & bit)
     return kind(f"{subject}: {text}")

@@ -33,7 +33,7 @@ def is_ieee() -> bool:
 
 
 def in_ieee(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function, run in the IEEE environment: 0.1 us if that is already set."""
+    """Return `function`, changed to run in the IEEE environment; 0.1 us if that is set already."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -56,7 +56,7 @@ def in_ieee(function: Callable[P, R]) -> Callable[P, R]:
 
 @contextmanager
 def _environment(library: ctypes.CDLL, default: ctypes.c_void_p) -> Generator[None]:
-    """Set C's default environment, and restore the previous one afterwards."""
+    """Set C's default floating-point environment in a `with` block; restore the previous one."""
     before = ctypes.create_string_buffer(_ENVIRONMENT_BYTES)
     library.fegetenv(before)
     library.fesetenv(default)

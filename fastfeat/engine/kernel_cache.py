@@ -1,6 +1,7 @@
-"""Compiled code of this machine: its folder, its files, and a record of its users.
+"""Compiled code of this machine: its folder and files, and a record of the kernels in use.
 
-Kernels are recorded while an observer is active; `compile` counts them this way.
+A kernel is a compiled function over rows. While an observer is active, each kernel that is
+requested is recorded; `compile` counts them this way.
 """
 
 from __future__ import annotations
@@ -83,8 +84,8 @@ _observers: list[dict[str, UsedKernel]] = []
 def observing() -> Generator[dict[str, UsedKernel]]:
     """Yield a dict that collects the kernels requested in a block, by their keys.
 
-    Each is then on disk if possible: a kernel that this process has loaded but that has lost its
-    file is compiled again.
+    It also brings each of them to disk if possible: if the file of a loaded kernel is gone, the
+    kernel is compiled again.
     """
     used: dict[str, UsedKernel] = {}
     _observers.append(used)
@@ -96,7 +97,7 @@ def observing() -> Generator[dict[str, UsedKernel]]:
 
 @dataclass(slots=True)
 class Spent:
-    """Seconds that this process spent on compiling and loading kernels, once each.
+    """Time that this process spent on compiling and loading kernels.
 
     Args:
         wall_s: Elapsed seconds.
@@ -118,7 +119,7 @@ def spent() -> tuple[float, float]:
 
 @contextmanager
 def spending() -> Generator[None]:
-    """Add the time of a block, which compiles or loads a kernel, to `spent`."""
+    """Add the time that the `with` block takes to the record that `spent` returns."""
     if getattr(_open, "is_open", False):  # inside another such block of this thread
         yield
         return
@@ -133,11 +134,11 @@ def spending() -> Generator[None]:
 
 
 def is_observed() -> bool:
-    """Return whether an observer is active."""
+    """Return whether any observer is active."""
     return bool(_observers)
 
 
 def note(key: str, used: UsedKernel) -> None:
-    """Report a kernel to all observers; only its first report counts."""
+    """Report the use of a kernel to all observers; only its first report counts."""
     for seen in _observers:
         seen.setdefault(key, used)

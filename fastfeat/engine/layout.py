@@ -1,8 +1,9 @@
-"""Layout: which outputs share a loop, and which loops share their machine code.
+"""Layout: which outputs of a program are computed in one loop, and which loops share machine code.
 
-A `Shape` is a loop without names: steps over numbered inputs, parameters and tables. Groups of
-outputs with the same shape are instances of one compiled loop that read other addresses, so 10,000
-scaled columns compile as fast as one.
+A loop computes some outputs row by row. A `Shape` is a loop without names: steps over numbered
+inputs, parameters and tables. Groups of outputs with the same shape are instances of one compiled
+loop that read other addresses, so 10,000 scaled columns compile as fast as one. A leaf is anything
+that steps read from outside: an input column, a parameter or a table.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ KINDS = ("input", "parameter", "table")
 
 
 class Step(NamedTuple):
-    """One operation of a loop.
+    """One operation of a shape.
 
     Args:
         name: Name of the `Op`.
@@ -42,7 +43,10 @@ class Step(NamedTuple):
 
 
 class Store(NamedTuple):
-    """The store of an output: its type, and the steps of its value, presence and status."""
+    """The store of an output: its type, and the positions of the steps that compute it.
+
+    There is one step for its value, one for its presence, and one for its status.
+    """
 
     dtype: DType
     value: int
@@ -72,12 +76,12 @@ _TRUE = Step("literal", (), True, "b1")
 
 
 def has_flags(store: Store, shape: Shape) -> bool:
-    """Return whether a loop writes presence flags for an output, which floats do not need."""
+    """Return whether a loop writes an output's presence flags; floats need none, NaN is missing."""
     return store.dtype.physical != "f64" and shape.steps[store.ok] != _TRUE
 
 
 class Instance(NamedTuple):
-    """One run of a loop: the outputs that it writes, and everything that it reads."""
+    """One run of a loop: the outputs that it writes, and the leaves that it reads, by kind."""
 
     outputs: tuple[int, ...]
     inputs: tuple[InputSlot, ...]
@@ -86,7 +90,7 @@ class Instance(NamedTuple):
 
 
 class Loop(NamedTuple):
-    """A shape and all of its instances."""
+    """A shape, and the instances that share its machine code."""
 
     shape: Shape
     instances: tuple[Instance, ...]
@@ -100,9 +104,10 @@ Grouping = Callable[[Sequence[Output], ShapeOf], list[Group]]
 
 
 def by_code(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
-    """Return groups of outputs, placing outputs of equal code together first.
+    """Return groups of outputs, as indices; each group becomes one loop.
 
-    `shape_of` returns the loop of a group.
+    Outputs with equal code are grouped first, the rest by the inputs that they share. `shape_of`
+    returns the shape of a group.
     """
     alike: dict[Shape, Group] = {}
     for k in range(len(outputs)):
@@ -120,7 +125,7 @@ def by_code(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
 
 
 def lay_out(program: Program, grouping: Grouping = by_code) -> tuple[Loop, ...]:
-    """Return the loops of a program; `grouping` decides which outputs share a loop."""
+    """Return the loops of a program; `grouping` decides which outputs are computed together."""
     shapes: Shapes = {}
     loops: dict[Shape, list[Instance]] = {}
 
@@ -134,12 +139,12 @@ def lay_out(program: Program, grouping: Grouping = by_code) -> tuple[Loop, ...]:
 
 
 def inputs_of(output: Output) -> tuple[InputSlot, ...]:
-    """Return the slots that an output reads, in order of first use."""
+    """Return the input slots that an output reads, in order of first use."""
     return _of_kind("input", leaves_of(output))
 
 
 def _by_shared_inputs(members: Group, reads: Mapping[int, frozenset[InputSlot]]) -> list[Group]:
-    """Put each output into the open group that already reads most of its inputs."""
+    """Return groups of outputs: each joins the open group that reads most of its inputs already."""
     groups: list[tuple[Group, set[InputSlot]]] = []
     for k in members:
         open_groups = [
@@ -157,10 +162,10 @@ def _by_shared_inputs(members: Group, reads: Mapping[int, frozenset[InputSlot]])
 
 
 def _shape_of(outputs: Sequence[Output], shapes: Shapes) -> tuple[Shape, tuple[Leaf, ...]]:
-    """Return the loop of outputs that are computed together, and the leaves that it reads.
+    """Return the shape of a loop that computes some outputs, and the leaves that it reads.
 
-    `shapes` caches loops: outputs with the same operations and the same sharing of leaves have the
-    same loop.
+    `shapes` caches shapes: outputs with the same operations and the same sharing of leaves have the
+    same shape.
     """
     numbers: dict[Leaf, int] = {}
     read = tuple(numbers.setdefault(leaf, len(numbers)) for o in outputs for leaf in leaves_of(o))
@@ -205,7 +210,7 @@ def _of_kind(kind: str, leaves: Sequence[Leaf]) -> tuple[Any, ...]:
 
 
 def _detail(node: Op, number: Mapping[Leaf, int]) -> Any:
-    """Return the detail of a step; a leaf is its number."""
+    """Return the `detail` of a step: for a leaf, its number."""
     leaf = leaf_of(node)
     if leaf is not None:
         return number[leaf]

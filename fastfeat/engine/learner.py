@@ -1,9 +1,11 @@
-"""Learners: how a learning task takes in rows part by part, and how parts are merged.
+"""Learners: how fit learns from rows that come in parts, and how the results of parts are merged.
 
-A state is the summary of the rows that one task has seen in one round. Adding all rows at once, or
-in any parts merged in any order, with or without serialization, gives the same values bit for bit;
-the states themselves may differ. Each kind of task has one learner, in the folder of its subject.
-Fitting in memory means adding once.
+A learning task, such as "the mean of each group", makes one or more rounds: passes over all rows. A
+state is the summary of the rows that one task has seen in one round; a hint is what one round
+passes on to the next. A spec is a task without its rows. Adding all rows at once, or in any parts
+merged in any order, with or without serialization, gives the same values bit for bit; the states
+themselves may differ. Each kind of task has one learner, in the folder of its subject. Fitting in
+memory means adding once.
 """
 
 from __future__ import annotations
@@ -31,14 +33,14 @@ State = TypeVar("State")
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """The end of a task, with one learned value for each that the task learns."""
+    """The end of a task: a tuple of learnt values, one for each that the task asked for."""
 
     values: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The end of a round after which all rows are read once more.
+    """The result of a round that is not the last: all rows must be read once more.
 
     Args:
         hint: Input of the next round: plain numbers, texts, None, NumPy arrays, and tuples and
@@ -50,7 +52,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A state as data.
+    """A state in serializable form.
 
     Args:
         numbers: By name, integers of any size, texts, booleans, None, and lists and dicts of these.
@@ -63,7 +65,7 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class Learner(Generic[Spec, State]):
-    """A row of the table of learners: the functions of one kind of learning task.
+    """The functions with which one kind of learning task is done.
 
     Args:
         kind: Name of the kind, stored in states.
@@ -74,8 +76,8 @@ class Learner(Generic[Spec, State]):
             unusable; if several calls fail, the lowest row number is reported.
         merge: Returns the state of the rows of two states of one task and round, which are
             consumed.
-        next: Returns the values, or the hint for the next round.
-        pack: Returns a state as data.
+        next: Returns the learnt values, or the hint for the next round.
+        pack: Returns a state in serializable form.
         unpack: Returns the state from the task's spec, the hint of its round (which states do not
             contain), and the data.
         size: Returns the bytes that a state takes.
@@ -86,7 +88,7 @@ class Learner(Generic[Spec, State]):
         of_sample: From the state of a sample and the number of all rows, returns the hint with
             which the first round can already do more than sample, or None if it cannot. None for
             kinds that do not use samples.
-        takes: The size of a state in words: in memory, and on disk if it does not fit there.
+        takes: Text about the size of a state: in memory, and on disk if it does not fit there.
         row_bytes: Returns the bytes that a state may grow per row, from the task's spec; None for
             kinds that do not grow with rows, or by no more than the columns of the rows.
     """
@@ -107,7 +109,7 @@ class Learner(Generic[Spec, State]):
 
 
 class TaskLearner(NamedTuple):
-    """The learner for a kind of task that a backend runs.
+    """The learner of a kind of task that a backend runs, and how it reads such a task.
 
     Args:
         learner: The learner of the kind.
@@ -123,7 +125,7 @@ class TaskLearner(NamedTuple):
 
 
 def number_of(rows: Rows, place: int) -> int:
-    """Return the number of the row at a position among some rows.
+    """Return the row number at position `place` of a range or list of row numbers.
 
 
     >>> number_of(range(100, 200), 3)
@@ -167,7 +169,7 @@ def of_bytes(learner: Learner[Spec, State], spec: Spec, hint: Any, content: byte
 
 
 def hint_to_bytes(hint: Any) -> bytes:
-    """Return the hint of a round as bytes without code, for all workers that add in it."""
+    """Return a hint as bytes without code, for all workers that take part in the next round."""
     arrays: list[bytes] = []
 
     def as_json(value: Any) -> Any:
@@ -193,7 +195,7 @@ def hint_to_bytes(hint: Any) -> bytes:
 
 
 def hint_of_bytes(content: bytes) -> Any:
-    """Return the hint of a round from its bytes.
+    """Return the hint that `hint_to_bytes` serialized.
 
     Raises:
         InvalidData: The bytes are truncated, changed, or not a hint.
@@ -223,13 +225,16 @@ def hint_of_bytes(content: bytes) -> Any:
 
 
 def sealed(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
-    """Return a JSON head and parts as bytes, after their digest; no NaN or infinity in the head."""
+    """Return a JSON head and byte strings as one byte string that begins with their digest.
+
+    The head may not contain NaN or infinity.
+    """
     body = b"".join([json.dumps(head, allow_nan=False).encode() + b"\n", *parts])
     return _MAGIC + hashlib.sha256(body).digest() + body
 
 
 def opened(content: bytes) -> tuple[Any, bytes]:
-    """Return the head of sealed bytes, and the bytes after it.
+    """Check bytes that `sealed` made; return the head, and the bytes after it.
 
     Raises:
         InvalidData: The bytes are truncated or changed.

@@ -1,7 +1,10 @@
-"""A program: the primitive operations that a backend computes, one output per feature column.
+"""A program: the row-wise operations that a backend computes, one output per feature column.
 
-The plan layer lowers expressions to a program; the reference interprets it, the CPU backend renders
-it.
+The plan layer translates expressions into a program; the reference interprets it, the CPU and GPU
+backends compile it. Operations form a graph. A leaf is anything that they read from outside the
+graph: an input slot (a column), a parameter (one learnt or constant number) or a table (a learnt
+array that is searched). Outputs with the same operations may share one graph and differ only in
+their leaves.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ Functions = Sequence[tuple[str, Params]]
 
 
 class RowFailed(Exception):
-    """Rows failed with a status bit: `args` are their numbers, lowest first, or only the lowest."""
+    """Rows failed with an error; `args` has their numbers in ascending order, or only the first."""
 
 
 Leaf = tuple[str, Any]
@@ -35,9 +38,9 @@ class Output:
     Args:
         name: The feature, for messages.
         dtype: Storage type; floats are rounded to it once, here.
-        op: The value; NaN for a missing float.
-        ok: Whether an integer or bool is present.
-        status: Status bits of the errors in a row.
+        op: Operation with the value; NaN for a missing float.
+        ok: Operation that tells whether an integer or bool is present.
+        status: Operation with the status bits: one bit per kind of error.
         leaves: If the operations are shared with another output, the leaves that this one reads
             instead, in the order of `leaves_below`; empty if it has its own operations.
     """
@@ -52,7 +55,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Constants:
-    """The constants that a program reads besides its inputs.
+    """The parameters and tables that a program reads besides its inputs.
 
     Args:
         parameters: Value of each parameter by its key: float, int or bool.
@@ -65,11 +68,11 @@ class Constants:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The outputs of one run over the rows, and everything that they read.
+    """The outputs to compute in one run over the rows, and everything that they read.
 
     Args:
         outputs: The columns, in order.
-        inputs: The slots read, in order of first use.
+        inputs: The input slots read, in order of first use.
         parameters: Keys of the parameters read, with their physical types.
         tables: Keys of the tables searched.
     """
@@ -80,13 +83,13 @@ class Program:
     tables: tuple[TableKey, ...]
 
     def __hash__(self) -> int:
-        """Return a hash of few fields: caches hash programs at every run, even 10,000 outputs."""
+        """Return a hash of few fields, since caches hash programs of 10,000 outputs each run."""
         first = self.outputs[0].op if self.outputs else None
         return hash((len(self.outputs), first))
 
 
 def program_of(outputs: Sequence[Output]) -> Program:
-    """Return the program for some outputs."""
+    """Return the program that computes the given outputs."""
     own = [part for o in outputs if not o.leaves for part in (o.op, o.ok, o.status)]
     leaves = dict.fromkeys(leaf for node in postorder(own) if (leaf := leaf_of(node)))
     leaves.update(dict.fromkeys(leaf for output in outputs for leaf in output.leaves))
@@ -98,7 +101,7 @@ def program_of(outputs: Sequence[Output]) -> Program:
 
 @lru_cache(maxsize=64)
 def interned(program: Program) -> Program:
-    """Return the first program that was equal to this one, so that caches find it by identity.
+    """Return the first program that was equal to this one, so that caches compare by identity.
 
     Comparing two programs of 10,000 outputs takes milliseconds.
     """
@@ -106,7 +109,7 @@ def interned(program: Program) -> Program:
 
 
 def leaf_of(node: Op) -> Leaf | None:
-    """Return the leaf that an operation reads from outside the graph; None for other operations."""
+    """Return the leaf that an operation reads; None if it reads only other operations."""
     match node.name:
         case "input" | "input_ok":
             return "input", node.value
@@ -120,18 +123,21 @@ def leaf_of(node: Op) -> Leaf | None:
 
 @lru_cache(maxsize=256)
 def leaves_below(op: Op, ok: Op, status: Op) -> tuple[Leaf, ...]:
-    """Return the leaves that the operations of an output read, in order of first use."""
+    """Return the leaves that an output's operations read, in order of first use."""
     nodes = postorder((op, ok, status))
     return tuple(dict.fromkeys(leaf for node in nodes if (leaf := leaf_of(node))))
 
 
 def leaves_of(output: Output) -> tuple[Leaf, ...]:
-    """Return the leaves that an output reads, in order of first use."""
+    """Return the leaves that an output reads, in order of first use.
+
+    They are its own even if its operations are shared.
+    """
     return output.leaves or leaves_below(output.op, output.ok, output.status)
 
 
 def own_leaf(output: Output) -> Callable[[Op], Op]:
-    """Return the function that replaces a leaf in shared operations by the output's own leaf."""
+    """Return a function that maps a leaf operation of the shared graph to the output's own."""
     below = leaves_below(output.op, output.ok, output.status)
     own = dict(zip(below, leaves_of(output), strict=True))
 
@@ -146,7 +152,7 @@ def own_leaf(output: Output) -> Callable[[Op], Op]:
 
 
 def with_own_operations(output: Output) -> Output:
-    """Return the output with its own operations, even if it shared those of another output."""
+    """Return the output with a graph of its own, if it shared that of another output."""
     if not output.leaves:
         return output
     read = own_leaf(output)

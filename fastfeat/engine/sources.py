@@ -1,7 +1,8 @@
-"""The sources of machine code: the modules that a text imports, and the modules they import.
+"""The source files behind machine code: the modules that a recipe imports, and those they import.
 
-They are found from the import statements in the files themselves. A list of folders would silently
-be empty after a folder moved, and code compiled from other sources would run.
+A recipe is a few lines of Python that make a kernel. The modules are found from import statements.
+A fixed list of folders would silently be empty after a folder moved, and code compiled from other
+sources would run.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Places = Mapping[str, str]  # the folders of `fastfeat` and `fastfeat_kernels`
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """A statement that imports modules of this project.
+    """One import statement of a module of this project.
 
     Args:
         module: Name of the module, with dots.
@@ -67,7 +68,7 @@ def imports_of(source: bytes) -> Iterator[Import]:
 
 
 def sources_of(imports: Iterable[Import], places: Places) -> dict[str, bytes]:
-    """Return the content of every module imported directly or indirectly, by module name.
+    """Return the content of every module that some imports read, also indirectly, by module name.
 
     For a package this is the `__init__` file that is imported by name, and not those of its
     parents.
@@ -94,7 +95,7 @@ def sources_of(imports: Iterable[Import], places: Places) -> dict[str, bytes]:
 
 @cache
 def source_of(module: str, folder: str) -> Source:
-    """Return the source of a module, read once per process.
+    """Return the content and the imports of a module's file, read once per process.
 
     `folder` is the folder of the top-level package, such as `fastfeat`.
 
@@ -144,7 +145,10 @@ def _names(listed: bytes) -> tuple[str, ...]:
 
 @cache
 def _modules_of(module: str, names: tuple[str, ...], folder: str) -> tuple[str, ...]:
-    """Return the modules of an import: names that are modules, and the module of other names."""
+    """Return the modules that one import statement reads.
+
+    These are the imported names that are modules, and the module that defines the other names.
+    """
     path = _path(module, folder)
     inner: list[str] = []
     if _is_folder(path):
@@ -168,5 +172,5 @@ def _is_folder(path: str) -> bool:
 
 
 def _path(module: str, folder: str) -> str:
-    """Return the path of a module, without a file ending."""
+    """Return the path of a module without its file ending."""
     return "/".join([folder, *module.split(".")[1:]])

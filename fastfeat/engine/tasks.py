@@ -1,6 +1,6 @@
 """Tasks: requests to a backend; this module has the kinds that run programs over rows.
 
-The other kinds are in the folders of steps. A backend is a table from kind to function.
+The other kinds are in the folders of steps. A backend is a table from kinds of task to functions.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ Result = TypeVar("Result", covariant=True)
 
 
 class Task(Generic[Result]):
-    """A request to a backend, with the columns that it reads; each kind defines its result."""
+    """A request to a backend with all its input; the type parameter is the type of the result."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RowTask(Task[list[Any]]):
-    """A program over rows: an Arrow array for each output.
+    """A request to run a program over rows: the result is an Arrow array for each output.
 
     Args:
         program: The program.
@@ -43,11 +43,11 @@ class RowTask(Task[list[Any]]):
 
 @dataclass(frozen=True, slots=True)
 class MatrixTask(Task[None]):
-    """A program over rows that writes its outputs, all of one float type, into a matrix.
+    """A request to run a program over rows and write its outputs to a matrix of one float type.
 
     Args:
         program: The program.
-        columns: A column of `n_rows` rows for each input slot, as in a `RowTask`.
+        columns: A column of `n_rows` rows for each input slot, see `RowTask`.
         n_rows: Number of rows.
         constants: Learned constants.
         out: The matrix, shape (n_rows, n_outputs), any strides; missing values become NaN.
@@ -62,12 +62,12 @@ class MatrixTask(Task[None]):
 
 @dataclass(frozen=True, slots=True)
 class LearnTask(Task[list[list[Any]]]):
-    """Aggregates of a program's outputs: the list of values for each output; None is missing.
+    """A request for aggregates of a program's outputs: one list of values per output.
 
     Args:
         program: Computes the values to learn from.
         wanted: The aggregates of each output, by name and parameters.
-        columns: A column of `n_rows` rows for each input slot, as in a `RowTask`.
+        columns: A column of `n_rows` rows for each input slot, see `RowTask`.
         n_rows: Number of rows.
         constants: Learned constants.
     """

@@ -1,4 +1,7 @@
-"""Arguments of a step on a device, and their copies in host memory."""
+"""Arguments of a step on a device, and their copies in host memory.
+
+A column is in device memory (DeviceArray) or in host memory (Arrow).
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,10 @@ Columns among the arguments are stored as keys are; some may be DeviceArrays.
 
 @dataclass(frozen=True, slots=True)
 class DeviceKernel:
-    """The kernel of a step on a device.
+    """The function that computes a step on a device.
 
     Args:
-        run: The step.
+        run: Computes the step.
         takes: Returns whether the device can run arguments of these types; otherwise the host does.
     """
 
@@ -36,7 +39,7 @@ class DeviceKernel:
 
 
 def argument_in_host(runtime: Runtime, argument: Argument) -> Argument:
-    """Return the argument with a column on the device copied to host memory, stored as keys are."""
+    """Return the argument with its column in host memory, in the form in which keys are stored."""
     if not isinstance(argument.values, DeviceArray):
         return argument
     name, column = argument.values.name, column_in_host(runtime, argument.values)
@@ -44,7 +47,7 @@ def argument_in_host(runtime: Runtime, argument: Argument) -> Argument:
 
 
 def column_in_host(runtime: Runtime, values: Any) -> Any:
-    """Return a column of the device as a chunked array; other values unchanged."""
+    """Return a column in device memory as an Arrow chunked array; other values unchanged."""
     if not isinstance(values, DeviceArray):
         return values
     return pa.chunked_array([on_host(runtime, values, values.name)])

@@ -1,6 +1,7 @@
 """The table of steps: functions of whole columns, run between the programs over rows.
 
-To add a step, add a row to the table of a module, and its name here.
+A program computes row by row; a step computes a function that needs more, such as a lookup of keys.
+To add a step, add a row to the table of a module, and the step's name here.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ PARTS_OF_WINDOWS = frozenset({"ahead", "order", "table_order", "window"})
 
 
 def is_step(node: Node, types: Mapping[Node, DType]) -> bool:
-    """Return whether a step computes a node, or it is an aggregate of text or bytes.
+    """Return whether a node is computed by a step, rather than within a program over rows.
 
-    `types` has the type of every node of the plan.
+    Aggregates of text or bytes count as steps. `types` has the type of every node of the plan.
     """
     if isinstance(node, Aggregate):
         return types[node].holds_bytes
@@ -72,9 +73,9 @@ def step_function(call: Call) -> StepFunction:
 
 
 def is_constant_step(node: Call, texts: set[Node]) -> bool:
-    """Return whether a call of constants is a step.
+    """Return whether a call with constant arguments is a step.
 
-    `texts` holds the text constants among all nodes below. If this call is one, it is added.
+    `texts` collects the calls that have text arguments: this call is added to it if it is one.
     """
     if node.function not in OF_CONTENT:
         return node.function in STEPS

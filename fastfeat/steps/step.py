@@ -1,4 +1,4 @@
-"""A row of the table of steps: a function of whole columns that no kernel over rows computes."""
+"""A row of the table of steps: a function of whole columns that no program over rows computes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Values = Sequence[Any]
 
 
 class StepFailed(Exception):
-    """A row, or all rows together, that a step cannot compute.
+    """A step cannot compute its result: one row fails, or all rows together do.
 
     Args:
         row: Row number; None if the failure concerns all rows together.
@@ -37,7 +37,7 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument of a step: a column, or a learnt value, with its type."""
+    """An argument of a step: a column, or a value that fit has learnt, with its type."""
 
     values: Any
     dtype: DType
@@ -45,11 +45,11 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class StepTask(Task[Any]):
-    """Run a step and return its column: an Arrow array, or an array in the memory of a device.
+    """A request to run a step; the result is an Arrow array, or a DeviceArray in device memory.
 
     Args:
         call: The call of the step.
-        args: Columns, stored as keys or as the data has them, and learnt values.
+        args: The arguments: columns, stored as keys are or as in the data, and learnt values.
         dtype: Type of the result.
         n_rows: Number of rows.
     """
@@ -82,7 +82,8 @@ class Learning:
     """A value that fit learns from the arguments of a step, over all training rows.
 
     Args:
-        origin: Returns the expression that identifies the value; several steps may share one value.
+        origin: Returns the expression under which the value is stored; steps with equal expressions
+            share the value.
         n_rounds: Highest number of passes over the data if rows are read in parts.
     """
 
@@ -95,32 +96,33 @@ class StepFunction:
     """A row of the table of steps.
 
     Args:
-        result: Type rule, the same kind as for a scalar function.
-        reference: Definition: `(arguments with columns as lists, parameters, n_rows) -> stored
-            values`.
+        result: Type rule: returns the type of the result from the types of the arguments, or raises
+            TypeMismatch.
+        reference: Slow definition in Python, which all backends must equal: `(arguments with
+            columns as lists, parameters, n_rows) -> stored values`.
         always_present: Whether the result is never missing.
         without_nan: Whether a float result is never NaN; missing values are null.
         of_keys: Whether it looks up keys. Values that are known too late may not enter a key.
-        host: Computation by Arrow's own functions, the same on every backend; None if there is
-            none.
+        host: Computation by Arrow's own functions, used by every backend; None if there is none.
         narrow: Whether it also takes text and bytes with 32-bit offsets, without a copy.
         parameters: Parameters of each call.
         n_args: Number of arguments; None for any number that is at least `least_args`.
         least_args: See `n_args`.
         of_all_rows: Whether a row's value depends on the other rows (a subset would give another
             value), or the result is not one value per row.
-        learning: The value that is learnt from the arguments first and passed after them; None if
-            nothing is learnt.
+        learning: The value that fit learns from the arguments, and that is passed as a further,
+            last argument; None if nothing is learnt.
         in_halves: Whether the first half of the arguments are columns of the data, and the second
             half are as many columns of a table.
-        ends_with: Functions of windows; the last argument must be a call of one of them.
+        ends_with: Names of functions that give a window or an order of rows; the last argument must
+            be a call of one of them. Empty if there is no such rule.
         belongs: Returns whether the arguments of a call fit each other.
         check: Raises TypeMismatch if a call does not fit the types of nodes further below. A type
             rule sees the types of the arguments only.
         of_row: Faster form of the reference for one row; None to use the reference.
-        request: The request to the hand-written kernels, if their folder has a table of requests.
+        request: The row of the kernels' table of requests that computes the step; None without one.
         written: How a call is written in Python.
-        largest: For codes: the largest code, the same kind as for a scalar function.
+        largest: For steps with codes as the result: returns the largest possible code.
         names_categories: Whether its integers are numbers of categories, or flags that a row has
             one.
         tells_apart: Whether the result depends on which argument values are equal. Two values that
@@ -154,7 +156,7 @@ class StepFunction:
 def function_of_row(
     step: StepFunction, args: Sequence[Argument], params: Mapping[str, Any]
 ) -> Callable[..., Any]:
-    """Return a step as a function of one row; see `OfRow`."""
+    """Return a function that computes a step for one row, from the row's values; see `OfRow`."""
     if step.of_row is not None:
         return step.of_row(args, params)
 

@@ -1,4 +1,4 @@
-"""Learning from many columns of one type at once: one kernel call, results read together."""
+"""Learn from many columns of one type at once: one kernel call computes the moments of all."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from fastfeat.ir.dtypes import DType
 
 
 class Alike(NamedTuple):
-    """Outputs that are columns of one type, with the same aggregates, all computed from moments.
+    """Outputs that copy input columns of one type, with equal aggregates, computed from moments.
 
     Args:
         outputs: Indices of the outputs.
-        inputs: Index of the input that each output is, shape (n_outputs,).
+        inputs: Index of the input that each output copies, shape (n_outputs,).
         dtype: Their type.
         level: Level of the moments kernel.
         functions: The aggregates of each output.
@@ -42,9 +42,10 @@ class Alike(NamedTuple):
 
 
 def learn_together(task: LearnTask) -> dict[int, Sequence[Any]]:
-    """Return the aggregates of outputs that are learned together, by index of the output.
+    """Return the values of aggregates for the outputs that one kernel call can learn, by index.
 
-    Empty if the addresses of all columns are not known together.
+    Outputs that must be learned one by one are left out. The dict is empty unless `task.columns`
+    has the memory addresses of its columns.
     """
     columns = in_place(task.columns, task.program)
     if columns is None:
@@ -65,7 +66,7 @@ def learn_together(task: LearnTask) -> dict[int, Sequence[Any]]:
 
 @lru_cache(maxsize=16)
 def _alike(program: Program, wanted: tuple[Functions, ...]) -> tuple[Alike, ...]:
-    """Return the groups of outputs that are learned together."""
+    """Return the groups of outputs that one kernel call each can learn."""
     numbers = {slot: k for k, slot in enumerate(program.inputs)}
     members: dict[tuple[DType, Functions], list[tuple[int, int]]] = {}
     known = {

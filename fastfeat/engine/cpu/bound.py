@@ -1,6 +1,7 @@
-"""Programs bound to constants: a program's table with everything that does not depend on rows.
+"""Programs bound to constants: a kernel's table with everything in it that does not depend on rows.
 
-Every run of a program starts with a copy of these words, and fills in the addresses of columns.
+A table is an array of 64-bit words that machine code reads: addresses and numbers. Every run of a
+program starts with a copy of the words, and fills in the addresses of columns.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ class BoundProgram(NamedTuple):
 
     @property
     def places(self) -> TablePlan:
-        """The position of each word that a run fills in."""
+        """The positions in the table of the words that a run fills in."""
         return self.compiled.table
 
     def words(self) -> Words:
-        """Return a copy of the table's words for one run, without the addresses of columns."""
+        """Return a new copy of the table for one run; it still lacks the addresses of columns."""
         return self.table.words.copy()
 
 
@@ -38,7 +39,7 @@ _KEPT: WeakKeyDictionary[Constants, dict[Program, BoundProgram]] = WeakKeyDictio
 
 
 def bound_program(program: Program, constants: Constants) -> BoundProgram:
-    """Return a program bound to constants, cached as long as the constants exist."""
+    """Return a program bound to constants; the result is cached while the constants exist."""
     programs = _KEPT.get(constants)
     if programs is None:
         programs = _KEPT.setdefault(constants, {})

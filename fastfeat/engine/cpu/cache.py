@@ -109,7 +109,7 @@ def is_compiled(recipe: str) -> bool:
 
 
 def object_of(recipe: str, compile_kernel: Callable[[], tuple[bytes, str]]) -> tuple[bytes, str]:
-    """Return the object code of a recipe and its symbol: from the folder, or compiled now."""
+    """Return object code of a recipe and its symbol name, from the cache folder or compiled now."""
     key = kernel_key(recipe)
     path = _path(key)
     stored = None if path is None else _read(path, key)
@@ -121,7 +121,7 @@ def object_of(recipe: str, compile_kernel: Callable[[], tuple[bytes, str]]) -> t
 
 
 def kernel_key(recipe: str) -> str:
-    """Return the name of a kernel: a hash of its recipe, of its sources, and of the machine."""
+    """Return a kernel's key in the cache: a hash of its recipe, its sources, and the machine."""
     is_by_numba = _WRITTEN.fullmatch(recipe) is not None
     content = "\n".join([_machine(is_by_numba), digest_of_sources(recipe), recipe])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:40]
@@ -129,7 +129,7 @@ def kernel_key(recipe: str) -> str:
 
 @dataclass(slots=True)
 class _Burst:
-    """Consecutive compilations that are reported as one.
+    """Compilations in quick succession, which are reported as one.
 
     Args:
         began: `time.monotonic()` at the start of the first.
@@ -146,15 +146,16 @@ _burst = _Burst()
 
 
 def _name(recipe: str) -> str:
-    """Return the name of a kernel: its folder and entry, or "features" of a generated one."""
+    """Return a kernel's name for users: folder and entry, or "features" for generated code."""
     written = _WRITTEN.fullmatch(recipe)
     return f"{written[1]}.{written[2]}" if written else "features"
 
 
 def _shipped(recipe: str) -> objects.Object | None:
-    """Return the object of a hand-written kernel shipped with this package, if it fits.
+    """Return the object code of a hand-written kernel that came with the package, or None.
 
-    None fits if a setting of Numba asks for other code.
+    It is None if there is none for this processor and these sources, or if a setting of Numba asks
+    for other code.
     """
     written = _WRITTEN.fullmatch(recipe)
     if written is None or any(os.environ.get(name) for name in _SETTINGS):
@@ -163,7 +164,7 @@ def _shipped(recipe: str) -> objects.Object | None:
 
 
 def _is_kept(key: str, recipe: str) -> bool:
-    """Return whether a kernel has a file that other processes can load."""
+    """Return whether the kernel is on disk, so that other processes can load it."""
     if _shipped(recipe) is not None:
         return True
     path = _path(key)
@@ -173,7 +174,7 @@ def _is_kept(key: str, recipe: str) -> bool:
 
 @contextmanager
 def _progress_of(recipe: str) -> Generator[None]:
-    """Report that a kernel is being compiled, and its number in the burst."""
+    """Report that a kernel is being compiled, with its number among recent compilations."""
     now = time.monotonic()
     if now - _burst.ended > _PAUSE:
         _burst.began, _burst.n = now, 0
@@ -202,7 +203,7 @@ def _code_allowed() -> Generator[None]:
 def _load_or_compile(
     key: str, recipe: str, compile_kernel: Compile, text: Callable[[], str] | None
 ) -> tuple[Kernel, bool]:
-    """Return a kernel that this process has not loaded, and whether it was compiled."""
+    """Return a kernel that this process has not loaded yet, and whether it had to be compiled."""
     shipped = _shipped(recipe)
     if shipped is not None:
         with suppress(UnknownObject):
@@ -226,7 +227,7 @@ def _load_or_compile(
 
 @contextmanager
 def _locked(path: Path | None) -> Generator[None]:
-    """Keep other processes from compiling the same kernel, if the system has file locks."""
+    """Hold a file lock in the `with` block, so that no other process compiles the same kernel."""
     lock = None if path is None else path.with_suffix(".lock")
     descriptor = None if lock is None else _lock_of(lock)
     try:
@@ -239,7 +240,7 @@ def _locked(path: Path | None) -> Generator[None]:
 
 
 def _lock_of(path: Path) -> int | None:
-    """Return the descriptor of a locked file; None if it cannot be locked, or not in time."""
+    """Return the file descriptor of a lock file, locked; None if that fails or takes too long."""
     if fcntl is None:
         return None
     try:
@@ -263,7 +264,7 @@ def _lock_of(path: Path) -> int | None:
 
 
 def _is_locked(descriptor: int) -> bool:
-    """Lock a file unless another process has locked it; return whether it is locked now."""
+    """Try to lock a file; return whether this process has the lock now."""
     assert fcntl is not None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -273,7 +274,7 @@ def _is_locked(descriptor: int) -> bool:
 
 
 def _path(key: str) -> Path | None:
-    """Return the file of a kernel; None if the user has no folder for it."""
+    """Return the path of a kernel's file; None if the user has no cache folder."""
     try:
         return cache_folder() / f"{key}.kernel"
     except FastfeatError as error:
@@ -282,7 +283,7 @@ def _path(key: str) -> Path | None:
 
 
 def _read(path: Path, key: str) -> tuple[bytes, str] | None:
-    """Return object code and symbol; None without a whole and unaltered file for the key."""
+    """Return object code and symbol name from a file; None unless it is intact and has this key."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -313,7 +314,7 @@ def _write(
     recipe: str,
     text: Callable[[], str] | None = None,
 ) -> None:
-    """Write object code, and beside it the text for people to read."""
+    """Write object code to a file, and beside it a text about it for people to read."""
     ending, beside = (".py", recipe) if text is None else (".ll", text())
     code, symbol = stored
     body = symbol.encode() + b"\n" + code
@@ -327,7 +328,7 @@ def _write(
 
 
 def warn_once(about: str, message: str) -> None:
-    """Warn at the user's line, once per process and subject."""
+    """Warn at the line of the user's code, once per process and subject `about`."""
     if about not in _warned:
         _warned.add(about)
         warn(message, KernelsNotKept)
@@ -353,7 +354,7 @@ if hasattr(os, "register_at_fork"):
 
 @cache
 def _machine(is_by_numba: bool) -> str:
-    """Return everything that object code depends on besides sources: compilers and CPU."""
+    """Return all that object code depends on besides sources, as text: compilers and CPU."""
     compilers = [_version("llvmlite"), sys.platform]
     if is_by_numba:
         compilers += [_version("numba"), sys.implementation.cache_tag]
@@ -363,7 +364,10 @@ def _machine(is_by_numba: bool) -> str:
 
 
 def _host_of_llvm() -> str:
-    """Return the processor by its LLVM names, if the system does not describe it."""
+    """Return the processor's name and features as LLVM gives them.
+
+    It is used if the system does not describe the processor.
+    """
     from llvmlite import binding  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
     features = binding.get_host_cpu_features().flatten()
@@ -385,7 +389,7 @@ def _version(package: str) -> str:
 
 
 def digest_of_sources(recipe: str) -> str:
-    """Return a digest of the modules that make a kernel, and of those that compile it."""
+    """Return a digest of the source files that a recipe's kernel is made from and compiled by."""
     return _digest_of_sources(tuple(imports_of(recipe.encode("utf-8", "surrogatepass"))))
 
 
@@ -404,7 +408,7 @@ def tell_not_kept(why: str, todo: str) -> None:
 
 
 def tell_foreign(needed: Exception) -> None:
-    """Warn as `tell_not_kept`: machine code for this processor calls functions of libraries."""
+    """Warn that compiled kernels are not kept, since their machine code calls library functions."""
     tell_not_kept(
         f"on this processor they call functions of other libraries, {needed}",
         "If NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is set, remove it",

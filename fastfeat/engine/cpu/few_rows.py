@@ -1,4 +1,4 @@
-"""Few rows at a time: a program with memory for its columns and a table filled in once.
+"""Run a program over few rows at a time: its columns and its table of addresses are kept for reuse.
 
 The machine code is that of every other run; a call only costs packing bits, and the loop.
 """
@@ -24,7 +24,7 @@ Memory = NDArray[Any]
 
 
 class ColumnOfRows(NamedTuple):
-    """A column of few rows.
+    """Memory for a column of at most `most` rows.
 
     Args:
         values: Shape (most,); a missing float is NaN.
@@ -36,11 +36,11 @@ class ColumnOfRows(NamedTuple):
 
 
 class FewRows(NamedTuple):
-    """A program ready for few rows; it belongs to one thread.
+    """A program with memory for a few rows; use it in one thread only.
 
     Args:
-        inputs: A column per slot, to be written.
-        outputs: A column per output, to be read.
+        inputs: A column per input slot, which the caller fills in.
+        outputs: A column per output, which the caller reads.
         run: Computes the first n rows; returns whether all of them succeeded.
     """
 
@@ -50,7 +50,7 @@ class FewRows(NamedTuple):
 
 
 class _Stored(NamedTuple):
-    """A column with the memory that loops use, in which a flag is one bit."""
+    """A column in the form that loops use, in which a flag is one bit."""
 
     column: ColumnOfRows
     values: Memory
@@ -58,7 +58,7 @@ class _Stored(NamedTuple):
 
 
 def few_rows(program: Program, constants: Constants, most: int) -> FewRows:
-    """Return a program ready for at most `most` rows."""
+    """Return a program with memory for at most `most` rows, to be run again and again."""
     bound = bound_program(program, constants)
     plan = bound.compiled
     inputs = [_stored(storage(slot.dtype), most) for slot in program.inputs]
@@ -91,7 +91,7 @@ def few_rows(program: Program, constants: Constants, most: int) -> FewRows:
 
 
 def _stored(element: str, most: int) -> _Stored:
-    """Return memory for a column of an element type."""
+    """Return memory for a column with elements of a type."""
     n_bytes = -(-most // 8) + _MORE_BYTES
     bits = np.full(n_bytes, 0xFF, np.uint8)
     if element.startswith("float"):
@@ -106,7 +106,7 @@ def _stored(element: str, most: int) -> _Stored:
 
 
 def _addresses(columns: Sequence[_Stored]) -> NDArray[np.int64]:
-    """Return the four words of each column, as loops read them."""
+    """Return the four words that tell a loop where each column is, shape (n_columns, 4)."""
     rows = [
         (one.values.ctypes.data, 0, 0 if one.present is None else one.present.ctypes.data, 0)
         for one in columns
@@ -115,7 +115,7 @@ def _addresses(columns: Sequence[_Stored]) -> NDArray[np.int64]:
 
 
 def _pack(stored: _Stored, n: int) -> None:
-    """Write the flags of the first n rows as bits."""
+    """Write the first n flags of a column as bits."""
     values, present = stored.column
     if present is not None and stored.present is not None:
         _write_bits(present[:n], stored.present)
@@ -129,7 +129,7 @@ def _write_bits(flags: NDArray[np.bool_], bits: Memory) -> None:
 
 
 def _unpack(stored: _Stored, n: int) -> None:
-    """Read the flags of the first n rows from bits."""
+    """Read the first n flags of a column from bits."""
     values, present = stored.column
     if present is not None and stored.present is not None:
         present[:n] = np.unpackbits(stored.present[: -(-n // 8)], count=n, bitorder="little")

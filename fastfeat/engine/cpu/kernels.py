@@ -1,6 +1,8 @@
-"""Compiling hand-written kernels by Numba, and running them on the thread pool.
+"""Compile hand-written kernels by Numba, and run them on the thread pool.
 
-Numba is imported only for compiling. This module also decides into how many parts to split work.
+Numba is imported only for compiling. This module also decides into how many row ranges to split
+work. A kernel is known by its folder and entry: function `entry` of
+`fastfeat_kernels.<folder>.cpu`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ import_module("concurrent.futures.thread")  # Numba needs it, and it cannot be i
 
 
 def written_kernel(folder: str, entry: str) -> Kernel:
-    """Return a hand-written kernel: `entry` of `fastfeat_kernels.<folder>.cpu`."""
+    """Return a hand-written kernel, loaded or compiled on first use."""
     return cached_kernel(recipe_of_written(folder, entry), lambda: _compile(folder, entry))
 
 
@@ -60,7 +62,7 @@ def _entry_of(folder: str, entry: str) -> Callable[..., int]:
 
 
 def _compile(folder: str, entry: str) -> tuple[bytes, str] | Kernel:
-    """Return object code, or a kernel for this process only if the code cannot be stored."""
+    """Return object code and its symbol name, or a loaded kernel if the code cannot be stored."""
     from fastfeat_kernels.compile import compile_entry, kernel_of_process
     from fastfeat_kernels.llvm import NotCacheable
 
@@ -82,12 +84,12 @@ PARTS_PER_THREAD = 2
 
 
 def n_parts(n_rows: int) -> int:
-    """Return the number of row ranges to split a column into: one if threads would not pay."""
+    """Return the number of row ranges to split `n_rows` rows into: 1 if threads would not pay."""
     return 1 if n_rows < SERIAL_BELOW else PARTS_PER_THREAD * num_threads()
 
 
 def n_tables(n_rows: int) -> int:
-    """Return the number of row ranges to split a column into, if each fills its own table.
+    """Return the number of row ranges to split rows into, if each fills its own hash table.
 
     One per thread: another table takes more cache than evenly sized parts save.
     """
@@ -99,7 +101,7 @@ _BY_ROWS = ("grouped", "vocabulary", "windows")
 
 
 def by_rows(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the further kernels that larger data may need, as (folder, entry).
+    """Return kernels that would run if the data had more rows, as (folder, entry).
 
     `names` are the kernels that already ran, such as "windows.compute".
     """
@@ -113,7 +115,7 @@ def by_rows(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def make_ready(wanted: Sequence[tuple[str, str]]) -> None:
-    """Load or compile kernels, given as (folder, entry), before they are run."""
+    """Load or compile kernels, given as (folder, entry), so that their first run is fast."""
     with doing("kernels for more rows", len(wanted), "kernels") as step:
         for k, (folder, entry) in enumerate(wanted):
             step(k)
@@ -121,7 +123,7 @@ def make_ready(wanted: Sequence[tuple[str, str]]) -> None:
 
 
 def forget_kernels() -> None:
-    """Look kernels up again, in this process and on disk, at their next run."""
+    """Forget loaded kernels; their next use looks for them again, in this process and on disk."""
     _kernel_of.cache_clear()
 
 

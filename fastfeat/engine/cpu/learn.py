@@ -1,7 +1,9 @@
-"""Learner of the aggregates over all rows: hand-written kernels over batches, on all threads.
+"""The learner of aggregates over all rows on the CPU: kernels over batches, on all threads.
 
-An output that is an unchanged input column is read in place. Others are computed piece by piece and
-freed; but if all rows are in memory and an output is read again, one copy is kept.
+The columns to learn from are outputs of a program. An output that is an unchanged input column is
+read in place. Others are computed, some rows at a time, and freed; but if all rows are in memory
+and an output is read again, one copy is kept. Aggregates of an output are computed from the results
+of parts, such as moments or values by rank; see `part`. A round is one pass over all rows.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ ROWS_PER_PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """Aggregates of the outputs of a program.
+    """The aggregates to learn, of the outputs of a program.
 
     Args:
         program: Computes the values to learn from.
@@ -78,12 +80,12 @@ class Spec:
 
 @dataclass(slots=True)
 class OfOutput:
-    """The state of one output.
+    """The learner's state for one output.
 
     Args:
-        asked: Its aggregates.
-        found: Results of parts that finished in earlier rounds, by name of the part.
-        parts: Parts that still run in this round, and their states.
+        asked: The aggregates of the output.
+        found: Results of the parts that finished in earlier rounds, by the part's name.
+        parts: The parts that still need this round, with their states.
         kept: Its values, if all rows are in memory and will be read again; else None.
     """
 
@@ -95,11 +97,11 @@ class OfOutput:
 
 @dataclass(slots=True)
 class Statistics:
-    """The state of the learner.
+    """The learner's state for all outputs.
 
     Args:
         spec: The aggregates.
-        n_rows: Number of rows added.
+        n_rows: Number of rows added in this round.
         outputs: State of each output.
     """
 
@@ -145,7 +147,7 @@ def _start(spec: Spec, hint: Any) -> Statistics:
 
 @cache
 def _parts(names: tuple[str, ...]) -> tuple[Part[Any], ...]:
-    """Return the parts that compute the inputs of some aggregates."""
+    """Return the parts that aggregates with these names are computed from."""
     rows = [AGGREGATES[name] for name in names]
     return (
         *([MOMENTS] if needs_moments(rows) else ()),
@@ -156,7 +158,7 @@ def _parts(names: tuple[str, ...]) -> tuple[Part[Any], ...]:
 
 
 def _methods(rows: Sequence[AggregateFunction]) -> list[Method]:
-    """Return the methods for which some aggregates need the most likely power."""
+    """Return the power transforms whose most likely power some aggregates need."""
     return [power.METHODS[row.name] for row in rows if "likelihood" in row.primitives]
 
 
@@ -170,10 +172,10 @@ def _add(state: Statistics, columns: Mapping[InputSlot, Any], rows: Rows) -> Non
 
 
 def _add_in_place(state: Statistics, columns: Mapping[int, ChunkedArray], rows: Rows) -> None:
-    """Add the outputs that are input columns, by the index of the output.
+    """Add rows to the states of outputs that are input columns.
 
-    If there are many columns, each is one task: splitting each of 8 columns between two threads
-    cost 0.1 ms more per column than it saved.
+    `columns` is by index of the output. If there are many columns, each is one task: splitting each
+    of 8 columns between two threads cost 0.1 ms more per column than it saved.
     """
     many = len(columns) >= PARTS_PER_THREAD * num_threads()
     parts = 1 if many else n_parts(len(rows))
@@ -190,7 +192,7 @@ def _add_in_place(state: Statistics, columns: Mapping[int, ChunkedArray], rows: 
 def _add_computed(
     state: Statistics, computed: Sequence[int], columns: Mapping[InputSlot, Any], rows: Rows
 ) -> None:
-    """Add the outputs that must be computed.
+    """Add rows to the states of outputs that must be computed; `computed` has their indices.
 
     Raises:
         RowFailed: The first row that cannot be computed.
@@ -213,12 +215,12 @@ def _add_computed(
 
 @lru_cache(maxsize=64)
 def _part(program: Program, numbers: tuple[int, ...]) -> Program:
-    """Return the program for some outputs of another program."""
+    """Return the program that computes only the outputs with these indices."""
     return program_of([program.outputs[k] for k in numbers])
 
 
 def _add_output(output: OfOutput, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
-    """Add rows of an output, as numbers in plain storage."""
+    """Add rows to the state of an output; `column` has its values in plain storage."""
     if output.kept is not None and any(part.at_once for part, _ in output.parts):
         output.kept.append(column)
     for part, state in output.parts:
@@ -261,7 +263,7 @@ def _next(state: Statistics) -> Learnt | Again:
 
 
 def _plain(output: OfOutput, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the results of an output's parts in the form of a hint."""
+    """Return the results of an output's finished parts in the form that a hint may contain."""
     parts = {part.name: part for part in _parts(output.asked.names)}
     return {name: parts[name].plain(value) for name, value in found.items()}
 
@@ -275,10 +277,7 @@ def _end_of_round(output: OfOutput, part: Part[Any], state: Any) -> Found | Agai
 
 
 def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> Summary:
-    """Return the summary from which an output's aggregates are computed.
-
-    `found` holds the results of its parts.
-    """
+    """Return the input of an output's aggregate functions, from the results of its parts."""
     order, powers, count = dict[int, Number](), NO_POWERS, 0
     if OF_RANKS in found:
         count, places, values = found[OF_RANKS]
@@ -298,7 +297,10 @@ def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> Summary:
 
 
 def _each(state: Statistics) -> list[tuple[str, Part[Any], Any]]:
-    """Return the parts of this round, with the names of their states in packed data."""
+    """Return, for all outputs, the parts of this round with their states.
+
+    The first item of each is the name of the state in packed data.
+    """
     return [
         (f"{k} {part.name}", part, own)
         for k, output in enumerate(state.outputs)
@@ -350,7 +352,10 @@ def _spill(state: Statistics, folder: Path) -> None:
 
 
 def _of_sample(state: Statistics, n_rows: int) -> Any:
-    """Return the hint of the first round; parts that make no use of the sample have none."""
+    """Return the hint with which the first round can do more than take a sample.
+
+    It is None if no part can use it.
+    """
     hints = [
         {p.name: None if p.of_sample is None else p.of_sample(own, n_rows) for p, own in of.parts}
         for of in state.outputs
@@ -360,7 +365,7 @@ def _of_sample(state: Statistics, n_rows: int) -> Any:
 
 
 def _failed(state: Statistics) -> tuple[int, int, FastfeatError] | None:
-    """Return the first aggregate that fails: index of its output, its own index, the error."""
+    """Return the first aggregate that fails: output index, index in its aggregates, error."""
     for k, output in enumerate(state.outputs):
         for j, function in enumerate(output.asked.functions):
             spec = Spec(_part(state.spec.program, (k,)), [[function]], state.spec.constants)
@@ -373,7 +378,7 @@ def _failed(state: Statistics) -> tuple[int, int, FastfeatError] | None:
 
 
 def told(task: LearnTask) -> tuple[Spec, Mapping[InputSlot, Any]]:
-    """Return the spec of a task, and the columns that it reads."""
+    """Return a task's settings as `Spec`, and the columns that it reads, by input slot."""
     return Spec(task.program, task.wanted, task.constants), task.columns
 
 

@@ -1,8 +1,9 @@
-"""Parts of the learner of aggregates over all rows: the most likely power, in rounds of grids.
+"""A part of the learner of aggregates: the most likely power of a Box-Cox or Yeo-Johnson transform.
 
-The first round finds the smallest and largest value. Each further round computes exact sums of the
-values raised to the powers of a grid, with the row programs that also transform later rows. In
-memory the logarithms are computed once, in eight bytes per row.
+A round is one pass over all rows. The first finds the smallest and largest value. Each further
+round tries a grid of powers: it computes exact sums of the values raised to each of them, with the
+row programs that also transform later rows. The cost of a power is its negative log-likelihood, see
+`aggregates.power`. In memory the logarithms are computed once, in eight bytes per row.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ MOST_POWERS = 32
 
 @dataclass(slots=True)
 class Ends:
-    """The state of the first round: moments without sums."""
+    """The state of the first round: the aggregates, and moments without sums, for the extremes."""
 
     asked: Asked
     moments: Moments
@@ -71,7 +72,7 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The hint for a further round.
+    """The hint for a further round: what is known, and the grid to try.
 
     Args:
         field: The range of the values.
@@ -89,7 +90,7 @@ class Search:
 
     @property
     def untried(self) -> list[float]:
-        """The powers of the grid with unknown costs."""
+        """The powers of the grid that have no cost yet."""
         return [power for power in self.grid.powers if power not in self.costs]
 
 
@@ -142,13 +143,13 @@ def _ends(asked: Asked, column: ChunkedArray, n_parts: int) -> Moments:
 
 
 def _sizes(field: Field, dtype: DType, column: ChunkedArray) -> ChunkedArray:
-    """Return the logarithms of values; NaN if missing."""
+    """Return the logarithms that powers are computed from, one per value; NaN if missing."""
     is_positive = field.method == "box-cox"
     return _computed(_program_of_sizes(dtype, is_positive, field.is_mixed), column, {})
 
 
 def _raised(field: Field, sizes: ChunkedArray, power: float) -> Moments:
-    """Return the moments of values raised to a power, from their logarithms."""
+    """Return the moments (sums) of values raised to a power, from the values' logarithms."""
     if field.is_mixed:
         return _summarized(_computed(_program_of_signs(), sizes, {"power": power}), 2)
     given = {"exponent": field.exponent(power), "end": field.end(power)}
@@ -215,7 +216,10 @@ def _next(method: Method, state: State) -> Found | Again:
 
 
 def _begun(method: Method, asked: Asked, moments: Moments) -> Search | float | None:
-    """Return the search, or the power if the smallest and largest value already determine it."""
+    """Return the search to start, or the power if the smallest and largest value determine it.
+
+    None means that there are no values.
+    """
     if moments.count == 0:
         return None
     element = key_element(asked.dtype)
@@ -236,7 +240,7 @@ def _again(search: Search) -> Again:
 def _costs(
     field: Field, count: int, sizes: int, powers: Sequence[float], raised: Sequence[Moments]
 ) -> dict[float, float]:
-    """Return the cost of each power."""
+    """Return the cost of each power, from sums of the values raised to it."""
     sums = [
         Raised(not m.n_positive_infinite + m.n_negative_infinite, m.sum, m.sum_of_squares)
         for m in raised

@@ -1,6 +1,7 @@
-"""Parts of the learner of aggregates over all rows: one kernel's results for one output.
+"""Parts of the learner of aggregates over all rows: each computes one result of one output.
 
-A part is itself a learner, of one column; all parts go through the same rounds.
+A result is an input of aggregate functions, such as moments or the values at some ranks. A part is
+itself a learner, of one column; all parts go through the same rounds (passes over all rows).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ State = TypeVar("State")
 
 
 class Asked(NamedTuple):
-    """Aggregates of one output.
+    """The aggregates to learn from one output.
 
     Args:
         dtype: Type of the output.
@@ -52,21 +53,21 @@ class Asked(NamedTuple):
 
     @property
     def element(self) -> str:
-        """The type of its values, as kernels name it."""
+        """The name by which kernels know the type of the output's values."""
         return storage(self.dtype)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of its aggregates."""
+        """The names of the aggregates."""
         return tuple(name for name, _ in self.functions)
 
     def rows(self) -> list[tuple[AggregateFunction, Params]]:
-        """Return the table rows of its aggregates, with their parameters."""
+        """The rows of the table of aggregates for its aggregates, with their parameters."""
         return [(AGGREGATES[name], params) for name, params in self.functions]
 
 
 class Found(NamedTuple):
-    """The end of a part, with its result."""
+    """The end of a part: no further round is needed, and this is its result."""
 
     value: Any
 
@@ -77,21 +78,21 @@ def _as_it_is(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Part(Generic[State]):
-    """A learner of one output; other fields have the meaning that they have in `Learner`.
+    """A learner of one output; for states, hints and packed data see `Learner`.
 
     Args:
         name: Name of the part, stored in states.
         start: Returns the state of no rows, from the aggregates and the hint.
         add: Adds rows to a state, from a column in plain storage, the numbers of the rows, and the
             number of row ranges to split the work into.
-        merge: Returns the state of both.
+        merge: Returns the state of the rows of two states.
         next: Returns the result, or the hint for the next round.
-        pack: Returns a state as data.
+        pack: Returns a state in serializable form.
         unpack: Returns the state from the aggregates, the hint and the data.
         size: Returns the bytes of a state.
         bound: Returns the most bytes of a state, from the aggregates and the number of rows.
         spill: Writes the parts that can leave memory to a folder.
-        plain: Returns the result in the form of a hint.
+        plain: Returns the result in a form that a hint may contain.
         restored: Returns the result from that form.
         at_once: Returns the result from the aggregates, the column of all rows in memory, and the
             number of row ranges to split the work into; None if there is no such shortcut.
@@ -128,7 +129,7 @@ N_BYTES_OF_MOMENTS, N_BYTES_OF_POWERS = 1 << 10, 3 << 10  # of the widest floats
 
 @dataclass(slots=True)
 class _Sums:
-    """The state of moments, or of sums of powers."""
+    """The state of a part that sums up: moments, or sums of powers, with the aggregates."""
 
     asked: Asked
     sums: Any
@@ -168,7 +169,7 @@ def _level(names: tuple[str, ...]) -> Level:
 
 
 def numbered(found: Moments, rows: Rows) -> Moments:
-    """Return moments with the first infinity's row numbered within all rows."""
+    """Return a batch's moments, with the row of the first infinity numbered within all rows."""
     if found.first_infinite == NO_ROW:
         return found
     return replace(found, first_infinite=number_of(rows, found.first_infinite))
@@ -198,7 +199,10 @@ def _sums(
     restored: Callable[[Sequence[Any]], Any],
     n_bytes: int,
 ) -> Part[_Sums]:
-    """Return a part that computes exact sums in one round."""
+    """Return a part that needs one round and computes exact sums.
+
+    The arguments are its name, the functions for its sums, and the bytes of its state.
+    """
     return Part(
         name,
         start=start,

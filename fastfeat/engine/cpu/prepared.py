@@ -1,9 +1,10 @@
-"""Prepared calls: everything about a program that does not depend on the rows, for small batches.
+"""Prepared calls: a program is set up once for many calls with small batches.
 
 A batch enters through the C interface of Arrow. Its features are written to a matrix, or returned
 as a batch through the same interface, so the work in Python is the same for 500 features as for
-one. The machine code is that of every other run. Steps that are kernel calls run before the
-program, in the same call and in memory that is kept.
+one. The machine code is that of every other run. A call's words are 64-bit integers: its table
+(addresses for the program's loops) and its block (what to copy from the batch into the table).
+Steps that are kernel calls run before the program, in the same call and in memory that is kept.
 """
 
 from __future__ import annotations
@@ -56,13 +57,13 @@ ArrowCall = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedProgram:
-    """A program ready for batches of one schema; each of its calls has its own table.
+    """A program set up for batches of one schema; each thread makes calls of its own from it.
 
     Args:
-        table: Words of the table before a call.
+        table: The table as it is before a call.
         n_scratch_bytes: Scratch memory that a call needs, including a tile.
-        block: Words of a call, without the address of its table.
-        kernel: The native loop.
+        block: The block, without the address of its table.
+        kernel: The machine code that runs a call.
         owners: The memory that the tables point to.
         steps: Steps to run before the program.
         read: For each input column that a step makes, the step and the column's first word in the
@@ -156,7 +157,7 @@ def arrow_program(
 
 
 def _read(table: TablePlan, sources: Sources, program: Program) -> list[tuple[Of, int]]:
-    """Return the step and the first table word of each input column that a step makes."""
+    """Return, for each input column that a step makes, the step and the column's table position."""
     slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
     pairs = zip(slots, table.input_words[:, 0].tolist(), strict=True)
     return [(sources.made[slot], at) for slot, at in pairs if slot in sources.made]
@@ -170,7 +171,7 @@ def _block(
     places: Sequence[int],
     copied: Mapping[int, Of],
 ) -> Words:
-    """Return the words of a call that do not depend on the form of the result."""
+    """Return the block of a call, as far as it does not depend on the form of the result."""
     slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
     reads = [
         [8 * at, sources.children[slot], _width(storage(slot.dtype))]
@@ -197,7 +198,7 @@ def _width(kind: str) -> int:
 
 
 def _memory() -> tuple[int, int]:
-    """Return the addresses of functions that allocate and free memory, in any thread."""
+    """Return the addresses of functions that allocate and free memory from any thread."""
     python = ctypes.pythonapi
     return _address(python.PyMem_RawMalloc), _address(python.PyMem_RawFree)
 
@@ -210,9 +211,9 @@ def _address(function: Any) -> int:
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """Memory for one call at a time: table, block, scratch, Arrow structures, and steps.
+    """The memory of a call: table, block, scratch, Arrow structures and columns of steps.
 
-    It has room for `n_rows` rows.
+    It can take `n_rows` rows, and serves one call at a time.
     """
 
     table: Words
@@ -226,7 +227,7 @@ class _Call:
 
 
 def _call_of(ready: PreparedProgram, n_rows: int = FEW_ROWS) -> _Call:
-    """Return new memory for calls of a prepared program."""
+    """Allocate memory for calls of a prepared program with up to `n_rows` rows."""
     table, block = ready.table.copy(), ready.block.copy()
     scratch = np.empty(ready.n_scratch_bytes + 64, dtype=np.uint8)
     first = scratch.ctypes.data + -scratch.ctypes.data % 64
@@ -239,7 +240,10 @@ def _call_of(ready: PreparedProgram, n_rows: int = FEW_ROWS) -> _Call:
 
 
 def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -> object:
-    """Write the addresses of the steps' columns into the words of a call; return their owner."""
+    """Write the addresses of the steps' columns into table and block.
+
+    Return the owner of the columns.
+    """
     if not ready.steps:
         return None
     first, of_block = table.ctypes.data, block.ctypes.data
@@ -259,7 +263,7 @@ def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -
 
 
 def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
-    """Return the row count up to which a batch is small, the kernel, and the kernel for small ones.
+    """Return the row count up to which a batch is small, the kernel for others, and that for small.
 
     The kernel for small batches keeps the interpreter's lock: releasing and taking it again costs
     .25 us, and milliseconds while another thread computes.
@@ -270,7 +274,10 @@ def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
 
 
 def matrix_call(ready: PreparedProgram) -> MatrixCall:
-    """Return a function that writes a matrix; only one thread may call it at a time."""
+    """Return a function that runs the program on a batch and writes its outputs to a matrix.
+
+    Only one thread may call it at a time.
+    """
     call = _call_of(ready)
     few, kernel, kernel_of_few = _kernels(ready)
 
@@ -290,9 +297,9 @@ def matrix_call(ready: PreparedProgram) -> MatrixCall:
 
 
 def arrow_call(ready: PreparedProgram, schema: Schema) -> ArrowCall:
-    """Return a function that returns Arrow columns; only one thread may call it at a time.
+    """Return a function that runs the program on a batch and returns an Arrow batch.
 
-    `schema` is the schema of the result.
+    Only one thread may call it at a time. `schema` is the schema of the result.
     """
     call = _call_of(ready)
     few, kernel, kernel_of_few = _kernels(ready)
@@ -313,9 +320,9 @@ def arrow_call(ready: PreparedProgram, schema: Schema) -> ArrowCall:
 
 
 def _growing(ready: PreparedProgram, call: _Call, prepared: Callable[[_Call], Any]) -> Any:
-    """Return a call that allocates more memory when it gets more rows.
+    """Return a function that makes calls, and allocates new memory when it gets more rows.
 
-    `prepared` returns a call that works in the given memory.
+    `prepared` returns the function for given memory.
     """
     run, n_most = prepared(call), call.n_rows
 

@@ -1,9 +1,10 @@
-"""Part of the learner of aggregates over all rows: values by rank, in three rounds.
+"""A part of the learner of aggregates over all rows: the values at given ranks, in three rounds.
 
-A sample of the rows defines the map of buckets. Counting then finds the bucket of each wanted rank
-exactly, and the keys of those buckets are extracted. A first-round state that has seen few rows
-holds all their keys and finishes at once. If all rows are in memory, a direct selection finds the
-same values.
+A round is one pass over all rows. A key is an int64 that sorts like the value (`column.key_of`).
+The first round takes a sample of the rows, from which the ranges of buckets are defined. The second
+counts the keys in each bucket, so that the bucket of each wanted rank is known exactly. The third
+collects the keys of those buckets. A first-round state that has seen few rows holds all their keys
+and finishes at once. If all rows are in memory, a direct selection finds the same values.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ N_MAP_BYTES = (1 << 12) * 8 + 2 * N_SAMPLE * N_PER_KEY * 8
 
 @dataclass(slots=True)
 class Sampled:
-    """The state of the first round.
+    """The state of the first round: a sample of the keys.
 
     Args:
         asked: The aggregates.
@@ -64,7 +65,7 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """The hint for the second round: the map, and the sample that it was learned from."""
+    """The hint for the second round: the buckets, the sample behind them, the number of rows."""
 
     buckets: BucketMap
     sample: Keys
@@ -73,7 +74,7 @@ class Counting:
 
 @dataclass(slots=True)
 class Counted:
-    """The state of the second round: the number of values in each bucket."""
+    """The state of the second round: the number of keys in each bucket, shape (n_buckets,)."""
 
     asked: Asked
     hint: Counting
@@ -85,9 +86,10 @@ class Extracting:
     """The hint for the third round.
 
     Args:
-        buckets: The map.
-        wanted: Buckets of the wanted ranks, ascending.
-        pivots: For each of these buckets, the key that is counted instead of kept.
+        buckets: The buckets.
+        wanted: Numbers of the buckets that contain wanted ranks, ascending.
+        pivots: For each of these buckets, its most common key in the sample. It is counted instead
+            of collected.
         totals: Number of values in each of these buckets.
         ranks: The wanted ranks, ascending.
         index: For each rank, the index of its bucket in `wanted`.
@@ -112,10 +114,10 @@ class Extracted:
     Args:
         asked: The aggregates.
         hint: The hint for the round.
-        n_others: For each bucket, the number of keys other than the pivot.
-        n_less: For each bucket, the number of keys below the pivot.
-        pieces: The keys other than pivots, in any order.
-        runs: Such keys in unnamed files, each sorted.
+        n_others: For each bucket in `hint.wanted`, the number of keys other than the pivot.
+        n_less: For each of these buckets, the number of keys below the pivot.
+        pieces: The collected keys, which are not pivots, in any order.
+        runs: Collected keys in unnamed files, each file sorted.
     """
 
     asked: Asked
@@ -169,7 +171,7 @@ def _add_sample(state: Sampled, column: ChunkedArray, n_parts: int) -> None:
 
 
 def _thin(state: Sampled, n_rows: int) -> None:
-    """Thin out the sample to the size that is due for `n_rows` rows."""
+    """Halve the sample until it has the right size for `n_rows` rows."""
     while n_rows > state.stride * N_SAMPLE:
         state.keys = np.sort(state.keys)[::2].copy()
         state.stride *= 2
@@ -228,7 +230,7 @@ def _next(state: State) -> Found | Again:
 
 
 def _found(asked: Asked, count: int, ranks: Indices, keys: Keys) -> Found:
-    """Return the number of values, the wanted ranks, and the values at these ranks."""
+    """Return the result: the number of values, the wanted ranks, and the values at these ranks."""
     values = tuple(value_of_key(asked.element, key) for key in keys.tolist())
     return Found((count, tuple(ranks.tolist()), values))
 
@@ -247,13 +249,16 @@ def _after_sampling(state: Sampled) -> Found | Again:
 
 
 def _of_sample(state: State, n_rows: int) -> Any:
-    """Return the hint for the second round from a sample; None if so few rows need no counting."""
+    """Return the hint for the second round, from the sample.
+
+    It is None if `n_rows` is so small that no counting is needed.
+    """
     assert isinstance(state, Sampled)
     return _counting(state.asked, np.sort(state.keys), n_rows) if n_rows > N_SAMPLE else None
 
 
 def _counting(asked: Asked, sample: Keys, n_rows: int) -> tuple[Any, ...]:
-    """Return the hint for the second round from a sorted sample."""
+    """Return the hint for the second round, with buckets defined by a sorted sample."""
     if len(sample) == 0:
         sample = np.zeros(1, np.int64)  # no value exists, or the sample missed them all
     n_ranks = len(_ranks(asked, n_rows, n_rows))
@@ -279,7 +284,7 @@ def _after_counting(state: Counted) -> Found | Again:
 
 
 def _keys_at(state: Extracted) -> Keys:
-    """Return the keys at the wanted ranks: the pivot of the bucket, or another of its keys."""
+    """Return the key at each wanted rank: the pivot of its bucket, or a collected key."""
     hint, index = state.hint, state.hint.index
     n_less, n_equal = state.n_less[index], (hint.totals - state.n_others)[index]
     above = hint.inside >= n_less + n_equal
@@ -292,13 +297,13 @@ def _keys_at(state: Extracted) -> Keys:
 
 
 def _runs(state: Extracted) -> list[Keys]:
-    """Return the keys as sorted runs; runs in files are read only where needed."""
+    """Return the collected keys as sorted arrays; those in files are memory-mapped."""
     pieces = [np.empty(0, np.int64), *state.pieces]
     return [np.sort(np.concatenate(pieces)), *state.runs]
 
 
 def _at_places(runs: Sequence[Keys], places: Indices) -> Keys:
-    """Return the keys at some positions in the sorted order of all runs."""
+    """Return the keys at given positions in the merged order of sorted arrays."""
     if len(runs) == 1:
         return runs[0][places]
     found = [_at_place(runs, place) for place in places.tolist()]
@@ -306,7 +311,7 @@ def _at_places(runs: Sequence[Keys], places: Indices) -> Keys:
 
 
 def _at_place(runs: Sequence[Keys], place: int) -> int:
-    """Return the smallest key with more than `place` keys up to it, by bisection."""
+    """Return the key at position `place` (from 0) of sorted arrays, merged; found by bisection."""
     low, high = -(2**63), 2**63 - 1
     while low < high:
         middle = (low + high) // 2
@@ -370,7 +375,7 @@ def _size(state: State) -> int:
 
 
 def _bound(asked: Asked, n_rows: int) -> int:
-    """Return the bytes of the counts, or of the keys of all rows and their buckets."""
+    """Return the most bytes of a state: the counts, or the keys of all rows and their buckets."""
     of_ranks = 16 * len(_ranks(asked, n_rows, n_rows)) if n_rows else 0
     if 0 < n_rows <= N_SAMPLE:  # all keys are in the sample, so nothing is counted
         return 8 * n_rows + of_ranks

@@ -1,4 +1,4 @@
-"""One row at a time: the kernels of a program over one row, with a table filled in once."""
+"""Run a program over one row at a time; its table of addresses is filled in once."""
 
 from __future__ import annotations
 
@@ -39,13 +39,14 @@ _PROTOTYPE = ctypes.PYFUNCTYPE(*[ctypes.c_int64] * 4)
 
 @dataclass(frozen=True, slots=True)
 class RowProgram:
-    """A program ready for one row; it belongs to one thread.
+    """A program with buffers for one row; use it in one thread only.
 
     Args:
-        pack: Writes the values of all slots into the buffer; struct.error for a value out of range.
+        pack: Writes the values of all input slots into the buffer; raises struct.error for a value
+            out of range.
         rounded: Returns the float32 values in the buffer, after rounding by `pack`.
         present: One byte per slot, 1 if it has a value.
-        run: Computes the row in the buffer; returns its status.
+        run: Computes the row in the buffer; returns its status bits, 0 for success.
         result: Returns the result of `run`: a new array of shape (n_outputs,), or a list of values.
         owners: The memory that the table points to.
     """
@@ -59,7 +60,7 @@ class RowProgram:
 
 
 def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) -> RowProgram:
-    """Return a program ready for one row, with outputs that all have the same float type.
+    """Return a program with buffers for one row; all outputs must have the same float type.
 
     Its result is an array of that type; NaN is missing.
     """
@@ -71,7 +72,7 @@ def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) ->
 
 
 def row_values_program(program: Program, constants: Constants) -> RowProgram:
-    """Return a program ready for one row, with a list of stored values as its result.
+    """Return a program with buffers for one row, which returns a list of stored values.
 
     Missing values, including NaN, are None; -0.0 becomes 0.0, as in keys.
     """
@@ -108,7 +109,7 @@ def _ready(
     result: Callable[[], Any],
     owners: tuple[object, ...],
 ) -> RowProgram:
-    """Return a program with buffers for the values of one row.
+    """Return a program with input buffers for one row.
 
     Args:
         bound: The program.
@@ -136,10 +137,10 @@ def _ready(
 
 
 def _runner(plan: CompiledProgram, words: NDArray[np.int64]) -> Callable[[], int]:
-    """Return the function that computes the single row of a table and returns its status.
+    """Return a function that runs a program over the one row that a table describes.
 
-    It keeps the interpreter's lock, and its arguments are created once: .46 us a call instead of
-    .71.
+    The function returns the row's status. It keeps the interpreter's lock, and its arguments are
+    created once: .46 us a call instead of .71.
     """
     kernel = driver()
     call = _PROTOTYPE(address_of(kernel))
@@ -167,7 +168,10 @@ def _padded(code: str) -> str:
 def _input_words(
     slots: tuple[InputSlot, ...], values: NDArray[np.uint8], present: NDArray[np.uint8]
 ) -> NDArray[np.int64]:
-    """Return the four words of each slot; floats need no presence flag, since NaN is missing."""
+    """Return the four words that tell a loop where each input is, shape (n_slots, 4).
+
+    Floats need no presence flag, since NaN is missing.
+    """
     rows = [
         (
             values.ctypes.data + k * _WIDTH,

@@ -1,6 +1,8 @@
-"""Running a program over rows: contiguous pieces, threads, and finding the row that failed.
+"""Run a program over rows: split them into pieces and tasks, use threads, find the row that failed.
 
-The kernel writes into newly allocated Arrow columns, or into the columns of a matrix.
+In a piece each input is contiguous in memory; a task is one call of the kernel for a part of a
+piece. The kernel writes into newly allocated Arrow columns, or into the columns of a matrix. It
+reads a table of 64-bit words: addresses and numbers.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
 
 class Piece(NamedTuple):
-    """Rows [start, stop), with each input in one contiguous piece of memory."""
+    """Rows [start, stop).
+
+    Each input is contiguous there: a chunk, and the first row's position in it.
+    """
 
     start: int
     stop: int
@@ -45,7 +50,7 @@ def pieces(
     columns: Mapping[InputSlot, Any],
     slots: Sequence[InputSlot],
 ) -> Iterator[Piece]:
-    """Yield all rows in pieces that begin at multiples of 64.
+    """Split rows into pieces that begin at multiples of 64 and in which columns are contiguous.
 
     If a chunk ends inside a word of 64 rows, that word becomes a piece of its own, which is copied.
     `chunks` holds the non-empty chunks of each of the columns `slots`.
@@ -66,7 +71,7 @@ def pieces(
 
 
 def _ends(parts: Sequence[Chunk]) -> Iterator[int]:
-    """Yield the end row of each chunk but the last."""
+    """Yield the row where each chunk ends, except the last."""
     end = 0
     for chunk in parts[:-1]:
         end += chunk.length
@@ -75,7 +80,7 @@ def _ends(parts: Sequence[Chunk]) -> Iterator[int]:
 
 @dataclass(slots=True)
 class _Cursor:
-    """Walks the chunks of one column forward."""
+    """Finds the chunk of a row in a column, for rows in ascending order."""
 
     parts: Sequence[Chunk]
     index: int = 0
@@ -111,7 +116,7 @@ _scratch = threading.local()
 
 
 class Target(NamedTuple):
-    """Addresses that an output is written to.
+    """The place that an output is written to.
 
     Args:
         values: Address of row 0, or of the first bits of a bool column.
@@ -127,13 +132,13 @@ class Target(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """The tile that collects the outputs of a block before they are written as matrix rows.
+    """A small buffer that collects the outputs of a block of rows, before they go to matrix rows.
 
     Args:
         n_rows: Rows of a block.
         column_bytes: Bytes between columns of the tile.
         n_columns: Number of columns.
-        code: Code of the common type of all columns.
+        code: The kernel's code for the common type of all columns.
         matrix: Address of the matrix's first element.
         strides: Bytes between the matrix's rows, and between its columns.
     """
@@ -150,7 +155,7 @@ class Task(NamedTuple):
     """One call of the kernel.
 
     Args:
-        table: The call's own table of words.
+        table: The call's own copy of the table.
         first: First row, counted from `start`.
         n_rows: Number of rows.
         start: Row of the data that is row 0 of the table.
@@ -171,7 +176,7 @@ def run(
     owners: object,
     tile: Tile | None = None,
 ) -> NDArray[np.int64]:
-    """Compute all outputs into their targets; return the number of missing values of each.
+    """Compute all outputs into their targets; return each output's number of missing values.
 
     Args:
         program: The program.
@@ -208,7 +213,7 @@ def _missing_counts(plan: CompiledProgram, tasks: Sequence[Task]) -> NDArray[np.
 def _run_tasks(
     plan: CompiledProgram, loops: int, tasks: Sequence[Task], owners: object
 ) -> list[int]:
-    """Return the status of each task, run on all threads if that pays.
+    """Run tasks, on all threads if that pays; return the status bits of each.
 
     Tasks hold bare addresses. Each job keeps `owners` alive, because an interrupt may end this
     function while other threads still work.
@@ -230,7 +235,7 @@ def _run_tasks(
 
 
 def _run_task(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows: int) -> int:
-    """Run rows of a task, counted within it, and return their status.
+    """Run rows [first, first + n_rows) of a task's table; return their status bits.
 
     If the status asks for it, they are run again with the loops for large arguments.
     """
@@ -265,7 +270,7 @@ def _tasks(
     targets: Sequence[Target],
     tile: Tile | None,
 ) -> Iterator[Task]:
-    """Yield the tasks of a piece."""
+    """Split a piece into tasks, each with its own table."""
     words, places = bound.words(), bound.places
     if tile is not None:
         words[BLOCK_WORD] = tile.n_rows
@@ -292,12 +297,12 @@ def _tasks(
 
 
 def _offset(row: int, n_bytes: int) -> int:
-    """Return the offset of a row in a column, in bytes; bool columns are bits."""
+    """Return the position of a row in a column, in bytes from its start; 8 bool rows are a byte."""
     return row * n_bytes if n_bytes else row // 8
 
 
 def _input_words(piece: Piece, slots: Sequence[InputSlot]) -> Words:
-    """Return the four words of each input of a piece, shape (n_slots, 4)."""
+    """Return the four words that tell a loop where each input of a piece is, shape (n_slots, 4)."""
     rows: list[tuple[int, int, int, int]] = []
     for (chunk, row), slot in zip(piece.inputs, slots, strict=True):
         kind = storage(slot.dtype)
@@ -319,7 +324,7 @@ def _first_failing_row(plan: CompiledProgram, loops: int, task: Task) -> int:
 
 
 def compute(task: RowTask) -> list[Any]:
-    """Return the Arrow array that the kernel wrote for each output."""
+    """Return the values of each output as an Arrow array."""
     program, n_rows = task.program, task.n_rows
     values = _allocate(program, n_rows)
     validity = staggered_columns(len(program.outputs), n_rows, BOOL)
@@ -340,7 +345,7 @@ def compute(task: RowTask) -> list[Any]:
 
 
 def _allocate(program: Program, n_rows: int) -> list[tuple[NDArray[Any], int]]:
-    """Return output columns with their addresses; columns of one type share an allocation."""
+    """Return memory and address of each output column; columns of one type share an allocation."""
     by_type: dict[Any, list[int]] = {}
     for k, output in enumerate(program.outputs):
         by_type.setdefault(output.dtype, []).append(k)
@@ -353,7 +358,7 @@ def _allocate(program: Program, n_rows: int) -> list[tuple[NDArray[Any], int]]:
 
 
 def compute_matrix(task: MatrixTask) -> None:
-    """Write the outputs, which all have the same float type, into a matrix."""
+    """Compute the outputs of a task, which all have one float type, into its matrix."""
     out = task.out
     first, (row, column), n_bytes = out.ctypes.data, out.strides, out.itemsize
     n_outputs = len(task.program.outputs)
@@ -367,7 +372,7 @@ def compute_matrix(task: MatrixTask) -> None:
 
 
 def _tile(out: NDArray[Any]) -> Tile:
-    """Return the tile for a matrix with columns that are not contiguous."""
+    """Return the tile for writing a matrix that has no contiguous columns."""
     n_columns, n_bytes = out.shape[1], out.itemsize
     n_rows = tile_rows(n_columns, n_bytes)
     return Tile(

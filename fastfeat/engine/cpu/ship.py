@@ -50,7 +50,7 @@ _EVERY_S = 2.0
 
 
 def ship(folder: Path) -> int:
-    """Compile the missing hand-written kernels for all targets; return their number.
+    """Compile the hand-written kernels that a folder lacks, for all targets; return their number.
 
     `folder` receives the objects and their manifest.
 
@@ -83,7 +83,7 @@ def ship(folder: Path) -> int:
 
 
 def targets_of(name: str) -> list[str]:
-    """Return the targets that a kernel is compiled for."""
+    """Return the processor targets that a kernel is compiled for."""
     return [target for target in objects.TARGETS if target != V4 or name in FASTER_BY_V4]
 
 
@@ -98,7 +98,7 @@ def _entries() -> list[tuple[str, str]]:
 
 
 def _is_there(name: str, sources: str, folder: Path) -> bool:
-    """Return whether a kernel has all its objects, of these sources and by this compiler."""
+    """Return whether a folder has all objects of a kernel, from these sources and compilers."""
     listed = objects.manifest_of(folder).get(name)
     if listed is None or (listed["sources"], listed.get("compiler")) != (sources, _compiler()):
         return False
@@ -109,7 +109,7 @@ def _is_there(name: str, sources: str, folder: Path) -> bool:
 
 
 def _compiler() -> str:
-    """Return the compiler versions, which an object records for later builds.
+    """Return the versions of the compilers as text, which an object records for later builds.
 
     Running the object ignores them, because machine code needs no compiler.
     """
@@ -117,7 +117,7 @@ def _compiler() -> str:
 
 
 def _compiled_by_another(names: Sequence[str], target: str, folder: Path) -> dict[str, Any]:
-    """Return the objects of kernels that another process compiles, as the manifest lists them.
+    """Compile kernels in another process; return their objects as the manifest lists them.
 
     The digest of the sources comes from that process, since they may change while it starts. Numba
     reads its target once, from the environment. The user's other settings of Numba are removed,
@@ -142,7 +142,10 @@ def _compiled_by_another(names: Sequence[str], target: str, folder: Path) -> dic
 
 
 def _compile(names: Sequence[str], target: str, folder: Path) -> dict[str, Any]:
-    """Compile kernels for the target in this process's environment."""
+    """Compile kernels in this process, for the target that its environment names.
+
+    The result is as from `_compiled_by_another`.
+    """
     (folder / target).mkdir(parents=True, exist_ok=True)
     listed: dict[str, Any] = {}
     told = time.monotonic()

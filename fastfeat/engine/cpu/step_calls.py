@@ -1,7 +1,7 @@
 """Steps as kernel calls, which a prepared call runs before its program without Python.
 
-A step lists its kernels, the words of their tables that are the same for all rows, and the words
-that hold addresses of columns and results. A prepared call allocates that memory once.
+A step lists its kernels. The table of a kernel is an array of 64-bit words: some are the same for
+all rows, others hold addresses of columns and results. A prepared call allocates that memory once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ROWS = 64  # memory is rounded up to whole words of bits
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Room:
-    """Memory for a result of a step; each `Room` is allocated separately.
+    """A request for memory, such as for a step's result; each `Room` is allocated separately.
 
     Args:
         row_bytes: Bytes per row; 0 means one bit.
@@ -48,14 +48,14 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A column that a kernel reads, and the words of its table that hold the column's addresses.
+    """A column that a kernel reads, and the positions of its addresses in the kernel's table.
 
     Args:
         argument: Number of the column among the step's columns.
         form: Bytes of a value; 0 for bool; negative for the size of offsets.
         is_of_elements: Whether the elements of its lists are read instead of the lists.
-        values, bit, offsets, validity, validity_bit: Words of the table; NOWHERE for an absent
-            word.
+        values, bit, offsets, validity, validity_bit: Positions in the table; NOWHERE for an address
+            that the kernel does not read.
     """
 
     argument: int
@@ -74,11 +74,12 @@ class KernelCall:
 
     Args:
         kernel: The kernel. It returns 0 on success; otherwise the step is computed the general way.
-        words: Its table, without addresses of rows.
+        words: Its table, in which the addresses of rows are still missing.
         given: The columns that it reads.
-        rooms: The memory to allocate, by the word that holds its address.
-        rows: Word for the number of rows with memory; None if the kernel does not need it.
-        unless_failed: Word of the table that changes only if the kernel fails.
+        rooms: The memory to allocate, by the position of its address in the table.
+        rows: Position for the number of rows that there is memory for; None if the kernel does not
+            need it.
+        unless_failed: Position of a word that changes only if the kernel fails.
         fewest_rows: Lowest number of rows that the kernel accepts.
         cleared: Memory that is set to 0 before the call.
         owners: Objects that keep the addresses in the table alive.
@@ -97,11 +98,11 @@ class KernelCall:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepCalls:
-    """A step as kernel calls.
+    """The kernel calls that compute a step, and where its result is.
 
     Args:
         calls: The calls, in order.
-        values: Memory for its values.
+        values: Memory for the values of the result.
         width: Bytes of a value; 0 for bool.
         validity: Memory for the validity bits; or the number of the argument that has the same
             bits; or None if no value is missing.
@@ -119,7 +120,7 @@ class StepCalls:
 
 @dataclass(frozen=True, slots=True)
 class StepOfBatch:
-    """A step of a batch.
+    """A step, with the columns of the batch that it reads.
 
     Args:
         step: Its calls.
@@ -132,7 +133,7 @@ class StepOfBatch:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The columns that a program reads, by their location.
+    """The places where a program finds its input columns: in the batch, or computed by steps.
 
     Args:
         children: Number of the batch's column for each slot, in the storage that kernels read.
@@ -147,11 +148,11 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Words outside the tables of steps that receive the address of a step's result.
+    """A place outside the steps' tables that needs the address of a step's result.
 
     Args:
         step: Number of the step, and of its column.
-        values, validity, validity_bit: Addresses of these words.
+        values, validity, validity_bit: Memory addresses where these addresses are written.
     """
 
     step: Of
@@ -161,7 +162,7 @@ class Reader:
 
 
 def scratch_of(n_words: int) -> Room:
-    """Return scratch memory of `n_words` words for a kernel."""
+    """Return a request for scratch memory of `n_words` 64-bit words."""
     return Room(0, 8 * n_words, is_scratch=True)
 
 
@@ -169,7 +170,7 @@ AddressOf = Callable[[Room], int]
 
 
 def form_of(given: DataType) -> int | None:
-    """Return the form of an Arrow type; None if kernels cannot read it in place."""
+    """Return the form of an Arrow type, see `Given`; None if kernels cannot read it in place."""
     types = pa.types
     if types.is_string(given) or types.is_binary(given) or types.is_list(given):
         return -4
@@ -185,9 +186,10 @@ def form_of(given: DataType) -> int | None:
 def placed(
     steps: Sequence[StepOfBatch], readers: Sequence[Reader], n_rows: int
 ) -> tuple[Words, object]:
-    """Return the words of the steps' kernels, with memory for `n_rows` rows, and its owner.
+    """Return the words that run the steps' kernels, after allocating memory, and its owner.
 
-    The words of `readers` are written now, or when a batch arrives.
+    The memory is for `n_rows` rows. The addresses for `readers` are written now if they are known,
+    else when a batch arrives.
     """
     rooms = [room for one in steps for call in one.step.calls for room in call.rooms.values()]
     most = max((room.bytes_of(n_rows) for room in rooms if room.is_scratch), default=0)
@@ -212,12 +214,15 @@ def placed(
 
 
 def whole_rows(n_rows: int) -> int:
-    """Return the number of rows, rounded up, for which a column of `n_rows` has memory."""
+    """Return `n_rows` rounded up to the number of rows that columns get memory for."""
     return -(-n_rows // _ROWS) * _ROWS
 
 
 def _read(one: StepOfBatch, reader: Reader, n_rows: int, address: AddressOf) -> list[list[int]]:
-    """Write the address of a step's result; return the entries known only with a batch."""
+    """Write the address of a step's result for a reader.
+
+    If the address is known only with a batch, return the words by which the kernel writes it then.
+    """
     step = one.step
     _write(reader.values, address(step.values) + reader.step[1] * step.width * whole_rows(n_rows))
     match step.validity:
@@ -244,7 +249,7 @@ def _words_of(
     kept: list[object],
     more: Sequence[Sequence[int]],
 ) -> list[int]:
-    """Return the words of a kernel call, including those for the columns in `more`."""
+    """Return the words that run one kernel, including those for the columns in `more`."""
     table = call.words.copy()
     kept += [table, call]
     for word, room in call.rooms.items():

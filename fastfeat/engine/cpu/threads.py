@@ -111,14 +111,14 @@ def run_tasks(tasks: Iterable[Callable[[], None]]) -> None:
 
 
 class _Pool(NamedTuple):
-    """The threads of a process, and a queue of runs, each once per thread that should help."""
+    """The threads of a process, and a queue with one entry per run and thread that should help."""
 
     runs: SimpleQueue[_Run]
     threads: list[int]
 
 
 class _Run(NamedTuple):
-    """Tasks, and the pool threads that work on them.
+    """One call of `run_tasks`: its tasks, and the pool threads that work on them.
 
     The calling thread does not wait for locks of Python code, such as a future's: an interrupt
     between two lines of that code would leave the lock held, and another thread would wait for
@@ -138,7 +138,10 @@ class _Run(NamedTuple):
 
 
 def _share(run: _Run, n_threads: int) -> None:
-    """Let pool threads take tasks too, unless Python can no longer start threads."""
+    """Put a run into the pool's queue for `n_threads` threads.
+
+    Nothing happens if Python can no longer start threads.
+    """
     pool = _pools.setdefault(os.getpid(), _Pool(SimpleQueue(), []))
     for k in range(n_threads):
         if len(pool.threads) <= k:
@@ -150,13 +153,13 @@ def _share(run: _Run, n_threads: int) -> None:
 
 
 def _serve(runs: SimpleQueue[_Run]) -> None:
-    """Help with runs as long as the process lives."""
+    """Take runs from the queue and help with them, as long as the process lives."""
     while True:
         _help(runs.get())
 
 
 def _help(run: _Run) -> None:
-    """Run tasks in a pool thread."""
+    """Run tasks of a run in a pool thread, until none are left."""
     run.running.append(None)
     try:
         _take_tasks(run.queue)
@@ -169,7 +172,7 @@ def _help(run: _Run) -> None:
 
 
 def _take_tasks(queue: deque[Callable[[], None]]) -> None:
-    """Run tasks until none are left."""
+    """Take tasks from the queue and run them, until none are left."""
     try:
         while queue:
             try:
@@ -183,7 +186,10 @@ def _take_tasks(queue: deque[Callable[[], None]]) -> None:
 
 
 def _stop(run: _Run) -> None:
-    """Wait until all threads have stopped, even if interrupted; then raise the last interrupt."""
+    """Wait until all pool threads have stopped working on a run, even if interrupted.
+
+    Then raise the last interrupt.
+    """
     interrupt: BaseException | None = None
     while True:
         try:

@@ -19,7 +19,7 @@ ENTRY = "entry"
 
 
 def reads(shape: Shape) -> tuple[set[int], set[int]]:
-    """Return the inputs with values that a loop reads, and the inputs with flags that it reads.
+    """Return the numbers of the inputs with values that a loop reads, and of those with flags.
 
     A missing float is a NaN in the loop: its flag is read with the value, so that both streams go
     directly into the computation (copying floats to scratch first cost 3 of 17 ns a row).
@@ -30,7 +30,7 @@ def reads(shape: Shape) -> tuple[set[int], set[int]]:
 
 
 def n_arguments(shape: Shape) -> int:
-    """Return the number of words that the arguments of a loop take."""
+    """Return the number of words that a loop reads."""
     columns = len(shape.inputs) + len(shape.stores)
     constants = len(shape.parameters) + len(shape.tables) + n_strides(shape)
     return 2 * columns + constants
@@ -38,7 +38,7 @@ def n_arguments(shape: Shape) -> int:
 
 @cache
 def interleaved(shape: Shape) -> dict[int, int]:
-    """Return the tables with an entry per group, and the number of each table's stride.
+    """Return, for each table with an entry per group, the number of its stride.
 
     Tables that are read at the same group number form one array with one stride: a row then reads
     one cache line, instead of one per table.
@@ -53,12 +53,12 @@ def interleaved(shape: Shape) -> dict[int, int]:
 
 
 def n_strides(shape: Shape) -> int:
-    """Return the number of strides that a loop reads."""
+    """Return the number of different strides that a loop reads."""
     return len(set(interleaved(shape).values()))
 
 
 def is_of_group(step: Step, shape: Shape) -> bool:
-    """Return whether a step loads a value learned for a group."""
+    """Return whether a step of a loop loads a value learned for a group."""
     if step.name not in ("load_f64", "load_i64"):
         return False
     source = shape.steps[step.args[0]]

@@ -80,7 +80,7 @@ class Computations:
         self._known: list[weakref.ref[_Computation]] = []
 
     def run(self, work: Callable[[], _Result]) -> _Result:
-        """Return the result of a computation, which may be started several times.
+        """Run `work` and return its result; it may be started several times if memory is short.
 
         A failed attempt frees its memory even if the error is kept. A computation within another of
         the same thread, such as one of a signal handler, waits for nobody.
@@ -108,14 +108,14 @@ class Computations:
                 mine.is_over = True  # not by a call, since an interrupt may come before it
 
     def unclaimed(self, free: int) -> float:
-        """Return how much of the free memory the computations of other threads do not claim."""
+        """Return how many of the `free` bytes no other thread's computation has claimed."""
         with _LOCK:
             thread = threading.get_ident()
             others = [one for one in self._live() if one.thread != thread and one.is_running]
             return max(0.0, free - sum(one.n_claimed for one in others))
 
     def share(self) -> float:
-        """Return the share of the remaining memory that the calling computation may plan with."""
+        """Return the share of the remaining memory, 0 to 1, for the calling computation."""
         mine = self._current()
         return 1.0 if mine is None else mine.share
 
@@ -163,7 +163,10 @@ class Computations:
             return own[-1] if own else None
 
     def _live(self) -> list[_Computation]:
-        """Return the computations that are not over; after a fork, only this thread's."""
+        """Return the computations that wait or run.
+
+        After a fork, these are only this thread's.
+        """
         process, thread = os.getpid(), threading.get_ident()
         known = (ref() for ref in self._known)
         return [

@@ -1,6 +1,7 @@
-"""The protocol of a device: memory, copies, kernels. Two runtimes implement it.
+"""The interface of a device: memory, copies, kernels. Two runtimes implement it.
 
-Everything above is the same code for both: `CardRuntime` on a card, `EmulatedRuntime` by g++.
+The code above this interface is the same for both: `CardRuntime` on a card, `EmulatedRuntime` by
+g++ on the host. A mark is a point in a thread's sequence of requests, to wait for.
 
 Order of operations: launches and `zero` run one after another. An upload is complete before every
 launch that is requested later; a launch requested earlier may see it or not. So never upload to a
@@ -31,7 +32,7 @@ GRID_STRIDE_BLOCKS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """The shape of a runtime's launches; the bits of a result do not depend on it.
+    """The numbers of threads and blocks of launches; the bits of a result do not depend on them.
 
     Args:
         block: Threads per block, a multiple of 32, at most the 256 that kernels are compiled for.
@@ -45,11 +46,11 @@ class Geometry:
     rows_per_thread: int = 64
 
     def grid_of_rows(self, n_rows: int) -> int:
-        """Return the number of blocks for a kernel with one row per thread."""
+        """Return the number of blocks of threads for a kernel with one row per thread."""
         return grid_of(n_rows, self.block, self.most_blocks)
 
     def grid_of_sums(self, n_rows: int) -> int:
-        """Return the number of blocks for a kernel that adds up."""
+        """Return the number of blocks of threads for a kernel that sums up rows."""
         return grid_of(-(-n_rows // self.rows_per_thread), self.block, self.most_blocks)
 
 
@@ -74,15 +75,15 @@ def grid_of(n_rows: int, block: int, most: int = GRID_STRIDE_BLOCKS) -> int:
 
 
 class Owner:
-    """The owner that buffers refer to; its end frees the memory."""
+    """The object that buffers keep alive; when it dies, their memory is freed."""
 
     __slots__ = ("__weakref__",)
 
 
 class Watch(weakref.ref[Owner]):
-    """A weak reference to an owner, which records the memory that the owner keeps.
+    """A weak reference to an owner, which knows the memory to free when the owner dies.
 
-    Create it with the `append` of a deque, which receives it when the owner is gone.
+    Its callback is the `append` of a deque, which thus receives it when the owner is gone.
     """
 
     __slots__ = ("address", "kept", "n_bytes")
@@ -142,7 +143,7 @@ class Mark:
 
 
 class Runtime(Protocol):
-    """A device. Kernels are `NAME(const i64* table, i64 first, i64 n)`; see `prelude.cuh`."""
+    """A device; kernels are C functions `NAME(const i64* table, i64 first, i64 n)`."""
 
     @property
     def name(self) -> str:
@@ -151,12 +152,12 @@ class Runtime(Protocol):
 
     @property
     def geometry(self) -> Geometry:
-        """Return the shape of launches."""
+        """Return the numbers of threads and blocks for launches."""
         ...
 
     @property
     def computations(self) -> Computations:
-        """Return the computations that share the device."""
+        """Return the record of the computations that share the device."""
         ...
 
     def allocate(self, n_bytes: int) -> Buffer:
@@ -194,7 +195,7 @@ class Runtime(Protocol):
         ...
 
     def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
-        """Copy a contiguous array into a buffer, from byte `offset`; the array may change then."""
+        """Copy a contiguous array to byte `offset` of a buffer; the array may change afterwards."""
         ...
 
     def download(
@@ -215,7 +216,7 @@ class Runtime(Protocol):
         ...
 
     def module(self, text: str) -> Module:
-        """Return the kernels of a text, compiled on first use.
+        """Return the kernels of a CUDA text, compiled on first use.
 
         Raises KernelFailed with the compiler's message, or BackendUnavailable if there is no
         compiler.
@@ -267,16 +268,16 @@ class Runtime(Protocol):
         ...
 
     def memory(self) -> tuple[int, int]:
-        """Return the number of free bytes, and of all bytes."""
+        """Return two numbers of bytes: free memory, and all memory."""
         ...
 
     def give_back(self) -> None:
-        """Return memory that is kept for later to the device."""
+        """Return to the device the freed memory that was kept for later."""
         ...
 
 
 def check_launch(kernel: str, grid: tuple[int, int], block: int, n: int, shared_bytes: int) -> None:
-    """Raise KernelFailed, with the kernel's name, if a card would reject the shape of a launch."""
+    """Raise KernelFailed, with the kernel's name, if a card would reject the sizes of a launch."""
     problem = None
     if not (0 < grid[0] < 1 << 31 and 0 < grid[1] < 1 << 16):
         problem = f"a grid of {grid[0]} x {grid[1]} blocks; at most 2147483647 x 65535"

@@ -1,6 +1,6 @@
 """The reference: one operation after the other, each over a few rows, in plain Python.
 
-Its lists become Arrow arrays with the same bytes that a kernel writes.
+Its results become Arrow arrays with the same bytes that a kernel writes. For a leaf, see `program`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def compute(task: RowTask) -> list[Any]:
 
 
 def learn(task: LearnTask) -> list[list[Any]]:
-    """Return the value of each wanted aggregate of each output, from its definition."""
+    """Return the value of each wanted aggregate of each output, by its definition."""
     outputs = task.program.outputs
     results = run(task.program, task.columns, task.n_rows, task.constants)
     return [
@@ -63,7 +63,7 @@ def learn(task: LearnTask) -> list[list[Any]]:
 def run(
     program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
 ) -> list[Values]:
-    """Return the values of every output, None if missing.
+    """Return the values of every output, one list per output, None if missing.
 
     `columns` has a chunked array of `n_rows` rows for each input slot. Raises RowFailed with the
     first row that has an error, such as an overflow, and later ones in its block.
@@ -100,7 +100,7 @@ def run(
 def evaluate_row(program: Program, leaf: Callable[[Op], Any]) -> list[tuple[Any, Any, Any]]:
     """Return value, presence and status of each output, in one row.
 
-    `leaf` returns the value of an input, parameter or table.
+    `leaf` returns the value of a leaf operation: an input, parameter or table.
     """
     outputs = [with_own_operations(output) for output in program.outputs]
     return _in_threes(evaluate([part for o in outputs for part in (o.op, o.ok, o.status)], leaf))
@@ -109,7 +109,7 @@ def evaluate_row(program: Program, leaf: Callable[[Op], Any]) -> list[tuple[Any,
 def evaluate_constants(program: Program, constants: Constants) -> list[tuple[Any, Any, Any]]:
     """Return value, presence and status of each output of a program that reads no row.
 
-    Outputs with the same operations are computed together, one step for all of them at a time.
+    Outputs that share operations are computed together, one operation for all of them at a time.
     """
     tables = tables_of(program, constants)
     leaf, outputs = _reader({}, constants.parameters, tables), program.outputs
@@ -132,12 +132,12 @@ def evaluate_constants(program: Program, constants: Constants) -> list[tuple[Any
 
 
 def _in_threes(values: list[Any]) -> list[tuple[Any, Any, Any]]:
-    """Return values in groups of three."""
+    """Return the values as a list of triples: (values[0], values[1], values[2]), and so on."""
     return list(zip(values[::3], values[1::3], values[2::3], strict=True))
 
 
 def _constant(leaf: Leaf, constants: Constants, tables: Mapping[TableKey, list[Any]]) -> Any:
-    """Return a parameter or a table that an output reads."""
+    """Return the value of a leaf that is a parameter or a table."""
     kind, value = leaf
     return constants.parameters[value[0]] if kind == "parameter" else tables[value]
 
@@ -145,7 +145,7 @@ def _constant(leaf: Leaf, constants: Constants, tables: Mapping[TableKey, list[A
 def leaf_reader(
     program: Program, inputs: Mapping[InputSlot, Any], constants: Constants
 ) -> Callable[[Op], Any]:
-    """Return the function that gives the value of a leaf in one row; None is a missing input."""
+    """Return a function that gives the value of a leaf operation in one row; None if missing."""
     return _reader(inputs, constants.parameters, tables_of(program, constants))
 
 
@@ -186,7 +186,7 @@ def _leaf_over(
     parameters: Mapping[Any, Any],
     tables: Mapping[TableKey, list[Any]],
 ) -> list[Any]:
-    """Return the value of a leaf in each of some rows."""
+    """Return the value of a leaf operation in each of some rows."""
     match node.name:
         case "input":
             return [_input(value, node) for value in rows[node.value]]
@@ -254,7 +254,7 @@ def column_of_values(values: list[Any], dtype: DType) -> Any:
 
 
 def stored_values(values: Any, dtype: DType) -> list[Any]:
-    """Return values in storage form: times as integers."""
+    """Return the values of an Arrow array as a list in storage form: times as integers."""
     from fastfeat.io.columns.types import storage_type
 
     if not dtype.is_temporal:

@@ -1,4 +1,4 @@
-"""Codes in a vocabulary on the CPU."""
+"""The CPU kernel of the step "encode": the code of each row's key in a vocabulary."""
 
 from __future__ import annotations
 

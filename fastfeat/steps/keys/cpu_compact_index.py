@@ -1,7 +1,8 @@
-"""Keys found by their sorted hashes: 8 bytes per key, for keys too many for a hash table.
+"""An index of keys by their sorted hashes: 8 bytes per key, for keys too many for a hash table.
 
-A hash table takes 26 bytes per key of numbers, and 80 per key of text. The price of this index is a
-sort of the hashes of the rows, a search, and a comparison with the key itself.
+A hash table takes 26 bytes per key of numbers, and 80 per key of text. The price of this index is
+time: it sorts the hashes of the rows, searches them, and compares each match with the key itself.
+The index of a key is its position among the distinct keys that the index was made from.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ _TAG = np.uint64(32)
 
 
 class CompactIndex(NamedTuple):
-    """Keys in the order of their hashes.
+    """An index of distinct keys by hash.
 
     Args:
-        parts: The parts of the keys, as they are stored.
+        parts: One Arrow array per part of the key, shape (n_keys,), as keys are stored.
         dtypes: Types of the parts.
-        is_cross: Whether a missing part is a value.
-        entries: Per key the upper half of its hash and, as the lower half, its place; ascending.
+        is_cross: Whether a missing part counts as a value of its own.
+        entries: For each key one number, ascending: the upper 32 bits are those of the key's hash,
+            the lower 32 the position of the key in `parts`.
     """
 
     parts: tuple[Array, ...]
@@ -42,7 +44,7 @@ class CompactIndex(NamedTuple):
 def compact_index(
     parts: Sequence[Array], dtypes: Sequence[DType], *, is_cross: bool
 ) -> CompactIndex:
-    """Return the index of distinct keys.
+    """Return a hash index over distinct keys, which are given part by part.
 
     `parts` are in the form of `io.columns.keys`. `is_cross` says that keys have several parts, or
     that a missing key is a value.
@@ -62,10 +64,11 @@ def compact_index(
 def found_in(
     index: CompactIndex, columns: Sequence[ChunkedArray], *, start: int, none: int, missing: int
 ) -> NDArray[np.int32]:
-    """Return the place of the key of each row, plus `start`, shape (n_rows,).
+    """Return the position of each row's key in the index, plus `start`, shape (n_rows,).
 
-    Rows with an unknown key get `none`; rows without a key get `missing` (keys of one part). The
-    columns are in the form of `io.columns.keys`; none of them is a dictionary.
+    Rows with a key that the index lacks get `none`. Rows with a missing key get `missing`, unless
+    missing parts count as values. `columns` has one column per part, in the form of
+    `io.columns.keys`; none of them is a dictionary.
     """
     n_rows = len(columns[0])
     found = np.full(n_rows, none, np.int32)
@@ -87,7 +90,7 @@ def _whole(column: ChunkedArray) -> Array:
 
 
 def _places(index: CompactIndex, parts: Sequence[Array]) -> NDArray[np.int32]:
-    """Return the place of the key of each row, -1 if unknown."""
+    """Return the position of each row's key in the index, shape (n_rows,); -1 if unknown."""
     n_rows, entries = len(parts[0]), index.entries
     found = np.full(n_rows, -1, np.int32)
     if not len(entries) or not n_rows:
@@ -111,7 +114,7 @@ def _places(index: CompactIndex, parts: Sequence[Array]) -> NDArray[np.int32]:
 def _are_equal(
     index: CompactIndex, parts: Sequence[Array], rows: NDArray[np.int64], places: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return whether each of the rows has the key at its place."""
+    """Return, for each row number in `rows`, whether its key equals the index's key at `places`."""
     equal = np.ones(len(rows), np.bool_)
     at, of = pa.array(places), pa.array(rows)
     for key, part, dtype in zip(index.parts, parts, index.dtypes, strict=True):
@@ -127,7 +130,7 @@ def _are_equal(
 
 
 def _as(part: Array, wanted: object) -> Array:
-    """Return values in the type in which keys are compared: text need not be valid UTF-8."""
+    """Return an array in the type for comparing keys: text need not be valid UTF-8."""
     if part.type == wanted:
         return part
     return part.view(wanted) if pa.types.is_large_string(part.type) else cast(part, wanted)

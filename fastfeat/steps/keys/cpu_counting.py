@@ -1,4 +1,9 @@
-"""Distinct keys on the CPU: counted in rows that are in memory at once, and put in order."""
+"""Distinct keys of rows that are in memory at once: count them, and sort them.
+
+A key with several parts is turned into one int64: each part's value gets a number, and the numbers
+are the digits. "The order of codes" is the final order of a vocabulary: the most frequent key
+first, equally frequent keys by value.
+"""
 
 from __future__ import annotations
 
@@ -39,16 +44,16 @@ Places = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class KeysSpec:
-    """Parameters of a learner of keys.
+    """Settings for counting the distinct keys of rows.
 
     Args:
-        dtypes: Types of the parts of the key. `add` takes their columns by number, in the form of
-            `io.columns.keys`.
+        dtypes: Types of the parts of the key. `add` gets one column per part, named 0, 1, ..., in
+            the form of `io.columns.keys`.
         missing: "key": one missing part makes the key missing. "value": missing is a value.
         max_memory: Limit of the bytes of the keys.
         at_once: Whether all rows are expected in one call, which then uses several threads.
-        with_rows: Whether rows that come at once get the number of their key.
-        in_order: Whether keys of rows that come at once must be in order.
+        with_rows: Whether to keep the key number of each row, if all rows come in one call.
+        in_order: Whether the keys must be in the order of codes, if all rows come in one call.
     """
 
     dtypes: tuple[DType, ...]
@@ -68,10 +73,11 @@ class Counted(NamedTuple):
     """The distinct keys of some rows, in arbitrary order.
 
     Args:
-        found: The keys, or numbers for keys of several parts. Keys with count 0 occur in no row.
-        parts_of: Returns an Arrow array for each part of the given keys.
-        of_rows: `(one value per key, value for no key) -> one value per row`; None if not
-            requested.
+        found: The keys; for keys of several parts, the int64 that stands for each. Keys with count
+            0 occur in no row.
+        parts_of: Returns, for keys from `found`, one Arrow array per part.
+        of_rows: Spreads values from keys to rows: `(one value per key, value for rows without a
+            key) -> one value per row`. None if not requested.
     """
 
     found: DistinctKeys
@@ -80,7 +86,7 @@ class Counted(NamedTuple):
 
     @property
     def n_bytes(self) -> int:
-        """Memory in bytes, without the columns."""
+        """Bytes of the keys, the counts and the rows' key numbers, without the input columns."""
         keys, rows = self.found.keys, self.found.rows
         text = keys.data.nbytes + keys.offsets.nbytes if isinstance(keys, TextKeys) else keys.nbytes
         ids = rows.ids.nbytes if isinstance(rows, vocabularies.RowIds) else 0
@@ -97,7 +103,7 @@ def counted(
     in_order: bool = True,
     are_all: bool = True,
 ) -> Counted:
-    """Return the distinct keys of some rows; see `KeysTask` for the arguments.
+    """Return the distinct keys of some rows with their counts; see `KeysTask` for the arguments.
 
     `are_all` says that no other rows follow; the work then runs on several threads. Raises
     InvalidData if the keys exceed `max_memory`.
@@ -113,7 +119,7 @@ def counted(
 
 
 def counted_before(keys: Array, dtype: DType, counts: Counts, n_missing: int) -> Counted:
-    """Return the distinct values of one column from counts made earlier."""
+    """Return distinct values of one column, with counts known already, as `Counted`."""
     found = vocabularies.DistinctKeys(
         element_of(dtype), keys_of(keys, dtype), counts, n_missing, None
     )
@@ -121,7 +127,7 @@ def counted_before(keys: Array, dtype: DType, counts: Counts, n_missing: int) ->
 
 
 def key_counts(of: Counted) -> KeyCounts:
-    """Return the keys of some rows in the order of codes."""
+    """Return the keys that occur in rows, with their counts, in the order of codes."""
     in_order = in_final_order(of.found)
     n_keys = len(in_order.counts)
     n_used = int(np.count_nonzero(in_order.counts))  # unused keys are the last
@@ -140,9 +146,9 @@ def key_counts(of: Counted) -> KeyCounts:
 def key_counts_in_no_order(
     of: Counted, dtypes: Sequence[DType], missing: str, max_memory: int
 ) -> KeyCounts:
-    """Return the keys of some rows in the order found, with a function that sorts them later.
+    """Return keys with their counts in the order found, and a function that sorts them by code.
 
-    If some keys occur in no row, the result is in order.
+    If some keys occur in no row, the result is already in the order of codes.
     """
     counts = of.found.counts
     if not counts.all():
@@ -171,7 +177,7 @@ def _values_of_rows(found: DistinctKeys, values: Places, missing: int) -> Places
 
 
 def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> Counted:
-    """Return the distinct values of a dictionary; each entry is inspected once, not each row."""
+    """Return the distinct values of a dictionary column; it looks at entries, not at each row."""
     counts = [uses_of(chunk) for chunk in column.chunks]
     entries = pa.chunked_array([c.dictionary for c in column.chunks], column.type.value_type)
     uses = np.concatenate(counts or [np.zeros(0, np.int64)])
@@ -206,7 +212,7 @@ def _count_rows(
     with_rows: bool,
     in_order: bool,
 ) -> Counted:
-    """Return the distinct combinations of several columns, as combinations of value numbers."""
+    """Return the distinct keys of several parts, each key as one int64 (see `combined_of`)."""
     ranks = [
         ranks_of(column, dtype, max_memory, in_order=in_order)
         for column, dtype in zip(columns, dtypes, strict=True)
@@ -254,7 +260,7 @@ def in_order(
     missing: str,
     max_memory: int,
 ) -> NDArray[np.int64]:
-    """Return the places of distinct keys in the order of codes.
+    """Return the positions of distinct keys, sorted into the order of codes, shape (n_keys,).
 
     `parts` has an Arrow array per part, `counts` the number of rows per key; `missing` is described
     in `KeysTask`. Raises InvalidData if the keys exceed `max_memory`.
@@ -291,32 +297,32 @@ def in_final_order(found: DistinctKeys) -> OrderedKeys:
 
 
 def _how(n_rows: int) -> tuple[Run, int]:
-    """Return the function that runs kernel calls, and the number of parts for these rows."""
+    """Return the function that runs kernel calls, and the number of ranges to split rows into."""
     return runner(_RUN), n_parts(n_rows)
 
 
 def uses_of(chunk: Array) -> NDArray[np.int64]:
-    """Return the number of rows of each entry of a dictionary."""
+    """Return how many rows refer to each entry of a dictionary array, shape (n_entries,)."""
     element, codes = codes_of(chunk)
     parts = n_parts(len(chunk))
     return spans.counts_of(element, codes, len(chunk.dictionary), runner(_RUN), parts)
 
 
 def codes_of(chunk: Array) -> tuple[str, list[Chunk]]:
-    """Return the type of the codes of a dictionary, and the codes in the form that kernels read."""
+    """Return the integer type of a dictionary array's codes, and the codes as kernels read them."""
     indices = chunk.indices
     return str(indices.type), physical_chunks(pa.chunked_array([indices]))
 
 
 def of_codes(chunk: Array, numbers: Places, missing: int) -> Places:
-    """Return the number of each row, from one number per entry of a dictionary."""
+    """Return one number per row of a dictionary array, looked up in `numbers`, one per entry."""
     element, codes = codes_of(chunk)
     parts = n_parts(len(chunk))
     return spans.numbers_of_codes(element, codes, numbers, runner(_RUN), parts, missing=missing)
 
 
 def numbered(columns: Sequence[ChunkedArray], dtypes: Sequence[DType]) -> tuple[Places, int]:
-    """Return the number of each row's key, -1 if a part is missing, and the number of keys.
+    """Return the number of each row's key, -1 if a part is missing, and the count of distinct keys.
 
     Keys are numbered in arbitrary order, so that no sort is needed.
     """
@@ -349,7 +355,7 @@ def _numbered(column: ChunkedArray, dtype: DType) -> tuple[Places, int]:
 
 
 def codes_as_array(column: Array) -> Places:
-    """Return the codes of a dictionary without a copy; they are int32, none missing."""
+    """Return the codes of a dictionary array, which are int32 and never missing, without a copy."""
     codes = column.indices
     return np.frombuffer(codes.buffers()[1], np.int32, len(codes), codes.offset * 4)
 
@@ -360,11 +366,11 @@ def _numbers(found: DistinctKeys) -> Places:
 
 
 class Ranks(NamedTuple):
-    """The distinct values of one part of a key, and the value of each row.
+    """The distinct values of one part of a key, and which of them each row has.
 
     Args:
         values: Each value once, as an Arrow array.
-        rows: For each row, 1 + the place of its value, 0 if missing.
+        rows: For each row, 1 + the position of its value in `values`; 0 if missing.
     """
 
     values: Array
@@ -374,9 +380,9 @@ class Ranks(NamedTuple):
 def ranks_of(
     column: ChunkedArray, dtype: DType, max_memory: int, *, in_order: bool = True
 ) -> Ranks:
-    """Return the values of a column, and the place of each row's value.
+    """Return the distinct values of a column, and for each row the position of its value.
 
-    Only the used entries of a dictionary count. Values come in order if `in_order`, or if the
+    Dictionary entries that no row uses are left out. Values are sorted if `in_order`, or if the
     column is a dictionary. Raises InvalidData if the values exceed `max_memory`.
     """
     if pa.types.is_dictionary(column.type):
@@ -398,7 +404,11 @@ def ranks_of(
 def combined_of(
     rows: Sequence[Places], n_values: Sequence[int]
 ) -> tuple[NDArray[np.int64], list[int]]:
-    """Return one number per row, which sorts like the tuple of its values, and the bases."""
+    """Return one int64 per row that stands for its key, and the base of each digit.
+
+    `rows` has, for each part, the value number of each row (0 is missing), and `n_values` the
+    number of values. The value numbers are the digits, so the results sort like the tuples of them.
+    """
     sizes = [n + 1 for n in n_values]
     combined = np.zeros(len(rows[0]), np.int64)
     width = 1
@@ -415,7 +425,7 @@ def combined_of(
 
 
 def digits_of(combined: NDArray[np.int64], sizes: Sequence[int]) -> list[NDArray[np.int64]]:
-    """Return the values from which numbers were combined."""
+    """Return, for each part, the value numbers from which `combined_of` made its int64s."""
     digits: list[NDArray[np.int64]] = []
     for size in reversed(sizes):
         combined, digit = np.divmod(combined, size)
@@ -424,20 +434,20 @@ def digits_of(combined: NDArray[np.int64], sizes: Sequence[int]) -> list[NDArray
 
 
 def taken(values: Array, digits: NDArray[np.int64]) -> Array:
-    """Return values by place, counted from 1; 0 is missing."""
+    """Return the value at each position in `digits`, counted from 1; 0 gives null."""
     places = array_of_values(np.maximum(digits - 1, 0), digits != 0, pa.int64())
     return call("array_take", values, places)
 
 
 def element_of(dtype: DType) -> str:
-    """Return the name of a key type in the kernels."""
+    """Return the name by which kernels know the storage type of keys of type `dtype`."""
     if dtype.holds_bytes:
         return TEXT
     return {"double": "float64"}.get(str(key_type(dtype)), str(key_type(dtype)))
 
 
 def chunks_of(column: ChunkedArray, dtype: DType) -> list[Any]:
-    """Return the pieces of a column of keys, without a copy if possible."""
+    """Return the chunks of a column of keys as kernels read them, without a copy if possible."""
     if not dtype.holds_bytes:
         return list(physical_chunks(column))
     if pa.types.is_dictionary(column.type):
@@ -448,7 +458,7 @@ def chunks_of(column: ChunkedArray, dtype: DType) -> list[Any]:
 
 
 def array_of(keys: Keys, dtype: DType) -> Array:
-    """Return keys of a kernel as an Arrow array."""
+    """Return keys in the kernels' form as an Arrow array."""
     if isinstance(keys, TextKeys):
         buffers = [None, pa.py_buffer(keys.offsets), pa.py_buffer(keys.data)]
         return pa.Array.from_buffers(key_type(dtype), len(keys), buffers)

@@ -1,7 +1,8 @@
-"""Rows kept by ranges of neighbouring groups, when states of all groups would not fit in memory.
+"""Rows partitioned into ranges of groups, used if a running state of every group does not fit.
 
-Spilled rows go to unnamed files, which the system removes however the process ends. At the end the
-ranges are read one by one; only the groups of one range have moments, or an order, in memory.
+A range is a set of groups with neighbouring numbers. Spilled rows go to unnamed files, which the
+system removes however the process ends. At the end the ranges are read one by one; only the groups
+of one range have moments, or sorted values, in memory.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ _RUN = "grouped"
 
 
 class Range(NamedTuple):
-    """The rows of neighbouring groups.
+    """All rows that belong to one range of groups.
 
     Args:
-        first: Number of the first group.
-        n_groups: Number of groups.
-        values: Values of its rows; see `Partitions`.
+        first: Number of the range's first group.
+        n_groups: Number of groups in the range.
+        values: Values of the rows; see `Partitions`.
         groups: Group of each row, counted from `first`; see `Partitions`.
     """
 
@@ -61,11 +62,11 @@ class Range(NamedTuple):
 
 
 class _Written(NamedTuple):
-    """Rows in a file: for each range its values, then its groups.
+    """Rows in a file: for each range the values of all its rows, then their group numbers.
 
     Args:
         file: The file.
-        begins: First byte of each range, and the end.
+        begins: Byte offset in the file where each range begins, and where the last one ends.
         n_rows: Number of rows of each range.
     """
 
@@ -76,14 +77,14 @@ class _Written(NamedTuple):
 
 @dataclass(slots=True)
 class GroupRows:
-    """Rows by ranges of groups.
+    """Rows with their groups, partitioned into ranges of groups.
 
     Args:
         element: Type of the values, from `column.ELEMENTS`.
         n_groups: Number of groups.
-        shift: Bits of a range: it has 2**shift groups.
-        pieces: Rows in memory.
-        files: Rows on disk.
+        shift: Each range has 2**shift groups.
+        pieces: Rows in memory, one item per batch.
+        files: Rows on disk, one item per spill.
     """
 
     element: str
@@ -94,23 +95,23 @@ class GroupRows:
 
     @property
     def n_bytes(self) -> int:
-        """Memory of the rows in memory, in bytes."""
+        """Bytes of the rows that are in memory."""
         return sum(piece.values.nbytes + piece.groups.nbytes for piece in self.pieces)
 
     @property
     def n_ranges(self) -> int:
-        """Number of ranges."""
+        """Number of ranges, at least 1."""
         return max(-(-self.n_groups >> self.shift), 1)
 
 
 def no_rows(element: str, n_groups: int, least_bits: int = 0) -> GroupRows:
-    """Return an empty record; a range has at least 2**least_bits groups."""
+    """Return a `GroupRows` without rows; each range has at least 2**least_bits groups."""
     bits = max(MIN_RANGE_BITS, n_groups.bit_length() - MAX_PARTITION_BITS, least_bits)
     return GroupRows(element, n_groups, bits)
 
 
 def keep(rows: GroupRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) -> None:
-    """Add rows; `groups` has the group of each, shape (n_rows,)."""
+    """Add a batch of rows; `groups` has the group number of each row, shape (n_rows,)."""
     if len(groups) and rows.n_groups:
         groups = np.ascontiguousarray(groups, np.int32)
         parts = split_rows(chunks, n_parts(len(groups)))
@@ -119,14 +120,14 @@ def keep(rows: GroupRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) ->
 
 
 def join(a: GroupRows, b: GroupRows) -> GroupRows:
-    """Return the rows of both, which must have the same groups. Both are consumed."""
+    """Return the rows of both, which must have equal groups; use neither afterwards."""
     a.pieces += b.pieces
     a.files += b.files
     return a
 
 
 def spill(rows: GroupRows, folder: Path) -> None:
-    """Write the rows in memory to an unnamed file in a folder."""
+    """Move the rows in memory to an unnamed file in a folder."""
     if not rows.pieces:
         return
     n_rows = np.sum([np.diff(piece.starts) for piece in rows.pieces], axis=0)
@@ -145,7 +146,7 @@ def spill(rows: GroupRows, folder: Path) -> None:
 
 
 def ranges(rows: GroupRows) -> Iterator[Range]:
-    """Yield the rows, one range after the other."""
+    """Yield all rows, one range of groups after the other, in ascending order of the groups."""
     for k in range(rows.n_ranges):
         first = k << rows.shift
         values, groups = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
@@ -167,9 +168,9 @@ def ranges(rows: GroupRows) -> Iterator[Range]:
 
 
 def add_range(table: Table, rows: GroupRows, some: Range, first: int = 0) -> None:
-    """Add the rows of a range to a table of groups.
+    """Add the rows of a range to a table with the moments of groups.
 
-    The table may have other groups too; `first` is the place of the range's first group in it.
+    The table may have other groups too; `first` is the number there of the range's first group.
     """
     if not len(some.values):
         return
@@ -189,7 +190,7 @@ def add_range(table: Table, rows: GroupRows, some: Range, first: int = 0) -> Non
 def _partitions(
     rows: GroupRows, n_groups: int, values: NDArray[np.int64], groups: NDArray[np.int32]
 ) -> Partitions:
-    """Return some rows as one partition."""
+    """Return rows in the form of `Partitions`, all in a single partition."""
     stored = "float64" if rows.element.startswith("float") else "int64"
     element = "uint64" if rows.element == "uint64" else stored
     starts = np.array([0, len(groups)], np.int64)
@@ -197,23 +198,23 @@ def _partitions(
 
 
 def in_order(rows: GroupRows, some: Range) -> Ordered:
-    """Return the values of a range by group and value."""
+    """Return the values of a range's rows, sorted by group and then by value."""
     partitions = _partitions(rows, some.n_groups, some.values, some.groups)
     return order_partitions(rows.element, partitions, some.n_groups, runner(_RUN))
 
 
 def keys_of(rows: GroupRows, some: Range) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return `column.key_of` each present value of a range, and its group."""
+    """Return the sort key (`column.key_of`) of each present value of a range, and its group."""
     return keys_in(_partitions(rows, some.n_groups, some.values, some.groups))
 
 
 def bytes_of_moments(n_groups: int, level: Level, extremes: bool) -> int:
-    """Return the approximate bytes of the moments of groups."""
+    """Return about how many bytes the moments of `n_groups` groups take."""
     return n_groups * 8 * (layout.LINE_WORDS[level] + (2 if extremes else 0))
 
 
 def table_of(rows: GroupRows, level: Level, extremes: bool) -> Table:
-    """Return the table of all rows. The rows are consumed."""
+    """Return a table with the moments of all groups; `rows` may not be used afterwards."""
     table = new_table(rows.element, rows.n_groups, level, extremes)
     for some in ranges(rows):
         add_range(table, rows, some, some.first)

@@ -1,4 +1,7 @@
-"""Hashes on the CPU: of text and bytes, of crosses, and of keys that fit has not seen."""
+"""Hashes on the CPU: of text and bytes, of crosses, and of keys that fit has not seen.
+
+A cross is a key of several columns.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,8 @@ def key_hashes(
 ) -> Hashes:
     """Return the XXH64 hash of each key, `(n_rows,)`; 0 for a missing value.
 
-    The columns are in the form of `io.columns.keys`. With `is_cross` the parts are hashed with
-    their tags, like a cross.
+    The columns are in the form of `io.columns.keys`. With `is_cross` a tag of each part's type is
+    hashed too, as in the step "hash_cross".
     """
     run, parts = runner(_RUN), n_parts(len(columns[0]))
     given = [_hashed(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)]
@@ -52,14 +55,14 @@ def _hashed(column: ChunkedArray, dtype: DType) -> HashedColumn:
 
 
 def buckets(hashes: Hashes, n_buckets: int) -> NDArray[np.int32]:
-    """Return floor(hash * n_buckets / 2**64) of each hash; n_buckets is below 2**31."""
+    """Return the bucket of each hash, floor(hash * n_buckets / 2**64); n_buckets is below 2**31."""
     half, n = np.uint64(32), np.uint64(n_buckets)
     low = ((hashes & np.uint64(0xFFFFFFFF)) * n) >> half
     return (((hashes >> half) * n + low) >> half).astype(np.int32)
 
 
 def _array(hashes: Hashes, params: Mapping[str, Any], present: Any) -> Array:
-    """Return hashes, or their buckets, as an Arrow array."""
+    """Return hashes, or their buckets if `params` asks for them, as an Arrow array."""
     if params["n_buckets"] is None:
         return array_of_values(hashes, present, pa.uint64())
     return array_of_values(buckets(hashes, params["n_buckets"]), present, pa.int32())
@@ -87,7 +90,7 @@ KERNELS = {"hash": _hash, "hash_cross": _hash_cross}
 def _calls(
     args: Sequence[Argument], given: Sequence[DataType], params: Mapping[str, Any], entry: str
 ) -> StepCalls | None:
-    """Return hashes of columns, or their buckets, as calls of a kernel; None if not possible."""
+    """Return kernel calls that hash columns in a prepared call; None if a type prevents it."""
     columns = [_column(k, *one) for k, one in enumerate(zip(given, args, strict=True))]
     known = [column for column in columns if column is not None]
     if len(known) < len(columns):
@@ -115,7 +118,7 @@ def _calls(
 
 
 def _column(number: int, given: DataType, arg: Argument) -> tuple[int, Given] | None:
-    """Return a column's element type in the kernels and the places of its words, or None."""
+    """Return a column's element type, and the table words for its addresses; None if impossible."""
     form, dtype = form_of(given), arg.dtype
     is_text = dtype.holds_bytes and holds(given, dtype)
     if form is None or not (is_text or (form >= 0 and stands_as_stored(given, dtype))):

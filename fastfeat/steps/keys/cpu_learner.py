@@ -1,9 +1,9 @@
-"""Learn keys on the CPU: rows come at once or in parts, and states merge.
+"""The learner of keys on the CPU: distinct keys and counts, from one batch of rows or several.
 
-The first rows are counted by themselves. If all rows are expected at once, several threads count
-them, and the number of each row's key is kept. If more rows come, a table is opened and they are
-counted in it. Keys of merged states wait. If there are very many and all are in the order of their
-hashes, they are joined piece by piece; otherwise they are counted in the table.
+The first batch is counted by itself. If all rows are expected in one batch, several threads count
+them, and the key number of each row is kept. If more batches come, they are counted in a growing
+hash table. When states merge, the keys of one of them first wait in a list. Later they go into the
+table. If they are very many, and all lists are sorted by hash, the lists are merged instead.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ _WRITTEN_AT_ONCE = 1 << 19
 
 @dataclass(slots=True)
 class KeysState:
-    """The keys of the rows so far.
+    """The distinct keys, with counts, of all rows added so far.
 
     Args:
-        spec: Parameters of the task.
-        first: The keys of rows that came at once.
-        open: The table of keys.
+        spec: Settings of the task.
+        first: The keys of the first batch, until another comes.
+        open: The growing hash tables of keys; None before they are needed.
         waiting: Keys of merged states that are not in the table yet.
-        files: Keys on disk.
+        files: Keys on disk, one item per spill.
         n_rows: Number of rows.
         n_missing: Number of rows without a key, not counting the rows of `first`.
     """
@@ -95,18 +95,18 @@ def count_keys(task: KeysTask) -> KeyCounts:
 
 
 def count_distinct(task: DistinctTask) -> int:
-    """Return the number of distinct keys of some rows."""
+    """Return the number of distinct keys in the rows of a task."""
     columns, dtypes = task.columns, task.dtypes
     return len(count_keys(KeysTask(columns, dtypes, task.missing, 2**62, in_order=False)).counts)
 
 
 def start(spec: KeysSpec, hint: Any) -> KeysState:
-    """Return the state of no rows."""
+    """Return a state without rows."""
     return KeysState(spec)
 
 
 def add(state: KeysState, columns: Mapping[Any, Any], rows: Rows) -> None:
-    """Count the keys of rows; raise InvalidData if they exceed the memory limit."""
+    """Count the keys of a batch of rows; raise InvalidData if they exceed the memory limit."""
     spec = state.spec
     parts = [columns[k] for k in range(len(spec.dtypes))]
     n_before, n_rows = state.n_rows, len(parts[0])
@@ -125,7 +125,7 @@ def add(state: KeysState, columns: Mapping[Any, Any], rows: Rows) -> None:
 
 
 def merge(a: KeysState, b: KeysState) -> KeysState:
-    """Return the state of the rows of both. Both are consumed."""
+    """Return the state of the rows of two states; use neither of them afterwards."""
     if a.n_rows == 0 or b.n_rows == 0:
         return b if a.n_rows == 0 else a
     for state in (a, b):
@@ -150,7 +150,7 @@ def merge(a: KeysState, b: KeysState) -> KeysState:
 
 
 def finished(state: KeysState) -> Learnt:
-    """Return the keys of all rows; for rows added at once, with the number of each row's key."""
+    """Return the keys of all rows with counts; after a single batch also each row's key number."""
     spec = state.spec
     if state.first is not None:
         if spec.in_order:
@@ -171,7 +171,7 @@ def finished(state: KeysState) -> Learnt:
 
 
 def pack(state: KeysState) -> Packed:
-    """Return a state as data."""
+    """Return a state in serializable form."""
     n_missing = state.n_missing + (0 if state.first is None else state.first.found.n_missing)
     numbers: dict[str, Any] = {"n_rows": state.n_rows, "n_missing": n_missing}
     keys = _all(state)
@@ -180,7 +180,7 @@ def pack(state: KeysState) -> Packed:
 
 
 def unpack(spec: KeysSpec, hint: Any, packed: Packed) -> KeysState:
-    """Return the state from its data."""
+    """Return the state that `pack` serialized."""
     numbers = dict(packed.numbers)
     ends = numbers.pop("ends")
     keys = spilled.keys_of_table(packed.tables["keys"], spec.dtypes)
@@ -189,7 +189,7 @@ def unpack(spec: KeysSpec, hint: Any, packed: Packed) -> KeysState:
 
 
 def spill(state: KeysState, folder: Path) -> None:
-    """Write the keys so far to a file, and continue with an empty table."""
+    """Move the keys in memory to a file, so that the state continues without keys in memory."""
     _close_first(state)
     dtypes, is_cross = state.spec.dtypes, not state.spec.is_column
     file = state.files[0].file if state.files else unnamed.unnamed_file(folder)
@@ -198,7 +198,7 @@ def spill(state: KeysState, folder: Path) -> None:
 
 
 def _pieces(state: KeysState) -> Iterator[Weighted]:
-    """Yield all keys in pieces; a key may occur in several pieces."""
+    """Yield the keys in memory with their counts, some at a time; a key may come more than once."""
     for keys in state.waiting:
         if isinstance(keys, cpu_open_keys.Open):
             yield from cpu_open_keys.weighted_pieces(state.spec, keys, _WRITTEN_AT_ONCE)
@@ -233,7 +233,7 @@ def bound(spec: KeysSpec, n_rows: int) -> int:
 
 
 def row_bytes(spec: KeysSpec) -> int:
-    """Return the bytes that a row with a new key may add, in tables about to grow."""
+    """Return how many bytes a row with a new key may add to a state whose tables must grow."""
     parts = sum(_TEXT_BYTES if dtype.holds_bytes else _NUMBER_BYTES for dtype in spec.dtypes)
     return parts if spec.is_column else parts + _NUMBER_BYTES * (len(spec.dtypes) - 1 or 1)
 
@@ -256,7 +256,10 @@ LEARNER = Learner(
 
 
 def told(task: KeysTask) -> tuple[KeysSpec, Mapping[Any, Any]]:
-    """Return the spec of a task with rows in parts, and the columns that it reads."""
+    """Return a task's settings as `KeysSpec`, and its key columns by number.
+
+    The settings are for rows that come in several batches.
+    """
     spec = KeysSpec(tuple(task.dtypes), task.missing, task.max_memory)
     return spec, dict(enumerate(task.columns))
 
@@ -265,7 +268,7 @@ OF_TASKS = TaskLearner(LEARNER, told)
 
 
 def _close_first(state: KeysState) -> None:
-    """Move the keys of the first rows to the waiting keys."""
+    """Append the keys of the first batch to the list of waiting keys."""
     if state.first is not None:
         state.waiting.append(_weighted(state.spec, state.first))
         state.n_missing += state.first.found.n_missing
@@ -273,10 +276,10 @@ def _close_first(state: KeysState) -> None:
 
 
 def _weighted(spec: KeysSpec, of: Counted) -> Weighted:
-    """Return the keys that occur in rows.
+    """Return the keys of `of` that occur in rows, with their counts.
 
-    Only keys of one column are in the order of their own hashes. Others are ordered by numbers that
-    mean nothing to another state.
+    Only keys of one column stay sorted by hash. Keys of several parts are sorted by their numbers,
+    which mean nothing to another state.
     """
     counts, parts, ends = of.found.counts, of.parts_of(of.found.keys), of.found.ends
     if not counts.all():
@@ -288,14 +291,17 @@ def _weighted(spec: KeysSpec, of: Counted) -> Weighted:
 
 
 def _all(state: KeysState) -> Weighted:
-    """Return the keys of all rows."""
+    """Return the distinct keys of all rows, with their counts, from memory and files."""
     if state.first is not None:
         return _weighted(state.spec, state.first)
     return _of_files(state) if state.files else _in_memory(state)
 
 
 def _counted_in_files(state: KeysState) -> Iterator[Weighted]:
-    """Yield the keys of all rows, counted one partition at a time; some are in files."""
+    """Yield the keys of all rows with their counts, one hash partition of the files at a time.
+
+    Keys that are still in memory are first written to the files.
+    """
     spec = state.spec
     if state.open is not None or state.waiting:
         spill(state, Path(gettempdir()))
@@ -304,7 +310,7 @@ def _counted_in_files(state: KeysState) -> Iterator[Weighted]:
 
 
 def _ordered_on_disk(state: KeysState) -> Weighted:
-    """Return the keys of all rows in the order of codes; some are in files."""
+    """Return the keys of all rows in the order of codes, sorted with the help of files."""
     spec = state.spec
 
     def order(parts: Sequence[Array], counts: Counts) -> NDArray[np.int64]:
@@ -320,7 +326,7 @@ def _ordered_on_disk(state: KeysState) -> Weighted:
 
 
 def _of_files(state: KeysState) -> Weighted:
-    """Return the keys of all rows; some are in files."""
+    """Return the keys of all rows, some of which are in files, in any order."""
     spec, found = state.spec, list(_counted_in_files(state))
     parts = tuple(
         pa.concat_arrays(part) for part in zip(*(one.parts for one in found), strict=True)
@@ -332,7 +338,7 @@ def _of_files(state: KeysState) -> Weighted:
 
 
 def _in_memory(state: KeysState) -> Weighted:
-    """Return the keys that are in memory."""
+    """Return the keys that are in memory, with their counts."""
     if (
         state.open is None
         and len(state.waiting) == 1
@@ -352,7 +358,7 @@ def _is_plain(spec: KeysSpec, column: ChunkedArray) -> bool:
 
 
 def _are_by_hash(state: KeysState) -> bool:
-    """Return whether all keys in memory are in the order of their hashes."""
+    """Return whether all keys in memory are waiting, in lists that are sorted by hash."""
     waiting = state.waiting
     are_there = state.open is None and len(waiting) > 0
     return are_there and all(
@@ -361,7 +367,7 @@ def _are_by_hash(state: KeysState) -> bool:
 
 
 def _joined(state: KeysState) -> Weighted:
-    """Return the waiting keys joined, in the order of their hashes; each input is in that order."""
+    """Return the waiting lists of keys, all sorted by hash, merged into one that is sorted too."""
     spec = state.spec
     dtype, element = spec.dtypes[0], element_of(spec.dtypes[0])
     found = [
@@ -385,7 +391,7 @@ def _n_keys(keys: Weighted | Open) -> int:
 
 
 def _take_waiting(state: KeysState) -> Open:
-    """Return the table of all keys, after counting the waiting ones into it."""
+    """Count all waiting keys into the hash tables; return the tables."""
     spec, waiting = state.spec, sorted(state.waiting, key=_n_keys, reverse=True)
     n_left = sum(map(_n_keys, waiting))
     tables = state.open or cpu_open_keys.opened(spec, _n_keys(waiting[0]) if waiting else 0)

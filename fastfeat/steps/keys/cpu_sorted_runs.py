@@ -1,7 +1,8 @@
-"""Order distinct keys that are too many to sort at once: sorted runs on disk, merged.
+"""Sort distinct keys that are too many to sort in memory: an external merge sort.
 
-One range of keys after the other is read from all runs, put in order and appended to the result.
-Memory holds the result and one range.
+The order is that of codes: the most frequent key first, equally frequent keys by value. A run is a
+sorted part of the keys in a file. All runs are read in step, one range of keys after the other;
+each range is sorted and appended to the result. Memory holds the result and one range.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ Rank = tuple[Any, ...]
 def in_order_on_disk(
     found: Iterable[Weighted], dtypes: Sequence[DType], order: Order, folder: Path
 ) -> Weighted:
-    """Return distinct keys in the order of codes.
+    """Return distinct keys with their counts, sorted in the order of codes.
 
-    `found` has keys in any order, each key once. `order` sorts some of them. Unnamed files go to
-    `folder`.
+    `found` yields the keys in any order, each key once. `order` returns the sorted positions of
+    some keys. Unnamed files go to `folder`.
     """
     budget.free_unused()
     file, runs = unnamed_file(folder), list[_Run]()
@@ -60,8 +61,8 @@ class _Run(NamedTuple):
     """Sorted keys in a file.
 
     Args:
-        blocks: First byte and number of bytes of each block of keys.
-        lasts: Rank of the last key of each block.
+        blocks: Byte offset and number of bytes of each block of keys.
+        lasts: Sort tuple (see `_rank`) of the last key of each block.
     """
 
     blocks: list[tuple[int, int]]
@@ -74,7 +75,7 @@ def _taken(keys: Weighted, places: NDArray[np.int64]) -> Weighted:
 
 
 def _written(file: UnnamedFile, keys: Weighted) -> _Run:
-    """Write sorted keys to the end of a file; return the run."""
+    """Append sorted keys to a file as a run; return the run."""
     run, n = _Run([], []), len(keys.counts)
     batch = batch_of(keys)
     for first in range(0, n, BLOCK_KEYS):
@@ -85,7 +86,7 @@ def _written(file: UnnamedFile, keys: Weighted) -> _Run:
 
 
 def _rank(keys: Weighted, place: int) -> Rank:
-    """Return the rank of the key at a place: its count, then its parts, a missing one first."""
+    """Return a tuple by which keys sort: minus the count, then the parts, a missing part first."""
     parts: list[tuple[Any, ...]] = []
     for part in keys.parts:
         value = part[place]
@@ -99,7 +100,7 @@ def _rank(keys: Weighted, place: int) -> Rank:
 
 
 def _ranges(file: UnnamedFile, runs: Sequence[_Run], dtypes: Sequence[DType]) -> Iterator[Weighted]:
-    """Yield the keys of all runs in ranges, in ascending order; within a range in any order."""
+    """Yield all keys of all runs in ascending ranges; within a range, keys are not sorted."""
     lasts = sorted(last for run in runs for last in run.lasts)
     step = max(1, RANGE_KEYS // BLOCK_KEYS)
     readers = [_Reader(file, run, dtypes) for run in runs]
@@ -111,14 +112,14 @@ def _ranges(file: UnnamedFile, runs: Sequence[_Run], dtypes: Sequence[DType]) ->
 
 @dataclass(slots=True)
 class _Reader:
-    """A reader of a run from its begin to its end.
+    """A sequential reader of one run.
 
     Args:
         file: The file of the run.
         run: Its blocks.
         dtypes: Types of the parts of its keys.
         at: Number of the next block.
-        rest: Keys of the previous block that are not taken yet.
+        rest: Keys of the previous block that have not been returned yet.
     """
 
     file: UnnamedFile
@@ -128,7 +129,7 @@ class _Reader:
     rest: Weighted | None = None
 
     def upto(self, end: Rank) -> Iterator[Weighted]:
-        """Yield the keys up to `end`, inclusive."""
+        """Yield the next keys, through the last one that sorts at or before `end`."""
         while self.rest is not None or self.at < len(self.run.blocks):
             if self.rest is None:
                 self.rest = self._next()
@@ -155,7 +156,7 @@ def _slice(keys: Weighted, first: int, stop: int) -> Weighted:
 
 
 def _upto(keys: Weighted, end: Rank) -> int:
-    """Return how many of the sorted keys come up to `end`, inclusive."""
+    """Return how many of the sorted keys are at or before `end`, a tuple from `_rank`."""
     low, high = 0, len(keys.counts)
     while low < high:
         middle = (low + high) // 2
@@ -175,15 +176,15 @@ def _joined(pieces: Sequence[Weighted]) -> Weighted:
 
 @dataclass(slots=True)
 class _Column:
-    """A part of the keys, in memory that is allocated once.
+    """The result column for one part of the keys, in memory that is allocated once.
 
     Args:
         dtype: Its type.
         n_bytes: Bytes of its text.
         has_missing: Whether one of its values is missing.
-        values: The values; for text, the ends of the values, after a 0.
+        values: The values; for text, Arrow offsets into `data`.
         data: The text.
-        present: Whether each value is there.
+        present: Whether each value is present; None if none is missing.
         at: Bytes of text written so far.
     """
 
@@ -196,14 +197,14 @@ class _Column:
     at: int = 0
 
     def expect(self, part: Array) -> None:
-        """Count values that will be appended."""
+        """Add the size of values that `append` will receive later."""
         self.has_missing |= part.null_count > 0
         if self.dtype.holds_bytes:
             offsets = _offsets(part)
             self.n_bytes += int(offsets[-1] - offsets[0])
 
     def open(self, n: int) -> None:
-        """Allocate memory for all values."""
+        """Allocate memory for `n` values, after all `expect` calls."""
         if self.dtype.holds_bytes:
             self.values, self.data = np.zeros(n + 1, np.int64), np.empty(self.n_bytes, np.uint8)
         else:
@@ -211,7 +212,7 @@ class _Column:
         self.present = np.ones(n, np.bool_) if self.has_missing else None
 
     def append(self, part: Array, first: int) -> None:
-        """Write values from place `first` on."""
+        """Copy values to positions `first` and following."""
         n = len(part)
         present = present_rows(part)
         if self.present is not None and present is not None:
@@ -229,7 +230,7 @@ class _Column:
         self.at += n_bytes
 
     def array(self, n: int) -> Array:
-        """Return all values."""
+        """Return the `n` values as an Arrow array."""
         validity = None if self.present is None else pack(self.present)
         buffers = [validity, pa.py_buffer(self.values)]
         if self.dtype.holds_bytes:
@@ -250,12 +251,12 @@ def _numpy_type(dtype: DType) -> Any:
 
 @dataclass(slots=True)
 class _Filled:
-    """Keys that are appended range by range.
+    """The sorted keys, to which one range after the other is appended.
 
     Args:
-        columns: Their parts.
+        columns: One result column per part.
         n: Final number of keys.
-        counts: Number of rows of each key.
+        counts: Number of rows of each key, shape (n,).
         at: Number of keys written so far.
     """
 
@@ -265,7 +266,7 @@ class _Filled:
     at: int = 0
 
     def open(self) -> None:
-        """Allocate memory for all keys."""
+        """Allocate memory for `n` keys."""
         self.counts = np.empty(self.n, np.int64)
         for column in self.columns:
             column.open(self.n)
@@ -278,5 +279,5 @@ class _Filled:
         self.at += n
 
     def keys(self) -> Weighted:
-        """Return all keys."""
+        """Return all keys with their counts."""
         return Weighted(tuple(column.array(self.n) for column in self.columns), self.counts)

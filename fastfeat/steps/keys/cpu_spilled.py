@@ -1,4 +1,7 @@
-"""Keys in files, partitioned by hash, so that the keys of all files are counted piece by piece."""
+"""Keys with counts in files, partitioned by hash, so that one partition at a time can be merged.
+
+Equal keys have equal hashes, so they are in the same partition of every file.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ class Weighted(NamedTuple):
 
     Args:
         parts: One Arrow array per part of the key, shape (n_keys,).
-        counts: Shape (n_keys,).
+        counts: Number of rows of each key, shape (n_keys,).
         ends: See `vocabulary.state.DistinctKeys`.
     """
 
@@ -35,12 +38,15 @@ class Weighted(NamedTuple):
 
 
 def table_of(keys: Weighted) -> Table:
-    """Return keys as a table; text becomes bytes, since it need not be valid UTF-8."""
+    """Return keys and counts as an Arrow table; text becomes bytes.
+
+    Text in Arrow must be valid UTF-8, but text keys need not be.
+    """
     return pa.Table.from_batches([batch_of(keys)])
 
 
 def keys_of_table(table: Table, dtypes: Sequence[DType]) -> Weighted:
-    """Return the keys of a table; their parts have the given types."""
+    """Return the keys and counts of a table from `table_of`; the parts have types `dtypes`."""
     whole = table.combine_chunks()
     columns = [
         column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
@@ -54,11 +60,11 @@ def keys_of_table(table: Table, dtypes: Sequence[DType]) -> Weighted:
 
 
 class Written(NamedTuple):
-    """Keys in an unnamed file.
+    """Keys that one call of `write` put into an unnamed file.
 
     Args:
         file: The file.
-        blocks: For each hash partition, first byte and number of bytes of each block.
+        blocks: For each hash partition, byte offset and number of bytes of each block.
     """
 
     file: UnnamedFile
@@ -68,7 +74,7 @@ class Written(NamedTuple):
 def write(
     file: UnnamedFile, pieces: Iterable[Weighted], dtypes: Sequence[DType], *, is_cross: bool
 ) -> Written:
-    """Append keys to a file, partitioned by hash; a key may occur in several pieces.
+    """Append keys with counts to a file, partitioned by hash; `pieces` may repeat keys.
 
     `is_cross` says that missing parts are values.
     """
@@ -89,26 +95,26 @@ def write(
 
 
 def partitions(files: Sequence[Written], dtypes: Sequence[DType]) -> Iterator[list[Weighted]]:
-    """Yield, for each hash partition, its keys in each file."""
+    """Yield, for each hash partition, the list of its keys with counts, one item per block."""
     for k in range(N_PARTITIONS):
         yield [read(one.file, *block, dtypes) for one in files for block in one.blocks[k]]
 
 
 def read(file: UnnamedFile, first: int, n_bytes: int, dtypes: Sequence[DType]) -> Weighted:
-    """Return a block of keys of a file."""
+    """Read a block of keys with counts, which has `n_bytes` bytes from byte `first` of a file."""
     content = pa.py_buffer(file.read(first, n_bytes))
     batch = pa.ipc.read_record_batch(content, schema_of(dtypes))
     return keys_of_table(pa.Table.from_batches([batch]), dtypes)
 
 
 def schema_of(dtypes: Sequence[DType]) -> Any:
-    """Return the schema of keys in files."""
+    """Return the Arrow schema in which keys of these types are written to files."""
     none = tuple(pa.nulls(0, key_type(dtype)) for dtype in dtypes)
     return batch_of(Weighted(none, np.zeros(0, np.int64))).schema
 
 
 def batch_of(keys: Weighted) -> Any:
-    """Return keys as a record batch; text becomes bytes."""
+    """Return keys and counts as an Arrow record batch; text becomes bytes."""
     arrays = [*map(_as_bytes, keys.parts), array_of_values(keys.counts, None, pa.int64())]
     names = [*map(str, range(len(keys.parts))), _COUNTS]
     return pa.RecordBatch.from_arrays(arrays, names=names)

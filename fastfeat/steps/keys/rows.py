@@ -1,6 +1,8 @@
-"""encode: the code of each row's key in a vocabulary: missing 0, unseen 1 to k, then the keys.
+"""The steps "encode", "hash" and "hash_cross": codes and hashes of keys, with their definitions.
 
-Hashes of text, bytes and crosses are XXH64 of the bytes that `fastfeat_kernels.hashing` publishes.
+The code of a row is the number of its key in a vocabulary: 0 for a missing key, 1 to k for an
+unseen one (k is `n_unseen`), then the keys of the vocabulary in order. Hashes of text, bytes and
+crosses (keys of several columns) are XXH64 of the bytes that `fastfeat_kernels.hashing` defines.
 """
 
 from __future__ import annotations
@@ -88,7 +90,7 @@ def rows_of_keys(columns: Sequence[Sequence[Any]], missing: str) -> list[Key | N
 
 
 def places_of(vocabulary: Vocabulary) -> Mapping[Key, int]:
-    """Return the place of each key of a vocabulary, cached there."""
+    """Return the position of each key in a vocabulary, cached in the vocabulary."""
     places: Mapping[Key, int] | None = vocabulary.cache.get("places")
     if places is None:
         columns = [strings.contents_of(part) for part in vocabulary.parts]
@@ -98,7 +100,7 @@ def places_of(vocabulary: Vocabulary) -> Mapping[Key, int]:
 
 
 def category_texts(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> list[str]:
-    """Return each category as text, for names of columns; a space joins the parts of a cross."""
+    """Return each key of a vocabulary as text for column names; a space separates its parts."""
     columns = [
         [_text(value, dtype) for value in strings.contents_of(part)]
         for part, dtype in zip(vocabulary.parts, dtypes, strict=True)
@@ -143,7 +145,7 @@ def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
 
 
 def codes_by_key(vocabulary: Vocabulary, params: Params) -> dict[Any, int]:
-    """Return the code of each key of a vocabulary, cached there.
+    """Return a dict from each key of a vocabulary to its code, cached in the vocabulary.
 
     A key of several parts is a tuple; a key of one part is the value. A missing key of one part has
     the code 0, unless missing is a value.
@@ -188,7 +190,7 @@ def _encode_of_row(args: Sequence[Argument], params: Params) -> Callable[..., in
 
 
 def _key_hash(key: Key, is_cross: bool) -> int:
-    """Return the hash of a key, the same as from `hash`."""
+    """Return the hash of a key; it equals the result of the step "hash" or "hash_cross"."""
     parts = [bytes_of(part) for part in key]
     return reference.xxh64(
         reference.canonical_row(parts) if is_cross else reference.canonical_bytes(parts[0])
@@ -196,7 +198,7 @@ def _key_hash(key: Key, is_cross: bool) -> int:
 
 
 def _is_encode(call: Call) -> bool:
-    """Return whether the vocabulary has the same parts as the key, or is a literal one."""
+    """Return whether the last argument of "encode" is a vocabulary that suits the key's parts."""
     *parts, known = call.args or (None,)
     is_cross = dict(call.params)["missing"] == "value"
     match known:
@@ -210,7 +212,7 @@ def _is_encode(call: Call) -> bool:
 
 
 def _are_elements(parts: list[Any], of_vocabulary: tuple[Node, ...]) -> bool:
-    """Return whether an element of a list is encoded in a vocabulary of all elements."""
+    """Return whether the key is a list element, and the vocabulary of all elements of that list."""
     match parts, of_vocabulary:
         case [Call("list.get", lists)], (Call("list.explode", exploded),):
             return lists == exploded

@@ -1,6 +1,6 @@
-"""Tasks of keys: requests to a backend to count keys, or to learn aggregates per group.
+"""Tasks of keys: requests to a backend to count keys, or to compute aggregates per group.
 
-The functions below the tasks are their definitions, row by row.
+The functions below the tasks define their results, row by row; backends must return the same.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from fastfeat.steps.keys import rows as of_keys
 
 @dataclass(frozen=True, slots=True)
 class KeysTask(Task[KeyCounts]):
-    """Count the distinct keys of some rows.
+    """A request for the distinct keys of rows, with their counts.
 
     Args:
         columns: The parts of the key, in the form of `io.columns.keys`.
         dtypes: Types of the parts.
         missing: "key" if one missing part makes the key missing, "value" if it is a value.
         max_memory: Limit of the bytes of the keys.
-        with_rows: Whether to keep the key of each row.
-        in_order: Whether the keys must be in order; if not, a backend may leave them unsorted.
+        with_rows: Whether the result must also tell the key number of each row.
+        in_order: Whether keys must be sorted, the most frequent first; if not, a backend may leave
+            them unsorted.
     """
 
     columns: Sequence[Any]
@@ -46,7 +47,7 @@ class KeysTask(Task[KeyCounts]):
 
 @dataclass(frozen=True, slots=True)
 class DistinctTask(Task[int]):
-    """Count the distinct keys of some rows, without copying the keys.
+    """A request for the number of distinct keys of rows.
 
     The fields are described in `KeysTask`.
     """
@@ -58,16 +59,17 @@ class DistinctTask(Task[int]):
 
 @dataclass(frozen=True, slots=True)
 class GroupsTask(Task[list[Groups]]):
-    """Compute aggregates of the rows of each group.
+    """A request for aggregates of the rows of each group.
 
     Args:
         wanted: The aggregates, by name and parameters.
         values: The argument, shape (n_rows,): an Arrow array, or a DeviceArray.
         dtype: Type of the argument.
-        codes: The group of each row, int32, shape (n_rows,): an Arrow array, or a DeviceArray.
+        codes: The group number of each row, int32, shape (n_rows,): an Arrow array, or a
+            DeviceArray.
         n_groups: Number of groups.
-        n_left_out: The results of the first so many groups are ignored and may be anything; a sum
-            that overflows there is not an error.
+        n_left_out: The results of the first `n_left_out` groups are ignored and may be anything; a
+            sum that overflows there is not an error.
     """
 
     wanted: Sequence[tuple[str, Params]]
@@ -79,9 +81,10 @@ class GroupsTask(Task[list[Groups]]):
 
 
 def count_keys(task: KeysTask) -> KeyCounts:
-    """Return the distinct keys of some rows in order, without the key of each row.
+    """Return the distinct keys of a task's rows with counts, the most frequent first.
 
-    It ignores `max_memory`: the reference is for few rows.
+    It does not tell the key of each row, and it ignores `max_memory`: the reference is for few
+    rows.
     """
     counts = Counter(
         of_keys.rows_of_keys([strings.contents_of(column) for column in task.columns], task.missing)
@@ -96,7 +99,7 @@ def count_keys(task: KeysTask) -> KeyCounts:
 
 
 def count_distinct(task: DistinctTask) -> int:
-    """Return the number of distinct keys of some rows."""
+    """Return the number of distinct keys in the rows of a task."""
     rows = of_keys.rows_of_keys(
         [strings.contents_of(column) for column in task.columns], task.missing
     )
@@ -104,14 +107,14 @@ def count_distinct(task: DistinctTask) -> int:
 
 
 def _order(part: Any) -> tuple[bool, Any]:
-    """Return the sort key of a part of keys: a missing one first, text by its bytes."""
+    """Return a sort key for one part of a key: a missing part first, text by its bytes."""
     return part is not None, strings.content_of(part) if isinstance(
         part, str | bytes
     ) else part or 0
 
 
 def learn_groups(task: GroupsTask) -> list[Groups]:
-    """Return each wanted aggregate of each group."""
+    """Return the values of each wanted aggregate, one value per group."""
     dtype = task.dtype
     members: list[list[Any]] = [[] for _ in range(task.n_groups)]
     pairs = zip(stored_values(task.values, dtype), task.codes.to_pylist(), strict=True)

@@ -1,6 +1,7 @@
-"""list.*: functions of the list of each row. Aggregates skip missing elements.
+"""The steps list.*: functions of each row's list, with their definitions.
 
-A missing list gives missing. For an empty list the sum is 0; other aggregates are missing.
+Aggregates skip missing elements. A missing list gives missing. For an empty list the sum is 0;
+other aggregates are missing.
 """
 
 from __future__ import annotations
@@ -33,26 +34,29 @@ SUM_TOO_LARGE = "the sum of the list does not fit into int64"
 
 
 def element_type(types: Sequence[DType]) -> DType:
-    """Return the type of the elements of a list; float64 for types that are read as float64."""
+    """Return the type of a list's elements as kernels read them.
+
+    Types that are read as float64 give float64.
+    """
     if types[0].of is None:
         raise TypeMismatch(f"needs a list, got {types[0]}")
     return comparable(types[0].of)
 
 
 def elements_of(value: Sequence[Any] | None) -> list[Any] | None:
-    """Return the elements of a list, None if missing."""
+    """Return a list as Python values; None for a missing list."""
     if value is None:
         return None
     return [None if element != element else element for element in value]
 
 
 def params_of_aggregate(function: str, params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Return the parameters of an aggregate of lists in the form that aggregates of rows take."""
+    """Return the parameters of a list aggregate as the aggregate over training rows takes them."""
     return tuple(sorted(params.items()))
 
 
 def _aggregate(function: str) -> StepFunction:
-    """Return the step of an aggregate: the aggregate of training rows, applied to one list."""
+    """Return the step that applies an aggregate of training rows to each row's list instead."""
 
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         return AGGREGATES[function].result(
@@ -79,7 +83,10 @@ def _aggregate(function: str) -> StepFunction:
 
 
 def _each(function: Callable[..., Any]) -> Callable[..., list[Any]]:
-    """Return the reference of a function of one list; a missing list gives missing."""
+    """Return a column function that applies `function` to each list.
+
+    A missing list gives missing.
+    """
 
     def reference(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
         found: list[Any] = []
@@ -182,7 +189,7 @@ def _has_code_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType
 
 
 def _is_list_encode(call: Call) -> bool:
-    """Return whether elements of lists are encoded in a vocabulary of all of them."""
+    """Return whether the vocabulary of "list.encode" has all elements of the lists to encode."""
     lists, known = call.args
     match known:
         case Aggregate("vocabulary", (Call("list.explode", exploded),), params, frame):

@@ -1,4 +1,8 @@
-"""lookup_row, lookup_value, asof_row: rows of a table by key, at a moment, and their values."""
+"""The steps lookup_row, lookup_value, asof_row, with their definitions: joins with another table.
+
+lookup_row and asof_row give the number of the table row that belongs to each row of the data: by
+key, or by key and moment. lookup_value then gives the value of a table column there.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +48,7 @@ class TableValues:
     cache: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
 
     def stored(self) -> list[Any]:
-        """Return the values as a list, None if missing, cached."""
+        """Return the values as a Python list, None if missing; cached."""
         found: list[Any] | None = self.cache.get("stored")
         if found is None:
             found = [None if value != value else value for value in self.array.to_pylist()]
@@ -53,7 +57,7 @@ class TableValues:
 
 
 def rows_by_key(keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], int]:
-    """Return the row of each key of a table, cached.
+    """Return a mapping from each key of a table to its row number, cached.
 
     `keys` are the columns of the key's parts. Raises InvalidData if two rows have the same key.
     """
@@ -84,7 +88,7 @@ def _shown(key: Argument, row: int) -> str:
 
 
 def compared(values: Sequence[Any], dtype: DType) -> list[Any]:
-    """Return values that compare equal if they mean the same: times in nanoseconds."""
+    """Return values in a form that is comparable across types: times become nanoseconds."""
     if not dtype.is_temporal:
         return list(values)
     return [None if value is None else value * tick_ns(dtype) for value in values]
@@ -122,7 +126,7 @@ def _lookup_of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Calla
 
 
 def _scaling(keys: Sequence[Argument]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """Return the function that converts complete keys of a row to the form of `compared`."""
+    """Return a function that converts a row's key, without missing parts, as `compared` does."""
     ticks = [tick_ns(key.dtype) if key.dtype.is_temporal else None for key in keys]
     if not any(ticks):
         return lambda key: key
@@ -182,7 +186,7 @@ def _is_lookup_value(call: Call) -> bool:
 
 
 def _right_keys(row: Call) -> tuple[Node, ...]:
-    """Return the columns of the table that a lookup compares."""
+    """Return the columns of the table that a lookup compares with the keys of the data."""
     return row.args[len(row.args) // 2 :]
 
 
@@ -210,7 +214,7 @@ LOOKUP_VALUE = StepFunction(
 
 
 def parts_of(args: Sequence[Any]) -> tuple[Any, Sequence[Any], Any, Sequence[Any]]:
-    """Return the time and the keys of the data, then the time and the keys of the table."""
+    """Return the arguments of an as-of join: time and keys of the data, then those of the table."""
     half = len(args) // 2
     return args[0], args[1:half], args[half], args[half + 1 :]
 
@@ -229,9 +233,9 @@ def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 def check_moments(
     time: DType, keys: Sequence[DType], right: DType, right_keys: Sequence[DType]
 ) -> None:
-    """Raise TypeMismatch if times and keys of the data do not compare with a table's.
+    """Raise TypeMismatch if times or keys of the data cannot be compared with the table's.
 
-    `right` and `right_keys` are the types of the table.
+    `time` and `keys` are the types in the data, `right` and `right_keys` those in the table.
     """
     if keys:
         LOOKUP_ROW.result([*keys, *right_keys], {})
@@ -258,7 +262,10 @@ def _is_time(dtype: DType) -> bool:
 
 
 def rule_of(time: DType, right: DType, params: Mapping[str, Any]) -> Rule:
-    """Return the kernel's rule for table rows that may be found; `right` is the table's time."""
+    """Return the kernel's rule about the times of table rows that a row of the data may find.
+
+    `right` is the type of the table's times.
+    """
     return Rule(
         tick_of(time),
         tick_of(right),
@@ -269,7 +276,7 @@ def rule_of(time: DType, right: DType, params: Mapping[str, Any]) -> Rule:
 
 
 def instants(values: Sequence[Any], dtype: DType) -> list[Any]:
-    """Return times in nanoseconds; whole numbers unchanged; None if missing."""
+    """Return times in nanoseconds, whole numbers unchanged, None if missing."""
     tick = tick_of(dtype)
     return [None if value is None else value * tick for value in values]
 
@@ -300,7 +307,7 @@ def _asof_of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Callabl
 
 
 def _by_key(right: Argument, keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], KnownRows]:
-    """Return the rows of each key of a table in order, with their times, cached."""
+    """Return, for each key of a table, its rows in order of time, with their times; cached."""
     names = tuple(key.values.name for key in keys)
     cached: Any = right.values.cache.get(("asof", names))
     if cached is not None:

@@ -1,6 +1,7 @@
-"""Learn statistics of a target per category on the CPU: states of rows that come in parts.
+"""Learn statistics of a target per category on the CPU, from rows in batches and states that merge.
 
-Rows are in cells; a cell has one fold and one category.
+A cell is one fold of one category; its number orders cells by category, then by fold. The visible
+rows of a fold are the rows from which its statistic is computed; see `cpu`.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ _MOST_CELLS = 2**31 - 1  # groups are numbered by int32
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A statistic of a target per category.
+    """The statistic of a target per category to learn.
 
     Args:
         function: One of `aggregates.target.FUNCTIONS`.
@@ -78,25 +79,25 @@ class Spec:
 
     @property
     def n_cells(self) -> int:
-        """Number of cells."""
+        """Number of cells: one for each fold of each category."""
         return self.n_codes * self.n_folds
 
     @property
     def fold_bits(self) -> int:
-        """Number of bits that a fold number needs."""
+        """Number of bits that a fold number needs in the number of a cell."""
         return (self.n_folds - 1).bit_length()
 
 
 @dataclass(slots=True)
 class TargetState:
-    """The state of the cells.
+    """The summary of all rows added so far, cell by cell.
 
     Args:
         spec: The statistic to learn.
         table: Moments of the cells.
         kept: The rows, if moments of all cells would exceed the memory budget.
         of_folds: Moments of the folds of the kept rows.
-        rows: The rows by cell, for quantiles.
+        rows: The target values of rows by cell, for quantiles.
     """
 
     spec: Spec
@@ -107,7 +108,7 @@ class TargetState:
 
 
 def learn_target(task: TargetTask) -> FoldedGroups:
-    """Return a statistic of the target per category."""
+    """Return a statistic of the target per category, of all rows and outside of each fold."""
     spec, columns = told(task)
     state = _start(spec, None)
     _add(state, columns, range(len(task.codes)))
@@ -115,7 +116,7 @@ def learn_target(task: TargetTask) -> FoldedGroups:
 
 
 def told(task: TargetTask) -> tuple[Spec, Mapping[Any, Any]]:
-    """Return the spec of a task, and the columns that it reads."""
+    """Return a task's settings as `Spec`, and the columns that it reads, by name."""
     spec = Spec(task.function, task.params, task.dtype, task.n_codes, task.n_folds)
     return spec, {VALUES: task.values, CODES: task.codes, FOLDS: task.folds}
 
@@ -175,7 +176,7 @@ def _merge(a: TargetState, b: TargetState) -> TargetState:
 
 
 def _unkept(state: TargetState) -> None:
-    """Switch to states of all cells: add all kept rows to them."""
+    """Replace the rows in `state.kept` by moments or target values of all cells."""
     spec, kept = state.spec, state.kept
     if kept is None:
         return
@@ -194,7 +195,7 @@ def _unkept(state: TargetState) -> None:
 
 
 def _cells_kept(spec: Spec, kept: GroupRows) -> Iterator[Cells]:
-    """Yield the rows of neighbouring categories; categories are numbered through all of them."""
+    """Yield the kept rows, some neighbouring categories at a time, with codes of all categories."""
     for some in keeping.ranges(kept):
         keys, groups = keeping.keys_of(kept, some)
         codes = (groups + np.int32(some.first)) >> np.int32(spec.fold_bits)
@@ -203,10 +204,10 @@ def _cells_kept(spec: Spec, kept: GroupRows) -> Iterator[Cells]:
 
 
 def _by_fold(some: Range, spec: Spec, first: int, n_codes: int) -> Range:
-    """Return rows renumbered to cells ordered by fold, then category.
+    """Return rows with new cell numbers, which order cells by fold, then by category.
 
-    `some` has rows by category, then fold. `first` is added to their category; a fold has `n_codes`
-    categories.
+    In `some`, cells are ordered by category, then by fold. `first` is added to the category of each
+    row; a fold has `n_codes` categories.
     """
     is_missing = some.groups < 0
     given = np.where(is_missing, ~some.groups, some.groups)
@@ -237,7 +238,7 @@ _Ranges = Iterator[tuple[int, Iterator[Statistics]]]
 
 
 def _on_disk(spec: Spec, ranges: _Ranges) -> FoldedGroups:
-    """Return the statistic; the part outside of each fold is in an unnamed, memory-mapped file."""
+    """Return the statistic per category; the values per fold are in a memory-mapped file."""
     values, file = np.empty(spec.n_codes, np.float64), unnamed_file(Path(gettempdir()))
     for first, found in ranges:
         for k, statistics in enumerate(found):
@@ -250,7 +251,7 @@ def _on_disk(spec: Spec, ranges: _Ranges) -> FoldedGroups:
 
 
 def _moments_kept(spec: Spec, kept: GroupRows, of_folds: GroupedMoments) -> _Ranges:
-    """Yield statistics by moments, from kept rows."""
+    """Yield neighbouring categories with their statistics, from the moments of kept rows."""
     level = level_of(spec.function, spec.params)
     for some in keeping.ranges(kept):
         first, n_codes = some.first >> spec.fold_bits, some.n_groups >> spec.fold_bits
@@ -261,7 +262,7 @@ def _moments_kept(spec: Spec, kept: GroupRows, of_folds: GroupedMoments) -> _Ran
 
 
 def _quantiles_kept(spec: Spec, kept: GroupRows) -> _Ranges:
-    """Yield quantiles, from kept rows."""
+    """Yield neighbouring categories with their quantiles, from kept rows."""
     given = dict(spec.params)
     q, seen = float(given["q"]), seen_folds(spec.n_folds, bool(given["ordered"]))
 
@@ -281,9 +282,10 @@ def _priors(
     seen: Sequence[SeenFolds],
     q: float,
 ) -> list[Prior]:
-    """Return one prior per item of `seen`: the number of its rows, and their quantile.
+    """Return, per item of `seen`, the number of visible rows and the quantile of their targets.
 
-    `blocks` returns keys, and the fold of each. `seen` is described in `by_quantiles`.
+    `blocks` returns all rows: sort keys of targets, with folds as groups. `seen` is described in
+    `by_quantiles`.
     """
     counts = np.zeros(len(seen), np.int64)
     for block in blocks():
@@ -300,7 +302,7 @@ def _priors(
 
 
 def _by_quantiles(spec: Spec, rows: OrderedRows) -> Iterator[Statistics]:
-    """Yield the quantiles of all rows, then of the rows outside of each fold."""
+    """Yield the quantiles per category: of all rows, then of the visible rows of each fold."""
     given = dict(spec.params)
     q, seen = float(given["q"]), seen_folds(spec.n_folds, bool(given["ordered"]))
     priors = [_prior(spec, rows, is_seen, q) for is_seen in seen]
@@ -308,7 +310,7 @@ def _by_quantiles(spec: Spec, rows: OrderedRows) -> Iterator[Statistics]:
 
 
 def _prior(spec: Spec, rows: OrderedRows, is_seen: SeenFolds, q: float) -> Prior:
-    """Return the number of visible rows of all categories, and their quantile."""
+    """Return the number of visible rows of all categories, and the quantile of their targets."""
 
     def is_in(cells: NDArray[np.int32]) -> NDArray[np.bool_]:
         return is_seen(cells % np.int32(spec.n_folds))
@@ -322,7 +324,7 @@ def _prior(spec: Spec, rows: OrderedRows, is_seen: SeenFolds, q: float) -> Prior
 
 
 def _ranges(spec: Spec, rows: OrderedRows) -> Iterator[Cells]:
-    """Yield the rows of all categories, neighbouring ones together."""
+    """Yield the rows of all categories, some neighbouring categories at a time."""
     n_folds = np.int32(spec.n_folds)
     if not rows.runs:
         keys, cells = ordering.unordered(rows)

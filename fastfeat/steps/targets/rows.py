@@ -33,7 +33,7 @@ def _fold_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[int]:
-    """Return the fold of each row: by its number, or by the values of a key."""
+    """Return the fold of each row: by a hash of its number, or of its key."""
     n_folds = params["n_folds"]
     if not args:
         return [bucket_of(xxh64(canonical_bytes(row)), n_folds) for row in range(n_rows)]

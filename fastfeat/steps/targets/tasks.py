@@ -1,6 +1,6 @@
 """The task of targets: a request to a backend to learn a statistic of a target per category.
 
-The functions below are its definition: statistics of all rows, and outside of each fold.
+The functions below define the result, row by row; backends must return the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fastfeat.ir.node import Params, params_of
 
 @dataclass(frozen=True, slots=True)
 class TargetTask(Task[FoldedGroups]):
-    """Compute a statistic of a target per category, of all rows and outside of each fold.
+    """A request for a statistic of a target per category, of all rows and outside of each fold.
 
     Args:
         function: One of `aggregates.target.FUNCTIONS`.
@@ -64,7 +64,7 @@ def learn_target(task: TargetTask) -> FoldedGroups:
 def _statistics(
     function: str, given: Mapping[str, Any], rows: list[Any], dtype: DType, n_codes: int
 ) -> Statistics:
-    """Return the statistics of some rows, by the definitions of the aggregates."""
+    """Return the statistics of each category over the given rows, by the aggregate definitions."""
     members: list[list[Any]] = [[] for _ in range(n_codes)]
     for value, code, _ in rows:
         members[code].append(value)
@@ -77,7 +77,7 @@ def _statistics(
 def _of_values(
     function: str, given: Mapping[str, Any], values: list[Any], dtype: DType
 ) -> tuple[float, float, float, float]:
-    """Return count, sum, statistic and variance of some values; NaN for a missing result."""
+    """Return count, sum, statistic and population variance of some values; NaN if missing."""
     named = {"target_var": "var", "target_quantile": "quantile"}.get(function, "mean")
     params = {
         "var": params_of(ddof=1),

@@ -1,4 +1,4 @@
-"""Folds of training rows by time: fit learns the ends of folds from all times.
+"""The steps time_fold and time_fold_known: folds of training rows by time, learnt from all times.
 
 Only training rows have folds; no later row has one.
 """
@@ -28,13 +28,13 @@ from fastfeat.steps.targets.rows import N_FOLDS
 
 @dataclass(frozen=True, slots=True)
 class TimeFolds:
-    """The folds of some times.
+    """The folds that fit learnt from the times of the training rows.
 
     Args:
         n_folds: Number of folds. Rows without a time are in one extra fold.
         ends: The last time before each fold except the first, shape (n_folds - 1,); empty if no row
             has a time.
-        used: Ascending numbers of the folds that have a time, if wanted.
+        used: Ascending numbers of the folds that have a time; empty if they were not requested.
         begins: The first time of each fold in `used`.
         last: The last fold that has a row.
     """
@@ -48,12 +48,12 @@ class TimeFolds:
 
 @dataclass(frozen=True, slots=True)
 class TimesTask(Task[TimeFolds]):
-    """Learn the folds of the times of all rows.
+    """A request to split the times of all rows into folds.
 
     Args:
         times: A column of times, stored as keys are, and its type.
         n_folds: Number of folds.
-        with_begins: Whether the first time of each fold is wanted.
+        with_begins: Whether the result must have the first time of each fold.
     """
 
     times: Argument
@@ -62,7 +62,7 @@ class TimesTask(Task[TimeFolds]):
 
 
 def learn_times(task: TimesTask) -> TimeFolds:
-    """Return the folds by their definition: equally full, except that equal times share a fold.
+    """Return folds of equally many rows, except that rows of equal times share a fold.
 
     A row's fold is the share of the known times that are earlier, times the number of folds.
     """
@@ -92,7 +92,7 @@ def _time_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[int]:
-    """Return the fold of each row by time; rows without a time are in a fold after the last."""
+    """Return the fold of each row by time; rows without a time are in an extra fold, the last."""
     return [_fold_at(args[1].values, time) for time in args[0].values]
 
 
@@ -101,7 +101,7 @@ def _fold_at(learnt: TimeFolds, time: Any) -> int:
 
 
 def _time_known_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    """Return the type of folds; raise TypeMismatch if the delay does not suit the type of time."""
+    """Return the type of fold numbers; raise TypeMismatch if the delay does not suit the times."""
     wanted = "time" if types[0].is_temporal else "steps"
     if params["unit"] != wanted:
         given = "a duration" if params["unit"] == "time" else "a whole number"
@@ -115,9 +115,10 @@ def _time_known_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType
 
 
 def _time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[int]:
-    """Return, for each row, the last fold by time that does not learn from the row yet.
+    """Return, for each row, the last fold that must not learn from it.
 
-    A fold learns from the rows for which time plus delay is before the fold's first time.
+    The value of a row is known at its time plus the delay. A fold learns from a row if the value is
+    known before the fold's first time.
     """
     learnt: TimeFolds = args[1].values
     delay = delay_in_ticks(args[0].dtype, params)
@@ -130,18 +131,21 @@ def _time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows
 
 
 def _last_before(learnt: TimeFolds, known: Any) -> int:
-    """Return the fold before the first one that begins after the time `known`."""
+    """Return the number of the fold before the first one that begins after the time `known`."""
     begins = zip(learnt.begins, learnt.used.tolist(), strict=True)
     return next((fold - 1 for time, fold in begins if time > known), learnt.last)
 
 
 def delay_in_ticks(dtype: DType, params: Mapping[str, Any]) -> int:
-    """Return the most whole ticks within a delay; one more tick exceeds the delay."""
+    """Return a delay in ticks of a time type, rounded down."""
     return params["delay"] // tick_of(dtype)
 
 
 def times_of(call: Call) -> Call:
-    """Return the folds in which a step finds rows; steps with the same time column share them."""
+    """Return the call that gives the folds for a step's time column.
+
+    Steps with the same time column share the folds.
+    """
     return Call("time_fold", call.args, params_of(n_folds=dict(call.params)["n_folds"]))
 
 

@@ -76,21 +76,24 @@ def _host_coalesce(args: Sequence[Argument], params: Params, n_rows: int) -> Any
 
 
 def _most(chosen: Any, n_rows: int) -> int:
-    """Return the highest number of bytes that `n_rows` rows of a choice may have."""
+    """Return the most bytes of text that `n_rows` rows from an argument of a choice may have."""
     if isinstance(chosen, pa.Scalar):
         return n_rows * len(chosen.as_buffer() or b"") if chosen.is_valid else 0
     return content_bytes(chosen)
 
 
 def _plain(args: Sequence[Argument]) -> list[Any]:
-    """Return arguments as columns of one type, null columns too; a single text as a scalar."""
+    """Return arguments as columns of one text type.
+
+    An argument with a single text becomes a scalar.
+    """
     columns = [_one_text(argument.values) for argument in args]
     kind = next(column.type for column in columns if is_content(column.type))
     return [column if column.type == kind else pa.scalar(None, kind) for column in columns]
 
 
 def _one_text(column: ChunkedArray) -> Any:
-    """Return a column with the same text in every row as a scalar; others without dictionary."""
+    """Return a scalar if all rows of a column have the same text, else the column as plain text."""
     if pa.types.is_dictionary(column.type) and column.num_chunks == 1:
         (chunk,) = column.chunks
         if len(chunk.dictionary) == 1 and chunk.indices.null_count == 0:

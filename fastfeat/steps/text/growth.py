@@ -1,4 +1,4 @@
-"""Size of text that grows: computed before memory is allocated, and rejected if too large."""
+"""Limits for steps that enlarge text: the new size is computed before memory is allocated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COPIES = 2
 def check_growth(
     column: ChunkedArray, pattern: str, value: str, n: int, literal: bool, max_memory: int
 ) -> None:
-    """Raise StepFailed, with the sizes, if a replacement needs more memory than `max_memory` bytes.
+    """Raise StepFailed, with the sizes, if replacing matches in text needs too much memory.
 
     Args:
         column: The text.
@@ -25,7 +25,7 @@ def check_growth(
         value: The replacement, in RE2's syntax, or plain text if `literal`.
         n: Highest number of replacements per row; -1 for all.
         literal: Whether pattern and value are plain text.
-        max_memory: Highest number of bytes for the new text while it grows.
+        max_memory: Highest number of bytes for the new text while Arrow builds it.
     """
     n_bytes = content_bytes(column)
     # a match of a regular expression may be empty, before each byte and at the end
@@ -47,16 +47,16 @@ def check_growth(
 
 
 def replaced(column: ChunkedArray, pattern: str, value: str, n: int, literal: bool) -> ChunkedArray:
-    """Return text with matches replaced; the arguments are described in `check_growth`."""
+    """Return a column with matches of a pattern replaced; for the arguments see `check_growth`."""
     function = "replace_substring" if literal else "replace_substring_regex"
     options = options_of("ReplaceSubstringOptions", pattern, value, max_replacements=n)
     return call(function, column, options=options)
 
 
 def check_choice(n_bytes: int, n_rows: int) -> None:
-    """Raise StepFailed, with the sizes, if chosen text may take more memory than the machine has.
+    """Raise StepFailed if the result of a choice between texts may exceed the machine's memory.
 
-    `n_bytes` is the highest size that the text may have.
+    `n_bytes` is the highest size that the result may have.
     """
     room = host_memory()
     if room is not None and _COPIES * n_bytes > room:
@@ -74,8 +74,9 @@ def content_bytes(column: Any) -> int:
 
 
 def _grown(n_bytes: int, n_matches: int, least: int, most: int, value: str, literal: bool) -> int:
-    """Return the highest size of the new text; `least` to `most` of its bytes are matched.
+    """Return the highest number of bytes that a text may have after its matches are replaced.
 
+    The text has `n_bytes` bytes, and `n_matches` matches with `least` to `most` bytes together.
     Each group of a match is at most as long as the match.
     """
     n_groups = 0 if literal else len(groups_of_replacement(value))
@@ -83,7 +84,7 @@ def _grown(n_bytes: int, n_matches: int, least: int, most: int, value: str, lite
 
 
 def _plain_bytes(value: str, literal: bool) -> int:
-    """Return how many bytes of a replacement are literal, outside of group references."""
+    """Return the number of bytes of a replacement that are not references to groups."""
     return len((value if literal else without_groups(value)).encode())
 
 

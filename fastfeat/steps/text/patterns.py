@@ -1,4 +1,4 @@
-"""Regular expressions and dates in text: host steps by Arrow's RE2, the same on every backend."""
+"""Regular expressions and dates in text: computed by Arrow's RE2 on the host, for every backend."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _step(
     parameters: Parameters,
     written: Writer | None = None,
 ) -> StepFunction:
-    """Return a host step; `work` gets a column of text and the parameters."""
+    """Return a step that the host computes; `work` gets the column of text and the parameters."""
 
     def host(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
         def of_texts(column: ChunkedArray) -> Array:
@@ -70,7 +70,7 @@ def _step(
 
 
 def _whole(column: ChunkedArray) -> Array:
-    """Return a column as one array."""
+    """Return a column of several chunks as one array."""
     if column.num_chunks == 1:  # without a copy
         return column.chunk(0)
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
@@ -146,7 +146,7 @@ def _replace_text(node: Call, texts: Texts) -> str | None:
 
 
 def _is_pattern(call: Call) -> bool:
-    """Return whether a call has a regular expression, and parameters that fit its groups.
+    """Return whether a call's pattern is a regular expression with the groups that it refers to.
 
     Raises InvalidPlan if the pattern is not a regular expression.
     """

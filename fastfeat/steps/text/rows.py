@@ -1,7 +1,7 @@
-"""Functions of text by hand-written kernels: lengths, case, pieces, literals, numbers.
+"""Functions of text by hand-written kernels: lengths, case, slices, literals, numbers.
 
-A row of `text.requests` has the meaning of a function, its result and its kernel requests. The type
-rule and the reference here follow from that row.
+`text.requests` has a row for each function, with its definition, its kind of result and its kernel.
+The type rule and the reference here are derived from that row.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OfAscii = Callable[[Mapping[str, Any]], Callable[[str], Any]]
 
 
 def of_text(dtype: DType) -> TypeRule:
-    """Return the type rule of a function of text."""
+    """Return a type rule that accepts text and gives `dtype`."""
 
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         if types[0].name not in ("utf8", "null"):
@@ -44,7 +44,7 @@ def of_text(dtype: DType) -> TypeRule:
 
 
 def of_content(dtype: DType) -> TypeRule:
-    """Return the type rule of a function of text or bytes."""
+    """Return a type rule that accepts text or bytes and gives `dtype`."""
 
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         if types[0].name not in ("utf8", "binary", "null"):
@@ -55,12 +55,12 @@ def of_content(dtype: DType) -> TypeRule:
 
 
 def not_parseable(row: int, text: bytes, what: str) -> StepFailed:
-    """Return the error of a row with text that is not a number."""
+    """Return the error about a row with text that is not a number."""
     return StepFailed(row, f"{_shown(text)} is not {what}. strict=False makes it missing")
 
 
 def out_of_range(row: int, text: bytes, dtype: str) -> StepFailed:
-    """Return the error of a row with a number outside the range of its type."""
+    """Return the error about a row with a number outside the range of `dtype`."""
     told = f"{_shown(text)} is outside the range of {dtype}. strict=False makes it missing"
     return StepFailed(row, told, Overflow)
 
@@ -71,7 +71,7 @@ def _shown(text: bytes) -> str:
 
 
 def number_text(request: Request, params: Mapping[str, Any]) -> str:
-    """Return the name of the numbers that a function reads, for messages."""
+    """Return the name of the kind of number that a function parses, for messages."""
     if request.gives == "parsed_float":
         return "a number"
     base = params["base"]
@@ -79,12 +79,12 @@ def number_text(request: Request, params: Mapping[str, Any]) -> str:
 
 
 def kernel_params(request: Request, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a step in the form that its kernel and its reference take."""
+    """Return the parameters of a step as its kernel and its reference take them."""
     return {k: v.encode() if k in request.literals else v for k, v in params.items()}
 
 
 def _each(request: Request) -> Reference:
-    """Return the reference of a function of the bytes of a row."""
+    """Return a column function that applies the request's definition to the bytes of each row."""
 
     def of_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
         found, own = list[Any](), kernel_params(request, params)
@@ -101,7 +101,7 @@ def _each(request: Request) -> Reference:
 
 
 def _each_of_row(request: Request, of_ascii: OfAscii | None) -> OfRow:
-    """Return a function of one row: ASCII by `of_ascii`, other text by the definition."""
+    """Return a function of one text: `of_ascii` computes ASCII, the definition any other text."""
 
     def of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Callable[..., Any]:
         own = kernel_params(request, params)
@@ -122,7 +122,7 @@ def _each_of_row(request: Request, of_ascii: OfAscii | None) -> OfRow:
 
 
 def _stripping(method: Callable[[str, str], str]) -> OfAscii:
-    """Return a function of ASCII that strips, by a method of `str`."""
+    """Return a function of ASCII text that strips characters, by a method such as `str.strip`."""
 
     def of_ascii(params: Mapping[str, Any]) -> Callable[[str], Any]:
         given: str | None = params["characters"]
@@ -144,7 +144,7 @@ def _slicing(params: Mapping[str, Any]) -> Callable[[str], Any]:
 
 
 def _with_pattern(method: Callable[[str, str], Any]) -> OfAscii:
-    """Return a function of ASCII that searches for a plain text, by a method of `str`."""
+    """Return a function of ASCII text that searches for a plain text, by a method of `str`."""
 
     def of_ascii(params: Mapping[str, Any]) -> Callable[[str], Any]:
         pattern = params["pattern"]
@@ -154,7 +154,7 @@ def _with_pattern(method: Callable[[str, str], Any]) -> OfAscii:
 
 
 def _parsed(request: Request) -> Reference:
-    """Return the reference of a function that reads numbers."""
+    """Return a column function that parses numbers by the request's definition."""
 
     def of_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
         found, what = list[Any](), number_text(request, params)
@@ -191,7 +191,7 @@ def _bucket_count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DTy
 
 
 def _plain_text(function: str) -> Writer:
-    """Return the writer of a function with a plain text as its pattern."""
+    """Return a function that writes a call as Python text, with its pattern marked as literal."""
 
     def written(node: Call, texts: Texts) -> str:
         given = [*texts.options(node), "literal=True"]
@@ -240,7 +240,7 @@ def _row(
     written: Writer | None = None,
     of_ascii: OfAscii | None = None,
 ) -> StepFunction:
-    """Return the step of a row of the table of the kernels."""
+    """Return the step for a row of the kernels' table of requests."""
     request = REQUESTS[name]
     of_rows = of_content if request.takes == "bytes" else of_text
     reference = _parsed(request) if request.gives in NUMBERS else _each(request)

@@ -1,4 +1,5 @@
-"""Windows: the rows of its entity's past, or of a table, that a row sees, ordered in time.
+"""Windows: functions of the rows that a row sees: of its entity's past, or of another table.
 
-`steps.registry`, `operators` and higher layers import it.
+An entity is all rows with one key, such as a customer. `steps.registry`, `operators` and higher
+layers import it.
 """

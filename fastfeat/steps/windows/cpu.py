@@ -1,4 +1,10 @@
-"""Windows on the CPU: rows are ordered once, and all functions over them are computed together."""
+"""Windows on the CPU: rows are sorted once, and all functions over them are computed together.
+
+The order of windows: rows are sorted by entity (the rows with one key), then by time, then by the
+tie column, then by input order. Values are computed for the rows from `first_row` on; earlier rows
+are history, which windows only see. A function is computed from one or more statistics of the
+kernel.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +49,10 @@ _PRECISION = 53
 
 
 def shares(counts: NDArray[np.int64], q: float, interpolation: str) -> NDArray[np.float64]:
-    """Return the position of each quantile between its two neighbours, in [0, 1), shape (n_rows,).
+    """Return the position of each row's quantile between its two neighbours, from 0 to below 1.
 
-    `counts` has the number of values of each row. The result for a count of 0 is meaningless.
+    `counts` has the number of values in each row's window, shape (n_rows,). The result for a count
+    of 0 is meaningless.
     """
     index = (counts - 1).astype(np.float64) * q
     share: NDArray[np.float64] = index - np.floor(index)
@@ -68,7 +75,7 @@ def durations_between(
 
 
 def _product(x: Words, y: Words) -> tuple[Words, Words]:
-    """Return the upper and lower words of the products x * y, for y below 2**53."""
+    """Return the upper and lower 64 bits of the products x * y, for y below 2**53."""
     x_top, x_low, y_top, y_low = x >> _HALF, x & _LOW, y >> _HALF, y & _LOW
     low = x_low * y_low
     middle = x_top * y_low + (low >> _HALF)
@@ -78,9 +85,10 @@ def _product(x: Words, y: Words) -> tuple[Words, Words]:
 
 
 def _shifted(top: Words, bottom: Words, by: NDArray[Any]) -> tuple[Words, Words]:
-    """Return two-word numbers below 2**117, divided by 2**by, and a word that is 0 if exact.
+    """Return 128-bit numbers below 2**117 divided by 2**by, rounded down, and remainders.
 
-    `by` is at least 53, and large enough that each quotient fits a word.
+    A number is `top * 2**64 + bottom`. A remainder is 0 if the division is exact. `by` is at least
+    53, and large enough that each quotient fits 64 bits.
     """
     one, word = np.uint64(1), np.uint64(64)
     near = np.clip(by, _PRECISION, 63).astype(np.uint64)
@@ -96,19 +104,19 @@ _ORDER = "order on the CPU"
 
 
 def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Array]:
-    """Return one Arrow array per function; see `steps.windows.tasks.over`."""
+    """Return the results of each function as an Arrow array; see `steps.windows.tasks.over`."""
     return arrays_over(_ordered(past, first_row), asked, past.dtype, first_row=first_row)
 
 
 def n_tied(past: RowOrder, first_row: int) -> int:
-    """Return the result of a `TiesTask`."""
+    """Return the number of rows that share their time with another row of their entity."""
     return n_tied_in_order(_ordered(past, 0), runner(RUN), first_row)
 
 
 def values_over(past: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:
-    """Return the stored value of each function for the last row; None if missing.
+    """Return the value of each function for the last row, as a stored Python value.
 
-    See `steps.windows.tasks.over` for the arguments.
+    A missing value is None. For the arguments see `steps.windows.tasks.over`.
     """
     last = len(past.times) - 1
     found = found_over(_ordered(past, last), asked, past.dtype, first_row=last)
@@ -116,14 +124,14 @@ def values_over(past: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:
 
 
 class LastRowOver(NamedTuple):
-    """Functions over windows, for the last of some rows of one entity, with buffers allocated once.
+    """Functions over windows for the last of some rows of one entity, in buffers that are reused.
 
     Args:
         times: The caller writes the times of the rows here, in ticks and in order.
-        columns: One buffer per column for its values, as words, or as floats with NaN for missing.
-            None for the column of times.
-        present: One buffer per column of words: 1 byte per row, whether the value is there; None
-            for other columns.
+        columns: The caller writes the values of each column here: as 64-bit integers, or as floats
+            with NaN for missing. None for the column of times.
+        present: One buffer per column of integers: 1 byte per row, whether the value is present;
+            None for other columns.
         compute: `n_rows -> stored value of each function`, None for a missing one. Returns None
             instead of a list if a value does not fit its type.
     """
@@ -142,10 +150,10 @@ def last_row_over(
     are_times: Sequence[bool],
     most: int,
 ) -> LastRowOver:
-    """Return functions over windows for the last of at most `most` rows; use it in one thread only.
+    """Return functions over windows, prepared for at most `most` rows; use it in one thread only.
 
-    `asked` needs no values. `places` has the column number of each function; `dtypes` and
-    `are_times` have one item per column.
+    The columns in `asked` are not read. `places` has the column number of each function; `dtypes`
+    and `are_times` have one item per column.
     """
     requests = _requests(asked, places, time)
     elements = [storage(dtype) for dtype in dtypes]
@@ -174,7 +182,7 @@ def last_row_over(
 
 
 def _value_of(values: Sequence[Any], asked: WindowRequest) -> Any:
-    """Return the value of a function, joined from the values of its statistics."""
+    """Return the value of a function for one row, from the values of its statistics."""
     if len(values) == 1:
         return values[0]
     found, *others = [
@@ -184,7 +192,7 @@ def _value_of(values: Sequence[Any], asked: WindowRequest) -> Any:
 
 
 def _ordered(past: RowOrder, first_row: int) -> Ordered:
-    """Return rows in the order of windows; rows before `first_row` are history.
+    """Return rows in the order of windows; cached in `past.cache`.
 
     Raises HistoryOverlaps if a history row is later than a data row of its entity.
     """
@@ -207,7 +215,7 @@ def arrays_over(
     first_row: int = 0,
     query: Ordered | None = None,
 ) -> list[Array]:
-    """Return an Arrow array for each function of the rows in a window.
+    """Return the results of each function over windows as an Arrow array.
 
     `order` has the rows that windows see. `query` has the rows to compute values for, if these are
     different rows. Times of both are in ticks of the type `time`. Raises OverFailed if a value does
@@ -225,7 +233,10 @@ def found_over(
     first_row: int = 0,
     query: Ordered | None = None,
 ) -> list[tuple[Found, list[Found]]]:
-    """Return results per function, the first statistic and the others; see `arrays_over`."""
+    """Return, per function, the results of its first statistic, and of the others.
+
+    See `arrays_over`.
+    """
     run, parts = runner(RUN), n_parts(len(order.codes) if query is None else len(query.codes))
     columns, places = _columns(asked)
     requests = _requests(asked, places, time)
@@ -245,12 +256,12 @@ def found_over(
 
 
 class _Requests(NamedTuple):
-    """The requests to the kernel.
+    """The requests to the kernel for some functions.
 
     Args:
         places: Column number of each function.
         time: Type of the times.
-        wanted: The statistics of all functions, in order.
+        wanted: The statistics of all functions, one function after the other.
         n_names: Number of statistics of each function.
     """
 
@@ -261,7 +272,7 @@ class _Requests(NamedTuple):
 
 
 def _requests(asked: Sequence[WindowRequest], places: list[int], time: DType) -> _Requests:
-    """Return the requests to the kernel; cached for functions that are requested again."""
+    """Return the kernel requests for functions; cached if functions are requested again."""
     kept = asked[0].kept if asked else None
     known: _Requests | None = None if kept is None else kept.get("cpu")
     if known is not None and (known.places, known.time) == (places, time):
@@ -292,8 +303,9 @@ def in_order(
 ) -> Ordered:
     """Return rows in the order of windows.
 
-    `codes` has the entity of each row, negative if it has none; `times` is int64. The tie comes
-    from `past`. `shift` is the shift of the partitions, in the kernel's form.
+    `codes` has the entity of each row, negative if it has none; `times` is int64. The tie column
+    comes from `past`. `shift` says how the kernel partitions entities: 2**shift to a partition;
+    None lets it choose.
     """
     chunks, parts = physical_chunks(times), n_parts(len(codes))
     return ordered(codes, chunks, _tie(past), n_entities, runner(RUN), parts, shift)
@@ -307,14 +319,14 @@ def _tie(past: RowOrder) -> Column | None:
 
 
 def _check_history(order: Ordered, first_row: int) -> None:
-    """Raise HistoryOverlaps for the first history row later than a data row of its entity."""
+    """Raise HistoryOverlaps if a history row is later than a data row of its entity."""
     row = late_row(order, first_row, runner(RUN))
     if row >= 0:
         raise HistoryOverlaps(row)
 
 
 def _columns(asked: Sequence[WindowRequest]) -> tuple[list[Column], list[int]]:
-    """Return the distinct columns of the functions, and each function's column number."""
+    """Return the distinct columns that functions read, and the column number of each function."""
     known: dict[int, int] = {}
     columns: list[Column] = []
     places: list[int] = []
@@ -327,14 +339,14 @@ def _columns(asked: Sequence[WindowRequest]) -> tuple[list[Column], list[int]]:
 
 
 def _wanted(asked: WindowRequest, column: int, time: DType) -> list[Wanted]:
-    """Return the kernel's statistics for a function: usually one, sometimes several."""
+    """Return the kernel statistics that a function is computed from: usually one."""
     window = ticks_window(asked.window, time)
     requests = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, time)
     return [Wanted(window, column, name, **given) for name, given in requests]
 
 
 def _array(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Array:
-    """Return the results of a function as an array of its type.
+    """Return the results of a function as an Arrow array of its type.
 
     `found` has the results of its first statistic, `others` the results of the rest.
     """
@@ -363,7 +375,7 @@ _JOINED: dict[str, Callable[..., NDArray[Any]]] = {"difference": _difference, "b
 
 
 def _value(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Any:
-    """Return the stored result of one row; None if missing."""
+    """Return the result of a function for one row as a stored Python value; None if missing."""
     if others:
         array, dtype = _array(asked, found, others), _result(asked)
         return (array.view(storage_type(dtype)) if dtype.is_temporal else array)[0].as_py()

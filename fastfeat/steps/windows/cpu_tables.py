@@ -1,9 +1,9 @@
-"""Windows over a table on the CPU: table rows are ordered once, then each data row looks at them.
+"""Windows over a table on the CPU: table rows are sorted once, then each data row looks at them.
 
-Times of both sides are counted in ticks of the finer type. A table row too late for these ticks is
-invisible to a row that looks back. The slow definition computes data rows with times that do not
-fit these ticks. It also computes all rows if the table has a row too early for the ticks, or has
-one too late and a window looks ahead.
+Times of both sides are counted in ticks of the finer type, as int64. A table row too late for these
+ticks is invisible to a row that looks back. The slow definition computes data rows with times that
+do not fit these ticks. It also computes all rows if the table has a row too early for the ticks, or
+has one too late and a window looks ahead.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Codes = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The rows of a table by entity: one entity for each key, and a last one without rows.
+    """The rows of a table, with entities: one for each key, and a last one without rows.
 
     Args:
         keys: The distinct keys; None if all rows belong to one entity.
@@ -46,7 +46,7 @@ class _Table:
         times: Times in ticks; missing for rows that no window can see.
         has_earlier: Whether some times are too early for the ticks.
         has_later: Whether some times are too late for the ticks.
-        orders: The ordered rows, by the shift of the partitions.
+        orders: The sorted rows, by the `shift` of `cpu.in_order`.
     """
 
     keys: Vocabulary | None
@@ -58,12 +58,15 @@ class _Table:
 
     @property
     def n_entities(self) -> int:
-        """Number of entities, with the last one that has no rows."""
+        """Number of entities, including the last one, which has no rows."""
         return 1 + (1 if self.keys is None else len(self.keys))
 
 
 def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) -> list[Array]:
-    """Return one Arrow array per function over a table; see `steps.windows.tasks.over_table`."""
+    """Return the results of each function over a table as an Arrow array.
+
+    See `steps.windows.tasks`.
+    """
     time = finer_time(past.dtype, query.dtype)
     table = _table(past, query.key_dtypes, time)
     looks_ahead = any(one.window["offset"] < 0 for one in asked)
@@ -95,7 +98,10 @@ def _over(
     own: Any,
     time: DType,
 ) -> list[Array]:
-    """Return one array per function for query rows; their times are in ticks, or missing."""
+    """Return one array per function for the query rows; `own` are their times in ticks of `time`.
+
+    Missing times give missing values.
+    """
     shift = partition_shift(len(table.codes) + len(own), table.n_entities)
     if shift not in table.orders:
         table.orders[shift] = in_order(table.codes, table.times, table.n_entities, past, shift)
@@ -107,7 +113,10 @@ def _over(
 
 
 def _in_finer(asked: WindowRequest, time: DType) -> WindowRequest:
-    """Return a "time since" function with its column of times in ticks of the finer type."""
+    """Return a request with its column of times in ticks of `time`, for "time since" functions.
+
+    Other requests are returned unchanged.
+    """
     if not OVER_FUNCTIONS[asked.function].of_times or asked.dtype == time:
         return asked
     times, _, _ = _in_ticks(asked.values, asked.dtype, time)
@@ -115,7 +124,7 @@ def _in_finer(asked: WindowRequest, time: DType) -> WindowRequest:
 
 
 def _table(past: RowOrder, key_dtypes: Sequence[DType], time: DType) -> _Table:
-    """Return the rows of a table by entity, cached in `past.cache`."""
+    """Return the rows of a table with their entities and times, cached in `past.cache`."""
     cache = {} if past.cache is None else past.cache
     name = (tuple(key_dtypes), time)
     if name not in cache:
@@ -127,7 +136,7 @@ def _table(past: RowOrder, key_dtypes: Sequence[DType], time: DType) -> _Table:
 
 
 def _in_ticks(times: Any, given: DType, wanted: DType) -> tuple[ChunkedArray, Flags, Flags]:
-    """Return times in ticks of a finer type, with flags for times too early and too late.
+    """Return times in ticks of a finer type, and flags of times too early and too late for int64.
 
     Flagged times are missing in the result.
     """
@@ -147,7 +156,7 @@ def _in_ticks(times: Any, given: DType, wanted: DType) -> tuple[ChunkedArray, Fl
 def _entities(
     past: RowOrder, key_dtypes: Sequence[DType], n_rows: int
 ) -> tuple[Vocabulary | None, Codes]:
-    """Return a table's distinct keys, and each row's place among them, -1 if a part is missing."""
+    """Return a table's distinct keys, and each row's entity, -1 if a part of its key is missing."""
     if not past.keys:
         return None, np.zeros(n_rows, np.int32)
     dtypes = [comparable(dtype) for dtype in key_dtypes]
@@ -160,7 +169,10 @@ def _entities(
 
 
 def _entities_asked(table: _Table, query: RowOrder, n_rows: int) -> Codes:
-    """Return the entity of each data row; the last one if the table lacks its key."""
+    """Return the entity of each row of the data.
+
+    If the table lacks the row's key, this is the last entity, which has no rows.
+    """
     if table.keys is None:
         return np.zeros(n_rows, np.int32)
     dtypes = [comparable(dtype) for dtype in query.key_dtypes]

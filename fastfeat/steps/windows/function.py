@@ -1,4 +1,4 @@
-"""A row of the table of functions over windows: its type, its kernel requests and its definition.
+"""A row of the table of functions over windows: its type rule, kernel statistics and definition.
 
 Facts about a single statistic, such as whether it reads the row's own value, stand in the kernel's
 table, `fastfeat_kernels.windows.statistics`, and are not repeated here.
@@ -35,21 +35,22 @@ class WindowFunction:
 
     Args:
         result: `(column type, parameters) -> type of the value`.
-        statistics: All kernel statistics that it may need.
-        requests: Returns the statistics that one call needs.
+        statistics: Names of all kernel statistics that it may be computed from.
+        requests: Returns the statistics that a call with given parameters needs.
         reference: Definition: `(rows seen, parameters, column type) -> value`, for functions that
             are also aggregates of training rows. None if the definition in the kernel package is
             enough.
-        joined: How several statistics become one value. "difference": the second less the first.
-            "between": a point between the first two; the third is the number of values.
+        joined: The way several statistics become one value; None for a single statistic.
+            "difference": the second less the first. "between": a point between the first two; the
+            third is the number of values.
         parameters: Parameters of each call.
         of_times: Whether its column holds times, and its value is the time since one of them.
         too_large: Error text for a value that does not fit its type; None for the text of the
             original error.
-        not_ahead: Text that names an alternative, for functions that cannot look at rows ahead
-            because they depend on the row's own place; None for other functions.
+        not_ahead: Error text with an alternative, for functions that cannot look at later rows
+            because they depend on the row's own position; None for other functions.
         tells_number: Whether its value reveals the number of rows in the window.
-        written: Writes a call in Python; None for a method of the values that takes a window.
+        written: Returns a call as Python text; None if it is written as a method with a window.
     """
 
     result: Callable[[DType, Params], DType]
@@ -70,31 +71,34 @@ class WindowFunction:
 
     @property
     def counts(self) -> bool:
-        """Whether it counts rows, and so ignores `min_samples`."""
+        """Whether the function counts rows, and so ignores `min_samples`."""
         return all(row.gives == "count" for row in self.rows)
 
     @property
     def reads_own(self) -> bool:
-        """Whether it reads the row's own value, even if the window ends before it."""
+        """Whether the function reads the row's own value, even if the window ends before it."""
         return any(row.reads_own for row in self.rows)
 
     @property
     def of_all_past(self) -> bool:
-        """Whether the window must hold all of the entity's rows before its end."""
+        """Whether the window must begin with the entity's first row."""
         return any(row.of_all_past for row in self.rows)
 
     @property
     def picks(self) -> Literal["n-th", "latest"] | None:
-        """The only row read: the n-th latest, or the latest with a value; None if it reads all."""
+        """The only row that the function reads: the n-th latest, or the latest with a value.
+
+        None if it reads all rows.
+        """
         return self.rows[0].picks
 
     @property
     def looks_back(self) -> bool:
-        """Whether it cannot be computed over rows ahead."""
+        """Whether the function cannot be computed over later rows."""
         return self.not_ahead is not None
 
     def value(self, view: WindowView, params: Params, dtype: DType, time: DType) -> Any:
-        """Return the value by the definition; None if missing.
+        """Return the function's value for one window, by its definition; None if missing.
 
         Raises Overflow if it does not fit its type.
         """
@@ -111,7 +115,7 @@ class WindowFunction:
 
 
 def asks(name: str) -> Requests:
-    """Return the requests of a function for one statistic that has the same parameters."""
+    """Return a function that requests a single statistic, with the parameters of the call."""
 
     def requests(params: Params, dtype: DType, time: DType) -> tuple[Request, ...]:
         return ((name, params),)
@@ -120,7 +124,7 @@ def asks(name: str) -> Requests:
 
 
 def seconds_per_tick(dtype: DType) -> tuple[int, int]:
-    """Return factor and divisor from ticks of a type to seconds; (1, 1) for integer times."""
+    """Return (a, b) such that a tick of a type is a / b seconds; (1, 1) for integer times."""
     if not dtype.is_temporal:
         return 1, 1
     tick = tick_ns(dtype)
@@ -128,12 +132,12 @@ def seconds_per_tick(dtype: DType) -> tuple[int, int]:
 
 
 def ticks_of_duration(duration: int, dtype: DType) -> float:
-    """Return a duration (nanoseconds, or steps) in ticks of a type."""
+    """Return a duration (in nanoseconds, or steps for integer times) as a number of ticks."""
     return duration / tick_of(dtype)
 
 
 def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
-    """Return a window in ticks of the time type.
+    """Return the window of a call, with its ends in ticks of the time type.
 
     A row at t sees times from t + low to t + high. Ends between two ticks are rounded inwards.
     """

@@ -1,8 +1,9 @@
-"""order, window, over.*: definitions of the functions over the past of a row's entity.
+"""The steps order, window, over.*: functions over a row's past, with their definitions.
 
-The rows of an entity are ordered by time, then by the tie, then by input order. A window takes some
-of the rows before the row's own moment, less an offset. A row without a time or a key has no window
-and is in none.
+An entity is all rows with one key. Its rows are ordered by time, then by the tie column, then by
+input order. A window takes some of the rows up to the row's own moment, less an offset. A row
+without a time or a key has no window and is in none. History is earlier rows that windows may see,
+but for which no values are asked.
 """
 
 from __future__ import annotations
@@ -57,11 +58,11 @@ ORDERS = ("order", "table_order")
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """The rows of some entities in order.
+    """Rows grouped by entity, and in order within each entity.
 
     Args:
         rows: For each entity, its row numbers in order.
-        entity: For each row, its entity's number and its place there; None if it has no entity.
+        entity: For each row, (number of its entity, its position there); None if it has no entity.
         times: For each row, its time in ticks.
         dtype: Type of the times.
     """
@@ -131,10 +132,10 @@ TIME_TOO_LONG = "the time since does not fit into int64. Use a time of fewer ste
 
 
 class OverFailed(Exception):
-    """A row for which a function over a window cannot be computed.
+    """A function over a window cannot be computed for a row.
 
     Args:
-        which: Place of the function in the list of requests.
+        which: Index of the function in the list of requests.
         row: Row number, counted from the first row with a result.
         text: The problem.
         kind: The error class that the user sees.
@@ -152,9 +153,9 @@ class HistoryOverlaps(Exception):
 
 
 def check_order(order: Ordered, first_row: int) -> None:
-    """Raise HistoryOverlaps for the first history row later than a data row of its entity.
+    """Raise HistoryOverlaps if a history row is later than a data row of its entity.
 
-    Rows from `first_row` on are data.
+    Rows from `first_row` on are data; the error has the first such history row.
     """
     late: list[int] = []
     for members in order.rows:
@@ -168,10 +169,10 @@ def check_order(order: Ordered, first_row: int) -> None:
 def ordered(
     times: Values, dtype: DType, keys: Sequence[Values], tie: Values | None, n_rows: int
 ) -> Ordered:
-    """Return the rows of each entity in order.
+    """Return rows grouped by entity, and in order within each entity.
 
-    Without keys, all rows belong to one entity. Rows of one instant are ordered by the tie (missing
-    first), then by their place.
+    Without keys, all rows belong to one entity. Rows of equal times are ordered by the tie (missing
+    first), then by input order.
     """
     entities: dict[tuple[Any, ...], list[int]] = {}
     for row in range(n_rows):
@@ -192,7 +193,7 @@ def ordered(
 
 
 def window_of(order: Ordered, row: int, window: Mapping[str, Any]) -> Sequence[int] | None:
-    """Return the row numbers in the window of a row, in order; None if the row has no window."""
+    """Return the numbers of the rows in a row's window, in order; None if the row has no window."""
     place = order.entity[row]
     if place is None:
         return None
@@ -210,10 +211,10 @@ def window_of(order: Ordered, row: int, window: Mapping[str, Any]) -> Sequence[i
 
 
 def first_place(instants: Sequence[int], end: int, stop: int, window: Mapping[str, Any]) -> int:
-    """Return the first place of a window among the rows of an entity in order.
+    """Return the position of a window's first row among the sorted rows of an entity.
 
     `instants` are their times in nanoseconds, or in steps. The window looks back from `end`, and
-    ends before the place `stop`.
+    ends before the position `stop`.
     """
     first = 0
     if window["last"] is not None:
@@ -225,8 +226,8 @@ def first_place(instants: Sequence[int], end: int, stop: int, window: Mapping[st
 def over(order: Ordered, asked: WindowRequest, which: int, first_row: int) -> list[Any]:
     """Return the value of a function over a window for each row from `first_row` on.
 
-    None is missing. `which` is the function's place in the list of requests, for errors. Raises
-    OverFailed if a value does not fit its type.
+    None is missing. `which` is the index of the request, for errors. Raises OverFailed if a value
+    does not fit its type.
     """
     return over_rows(order, asked, which, range(first_row, len(order.entity)))
 
@@ -281,7 +282,7 @@ def _of_aggregate(
     joined: Literal["difference", "between"] | None = None,
     too_large: str | None = None,
 ) -> WindowFunction:
-    """Return the row of the table for an aggregate over windows; see `WindowFunction`."""
+    """Return the table row of a window function that is also an aggregate of training rows."""
     aggregate = AGGREGATES[name]
 
     def result(dtype: DType, params: Mapping[str, Any]) -> DType:
@@ -305,7 +306,7 @@ def _same(dtype: DType, params: Mapping[str, Any]) -> DType:
 
 
 def _seconds(dtype: DType, params: Mapping[str, Any]) -> DType:
-    """Return the type of a time since something: seconds, or steps for an integer time."""
+    """Return the type of a "time since": float64 seconds, or integer steps for integer times."""
     if not (dtype.is_integer or dtype.name in ("timestamp", "date32", "date64")):
         raise TypeMismatch(f"needs the time of a row, got {dtype}")
     return FLOAT64 if dtype.is_temporal else INT64
@@ -320,7 +321,7 @@ def _null_count(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[R
 
 
 def _quantile(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
-    """Return one request; for a point between two durations, both ends and the count."""
+    """Return the kernel statistics for a quantile: three to interpolate durations, else one."""
     if not dtype.is_temporal:
         return (("quantile", params),)
     if params["interpolation"] in STATISTICS["whole_quantile"].interpolations:
@@ -398,13 +399,13 @@ def _order_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def check_tie(dtype: DType) -> None:
-    """Raise TypeMismatch if a type cannot order rows of one instant."""
+    """Raise TypeMismatch if values of a type cannot order rows of equal times."""
     if not (dtype.is_number or dtype.is_temporal):
         raise TypeMismatch(f"tie= needs numbers, dates or times, got {dtype}")
 
 
 def order_of_time(time: DType) -> DType:
-    """Return the type of an order by times of this type.
+    """Return the type of the node that orders rows by times of type `time`.
 
     Raises TypeMismatch if the type is not a type of times.
     """
@@ -421,11 +422,11 @@ def order_of_time(time: DType) -> DType:
 
 
 def window_params(window: Call) -> Mapping[str, Any]:
-    """Return the parameters of a window; a window ahead becomes one with a negative offset.
+    """Return the parameters of a window node; a window ahead gets a negative offset.
 
-    A row at t looks back from t + gap + next over the length `next`, end included. The row itself
-    is not among the rows that it sees, just like a query row of a table: a window has all rows of a
-    moment, or none.
+    For a window ahead, a row at t looks back from t + gap + next over the length `next`, end
+    included. The row itself is not among the rows that it sees, just like a query row of a table: a
+    window has all rows of a moment, or none.
     """
     given = dict(window.params)
     if window.function != "ahead":
@@ -456,7 +457,7 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _check_window(window: Call, types: Mapping[Node, DType]) -> None:
-    """Raise TypeMismatch for a window that lies between two ticks, so is always empty."""
+    """Raise TypeMismatch if a window lies between two ticks of the time, so is always empty."""
     (order,) = window.args
     assert isinstance(order, Call)
     times = [types[query_of(order)[0]], *(types[time] for time in table_columns_of(order)[:1])]
@@ -476,7 +477,7 @@ def _check_window(window: Call, types: Mapping[Node, DType]) -> None:
 
 
 def _reach_names(window: Mapping[str, Any]) -> str:
-    """Return the names of parameters that are durations or numbers of steps, with a verb."""
+    """Return the window's parameters that are durations or step counts, as text with a verb."""
     if "next" in window:
         return "next= and gap= are"
     has_own = window["last"] or window["offset"]
@@ -532,7 +533,7 @@ def _is_ahead(call: Call) -> bool:
 
 
 def _is_over(call: Call) -> bool:
-    """Return whether a call has a value, and a window that suits the function."""
+    """Return whether the arguments of "over.*" are a value and a window that suits the function."""
     function = OVER_FUNCTIONS.get(call.function.removeprefix(OVER))
     match call.args:
         case (_, Call("window", _, window)) if function is not None:

@@ -1,8 +1,8 @@
-"""table_order, and functions of the table rows in a window, by their definitions.
+"""The step table_order, and functions of the table rows in a window, with their definitions.
 
-Table rows are ordered by key and time. A row of the data looks at its own moment and is in no
-window. The ends of windows are instants: if "right" or "both" includes the moment itself, all table
-rows at that moment are included.
+Table rows are ordered by key and time. A query row, a row of the data, looks at the table from its
+own moment and is in no window. If a window is closed at that end ("right" or "both"), it includes
+all table rows at the moment itself.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Moments:
 
     Args:
         keys: Key of each row in comparable form; None if a part is missing.
-        times: Their stored times; None if missing.
+        times: Stored time of each row; None if missing.
         dtype: Type of the times.
     """
 
@@ -54,7 +54,7 @@ class Moments:
 def moments_of(
     times: Values, dtype: DType, keys: Sequence[Values], key_dtypes: Sequence[DType]
 ) -> Moments:
-    """Return the query rows, from their columns."""
+    """Return the query rows, from their columns of times and keys."""
     columns = [compared(*pair) for pair in zip(keys, key_dtypes, strict=True)]
     together = [tuple(column[row] for column in columns) for row in range(len(times))]
     return Moments([None if None in key else key for key in together], times, dtype)
@@ -67,9 +67,9 @@ def rows_of_table(
     key_dtypes: Sequence[DType],
     tie: Values | None,
 ) -> Rows:
-    """Return the rows of each key of a table in order.
+    """Return, for each key of a table, its rows sorted by time.
 
-    Rows of one instant are ordered by the tie, then by their place.
+    Rows of equal times are ordered by the tie, then by input order.
     """
     columns = [compared(*pair) for pair in zip(keys, key_dtypes, strict=True)]
     order = ordered(times, dtype, columns, tie, len(times))
@@ -85,7 +85,7 @@ def over_table(
 ) -> list[Any]:
     """Return the value of a function over a window of a table for each query row.
 
-    `asked` has its table column as a list; `which` is its place in the list of requests. Raises
+    `asked` has its table column as a list; `which` is the index of the request, for errors. Raises
     OverFailed if a value does not fit its type.
     """
     found: list[Any] = []
@@ -110,14 +110,14 @@ def over_table(
 
 
 def finer_time(one: DType, other: DType) -> DType:
-    """Return the time type with the shorter ticks."""
+    """Return the one of two time types that has the shorter ticks."""
     if not one.is_temporal:
         return one
     return other if tick_ns(other) < tick_ns(one) else one
 
 
 def _in_ticks(values: Values, given: DType, wanted: DType) -> Values:
-    """Return times converted to a type with ticks of at most the same length."""
+    """Return times in the ticks of another type; these must not be longer."""
     if not given.is_temporal:
         return values
     ratio = tick_ns(given) // tick_ns(wanted)
@@ -125,7 +125,7 @@ def _in_ticks(values: Values, given: DType, wanted: DType) -> Values:
 
 
 def places_in_window(at: Sequence[int], moment: int, window: Mapping[str, Any]) -> slice:
-    """Return the places of a key's rows that are in the window of a moment."""
+    """Return the positions, among the sorted rows of a key, that are in a window at `moment`."""
     end = moment - window["offset"]
     find = bisect_left if window["closed"] in ("left", "neither") else bisect_right
     stop = find(at, end)
@@ -146,7 +146,10 @@ def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> 
 
 
 def _is_table_order(call: Call) -> bool:
-    """Return whether a call has times and keys of the data, then of one table, and its tie."""
+    """Return whether the arguments of "table_order" are well-formed.
+
+    They are times and keys of the data, then the same of one table, then the table's tie.
+    """
     params = dict(call.params)
     is_whole = len(call.args) == 2 * (1 + params["n_keys"]) + params["has_tie"]
     n_seen = 1 + params["n_keys"] + params["has_tie"]

@@ -1,6 +1,7 @@
-"""Tasks of windows: requests to a backend for functions of rows in order.
+"""Tasks of windows: requests to a backend for functions over the rows in each row's window.
 
-The functions below the tasks are their definitions: columns are lists.
+The functions below the tasks define their results in plain Python, with columns as lists; backends
+must return the same. `past` is the rows that windows see, in the order of their columns.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from fastfeat.steps.windows.rows import over_rows as values_over_rows
 
 @dataclass(frozen=True, slots=True)
 class WindowTask(Task[list[Any]]):
-    """Compute functions of the rows in a window: an Arrow array or a DeviceArray for each.
+    """A request for functions over windows: the result of each is an Arrow array or a DeviceArray.
 
     Results are for the rows from `first_row` on; earlier rows are history. The task fails if a
     history row is later than another row of its entity, even without any function. A mixed past is
@@ -36,7 +37,7 @@ class WindowTask(Task[list[Any]]):
 
 @dataclass(frozen=True, slots=True)
 class TiesTask(Task[int]):
-    """Count the rows that share their time with another row of their entity.
+    """A request for the number of rows that share their time with another row of their entity.
 
     `past` has no tie. Ties among the rows before `first_row` are not counted.
     """
@@ -47,7 +48,7 @@ class TiesTask(Task[int]):
 
 @dataclass(frozen=True, slots=True)
 class TableWindowTask(Task[list[Any]]):
-    """Compute functions of the table rows in a window: an Arrow array for each.
+    """A request for functions over windows of a table: the result of each is an Arrow array.
 
     `past` has the rows of the table, `query` the rows of the data to compute values for.
     """
@@ -58,7 +59,7 @@ class TableWindowTask(Task[list[Any]]):
 
 
 def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Any]:
-    """Return an Arrow array for each function, for the rows from `first_row` on."""
+    """Return the results of each function as an Arrow array, for the rows from `first_row` on."""
     times, keys, tie = ordering(past)
     order = ordered(times, past.dtype, keys, tie, len(times))
     if not past.is_mixed:
@@ -75,7 +76,10 @@ def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list
 
 
 def n_tied(past: RowOrder, first_row: int) -> int:
-    """Return the result of a `TiesTask`."""
+    """Return the number of rows that share their time with another row of their entity.
+
+    Ties among the rows before `first_row` are not counted.
+    """
     times, keys, tie = ordering(past)
     order = ordered(times, past.dtype, keys, tie, len(times))
     found = 0
@@ -89,10 +93,10 @@ def n_tied(past: RowOrder, first_row: int) -> int:
 
 
 def over_at(past: RowOrder, asked: WindowRequest, which: int, rows: Sequence[int]) -> Any:
-    """Return an Arrow array of a function of the rows in a window, for the given row numbers.
+    """Return the results of a function over windows as an Arrow array, for the given row numbers.
 
-    `which` is the function's place in the list of requests. Raises OverFailed if a value does not
-    fit its type, with the place of its row in `rows`.
+    `which` is the index of the request, for errors. Raises OverFailed if a value does not fit its
+    type, with the index in `rows` of its row.
     """
     times, keys, tie = ordering(past)
     order = ordered(times, past.dtype, keys, tie, len(times))
@@ -102,7 +106,7 @@ def over_at(past: RowOrder, asked: WindowRequest, which: int, rows: Sequence[int
 
 
 def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) -> list[Any]:
-    """Return an Arrow array for each function of the table rows in a window.
+    """Return the results of each function over windows of a table as an Arrow array.
 
     `past` and `asked` have columns of the table. `query` has the times and keys of the rows to
     compute values for.
@@ -120,13 +124,13 @@ def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) 
 
 
 def ordering(past: RowOrder) -> tuple[list[Any], list[Any], list[Any] | None]:
-    """Return the times, the keys and the tie of some rows, as lists."""
+    """Return, as lists, the columns that order rows: times, keys and tie."""
     keys = [[None if k != k else k for k in strings.contents_of(key)] for key in past.keys]
     tie = None if past.tie is None else strings.contents_of(past.tie)
     return run.stored_values(past.times, past.dtype), keys, tie
 
 
 def listed(asked: WindowRequest) -> WindowRequest:
-    """Return the request with its column as a list, with None for NaN."""
+    """Return the request with its column as a Python list; NaN becomes None."""
     values = run.stored_values(asked.values, asked.dtype)
     return replace(asked, values=[None if value != value else value for value in values])

@@ -1,4 +1,4 @@
-"""rank, ewm_mean, ewm_sum, slope, streak: the place of a row in its window, and trends."""
+"""The window functions rank, ewm_mean, ewm_sum, slope, streak: positions and trends in a window."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _WORD_BYTES = 8
 
 
 def on_device(runtime: Runtime, array: NDArray[Any]) -> Buffer:
-    """Return a copy of a contiguous array on the device, in whole words of 64 bits."""
+    """Copy a contiguous array to the device; the buffer has whole words of 64 bits."""
     n_words = -(-array.nbytes // _WORD_BYTES)
     buffer = runtime.allocate(max(n_words, 1) * _WORD_BYTES)
     if array.nbytes:
@@ -24,14 +24,14 @@ def on_device(runtime: Runtime, array: NDArray[Any]) -> Buffer:
 
 
 def zeros_on_device(runtime: Runtime, n_bytes: int) -> Buffer:
-    """Return memory filled with zeros, at least one word."""
+    """Return device memory filled with zeros, at least one 64-bit word."""
     buffer = runtime.allocate(max(n_bytes, _WORD_BYTES))
     runtime.zero(buffer)
     return buffer
 
 
 def downloaded(runtime: Runtime, buffer: Buffer, dtype: Any, n: int) -> NDArray[Any]:
-    """Return the first `n` elements of a buffer, once all requests so far are done."""
+    """Return the first `n` elements of a buffer as a host array, after all requests so far."""
     found = np.empty(n, dtype)
     mark = runtime.mark()
     if n:
@@ -51,7 +51,7 @@ def launch_rows(
 ) -> None:
     """Launch a kernel over rows [first, first + n).
 
-    `words` are the words of its table. Each thread takes `rows_per_thread` rows.
+    `words` are the words of the kernel's table. Each thread takes `rows_per_thread` rows.
     """
     geometry, table = runtime.geometry, on_device(runtime, words)
     grid = (geometry.grid_of_rows(-(-n // rows_per_thread)), 1)
@@ -67,7 +67,7 @@ def launch_sums(
     n: int,
     shared_bytes: int = 0,
 ) -> None:
-    """Launch a kernel that adds up, over rows [first, first + n) of all columns at once.
+    """Launch a kernel that sums up rows [first, first + n) of several columns at once.
 
     `words` has the words of the table, one sequence per column. `shared_bytes` is shared memory per
     block.

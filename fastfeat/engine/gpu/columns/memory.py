@@ -22,14 +22,14 @@ _BYTE_BITS = 8
 
 @dataclass(frozen=True, slots=True)
 class DeviceColumn:
-    """The rows of an input on a device.
+    """Some rows of an input column on a device.
 
     Args:
         values: Address of the first element; for bools, of the word that holds the first bit.
         value_bit: For bools, the position of the first bit from there on.
         validity: Address of the bitmap; 0 if no value is missing.
         bit: Bit of the first row in the bitmap.
-        owners: The buffers.
+        owners: The buffers that hold the column.
     """
 
     values: int
@@ -39,7 +39,7 @@ class DeviceColumn:
     owners: tuple[object, ...]
 
     def from_row(self, start: int, dtype: DType) -> DeviceColumn:
-        """Return the rows from `start` on, without a copy."""
+        """Return the column without the rows before `start`; nothing is copied."""
         is_bits = storage(dtype) == "bool"
         return replace(
             self,
@@ -51,19 +51,19 @@ class DeviceColumn:
 
 @dataclass(frozen=True, slots=True)
 class DeviceMemory:
-    """Memory of a column on a device: its values, contiguous, and a bitmap or None."""
+    """The memory of a column on a device: its values, contiguous, and a validity bitmap or None."""
 
     values: Buffer
     validity: Buffer | None
 
     def as_column(self) -> DeviceColumn:
-        """Return the written column as the input of another kernel."""
+        """Return the column in this memory as the input of a kernel."""
         validity = 0 if self.validity is None else self.validity.address
         return DeviceColumn(self.values.address, 0, validity, 0, (self,))
 
 
 def place_column(runtime: Runtime, column: Any, dtype: DType, n_rows: int) -> DeviceMemory:
-    """Return device memory for any `n_rows` rows of a host column.
+    """Return device memory into which any `n_rows` rows of a host column can be copied.
 
     `column` is a chunked array from `conform`. `dtype` is the type of the slot.
     """
@@ -75,7 +75,7 @@ def place_column(runtime: Runtime, column: Any, dtype: DType, n_rows: int) -> De
 
 
 def laid_out(memory: DeviceMemory, rows: Any, dtype: DType) -> DeviceColumn:
-    """Return the column that holds some rows once `fill_column` has copied them.
+    """Return the column that will hold some rows after `fill_column` has copied them.
 
     `memory` comes from `place_column`. `rows` is a chunked array with at least one row.
     """
@@ -109,7 +109,7 @@ def fill_column(runtime: Runtime, memory: DeviceMemory, rows: Any, dtype: DType)
 
 
 def word_bytes(n_bits: int) -> int:
-    """Return the bytes of the whole words that hold `n_bits` bits."""
+    """Return the bytes of the whole 64-bit words that hold `n_bits` bits."""
     return -(-n_bits // (_BYTE_BITS * WORD_BYTES)) * WORD_BYTES
 
 
@@ -120,7 +120,7 @@ def bytes_at(address: int, n_bytes: int) -> NDArray[np.uint8]:
 
 
 def element_bytes(dtype: DType) -> float:
-    """Return the bytes of an element of a column, including its validity bit."""
+    """Return the bytes of a value in a column, with its validity bit."""
     kind = storage(dtype)
     return (1 / 8 if kind == "bool" else np.dtype(kind).itemsize) + 1 / 8
 
@@ -128,7 +128,7 @@ def element_bytes(dtype: DType) -> float:
 def allocate_output(
     runtime: Runtime, dtype: DType, n_rows: int, *, with_validity: bool
 ) -> DeviceMemory:
-    """Return memory for some rows of an output; kernels write bits in whole words."""
+    """Return device memory for `n_rows` rows of an output, in whole 64-bit words for its bits."""
     kind = storage(dtype)
     bitmap_bytes = word_bytes(n_rows)
     n_bytes = bitmap_bytes if kind == "bool" else n_rows * np.dtype(kind).itemsize
@@ -145,7 +145,7 @@ def download_output(
     rows: tuple[int, int],
     after: Mark,
 ) -> None:
-    """Copy an output of a piece to its rows in host memory.
+    """Copy an output of a piece from the device to its rows in host memory.
 
     `values` and `bitmap` are host arrays of all rows. `rows` has the first row, a multiple of 64,
     and the end. `after` is a mark after the kernels that compute the output.

@@ -1,9 +1,9 @@
-"""Compiled modules on disk, loaded by path; each file is checked by its own name.
+"""The cache of compiled GPU modules on disk; a file's name tells whether its content is intact.
 
-A key stands for all inputs of a compilation. Next to it is a digest of the key and of the compiled
-content, which is part of the file's name. A truncated, altered or misnamed file therefore does not
-match; it is compiled again, never loaded. Processes may fill one folder at once, because files
-appear whole and never change.
+A module is a file of compiled kernels, loaded by path. A key is a digest of all inputs of a
+compilation. The file's name has the key, and a digest of the key and the compiled content. A
+truncated, altered or misnamed file therefore does not match; it is compiled again, never loaded.
+Processes may fill one folder at once, because files appear whole and never change.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def key_of(*parts: str) -> str:
 
 
 def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
-    """Return the file of a module, built if there is no valid one.
+    """Return the file of a compiled module; without a valid one in the cache, `build` makes it.
 
     `key` comes from `key_of`; `suffix` is the end of the file's name, such as ".so". Raises
     BackendUnavailable if there is no folder for it.
@@ -54,7 +54,7 @@ def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
 
 
 def _known_file(folder: Path, key: str, suffix: str) -> Path | None:
-    """Return the valid file of a key, or None."""
+    """Return the cached file of a key, if there is a valid one; otherwise None."""
     try:
         digest = (folder / f"{key}{suffix}.digest").read_text("ascii", "replace")
         path = _path(folder, key, suffix, digest)
@@ -83,7 +83,7 @@ def _path(folder: Path, key: str, suffix: str, digest: str) -> Path:
 
 @cache
 def _folder_of_process(reason: str) -> Path:
-    """Return a folder that lives as long as the process, after a warning.
+    """Return a temporary folder for compiled modules, removed when the process ends, and warn.
 
     Raises BackendUnavailable if it cannot be created.
     """

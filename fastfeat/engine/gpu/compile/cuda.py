@@ -1,4 +1,4 @@
-"""Compile the text of a module to machine code: a cubin file, named by its content.
+"""Compile CUDA text to machine code for a card: a cubin file, named by its content.
 
 The text is the same for every card; machine code is for one architecture. The module compiled on a
 machine without a card is the module launched on a machine with one.
@@ -29,11 +29,11 @@ FLAGS = (
 
 
 def cubin_file(text: str, architecture: int) -> Path:
-    """Return the file of the machine code of a text, compiled if there is no valid one.
+    """Return the path of the machine code of a CUDA text, which is compiled if it is not cached.
 
-    `text` is CUDA C++ without the prelude. `architecture` is of the card, such as 90 for sm_90.
-    Raises KernelFailed, with NVRTC's message, if NVRTC rejects the text, and BackendUnavailable if
-    there is no NVRTC that knows the architecture.
+    `text` is CUDA C++ without the prelude. `architecture` is that of the card, such as 90 for
+    sm_90. Raises KernelFailed, with NVRTC's message, if NVRTC rejects the text, and
+    BackendUnavailable if there is no NVRTC that knows the architecture.
     """
     source, options = _question(text, architecture)
     key = key_of(source, _prelude(), nvrtc.version(), *options)
@@ -41,13 +41,13 @@ def cubin_file(text: str, architecture: int) -> Path:
 
 
 def compile_module(text: str, architecture: int) -> CompiledModule:
-    """Return the compiled module of a text; `cubin_file` caches its machine code."""
+    """Compile a CUDA text without the cache; `cubin_file` caches the machine code."""
     source, options = _question(text, architecture)
     return nvrtc.compile_text(source, KERNEL_FILE, {PRELUDE: _prelude()}, options)
 
 
 def _question(text: str, architecture: int) -> tuple[str, tuple[str, ...]]:
-    """Return the input of NVRTC besides the prelude: a source, and options."""
+    """Return the input of NVRTC besides the prelude: CUDA source, and compiler options."""
     target = target_for(architecture, nvrtc.architectures(), nvrtc.version())
     source = f'#include "{PRELUDE}"\n#line 1 "{KERNEL_FILE}"\n{text}'
     return source, (f"-arch=sm_{target}", *FLAGS)

@@ -1,4 +1,4 @@
-"""Compile kernels by g++: the text of a module becomes a shared object that the emulator runs."""
+"""Compile kernels by g++: CUDA text becomes a shared object, which the emulated device runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LIBRARIES: dict[Sanitizer, tuple[str, ...]] = {
 
 
 def shared_object(text: str, sanitizer: Sanitizer | None) -> Path:
-    """Return the shared object of the kernels of a text, built on first use.
+    """Return the path of the shared object of a CUDA text, which is compiled on first use.
 
     Raises BackendUnavailable if there is no working g++, or no folder for the result, and
     KernelFailed, with g++'s message, if g++ rejects the text.
@@ -54,7 +54,7 @@ def shared_object(text: str, sanitizer: Sanitizer | None) -> Path:
 
 
 def headers_of(source: str, folder: Path) -> list[str]:
-    """Return the text of every own header that a source includes, directly or through headers.
+    """Return the text of each of this project's headers that a source includes, also indirectly.
 
     `folder` has the headers.
     """
@@ -110,7 +110,7 @@ def check_preloaded(sanitizer: Sanitizer) -> None:
 
 
 def _source(text: str) -> str:
-    """Return the source that g++ compiles."""
+    """Return the C++ source that g++ compiles for a CUDA text."""
     included = "".join(f'#include "{name}"\n' for name in _HEADERS)
     return f'{included}#line 1 "{KERNEL_FILE}"\n{text}'
 
@@ -133,7 +133,7 @@ def _build(compiler: str, flags: tuple[str, ...], text: str) -> bytes:
 
 
 def _run(command: Sequence[str], source: str = "") -> subprocess.CompletedProcess[bytes]:
-    """Return the finished process of g++; raise BackendUnavailable if it cannot be started."""
+    """Run g++ and return the finished process; raise BackendUnavailable if it cannot be started."""
     try:
         return subprocess.run(command, input=source.encode(), capture_output=True, check=False)
     except OSError as error:
@@ -144,13 +144,16 @@ def _run(command: Sequence[str], source: str = "") -> subprocess.CompletedProces
 
 
 def _said(done: subprocess.CompletedProcess[bytes]) -> str:
-    """Return the message of g++ after a failure."""
+    """Return the message that g++ wrote when it failed."""
     said = done.stderr.decode("utf-8", "replace").strip()
     return said or f"it says nothing, and ends with {done.returncode}"
 
 
 def _answer(command: Sequence[str]) -> str:
-    """Return g++'s answer to a question about itself; raise BackendUnavailable if it fails."""
+    """Return the output of g++ for an option that asks about itself.
+
+    Raises BackendUnavailable if g++ fails.
+    """
     done = _run(command)
     if done.returncode != 0:
         raise BackendUnavailable(
@@ -178,7 +181,10 @@ def _library(name: str) -> str:
 
 @cache
 def _flags_of_processor() -> tuple[str, ...]:
-    """Return flags that turn fma, floor and the like into instructions; the bits are the same."""
+    """Return compiler flags that make fma, floor and the like single instructions.
+
+    The bits of results are the same.
+    """
     try:
         words = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:

@@ -1,4 +1,4 @@
-"""Devices: the abilities of a card, its memory and computations, and an emulated card by g++.
+"""Devices: a card's requirements, memory and computations, and an emulated card, compiled by g++.
 
 `backends` imports it.
 """

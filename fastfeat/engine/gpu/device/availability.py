@@ -17,7 +17,7 @@ _INSTALL_DRIVER = (
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The surroundings that were found, in the order in which they are needed.
+    """The software and hardware that were found, in the order in which they are needed.
 
     Args:
         platform: `sys.platform`.

@@ -1,4 +1,4 @@
-"""Requests of a card's runtime to CUDA: memory, streams, events, copies, kernels.
+"""The interface of a card as this engine needs it: memory, streams, events, copies, kernels.
 
 `CupyCard` implements it for a real card. A request is put at the end of a stream and done later;
 only an event says when. Types of streams and events depend on the implementation.
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 class Card(Protocol):
-    """A device that works in streams."""
+    """A card that works on requests in streams."""
 
     @property
     def name(self) -> str:
@@ -25,18 +25,18 @@ class Card(Protocol):
         ...
 
     def allocate(self, n_bytes: int) -> tuple[int, object]:
-        """Return the address of memory and its owner; the end of the owner frees it at once.
+        """Return the address of memory and an owner object.
 
-        Raises MemoryError if there is not enough.
+        When the owner dies, the memory is free. Raises MemoryError if there is not enough.
         """
         ...
 
     def allocate_pinned(self, n_bytes: int) -> NDArray[np.uint8]:
-        """Return host memory that streams copy from and to."""
+        """Return page-locked host memory, which streams can copy from and to."""
         ...
 
     def memory(self) -> tuple[int, int]:
-        """Return the number of bytes that can be allocated, and of all bytes."""
+        """Return two numbers of bytes: free memory, and all memory."""
         ...
 
     def adopt(self, address: int, n_bytes: int) -> None:
@@ -52,11 +52,14 @@ class Card(Protocol):
         dtype: Any,
         strides: tuple[int, ...],
     ) -> Any:
-        """Return memory of the card as an array that users know; it keeps its owner."""
+        """Return memory of the card as an array for users, such as CuPy's.
+
+        It keeps `owner` alive.
+        """
         ...
 
     def give_back(self) -> None:
-        """Return freed memory, which is kept for later, to the device."""
+        """Return to the device the freed memory that was kept for later."""
         ...
 
     def current_stream(self) -> Any:
@@ -100,7 +103,7 @@ class Card(Protocol):
         ...
 
     def load(self, text: str) -> Any:
-        """Return the kernels of a text, compiled on first use."""
+        """Return the kernels of a CUDA text, compiled on first use."""
         ...
 
     def launch(

@@ -1,4 +1,4 @@
-"""The runtime of a card: it computes in the current stream, and copies up and down in two others.
+"""The runtime of a card: kernels run in the thread's current stream, copies in two further streams.
 
 A thread's uploads run in parallel with its kernels; a kernel waits for uploads requested before it.
 Downloads wait for the kernels before a mark, and run in parallel with later ones. Dropped memory is
@@ -39,7 +39,7 @@ FORKED = (
 
 
 class _Lane:
-    """The work of a thread on a card since it last waited."""
+    """The requests of a thread to a card since it last waited for them."""
 
     def __init__(self, card: Card, slot_bytes: int) -> None:
         self.stream: Any = card.current_stream()
@@ -52,12 +52,12 @@ class _Lane:
         self.launched: dict[str, int] = {}  # number of the last launch of each kernel
 
     def streams(self) -> tuple[Any, Any, Any]:
-        """Return the streams in which work may be outstanding."""
+        """Return the streams in which the thread may have unfinished requests."""
         return self.stream, self.upload_stream, self.download_stream
 
 
 class CardRuntime:
-    """A card, for all threads of this process.
+    """A card as a runtime, shared by all threads of this process.
 
     Args:
         card: The device.
@@ -85,7 +85,7 @@ class CardRuntime:
         return self._card.name
 
     def allocate(self, n_bytes: int) -> Buffer:
-        """Return memory that no outstanding work uses."""
+        """Return device memory that no earlier request uses any more."""
         with self._asking() as lane:
             self._sweep()
             try:
@@ -115,19 +115,19 @@ class CardRuntime:
         return Buffer(address, n_bytes, owner)
 
     def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Wait for work that others have started."""
+        """Wait for a stream or event of another library; see `Runtime.wait_for`."""
         with self._asking():
             self._card.finish_other(kind, number)
 
     def array(
         self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]
     ) -> Any:
-        """Return memory as a CuPy array, which keeps it."""
+        """Return device memory as a CuPy array, which keeps the buffer alive."""
         owner = buffer.owner
         return self._card.array(buffer.address, buffer.n_bytes, owner, shape, dtype, strides)
 
     def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
-        """Copy an array in parallel with computations."""
+        """Copy a host array into a buffer, in parallel with computations."""
         content = bytes_of(array, buffer, offset)
         with self._asking() as lane:
             lane.uploads.upload(content, buffer.address + offset, lane.upload_stream)
@@ -136,7 +136,7 @@ class CardRuntime:
     def download(
         self, buffer: Buffer, array: NDArray[Any], offset: int = 0, after: Mark | None = None
     ) -> None:
-        """Fill an array, at the latest when `synchronize` or `finish` returns."""
+        """Copy from a buffer to a host array, filled when `synchronize` or `finish` returns."""
         content = bytes_of(array, buffer, offset)
         with self._asking() as lane:
             event = (after or self._mark(lane)).event
@@ -150,7 +150,7 @@ class CardRuntime:
             self._card.zero(buffer.address, buffer.n_bytes, lane.stream)
 
     def module(self, text: str) -> Module:
-        """Return the kernels of a text, compiled on first use."""
+        """Return the kernels of a CUDA text, compiled on first use."""
         module = self._modules.get(text)
         if module is None:
             with self._asking(), self._compiling:
@@ -170,7 +170,7 @@ class CardRuntime:
         n: int,
         shared_bytes: int = 0,
     ) -> None:
-        """Put a kernel into the current stream."""
+        """Put a run of a kernel into the current stream."""
         check_launch(kernel, grid, block, n, shared_bytes)
         address = table.address if isinstance(table, Buffer) else table
         arguments = (address, first, n)
@@ -195,28 +195,28 @@ class CardRuntime:
             lane.launched = later
 
     def synchronize(self) -> None:
-        """Wait until all requests of this thread are done."""
+        """Wait until all requests of the calling thread are done."""
         with self._asking() as lane:
             self._sweep()
             self._finish(lane)
             self._sweep()
 
     def memory(self) -> tuple[int, int]:
-        """Return the number of free bytes, and of all bytes."""
+        """Return two numbers of bytes: free memory, and all memory."""
         with self._asking():
             self._sweep()
             self._finish_retiring()
             return self._card.memory()
 
     def give_back(self) -> None:
-        """Return memory that is kept for later to the device."""
+        """Return to the device the freed memory that was kept for later."""
         with self._asking():
             self.synchronize()
             self._finish_retiring()
             self._card.give_back()
 
     def _lane(self) -> _Lane:
-        """Return the outstanding work of the calling thread.
+        """Return the record of the calling thread's requests.
 
         Raises BackendUnavailable if this process was forked from one that uses the card, or if the
         thread works on another card.
@@ -234,7 +234,7 @@ class CardRuntime:
         return lane
 
     def _join(self, lane: _Lane) -> None:
-        """Make later work wait for the uploads."""
+        """Make later kernels wait for the uploads requested so far."""
         if lane.is_uploading:
             self._card.wait(lane.stream, self._card.record(lane.upload_stream))
             lane.is_uploading = False
@@ -244,7 +244,7 @@ class CardRuntime:
         return Mark(lane.n_launched, self._card.record(lane.stream))
 
     def _finish(self, lane: _Lane) -> None:
-        """Wait for a thread's work, and deliver its downloads."""
+        """Wait for a thread's requests, and fill the arrays of its downloads."""
         self._join(lane)
         for stream in lane.streams():
             self._card.finish(stream)
@@ -253,7 +253,7 @@ class CardRuntime:
 
     @contextmanager
     def _asking(self) -> Generator[_Lane]:
-        """Run requests to the card for the calling thread.
+        """Give the `with` block the calling thread's record, for requests to the card.
 
         Raises KernelFailed if CUDA reports a failure, of these requests or of an earlier kernel.
         """
@@ -273,7 +273,7 @@ class CardRuntime:
             raise KernelFailed(_failure(error, kernels), kernels) from error
 
     def _finish_retiring(self) -> None:
-        """Wait until dropped memory is free, even if other threads have work that uses it."""
+        """Wait until all dropped memory is free, even if other threads' requests still use it."""
         for event in [event for events, _ in self._retiring for event in events]:
             self._card.finish(event)
         self._sweep()
@@ -300,7 +300,7 @@ class CardRuntime:
 
 
 def _failure(error: RuntimeError, kernels: Sequence[str]) -> str:
-    """Return the message of a failure in CUDA, which does not name the kernel."""
+    """Return an error message with the names of kernels that may have failed; CUDA omits them."""
     names = ", ".join(map(repr, kernels)) or "none"
     which = ", with CUDA_LAUNCH_BLOCKING=1 to see which" if len(kernels) > 1 else ""
     return (

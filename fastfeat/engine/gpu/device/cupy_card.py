@@ -22,7 +22,7 @@ from fastfeat.errors import InvalidData, OutOfDeviceMemory
 
 
 def look() -> Surroundings:
-    """Return the surroundings; reading a card's name starts CUDA in this process."""
+    """Return the software and hardware found; reading a card's name starts CUDA in this process."""
     driver, visible = driver_version(), os.environ.get("CUDA_VISIBLE_DEVICES")
     found = Surroundings(sys.platform, driver=driver, visible=visible)
     if find_spec("cupy") is None:
@@ -51,7 +51,10 @@ def current_device() -> int:
 
 
 class CupyKernels:
-    """The kernels of a loaded module, cached; CuPy creates a new object at each request."""
+    """The kernels of a loaded module, by name.
+
+    Cached, since CuPy makes a new object at each request.
+    """
 
     def __init__(self, module: Any) -> None:
         self._module = module
@@ -92,7 +95,10 @@ class CupyCard:
         return self._runtime.getDevice() == self._device
 
     def allocate(self, n_bytes: int) -> tuple[int, object]:
-        """Return the address of memory and its owner, which returns it to the pool at its end."""
+        """Return the address of memory and an owner object.
+
+        When the owner dies, the pool gets it back.
+        """
         memory = self._pool.malloc(n_bytes)
         return memory.ptr, memory
 
@@ -107,7 +113,7 @@ class CupyCard:
         return np.frombuffer(memory, np.uint8, n_bytes)
 
     def memory(self) -> tuple[int, int]:
-        """Return the number of free bytes, including free bytes in pools, and of all bytes."""
+        """Return two numbers of bytes: free memory, with free memory in pools, and all memory."""
         free, total = self._runtime.memGetInfo()
         return free + sum(pool.free_bytes() for pool in self._pools()), total
 
@@ -133,7 +139,7 @@ class CupyCard:
         dtype: Any,
         strides: tuple[int, ...],
     ) -> Any:
-        """Return memory of the card as a CuPy array, which keeps its owner."""
+        """Return memory of the card as a CuPy array, which keeps `owner` alive."""
         memory = self._cupy.cuda.UnownedMemory(address, n_bytes, owner, self._device)
         pointer = self._cupy.cuda.MemoryPointer(memory, 0)
         return self._cupy.ndarray(shape, dtype, pointer, strides)

@@ -1,4 +1,7 @@
-"""The runtime without a card: kernels run by g++ and fibers, in an order that tests choose."""
+"""The runtime without a card: g++ compiles kernels, and fibers run their threads on the host.
+
+Tests choose the order of the threads.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ class EmulatedArray:
         raise TypeError("arrays on a device become NumPy's only when asked. Copy it: .get()")
 
     def view(self) -> NDArray[Any]:
-        """Return a NumPy array of the same memory, which it keeps."""
+        """Return a NumPy array of the same memory, which it keeps alive."""
         held = (ctypes.c_uint8 * max(1, self.buffer.n_bytes)).from_address(self.buffer.address)
         held.owner = self.buffer  # pyright: ignore[reportAttributeAccessIssue]  # ctypes takes any
         array: NDArray[Any] = np.ndarray(self.shape, self.dtype, memoryview(held), 0, self.strides)
@@ -81,7 +84,7 @@ _MOST_THREADS = 192
 
 
 class _Stacks(ctypes.Structure):
-    """`ff_emulator::Stacks`."""
+    """The C++ structure `ff_emulator::Stacks`, for ctypes."""
 
     _fields_ = (("idle", ctypes.c_void_p), ("n", ctypes.c_uint32))
 
@@ -90,7 +93,7 @@ _stacks = _Stacks()  # shared by all modules: only one launch runs at a time
 
 
 class _Launch(ctypes.Structure):
-    """`ff_emulator::Launch`."""
+    """The C++ structure `ff_emulator::Launch`, for ctypes."""
 
     _fields_ = (
         ("kernel", ctypes.c_void_p),
@@ -105,12 +108,12 @@ class _Launch(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class _Library:
-    """A loaded shared object."""
+    """A loaded shared object with compiled kernels."""
 
     functions: Any
 
     def run(self, kernel: str, arguments: tuple[int, ...]) -> None:
-        """Run a kernel to its end.
+        """Run a kernel, and return when it is done.
 
         `arguments` are the fields of `_Launch` between the first and the last. Raises KernelFailed
         with the problem and its line.
@@ -137,11 +140,11 @@ class EmulatedRuntime:
         sanitizer: "address" builds modules with AddressSanitizer and UBSan, "thread" with
             ThreadSanitizer, which takes blocks of 64 threads. The process must be started with
             `sanitizer_environment`.
-        deferred: Whether launches run only at `synchronize` and `finish`, and no more than they
-            must. If a wait is missing, the caller then reads poison.
+        deferred: Whether launches run only at `synchronize` and `finish`, and only as many as these
+            must wait for. If a wait is missing, the caller then reads poison.
         n_bytes: Memory of the device in bytes.
-        geometry: Shape of launches; None takes the shape of a card, with blocks of 64 threads under
-            ThreadSanitizer.
+        geometry: Threads and blocks of launches; None takes those of a card, with blocks of 64
+            threads under ThreadSanitizer.
 
     Raises:
         BackendUnavailable: There is no g++, or no sanitizer in this process.
@@ -178,7 +181,7 @@ class EmulatedRuntime:
         self._modules: dict[str, Module] = {}
 
     def allocate(self, n_bytes: int) -> Buffer:
-        """Return poisoned memory."""
+        """Return memory filled with poison, so that reads before a write are noticed."""
         with LOCK:
             free, _ = self.memory()
             if n_bytes > free and self._queue:
@@ -189,7 +192,10 @@ class EmulatedRuntime:
             return self._memory.allocate(n_bytes)
 
     def adopt(self, address: int, n_bytes: int, owner: object) -> Buffer:
-        """Return memory that this runtime has allocated: each runtime is a device of its own."""
+        """Return memory of another object without a copy; this runtime must have allocated it.
+
+        Each runtime is a device of its own.
+        """
         if not self._memory.holds(address, n_bytes):
             raise InvalidData(
                 f"{n_bytes:,} bytes at address {address:#x} are not in the memory of this emulated "
@@ -198,24 +204,27 @@ class EmulatedRuntime:
         return Buffer(address, n_bytes, owner)
 
     def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Record the wait: this runtime has a single stream."""
+        """Record that a wait was requested.
+
+        There is only one stream, so there is nothing to wait for.
+        """
         self.waited_for.append((kind, number))
 
     def array(
         self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]
     ) -> EmulatedArray:
-        """Return memory as an array that stands for CuPy's."""
+        """Return device memory as an array that behaves like CuPy's."""
         return EmulatedArray(buffer, shape, np.dtype(dtype), strides)
 
     def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
-        """Copy at once: an earlier launch has no guarantee to come first."""
+        """Copy an array into a buffer at once, perhaps before launches requested earlier."""
         content = bytes_of(array, buffer, offset)
         ctypes.memmove(buffer.address + offset, content.ctypes.data, content.nbytes)
 
     def download(
         self, buffer: Buffer, array: NDArray[Any], offset: int = 0, after: Mark | None = None
     ) -> None:
-        """Fill an array; in a deferred runtime with poison, until `synchronize` or `finish`."""
+        """Copy a buffer to an array; if deferred, poison it until `synchronize` or `finish`."""
         content = bytes_of(array, buffer, offset)
         if self._deferred:
             content[:] = POISON
@@ -254,7 +263,7 @@ class EmulatedRuntime:
         n: int,
         shared_bytes: int = 0,
     ) -> None:
-        """Run a kernel, at once or at `synchronize` and `finish`."""
+        """Run a kernel: at once or, if deferred, at the next `synchronize` or `finish`."""
         check_launch(kernel, grid, block, n, shared_bytes)
         resident = self._resident
         if self._sanitizer == "thread":
@@ -267,7 +276,7 @@ class EmulatedRuntime:
         self._ask(lambda: module.loaded.run(kernel, (address, first, n, *shape)))
 
     def synchronize(self) -> None:
-        """Run outstanding work; after a failure the rest of it is dropped."""
+        """Run all requests that are still deferred; after a failure the rest of them is dropped."""
         with LOCK:
             self._run(None)
 
@@ -281,17 +290,17 @@ class EmulatedRuntime:
             self._run(mark.number)
 
     def memory(self) -> tuple[int, int]:
-        """Return the number of free bytes, and of all bytes."""
+        """Return two numbers of bytes: free memory, and all memory."""
         with LOCK:
             self._sweep()
             return self._n_bytes - self._memory.n_bytes_used, self._n_bytes
 
     def give_back(self) -> None:
-        """Run outstanding work, which may keep memory that has been dropped."""
+        """Run all requests that are still deferred, since they may keep dropped memory in use."""
         self.synchronize()
 
     def _run(self, end: int | None) -> None:
-        """Run requests up to a number, or all, and each download as soon as possible."""
+        """Run the requests before number `end`, or all, and each download as soon as possible."""
         try:
             self._copy_down()
             while self._queue and (end is None or self._queue[0][0] <= end):

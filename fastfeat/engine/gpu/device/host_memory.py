@@ -1,4 +1,4 @@
-"""The memory of the emulated device: poisoned when allocated, and again when dropped."""
+"""The memory of the emulated device, with poison (fixed bytes) where nothing may be read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if hasattr(os, "register_at_fork"):
 class HostMemory:
     """Allocates buffers, and reuses their memory only after `sweep` shows that nothing needs it.
 
-    `n_asked` counts the requests of the device. Requests up to it may use memory that is dropped
+    `n_asked` is the number of requests to the device so far; these may use memory that is dropped
     now.
     """
 
@@ -70,14 +70,14 @@ class HostMemory:
         return Buffer(place.value, n_bytes, owner)
 
     def notice(self) -> None:
-        """Retire the memory dropped since the last request: no later request uses it."""
+        """Take note of buffers dropped since the last request; no later request uses them."""
         with LOCK:
             while self._dropped:
                 self._retiring.append((self.n_asked, self._dropped[0]))
                 self._dropped.popleft()
 
     def holds(self, address: int, n_bytes: int) -> bool:
-        """Return whether bytes are within one of the buffers in use."""
+        """Return whether all bytes of a range are within one of the buffers in use."""
         with LOCK:
             held = list(self._held.items())
         return any(

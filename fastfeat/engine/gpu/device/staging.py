@@ -1,4 +1,4 @@
-"""Staging memory: copies between the host and a card go through a ring of pinned slots.
+"""Staging memory: copies between host and card go through a ring of slots of page-locked memory.
 
 The host has to copy pageable memory in any case. A slot is filled piece by piece, and reused when
 its copies are done. Meanwhile the host fills, or empties, the other slots.
@@ -26,13 +26,13 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(slots=True)
 class _Slot:
-    """Pinned memory.
+    """A part of the staging memory, page-locked.
 
     Args:
         memory: The whole slot.
         n_used: Bytes that copies use.
         event: Happens when those copies are done; set once the slot is full.
-        deliveries: Downloaded bytes: their place in the slot, and the array to fill.
+        deliveries: For each download, the position of its bytes in the slot, and the array to fill.
     """
 
     memory: Bytes
@@ -42,7 +42,7 @@ class _Slot:
 
 
 class StagingRing:
-    """Slots in turn, for the uploads or the downloads of one thread.
+    """Slots that are used in turn, for the uploads or the downloads of one thread.
 
     Args:
         card: The other end of the copies.
@@ -58,7 +58,10 @@ class StagingRing:
         self._at = 0
 
     def upload(self, content: Bytes, address: int, stream: Any) -> None:
-        """Put the copy of an array into a stream; the array may change afterwards."""
+        """Request, in a stream, a copy of `content` to a device address.
+
+        `content` may change then.
+        """
         at = 0
         while at < len(content):
             slot, start, n = self._room(len(content) - at, stream)
@@ -68,7 +71,10 @@ class StagingRing:
             at += n
 
     def download(self, address: int, content: Bytes, stream: Any) -> None:
-        """Put a copy into a stream; the array is filled at `deliver`, or before."""
+        """Request, in a stream, a copy from a device address.
+
+        `deliver` fills `content`, or earlier.
+        """
         at = 0
         while at < len(content):
             slot, start, n = self._room(len(content) - at, stream)
@@ -83,12 +89,12 @@ class StagingRing:
             _empty(self._slots[(self._at + k) % len(self._slots)])
 
     def drop(self) -> None:
-        """Forget outstanding downloads, after a failure."""
+        """Forget the downloads that are not delivered, after a failure."""
         for slot in self._slots:
             slot.deliveries.clear()
 
     def _room(self, wanted: int, stream: Any) -> tuple[_Slot, int, int]:
-        """Return a slot, the place of its free bytes, and how many to use: 1 to `wanted`."""
+        """Return a slot, the position of its free bytes, and how many to use: 1 to `wanted`."""
         if not self._slots:
             self._slots.append(self._new_slot())
         slot = self._slots[self._at]
@@ -122,7 +128,7 @@ def _empty(slot: _Slot) -> None:
 
 
 def copy_bytes(target: Bytes, source: Bytes) -> None:
-    """Copy within the host, by several threads if the copy is large."""
+    """Copy bytes within host memory, by several threads if they are many."""
     n_parts = min(num_threads(), -(-len(source) // _BYTES_PER_THREAD))
     if n_parts < 2:
         target[:] = source

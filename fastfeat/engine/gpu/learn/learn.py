@@ -1,4 +1,4 @@
-"""Learn on a device: the hand-written kernels over the columns of a scan, in groups that fit."""
+"""Learn aggregates of all rows on a device: kernels over groups of columns that fit its memory."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
 
 
 def is_learnt_on_device(function: str) -> bool:
-    """Return whether a device has a kernel for an aggregate of all rows."""
+    """Return whether a device has a kernel for an aggregate over all rows."""
     row = AGGREGATES[function]
     return not needs_powers([row]) and not needs_likelihood([row])
 
@@ -136,7 +136,10 @@ def _rows(functions: Functions) -> list[AggregateFunction]:
 
 
 def _ranks(functions: Functions, count: int, n_rows: int) -> list[int]:
-    """Return the ranks that some aggregates read, of `count` values among `n_rows` rows."""
+    """Return the ranks at which aggregates read sorted values, [] if none does.
+
+    There are `count` values among `n_rows` rows.
+    """
     if not count or not needs_order(_rows(functions)):
         return []
     return sorted(

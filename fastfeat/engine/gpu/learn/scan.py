@@ -1,6 +1,8 @@
-"""The rounds over columns on a device: one computes all moments, eight more find order statistics.
+"""The rounds over columns on a device: one computes all moments, eight more find values by rank.
 
-All columns of a round share one launch of each kernel; each column is one row of the grid.
+A round is one pass over the rows, which come in pieces that fit the device. All columns of a round
+share one launch of each kernel; each column is one row of the grid. Values by rank are found by
+radix selection: each round counts one digit of the values' sort keys, the highest first.
 """
 
 from __future__ import annotations
@@ -33,9 +35,9 @@ class LearntColumn(NamedTuple):
     """A column to learn from.
 
     Args:
-        place: Its number among the columns of a piece.
+        place: Index of the column among those of a piece.
         element: Type of its values, from `fastfeat_kernels.column.ELEMENTS`.
-        level: Level of the sums.
+        level: Highest power that moments sum up.
     """
 
     place: int
@@ -44,7 +46,7 @@ class LearntColumn(NamedTuple):
 
 
 def scratch_bytes(n_ranks: int) -> int:
-    """Return the bytes that the rounds over a column take besides its rows.
+    """Return the device memory in bytes that the rounds over a column take, besides its rows.
 
     `n_ranks` is the number of values to find by rank.
     """
@@ -55,7 +57,7 @@ def scratch_bytes(n_ranks: int) -> int:
 def find_moments(
     runtime: Runtime, columns: Sequence[LearntColumn], each_piece: EachPiece
 ) -> list[Moments]:
-    """Return the moments of each column, in one round."""
+    """Return the moments (count, sums, extremes) of each column, in one round."""
     found = [no_moments(column.element) for column in columns]
     module = runtime.module(moments_cuda.text(runtime.geometry.block))
     by_kernel: dict[str, list[int]] = {}
@@ -96,9 +98,10 @@ def find_order(
     ranks: Mapping[int, Sequence[int]],
     each_piece: EachPiece,
 ) -> dict[int, Mapping[int, Any]]:
-    """Return the values of some ranks by column, MOST_RANKS per column at a time.
+    """Return, for each column, the values at its wanted ranks, by rank.
 
-    `ranks` has at least one wanted rank per column.
+    `ranks` has the wanted ranks by column, at least one each; MOST_RANKS per column are found at a
+    time.
     """
     found: dict[int, dict[int, Any]] = {k: {} for k in ranks}
     for first in range(0, max(map(len, ranks.values()), default=0), MOST_RANKS):
@@ -115,7 +118,7 @@ def _search(
     ranks: Mapping[int, Sequence[int]],
     each_piece: EachPiece,
 ) -> dict[int, Mapping[int, Any]]:
-    """Return the values of some ranks by column; each round narrows all searches by a digit."""
+    """Return, for each column, the values at its wanted ranks, at most MOST_RANKS per column."""
     searches = {k: selection_cuda.begin(wanted) for k, wanted in ranks.items()}
     for shift in selection_cuda.SHIFTS:
         prefixes = {k: search.prefixes for k, search in searches.items()}
@@ -132,7 +135,10 @@ def _count_digits(
     shift: int,
     each_piece: EachPiece,
 ) -> dict[int, NDArray[np.int64]]:
-    """Return the number of keys with each digit after each prefix, shape (n_prefixes, N_DIGITS)."""
+    """Return, for each column, how often each digit follows each prefix of the sort keys.
+
+    The counts have the shape (n_prefixes, N_DIGITS). `shift` selects the digit.
+    """
     module = runtime.module(selection_cuda.text(runtime.geometry.block))
     ends = np.cumsum([len(own) for own in prefixes.values()])
     firsts = dict(zip(prefixes, [0, *ends.tolist()], strict=False))

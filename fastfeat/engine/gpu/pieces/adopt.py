@@ -1,4 +1,4 @@
-"""Sources of input columns: used in place in device memory, or in host memory."""
+"""Input columns that users pass to a device: checked, and used in place if they are there."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _FLAG = column_slot("flag", UINT8)
 def sources_of(
     runtime: Runtime, slots: Sequence[InputSlot], columns: Mapping[InputSlot, Any]
 ) -> dict[InputSlot, Source]:
-    """Return the source of the rows of each slot; chunked arrays unchanged, DeviceArrays checked.
+    """Return the column of each input slot: chunked arrays unchanged, DeviceArrays after `adopt`.
 
-    Raises InvalidData if an array is not in the memory of this device, or not aligned.
+    A DeviceArray with another type than its slot becomes an UnlikeColumn. Raises InvalidData if an
+    array is not in the memory of this device, or not aligned.
     """
     return {slot: _source(runtime, slot, columns[slot]) for slot in slots}
 
@@ -41,7 +42,7 @@ def _source(runtime: Runtime, slot: InputSlot, column: Any) -> Source:
 
 
 def adopt(runtime: Runtime, array: DeviceArray, name: str) -> DeviceColumn:
-    """Return an array on the device as a column, after a check that it is there, and a wait for it.
+    """Return a user's array on the device as a column, once the work that computes it is done.
 
     Nothing is copied, except byte-sized bools, which become bits. `name` is the column's name, for
     messages. Raises InvalidData if the array is not in the memory of this device, or not aligned.
@@ -79,7 +80,7 @@ def _buffer(runtime: Runtime, address: int, n_bytes: int, array: DeviceArray, na
 
 
 def _words_from(address: int, bit: int) -> tuple[int, int]:
-    """Return the address of the word that contains a byte, and the bit counted from there.
+    """Return the address of the 64-bit word that contains a byte, and `bit` counted from there.
 
     A word never crosses a page boundary, so its bytes before and after can be read.
     """
@@ -87,7 +88,7 @@ def _words_from(address: int, bit: int) -> tuple[int, int]:
 
 
 def _packed(runtime: Runtime, array: DeviceArray) -> DeviceColumn:
-    """Return byte-sized bools as bits, by a kernel that is rendered like any other."""
+    """Return byte-sized bools as a column of bits, computed by a kernel."""
     n = len(array)
     output = allocate_output(runtime, BOOL, n, with_validity=False)
     given = DeviceColumn(array.values, 0, 0, 0, (array.owner,))

@@ -1,8 +1,8 @@
-"""Groups of columns for learning, and the way their rows reach each round.
+"""Groups of columns to learn from together, and the way their rows reach each round.
 
-Columns that fit are copied to the device once and stay for all rounds, together with columns
-computed from them. If a single column does not fit, each round copies and computes it again, piece
-by piece.
+A round is one pass over the rows. Columns that fit are copied to the device once and stay for all
+rounds, together with columns computed from them. If a single column does not fit, each round copies
+and computes it again, piece by piece.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def groups_of(
     n_rows: int,
     scratch: Sequence[float],
 ) -> list[list[int]]:
-    """Return groups of outputs to learn from together: as many as fit the device whole.
+    """Return groups of outputs, as indices: each has as many as fit the device with all rows.
 
     `sources` has the column of each slot; columns on the device take no extra room. `scratch` has
     the bytes that the rounds take for each output.
@@ -106,7 +106,7 @@ def group_of(
     constants: Constants,
     scratch: Sequence[float],
 ) -> Group:
-    """Return a group; its rows are on the device already if they fit.
+    """Return the group of some outputs; if all its rows fit the device, they are there afterwards.
 
     `members` are the numbers of its outputs in the program. `sources` has the column of each slot.
     `constants` are constants that the program reads. `scratch` has the bytes that the rounds take
@@ -164,7 +164,7 @@ def group_of(
 def _work_on(
     runtime: Runtime, work: Work, start: int, n: int, columns: Sequence[DeviceColumn]
 ) -> Finish:
-    """Start work on a piece; return a function that waits for it and takes its result."""
+    """Start `work` on a piece; return a function that waits for it and takes its result."""
     take = work(start, n, columns)
     mark = runtime.mark()
 
@@ -176,13 +176,16 @@ def _work_on(
 
 
 def _may_compute_again(bound: Bound) -> bool:
-    """Return whether there are kernels for large arguments, which may change the input of work."""
+    """Return whether outputs may be computed again, by the kernels for large arguments."""
     program = bound.plan.program
     return text_of(program, exact=True) != text_of(program, exact=False)
 
 
 def _outputs(runtime: Runtime, bound: Bound, n_rows: int) -> tuple[DeviceMemory, ...]:
-    """Return memory for some rows of the computed outputs; missing floats are NaN."""
+    """Return device memory for `n_rows` rows of each computed output.
+
+    Missing floats will be NaN.
+    """
     return tuple(
         allocate_output(
             runtime,
@@ -225,7 +228,7 @@ def _ask_computed(
 
 
 def _nothing() -> None:
-    """Wait for nothing."""
+    """Do nothing: there is nothing to wait for."""
 
 
 Columns = Mapping[str, tuple[Any, DType]]
@@ -236,11 +239,12 @@ Found = TypeVar("Found")
 def over_rows(
     runtime: Runtime, columns: Columns, n_bytes: int, work: Callable[[EachPiece], Found]
 ) -> Found:
-    """Return the result of rounds over some rows, which go to the device once if they fit.
+    """Return the result of `work`, which makes rounds (passes) over the rows of some columns.
 
-    Each round gets `columns` in this order. `n_bytes` is further memory that the rounds take.
-    `work` does the rounds; it may be started several times. Raises OutOfDeviceMemory if this memory
-    and 64 rows do not fit.
+    The rows are copied to the device once if they fit. Each round gets `columns` in this order.
+    `n_bytes` is further memory that the rounds take. `work` gets a function for one round, see
+    `EachPiece`; it may be started several times. Raises OutOfDeviceMemory if this memory and 64
+    rows do not fit.
     """
     return runtime.computations.run(partial(_over_rows, runtime, columns, n_bytes, work))
 
@@ -259,7 +263,10 @@ def _over_rows(
 
 
 def plain_column(column: Any, dtype: DType) -> Any:
-    """Return a host column in the storage that kernels read; a device column unchanged."""
+    """Return a host column with its values in the storage type that kernels read.
+
+    A device column is returned unchanged.
+    """
     if isinstance(column, DeviceArray):
         return column
     pieces = column.chunks if isinstance(column, pa.ChunkedArray) else [column]

@@ -1,4 +1,4 @@
-"""Pieces of rows that fit the memory of a device, and the error if nothing fits."""
+"""Split rows into pieces that fit the memory of a device, or raise if nothing fits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_SMALL_BYTES = 64 << 20
 
 
 class Pieces(NamedTuple):
-    """Runs of rows that go through a device one after the other.
+    """Ranges of rows that go through a device one after the other.
 
     Args:
         spans: (first, end) of each; all but the last have the same length, a multiple of 64.
@@ -45,7 +45,7 @@ def pieces_of(
     reserved: float = 0,
     most_bytes: float = float("inf"),
 ) -> Pieces:
-    """Return runs of rows that fit the memory of the device.
+    """Return ranges of rows that fit the memory of the device.
 
     If one piece cannot take all rows, two are on the device at a time, each in half of the memory,
     unless 64 rows do not fit in half.
@@ -70,7 +70,7 @@ def pieces_of(
 def _pieces_in(
     room: float, row_bytes: float, n_rows: int, reserved: float, most: float, share: float
 ) -> Pieces:
-    """Return runs of rows in a share of some room, each of at most `most` rows."""
+    """Return ranges of at most `most` rows that fit a share of `room` bytes."""
     whole, half = ((part - reserved) / row_bytes for part in (room, room / 2))
     if n_rows <= share * min(whole, most):
         return Pieces(((0, n_rows),), 1)
@@ -81,7 +81,7 @@ def _pieces_in(
 
 
 def _room(runtime: Runtime, row_bytes: float, n_rows: int, reserved: float) -> float:
-    """Return how many bytes pieces may take."""
+    """Return how many bytes of device memory pieces may take, after the reserved bytes."""
     fewest = min(WORD_ROWS, n_rows)
     needed = reserved + fewest * row_bytes
     room = room_of_pieces(runtime)
@@ -100,13 +100,13 @@ def _room(runtime: Runtime, row_bytes: float, n_rows: int, reserved: float) -> f
 
 
 def room_of_pieces(runtime: Runtime) -> float:
-    """Return how many bytes pieces may take of the memory that is free and unclaimed."""
+    """Return how many bytes pieces may take: memory that is free, and claimed by no computation."""
     free, _ = runtime.memory()
     return SHARE_OF_MEMORY * runtime.computations.unclaimed(free)
 
 
 def room_for(runtime: Runtime, n_bytes: int, purpose: str) -> Buffer:
-    """Return memory that a result needs in one block.
+    """Return device memory for a result that needs one block.
 
     `purpose` is a text for messages. Raises OutOfDeviceMemory with the bytes needed and free.
     """

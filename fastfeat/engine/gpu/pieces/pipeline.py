@@ -1,4 +1,4 @@
-"""Send pieces of rows through a device: copy the next one there while computing the previous one.
+"""Send pieces (ranges of rows) through a device: copy the next while computing the previous.
 
 A piece is started launch by launch, each after the copies of columns that no earlier launch has
 read. The results of the previous piece are copied back in between. Then the previous piece is
@@ -25,7 +25,7 @@ from fastfeat.scalars.value import InputSlot
 
 @dataclass(frozen=True, slots=True)
 class PieceMemory:
-    """Memory of one of the pieces that are on a device at a time."""
+    """Device memory for a piece: its inputs and outputs."""
 
     inputs: tuple[PlacedInput, ...]
     outputs: tuple[DeviceMemory, ...]
@@ -46,7 +46,7 @@ def memories_of(
     pieces: Pieces,
     allocate: Callable[[int], tuple[DeviceMemory, ...]],
 ) -> list[PieceMemory]:
-    """Return memory for the pieces that are on a device at a time, for at least one.
+    """Return memory for each piece that is on a device at the same time; at least for one.
 
     `allocate` returns memory for a number of rows of the outputs.
     """
@@ -65,7 +65,7 @@ def memories_of(
 
 
 def allocate_outputs(runtime: Runtime, bound: Bound, n_rows: int) -> tuple[DeviceMemory, ...]:
-    """Return memory for some rows of each output of a program."""
+    """Return device memory for `n_rows` rows of each output of a program."""
     plan = bound.plan
     return tuple(
         allocate_output(runtime, output.dtype, n_rows, with_validity=has)
@@ -78,7 +78,7 @@ def in_turn(
     spans: Sequence[tuple[int, int]],
     ask_piece: Callable[[PieceMemory, int, int], Finish],
 ) -> None:
-    """Finish each piece after the next one has been started, if there is memory for two.
+    """Start and finish pieces; each is finished after the start of the next, if memory is for two.
 
     `memories` are used in turn. `spans` has the first row and the end of each piece, in order.
     `ask_piece` starts a piece in some memory. Raises RowFailed for the first piece that failed.
@@ -112,7 +112,7 @@ def run_pieces(
     """Compute pieces of rows, two at a time if there is memory for two.
 
     `memories` are used in turn. `spans` has the first row and the end of each piece, in order.
-    `targets_of` returns the places of outputs, and `downloads` copies them to the host.
+    `targets_of` returns the addresses for outputs, and `downloads` copies them to the host.
 
     Raises RowFailed for the first row that failed, and KernelFailed with the names of the features.
     """
@@ -141,7 +141,7 @@ def run_pieces(
 def columns_of(
     runtime: Runtime, memory: PieceMemory, start: int, stop: int
 ) -> tuple[list[DeviceColumn], dict[int, Fill]]:
-    """Return the columns of rows [start, stop) of each input, and their fills by number.
+    """Return rows [start, stop) of each input as columns, and functions that copy them, by index.
 
     Raises RowFailed for a row that is not exactly a value of the type that fit saw.
     """
@@ -151,10 +151,10 @@ def columns_of(
 
 
 def filling(fills: dict[int, Fill], others: Iterator[None]) -> Callable[[Launch], None]:
-    """Return a function that fills the inputs of a launch that no earlier launch has read.
+    """Return a function that copies the inputs of a launch, unless an earlier launch has read them.
 
-    It removes the fills that it has used from `fills`. After each fill it takes one step of
-    `others`.
+    `fills` has the functions that copy inputs; those that were called are removed. After each copy
+    one step of `others` is taken.
     """
 
     def fill(launch: Launch) -> None:

@@ -1,4 +1,4 @@
-"""Columns with rows of different lengths (text, lists): pieces that fit a device, one by one."""
+"""Compute columns with rows of different lengths (text, lists) on a device, piece by piece."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Made = TypeVar("Made")
 
 
 class Cost(NamedTuple):
-    """The memory that a function takes on a device.
+    """The device memory that a function takes.
 
     Args:
         row_bytes: Bytes per row, besides its offset and bit.
@@ -47,7 +47,7 @@ class Cost(NamedTuple):
 def over_spans(
     runtime: Runtime, offsets: Offsets, cost: Cost, work: Callable[[int, int], Made]
 ) -> list[Made]:
-    """Return the results of `work(first, end)` for runs of rows that fit the device, one by one.
+    """Return the results of `work(first, end)`, called for ranges of rows that fit the device.
 
     `offsets` are the column's, and `cost` is the memory that `work` takes. Raises OutOfDeviceMemory
     if not even 64 rows fit.
@@ -97,19 +97,19 @@ def compute_values(
     cost: Cost,
     work: Callable[[int, int], DeviceArray],
 ) -> Any:
-    """Return the result of a function with one value per row; see `compute_column`."""
+    """Return the result of a function with one value per row and no text; see `compute_column`."""
     return compute_column(
         runtime, offsets, arrow_type(dtype), cost, work, partial(array_on_host, runtime)
     )
 
 
 def array_on_host(runtime: Runtime, made: DeviceArray) -> Array:
-    """Return a computed column as a host array."""
+    """Return a column that was computed on the device as a host array."""
     return on_host(runtime, made, made.name)
 
 
 def spans_of(runtime: Runtime, offsets: Offsets, cost: Cost) -> list[tuple[int, int]]:
-    """Return runs of rows (first, end) that fit the device.
+    """Return ranges of rows (first, end) that fit the device.
 
     All but the last have a multiple of 64 rows.
 

@@ -76,7 +76,7 @@ def _compute(runtime: Runtime, task: RowTask) -> list[Any]:
 
 
 def target_of(output: DeviceMemory) -> Target:
-    """Return the addresses for an output with contiguous rows."""
+    """Return the addresses for writing an output with contiguous rows to device memory."""
     return Target(output.values.address, output.validity.address if output.validity else 0)
 
 
@@ -96,7 +96,7 @@ def as_it_is(name: str, dtype: DType) -> Output:
 
 
 class Place(NamedTuple):
-    """The place of an output: the address of row 0, and the bytes and elements between rows."""
+    """The place of an output in a matrix: address of row 0, and bytes and elements between rows."""
 
     address: int
     row_bytes: int
@@ -111,11 +111,11 @@ def compute_into(
     constants: Constants,
     places: Sequence[Place],
 ) -> None:
-    """Write the outputs, numbers without bitmaps, into memory of the device.
+    """Compute a program's outputs into device memory, as numbers without bitmaps.
 
-    No output may be bits. `places` has the place of each output; missing values are NaN there.
-    Raises RowFailed for the first row with an error, such as an overflow, and OutOfDeviceMemory if
-    not even 64 rows of the inputs that must be copied fit.
+    No output may be a bool column of bits. `places` has the place of each output; missing values
+    are NaN there. Raises RowFailed for the first row with an error, such as an overflow, and
+    OutOfDeviceMemory if not even 64 rows of the inputs that must be copied fit.
     """
     work = partial(_compute_into, runtime, program, columns, n_rows, constants, places)
     runtime.computations.run(work)
@@ -145,5 +145,5 @@ def _compute_into(
 
 
 def _stay(_memory: PieceMemory, _start: int, _stop: int, _after: Mark) -> Iterator[None]:
-    """Copy nothing to the host."""
+    """Copy nothing to the host: outputs stay on the device."""
     return iter(())

@@ -24,7 +24,7 @@ from fastfeat.scalars.value import LARGE_ARGUMENT
 
 @dataclass(frozen=True, slots=True)
 class PreparedPiece:
-    """The rows of a piece on a device: the words of its kernels, and the memory they point to."""
+    """A piece that is ready to compute: the words of its kernels, and the memory they point to."""
 
     plan: DeviceProgram
     words: Words
@@ -34,7 +34,7 @@ class PreparedPiece:
 
 @dataclass(frozen=True, slots=True)
 class PendingPiece:
-    """Kernels that have been started.
+    """The kernels of a piece, which have been started.
 
     Args:
         table: Their table; word 0 is their status.
@@ -70,7 +70,7 @@ def run_piece(runtime: Runtime, prepared: PreparedPiece, start: int) -> None:
 def settle_piece(
     runtime: Runtime, prepared: PreparedPiece, asked: PendingPiece, start: int
 ) -> bool:
-    """Wait for all rows of a piece; return whether they had to be computed again.
+    """Wait for the kernels of a piece; return whether its rows had to be computed again.
 
     Only `asked` may have written to the memory of the piece. `start` is its first row in the data.
     Raises RowFailed for the first row with an error, such as an overflow.
@@ -85,7 +85,7 @@ def settle_piece(
 
 
 def _run(runtime: Runtime, prepared: PreparedPiece, first: int, n: int) -> int:
-    """Run rows [first, first + n) of a piece; return their status.
+    """Run rows [first, first + n) of a piece; return their status bits.
 
     If the status asks for the kernels for large arguments, these run too.
     """
@@ -94,7 +94,7 @@ def _run(runtime: Runtime, prepared: PreparedPiece, first: int, n: int) -> int:
 
 
 def _exact_status(runtime: Runtime, prepared: PreparedPiece, first: int, n: int) -> int:
-    """Run the kernels for large arguments; return their status.
+    """Run the kernels for large arguments; return their status bits.
 
     Other bits of the status that asked for them may be due to wrong values, so this status replaces
     it.
@@ -142,7 +142,7 @@ def ask(
 
 
 def status_of(runtime: Runtime, asked: PendingPiece) -> int:
-    """Wait for kernels, and for downloads after them; return their status."""
+    """Wait for kernels, and for downloads after them; return the kernels' status bits."""
     status = np.zeros(1, np.int64)
     runtime.download(asked.table, status, after=asked.mark)
     runtime.finish(asked.mark)
@@ -151,7 +151,7 @@ def status_of(runtime: Runtime, asked: PendingPiece) -> int:
 
 @contextmanager
 def naming_features(plan: DeviceProgram) -> Generator[None]:
-    """Add the names of the computed features to the error of kernels."""
+    """Add the names of the computed features to an error that a kernel raises in the block."""
     try:
         yield
     except KernelFailed as error:

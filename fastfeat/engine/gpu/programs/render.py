@@ -1,8 +1,9 @@
-"""Render loops as the text of one CUDA module, readable and deterministic.
+"""Render the loops of a program as the text of one CUDA module, readable and deterministic.
 
-There is one kernel per shape, one thread per row, and one row of the grid (blockIdx.y) per instance
-of the shape. A warp has 32 rows, and its first row is a multiple of 32. The bits of a bitmap that
-it writes are therefore one word, which a ballot gives without atomics.
+There is one kernel per shape (a loop without names, see `layout`), one thread per row, and one row
+of the grid (blockIdx.y) per instance of the shape. A warp has 32 rows, and its first row is a
+multiple of 32. The bits of a bitmap that it writes are therefore one word, which a ballot gives
+without atomics.
 
 Names in the text are positions only: x inputs, k whether they are present, c parameters, t tables,
 a operations.
@@ -117,7 +118,7 @@ _NO_STATUS = Step("literal", (), 0, "i64")
 
 
 def instance_words(shape: Shape) -> int:
-    """Return the number of words of the table per instance of a shape."""
+    """Return the number of words that an instance of a shape has in the table."""
     columns = INPUT_WORDS * len(shape.inputs) + OUTPUT_WORDS * len(shape.stores)
     return columns + len(shape.parameters) + len(shape.tables)
 
@@ -128,7 +129,7 @@ def kernel_name(number: int) -> str:
 
 
 def render(loops: Sequence[Loop], *, exact: bool = False) -> str:
-    """Return the text of the module for the result of `lay_out`, without the prelude.
+    """Return the CUDA text of the module for loops from `lay_out`, without the prelude.
 
     `exact` selects the exact reduction of large arguments of sin, cos and tan.
     """
@@ -148,7 +149,7 @@ def _function(name: str, exact: bool) -> str:
 
 
 def _elementary(name: str, *, inline: bool) -> Iterator[str]:
-    """Yield the text of an elementary function, inlined into its callers if they are few."""
+    """Yield the text of an elementary function, such as log; inlined if `inline`."""
     inputs, result = body_of(name)
     loops = any(PRIMITIVES[op.name].loops for op in postorder([result]) if op.name in PRIMITIVES)
     kind = "__forceinline__" if inline and not loops else "__noinline__"
@@ -169,7 +170,7 @@ def _elementary(name: str, *, inline: bool) -> Iterator[str]:
 
 
 def _kernel(number: int, shape: Shape, exact: bool) -> Iterator[str]:
-    """Yield the text of a kernel: loads, steps, stores."""
+    """Yield the text of a kernel, which loads inputs, computes steps and stores outputs."""
     name = kernel_name(number)
     yield f'extern "C" __global__ void __launch_bounds__({BLOCK}, {BLOCKS_AT_ONCE})'
     yield f"{name}(const i64* table, i64 first, i64 n) {{"
@@ -233,7 +234,7 @@ def _step(position: int, names: list[str], shape: Shape, exact: bool) -> str:
 
 
 def _first_parameter(shape: Shape) -> int:
-    """Return the word of the first parameter, after the words of inputs and outputs."""
+    """Return the position, in an instance's words, of the first parameter."""
     return INPUT_WORDS * len(shape.inputs) + OUTPUT_WORDS * len(shape.stores)
 
 

@@ -1,4 +1,4 @@
-"""The words that the row kernels of a program read: laid out once, filled in for each piece."""
+"""The table of 64-bit words that a program's kernels read: laid out once, filled in per piece."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Launch:
 
     Args:
         loop: Number of the loop.
-        at: First word of its table, which holds the address of the status.
+        at: Position of its first word in the program's table; it holds the address of the status.
         n_instances: Number of instances; each is one row of the grid.
         inputs: Numbers of the inputs of the program that it reads.
     """
@@ -44,15 +44,15 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
-    """The places of the words of a program: the status, then the words of each launch.
+    """The layout of a program's table: first the status, then the words of each launch.
 
     Args:
         n_words: Number of words.
         launches: The launches over the rows, in an order that lets each start early while columns
             arrive.
-        input_at: First word of each read column, shape (n_reads,).
+        input_at: Position of the first word of each column read, shape (n_reads,).
         inputs: Number of the input of each read column, shape (n_reads,).
-        output_at: First word of each output, shape (n_outputs,).
+        output_at: Position of the first word of each output, shape (n_outputs,).
         outputs: Number of each output, shape (n_outputs,).
         parameters: (word, key, physical type) of each parameter.
         tables: (word, key) of each searched table.
@@ -69,7 +69,7 @@ class TablePlan:
 
 
 def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
-    """Return the layout of the words of a program."""
+    """Return the layout of a program's table."""
     number = {slot: k for k, slot in enumerate(program.inputs)}
     launches: list[Launch] = []
     read: list[tuple[int, int]] = []
@@ -114,9 +114,10 @@ def _inputs_of(instances: Sequence[Instance], number: Mapping[InputSlot, int]) -
 
 
 def _in_order(launches: Sequence[Launch], bits: Sequence[int]) -> Iterator[Launch]:
-    """Yield the launches so that each can start early: next the one with the fewest new bits.
+    """Yield launches in an order that lets each start early, while columns are still being copied.
 
-    `bits` has the bits per row of each input.
+    The next launch is always that whose inputs add the fewest bits to copy. `bits` has the bits per
+    row of each input.
     """
     readers: dict[int, list[int]] = {}
     for k, launch in enumerate(launches):

@@ -1,9 +1,10 @@
-"""Columns of keys on a device: rows of a part of a key, in the form that kernels of keys read.
+"""Copy columns of keys to a device, in the form that kernels of keys read.
 
-A column is an Arrow column in host memory, in the form of `io.columns.keys`, or a DeviceArray of
-numbers. Text may be a dictionary: its entries go to the device, with the entry number of each row.
-Numbers that kernels write for rows stay on the device if there is room; otherwise they come in
-pieces.
+A column is one part of a key: an Arrow column in host memory, in the form of `io.columns.keys`, or
+a DeviceArray of numbers. Of a dictionary column the entries go to the device, and the entry number
+of each row. A kernel gets a column as a few 64-bit words, such as addresses; together the words are
+the kernel's table. Numbers that kernels compute for rows stay on the device if there is room;
+otherwise they are computed in pieces (ranges of rows) and copied back.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _BYTE_BITS = 8
 
 @dataclass(frozen=True, slots=True)
 class KeyRows:
-    """Rows of a column of keys on a device; the words are defined in `hashing`.
+    """Rows of a column of keys on a device; `hashing` defines the words that kernels read.
 
     Args:
         element: Type of the values, from `column.ELEMENTS`, or `column.TEXT`.
@@ -64,7 +65,7 @@ class KeyRows:
     owners: tuple[object, ...]
 
     def words(self, first_row: int = 0) -> list[int]:
-        """Return the words of the column; `first_row` is the number of its first row."""
+        """Return the column's words for kernels; `first_row` is the number of its first row."""
         is_text = self.element == TEXT
         element = hashing.IS_TEXT if is_text else ELEMENTS.index(self.element)
         place = (self.values, self.value_bit, self.validity, self.bit)
@@ -72,10 +73,10 @@ class KeyRows:
 
 
 def key_rows(runtime: Runtime, column: Any, dtype: DType, start: int, n: int) -> KeyRows:
-    """Return rows [start, start + n) of a column of keys on a device.
+    """Return rows [start, start + n) of a column of keys, copied to a device if they are not there.
 
-    The column is stored as keys are, or is a DeviceArray of numbers. Raises InvalidData if an array
-    is not in the memory of this device or not aligned, and OutOfDeviceMemory.
+    A column on the host is stored as keys are. Raises InvalidData if an array is on another device
+    or not aligned, and OutOfDeviceMemory.
     """
     if isinstance(column, DeviceArray):
         found = adopt(runtime, column.slice(start, n), column.name)
@@ -97,7 +98,7 @@ def key_rows(runtime: Runtime, column: Any, dtype: DType, start: int, n: int) ->
 
 
 def row_bytes(column: Any, dtype: DType) -> float:
-    """Return the bytes that a row of a column of keys adds on a device.
+    """Return the device memory in bytes that a row of a column of keys takes, 0 if it is there.
 
     For text it is the mean. Rows that are far longer may not fit; pieces then become smaller.
     """
@@ -109,7 +110,7 @@ def row_bytes(column: Any, dtype: DType) -> float:
 
 
 def _n_bytes(chunk: Array) -> int:
-    """Return the bytes of text, its offsets or codes, and its entries."""
+    """Return the bytes of a text chunk: offsets and text, or dictionary codes and entries."""
     if pa.types.is_dictionary(chunk.type):
         return 4 * len(chunk) + _n_bytes(chunk.dictionary)
     if not len(chunk):
@@ -119,7 +120,7 @@ def _n_bytes(chunk: Array) -> int:
 
 
 def dictionary_codes(chunks: Sequence[Array]) -> NDArray[np.int32]:
-    """Return the entry of each row, counted through the dictionaries of all chunks.
+    """Return each row's entry number, int32, counted through the dictionaries of all chunks.
 
     A missing row has -1.
     """
@@ -165,7 +166,10 @@ def _offsets(array: Array) -> NDArray[Any]:
 
 
 def _bitmap(runtime: Runtime, array: Array) -> tuple[int, int, Buffer | None]:
-    """Return address and first bit of a bitmap on the device; 0 if no value is missing."""
+    """Copy a validity bitmap to the device; return its address, first bit and buffer.
+
+    The address is 0 if no value is missing.
+    """
     bitmap = array.buffers()[0]
     if bitmap is None or not array.null_count:
         return 0, 0, None
@@ -180,7 +184,7 @@ def _joined(rows: ChunkedArray, wanted: Any) -> Array:
 
 
 def _joined_text(chunks: Sequence[Array], kind: Any) -> Array:
-    """Return pieces of text as one array; several pieces get 64-bit offsets."""
+    """Return chunks of text as one array; several chunks get 64-bit offsets."""
     if len(chunks) == 1:
         return chunks[0]
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
@@ -204,10 +208,10 @@ def numbers_by(
     n_rows: int,
     write: Write,
 ) -> Any:
-    """Return a number for each row: a DeviceArray, or an Arrow array if it takes much memory.
+    """Return the numbers that `write` computes for rows: a DeviceArray, or an Arrow array if large.
 
-    `columns` are described in `key_columns.key_rows`. `dtype` is the type of the numbers; none is
-    missing. `write` writes them. Raises OutOfDeviceMemory if not even 64 rows fit.
+    `write` reads the key columns `columns`, which are as for `key_rows`. `dtype` is the type of the
+    numbers; none is missing. Raises OutOfDeviceMemory if not even 64 rows fit.
     """
     width = np.dtype(storage(dtype)).itemsize
     is_kept = width * n_rows <= KEPT_SHARE * room_of_pieces(runtime)
@@ -228,7 +232,7 @@ def numbers_by(
 def hash_cross(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the hash of each row of some columns, or its bucket; see `steps.keys.rows`."""
+    """Return the hash of each row's values in several columns, or the hash's bucket."""
     columns, dtypes = [arg.values for arg in args], [arg.dtype for arg in args]
     module = runtime.module(cuda.text(runtime.geometry.block))
 

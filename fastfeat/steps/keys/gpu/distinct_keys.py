@@ -1,7 +1,8 @@
-"""Distinct keys of rows on a device: the first row of each key, its count, and each row's key.
+"""Distinct keys of rows on a device: first row and count of each key, and each row's key number.
 
-Rows that do not fit are counted in pieces; then the distinct keys of the pieces are counted
-together.
+Rows that do not fit the device are counted in pieces (ranges of rows); then the distinct keys of
+all pieces are counted together. Kernels put keys into a hash table: an array of slots, of which
+each holds the number of a row with the key.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ class Distinct:
 
     Args:
         parts: An Arrow array for each part of a key, stored as keys are, null if missing.
-        counts: Number of rows of each.
+        counts: Number of rows of each key, shape (n_keys,).
         n_missing: Number of rows without a key.
-        rows: Number of each row's key, -1 for none; on the device if all rows were there at once.
+        rows: Key number of each row, -1 for a row without a key; on the device if all rows fitted.
     """
 
     parts: tuple[Array, ...]
@@ -59,7 +60,7 @@ class Distinct:
 
 @dataclass(frozen=True, slots=True)
 class _PieceKeys:
-    """Distinct keys of a piece: the first row and the count of each, and the key of each row."""
+    """Distinct keys of a piece: first row and count of each key, and each row's key number."""
 
     firsts: Integers
     counts: Integers
@@ -69,7 +70,7 @@ class _PieceKeys:
 def distinct(
     runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType], missing: str
 ) -> Distinct:
-    """Return the distinct keys of some rows; `columns` are described in `key_rows`.
+    """Return the distinct keys of some rows with their counts; for `columns` see `key_rows`.
 
     `missing` is "key" if one missing part makes the key missing, "value" if it is a value. Raises
     OutOfDeviceMemory if not even 64 rows fit, or the distinct keys of all pieces do not.
@@ -114,8 +115,8 @@ def n_distinct(
 ) -> int:
     """Return the number of distinct keys of some rows. Only one number is copied from the device.
 
-    There is at least one column. Raises OutOfDeviceMemory if the slots of all rows, 16 to 32 bytes
-    per row, do not fit.
+    There is at least one column. Raises OutOfDeviceMemory if a hash table for all rows, 16 to 32
+    bytes per row, does not fit.
     """
     n_rows = len(columns[0])
     if n_rows > cuda.MOST_ROWS:
@@ -142,7 +143,7 @@ def n_distinct(
 def _pieces(
     runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType], n_rows: int
 ) -> Pieces:
-    """Return runs of rows that fit the device together with the table of their keys."""
+    """Return the pieces to process rows in, so that rows and hash table fit the device."""
     pairs = zip(columns, dtypes, strict=True)
     n_bytes = _TABLE_BYTES + sum(row_bytes(column, dtype) for column, dtype in pairs)
     return pieces_of(runtime, n_bytes, n_rows, most_bytes=n_bytes * cuda.MOST_ROWS)
@@ -155,9 +156,9 @@ def _together(
     missing: str,
     rows: Numbers,
 ) -> Distinct:
-    """Return the distinct keys among the distinct keys of pieces.
+    """Return the distinct keys of all rows, from the distinct keys of each piece.
 
-    `rows` has the key of each row, numbered through all pieces.
+    `rows` has the key number of each row, counted through all pieces; -1 for a row without a key.
     """
     columns = [pa.chunked_array([*parts]) for parts in zip(*(f.parts for f in found), strict=True)]
     counts = np.concatenate([one.counts for one in found])
@@ -181,7 +182,10 @@ def _of_rows(
     span: tuple[int, int],
     weights: Integers | None,
 ) -> Distinct:
-    """Return the distinct keys of rows that fit the device; `weights` counts each row."""
+    """Return the distinct keys of the rows in `span`, (start, end), which fit the device.
+
+    `weights` says how often each row counts; None means once.
+    """
     start, n = span[0], span[1] - span[0]
     pairs = [*zip(columns, dtypes, strict=True)]
     placed = [key_rows(runtime, column, dtype, start, n) for column, dtype in pairs]
@@ -196,7 +200,7 @@ def _of_rows(
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Slots with the keys of a piece, and the words with which kernels find them."""
+    """A hash table with the keys of a piece, and the words that describe it to kernels."""
 
     n_keys: int
     words: cuda.KeyTable
@@ -206,7 +210,7 @@ class _Table:
 def _find(
     runtime: Runtime, columns: Sequence[KeyRows], missing: str, n: int, weights: Integers | None
 ) -> _PieceKeys:
-    """Return the distinct keys of a piece, in a table that grows until they fit."""
+    """Return the distinct keys of a piece; its hash table is enlarged until they fit."""
     rows = runtime.allocate(max(4 * n, 8))
     held = None if weights is None else on_device(runtime, weights)
     weighed = 0 if held is None else held.address
@@ -226,7 +230,7 @@ def _find(
 def _insert(
     runtime: Runtime, columns: Sequence[KeyRows], empty: cuda.KeyTable, n: int, n_slots: int
 ) -> _Table | None:
-    """Return a table of the keys of a piece; None if they fill more than half of the slots."""
+    """Return a hash table of the keys of a piece; None if they fill over half of the slots."""
     slots, counts = (zeros_on_device(runtime, 8 * n_slots) for _ in range(2))
     state = zeros_on_device(runtime, 8 * cuda.N_STATE_WORDS)
     words = replace(
@@ -251,7 +255,7 @@ def _at_rows(
     n: int,
     rows: Integers,
 ) -> Array:
-    """Return the values of a column at some rows of a piece, in host memory, stored as keys are."""
+    """Return the values of a column in some rows of a piece, as a host array of keys."""
     wanted = key_type(dtype)
     if dtype.holds_bytes:
         taken = call("take", column.slice(start, n), pa.array(rows, pa.int64()))
@@ -267,7 +271,7 @@ def _at_rows(
 
 
 def missing_word(missing: str) -> int:
-    """Return the kernels' word for a way to treat missing parts of a key."""
+    """Return the number that tells kernels how to treat missing parts: "key" or "value"."""
     return cuda.MISSING_IS_NO_KEY if missing == "key" else cuda.MISSING_IS_A_PART
 
 
@@ -279,12 +283,12 @@ def launch(
     n: int,
     rows_per_thread: int = 1,
 ) -> None:
-    """Run a kernel of `vocabulary.cu` over `n` rows; its table is `words`, then the columns."""
+    """Run a kernel of `vocabulary.cu` over `n` rows; it reads `words`, then the columns' words."""
     behind = [word for column in columns for word in column.words()]
     module, table = runtime.module(cuda.text(runtime.geometry.block)), [*words, *behind]
     launch_rows(runtime, module, kernel, np.array(table, np.int64), 0, n, rows_per_thread)
 
 
 def numbers_in_host(runtime: Runtime, rows: Buffer | Numbers, n: int) -> Numbers:
-    """Return the number of the key of each row as a host array."""
+    """Return the key number of each row as a host array, copied from the device if necessary."""
     return downloaded(runtime, rows, np.int32, n) if isinstance(rows, Buffer) else rows

@@ -1,4 +1,9 @@
-"""Find values by rank for all groups on a device, in rounds over a column and its groups."""
+"""Find the values at given ranks in every group on a device, without sorting, by radix selection.
+
+Each pass over the column counts one digit of the sort keys (`column.key_of` each value), the
+highest digit first. Rows come in pieces that fit the device; a piece has up to three columns:
+values, group numbers ("codes"), folds.
+"""
 
 from __future__ import annotations
 
@@ -27,19 +32,22 @@ Quantile = tuple[float, Interpolation]
 
 
 class ExcludedRows(NamedTuple):
-    """The rows that are left out, by their fold, which is column 2 of a piece."""
+    """The fold whose rows the search ignores; if `is_ordered`, it ignores later folds too.
+
+    Column 2 of a piece has the fold of each row.
+    """
 
     fold: int
     is_ordered: bool
 
 
 class Search(NamedTuple):
-    """The rows to search, in groups.
+    """The rows to search: their type, groups and exclusions.
 
     Args:
         element: Type of the values, from `fastfeat_kernels.column.ELEMENTS`.
         counts: Number of values of each group, shape (n_groups,).
-        is_whole: Whether all rows are group 0; otherwise column 1 of a piece has the groups.
+        is_whole: Whether all rows are group 0; otherwise column 1 of a piece has group numbers.
         left_out: Rows to ignore; None to use all.
     """
 
@@ -50,14 +58,17 @@ class Search(NamedTuple):
 
 
 def scratch_bytes(n_groups: int, n_searches: int) -> int:
-    """Return the bytes that the rounds take besides the rows."""
+    """Return the device memory in bytes that the search takes, besides the rows."""
     return n_groups * n_searches * ranks.SEARCH_BYTES
 
 
 def find_quantile(
     runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
 ) -> Floats:
-    """Return a quantile of each group, NaN without values; pieces have values, codes, folds."""
+    """Return a quantile of each group, float64, shape (n_groups,).
+
+    It is NaN for a group without values.
+    """
     found = quantile_between(search.element, *_keys_between(runtime, search, each_piece, quantile))
     return np.where(search.counts > 0, found, np.nan)
 
@@ -65,10 +76,7 @@ def find_quantile(
 def find_whole_quantile(
     runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
 ) -> Keys:
-    """Return a quantile of each group of signed integers, truncated; 0 if it has no values.
-
-    Pieces have the columns values, codes, folds.
-    """
+    """Return a quantile of each group of signed integers, truncated; 0 for an empty group."""
     low, high, share = _keys_between(runtime, search, each_piece, quantile)
     low, high = (np.where(search.counts > 0, keys, 0) for keys in (low, high))
     return whole_quantile_between(low, high, share)
@@ -77,7 +85,10 @@ def find_whole_quantile(
 def _keys_between(
     runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
 ) -> tuple[Keys, Keys, Floats | float]:
-    """Return the keys on both sides of each group's quantile, and its share between them."""
+    """Return the sort keys below and above each group's quantile, and its position between them.
+
+    The position is from 0 (at the lower) to 1.
+    """
     low, high, share = neighbours(np.maximum(search.counts, 1), *quantile)
     wanted = np.stack([low, high], axis=1) if (low != high).any() else low[:, None]
     keys = find_keys(runtime, search, each_piece, wanted)
@@ -85,10 +96,10 @@ def _keys_between(
 
 
 def find_keys(runtime: Runtime, search: Search, each_piece: EachPiece, wanted: Keys) -> Keys:
-    """Return `column.key_of` the value of each wanted rank, shape (n_groups, n).
+    """Return the sort key of the value at each wanted rank of each group, shape (n_groups, n).
 
     Ranks are below the number of values of a group. For a group without values both rank and key
-    are arbitrary. Pieces have the columns values, codes, folds.
+    are arbitrary.
     """
     n_groups, n = wanted.shape
     if wanted.size == 0:
@@ -120,7 +131,7 @@ def _words(
     shift: int,
     shared: cuda.Shared,
 ) -> list[int]:
-    """Return the words of a table; a piece without columns is not read."""
+    """Return the words that a kernel reads; `piece` is () for kernels that read no rows."""
     column, rows = (0, 0, 0, 0), ranks.Rows(0)
     if piece:
         values = piece[0]
@@ -139,4 +150,4 @@ def _launch(
 
 
 def _nothing() -> None:
-    """Copy nothing: the results stay on the device."""
+    """Do nothing after a piece: its results stay on the device."""

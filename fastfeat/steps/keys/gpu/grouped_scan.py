@@ -1,8 +1,9 @@
-"""A round over a column and its groups on a device: the moments of all groups, piece by piece.
+"""The moments (counts, sums, extremes) of all groups on a device, in one pass over the rows.
 
-The sums stay on the device for all pieces. The window of floats is chosen from the first piece. If
-the values of a later piece lie elsewhere, the sums are copied to the host and another window
-begins. Values outside a window are listed, and the host sums them.
+Rows come in pieces that fit the device; the sums stay there for all pieces. Floats are summed
+exactly, as integers that cover a window of exponents. The window is chosen from the first piece. If
+most values of a later piece are outside it, the sums are copied to the host and another window
+begins. Single values outside the window are copied to the host, which sums them.
 """
 
 from __future__ import annotations
@@ -36,21 +37,21 @@ Columns = Sequence[DeviceColumn]
 
 
 class ListedValues(NamedTuple):
-    """Values outside a window, and the group of each."""
+    """Values outside the window, and the group number of each."""
 
     values: NDArray[np.float64]
     groups: NDArray[np.int32]
 
 
 class Round(NamedTuple):
-    """One request to every piece.
+    """The settings of one pass over the rows.
 
     Args:
         runtime: The device that has the rows.
         task: The moments to compute.
-        groups: Numbers of the columns that give the group: codes, or codes and folds. Column 0 has
-            the values.
-        n_codes: Number of codes, if groups are cells of code and fold.
+        groups: Numbers of the columns of a piece that give a row's group: (codes,), or (codes,
+            folds). Column 0 has the values.
+        n_codes: Number of codes, if each pair of code and fold is a group.
     """
 
     runtime: Runtime
@@ -60,7 +61,7 @@ class Round(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Rows on a device."""
+    """Some rows on the device: their number and their columns."""
 
     n: int
     columns: Columns
@@ -68,13 +69,13 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums of the rows of some pieces.
+    """The sums, on the device, of the pieces that share a window.
 
     Args:
-        exponent: Exponent of the window.
+        exponent: Exponent at which the window begins.
         memory: The sums, laid out by `cuda.places_of`.
-        states: States of the pieces.
-        listed: Values of the pieces that are outside the window.
+        states: Status words of each piece, filled in by its kernels.
+        listed: Values outside the window, copied to the host.
     """
 
     exponent: int
@@ -84,7 +85,7 @@ class Sums:
 
 
 class HostSums(NamedTuple):
-    """The sums of some pieces, in host memory."""
+    """The sums of the pieces that share a window, copied to host memory."""
 
     exponent: int
     arrays: cuda.Arrays
@@ -92,13 +93,16 @@ class HostSums(NamedTuple):
 
 
 def scratch_bytes(task: cuda.Task) -> int:
-    """Return the bytes that the round takes besides the rows."""
+    """Return the device memory in bytes that a pass takes, besides the rows."""
     n_looked = 16 * layout.N_EXPONENTS if task.needs_window else 0
     return cuda.places_of(task).n_bytes + n_looked
 
 
 def find_groups(given: Round, each_piece: EachPiece) -> GroupedMoments:
-    """Return the moments of each group; `each_piece` passes the rows as `Columns`."""
+    """Return the moments of each group.
+
+    `each_piece` passes every piece of the rows to its argument.
+    """
     current: list[Sums] = []
     found: list[HostSums] = []
 
@@ -119,7 +123,7 @@ def find_groups(given: Round, each_piece: EachPiece) -> GroupedMoments:
 
 
 def _exponent_for(given: Round, piece: Piece, current: Sequence[Sums]) -> int:
-    """Return the exponent of the window that a piece is added to."""
+    """Return the exponent of the window for a piece: the current one if it suits the values."""
     if not given.task.needs_window:
         return LOWEST_EXPONENT
     counters = np.zeros((2, layout.N_EXPONENTS), np.int64)
@@ -134,7 +138,10 @@ def _exponent_for(given: Round, piece: Piece, current: Sequence[Sums]) -> int:
 
 
 def _add(given: Round, sums: Sums, piece: Piece) -> Take:
-    """Start adding the rows of a piece; return a function that lists the values left over."""
+    """Start adding a piece to the sums.
+
+    Return a function that lists its values beyond the window.
+    """
     runtime, state = given.runtime, np.zeros(cuda.N_STATE_WORDS, np.int64)
     held, shared = on_device(runtime, state), _shared(given.task)
     memory = cuda.Memory(sums.memory.address, held.address)
@@ -155,13 +162,16 @@ def _add(given: Round, sums: Sums, piece: Piece) -> Take:
 
 
 def _rows_listed(runtime: Runtime) -> int:
-    """Return the number of rows to list at a time: they may take a quarter of the free memory."""
+    """Return for how many rows to list values in one go.
+
+    The lists may take a quarter of the free memory.
+    """
     free, _ = runtime.memory()
     return max(WORD_ROWS, min(ROWS_LISTED, free // (4 * BYTES_LISTED)))
 
 
 def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> ListedValues:
-    """Return the values of some rows that are outside the window."""
+    """Return the values outside the window among rows [first, first + n) of a piece."""
     runtime = given.runtime
     state = np.zeros(cuda.N_STATE_WORDS, np.int64)
     held, values, groups = (
@@ -184,7 +194,7 @@ def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> List
 
 
 def _read(given: Round, sums: Sums) -> HostSums:
-    """Return the sums in host memory, their limbs carried."""
+    """Copy sums to the host, after a kernel has propagated the carries of their integers."""
     runtime, task = given.runtime, given.task
     words = _words(given, Piece(0, ()), cuda.Memory(sums.memory.address, 0), sums.exponent)
     _launch(runtime, "grouped_finish", words, 0, task.n_groups)
@@ -199,7 +209,7 @@ def _read(given: Round, sums: Sums) -> HostSums:
 
 
 def _moments_of(task: cuda.Task, found: HostSums) -> GroupedMoments:
-    """Return the moments of some pieces, including their listed values."""
+    """Return the moments of the pieces that share a window, including values outside it."""
     left = no_left()
     if any(len(one.values) for one in found.listed):
         values = np.concatenate([one.values for one in found.listed])
@@ -223,7 +233,7 @@ def _words(
     exponent: int = 0,
     shared: cuda.Shared = cuda.NOTHING_SHARED,
 ) -> list[int]:
-    """Return the words of a table; a piece without columns is not read."""
+    """Return the words that a kernel reads; `piece` has no columns if the kernel reads no rows."""
     if not piece.columns:
         return cuda.table_words(given.task, (0, 0, 0, 0), cuda.Cells(0), memory, exponent, shared)
     values, *others = (piece.columns[k] for k in (0, *given.groups))

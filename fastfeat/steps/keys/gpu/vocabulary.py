@@ -1,4 +1,4 @@
-"""Vocabularies on a device: the keys of the training rows, and the codes of rows."""
+"""Vocabularies on a device: distinct keys of the training rows, and the codes of later rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from fastfeat.steps.step import Argument
 
 
 def count_keys(runtime: Runtime, task: KeysTask) -> KeyCounts:
-    """Return the distinct keys of some rows in order.
+    """Return the distinct keys of a task's rows with their counts, the most frequent first.
 
     Raises InvalidData if the keys exceed the memory limit, and OutOfDeviceMemory if not even 64
     rows, or not the distinct keys, fit.
@@ -41,9 +41,9 @@ def count_keys(runtime: Runtime, task: KeysTask) -> KeyCounts:
 
 
 def count_distinct(runtime: Runtime, task: DistinctTask) -> int:
-    """Return the number of distinct keys.
+    """Return the number of distinct keys in the rows of a task.
 
-    Raises OutOfDeviceMemory if the slots of all rows do not fit.
+    Raises OutOfDeviceMemory if a hash table for all rows does not fit.
     """
 
     def work() -> int:
@@ -75,10 +75,10 @@ def _of_rows(
     numbers: Numbers,
     missing: int,
 ) -> DeviceArray | Numbers:
-    """Return the number of the key of each row; on the device if the keys of rows are there.
+    """Return one number per row, looked up by its key; on the device if the key numbers are there.
 
-    `order` has the places of the keys in order, `numbers` a number for each key in that order;
-    `missing` is the number for no key.
+    `order` has the positions of the keys in their final order, and `numbers` one number per key in
+    that order; rows without a key get `missing`.
     """
     of_keys = np.empty(len(order) + 1, np.int32)
     of_keys[order], of_keys[-1] = numbers, missing
@@ -91,7 +91,7 @@ def _of_rows(
 
 
 class _DeviceVocabulary(NamedTuple):
-    """A vocabulary on a device: its parts, its slots, and the words for finding keys in them."""
+    """The keys of a vocabulary and their hash table on a device, with the words for kernels."""
 
     parts: Sequence[KeyRows]
     slots: Buffer
@@ -101,7 +101,10 @@ class _DeviceVocabulary(NamedTuple):
 def encode(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the code of each row, int32, on the device if there is room; see `steps.keys.rows`."""
+    """Return the code of each row's key, int32, on the device if there is room.
+
+    The codes are defined in `steps.keys.rows`.
+    """
     *parts, learnt = args
     columns, dtypes = [part.values for part in parts], [part.dtype for part in parts]
     missing = params["missing"]
@@ -124,7 +127,7 @@ def encode(
 def _device_vocabulary(
     runtime: Runtime, vocabulary: Vocabulary, dtypes: Sequence[DType], missing: str
 ) -> _DeviceVocabulary:
-    """Return the keys of a vocabulary on the device, each in a slot."""
+    """Copy the keys of a vocabulary to the device and insert them into a hash table."""
     n_keys = len(vocabulary)
     pairs = zip(vocabulary.parts, dtypes, strict=True)
     parts = [key_rows(runtime, pa.chunked_array([part]), d, 0, n_keys) for part, d in pairs]

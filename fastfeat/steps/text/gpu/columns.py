@@ -1,7 +1,7 @@
-"""Copy columns of text to a device, in pieces of rows that fit, for text kernels.
+"""Copy columns of text to a device, in pieces (ranges of rows) that fit, for text kernels.
 
 The offsets of a piece are 64-bit offsets of the whole column. Its bytes are contiguous, however
-many chunks the column has.
+many chunks the column has. A kernel reads a table of 64-bit words: addresses and parameters.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _WORD_BYTES = 8
 
 
 class _Part(NamedTuple):
-    """Bytes of a chunk: their first offset in the column, their address and their number."""
+    """The bytes of a chunk: offset of the first in the column, host address, number of bytes."""
 
     first: int
     address: int
@@ -56,8 +56,9 @@ class HostTexts:
 
     Args:
         column: Text or bytes, without dictionary.
-        offsets: Begin of each row's bytes, shape (n_rows + 1,); the first may be any number.
-        parts: The bytes, in order.
+        offsets: Offset of each row's first byte, and the end, shape (n_rows + 1,); the first may be
+            any number.
+        parts: The bytes of each chunk, in order.
     """
 
     column: ChunkedArray
@@ -67,14 +68,14 @@ class HostTexts:
 
 @dataclass(frozen=True, slots=True)
 class TextPiece:
-    """Rows of a column on a device.
+    """A range of rows of a column of text, copied to a device.
 
     Args:
         start: Number of the first row in the column.
         rows: The rows in host memory.
         offsets: The column's offsets of these rows.
-        words: Words of the table of a kernel.
-        owners: The buffers.
+        words: Words that tell a kernel where the rows are, by their position in its table.
+        owners: The device buffers that hold the rows.
     """
 
     start: int
@@ -90,15 +91,15 @@ class TextPiece:
 
     @property
     def validity(self) -> tuple[int, int]:
-        """Address of the bitmap, 0 if no row is missing, and the bit of the first row."""
+        """Address of the validity bitmap, 0 if no row is missing, and the bit of the first row."""
         return self.words.get(TABLE_VALIDITY, 0), self.words.get(TABLE_BIT_OFFSET, 0)
 
 
 class PlacedWords(NamedTuple):
-    """Words of a table for the parameters of a function, and the device memory that they point to.
+    """The words of a kernel's table for a function's parameters, and the memory they point to.
 
     Args:
-        words: Words by place.
+        words: Words by their position in the table.
         held: Buffers that must live until the kernels have run.
     """
 
@@ -107,14 +108,17 @@ class PlacedWords(NamedTuple):
 
 
 class Report(NamedTuple):
-    """A kernel's report about a piece: the first failed row, and a bit set of statuses."""
+    """A kernel's report about a piece: the first row that failed, and status bits of all rows."""
 
     failed: int | None
     found: int
 
 
 def host_texts(column: ChunkedArray) -> HostTexts:
-    """Return a column of text with its offsets; offsets of a single chunk are not copied."""
+    """Return a column of text with its offsets as int64.
+
+    A single chunk's offsets are not copied.
+    """
     chunks = text_chunks(column)
     own = [_offsets_of(chunk) for chunk in chunks]
     end = int(own[0][0]) if own else 0
@@ -137,7 +141,7 @@ def _offsets_of(chunk: TextChunk) -> NDArray[np.int64]:
 def upload_piece(
     runtime: Runtime, texts: HostTexts, start: int, stop: int, reads: Reads = "bytes"
 ) -> TextPiece:
-    """Return rows [start, stop), at least one, on the device.
+    """Copy rows [start, stop), at least one, to the device.
 
     `reads` says how much of the text kernels read; with "offsets", no bytes are copied.
     """
@@ -172,8 +176,8 @@ def run_rows(
 ) -> Report:
     """Run a kernel over the rows of a piece, and wait for its report.
 
-    `subject` is one of `cuda.SUBJECTS`. `words` are the words of its table, without the words of
-    the rows.
+    `subject` is one of `cuda.SUBJECTS`. `words` are further words of the kernel's table, besides
+    those in `piece`.
     """
     report = on_device(runtime, np.array([cuda.NO_ROW, 0], np.int64))
     places = {TABLE_FAILED: report.address, TABLE_FOUND: report.address + 8}
@@ -187,7 +191,7 @@ def run_rows(
 def placed(
     runtime: Runtime, texts: HostTexts, work: Callable[[TextPiece], Made], reads: Reads = "bytes"
 ) -> Callable[[int, int], Made]:
-    """Return a function of row ranges that copies the rows to the device and calls `work`."""
+    """Return a function of (first row, end) that copies the rows to the device and runs `work`."""
     return lambda start, stop: work(upload_piece(runtime, texts, start, stop, reads))
 
 
@@ -209,10 +213,11 @@ def values_of_text(
 
 
 def text_step(work: Work, brought: Callable[[Runtime, Any], Array] = array_on_host) -> DeviceStep:
-    """Return a step of text. For a dictionary, it works on the entries, and the host looks them up.
+    """Return the function that computes a step of text on a device, by `work`.
 
-    `work` takes a column without dictionary and returns a column on the device or a chunked array.
-    `brought` copies a column on the device to a host array.
+    For a dictionary column, `work` gets the entries, and the host looks up their results for the
+    rows. `work` takes a column without dictionary and returns a column on the device or a chunked
+    array. `brought` copies a column on the device to a host array.
     """
 
     def step(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
@@ -230,19 +235,19 @@ def text_step(work: Work, brought: Callable[[Runtime, Any], Array] = array_on_ho
 
 
 def checked(piece: TextPiece, failed: int | None) -> None:
-    """Raise StepFailed if a row of a piece is not UTF-8."""
+    """Raise StepFailed if a kernel reported row `failed` of a piece, which is not UTF-8."""
     if failed is not None:
         raise StepFailed(piece.start + failed, NOT_UTF8)
 
 
 def made_array(piece: TextPiece, dtype: DType, values: Buffer, start: int = 0) -> DeviceArray:
-    """Return the values of a piece, from byte `start` of a buffer; missing text gives missing."""
+    """Return the results of a piece as a column; missing text gives missing."""
     owner, (validity, bit) = (values, piece.owners), piece.validity
     return DeviceArray(dtype, piece.n_rows, values.address + start, 0, validity, bit, owner=owner)
 
 
 def placed_words(runtime: Runtime, request: Request, params: Params) -> PlacedWords:
-    """Return the words of a table for a function's parameters, with the memory they point to."""
+    """Return the words for a function's parameters; arrays among them are copied to the device."""
     words, held = dict[int, int](), list[Buffer]()
     for place, word in request.words(kernel_params(request, params)).items():
         if isinstance(word, int):
@@ -254,5 +259,8 @@ def placed_words(runtime: Runtime, request: Request, params: Params) -> PlacedWo
 
 
 def cost_of(request: Request, row_bytes: float) -> Cost:
-    """Return the memory that a function takes, for `row_bytes` bytes per row besides its text."""
+    """Return the device memory that a function takes.
+
+    `row_bytes` is that per row, besides its text.
+    """
     return Cost(row_bytes, 0 if request.reads == "offsets" else 1)

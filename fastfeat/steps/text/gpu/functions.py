@@ -1,8 +1,9 @@
-"""Functions of text on a device, by kind of result; the rest is in the rows of `text.requests`.
+"""Functions of text on a device: one function in this module per kind of result.
 
-Counts, flags and numbers stay on the device; text comes back to the host. A first kernel measures
-the text of each row, the host adds up the lengths (it needs the offsets anyway), and a second
-kernel writes the text there.
+`text.requests` has a row for each function of text, with its kind of result and its kernel. Counts,
+flags and numbers stay on the device; text comes back to the host. A first kernel measures the text
+of each row, the host adds up the lengths (it needs the offsets anyway), and a second kernel writes
+the text there.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from fastfeat.steps.text.rows import REQUESTED
 
 
 def _counts(request: Request) -> DeviceStep:
-    """Return the step with an int64 result per row."""
+    """Return the function that computes a step with one int64 per row."""
 
     def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
         words, _held = placed_words(runtime, request, params)
@@ -60,7 +61,7 @@ def _counts(request: Request) -> DeviceStep:
 
 
 def _flags(request: Request) -> DeviceStep:
-    """Return the step with a bit per row as the result."""
+    """Return the function that computes a step with one bool per row."""
 
     def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
         words, _held = placed_words(runtime, request, params)
@@ -79,7 +80,7 @@ def _flags(request: Request) -> DeviceStep:
 
 
 def _texts(request: Request) -> DeviceStep:
-    """Return the step with text as its result."""
+    """Return the function that computes a step with one text per row."""
 
     def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
         words, _held = placed_words(runtime, request, params)
@@ -97,7 +98,7 @@ def _texts(request: Request) -> DeviceStep:
 def _written(
     runtime: Runtime, request: Request, piece: TextPiece, words: Mapping[int, int]
 ) -> Array:
-    """Return the text of a piece, from two kernels: one measures it, the other writes it."""
+    """Return the resulting text of a piece; one kernel measures it, another writes it."""
     subject, entry = request.subject, request.entry
     lengths, offsets = runtime.allocate(8 * piece.n_rows), np.zeros(piece.n_rows + 1, np.int64)
     places = {**words, TABLE_OUT: lengths.address}

@@ -1,4 +1,8 @@
-"""Columns in the order of windows on a device: counts, picks and extremes of each window."""
+"""Columns in the order of windows on a device: counts, single values and extremes of each window.
+
+The order of windows is by entity, time, tie and input order; see `order`. A place is the position
+of a row in it. A kernel reads a table of 64-bit words: addresses and parameters, by name.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +34,11 @@ EXTREME_BYTES = 8 * cuda.FAN / (cuda.FAN - 1)
 
 
 class WindowResults(NamedTuple):
-    """One result for each row from the first data row on.
+    """The results of a function on the device, one for each row from the first data row on.
 
     Args:
-        words: Floats as their bits, integers as they are, uint64 minus 2**63.
+        words: The results in 64 bits: floats as their bits, integers as they are, uint64 minus
+            2**63.
         present: One byte per row: whether there is a result.
     """
 
@@ -41,22 +46,22 @@ class WindowResults(NamedTuple):
     present: Buffer
 
     def table(self) -> dict[str, int]:
-        """Return the words for a kernel that writes or reads the results."""
+        """Return the words that tell a kernel where to write or read the results."""
         return {"OUT": self.words.address, "OUT_PRESENT": self.present.address}
 
 
 @dataclass(slots=True)
 class InOrder:
-    """A column in the order of windows.
+    """A column on the device, its rows in the order of windows.
 
     Args:
         runtime: The device.
         order: The rows in order.
         dtype: Type of the values.
-        words: Words of the tables of kernels that read it.
+        words: Words that tell kernels where the column is.
         has_infinite: Whether a value is infinite.
-        owners: The buffers.
-        trees: Trees of least keys, by kind, filled on first use.
+        owners: The device buffers that hold it.
+        trees: For "min" and "max", the tree from `_tree`, made on first use.
     """
 
     runtime: Runtime
@@ -69,12 +74,15 @@ class InOrder:
 
     @property
     def element(self) -> str:
-        """The type of the values, from `column.ELEMENTS`."""
+        """The name of the values' type, from `column.ELEMENTS`."""
         return storage(self.dtype)
 
 
 def in_order(runtime: Runtime, order: Order, column: Words, dtype: DType) -> InOrder:
-    """Return a column in the order of windows; `column` has its words, from `column_words`."""
+    """Return a copy of a column with its rows in the order of windows.
+
+    `column` has the words of the column in input order, from `column_words`.
+    """
     n = order.n_placed
     values, counts, present = room(runtime, n, 8), room(runtime, n + 1, 8), room(runtime, n, 4)
     state = zeros_on_device(runtime, 8)
@@ -95,18 +103,18 @@ def in_order(runtime: Runtime, order: Order, column: Words, dtype: DType) -> InO
 
 
 class Bounds(NamedTuple):
-    """Begin and end of the window of each place."""
+    """The window of each place on the device: the places where it begins and ends."""
 
     begins: Buffer
     ends: Buffer
 
     def table(self) -> dict[str, int]:
-        """Return the words for a kernel that reads the bounds."""
+        """Return the words that tell a kernel where the bounds are."""
         return {"BEGINS": self.begins.address, "ENDS": self.ends.address}
 
 
 def bounds_of(runtime: Runtime, order: Order, window: Window) -> Bounds:
-    """Return begin and end of the window of each place."""
+    """Return the places where the window of each row begins and ends."""
     n = order.n_placed
     bounds = Bounds(room(runtime, n, 4), room(runtime, n, 4))
     words = {
@@ -122,17 +130,17 @@ def bounds_of(runtime: Runtime, order: Order, window: Window) -> Bounds:
 
 
 def no_results(runtime: Runtime, n: int) -> WindowResults:
-    """Return room for `n` results, all marked missing."""
+    """Return memory for `n` results, all marked missing."""
     return WindowResults(zeros_on_device(runtime, 8 * n), zeros_on_device(runtime, n))
 
 
 def count_in(column: InOrder, bounds: Bounds, kind: int) -> WindowResults:
-    """Return the number of values, or of missing ones, in each window."""
+    """Return, for each window, the number of rows with a value, or of rows without one."""
     return _run(column, bounds, "window_counts", {"KIND": kind})
 
 
 def picked(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> WindowResults:
-    """Return the first or last value of each window, or the value of the n-th latest row.
+    """Return one value of each window: the first, the last, or the n-th latest row's.
 
     `kind` is the number of "first", "last" or "lag" in `windows.statistics`. The result is missing
     for fewer than `least` values.
@@ -143,7 +151,7 @@ def picked(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> Wi
 def since(
     column: InOrder, bounds: Bounds, kind: int, n: int, least: int, seconds: tuple[int, int] | None
 ) -> tuple[WindowResults, int | None]:
-    """Return the time from the picked time to the row's own time, for a column of times.
+    """Return, for a column of times, the time from the value that `picked` gives to the row's own.
 
     `picked` describes the other arguments. `seconds` is the factor and the divisor from ticks to
     seconds; None for ticks. The second item is the number of the first row with a result beyond
@@ -169,7 +177,7 @@ def extremes(column: InOrder, bounds: Bounds, kind: int, least: int) -> WindowRe
 
 
 def _tree(column: InOrder, kind: int) -> Buffer:
-    """Return the keys of a column, then levels of least keys of each `cuda.FAN`, up to one key."""
+    """Return a tree for fast extremes: the column's sort keys, then levels of minima over them."""
     runtime, sizes = column.runtime, cuda.level_sizes(column.order.n_placed)
     tree = room(runtime, sum(sizes), 8)
     words = {**column.words, "KIND": kind, "DATA": tree.address}
@@ -183,12 +191,15 @@ def _tree(column: InOrder, kind: int) -> Buffer:
 
 
 def first_row_state(runtime: Runtime) -> Buffer:
-    """Return a word for kernels to store the first failing row."""
+    """Return device memory of one word, in which kernels record the first failing row."""
     return on_device(runtime, np.array([cuda.NO_ROW], np.int64))
 
 
 def first_row_of(runtime: Runtime, state: Buffer) -> int | None:
-    """Return the first failing row, counted from the first row with a result, or None."""
+    """Return the first failing row that kernels recorded, or None.
+
+    It is counted from the first row with a result.
+    """
     row = int(downloaded(runtime, state, np.int64, 1)[0])
     return None if row == cuda.NO_ROW else row
 
@@ -196,7 +207,7 @@ def first_row_of(runtime: Runtime, state: Buffer) -> int | None:
 def run_over(
     column: InOrder, bounds: Bounds, subject: cuda.Subject, kernel: str, words: Words
 ) -> WindowResults:
-    """Return the results of a kernel for each window."""
+    """Run a kernel over all windows; return its results."""
     found = no_results(column.runtime, column.order.n_asking)
     table = {**column.words, **bounds.table(), **found.table(), **words}
     launch(column.runtime, subject, kernel, table, column.order.n_placed)
@@ -208,7 +219,7 @@ def _run(column: InOrder, bounds: Bounds, kernel: str, words: Words) -> WindowRe
 
 
 def column_of(runtime: Runtime, found: WindowResults, n: int, dtype: DType) -> DeviceArray:
-    """Return `n` results as a column of `dtype`."""
+    """Return `n` results as a column of type `dtype`."""
     is_float = storage(dtype).startswith("float")
     memory: DeviceMemory = allocate_output(runtime, dtype, max(n, 1), with_validity=not is_float)
     place = column_words(memory.as_column(), storage(dtype))

@@ -1,7 +1,8 @@
-"""The functions over windows that a device computes: columns in order, one at a time.
+"""The functions over windows that a device computes, one column after the other.
 
-Sums are differences of 128-bit integers, sums of squares of 256-bit ones. If the values of an
-entity lie too far apart for that, the host computes the sums of the column.
+Rows are sorted by entity and time; a window is a range of neighbouring rows. Sums over a window are
+differences of prefix sums: 128-bit integers, or 256-bit ones for sums of squares. If the values of
+an entity lie too far apart for that, the host computes the sums of the column.
 """
 
 from __future__ import annotations
@@ -85,12 +86,12 @@ from fastfeat.steps.windows.rows import (
 
 
 def is_on_device(function: str) -> bool:
-    """Return whether the device computes a function of `steps.windows.rows.OVER_FUNCTIONS`."""
+    """Return whether the device computes a function; the names are in `rows.OVER_FUNCTIONS`."""
     return all(row.family.on_device for row in OVER_FUNCTIONS[function].rows)
 
 
 def needs_near_values(function: str, dtype: DType) -> bool:
-    """Return whether the host must compute a function if an entity's values lie far apart.
+    """Return whether the device computes a function only if an entity's values lie close together.
 
     `function` is a name in `steps.windows.rows.OVER_FUNCTIONS`; `dtype` is the type of its column.
     """
@@ -98,19 +99,19 @@ def needs_near_values(function: str, dtype: DType) -> bool:
 
 
 def _read(function: str) -> frozenset[int]:
-    """Return the numbers of the column's words that the kernel reads for a function."""
+    """Return the numbers of the column's words that the kernels for a function read."""
     return frozenset(word for row in OVER_FUNCTIONS[function].rows for word in row.reads)
 
 
 @dataclass(slots=True)
 class _Work:
-    """The rows, the windows and the column while functions are computed.
+    """The sorted rows, and the column that functions are being computed from.
 
     Args:
         runtime: The device.
-        order: The rows in order.
+        order: The sorted rows.
         time: Type of their times.
-        bounds: Bounds of the windows computed so far.
+        bounds: Bounds of the windows met so far, by window.
         column: The column of the functions.
         squares: Whether a function reads sums of squares.
         sums: Empty until first use, then one item: the sums, or None if values lie too far apart.
@@ -125,13 +126,16 @@ class _Work:
     sums: list[Sums | None] = field(default_factory=list[Sums | None])
 
     def known_sums(self) -> Sums | None:
-        """Return the sums of the column; None if values lie too far apart."""
+        """Return the prefix sums of the column; None if its values lie too far apart."""
         if not self.sums:
             self.sums.append(sums_of(self.column, with_squares=self.squares))
         return self.sums[0]
 
     def window(self, asked: WindowRequest) -> Bounds:
-        """Return the bounds of a function's windows, computed once per window."""
+        """Return the bounds of each row's window for a function.
+
+        Functions with equal windows share them.
+        """
         window = ticks_window(asked.window, self.time)._replace(min_samples=0)
         if window not in self.bounds:
             self.bounds[window] = bounds_of(self.runtime, self.order, window)
@@ -145,7 +149,7 @@ _Result = tuple[WindowResults, int | None] | None
 def found_on_device(
     runtime: Runtime, past: RowOrder, asked: Mapping[int, WindowRequest], first_row: int
 ) -> dict[int, Any]:
-    """Return columns by place of the function, without functions of values too far apart.
+    """Return the results of the functions that the device can compute, by their index in `asked`.
 
     Raises HistoryOverlaps if a history row is later than a data row of its entity, OverFailed for
     the first function with a value that does not fit its type, and OutOfDeviceMemory.
@@ -180,7 +184,7 @@ def found_on_device(
 
 
 def _by_column(asked: Mapping[int, WindowRequest]) -> dict[int, list[int]]:
-    """Return the places of the functions of each column."""
+    """Return the indices of the functions that read each column, by the id of the column."""
     members: dict[int, list[int]] = {}
     for k, one in asked.items():
         members.setdefault(id(one.values), []).append(k)
@@ -211,7 +215,7 @@ def _check_room(
 
 
 def _found(work: _Work, asked: WindowRequest) -> _Result:
-    """Return the results of a function, from the kernels for its family of statistics."""
+    """Return the results of a function, by the kernels for its kind of statistic."""
     (name, given), *others = OVER_FUNCTIONS[asked.function].requests(
         asked.params, asked.dtype, work.time
     )
@@ -266,7 +270,7 @@ _FAMILIES: dict[int, Callable[[_Work, Bounds, Wanted, int], _Result]] = {
 def over(
     runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], first_row: int
 ) -> list[Any]:
-    """Return a column for each function of the rows in a window: an Arrow array or a DeviceArray.
+    """Return each function's results: an Arrow array if the host computes it, else a DeviceArray.
 
     Raises HistoryOverlaps if a history row is later than a data row of its entity, OverFailed if a
     value does not fit its type, and OutOfDeviceMemory.
@@ -289,7 +293,10 @@ def over(
 
 
 def n_tied(runtime: Runtime, past: RowOrder, first_row: int) -> int:
-    """Return the result of a `TiesTask`; raise OutOfDeviceMemory if the rows do not fit."""
+    """Return the number of rows that share their time with another row of their entity.
+
+    Raises OutOfDeviceMemory if the rows do not fit.
+    """
     if not len(past.times):
         return 0
 
@@ -304,17 +311,16 @@ def n_tied(runtime: Runtime, past: RowOrder, first_row: int) -> int:
 def over_table(
     runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder
 ) -> list[Any]:
-    """Return an Arrow array for each function of the table rows in a window; the host computes it.
+    """Return the results of each function over a table as Arrow arrays; the host computes them.
 
-    `past`, with the rows of the table, is in host memory. `query` has the times and keys of the
-    query rows.
+    The table's rows, `past`, are in host memory. `query` has the times and keys of the query rows.
     """
     moved = _asked_in_host(runtime, asked)
     return table_windows.over_table(past, moved, _in_host(runtime, query))
 
 
 def _in_host(runtime: Runtime, past: RowOrder) -> RowOrder:
-    """Return the columns that order rows, copied to host memory."""
+    """Return the columns by which rows are sorted, copied to host memory."""
 
     def keys(values: Any, dtype: Any) -> Any:
         return argument_in_host(runtime, Argument(values, dtype)).values
@@ -328,6 +334,6 @@ def _in_host(runtime: Runtime, past: RowOrder) -> RowOrder:
 
 
 def _asked_in_host(runtime: Runtime, asked: Sequence[WindowRequest]) -> list[WindowRequest]:
-    """Return functions with their columns in host memory; each column is copied once."""
+    """Return the requests with their columns in host memory; each column is copied once."""
     columns = {id(one.values): column_in_host(runtime, one.values) for one in asked}
     return [replace(one, values=columns[id(one.values)]) for one in asked]

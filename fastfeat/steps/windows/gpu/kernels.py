@@ -1,4 +1,4 @@
-"""Launch the kernels of windows: over rows, over tiles of rows, and prefix scans."""
+"""Launch the kernels of windows: over rows, over tiles (blocks of rows), and for prefix sums."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Words = Mapping[str, int]
 def launch(
     runtime: Runtime, subject: cuda.Subject, kernel: str, words: Words, n: int, per_thread: int = 1
 ) -> None:
-    """Run a kernel of windows over `n` rows, places or entities.
+    """Run a kernel of windows over `n` items: rows, places in the order of windows, or entities.
 
-    Each thread takes `per_thread` of them.
+    Each thread takes `per_thread` of them. `words` are the words of the kernel's table, by name.
     """
     if n:
         module = runtime.module(cuda.text(subject, runtime.geometry.block))
@@ -35,14 +35,15 @@ def launch(
 def launch_tiles(
     runtime: Runtime, subject: cuda.Subject, kernel: str, words: Words, n: int
 ) -> None:
-    """Run a kernel in which each block takes one tile."""
+    """Run a kernel over `n` rows, in which each block of threads takes one tile of rows."""
     launch(runtime, subject, kernel, words, n, cuda.TILE_ROWS)
 
 
 def scan(runtime: Runtime, data: Buffer, n: int, width: int = 1) -> None:
-    """Replace each of n integers by the sum of all before it, and write the total at the end.
+    """Compute a prefix sum in place: each of n integers becomes the sum of those before it.
 
-    `data` has room for n + 1 integers. `width` is the size of one in words, from `cuda.WIDTHS`.
+    The total is written behind them, so `data` has room for n + 1 integers. `width` is the size of
+    one in 64-bit words, from `cuda.WIDTHS`.
     """
     if not n:
         runtime.zero(data)
@@ -58,12 +59,12 @@ def scan(runtime: Runtime, data: Buffer, n: int, width: int = 1) -> None:
 
 
 def room(runtime: Runtime, n: int, width: int) -> Buffer:
-    """Return memory for `n` elements of `width` bytes, at least one word."""
+    """Return device memory for `n` elements of `width` bytes, at least 8 bytes."""
     return runtime.allocate(max(n * width, 8))
 
 
 def whole_column(runtime: Runtime, values: Any, dtype: DType) -> DeviceColumn:
-    """Return all rows of a column (a DeviceArray or an Arrow column) on the device.
+    """Return a column (a DeviceArray or an Arrow column) with all rows on the device.
 
     Raises InvalidData if an array is not in the memory of this device or not aligned, and
     OutOfDeviceMemory.
@@ -79,7 +80,10 @@ def whole_column(runtime: Runtime, values: Any, dtype: DType) -> DeviceColumn:
 
 
 def column_words(column: DeviceColumn, element: str) -> dict[str, int]:
-    """Return the words of a column; `element` is the type of its values, from `column.ELEMENTS`."""
+    """Return the words that tell a kernel where a column is.
+
+    `element` is the type of its values, from `column.ELEMENTS`.
+    """
     return {
         "VALUES": column.values,
         "VALUE_BIT_OFFSET": column.value_bit,

@@ -1,4 +1,8 @@
-"""Rows in the order of windows, on a device: by entity, time, tie and input order."""
+"""Rows in the order of windows, on a device: sorted by entity, time, tie column and input order.
+
+An entity is all rows with one key. Rows before `first_row` are history, which windows see but which
+gets no results. The place of a row is its position in the order.
+"""
 
 from __future__ import annotations
 
@@ -39,10 +43,10 @@ class Order(NamedTuple):
     Args:
         n_placed: Number of rows with an entity and a time; they come first.
         n_entities: Number of entities.
-        first_row: The first row with a result; earlier rows are history.
+        first_row: Number of the first row with a result, in input order; earlier rows are history.
         n_asking: Number of rows with a result.
-        words: Words of the tables of kernels that read the order.
-        owners: The buffers.
+        words: Words that tell kernels where the order is.
+        owners: The device buffers that hold it.
     """
 
     n_placed: int
@@ -54,7 +58,7 @@ class Order(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """Row numbers and keys in one order, and buffers of the same size for the next order."""
+    """Row numbers with their sort keys, and two spare buffers for the result of a sort."""
 
     rows: Buffer
     keys: Buffer
@@ -62,7 +66,7 @@ class _Rows(NamedTuple):
     other_keys: Buffer
 
     def turned(self) -> _Rows:
-        """Return the rows with both pairs of buffers swapped, after a sort into the second pair."""
+        """Return the rows with both pairs of buffers swapped, after a sort into the spare pair."""
         return _Rows(self.other_rows, self.other_keys, self.rows, self.keys)
 
 
@@ -70,7 +74,7 @@ class Entities(NamedTuple):
     """The entity of each row, on a device.
 
     Args:
-        codes: int32 per row; None if all rows belong to one entity.
+        codes: The code of each row's key, int32; None if all rows belong to one entity.
         first_code: Code of entity 0; a row with a lower code has no entity.
         n_entities: Number of entities.
     """
@@ -81,7 +85,7 @@ class Entities(NamedTuple):
 
 
 def order_of(runtime: Runtime, past: RowOrder, first_row: int) -> Order:
-    """Return the rows in the order of windows.
+    """Return the rows of `past`, sorted in the order of windows.
 
     Raises HistoryOverlaps if a history row is later than a data row of its entity, and
     OutOfDeviceMemory.
@@ -94,9 +98,9 @@ def order_of(runtime: Runtime, past: RowOrder, first_row: int) -> Order:
 
 
 def n_tied(runtime: Runtime, past: RowOrder, first_row: int) -> int:
-    """Return the result of a `TiesTask`. Only one number is copied from the device.
+    """Return the number of rows that share their time with another row of their entity.
 
-    Raises OutOfDeviceMemory if the rows do not fit.
+    Only this number is copied from the device. Raises OutOfDeviceMemory if the rows do not fit.
     """
     order = _whole_order(runtime, past)
     state = zeros_on_device(runtime, 8)
@@ -106,13 +110,13 @@ def n_tied(runtime: Runtime, past: RowOrder, first_row: int) -> int:
 
 
 def is_kept(runtime: Runtime, past: RowOrder) -> bool:
-    """Return whether the device still has the rows in order from an earlier task."""
+    """Return whether the sorted rows of an earlier task are still cached on the device."""
     known = None if past.cache is None else past.cache.get(_ORDER)
     return known is not None and known[0] is runtime
 
 
 def _whole_order(runtime: Runtime, past: RowOrder) -> Order:
-    """Return all rows in the order of windows, cached in `past.cache`."""
+    """Return all rows sorted in the order of windows, history or not; cached in `past.cache`."""
     if past.cache is not None and is_kept(runtime, past):
         return past.cache[_ORDER][1]
     entities = Entities(None, 0, 1)
@@ -128,7 +132,7 @@ def _whole_order(runtime: Runtime, past: RowOrder) -> Order:
 
 
 class PlacedColumn(NamedTuple):
-    """A column on a device: the words that kernels read, and the object that keeps its memory."""
+    """A column on a device: the words that kernels read, and the owner of its memory."""
 
     words: Words
     owner: object
@@ -141,9 +145,9 @@ def ordered(
     entities: Entities,
     tie: PlacedColumn | None = None,
 ) -> Order:
-    """Return rows by entity, time, tie (if any) and input order.
+    """Return the rows sorted by entity, time, tie (if any) and input order.
 
-    Rows without a time or an entity are not placed.
+    Rows without a time or an entity come last, and are in no window.
     """
     made = [room(runtime, n, width) for width in (4, 8, 4, 8)]
     rows = _Rows(*made)
@@ -164,7 +168,7 @@ def ordered(
 
 
 def placed_times(runtime: Runtime, times: Any, dtype: DType) -> PlacedColumn:
-    """Return times, or whole numbers, on the device, from a DeviceArray or a host column."""
+    """Return a column of times, or whole numbers, on the device, copied there if necessary."""
     if isinstance(times, DeviceArray):
         column, element = whole_column(runtime, times, dtype), storage(dtype)
     else:
@@ -179,14 +183,14 @@ def _tie(runtime: Runtime, past: RowOrder) -> PlacedColumn:
 
 
 def _tie_dtype(past: RowOrder) -> DType:
-    """Return the stored type of ties: their own on the device, the type of keys on the host."""
+    """Return the type in which tie values are stored: their own on the device, else a key's."""
     if isinstance(past.tie, DeviceArray):
         return past.tie.dtype
     return {"double": FLOAT64, "uint64": UINT64}.get(str(past.tie.type), INT64)
 
 
 def _sorted(runtime: Runtime, rows: _Rows, words: Words, n: int) -> _Rows:
-    """Return rows sorted by a key, with their keys; the sort is stable.
+    """Return rows sorted by a key, with the keys; the sort is stable.
 
     Nothing moves if they are sorted already, which is common for rows in the order of time.
     """
@@ -215,7 +219,7 @@ def _sorted(runtime: Runtime, rows: _Rows, words: Words, n: int) -> _Rows:
 
 
 def _placed(runtime: Runtime, rows: _Rows, times: Words, n_entities: int, n: int) -> Order:
-    """Return the order of sorted rows; the key of each row is its entity."""
+    """Return the order that sorted rows make; their sort keys are now their entities."""
     starts = room(runtime, n_entities + 1, 8)
     words = {"KEYS": rows.keys.address, "STARTS": starts.address, "N_ROWS": n}
     launch(runtime, "order", "order_starts", words, n_entities + 1)
@@ -237,7 +241,7 @@ def _placed(runtime: Runtime, rows: _Rows, times: Words, n_entities: int, n: int
 
 
 def _check_history(runtime: Runtime, order: Order) -> None:
-    """Raise HistoryOverlaps for the first history row later than a data row of its entity."""
+    """Raise HistoryOverlaps if a history row is later than a data row of its entity."""
     begins = zeros_on_device(runtime, 8 * order.n_entities)
     state = on_device(runtime, np.array([cuda.NO_ROW], np.int64))
     words = {

@@ -25,10 +25,10 @@ SQUARE_BYTES = 8 * cuda.SQUARE_WORDS
 
 
 class Sums(NamedTuple):
-    """Prefix sums of a column: for each place, the sum of the values before it.
+    """Prefix sums of a column: for each row in order, the exact sum of the values before it.
 
     Args:
-        words: Words of the tables of kernels that read them.
+        words: Words that tell kernels where the sums are.
         has_squares: Whether the sums of squares are included.
         owners: The buffers.
     """
@@ -64,7 +64,7 @@ def sums_of(column: InOrder, *, with_squares: bool) -> Sums | None:
 
 
 def _fits(column: InOrder, ends: Buffer, *, with_squares: bool) -> bool:
-    """Return whether the words are wide enough for the sums of each entity."""
+    """Return whether the integers for prefix sums are wide enough for each entity's values."""
     runtime, state = column.runtime, zeros_on_device(column.runtime, 16)
     words = {**column.words, "SUM_ENDS": ends.address, "STATE": state.address}
     launch(runtime, "sums", "sum_ends", words, column.order.n_placed)
@@ -88,13 +88,16 @@ def integer_sums(
 
 
 def whole_means(column: InOrder, sums: Sums, bounds: Bounds, least: int) -> WindowResults:
-    """Return the truncated mean of integers in each window; missing for fewer than `least`."""
+    """Return the truncated mean of integers in each window; missing below `least` values."""
     words = {**sums.words, "MIN_SAMPLES": least}
     return run_over(column, bounds, "sums", "window_whole_means", words)
 
 
 def levels(column: InOrder, sums: Sums, bounds: Bounds, kind: int, least: int) -> WindowResults:
-    """Return the sum of floats in each window, or the mean of numbers; see `spreads`."""
+    """Return the sum of floats in each window, or the mean of numbers, missing if too few values.
+
+    Too few are fewer than `least`. `kind` is the number of "sum" or "mean" in `windows.statistics`.
+    """
     words = {**sums.words, "KIND": kind, "MIN_SAMPLES": least}
     return run_over(column, bounds, "sums", "window_levels", words)
 
