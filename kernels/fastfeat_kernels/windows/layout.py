@@ -1,4 +1,4 @@
-"""Words of the table of the kernel of windows, and of what it points to: int64 arrays."""
+"""Words of the table of the windows kernel, and of the int64 arrays that it points to."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ from fastfeat_kernels.windows.statistics import FAMILIES
 
 @njit(**INNER_OPTIONS)
 def no_ranks(words, column, first, end):
-    """Prepare nothing, where no order statistic is asked for: the entry compiles in less time."""
+    """Prepare nothing, if the request has no order statistic: the entry then compiles in less
+    time."""
 
 
 def entry_of(families):

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Steps over several words at once, as LLVM's vectors, and integers of 192 bits."""
+"""Steps over several words at once, as LLVM vectors, and integers of 192 bits."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ add_wrapping, subtract_wrapping, multiply_wrapping = map(_wrapping, ("add", "sub
 
 
 def _store_past_cache(builder, line, address):
-    """Write a whole line of the cache, which is not read before nor kept."""
+    """Write a whole cache line by a nontemporal store: it is neither read before nor kept."""
     store = builder.store(line, builder.inttoptr(address, line.type.as_pointer()))
     store.align = 8 * STEP
     store.set_metadata("nontemporal", builder.module.add_metadata([I32(1)]))
@@ -113,13 +113,13 @@ def _row_storer(n_words: int):
 
 
 def _joined(builder, first, second):
-    """Return two vectors as one."""
+    """Return two vectors joined into one."""
     order = ir.Constant(ir.VectorType(I32, STEP), list(range(STEP)))
     return builder.shuffle_vector(first, second, order)
 
 
 def _are_numbers(builder, line):
-    """Return a bit for each float, whether it is no NaN."""
+    """Return a bit for each float that is not NaN."""
     highest, infinite = (
         ir.Constant(line.type, [bits] * STEP) for bits in ((1 << 63) - 1, 0x7FF << 52)
     )
@@ -169,7 +169,7 @@ load_turned4, load_turned8 = _row_loader(4), _row_loader(8)
 
 @intrinsic
 def store_words(typingctx, target, source):
-    """Write 8 words past the cache to a line; return a bit for each, whether it is no NaN."""
+    """Write 8 words to a line, past the cache; return a bit for each that is not NaN."""
 
     def generate(context, builder, signature, args):
         line = load_line(builder, args[1], STEP)
@@ -181,7 +181,7 @@ def store_words(typingctx, target, source):
 
 @intrinsic
 def add_bits(typingctx, address, bits):
-    """Set bits of a byte, of which other threads may set others."""
+    """Set bits of a byte by an atomic or: other threads may set its other bits."""
 
     def generate(context, builder, signature, args):
         byte = builder.trunc(args[1], ir.IntType(8))
@@ -194,7 +194,7 @@ def add_bits(typingctx, address, bits):
 
 @intrinsic
 def fence(typingctx):
-    """Let other threads see what was written past the cache."""
+    """Make nontemporal stores visible to other threads."""
 
     def generate(context, builder, signature, args):
         builder.fence("seq_cst")
