@@ -84,7 +84,7 @@ def put(line_at, n, key, place):
 
 @njit(**SEPARATE_OPTIONS)
 def learn_keys(words, m, keys_at, hashes_at, places_at):
-    """Write the place of each of m keys, the next one for a new key; count rows without weights."""
+    """Write the place of each of m keys; insert new keys, which get the next places."""
     keys, hashes = pointer_int64(keys_at), pointer_int64(hashes_at)
     places, known = pointer_int32(places_at), pointer_int64(words[TABLE_KEYS])
     lines, last, last_of_region = words[TABLE_SLOTS], last_line(words), words[TABLE_LAST_OF_REGION]
