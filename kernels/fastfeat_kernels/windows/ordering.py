@@ -209,9 +209,7 @@ def n_tied(rows: Ordered, run: Run, first_row: int = 0) -> int:
     n = rows.n_placed
     if n < 2:
         return 0
-    is_again = np.zeros(
-        n + 1, np.bool_
-    )  # whether a place has the entity and time of the one before it
+    is_again = np.zeros(n + 1, np.bool_)  # whether a place equals the one before it
     np.equal(rows.times[1:n], rows.times[: n - 1], out=is_again[1:n])
     is_again[rows.starts] = False
     is_third = is_again[1:] & is_again[:-1]  # or a later one

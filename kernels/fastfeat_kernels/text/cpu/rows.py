@@ -45,8 +45,7 @@ i64 = types.int64
 
 @njit(**SEPARATE_OPTIONS)
 def read_offsets(words, row, n):
-    """Return the address of n + 1 64-bit offsets: in the column itself, or in the scratch
-    memory."""
+    """Return the address of n + 1 64-bit offsets: in the column itself, or in scratch."""
     if words[TABLE_OFFSET_BYTES] == 8:
         return words[TABLE_OFFSETS] + (row << 3)
     x, y = pointer_int32(words[TABLE_OFFSETS] + (row << 2)), pointer_int64(words[TABLE_SCRATCH])
@@ -218,10 +217,7 @@ def is_utf8(address, n, room):
     64 bytes are checked at once: the continuation bytes must be those that the preceding lead bytes
     require.
     """
-    i, owed = (
-        i64(0),
-        i64(0),
-    )  # owed: bytes of a code point before i
+    i, owed = i64(0), i64(0)  # owed: bytes of a code point before i
     while i < n and i + 65 <= room:
         at, kept = address + i, shift_logical(i64(-1), 64 - smaller(n - i, 64))
         high = high_bits(at) & kept

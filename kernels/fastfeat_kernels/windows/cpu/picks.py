@@ -224,11 +224,7 @@ def read_picks(words, column, window, output, n, target):
     copy_places(x, places, begins, ends, n, nothing_of(column), results)
 
 
-ENTITY, ADDED, BROKEN = (
-    0,
-    1,
-    2,
-)  # BROKEN: the place behind the last row that is not true
+ENTITY, ADDED, BROKEN = 0, 1, 2  # BROKEN: the place behind the last row that is not true
 
 
 @njit(**SEPARATE_OPTIONS)
