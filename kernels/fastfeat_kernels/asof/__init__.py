@@ -59,9 +59,7 @@ TABLE_CODES: Final = 3  # int32; 0 if all rows have one key
 TABLE_FACTOR: Final = 4  # ticks of the table in a tick of the data; 0 if the data's tick is shorter
 TABLE_RATIO: Final = 5  # ticks of the data in a tick of the table
 TABLE_ADDED: Final = 6  # whole ticks of the table, never above 0
-TABLE_REST: Final = (
-    7  # ticks of the data: a time less far into a tick of the table does not know it
-)
+TABLE_REST: Final = 7  # ticks of the data: a time less far into a tick does not know it
 # Largest age of a found row, in nanoseconds, and the ticks.
 TABLE_TOLERANCE: Final = 8  # -1 for any age
 TABLE_TICK: Final = 9  # tick of the data

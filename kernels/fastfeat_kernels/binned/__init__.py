@@ -53,9 +53,7 @@ TABLE_OUTSIDE: Final = 18  # float64, values outside of all edges
 TABLE_N_OUTSIDE: Final = 19  # their number, which the entry counts
 TABLE_ROOM: Final = 20  # room for them
 TABLE_MOMENTS: Final = 21  # address of the table of `moments`, for the same rows
-TABLE_N_COLUMNS: Final = (
-    22  # for `SPREAD`: number of consecutive tables, of which this is the first
-)
+TABLE_N_COLUMNS: Final = 22  # for `SPREAD`: number of consecutive tables, this is the first
 N_TABLE_WORDS: Final = 23
 
 MOST_EDGES: Final = 1023

@@ -236,9 +236,7 @@ def float_block(address, n, validity, bit, row, state, level, masked, clean, spa
     elif n == BLOCK:
         low, high, least, count = scan_present(clean, address, validity, bit, n)
         finite = clean
-    if (count > 0) & (
-        (high >= INFINITE) | (low <= SMALLEST_INFINITE)
-    ):  # NaN, infinity, a partial block
+    if (count > 0) & ((high >= INFINITE) | (low <= SMALLEST_INFINITE)):  # NaN, infinity, a rest
         if validity != 0:
             mask(masked, address, validity, bit, n, i64(NAN_BITS))
             address = masked

@@ -1,6 +1,5 @@
 # pyright: basic
-"""Blocks of integers: sums that stay within 64 bits in a block, split into halves where
-necessary."""
+"""Blocks of integers: sums within 64 bits in a block, split into halves if necessary."""
 
 from __future__ import annotations
 

@@ -92,8 +92,7 @@ def scan(address, n):
 
 @njit(**INNER_OPTIONS)
 def scan_present(target, address, validity, bit, n):
-    """Copy n floats, a multiple of 64, 0 for missing ones; return the results of
-    `scan_and_clean`."""
+    """Copy n floats, a multiple of 64, 0 for missing; return like `scan_and_clean`."""
     low, high, least, count = i64(HIGHEST), LOWEST, i64(-1), i64(0)
     for i in range(0, n, 64):
         word, at = read_bits(validity, bit + i, i64(64)), i << 3
