@@ -66,8 +66,7 @@ def count_bits(address, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def read_floats(element, values, row, n, scratch):
-    """Return the address of n float64, including missing ones: in the column itself, or
-    `scratch`."""
+    """Return the address of n float64, with missing ones: in the column itself, or `scratch`."""
     if element == FLOAT64:
         return values + (row << 3)
     x, y = pointer_float32(values), pointer_float64(scratch)

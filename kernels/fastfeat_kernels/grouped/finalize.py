@@ -61,8 +61,7 @@ def integer_sums_of(
 
 
 def truncated_means_of(moments: GroupedMoments) -> npt.NDArray[np.int64]:
-    """Return the exact means of integers without their fraction, for durations; 0 without
-    values."""
+    """Return the exact means of integers without fraction, for durations; 0 without values."""
     exact, counts = integers_of(moments.lines, 1)[0], np.maximum(counts_of(moments), 1)
     means = np.abs(exact) // counts.astype(object)
     return np.where(exact < 0, -means, means).astype(np.int64)

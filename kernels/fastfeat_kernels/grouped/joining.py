@@ -110,8 +110,7 @@ def _join(
 
 
 def _join_other(table: Table, other: Table, run: Run, n_parts: int) -> None:
-    """Join sums to the table with their window, if `table` has one, or else add them to
-    `others`."""
+    """Join sums to the table of their window, if there is one, or else add it to `others`."""
     for known in table.others:
         if known.moments.exponent == other.moments.exponent:
             _join(known, other, run, n_parts)

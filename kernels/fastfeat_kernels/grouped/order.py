@@ -137,8 +137,7 @@ def quantiles_of(
 
 
 def whole_quantiles_of(ordered: Ordered, q: float, interpolation: Interpolation) -> Keys:
-    """Return a quantile of each group of signed integers, without its fraction; 0 without
-    values."""
+    """Return a quantile of each group of signed integers, without fraction; 0 without values."""
     found = np.zeros(len(ordered.counts), np.int64)
     present = np.flatnonzero(ordered.counts)
     found[present] = whole_quantile_between(*_keys_between(ordered, present, q, interpolation))
@@ -185,8 +184,7 @@ def _sort_calls(partitions: Partitions, ordered: Ordered, n_sequences: int) -> l
 
 
 def _find_runs(ordered: Ordered, run: Run, n_parts: int) -> tuple[Keys, Keys]:
-    """Return the key of the most frequent value of each group, and its number of distinct
-    values."""
+    """Return the key of each group's most frequent value, and its number of distinct values."""
     n_groups = len(ordered.counts)
     modes, n_unique = np.zeros(n_groups, np.int64), np.zeros(n_groups, np.int64)
     table, share = _words_of(ordered), -(-n_groups // n_parts) or 1

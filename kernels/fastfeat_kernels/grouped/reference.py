@@ -187,8 +187,7 @@ def sort_groups(table: int, first: int, n: int) -> int:
 
 
 def find_runs(table: int, first: int, n: int) -> int:
-    """Count the distinct values of each of n groups, and find the most frequent; -0.0 equals
-    0.0."""
+    """Count the distinct values of each of n groups, and find the mode; -0.0 equals 0.0."""
     words = words_at(table, N_TABLE_WORDS)
     place: int = words[TABLE_ELEMENT]
     negative_zero = -1 if ELEMENTS[place].startswith("float") else None

@@ -243,8 +243,7 @@ def copy(target, source, n):
 
 @njit(**SEPARATE_OPTIONS)
 def append(state, buffer, total, address, n):
-    """Append n bytes to the buffer at position `total`; each full buffer is mixed into the
-    lanes."""
+    """Append n bytes to the buffer at place `total`; full buffers are mixed into the lanes."""
     while n > 0:
         used = total & (N_BUFFER_BYTES - 1)
         k = smaller(n, N_BUFFER_BYTES - used)

@@ -83,8 +83,7 @@ def _store(builder, value, address):
 
 
 def _elements(builder, addresses, offset):
-    """Return the words at eight addresses. The loads are separate: a gather takes no fewer
-    steps."""
+    """Return the words at eight addresses, by separate loads: a gather takes no fewer steps."""
     found = ir.Constant(INTEGERS, ir.Undefined)
     for lane, address in enumerate(addresses):
         word = _load(builder, builder.add(address, offset), I64)
@@ -257,8 +256,7 @@ def least_words(typingctx, offsets, values, end, least, counts, magnitude, flip)
 
 @njit(**INNER_OPTIONS)
 def at(words, word, row):
-    """Return the address of a row in an 8-byte array; `word` is the place of the array's
-    address."""
+    """Return the address of a row in an 8-byte array, which `word` of the table points to."""
     return words[word] + (row << 3)
 
 

@@ -53,8 +53,7 @@ class Request:
 
 
 def within_reach(index: int) -> int:
-    """Return an index, replaced by one beyond every list if it is near or beyond the ends of
-    int64."""
+    """Return an index; indices near the ends of int64 become one that no list reaches."""
     return max(min(index, FARTHEST), -FARTHEST)
 
 

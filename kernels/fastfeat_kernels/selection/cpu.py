@@ -125,8 +125,7 @@ def sample(words, first, n):
 
 @njit(**INNER_OPTIONS)
 def measure(words, row, n, source, target):
-    """Write the distance of each key from the lowest of the map, 0 if missing; count missing
-    ones."""
+    """Write the distance of each key from the lowest of the map, 0 if missing; count those."""
     x, offsets = pointer_int64(source), pointer_int64(target)
     low, high, n_missing = words[TABLE_LOW], words[TABLE_HIGH], i64(0)
     flip, first_key, last_key = key_rules(words[TABLE_ELEMENT])
@@ -168,8 +167,7 @@ def find(words, n, offsets_at, found_at):
 
 @njit(**INNER_OPTIONS)
 def extract(words, row, n, source, offsets_at, found_at):
-    """Append the keys of wanted buckets, except each bucket's pivot, to the keys of their
-    bucket."""
+    """Append the keys of wanted buckets, except the pivots, to the keys of their bucket."""
     x, offsets = pointer_int64(source), pointer_int64(offsets_at)
     found, keys = pointer_int64(found_at), pointer_int64(words[TABLE_KEYS])
     cells, shift = pointer_int64(words[TABLE_CELLS]), words[TABLE_SHIFT]

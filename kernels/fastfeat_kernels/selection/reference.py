@@ -86,8 +86,7 @@ def _count(words: Any, rows: range, key_of_row: KeyOfRow) -> None:
 
 
 def _extract(words: Any, rows: range, key_of_row: KeyOfRow) -> None:
-    """Append the keys of wanted buckets, except each bucket's pivot, to the keys of their
-    bucket."""
+    """Append the keys of wanted buckets, except the pivots, to the keys of their bucket."""
     for row in rows:
         key = key_of_row(row)
         if key is None:

@@ -240,8 +240,7 @@ def _run_round(column: Column, words_of_parts: Sequence[Words], owners: object) 
 
 
 def _calls(part: Sequence[Rows[Chunk]], words: Words, owners: object) -> list[Call]:
-    """Return the calls of one part: a table for each run of rows, and one scratch memory for
-    all."""
+    """Return the calls of one part: a table for each run of rows, and one scratch for all."""
     buffer = np.zeros(N_SCRATCH_WORDS + len(part) * N_TABLE_WORDS, np.int64)
     tables = buffer[N_SCRATCH_WORDS:].reshape(len(part), N_TABLE_WORDS)
     for word, value in words.items():

@@ -142,8 +142,7 @@ class Integers(NamedTuple):
 
 
 class BucketCounts(NamedTuple):
-    """Counts `(n_rows, n_buckets)`; validity bits in Arrow's order or None; number of missing
-    rows."""
+    """Counts `(n_rows, n_buckets)`; validity bits in Arrow's order or None; number missing."""
 
     counts: npt.NDArray[np.int32]
     validity: Bytes | None

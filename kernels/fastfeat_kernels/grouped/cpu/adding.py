@@ -139,8 +139,7 @@ def line_words(level):
 
 @njit(**INNER_OPTIONS)
 def keep_floats(words, source, groups_at, n):
-    """Copy the finite floats in groups, and their groups; count the others; return how many
-    remain."""
+    """Copy finite floats in groups, and their groups; count the others; return how many."""
     scratch = words[TABLE_SCRATCH]
     x, groups = pointer_int64(source), pointer_int32(groups_at)
     kept, kept_groups = pointer_int64(scratch + KEPT_VALUES), pointer_int32(scratch + KEPT_GROUPS)
@@ -160,8 +159,7 @@ def keep_floats(words, source, groups_at, n):
 
 @njit(**INNER_OPTIONS)
 def keep_integers(words, source, groups_at, row, n):
-    """Copy the present integers in groups, and their groups; count missing ones; return how
-    many."""
+    """Copy present integers in groups, and their groups; count missing ones; return how many."""
     scratch = words[TABLE_SCRATCH]
     x, groups = pointer_int64(source), pointer_int32(groups_at)
     kept, kept_groups = pointer_int64(scratch + KEPT_VALUES), pointer_int32(scratch + KEPT_GROUPS)

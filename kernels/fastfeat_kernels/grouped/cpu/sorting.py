@@ -144,8 +144,7 @@ def sort_groups(table, first, n):
 
 
 def find_runs(table, first, n):
-    """Count the distinct values of each of n groups, and find the most frequent; -0.0 equals
-    0.0."""
+    """Count the distinct values of each of n groups, and find the mode; -0.0 equals 0.0."""
     words = pointer_int64(table)
     starts, counts = pointer_int64(words[TABLE_STARTS]), pointer_int64(words[TABLE_COUNTS])
     keys, modes = pointer_int64(words[TABLE_KEYS]), pointer_int64(words[TABLE_MODES])

@@ -57,8 +57,7 @@ def powers_of(typingctx, magnitude):
 
 @intrinsic
 def add_to_bucket(typingctx, bucket, magnitude, sign):
-    """Add the powers of an unsigned 64-bit magnitude, odd ones with a sign, to those of a
-    bucket."""
+    """Add the powers of an unsigned 64-bit magnitude, odd ones with a sign, to a bucket."""
 
     def generate(context, builder, signature, args):
         types_of_sums = [ir.IntType(64 * n) for n in BUCKET_WORDS]

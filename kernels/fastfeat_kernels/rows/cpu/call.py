@@ -107,8 +107,7 @@ def put(address, word):
 
 @njit(**INNER_OPTIONS)
 def fill_in(fill, children):
-    """Write the addresses of the memory of a column; return 0, or the reason why it cannot be
-    read."""
+    """Write the addresses of a column's memory; return 0, or the reason of a refusal."""
     f = pointer_int64(fill)
     child, form = pointer_int64(pointer_int64(children)[f[0]]), f[2]
     if f[1] != 0:
@@ -188,8 +187,7 @@ def into_matrix(call, array, out):
 
 @njit(**INNER_OPTIONS)
 def column_bytes(n, width):
-    """Return the bytes of a column of n rows, in whole words of 64: an odd number of cache
-    lines."""
+    """Return the bytes of a column of n rows, in 64-bit words: an odd number of cache lines."""
     n_words = (n + 63) >> 6
     n_bytes = n_words << 3 if width == 0 else (n_words << 6) * width
     return (((n_bytes + 63) >> 6) | 1) << 6

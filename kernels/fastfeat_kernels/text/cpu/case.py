@@ -55,8 +55,7 @@ NOT_UTF8, OTHER_LENGTH = -1, -2
 
 @njit(**SEPARATE_OPTIONS)
 def map_ascii(target, source, n, first):
-    """Copy n bytes, swapping the case of 26 letters from `first` on; return whether all were
-    ASCII."""
+    """Copy n bytes, swapping the case of 26 letters from `first` on; return if all are ASCII."""
     i, found = i64(0), i64(0)
     while i + 64 <= n:
         found |= copy_case(target + i, source + i, first)
@@ -146,8 +145,7 @@ def map_one(words, code, size, target):
 
 @njit(**SEPARATE_OPTIONS)
 def map_others(words, source, n, target, room):
-    """Map the code points beyond ASCII in n copied bytes of UTF-8; return whether sizes are
-    kept."""
+    """Map code points beyond ASCII in n copied bytes of UTF-8; return if sizes are kept."""
     i = i64(0)
     while i < n and i + 68 <= room:
         kept = shift_logical(i64(-1), 64 - smaller(n - i, 64))
@@ -224,8 +222,7 @@ def map_block(words, row, n, offsets, out, end):
 
 
 def case(table, first, n):
-    """Measure the rows in the wanted case, or write them; report OTHER_LENGTH if a length
-    changes."""
+    """Measure the rows in the wanted case, or write them; report a changed length."""
     words, out = pointer_int64(opaque(table)), pointer_int64(opaque(table))[TABLE_OUT_START]
     end = end_of_call(words, first, n)
     for start in range(0, n, BLOCK):

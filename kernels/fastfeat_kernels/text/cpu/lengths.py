@@ -122,8 +122,7 @@ def len_chars(table, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def count_tokens(words, address, n, room):
-    """Return the number of tokens in n bytes, -1 if they are not UTF-8; `room` bytes may be
-    read."""
+    """Return the number of tokens in n bytes, -1 if not UTF-8; `room` bytes may be read."""
     i, n_tokens, after_space = i64(0), i64(0), i64(1)
     while i < n:
         m = ascii_ahead(address + i, n - i, room - i)

@@ -232,8 +232,7 @@ def strip_rows(words, n, offsets, begins_at, stops_at, readable):
 
 @njit(**SEPARATE_OPTIONS)
 def find_one_by_one(words, row, n, offsets, begins_at, stops_at, readable):
-    """Write the pieces like `find_pieces`, if not all n rows are UTF-8; missing rows need not
-    be."""
+    """Write pieces like `find_pieces`, if not all n rows are UTF-8; missing rows need not be."""
     x, begins, stops = pointer_int64(offsets), pointer_int64(begins_at), pointer_int64(stops_at)
     data = words[TABLE_DATA]
     for i in range(n):

@@ -50,8 +50,7 @@ def are_equal(one, other, n):
 
 @njit(**SEPARATE_OPTIONS)
 def candidates(words, at, end, readable):
-    """Return bits of the 64 offsets from `at`, 1 if the literal may start there and end by
-    `end`."""
+    """Return bits of the 64 offsets from `at`, 1 if the literal may start there before `end`."""
     size, data = words[TABLE_PATTERN_BYTES], words[TABLE_DATA]
     pattern = pointer_uint8(words[TABLE_PATTERN])
     first, last = i64(pattern[0]), i64(pattern[size - 1])
@@ -69,8 +68,7 @@ def candidates(words, at, end, readable):
 
 @njit(**SEPARATE_OPTIONS)
 def count_matches_of_rows(words, n, offsets, target, readable, only_first):
-    """Write the number of occurrences of the literal in each row, from the left, without
-    overlap."""
+    """Write the number of occurrences of the literal in each row, without overlap."""
     x, y = pointer_int64(offsets), pointer_int64(target)
     size, data, pattern = words[TABLE_PATTERN_BYTES], words[TABLE_DATA], words[TABLE_PATTERN]
     for i in range(n):
@@ -183,8 +181,7 @@ def first_matches_of_rows(words, n, offsets, target, readable):
 
 
 def find_first(table, first, n):
-    """Write the byte offset of the literal's first occurrence in each row; 0 for an empty
-    literal."""
+    """Write the byte offset of the literal's first occurrence in each row; 0 if it is empty."""
     words, readable = pointer_int64(opaque(table)), end_of_call(pointer_int64(table), first, n)
     for start in range(0, n, BLOCK):
         row, m = first + start, smaller(n - start, BLOCK)

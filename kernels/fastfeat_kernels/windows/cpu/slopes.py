@@ -54,8 +54,7 @@ def add_product(limbs, at, shift, x, y, sign):
 
 @njit(**SEPARATE_OPTIONS)
 def change_sums(memory_at, kind, word, time, sign):
-    """Add a value at a time to the sums, or remove it; return 1 if it is infinite and was left
-    out."""
+    """Add a value at a time to the sums, or remove it; return 1 for an infinite one instead."""
     if (kind == layout.FLOAT) & ((word & HIGHEST) == INFINITE):
         return i64(1)
     sums, products = (
