@@ -1,6 +1,6 @@
 """CPU of a fresh process up to a first result, beside Polars: `python -m bench.fresh [N_RUNS]`.
 
-With the kernels and the `.pyc` files that earlier processes have kept, and without either, as in a
+It measures with kernels and `.pyc` files kept by earlier processes, and without either, like in a
 fresh container. Sides take turns, and the median counts.
 """
 
@@ -65,13 +65,11 @@ def cpu_ms(code: str, environment: Mapping[str, str]) -> float:
 
 
 def environments(bytecode: str, cache: str) -> dict[str, dict[str, str]]:
-    """Return the environments of processes by what they find; "" keeps the cache of the caller.
+    """Return the environments of processes by the caches they find; "" keeps the caller's cache.
 
-    Args:
-        bytecode: An empty folder.
-        cache: An empty folder.
+    `bytecode` and `cache` are empty folders.
     """
-    kept = {"PYTHONDONTWRITEBYTECODE": ""}  # this process may have been told to write none
+    kept = {"PYTHONDONTWRITEBYTECODE": ""}  # this process may have been told not to write any
     without = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": bytecode}
     empty = {"FASTFEAT_CACHE_DIR": cache}
     return {
@@ -86,7 +84,7 @@ def measured(n_runs: int) -> dict[str, dict[str, float]]:
     """Return median CPU times, in milliseconds, by side and environment.
 
     Sides and environments take turns. A first run is not counted. Sides of other libraries have no
-    cache of kernels, and run with and without `.pyc` files alone.
+    cache of kernels, and only run with and without `.pyc` files.
     """
     times: dict[str, dict[str, list[float]]] = {side: {} for side in SIDES}
     for number in range(n_runs + 1):
@@ -105,7 +103,7 @@ def measured(n_runs: int) -> dict[str, dict[str, float]]:
 
 
 def table(found: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Return the lines of a Markdown table of CPU times; a side that has none shows a dash."""
+    """Return the lines of a Markdown table of CPU times, with a dash for missing ones."""
     names = list(environments("", ""))
     lines = [f"| CPU, ms | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
     for side, times in found.items():

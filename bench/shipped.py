@@ -1,7 +1,7 @@
 """`python -m bench.shipped`: kernels of the package beside the same ones of this processor.
 
 Plans that together run most hand-written kernels are fitted and transformed on one thread, in turns
-with kernels of each target. Time is added up for each kernel and run; the least of several runs
+with kernels of each target. Time is added up for each kernel and run; the lowest of several runs
 counts. Features must be equal, bit for bit.
 """
 
@@ -32,7 +32,7 @@ from fastfeat.engine.cpu.kernels import written_object
 from fastfeat.errors import FastfeatWarning
 
 LEAST_SECONDS = 0.002
-"""A kernel that took less in all runs together is not judged: its time is that of its calls."""
+"""A kernel with less time in all runs together is not judged: its time is that of its calls."""
 MOST = 1.05
 Kernels = dict[str, Any]
 
@@ -57,7 +57,7 @@ def tables(n: int) -> dict[str, Any]:
 
 
 def plans() -> dict[str, ff.Plan]:
-    """Return the plans, by what they are about."""
+    """Return the plans, by subject."""
     x, i, c, k = col("x"), col("i"), col("c"), col("k")
     day, last = ff.window("1d", by="k", time="t"), ff.window(by="k", time="t", rows=20)
     windows = {f: getattr(x, f)(over=day) for f in ("sum", "mean", "std", "min", "max", "last")}
@@ -96,10 +96,9 @@ def plans() -> dict[str, ff.Plan]:
 
 
 class Timed:
-    """Kernels of several targets, of which one is in use; it adds up their time.
+    """Kernels of several targets, one of them in use; it adds up their time.
 
-    Args:
-        targets: the kernels of each, by folder and entry.
+    `targets` has the kernels of each target, by folder and entry.
     """
 
     def __init__(self, targets: dict[str, Kernels]) -> None:
@@ -108,12 +107,12 @@ class Timed:
         self.seconds: dict[str, float] = defaultdict(float)
 
     def use(self, target: str) -> None:
-        """Run the kernels of a target from now on, and forget the times of those before."""
+        """Use the kernels of a target from now on, and reset the times."""
         self.used = self.targets[target]
         self.seconds.clear()
 
     def kernel(self, folder: str, entry: str) -> Callable[[int, int, int], int]:
-        """Return a kernel that is timed: whoever keeps it runs that of the target in use."""
+        """Return a timed kernel, which always runs the kernel of the target in use."""
         name, clock = f"{folder}.{entry}", time.perf_counter
 
         def timed(table: int, first: int, n: int) -> int:
@@ -159,7 +158,7 @@ def compiled_for(target: str) -> Kernels:
 
 
 def computed(given: dict[str, ff.Plan], data: dict[str, Any]) -> list[pa.Table]:
-    """Return the features of all plans, of training rows and of rows later."""
+    """Return the features of all plans, for training rows and for later rows."""
     found: list[pa.Table] = []
     for plan in given.values():
         fitted, features = plan.fit_transform(data)

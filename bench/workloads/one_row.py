@@ -1,4 +1,4 @@
-"""One row at a time, dict in, array out: what a server pays per request."""
+"""One row at a time, dict in, array out: a server's cost per request."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def pandas(table: pa.Table) -> Callable[..., Any]:
 
 
 def polars(engine: str, table: pa.Table) -> Callable[..., Any]:
-    """Return a function that makes a Polars frame of one row; expressions and types are ready."""
+    """Return a function that makes a Polars frame of one row; expressions and types are prepared."""
     import polars as pl
 
     wanted = features.polars_features(12)
@@ -109,7 +109,7 @@ def mixed_python(table: pa.Table) -> Callable[..., Any]:
 
 
 def _codes(column: pa.ChunkedArray) -> dict[str, int]:
-    """Return the code of each value: the most frequent first, of those alike in order."""
+    """Return the code of each value: the most frequent first, ties by value."""
     counts = [(-c["counts"], c["values"]) for c in column.value_counts().to_pylist()]
     return {value: 2 + k for k, (_, value) in enumerate(sorted(counts))}
 

@@ -50,7 +50,7 @@ def are_equal(one, other, n):
 
 @njit(**SEPARATE_OPTIONS)
 def candidates(words, at, end, readable):
-    """Return bits of the 64 offsets from `at`, 1 if the literal may start there before `end`."""
+    """Return bits of the 64 offsets from `at`, 1 if the literal may lie there, up to `end`."""
     size, data = words[TABLE_PATTERN_BYTES], words[TABLE_DATA]
     pattern = pointer_uint8(words[TABLE_PATTERN])
     first, last = i64(pattern[0]), i64(pattern[size - 1])
