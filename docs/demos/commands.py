@@ -1,4 +1,4 @@
-"""Commands of the demos: each runs one, prints what came of it, and ends with 1 where it failed."""
+"""Commands of the demos: each runs one, prints its results, and exits with 1 if it failed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ app = typer.Typer(
 def options(
     debug: Annotated[bool, typer.Option(DEBUG, help="Show where an error happened.")] = False,
 ) -> None:
-    """Declare what every command takes; `Commands` acts on it."""
+    """Declare the options of every command; `Commands` applies them."""
 
 
 @app.command()
