@@ -65,7 +65,7 @@ def in_one_process() -> Callable[[int], ff.FittedPlan]:
 
 
 def on_ray() -> Callable[[int], ff.FittedPlan]:
-    """Return the same on Ray."""
+    """Return a fit of a number of rows by Ray."""
     import ray  # pyright: ignore[reportMissingImports]
 
     from fastfeat.integrations import ray as ours
@@ -90,7 +90,7 @@ def on_ray() -> Callable[[int], ff.FittedPlan]:
 
 
 def on_spark() -> Callable[[int], ff.FittedPlan]:
-    """Return the same on Spark."""
+    """Return a fit of a number of rows by Spark."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
     from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
