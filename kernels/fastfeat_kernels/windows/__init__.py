@@ -50,7 +50,7 @@ Memory beyond the columns of input and results, in bytes per row: 4 for entities
 order, plus 12 while the order is made; 8 for each column of a pass except the time, plus 1 for
 integers that may be missing; 8 for each unused result of a pass of 4, 8 or 16; and one stripe of
 results for each part of the work. A slice takes 40 to 80 bytes per row on each thread. For an
-entity whose windows reach over part of its rows, that is for one and a half of these parts.
+entity whose windows reach over a part of its rows, this applies to one and a half such parts.
 
 If a window has no beginning, the first place of a slice stands for all rows up to that place
 (`carries`). Calls for each part of an entity between two such places find its counts, keys and sums

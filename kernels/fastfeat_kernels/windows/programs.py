@@ -18,7 +18,7 @@ from fastfeat_kernels.windows.statistics import (
     STATISTICS,
 )
 
-ROW_WORDS = (4, 8, layout.MAX_ROW_WORDS)  # of results of a row: half a line of the cache, one, two
+ROW_WORDS = (4, 8, layout.MAX_ROW_WORDS)  # of results of a row: half a cache line, one, two
 
 ALIGNMENT = 64
 

@@ -96,7 +96,7 @@ def _longest_whole(rows: Ordered, wanted: Sequence[Wanted]) -> int:
 
 
 def has_long(rows: Ordered) -> bool:
-    """Return whether there are long entities, whose cuts depend on the request."""
+    """Return whether there are long entities; their cuts depend on the request."""
     return rows.n_placed > LONG and bool((np.diff(rows.starts) > LONG).any())
 
 

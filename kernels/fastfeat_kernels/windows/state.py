@@ -124,7 +124,7 @@ def over(
 
     Raises:
         ValueError: A parameter is out of its range, a column has another number of rows, or `query`
-            rows ask for themselves or have other entities.
+            has other entities, or a statistic needs the asking row itself.
     """
     check_lengths(rows.codes, columns)
     elements, found = tuple([column.element for column in columns]), dict[int, Found]()
@@ -187,7 +187,8 @@ def _found(
 
 
 def _check_asking(rows: Ordered, query: Ordered, wanted: Sequence[Wanted]) -> None:
-    """Raise ValueError if rows cannot ask for others."""
+    """Raise ValueError if other rows cannot ask: other entities, or a statistic of the row
+    itself."""
     if (query.n_entities, query.shift) != (rows.n_entities, rows.shift):
         raise ValueError("the rows that ask have other entities, or partitions, than those seen")
     if any(one.window.own or STATISTICS[one.statistic].reads_own for one in wanted):
@@ -217,7 +218,7 @@ def _may_lack(column: Column) -> bool:
 def late_row(rows: Ordered, first_row: int, run: Run) -> int:
     """Return the input number of the first history row later than an asking row of its entity.
 
-    It is -1 if there is none. History ends before `first_row`.
+    The result is -1 without such a row. History ends before `first_row`.
     """
     query = query_of_rows(rows, first_row, rows.n_parts, run)
     found = np.full((len(query.asked), 1), NOBODY, np.int64)

@@ -156,14 +156,14 @@ def _row_loader(n_words: int):
 
 # `store_turned8(pieces, n_bits, n, skipped, rows, source, stride)`: from 8 columns of words that
 # are `stride` bytes apart, write 8 lines of 8 words, each some bytes behind the place of the row
-# whose number, int32, is in `rows`. A piece has 1 << n_bits places of n bytes; `pieces` is where
-# their addresses are, each that of a line of the cache.
+# given by an int32 in `rows`. A piece has 1 << n_bits places of n bytes; `pieces` is the array
+# of their addresses, each aligned to a cache line.
 store_turned4, store_turned8 = _row_storer(4), _row_storer(8)
 
 # `load_turned8(places, skipped, targets, bitmaps, offset)`: read 8 lines of 8 words, some bytes
 # behind 8 addresses, and write 8 columns, each `offset` bytes behind the address in `targets`,
-# unless that is 0; these are lines of the cache, too. For each of them a byte goes to its bitmap,
-# unless that is 0: which are no NaN. `load_turned4` reads 8 lines of 4 words.
+# unless that is 0; these are cache lines, too. A byte for each column goes to its bitmap,
+# unless that is 0: bits of words that are not NaN. `load_turned4` reads 8 lines of 4 words.
 load_turned4, load_turned8 = _row_loader(4), _row_loader(8)
 
 
