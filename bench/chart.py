@@ -113,7 +113,7 @@ class Row:
 
 
 def rows_of(found: Results, families: Mapping[str, str] = FAMILIES) -> list[Row]:
-    """Return a row for each family in `families` (workload: label) that was measured beside a peer."""
+    """Return a row for each of `families` (workload: label) that was measured beside a peer."""
     measured = found["workloads"]
     entries = {name: measured[name] for name in families if name in measured}
     return [

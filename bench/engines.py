@@ -52,7 +52,7 @@ def made(numbers: np.ndarray[Any, np.dtype[np.int64]]) -> pa.Table:
 
 
 def in_one_process() -> Callable[[int], ff.FittedPlan]:
-    """Return a fit of a number of rows in one process, with as many threads as there are workers."""
+    """Return a fit of a number of rows in one process, with as many threads as workers."""
     ff.set_num_threads(N_WORKERS)
 
     def reader(n_rows: int) -> pa.RecordBatchReader:

@@ -70,7 +70,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _cpu_name() -> str:
-    """Return the CPU model, with its family and number if known, since a name alone can be vague."""
+    """Return the CPU model, with its family and number if known, since a name can be vague."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return platform.processor() or platform.machine()

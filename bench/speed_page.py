@@ -42,7 +42,7 @@ def section(found: Results) -> str:
 
 
 def _losses(entries: list[Entry]) -> str:
-    """Return the work that a peer does faster, with each cause, or a sentence that there is none."""
+    """Return the work that a peer does faster, with causes, or a sentence that there is none."""
     causes = {workload.name: workload.cause for workload in WORKLOADS}
     rows = [
         [*_figures(entry, best), causes.get(entry["name"]) or "not known yet"]

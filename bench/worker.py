@@ -134,7 +134,7 @@ def _check_and_time_rows(
 
 
 def peak_memory(contender: Contender, request: Request, workload: Workload) -> int:
-    """Return the peak of one call, after a call on a few rows has loaded code and started threads."""
+    """Return the peak of one call, after a call on few rows has loaded code and started threads."""
     contender.prepare(workload.generate(ROWS_OF_A_START))()
     return memory.peak_bytes(contender.prepare(workload.generate(request.rows)))
 

@@ -21,7 +21,7 @@ THREADS = 2
 
 
 def generate(n_rows: int) -> pa.Table:
-    """Return floats with a twentieth missing, integer categories, and a label; at least 2,000 rows."""
+    """Return floats, a twentieth missing, integer categories, and a label; at least 2,000 rows."""
     rng = np.random.default_rng(21)
     columns: dict[str, Any] = {
         f"f{k}": pa.array(rng.normal(size=n_rows), mask=rng.random(n_rows) < 0.05)

@@ -1,4 +1,4 @@
-"""Drift of 1,000 features by their profiles, against SciPy on all values; bounds must include it."""
+"""Drift of 1,000 features by their profiles, against SciPy on all values; bounds must hold it."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def known_polars(engine: str, table: pa.Table) -> Callable[[], Any]:
 
 
 def known_pandas(table: pa.Table) -> Callable[[], Any]:
-    """Return a call for the places in a pandas index of the known values, which keeps a hash table."""
+    """Return a call for the places in a pandas index of the known values, with its hash table."""
     import pandas as pd
 
     series: Any = frames.to_pandas(table)["k"]

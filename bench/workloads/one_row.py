@@ -37,7 +37,7 @@ def pandas(table: pa.Table) -> Callable[..., Any]:
 
 
 def polars(engine: str, table: pa.Table) -> Callable[..., Any]:
-    """Return a function that makes a Polars frame of one row; expressions and types are prepared."""
+    """Return a function that makes a Polars frame of one row; expressions and types are ready."""
     import polars as pl
 
     wanted = features.polars_features(12)

@@ -1,4 +1,4 @@
-"""50 columns scaled in a step of a scikit-learn pipeline: the step's overhead over the plan alone."""
+"""50 columns scaled in a step of a scikit-learn pipeline: the step's overhead over the plan."""
 
 from __future__ import annotations
 

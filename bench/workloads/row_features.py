@@ -1,4 +1,4 @@
-"""The 12 row features over 5 million rows; 50 and 200 features; other numbers of rows and threads."""
+"""The 12 row features over 5 million rows; 50 and 200 features; other rows and threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of a stream, read back from its topic, and the number of bits that differ from training."""
+"""Answers of a stream, read back from its topic, and their bits that differ from training."""
 
 from __future__ import annotations
 

@@ -187,8 +187,7 @@ def _found(
 
 
 def _check_asking(rows: Ordered, query: Ordered, wanted: Sequence[Wanted]) -> None:
-    """Raise ValueError if other rows cannot ask: other entities, or a statistic of the row
-    itself."""
+    """Raise ValueError for other entities, or for a statistic that needs the row itself."""
     if (query.n_entities, query.shift) != (rows.n_entities, rows.shift):
         raise ValueError("the rows that ask have other entities, or partitions, than those seen")
     if any(one.window.own or STATISTICS[one.statistic].reads_own for one in wanted):
