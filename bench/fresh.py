@@ -1,6 +1,6 @@
 """CPU of a fresh process up to a first result, beside Polars: `python -m bench.fresh [N_RUNS]`.
 
-With the kernels and the `.pyc` files that earlier processes have kept, and without either, as in a
+It measures with kernels and `.pyc` files kept by earlier processes, and without either, like in a
 fresh container. Sides take turns, and the median counts.
 """
 

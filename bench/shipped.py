@@ -62,7 +62,7 @@ def tables(n: int) -> dict[str, Any]:
 
 
 def plans() -> dict[str, ff.Plan]:
-    """Return the plans, by what they are about."""
+    """Return the plans, by subject."""
     x, i, c, k = col("x"), col("i"), col("c"), col("k")
     day, last = ff.window("1d", by="k", time="t"), ff.window(by="k", time="t", rows=20)
     windows = {f: getattr(x, f)(over=day) for f in ("sum", "mean", "std", "min", "max", "last")}
@@ -101,10 +101,9 @@ def plans() -> dict[str, ff.Plan]:
 
 
 class Timed:
-    """Kernels of several targets, of which one is in use; it adds up their time.
+    """Kernels of several targets, one of them in use; it adds up their time.
 
-    Args:
-        targets: the kernels of each, by folder and entry.
+    `targets` has the kernels of each target, by folder and entry.
     """
 
     def __init__(self, targets: dict[str, Kernels]) -> None:
@@ -113,12 +112,12 @@ class Timed:
         self.seconds: dict[str, float] = defaultdict(float)
 
     def use(self, target: str) -> None:
-        """Run the kernels of a target from now on, and forget the times of those before."""
+        """Use the kernels of a target from now on, and reset the times."""
         self.used = self.targets[target]
         self.seconds.clear()
 
     def kernel(self, folder: str, entry: str) -> Callable[[int, int, int], int]:
-        """Return a kernel that is timed: whoever keeps it runs that of the target in use."""
+        """Return a timed kernel, which always runs the kernel of the target in use."""
         name, clock = f"{folder}.{entry}", time.perf_counter
 
         def timed(table: int, first: int, n: int) -> int:

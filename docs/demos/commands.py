@@ -1,4 +1,4 @@
-"""Commands of the demos: each runs one, prints what came of it, and ends with 1 where it failed."""
+"""Commands of the demos: each runs one, prints its results, and exits with 1 if it failed."""
 
 from __future__ import annotations
 
