@@ -26,15 +26,15 @@ def made_up(
     missing: str = "none",
     distinct: Collection[str] = (),
 ) -> Table:
-    """Return a table of made-up rows: numbers 1, 2, 3 repeated, such numbers as text, rising times.
+    """Return a table of made-up rows: 1, 2, 3 repeated, as numbers or as text, and rising times.
 
     Columns of types that no expression can read are missing throughout.
 
     Args:
         missing: The missing values: "none", "some", "coded" ("some", with text in dictionaries), or
             "all".
-        distinct: Columns in which no value repeats (as far as their type has enough values) or is
-            missing: ids, and numbers that are times.
+        distinct: Columns without repeated or missing values, such as ids and whole-number times.
+            Values repeat only if the type has too few.
     """
     return pa.table(
         {

@@ -38,8 +38,9 @@ def online(
 
     Args:
         plans: Fitted plans by name. They must agree on the types of the columns that they share.
-        history: The rows that a new state begins with, in order of arrival, with late columns if
-            they are known. In any form that `FittedPlan.transform` takes; None for no rows.
+        history: The rows that a new state begins with, in order of arrival. Columns that become
+            known later (label and outcomes) are included if they are known by now. In any form that
+            `FittedPlan.transform` takes; None for no rows.
         path: A file that stores the state. An existing file is opened, and takes no history; a new
             one is created whole or not at all. None keeps the state in memory only.
         tables: The lookup tables that a new state begins with, by name, in any form that
@@ -47,9 +48,9 @@ def online(
         late: The treatment of a row that is earlier than the latest row of its entity. "error" (the
             default) raises. "insert" answers it as at its own time and adds it to the state, so
             later answers see it. "drop" answers it and does not add it.
-        keep: How much longer than windows need rows are stored, for late rows: a duration such as
-            "2d", a whole number for integer clocks, or "everything". None stores rows twice as long
-            as windows need if late rows are accepted.
+        keep: How long rows stay stored after windows stop needing them, for late rows: a duration
+            such as "2d", a whole number for integer clocks, or "everything". None stores rows twice
+            as long as windows need if late rows are accepted.
         max_ahead: How far a row's time may be ahead of this machine's clock, such as "1h"; beyond
             it a row is an error. None and "any" set no limit. Times without a zone count as UTC.
         max_jump: How far a row's time may be ahead of the latest earlier row of any entity: a
@@ -58,10 +59,10 @@ def online(
             data. None sets no limit.
         durability: When a call is on disk: "commit" (the default) before it returns, "interval"
             within a second, "checkpoint" when `Live.checkpoint` or `close` returns.
-        archive: A folder that keeps the recorded changes when a snapshot of the state replaces them
-            in the file (after `compact`, also an automatic one, other plans, or `forget`), so that
-            `ff.replay` covers them. None archives nothing, or with `keep_audit` uses a folder
-            beside the file, named after it.
+        archive: A folder for the recorded changes that a snapshot of the state replaces in the
+            file, so that `ff.replay` still covers them. Snapshots are made by `compact` (called or
+            automatic), a change of plans, and `forget`. None archives nothing, or with `keep_audit`
+            uses a folder beside the file, named after it.
         keep_audit: How long archived parts are kept, such as "90d", by this machine's clock from
             the moment of their replacement. None keeps them for ever if there is an `archive`. Both
             settings are stored in the file, and may be changed when it is opened.

@@ -120,8 +120,8 @@ def begun(
 ) -> tuple[Learning, RowsInPasses]:
     """Return a plan's `Learning` before its first pass, and the rows that its passes read.
 
-    A label that looks ahead is computed here, before the first pass. Unnamed temporary files go to
-    `folder`, by default to the system's folder for temporary files.
+    A label that looks ahead (is computed from later rows) is computed here, before the first pass.
+    Unnamed temporary files go to `folder`, by default to the system's folder for temporary files.
 
     Raises:
         FastfeatError: Any error of `Plan.fit` about labels or ids, or that does not depend on rows.
@@ -159,7 +159,7 @@ def begun(
 
 
 def _warn_ahead(plan: Declaration, dataset: Dataset, columns: list[str], budget: Budget) -> None:
-    """Warn about a label that looks ahead, as `fit` does, judging by the first chunk of rows."""
+    """Give the warnings of `fit` about a label from later rows; read the first chunk of rows."""
     with closing(scan(dataset, columns, budget.table_bytes, stop=MOST_ROWS)) as tables:
         first = next(tables).table
     warn_ahead(plan, first, is_whole=first.num_rows == dataset.n_rows)

@@ -401,8 +401,8 @@ class Plan:
                 keeps none and costs nothing.
             stable: An earlier fit, of this or another plan. Its categories keep their codes, even
                 those that are rare or absent now; new categories get the next codes. One-hot
-                columns stay in the order of codes, with `__missing` and `__other` last; which of
-                these two exist does not change. Encoders that only group rows, such as `mean(by=)`
+                columns stay in the order of codes, with `__missing` and `__other` last; neither of
+                these two is added or dropped. Encoders that only group rows, such as `mean(by=)`
                 and `target_encode`, learn as usual. The order of codes follows the counts of
                 categories in the earlier rows, so it reveals something about those rows: after a
                 fit on the rows of one label class alone, the codes are ordered by the label.
@@ -509,8 +509,8 @@ class Plan:
                 them, not out of fold.
             stable: An earlier fit, of this or another plan. Its categories keep their codes, even
                 those that are rare or absent now; new categories get the next codes. One-hot
-                columns stay in the order of codes, with `__missing` and `__other` last; which of
-                these two exist does not change. Encoders that only group rows, such as `mean(by=)`
+                columns stay in the order of codes, with `__missing` and `__other` last; neither of
+                these two is added or dropped. Encoders that only group rows, such as `mean(by=)`
                 and `target_encode`, learn as usual. The order of codes follows the counts of
                 categories in the earlier rows, so it reveals something about those rows: after a
                 fit on the rows of one label class alone, the codes are ordered by the label.
@@ -599,8 +599,8 @@ class Plan:
                 keeps none and costs nothing. A profile reads the rows twice more, at the end.
             stable: An earlier fit, of this or another plan. Its categories keep their codes, even
                 those that are rare or absent now; new categories get the next codes. One-hot
-                columns stay in the order of codes, with `__missing` and `__other` last; which of
-                these two exist does not change. Encoders that only group rows, such as `mean(by=)`
+                columns stay in the order of codes, with `__missing` and `__other` last; neither of
+                these two is added or dropped. Encoders that only group rows, such as `mean(by=)`
                 and `target_encode`, learn as usual. The order of codes follows the counts of
                 categories in the earlier rows, so it reveals something about those rows: after a
                 fit on the rows of one label class alone, the codes are ordered by the label.
@@ -769,8 +769,8 @@ class Plan:
                 learn from windows. Without it, a plan that learns from windows takes a single part.
             stable: An earlier fit, of this or another plan. Its categories keep their codes, even
                 those that are rare or absent now; new categories get the next codes. One-hot
-                columns stay in the order of codes, with `__missing` and `__other` last; which of
-                these two exist does not change. Encoders that only group rows, such as `mean(by=)`
+                columns stay in the order of codes, with `__missing` and `__other` last; neither of
+                these two is added or dropped. Encoders that only group rows, such as `mean(by=)`
                 and `target_encode`, learn as usual. The order of codes follows the counts of
                 categories in the earlier rows, so it reveals something about those rows: after a
                 fit on the rows of one label class alone, the codes are ordered by the label.
@@ -1000,7 +1000,7 @@ def plan_of(declared: Declaration) -> Plan:
 
 
 def stable_record(stable: Any) -> Fitted | None:
-    """Return the internal record of the fitted plan that the user gave as `stable=`; None for None.
+    """Return the internal record of the fitted plan that the user gave as `stable=`, if any.
 
     Raises:
         TypeMismatch: The value is not a fitted plan.
@@ -1061,7 +1061,8 @@ class FittedPlan:
     def n_rows_without_label(self) -> int:
         """The number of training rows that were not learned from, because their label is missing.
 
-        Their label looks ahead beyond the recorded time, or finds no rows there.
+        Such a label looks ahead in time, and the later rows that it needs are not recorded or do
+        not exist.
         """
         return self.record.n_rows_without_label
 
@@ -1176,9 +1177,9 @@ class FittedPlan:
         Warns:
             HistoryMissing: Windows begin before the data, and there is no `history`.
             RowsRepeated: Rows of the history are also rows of the data, and count twice.
-            EncodedInFold: The rows are training rows of a target encoding: the plan's `row_id=`
-                shows it, or the data is all of them. Use the features of `Plan.fit_transform` to
-                train a model.
+            EncodedInFold: The rows are training rows of a target encoding: the values of `row_id=`
+                show this, or the data equals all training rows. Use the features of
+                `Plan.fit_transform` to train a model.
             RowsBreakRule: Rows break a rule that only warns.
         """
         given = CallRows(data, rows, history, tables, backend)
@@ -1424,8 +1425,9 @@ class FittedPlan:
         """Return a `Live`: the plan with a state of past rows, which computes rows as they arrive.
 
         Args:
-            history: The rows that a new state begins with, in order of arrival, with late columns
-                if they are known. In any form that `transform` takes; None for no rows.
+            history: The rows that a new state begins with, in order of arrival. Columns that become
+                known later (label and outcomes) are included if they are known by now. In any form
+                that `transform` takes; None for no rows.
             path: A file that stores the state. An existing file is opened, and takes no history; a
                 new one is created whole or not at all. None keeps the state in memory only.
             tables: The lookup tables that a new state begins with, by name, in any form that
@@ -1433,9 +1435,9 @@ class FittedPlan:
             late: The treatment of a row that is earlier than the latest row of its entity. "error"
                 (the default) raises. "insert" answers it as at its own time and adds it to the
                 state, so later answers see it. "drop" answers it and does not add it.
-            keep: How much longer than windows need rows are stored, for late rows: a duration such
-                as "2d", a whole number for integer clocks, or "everything". None stores rows twice
-                as long as windows need if late rows are accepted.
+            keep: How long rows stay stored after windows stop needing them, for late rows: a
+                duration such as "2d", a whole number for integer clocks, or "everything". None
+                stores rows twice as long as windows need if late rows are accepted.
             max_ahead: How far a row's time may be ahead of this machine's clock, such as "1h";
                 beyond it a row is an error. None and "any" set no limit. Times without a zone count
                 as UTC.
@@ -1445,9 +1447,9 @@ class FittedPlan:
                 in the data. None sets no limit.
             durability: When a call is on disk: "commit" (the default) before it returns, "interval"
                 within a second, "checkpoint" when `Live.checkpoint` or `close` returns.
-            archive: A folder that keeps the recorded changes when a snapshot of the state replaces
-                them in the file (after `compact`, also an automatic one, another plan, or
-                `forget`), so that `ff.replay` covers them. None archives nothing, or with
+            archive: A folder for the recorded changes that a snapshot of the state replaces in the
+                file, so that `ff.replay` still covers them. Snapshots are made by `compact` (called
+                or automatic), a change of plan, and `forget`. None archives nothing, or with
                 `keep_audit` uses a folder beside the file, named after it.
             keep_audit: How long archived parts are kept, such as "90d", by this machine's clock
                 from the moment of their replacement. None keeps them for ever if there is an
@@ -1506,11 +1508,15 @@ class FittedPlan:
                 columns. If it contains several encoders, the first counts.
 
         Returns:
-            A table with the columns "code", one for each part of the key (named by its column, or
-            "value"), and "count", the number of training rows. Code 0, missing, comes first, then
-            the codes of unseen and rare categories, then the categories. If several codes share the
-            rare categories, their counts are missing. A category without rows keeps its code from
-            an earlier fit (`stable=`).
+            A table with one row per code and these columns:
+
+            - "code".
+            - One column for each part of the key, named by its data column, or "value".
+            - "count", the number of training rows.
+
+            Code 0, missing, comes first, then the codes of unseen and rare categories, then the
+            categories. If several codes share the rare categories, their counts are missing. A
+            category without rows keeps its code from an earlier fit (`stable=`).
 
         Raises:
             InvalidPlan: There is no such feature, or it has no categories.
@@ -1544,7 +1550,7 @@ class FittedPlan:
         tables: Tables = None,
         backend: str = "cpu",
     ) -> ChunkedArray:
-        """Return the label of rows, computed from late columns or later rows, the same as by `fit`.
+        """Return the label of rows as `fit` computes it, from late columns or later rows.
 
         Args:
             data: The rows, with the columns that the label is computed from, in any form that `fit`
@@ -1677,8 +1683,8 @@ class FittedPlan:
         Late columns are not needed: a rule that reads an absent late column is skipped.
 
         Args:
-            data: The rows, in any form that `fit` takes. The report finds the rows that break a
-                rule when they are asked for, so it keeps the columns that rules read.
+            data: The rows, in any form that `fit` takes. The report looks for the rows that break a
+                rule only when you ask for them, so it keeps the columns that rules read.
             history: Earlier rows, which windows in rules see.
             tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
                 the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
@@ -1730,8 +1736,8 @@ class FittedPlan:
 
         The plan's profile of its training rows is sufficient (see `profile`); the rows themselves
         are not needed. A column has drifted if a figure exceeds both its limit and the deviation
-        that chance explains for so few rows; p values are not used. Points in time, and features
-        that read only these, are reported but not judged.
+        that chance explains for this number of rows; p values are not used. Points in time, and
+        features that read only these, are reported but not judged.
 
         Args:
             data: The rows, in any form that `fit` takes: a pyarrow Table or any Arrow producer, a

@@ -76,7 +76,7 @@ def show_all(nodes: Sequence[Node]) -> dict[Node, str]:
 
 
 def names_of(sources: Iterable[Node]) -> tuple[str, ...]:
-    """Return the name of each source of a kernel: of an input column, its name; else its text."""
+    """Return a name for each source of a kernel: a column's name, or the text of another node."""
     return tuple(node.name if isinstance(node, Column) else show(node) for node in sources)
 
 

@@ -63,7 +63,7 @@ class Texts(Protocol):
         ...
 
     def of_changed(self, node: Node) -> str:
-        """Return the text of a new node, not in the plan, with arguments that have a text here."""
+        """Return the text of a node that is not in the plan, from the texts of its arguments."""
         ...
 
 

@@ -487,7 +487,7 @@ def _type_of(values: Values) -> DType:
 
 
 def _constant(function: str, **given: Any) -> Reference:
-    """Return an aggregate's reference function: the value in training, repeated in each row."""
+    """Return an aggregate's reference function: each row gets the value of the training rows."""
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
         return [learnt_value(function, train[0], **{**given, **params})] * len(rows[0])

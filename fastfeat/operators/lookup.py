@@ -142,7 +142,7 @@ def asof(
     delay: Duration | None = None,
     allow_exact_matches: bool = True,
 ) -> Lookup:
-    """Return the latest row of a table known at a row's moment; take columns with `.col(name)`.
+    """Return a table's latest row that is known at the row's time; read it with `.col(name)`.
 
     Pass the table at each call, `plan.fit(data, tables={"weather": weather})`, in any order. It is
     never stored. A row of the table is known from its time plus `delay` on. If several rows share

@@ -86,10 +86,10 @@ def window(
             ms, s, m, h, d of 24 hours, w), a timedelta, or a whole number if times are whole
             numbers. None reaches back to the entity's first row; with closed="right" this gives
             cumulative aggregates.
-        time: Time of each row: a column or expression of timestamps, dates or whole numbers. Over
-            late columns, which are known only after the prediction, it must never run ahead: use a
-            column, or one that is rounded down, cast, or moved by a constant. Nested windows over
-            late columns must share the same time.
+        time: Time of each row: a column or expression of timestamps, dates or whole numbers. In
+            windows over late columns, which are known only after the prediction, this must be a
+            column, or a column that is rounded down, cast, or moved by a constant. Nested windows
+            over late columns must share the same time.
         by: The entity: one or several keys, as names or expressions. None treats all rows as one
             entity. With a table also a mapping from columns of the data, or expressions, to columns
             of the table.

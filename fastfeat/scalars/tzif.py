@@ -123,7 +123,7 @@ def _ruled(rule: str, last: int | None, last_year: int) -> dict[int, int]:
 def _from(last: int | None, changes: dict[int, int]) -> dict[int, int]:
     """Return the changes from an instant on, the first of them at that instant.
 
-    It has the offset that holds then.
+    The first change has the offset that holds at that instant.
     """
     if last is None:
         return changes
