@@ -39,7 +39,7 @@ Primitive = Literal[
 ]
 Number = float | int | bool
 Learnt = Number | str | None | tuple[float, ...]
-"""A learnt value: None if no values, NaN if infinities have no result, a tuple for a table."""
+"""A learnt value: None without values, NaN if infinities have no result, a tuple for a table."""
 
 
 @dataclass(frozen=True, slots=True)

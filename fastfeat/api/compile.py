@@ -241,7 +241,7 @@ def _run_plan(plan: Declaration, trial: _Trial, profile: Profiled) -> None:
 
 
 def _run_fitted(fitted: Fitted, trial: _Trial) -> None:
-    """Transform made-up rows by a fitted plan: whole tables in each output form, and single rows."""
+    """Transform made-up rows by a fitted plan: tables in each output form, and single rows."""
     past, late, forms = (
         fitted.declaration.past_columns,
         set(fitted.declaration.late),

@@ -15,7 +15,7 @@ _SOME = 3
 """The number of distinct values in a column, so that each key repeats."""
 _FIRST = datetime(2000, 1, 1)
 _YEARS = 30
-"""The last quarter of the times is this much later, so that labels of the others can look ahead."""
+"""Years by which the last quarter of the times is later: labels of earlier rows can look ahead."""
 _FAR = 10**9  # the same for numbers that are times
 
 

@@ -46,8 +46,8 @@ def online(
         tables: The lookup tables that a new state begins with, by name, in any form that
             `FittedPlan.transform` takes.
         late: The treatment of a row that is earlier than the latest row of its entity. "error" (the
-            default) raises. "insert" answers it as at its own time and adds it to the state, so
-            later answers see it. "drop" answers it and does not add it.
+            default) raises. "insert" computes its features at its own time and adds it to the
+            state, so later rows see it. "drop" computes its features and does not add it.
         keep: How long rows stay stored after windows stop needing them, for late rows: a duration
             such as "2d", a whole number for integer clocks, or "everything". None stores rows twice
             as long as windows need if late rows are accepted.
@@ -57,8 +57,9 @@ def online(
             duration such as "1d", or a whole number for integer clocks. Use it when past rows are
             replayed, where the machine's clock is no guide. Choose it longer than any gap in the
             data. None sets no limit.
-        durability: When a call is on disk: "commit" (the default) before it returns, "interval"
-            within a second, "checkpoint" when `Live.checkpoint` or `close` returns.
+        durability: When the changes of a call are on disk: "commit" (the default) before it
+            returns, "interval" within a second, "checkpoint" when `Live.checkpoint` or `close`
+            returns.
         archive: A folder for the recorded changes that a snapshot of the state replaces in the
             file, so that `ff.replay` still covers them. Snapshots are made by `compact` (called or
             automatic), a change of plans, and `forget`. None archives nothing, or with `keep_audit`
@@ -72,8 +73,8 @@ def online(
 
     Raises:
         InvalidPlan: There are no plans, or they do not agree; a window sees all rows of an entity,
-            which could then never be dropped, and `keep` is not "everything"; or a setting that a
-            plan cannot have.
+            so that no row could ever be dropped, and `keep` is not "everything"; or a setting that
+            a plan cannot have.
         TypeMismatch: `plans` is not a dict of fitted plans.
         StateError: The file is damaged, belongs to other plans, or is in use.
         FastfeatError: Any error of `FittedPlan.transform` about the history and the tables.

@@ -416,9 +416,9 @@ class Plan:
             OutOfMemory: `memory` is less than the fit needs, or less than this process already
                 uses.
             InvalidPlan: With `memory`: row numbers in another order than the data, another backend,
-                windows over all rows without a key that see more than the latest rows, or a plan
-                with `row_id=` and windows. With `stable`: codes cannot stay, because other
-                parameters of an encoder leave no room for them.
+                windows without a key that need an unlimited number of earlier rows, or a plan with
+                `row_id=` and windows. With `stable`: codes cannot stay, because other parameters of
+                an encoder leave no room for them.
             TypeMismatch: An operator cannot take the type of a column.
             InvalidData: No rows to learn from, no row with a label that looks ahead, a learned
                 value that is not finite, or `rows` out of range.
@@ -610,9 +610,9 @@ class Plan:
 
         Raises:
             InvalidPlan: An unknown option, or one that only applies to folder output; row numbers
-                in another order than the data; windows over all rows without a key that see more
-                than the latest rows; a plan with `row_id=` and windows; or `stable` codes that
-                cannot stay.
+                in another order than the data; windows without a key that need an unlimited number
+                of earlier rows; a plan with `row_id=` and windows; or `stable` codes that cannot
+                stay.
             OutOfMemory: `memory` is less than the fit needs, or less than this process already
                 uses.
             OutputError: A full disk; a folder with other files, or with the features of another
@@ -685,14 +685,16 @@ class Plan:
                 smallest fold; rows with the same `row_id` stay in one fold. A splitter of
                 scikit-learn, called with the rows that have a label. Pairs (train, test) of row
                 numbers. A column name, or an array of shape (n_rows,): each distinct value is one
-                test fold, in ascending order, and rows with a missing value are never tested. Folds
-                other than a number must keep rows with the same `row_id` together themselves.
+                test fold, in ascending order, and rows with a missing value are never tested.
+                Unless `cv` is a number, you must keep rows with the same `row_id` together
+                yourself.
             groups: For a number or a splitter, the groups to keep together: a column name, or an
                 array of shape (n_rows,).
             purge: A label delay in addition to those of the plan: a duration such as "30d", or a
                 number of steps for whole-number times, by each clock of the plan's windows. Or a
                 dict of time column to delay, `{"ts": "30d"}`. 0 turns purging off.
-            embargo: How much longer training rows are excluded after test rows, in the same forms.
+            embargo: The time after test rows during which further training rows are excluded, in
+                the forms of `purge`.
             history: Earlier rows. Windows see them; nothing is learned from them. Without it
                 windows see only the rows of the data.
             tables: Lookup tables by name, each in any form that `data` may have. They are not
@@ -719,8 +721,8 @@ class Plan:
         Warns:
             RowsWithoutLabel: Some rows have no label.
             PurgeOff: The label has a delay, and purging is turned off.
-            FoldsSplitEntities: Training rows follow test rows of the same entity, and have seen the
-                late values of these through windows.
+            FoldsSplitEntities: Training rows follow test rows of the same entity, and their windows
+                have seen the late values of these test rows.
 
         Example:
             >>> plan = ff.Plan({"shop": col("shop").target_encode("y", folds=2)}, label="y")
@@ -882,12 +884,12 @@ class Plan:
         """Return the plan as text.
 
         Args:
-            stage: "plan" (features and scans), "leakage" (the rows that each feature can see) or
-                "live" (how rows are computed as they arrive, and the contents of a live state).
-                With a schema also "bound" (types), "optimized" (hoisted and shared expressions),
-                "schedule" (the tasks of a run, in rounds), "physical" (loops), "cpu" and "cuda"
-                (generated kernels), "passes" (the data that each pass of a fit with `memory=`
-                reads).
+            stage: "plan" (features, and passes over the training rows), "leakage" (the rows that
+                each feature can see) or "live" (how rows are computed as they arrive, and the
+                contents of a live state). With a schema also "bound" (types), "optimized" (shared
+                expressions, and constant ones computed before the rows), "schedule" (the tasks of a
+                run, in rounds), "physical" (loops), "cpu" and "cuda" (generated kernels), "passes"
+                (the data that each pass of a fit with `memory=` reads).
             schema: For stages that need types: an Arrow schema, data in any form that `fit` takes,
                 or a dict of column name to dtype. For "passes" the data itself; no rows of it are
                 read.
@@ -1206,9 +1208,9 @@ class FittedPlan:
         """Yield the features of rows in batches, in the order of the rows.
 
         If windows see other rows of the data, a first pass divides the rows into shares, each a
-        group of whole entities, in unnamed files in the system's temporary folder. These hold the
-        columns that are read, and the features with windows. Shares are then computed in memory,
-        one after the other.
+        group of whole entities, in unnamed files in the system's temporary folder. The files hold
+        the columns that are read, and the features with windows. Shares are then computed in
+        memory, one after the other.
 
         Args:
             data: The rows, in any form that `transform` takes, or more than fits in memory: a
@@ -1238,8 +1240,8 @@ class FittedPlan:
 
         Raises:
             ContractBroken: Rows break a rule. The message shows the first of them and their values.
-            InvalidPlan: A feature sees all rows, without a key, and more than the latest ones; or
-                the plan has `row_id=` and windows.
+            InvalidPlan: A window without a key needs an unlimited number of earlier rows; or the
+                plan has `row_id=` and windows.
             OutOfMemory: `memory` is exceeded while features are computed. The message says how much
                 is enough.
             FastfeatError: Any error of `transform`. Row numbers in messages count from the start of
@@ -1349,10 +1351,9 @@ class FittedPlan:
 
         Raises:
             ContractBroken: Rows break a rule. Parts before these rows are already written.
-            InvalidPlan: A feature sees all rows, without a key, and more than the latest ones; the
-                plan has `row_id=` and windows; an unknown option, or one that only applies to
-                folder output; "quarantine" without `quarantined=`, or for a plan without a
-                contract.
+            InvalidPlan: A window without a key needs an unlimited number of earlier rows; the plan
+                has `row_id=` and windows; an unknown option, or one that only applies to folder
+                output; "quarantine" without `quarantined=`, or for a plan without a contract.
             OutputError: A full disk; a folder with other files, or with the features of another
                 plan, other data or other tables; a damaged manifest; a folder that another process
                 is writing; or an output that is a file of the data or in its folder.
@@ -1433,8 +1434,8 @@ class FittedPlan:
             tables: The lookup tables that a new state begins with, by name, in any form that
                 `transform` takes.
             late: The treatment of a row that is earlier than the latest row of its entity. "error"
-                (the default) raises. "insert" answers it as at its own time and adds it to the
-                state, so later answers see it. "drop" answers it and does not add it.
+                (the default) raises. "insert" computes its features at its own time and adds it to
+                the state, so later rows see it. "drop" computes its features and does not add it.
             keep: How long rows stay stored after windows stop needing them, for late rows: a
                 duration such as "2d", a whole number for integer clocks, or "everything". None
                 stores rows twice as long as windows need if late rows are accepted.
@@ -1445,8 +1446,9 @@ class FittedPlan:
                 duration such as "1d", or a whole number for integer clocks. Use it when past rows
                 are replayed, where the machine's clock is no guide. Choose it longer than any gap
                 in the data. None sets no limit.
-            durability: When a call is on disk: "commit" (the default) before it returns, "interval"
-                within a second, "checkpoint" when `Live.checkpoint` or `close` returns.
+            durability: When the changes of a call are on disk: "commit" (the default) before it
+                returns, "interval" within a second, "checkpoint" when `Live.checkpoint` or `close`
+                returns.
             archive: A folder for the recorded changes that a snapshot of the state replaces in the
                 file, so that `ff.replay` still covers them. Snapshots are made by `compact` (called
                 or automatic), a change of plan, and `forget`. None archives nothing, or with
@@ -1460,8 +1462,8 @@ class FittedPlan:
         stored value. `max_jump` is not stored: pass it each time.
 
         Raises:
-            InvalidPlan: A window sees all rows of an entity, which could then never be dropped, and
-                `keep` is not "everything"; or a setting that this plan cannot have.
+            InvalidPlan: A window sees all rows of an entity, so that no row could ever be dropped,
+                and `keep` is not "everything"; or a setting that this plan cannot have.
             StateError: The file is damaged, belongs to another plan, or is in use.
             FastfeatError: Any error of `transform` about the history and the tables.
 
@@ -1934,11 +1936,12 @@ class FittedPlan:
         `fastfeat bench` times it.
 
         Args:
-            stage: "plan" (features and scans), "bound" (types), "optimized" (hoisted and shared
-                expressions), "schedule" (the tasks of a run, in rounds), "physical" (loops), "cpu"
-                and "cuda" (generated kernels), "leakage" (the rows that each feature can see),
-                "live" (how rows are computed as they arrive, and the contents of a live state),
-                "pandas" and "polars" (the features as code of that library).
+            stage: "plan" (features, and passes over the training rows), "bound" (types),
+                "optimized" (shared expressions, and constant ones computed before the rows),
+                "schedule" (the tasks of a run, in rounds), "physical" (loops), "cpu" and "cuda"
+                (generated kernels), "leakage" (the rows that each feature can see), "live" (how
+                rows are computed as they arrive, and the contents of a live state), "pandas" and
+                "polars" (the features as code of that library).
 
         Raises:
             InvalidPlan: An unknown stage.

@@ -46,7 +46,7 @@ CALLS: dict[str, tuple[Writer, ...]] = {}
 COLUMNS: dict[str, SeveralWriter] = {}
 """Writers of operators with several columns, by the function of the first column."""
 FRAMES: dict[type[Frame], Callable[[Aggregate, Texts], list[str]]] = {}
-"""By type of frame, the function that writes which rows an aggregate covers as options."""
+"""By type of frame, the function that writes the options of an aggregate, such as `by=`."""
 
 
 def show(node: Node) -> str:

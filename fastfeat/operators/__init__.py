@@ -72,7 +72,7 @@ OTHERS: Rows[Callable[..., Any]] = Rows(
         "missing:REFUSED": "is_nan is_not_nan fill_nan",
     },
 )
-"""Methods of `Expr` besides the operators: over a window, or only raising with advice."""
+"""Further methods of `Expr`: functions over a window, and methods that only raise with advice."""
 
 NAMESPACES = {"dt": "calendar:dt", "list": "lists:elements", "str": "text:str_"}
 """The namespaces of `Expr`, each with its property."""

@@ -34,7 +34,7 @@ _N_WORDS = 19  # for the largest float: 969 bits above those that matter, 192 th
 
 
 def _arctan_of_inverse(n: int, n_bits: int) -> int:
-    """Return arctan(1/n) 2**n_bits from its series, rounded down by less than n_bits."""
+    """Return arctan(1/n) 2**n_bits from its series; the error is less than n_bits."""
     term = (1 << n_bits) // n
     total, k = 0, 0
     while term:

@@ -70,7 +70,7 @@ def reduction_of(x: Op, low: Op | float = 0.0) -> Reduction:
 
 
 def exp_parts(x: Op, low: Op | float = 0.0) -> tuple[Op, Op, Op, Op]:
-    """Return (high, low, f, g) with exp(x + low) = (high + low) f g, and f g a power of two."""
+    """Return (a, b, f, g) with exp(x + low) = (a + b) f g, where f g is a power of two."""
     parts = reduction_of(x, low)
     high, lost = sum_ordered(1.0, parts.r)
     rest = fma(parts.r * parts.r, polynomial(parts.r, _EXP), parts.lost)
