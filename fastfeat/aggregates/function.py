@@ -138,8 +138,7 @@ def level_of(functions: Iterable[AggregateFunction]) -> Level:
 def needs_moments(functions: Iterable[AggregateFunction]) -> bool:
     """Return whether an aggregate needs the moments kernel.
 
-    A count alone does not need it if the selection or powers kernel runs: that one counts values
-    too.
+    A count alone does not need it if the selection or powers kernel runs, which also counts values.
     """
     primitives = frozenset[Primitive]().union(*(function.primitives for function in functions))
     others = primitives & {"order", "powers", "likelihood"}

@@ -31,8 +31,8 @@ def made_up(
     Columns of types that no expression can read are missing throughout.
 
     Args:
-        missing: The missing values: "none", "some", "coded" ("some", with text in dictionaries), or
-            "all".
+        missing: The missing values: "none", "some", "coded" (like "some", with text as Arrow
+            dictionaries), or "all".
         distinct: Columns without repeated or missing values, such as ids and whole-number times.
             Values repeat only if the type has too few.
     """

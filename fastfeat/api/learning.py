@@ -201,8 +201,8 @@ class Learning(Generic[Face]):
     def state_of_bytes(self, content: bytes) -> State:
         """Return the state of some bytes, after checking that it belongs to this round.
 
-        `State.from_bytes` reads bytes without a `Learning`. It cannot check them, and merges such
-        states only when a `Learning` is at hand.
+        `State.from_bytes` reads bytes without a `Learning`. It cannot check the bytes, and the
+        merge of two such states is put off until a `Learning` gets them.
 
         Args:
             content: The bytes that `State.to_bytes` returned.

@@ -189,8 +189,8 @@ def _in_passes(
 def with_encoded(fitted: Fitted, rows: RowsInPasses) -> Fitted:
     """Return the fitted plan with a record of its training files.
 
-    By this record `transform` warns if an encoding has learned from the labels of its rows. If only
-    some rows of the files were learned from, the files are not recorded: their other rows may be
+    With this record `transform` warns about rows from whose labels an encoding has learned. Files
+    are not recorded if the plan learned from some of their rows only, because the other rows may be
     transformed.
     """
     if rows.chosen is not None and rows.chosen.given is not None:

@@ -339,7 +339,7 @@ class Plan:
         return window_reach.history_needed(self.declaration.nodes.values())
 
     def reach(self) -> dict[str, Reach]:
-        """Return how much history windows need, by entity: as numbers, not as text.
+        """Return how much history windows need, by entity, as `Reach` records of numbers.
 
         Example:
             >>> week = ff.window("7d", by="card", time="t")
@@ -1078,7 +1078,7 @@ class FittedPlan:
 
     @property
     def n_codes(self) -> dict[str, int]:
-        """The number of codes of each ordinal encoding: the rows of an embedding table."""
+        """The number of codes of each ordinal encoding, which is the size of its embedding table."""
         return self.record.n_codes
 
     @property
@@ -1867,11 +1867,11 @@ class FittedPlan:
         return self.plan.history_needed()
 
     def reach(self) -> dict[str, Reach]:
-        """Return how much history windows need, by entity: as numbers, not as text."""
+        """Return how much history windows need, by entity, as `Reach` records of numbers."""
         return self.plan.reach()
 
     def select(self, names: str | Sequence[str]) -> FittedPlan:
-        """Return the fitted plan with some of its features, in this order, without kept columns.
+        """Return the fitted plan with some of its features, in the given order, without `keep` columns.
 
         Args:
             names: Names of features in the plan, or of single output columns of a feature with

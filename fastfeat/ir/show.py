@@ -176,7 +176,7 @@ def _call_text(node: Call | Aggregate, form: Form, parameters: Parameters, texts
 
 
 def frame_options(learnt: Aggregate, texts: Texts) -> list[str]:
-    """Return the options, such as `by=`, that say per which group an aggregate is learnt.
+    """Return the options, such as `by=`, that say for which groups an aggregate is learnt.
 
     Empty if it is learnt from all rows.
     """

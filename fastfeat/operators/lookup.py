@@ -44,7 +44,7 @@ class Lookup:
     Args:
         table: The name of the table.
         row: The plan node that finds the row.
-        recipe: The call that made it, for printing.
+        recipe: The call that made the lookup, for printing.
     """
 
     table: str

@@ -38,7 +38,7 @@ class Window:
 
     Args:
         node: The plan node of the window.
-        recipe: The call that made it, for printing; not compared.
+        recipe: The call that made the window, for printing; not compared by `==`.
     """
 
     node: Call

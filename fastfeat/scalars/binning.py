@@ -151,7 +151,7 @@ def _code(
 def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
     """Return a warning if some of the learnt edges are equal; None if not.
 
-    `values` holds the edges alone.
+    `values` has one element: the edges.
     """
     elements = values[-1]
     if elements is None:
@@ -170,7 +170,7 @@ def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWa
 def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
     """Return a warning if some bins have no width because their edges are equal; None if not.
 
-    `values` holds the edges alone.
+    `values` has one element: the edges.
     """
     elements = values[-1]
     if elements is None:

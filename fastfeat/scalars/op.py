@@ -78,11 +78,11 @@ class Op(metaclass=Interned):
         return _binary("ge", self, other)
 
     def eq(self, other: Op | Number) -> Op:
-        """Return whether both are equal; false if either is NaN."""
+        """Return whether the operands are equal; false if either is NaN."""
         return _binary("eq", self, other)
 
     def ne(self, other: Op | Number) -> Op:
-        """Return whether both differ; true if either is NaN."""
+        """Return whether the operands differ; true if either is NaN."""
         return _binary("ne", self, other)
 
     def __and__(self, other: Op | Number) -> Op:

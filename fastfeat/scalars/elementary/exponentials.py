@@ -105,9 +105,9 @@ def expm1(x: Op) -> Op:
 
 
 def sigmoid(x: Op) -> Op:
-    """Return 1 / (1 + exp(-x)), as a quotient of pairs. Below 0 it is e / (1 + e) with e = exp(x).
+    """Return 1 / (1 + exp(-x)), as a quotient of pairs.
 
-    Above 0 it is 1 / (1 + e) with e = exp(-x).
+    It is e / (1 + e) with e = exp(x) below 0, and 1 / (1 + e) with e = exp(-x) above.
     """
     high, low, first, second = exp_parts(-at_most(magnitude(x), 746.0))
     power, power_low = high * first * second, low * first * second
