@@ -172,7 +172,7 @@ def ranks_of(
 
 
 def key_element(dtype: DType) -> str:
-    """Return the array type as which kernels read values of a type to turn them into ordering keys.
+    """Return the array type in which kernels read values, to turn them into ordering keys.
 
     An ordering key is an integer; keys are in the same order as the values.
 
@@ -190,7 +190,7 @@ def key_element(dtype: DType) -> str:
 
 
 def value_of(summary: Summary, key: int) -> Number | None:
-    """Return the value that an ordering key stands for; None if the summary has no values."""
+    """Return the value of an ordering key (see `key_element`); None if there are no values."""
     if summary.moments.count == 0:
         return None
     return value_of_key(key_element(summary.dtype), key)

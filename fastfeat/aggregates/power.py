@@ -60,7 +60,7 @@ N_HALVINGS = 60
 
 
 class Field(NamedTuple):
-    """The range of the values of a column.
+    """The range of the values of a column, and the transformation to apply.
 
     Args:
         method: The transformation.

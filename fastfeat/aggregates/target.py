@@ -141,7 +141,7 @@ def _empirical_bayes(s: Statistics) -> Floats:
 
 
 def _odds(s: Statistics, regularization: float) -> Floats:
-    """Return each category's share of class 1 divided by its share of class 0; 1 if it is empty."""
+    """Return each category's share of class 1 divided by its share of class 0; 1 if empty."""
     ones = (s.total + regularization) / (s.prior_total + 2 * regularization)
     others = s.prior_count - s.prior_total + 2 * regularization
     zeros = (s.count - s.total + regularization) / others

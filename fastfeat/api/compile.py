@@ -176,7 +176,7 @@ class _Trial:
     def given(self, rows: Any, history: Any = None) -> CallRows:
         """Return the arguments of a call of `fit` or `transform` on made-up rows.
 
-        They include the lookup tables.
+        The arguments include the lookup tables.
         """
         return CallRows(rows, None, history, self.tables, self.backend)
 

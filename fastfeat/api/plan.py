@@ -1078,7 +1078,7 @@ class FittedPlan:
 
     @property
     def n_codes(self) -> dict[str, int]:
-        """The number of codes of each ordinal encoding, which is the size of its embedding table."""
+        """The number of codes of each ordinal encoding: the size that an embedding table needs."""
         return self.record.n_codes
 
     @property
@@ -1871,7 +1871,7 @@ class FittedPlan:
         return self.plan.reach()
 
     def select(self, names: str | Sequence[str]) -> FittedPlan:
-        """Return the fitted plan with some of its features, in the given order, without `keep` columns.
+        """Return the fitted plan with only the named features, in this order; no kept columns.
 
         Args:
             names: Names of features in the plan, or of single output columns of a feature with

@@ -178,7 +178,7 @@ def _call_text(node: Call | Aggregate, form: Form, parameters: Parameters, texts
 def frame_options(learnt: Aggregate, texts: Texts) -> list[str]:
     """Return the options, such as `by=`, that say for which groups an aggregate is learnt.
 
-    Empty if it is learnt from all rows.
+    The list is empty for an aggregate of all training rows.
     """
     write = FRAMES.get(type(learnt.frame))
     return [] if write is None else write(learnt, texts)

@@ -115,7 +115,7 @@ def _writer(family: str, function: str) -> Writer:
 def _writer_together(family: str, function: str) -> SeveralWriter:
     """Return a function that prints an operator with several columns.
 
-    It imports the operator's family when called.
+    The function imports the operator's family when called.
     """
     table = f"fastfeat.operators.{family}:WRITTEN_TOGETHER"
     return lambda nodes, texts: at(table)[function](nodes, texts)

@@ -2,8 +2,8 @@
 
 A key identifies the group of a row, such as the customer: the values of one or several columns.
 
-They can be used anywhere in an expression: `col("x") - col("x").mean()`. Missing values are
-skipped.
+Training aggregates can be used anywhere in an expression: `col("x") - col("x").mean()`. Missing
+values are skipped.
 """
 
 from __future__ import annotations

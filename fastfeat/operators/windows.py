@@ -157,8 +157,8 @@ def resolve_order(
 ) -> Expr:
     """Return the order node of a window: the entity and time order of the rows it sees.
 
-    These are rows of the data or of a table. `told` is the call as text, for error messages; the
-    other arguments are those of `window`.
+    The window sees rows of the data or of a table. `told` is the call as text, for error messages;
+    the other arguments are those of `window`.
     """
     moment = _part(told, "time", time)
     if table is not None:

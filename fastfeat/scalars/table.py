@@ -50,7 +50,7 @@ def count_below(table: Op, length: int, x: Op) -> Op:
 def _count_before(table: Op, length: int, x: Op, is_before: Callable[[Op], Op]) -> Op:
     """Return the number of elements for which `is_before` holds.
 
-    It holds for all elements up to a position, and for none after.
+    The condition holds for all elements up to a position, and for none after.
     """
     load: Callable[[Op, Op | int], Op] = op.load_f64 if x.physical == "f64" else op.load_i64
     if length <= COMPARED_WHOLE:

@@ -2,7 +2,7 @@
 
 | operation | result |
 |---|---|
-| timestamp - timestamp, time - time | duration in the finer unit, of instants |
+| timestamp - timestamp, time - time | duration between the two instants, in the finer unit |
 | date - date | duration[us], as in Polars |
 | date - timestamp | duration; the date is its midnight, the timestamp naive |
 | timestamp ± duration | timestamp in the finer unit, in its zone; a day is 24 hours |

@@ -84,7 +84,7 @@ def _block_size(counts: tuple[int, ...], n_bytes: int) -> int:
 def _effective(first: int, changes: dict[int, int]) -> Iterator[Change]:
     """Yield the changes at which the offset differs from the one before.
 
-    Others change only the zone's abbreviation or its daylight flag.
+    Other changes in the file concern only the zone's abbreviation or its daylight flag.
     """
     current = first
     for instant, offset in sorted(changes.items()):

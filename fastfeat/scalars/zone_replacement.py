@@ -2,7 +2,7 @@
 
 A local time becomes an instant by subtracting an offset of the new zone. Two offsets are tried:
 those 16 hours before and after the local time. At most one change of the zone lies in between. If
-the zone has the tried offset at the resulting instant, the instant is right:
+the zone has the tried offset at the resulting instant, the instant is right. There are three cases:
 
 - one instant is right, or both are the same instant: the usual case;
 - two different instants are right: the clocks are set back, and show the local time twice;
