@@ -99,7 +99,7 @@ def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
 
 
 def needs_of_fit(plan: Declaration, dataset: Dataset, tables: Tables) -> list[Need]:
-    """Return the parts of memory that a fit needs, estimated from types and row counts.
+    """Return an estimate, part by part, of the memory that a fit needs, from types and row counts.
 
     No rows are read.
     """

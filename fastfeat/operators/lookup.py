@@ -269,7 +269,8 @@ def refuse_own_value(function: str, window: Call, instead: str) -> None:
 def in_table(told: str, x: Expr, window: Call) -> Expr:
     """Return the expression with its columns replaced by columns of the window's table.
 
-    Raises InvalidPlan if it reads other rows than the table's own row. `told` begins the message.
+    Raises InvalidPlan if the expression reads other rows than the table's own row. `told` begins
+    the message.
     """
     table = table_of(_order(window))
     for node in postorder(x.nodes):
