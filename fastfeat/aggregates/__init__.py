@@ -1,4 +1,4 @@
-"""The registry of aggregates: what kernels accumulate for each, and how its value is computed.
+"""The registry of aggregates: the sums that kernels accumulate, and the formulas for values.
 
 An aggregate is a statistic of training rows, such as a mean: learnt in `fit`, over all rows or per
 group of rows with the same key. A new aggregate is an entry in the `FUNCTIONS` of a module, and its

@@ -17,7 +17,7 @@ Values = Sequence[Any]
 
 
 def present(values: Values, dtype: DType) -> list[Any]:
-    """Return the values that are neither None nor NaN; uint64 may come as signed bit patterns."""
+    """Return the values that are neither None nor NaN; uint64 may be stored as signed integers."""
     there = [value for value in values if value is not None and value == value]
     return [value % (1 << 64) for value in there] if dtype.name == "uint64" else there
 
@@ -31,7 +31,7 @@ def total(values: Iterable[Any]) -> Fraction:
 
 
 def infinite_total(values: Values) -> float | None:
-    """Return ±inf or NaN, the sum if some numbers are infinite; None if all are finite."""
+    """Return the sum, ±inf or NaN, if some values are infinite; None if all are finite."""
     infinite = {value for value in values if isinstance(value, float) and math.isinf(value)}
     if not infinite:
         return None

@@ -39,7 +39,7 @@ Primitive = Literal[
 ]
 Number = float | int | bool
 Learnt = Number | str | None | tuple[float, ...]
-"""A learnt value: None if no values, NaN if infinities have no result, a tuple for a table."""
+"""A learnt value: None without values, NaN if infinities have no result, a tuple for a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,10 @@ class AggregateFunction:
         ranks: The ranks in [0, number of values) that `finalize` reads, from the number of values
             (at least 1), the number of rows and the parameters.
         parameters: The parameters of each call.
-        is_of_parts: Whether its arguments are the parts of a key (a vocabulary). It is then never
-            learnt per group, only over all training rows.
-        belongs: For a statistic of the target that is learnt in folds: whether the node of the
-            folds fits the parameters of the aggregate.
+        is_of_parts: Whether its arguments are the parts of a key, as for a vocabulary. Such an
+            aggregate is learnt from all training rows, never per group.
+        belongs: Returns whether a call's node that assigns training rows to folds fits the other
+            parameters of the call. None for aggregates without folds.
         written: How a call is written in Python.
         called: The user's word for the learnt value, if `name` is not one; empty for `name`.
         tells_number: Whether its value reveals the number of values that it was learnt from.
@@ -138,7 +138,7 @@ def level_of(functions: Iterable[AggregateFunction]) -> Level:
 def needs_moments(functions: Iterable[AggregateFunction]) -> bool:
     """Return whether an aggregate needs the moments kernel.
 
-    A count alone does not, if the selection or powers kernel runs: these count values too.
+    A count alone does not need it if the selection or powers kernel runs, which also counts values.
     """
     primitives = frozenset[Primitive]().union(*(function.primitives for function in functions))
     others = primitives & {"order", "powers", "likelihood"}
@@ -172,7 +172,7 @@ def ranks_of(
 
 
 def key_element(dtype: DType) -> str:
-    """Return the array type as which kernels read values of a type to turn them into ordering keys.
+    """Return the array type in which kernels read values, to turn them into ordering keys.
 
     An ordering key is an integer; keys are in the same order as the values.
 
@@ -190,7 +190,7 @@ def key_element(dtype: DType) -> str:
 
 
 def value_of(summary: Summary, key: int) -> Number | None:
-    """Return the value behind an ordering key of the summary; None if there are no values."""
+    """Return the value of an ordering key (see `key_element`); None if there are no values."""
     if summary.moments.count == 0:
         return None
     return value_of_key(key_element(summary.dtype), key)
@@ -209,7 +209,7 @@ def any_to_integer(dtype: DType, params: Params) -> DType:
 def same(dtype: DType, params: Params) -> DType:
     """Return the argument's type as the result type, for numbers, bools, dates and times.
 
-    float64 for decimals; TypeMismatch for other types.
+    Decimals give float64; other types raise TypeMismatch.
     """
     if dtype.is_number or dtype.is_temporal:
         return FLOAT64 if dtype.name == "decimal" else dtype

@@ -63,8 +63,9 @@ class KeyCounts(NamedTuple):
         counts: Number of rows with each key, shape (n_keys,).
         n_missing: Number of rows without a key.
         of_rows: Function that returns the position of each row's key among the distinct keys; None
-            if not asked for or not available.
-        order: Function that returns the order of the keys; None if they are already in order.
+            if the caller did not ask for it, or the positions are not known.
+        order: Function that returns the positions of the keys, sorted by count and value; None if
+            the keys are already sorted.
     """
 
     parts: tuple[Array, ...]
@@ -101,9 +102,10 @@ class Vocabulary:
         n_missing: Number of training rows with a missing key.
         n_rare: Number of training rows with a key that is too rare to have a code.
         cache: Look-up structures that backends build from the keys.
-        order: Function that returns the order of the keys by count and value; None if they are in
-            it. Codes that only tell groups apart are ordered when somebody first looks at them.
-        held: Layout kept from the vocabulary of an earlier fit; None if this is the fit's own.
+        order: Function that returns the positions of the keys, sorted by count and value; None if
+            the keys are already sorted. Keys that only separate groups are sorted when somebody
+            first reads them.
+        held: Layout kept from the vocabulary of an earlier fit; None without an earlier fit.
     """
 
     parts: tuple[Array, ...]
@@ -155,7 +157,7 @@ class Vocabulary:
 def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
     """Return a vocabulary of the counted keys without those that are too rare by the parameters.
 
-    If `found` is not yet in order, it has no rare keys, and all keys are kept.
+    Keys that are not yet sorted are all kept, because callers sort them if some may be rare.
     """
     if found.order is not None:
         return Vocabulary(found.parts, found.counts, found.n_missing, order=found.order)
@@ -213,9 +215,9 @@ def _n_kept_of(
 def remember_codes(vocabulary: Vocabulary, codes: Codes, n_unseen: int) -> None:
     """Keep the codes of training rows, so that the same rows can be encoded again without look-ups.
 
-    The codes are only a guess: callers must compare the keys. They are kept only if they take no
-    more memory than a look-up table of the keys. All rows must have codes of known keys or be
-    missing: none of the `n_unseen` codes for unseen keys may occur.
+    Before they use these codes, callers must check that the rows have the same keys. The codes are
+    kept only if they take no more memory than a look-up table of the keys. All rows must have codes
+    of known keys or be missing: none of the `n_unseen` codes for unseen keys may occur.
     """
     n_keys = len(vocabulary)
     if len(vocabulary.parts) == 1 and n_keys >= _MIN_KEYS and len(codes) <= _CODES_PER_KEY * n_keys:
@@ -257,7 +259,7 @@ def _vocabulary_result(dtype: DType, params: Params) -> DType:
 
 
 def learnt_from_keys(summary: Summary, params: Params) -> Learnt:
-    """Raise AssertionError: the `finalize` of aggregates that count keys, which have no moments."""
+    """Raise AssertionError: the `finalize` of aggregates that count keys is never called."""
     raise AssertionError("this is learnt from keys, not from moments")
 
 
@@ -326,7 +328,7 @@ def _mode_reference(values: Values, params: Params, dtype: DType) -> Number | st
 
 
 def _plain(value: Number | str, dtype: DType) -> Number | str:
-    """Return one form of equal values: 0.0 for -0.0, the unsigned number for a uint64 as signed."""
+    """Return a value in the form that equal values share: 0.0 for -0.0, unsigned for uint64."""
     if isinstance(value, str):
         return value
     return value % (1 << 64) if dtype.name == "uint64" else value or type(value)(0)

@@ -40,7 +40,7 @@ def neighbours(count: int, q: float, interpolation: Interpolation) -> tuple[int,
     """Return (lower rank, upper rank, fraction) of a quantile among `count` sorted values.
 
     The quantile is at this fraction, in [0, 1), of the way between the values of the two ranks. The
-    ranks are equal if a single value counts. The index (count - 1) * q is computed as a float.
+    ranks are equal if only one value is used. The index (count - 1) * q is computed as a float.
     """
     index = (count - 1) * q
     low, high = math.floor(index), math.ceil(index)
@@ -220,7 +220,7 @@ def _evenly_spaced_finalize(summary: Summary, params: Params) -> tuple[float, ..
 def spaced(low: float, high: float, n: int) -> tuple[float, ...]:
     """Return n points from low to high like NumPy: low + k * step, and the last point is high.
 
-    If the distance would overflow, halves of the points are computed.
+    If high - low would overflow, the points are computed at half their size, then doubled.
 
     >>> spaced(1.0, 2.0, 5)
     (1.0, 1.25, 1.5, 1.75, 2.0)

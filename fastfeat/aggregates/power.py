@@ -60,7 +60,7 @@ N_HALVINGS = 60
 
 
 class Field(NamedTuple):
-    """The range of the values of a column.
+    """The range of the values of a column, and the transformation to apply.
 
     Args:
         method: The transformation.
@@ -100,7 +100,7 @@ class Grid(NamedTuple):
 
     Args:
         powers: In ascending order.
-        is_last: Whether they are so close that a polynomial through their costs is exact.
+        is_last: Whether the powers are so close that a polynomial through their costs is exact.
     """
 
     powers: tuple[float, ...]
@@ -131,8 +131,8 @@ def size_of(method: Method, x: float) -> float:
 def settled_lambda(field: Field) -> float | None:
     """Return the power if the smallest and largest value settle it; None if it must be searched.
 
-    1 for a constant column, NaN if a value is infinite. Raises InvalidData if the method takes
-    positive values only and the smallest is not.
+    The power is 1 for a constant column, NaN if a value is infinite. Raises InvalidData if the
+    method takes positive values only and the smallest is not.
     """
     method, low, high = field
     if math.isinf(low) or math.isinf(high):
@@ -148,8 +148,8 @@ def settled_lambda(field: Field) -> float | None:
 def cost_of(field: Field, power: float, count: int, sizes: int, raised: Raised) -> float:
     """Return the cost of a power; infinite if raised values are infinite or no longer differ.
 
-    `sizes` is the exact sum of `size_of` all `count` values, in units of 2**-1088. If values of
-    both signs are present, those below 0 count negatively in it.
+    `sizes` is the exact sum of `size_of` of all `count` values, in units of 2**-1088. If values of
+    both signs are present, the sizes of values below 0 are subtracted.
     """
     spread = count * raised.squares - raised.total**2
     if not raised.is_finite or spread == 0:
@@ -220,8 +220,8 @@ def most_rounds(method: Method) -> int:
     """Return the greatest number of passes over rows that come in chunks.
 
     The first pass finds the smallest and the largest value; each grid takes one more. A grid
-    reaches from one neighbour of the best power to the other: two intervals of the grid before.
-    Widths in the code are fractions of the range of powers.
+    reaches from one neighbour of the best power to the other, over two intervals of the previous
+    grid. Widths in the code are fractions of the range of powers.
     """
     smallest, largest = RANGE[method]
     ends = (0.0, *FIRST_POINTS)

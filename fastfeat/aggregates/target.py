@@ -132,7 +132,7 @@ def _towards_prior(function: str, s: Statistics, weight: float) -> Floats:
 def _empirical_bayes(s: Statistics) -> Floats:
     """Return the mean of each category averaged with the prior.
 
-    The weights follow from the variance in the category and in all rows.
+    The weights depend on the variance of the category's values and on the variance of all values.
     """
     between = s.prior_variance * s.count
     share = between / (between + s.variance)
@@ -141,7 +141,7 @@ def _empirical_bayes(s: Statistics) -> Floats:
 
 
 def _odds(s: Statistics, regularization: float) -> Floats:
-    """Return each category's share of class 1 divided by its share of class 0; 1 if it is empty."""
+    """Return each category's share of class 1 divided by its share of class 0; 1 if empty."""
     ones = (s.total + regularization) / (s.prior_total + 2 * regularization)
     others = s.prior_count - s.prior_total + 2 * regularization
     zeros = (s.count - s.total + regularization) / others
@@ -166,7 +166,7 @@ def _reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
 
 
 def _is_in_folds(aggregate: Aggregate) -> bool:
-    """Return whether the node that assigns the folds fits the parameters of the aggregate."""
+    """Return whether the call that assigns training rows to folds fits the other parameters."""
     given, folds = dict(aggregate.params), aggregate.args[2]
     n_folds, ordered = given["n_folds"], given["ordered"]
     made_by = "encode" if n_folds is None else "time_fold" if ordered else "fold"

@@ -1,1 +1,1 @@
-"""The public API: `Plan` and `FittedPlan`, and functions that compile, fit, compare, serve them."""
+"""The public API: `Plan`, `FittedPlan`, and functions to compile, fit, compare and serve plans."""

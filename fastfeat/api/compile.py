@@ -76,11 +76,11 @@ class Compiled:
     Args:
         n_compiled: The number of kernels that were compiled.
         n_loaded: The number of kernels that were in the cache already.
-        n_not_kept: The number of these kernels that cannot be stored on disk: each process compiles
-            them.
+        n_not_kept: The number of these kernels that cannot be stored on disk, so that each process
+            compiles them.
         seconds: The time that this took.
         kernels: The names of the kernels; "features" is the code that is generated for a plan.
-        notes: The kernels that may still have to be compiled later, and the reasons.
+        notes: Text about kernels that may still have to be compiled later, with the reasons.
     """
 
     n_compiled: int
@@ -151,7 +151,7 @@ class _Trial:
         schema: The types of the columns.
         tables: Rows of the lookup tables.
         backend: The name of the backend.
-        distinct: The columns in which all values differ: ids and times.
+        distinct: The columns that get a different value in each made-up row: ids and times.
         succeeded: The names of the calls that ran at least once, such as "fit".
         failed: The name of each call that failed, with its last error.
         of_profiles: The cache folder and entry of each kernel that counts a profile of many rows.
@@ -176,7 +176,7 @@ class _Trial:
     def given(self, rows: Any, history: Any = None) -> CallRows:
         """Return the arguments of a call of `fit` or `transform` on made-up rows.
 
-        They include the lookup tables.
+        The arguments include the lookup tables.
         """
         return CallRows(rows, None, history, self.tables, self.backend)
 
@@ -241,7 +241,7 @@ def _run_plan(plan: Declaration, trial: _Trial, profile: Profiled) -> None:
 
 
 def _run_fitted(fitted: Fitted, trial: _Trial) -> None:
-    """Transform made-up rows by a fitted plan: as tables in each output form, and one by one."""
+    """Transform made-up rows by a fitted plan: tables in each output form, and single rows."""
     past, late, forms = (
         fitted.declaration.past_columns,
         set(fitted.declaration.late),

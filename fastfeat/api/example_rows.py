@@ -15,7 +15,7 @@ _SOME = 3
 """The number of distinct values in a column, so that each key repeats."""
 _FIRST = datetime(2000, 1, 1)
 _YEARS = 30
-"""The last quarter of the times is this much later, so that labels of the others can look ahead."""
+"""Years by which the last quarter of the times is later: labels of earlier rows can look ahead."""
 _FAR = 10**9  # the same for numbers that are times
 
 
@@ -26,15 +26,15 @@ def made_up(
     missing: str = "none",
     distinct: Collection[str] = (),
 ) -> Table:
-    """Return a table of made-up rows: numbers 1, 2, 3 repeated, such numbers as text, rising times.
+    """Return a table of made-up rows: 1, 2, 3 repeated, as numbers or as text, and rising times.
 
     Columns of types that no expression can read are missing throughout.
 
     Args:
-        missing: The missing values: "none", "some", "coded" ("some", with text in dictionaries), or
-            "all".
-        distinct: Columns in which no value repeats (as far as their type has enough values) or is
-            missing: ids, and numbers that are times.
+        missing: The missing values: "none", "some", "coded" (like "some", with text as Arrow
+            dictionaries), or "all".
+        distinct: Columns without repeated or missing values, such as ids and whole-number times.
+            Values repeat only if the type has too few.
     """
     return pa.table(
         {

@@ -1,6 +1,6 @@
 """Fit a plan in passes over data larger than memory, and write the features of its training rows.
 
-Their target encodings are out of fold: learned from the rows of other folds.
+Target encodings are out of fold: the encoding of a row is learned from the rows of other folds.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """`Plan.learning`: fit a plan in rounds over parts of the rows, which may be on several machines.
 
 A `Learning` is a plan in the middle of its fit. In each round, every machine computes a `State`
-(the sums, counts and the like) of its part of the rows. The states are merged into one, from which
-follows the `Learning` of the next round. An engine, such as Spark, sends both between machines as
-bytes.
+(the sums, counts and the like) of its part of the rows. The states are merged into one, and `next`
+turns this state into the `Learning` of the next round. An engine, such as Spark, sends states and
+`Learning`s between machines as bytes.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Learning(Generic[Face]):
 
     @property
     def columns(self) -> list[str]:
-        """The columns that rows need in the next round; after the last, in `training_features`.
+        """The columns that the next round reads; after the last one, those of `training_features`.
 
         A round that only counts rows still reads one column.
         """
@@ -144,7 +144,7 @@ class Learning(Generic[Face]):
         return self.record.most_rounds + n_profiling
 
     def shares(self, data: Any, n_shares: int) -> NDArray[np.int64]:
-        """Return the number of each row's share, shape (n_rows,), to exchange rows by.
+        """Return the share number of each row, shape (n_rows,), for an exchange of rows.
 
         Use it to exchange rows between machines, for a plan with windows and `plan.learning(schema,
         whole_entities=True)`. A share is a group of whole entities: all rows that a row's windows
@@ -201,8 +201,8 @@ class Learning(Generic[Face]):
     def state_of_bytes(self, content: bytes) -> State:
         """Return the state of some bytes, after checking that it belongs to this round.
 
-        `State.from_bytes` reads bytes without a `Learning`. It cannot check them, and merges such
-        states only when a `Learning` is at hand.
+        `State.from_bytes` reads bytes without a `Learning`. It cannot check the bytes, and the
+        merge of two such states is put off until a `Learning` gets them.
 
         Args:
             content: The bytes that `State.to_bytes` returned.
@@ -247,11 +247,12 @@ class Learning(Generic[Face]):
         return replace(self, record=after, profiling=coming)
 
     def finish(self) -> Face:
-        """Return the fitted plan, when `round` is None: bit for bit the same as by `Plan.fit`.
+        """Return the fitted plan, once `round` is None: the same as by `Plan.fit`, bit for bit.
 
-        Its profile is the same too if rows have numbers, and each part has all rows of its
-        entities. Otherwise the profile takes bin edges and categories from a sample: the rows with
-        the smallest hashes of their content. Features with windows then have no profile.
+        Its profile is also the same as by `Plan.fit` if rows have numbers, and each part has all
+        rows of its entities. Otherwise the profile takes bin edges and categories from a sample:
+        the rows with the smallest hashes of their content. Features with windows then have no
+        profile.
 
         Raises:
             InvalidPlan: There are rounds left.

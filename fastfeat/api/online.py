@@ -38,30 +38,32 @@ def online(
 
     Args:
         plans: Fitted plans by name. They must agree on the types of the columns that they share.
-        history: The rows that a new state begins with, in order of arrival, with late columns if
-            they are known. In any form that `FittedPlan.transform` takes; None for no rows.
+        history: The rows that a new state begins with, in order of arrival. Columns that become
+            known later (label and outcomes) are included if they are known by now. In any form that
+            `FittedPlan.transform` takes; None for no rows.
         path: A file that stores the state. An existing file is opened, and takes no history; a new
             one is created whole or not at all. None keeps the state in memory only.
         tables: The lookup tables that a new state begins with, by name, in any form that
             `FittedPlan.transform` takes.
         late: The treatment of a row that is earlier than the latest row of its entity. "error" (the
-            default) raises. "insert" answers it as at its own time and adds it to the state, so
-            later answers see it. "drop" answers it and does not add it.
-        keep: How much longer than windows need rows are stored, for late rows: a duration such as
-            "2d", a whole number for integer clocks, or "everything". None stores rows twice as long
-            as windows need if late rows are accepted.
+            default) raises. "insert" computes its features at its own time and adds it to the
+            state, so later rows see it. "drop" computes its features and does not add it.
+        keep: How long rows stay stored after windows stop needing them, for late rows: a duration
+            such as "2d", a whole number for integer clocks, or "everything". None stores rows twice
+            as long as windows need if late rows are accepted.
         max_ahead: How far a row's time may be ahead of this machine's clock, such as "1h"; beyond
             it a row is an error. None and "any" set no limit. Times without a zone count as UTC.
         max_jump: How far a row's time may be ahead of the latest earlier row of any entity: a
             duration such as "1d", or a whole number for integer clocks. Use it when past rows are
             replayed, where the machine's clock is no guide. Choose it longer than any gap in the
             data. None sets no limit.
-        durability: When a call is on disk: "commit" (the default) before it returns, "interval"
-            within a second, "checkpoint" when `Live.checkpoint` or `close` returns.
-        archive: A folder that keeps the recorded changes when a snapshot of the state replaces them
-            in the file (after `compact`, also an automatic one, other plans, or `forget`), so that
-            `ff.replay` covers them. None archives nothing, or with `keep_audit` uses a folder
-            beside the file, named after it.
+        durability: When the changes of a call are on disk: "commit" (the default) before it
+            returns, "interval" within a second, "checkpoint" when `Live.checkpoint` or `close`
+            returns.
+        archive: A folder for the recorded changes that a snapshot of the state replaces in the
+            file, so that `ff.replay` still covers them. Snapshots are made by `compact` (called or
+            automatic), a change of plans, and `forget`. None archives nothing, or with `keep_audit`
+            uses a folder beside the file, named after it.
         keep_audit: How long archived parts are kept, such as "90d", by this machine's clock from
             the moment of their replacement. None keeps them for ever if there is an `archive`. Both
             settings are stored in the file, and may be changed when it is opened.
@@ -71,8 +73,8 @@ def online(
 
     Raises:
         InvalidPlan: There are no plans, or they do not agree; a window sees all rows of an entity,
-            which could then never be dropped, and `keep` is not "everything"; or a setting that a
-            plan cannot have.
+            so that no row could ever be dropped, and `keep` is not "everything"; or a setting that
+            a plan cannot have.
         TypeMismatch: `plans` is not a dict of fitted plans.
         StateError: The file is damaged, belongs to other plans, or is in use.
         FastfeatError: Any error of `FittedPlan.transform` about the history and the tables.

@@ -99,7 +99,7 @@ def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
 
 
 def needs_of_fit(plan: Declaration, dataset: Dataset, tables: Tables) -> list[Need]:
-    """Return the parts of memory that a fit needs, estimated from types and row counts.
+    """Return an estimate, part by part, of the memory that a fit needs, from types and row counts.
 
     No rows are read.
     """
@@ -120,8 +120,8 @@ def begun(
 ) -> tuple[Learning, RowsInPasses]:
     """Return a plan's `Learning` before its first pass, and the rows that its passes read.
 
-    A label that looks ahead is computed here, before the first pass. Unnamed temporary files go to
-    `folder`, by default to the system's folder for temporary files.
+    A label that looks ahead (is computed from later rows) is computed here, before the first pass.
+    Unnamed temporary files go to `folder`, by default to the system's folder for temporary files.
 
     Raises:
         FastfeatError: Any error of `Plan.fit` about labels or ids, or that does not depend on rows.
@@ -159,7 +159,7 @@ def begun(
 
 
 def _warn_ahead(plan: Declaration, dataset: Dataset, columns: list[str], budget: Budget) -> None:
-    """Warn about a label that looks ahead, as `fit` does, judging by the first chunk of rows."""
+    """Give the warnings of `fit` about a label from later rows; read the first chunk of rows."""
     with closing(scan(dataset, columns, budget.table_bytes, stop=MOST_ROWS)) as tables:
         first = next(tables).table
     warn_ahead(plan, first, is_whole=first.num_rows == dataset.n_rows)
@@ -189,8 +189,8 @@ def _in_passes(
 def with_encoded(fitted: Fitted, rows: RowsInPasses) -> Fitted:
     """Return the fitted plan with a record of its training files.
 
-    By this record `transform` warns if an encoding has learned from the labels of its rows. If only
-    some rows of the files were learned from, the files are not recorded: their other rows may be
+    With this record `transform` warns about rows from whose labels an encoding has learned. Files
+    are not recorded if the plan learned from some of their rows only, because the other rows may be
     transformed.
     """
     if rows.chosen is not None and rows.chosen.given is not None:

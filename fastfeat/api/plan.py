@@ -339,7 +339,7 @@ class Plan:
         return window_reach.history_needed(self.declaration.nodes.values())
 
     def reach(self) -> dict[str, Reach]:
-        """Return how much history windows need, by entity: as numbers, not as text.
+        """Return how much history windows need, by entity, as `Reach` records of numbers.
 
         Example:
             >>> week = ff.window("7d", by="card", time="t")
@@ -401,8 +401,8 @@ class Plan:
                 keeps none and costs nothing.
             stable: An earlier fit, of this or another plan. Its categories keep their codes, even
                 those that are rare or absent now; new categories get the next codes. One-hot
-                columns stay in the order of codes, with `__missing` and `__other` last; which of
-                these two exist does not change. Encoders that only group rows, such as `mean(by=)`
+                columns stay in the order of codes, with `__missing` and `__other` last; neither of
+                these two is added or dropped. Encoders that only group rows, such as `mean(by=)`
                 and `target_encode`, learn as usual. The order of codes follows the counts of
                 categories in the earlier rows, so it reveals something about those rows: after a
                 fit on the rows of one label class alone, the codes are ordered by the label.
@@ -416,9 +416,9 @@ class Plan:
             OutOfMemory: `memory` is less than the fit needs, or less than this process already
                 uses.
             InvalidPlan: With `memory`: row numbers in another order than the data, another backend,
-                windows over all rows without a key that see more than the latest rows, or a plan
-                with `row_id=` and windows. With `stable`: codes cannot stay, because other
-                parameters of an encoder leave no room for them.
+                windows without a key that need an unlimited number of earlier rows, or a plan with
+                `row_id=` and windows. With `stable`: codes cannot stay, because other parameters of
+                an encoder leave no room for them.
             TypeMismatch: An operator cannot take the type of a column.
             InvalidData: No rows to learn from, no row with a label that looks ahead, a learned
                 value that is not finite, or `rows` out of range.
@@ -509,8 +509,8 @@ class Plan:
                 them, not out of fold.
             stable: An earlier fit, of this or another plan. Its categories keep their codes, even
                 those that are rare or absent now; new categories get the next codes. One-hot
-                columns stay in the order of codes, with `__missing` and `__other` last; which of
-                these two exist does not change. Encoders that only group rows, such as `mean(by=)`
+                columns stay in the order of codes, with `__missing` and `__other` last; neither of
+                these two is added or dropped. Encoders that only group rows, such as `mean(by=)`
                 and `target_encode`, learn as usual. The order of codes follows the counts of
                 categories in the earlier rows, so it reveals something about those rows: after a
                 fit on the rows of one label class alone, the codes are ordered by the label.
@@ -599,8 +599,8 @@ class Plan:
                 keeps none and costs nothing. A profile reads the rows twice more, at the end.
             stable: An earlier fit, of this or another plan. Its categories keep their codes, even
                 those that are rare or absent now; new categories get the next codes. One-hot
-                columns stay in the order of codes, with `__missing` and `__other` last; which of
-                these two exist does not change. Encoders that only group rows, such as `mean(by=)`
+                columns stay in the order of codes, with `__missing` and `__other` last; neither of
+                these two is added or dropped. Encoders that only group rows, such as `mean(by=)`
                 and `target_encode`, learn as usual. The order of codes follows the counts of
                 categories in the earlier rows, so it reveals something about those rows: after a
                 fit on the rows of one label class alone, the codes are ordered by the label.
@@ -610,9 +610,9 @@ class Plan:
 
         Raises:
             InvalidPlan: An unknown option, or one that only applies to folder output; row numbers
-                in another order than the data; windows over all rows without a key that see more
-                than the latest rows; a plan with `row_id=` and windows; or `stable` codes that
-                cannot stay.
+                in another order than the data; windows without a key that need an unlimited number
+                of earlier rows; a plan with `row_id=` and windows; or `stable` codes that cannot
+                stay.
             OutOfMemory: `memory` is less than the fit needs, or less than this process already
                 uses.
             OutputError: A full disk; a folder with other files, or with the features of another
@@ -685,14 +685,16 @@ class Plan:
                 smallest fold; rows with the same `row_id` stay in one fold. A splitter of
                 scikit-learn, called with the rows that have a label. Pairs (train, test) of row
                 numbers. A column name, or an array of shape (n_rows,): each distinct value is one
-                test fold, in ascending order, and rows with a missing value are never tested. Folds
-                other than a number must keep rows with the same `row_id` together themselves.
+                test fold, in ascending order, and rows with a missing value are never tested.
+                Unless `cv` is a number, you must keep rows with the same `row_id` together
+                yourself.
             groups: For a number or a splitter, the groups to keep together: a column name, or an
                 array of shape (n_rows,).
             purge: A label delay in addition to those of the plan: a duration such as "30d", or a
                 number of steps for whole-number times, by each clock of the plan's windows. Or a
                 dict of time column to delay, `{"ts": "30d"}`. 0 turns purging off.
-            embargo: How much longer training rows are excluded after test rows, in the same forms.
+            embargo: The time after test rows during which further training rows are excluded, in
+                the forms of `purge`.
             history: Earlier rows. Windows see them; nothing is learned from them. Without it
                 windows see only the rows of the data.
             tables: Lookup tables by name, each in any form that `data` may have. They are not
@@ -719,8 +721,8 @@ class Plan:
         Warns:
             RowsWithoutLabel: Some rows have no label.
             PurgeOff: The label has a delay, and purging is turned off.
-            FoldsSplitEntities: Training rows follow test rows of the same entity, and have seen the
-                late values of these through windows.
+            FoldsSplitEntities: Training rows follow test rows of the same entity, and their windows
+                have seen the late values of these test rows.
 
         Example:
             >>> plan = ff.Plan({"shop": col("shop").target_encode("y", folds=2)}, label="y")
@@ -769,8 +771,8 @@ class Plan:
                 learn from windows. Without it, a plan that learns from windows takes a single part.
             stable: An earlier fit, of this or another plan. Its categories keep their codes, even
                 those that are rare or absent now; new categories get the next codes. One-hot
-                columns stay in the order of codes, with `__missing` and `__other` last; which of
-                these two exist does not change. Encoders that only group rows, such as `mean(by=)`
+                columns stay in the order of codes, with `__missing` and `__other` last; neither of
+                these two is added or dropped. Encoders that only group rows, such as `mean(by=)`
                 and `target_encode`, learn as usual. The order of codes follows the counts of
                 categories in the earlier rows, so it reveals something about those rows: after a
                 fit on the rows of one label class alone, the codes are ordered by the label.
@@ -882,12 +884,12 @@ class Plan:
         """Return the plan as text.
 
         Args:
-            stage: "plan" (features and scans), "leakage" (the rows that each feature can see) or
-                "live" (how rows are computed as they arrive, and the contents of a live state).
-                With a schema also "bound" (types), "optimized" (hoisted and shared expressions),
-                "schedule" (the tasks of a run, in rounds), "physical" (loops), "cpu" and "cuda"
-                (generated kernels), "passes" (the data that each pass of a fit with `memory=`
-                reads).
+            stage: "plan" (features, and passes over the training rows), "leakage" (the rows that
+                each feature can see) or "live" (how rows are computed as they arrive, and the
+                contents of a live state). With a schema also "bound" (types), "optimized" (shared
+                expressions, and constant ones computed before the rows), "schedule" (the tasks of a
+                run, in rounds), "physical" (loops), "cpu" and "cuda" (generated kernels), "passes"
+                (the data that each pass of a fit with `memory=` reads).
             schema: For stages that need types: an Arrow schema, data in any form that `fit` takes,
                 or a dict of column name to dtype. For "passes" the data itself; no rows of it are
                 read.
@@ -1000,7 +1002,7 @@ def plan_of(declared: Declaration) -> Plan:
 
 
 def stable_record(stable: Any) -> Fitted | None:
-    """Return the internal record of the fitted plan that the user gave as `stable=`; None for None.
+    """Return the internal record of the fitted plan that the user gave as `stable=`, if any.
 
     Raises:
         TypeMismatch: The value is not a fitted plan.
@@ -1061,7 +1063,8 @@ class FittedPlan:
     def n_rows_without_label(self) -> int:
         """The number of training rows that were not learned from, because their label is missing.
 
-        Their label looks ahead beyond the recorded time, or finds no rows there.
+        Such a label looks ahead in time, and the later rows that it needs are not recorded or do
+        not exist.
         """
         return self.record.n_rows_without_label
 
@@ -1075,7 +1078,7 @@ class FittedPlan:
 
     @property
     def n_codes(self) -> dict[str, int]:
-        """The number of codes of each ordinal encoding: the rows of an embedding table."""
+        """The number of codes of each ordinal encoding: the size that an embedding table needs."""
         return self.record.n_codes
 
     @property
@@ -1176,9 +1179,9 @@ class FittedPlan:
         Warns:
             HistoryMissing: Windows begin before the data, and there is no `history`.
             RowsRepeated: Rows of the history are also rows of the data, and count twice.
-            EncodedInFold: The rows are training rows of a target encoding: the plan's `row_id=`
-                shows it, or the data is all of them. Use the features of `Plan.fit_transform` to
-                train a model.
+            EncodedInFold: The rows are training rows of a target encoding: the values of `row_id=`
+                show this, or the data equals all training rows. Use the features of
+                `Plan.fit_transform` to train a model.
             RowsBreakRule: Rows break a rule that only warns.
         """
         given = CallRows(data, rows, history, tables, backend)
@@ -1205,9 +1208,9 @@ class FittedPlan:
         """Yield the features of rows in batches, in the order of the rows.
 
         If windows see other rows of the data, a first pass divides the rows into shares, each a
-        group of whole entities, in unnamed files in the system's temporary folder. These hold the
-        columns that are read, and the features with windows. Shares are then computed in memory,
-        one after the other.
+        group of whole entities, in unnamed files in the system's temporary folder. The files hold
+        the columns that are read, and the features with windows. Shares are then computed in
+        memory, one after the other.
 
         Args:
             data: The rows, in any form that `transform` takes, or more than fits in memory: a
@@ -1237,8 +1240,8 @@ class FittedPlan:
 
         Raises:
             ContractBroken: Rows break a rule. The message shows the first of them and their values.
-            InvalidPlan: A feature sees all rows, without a key, and more than the latest ones; or
-                the plan has `row_id=` and windows.
+            InvalidPlan: A window without a key needs an unlimited number of earlier rows; or the
+                plan has `row_id=` and windows.
             OutOfMemory: `memory` is exceeded while features are computed. The message says how much
                 is enough.
             FastfeatError: Any error of `transform`. Row numbers in messages count from the start of
@@ -1348,10 +1351,9 @@ class FittedPlan:
 
         Raises:
             ContractBroken: Rows break a rule. Parts before these rows are already written.
-            InvalidPlan: A feature sees all rows, without a key, and more than the latest ones; the
-                plan has `row_id=` and windows; an unknown option, or one that only applies to
-                folder output; "quarantine" without `quarantined=`, or for a plan without a
-                contract.
+            InvalidPlan: A window without a key needs an unlimited number of earlier rows; the plan
+                has `row_id=` and windows; an unknown option, or one that only applies to folder
+                output; "quarantine" without `quarantined=`, or for a plan without a contract.
             OutputError: A full disk; a folder with other files, or with the features of another
                 plan, other data or other tables; a damaged manifest; a folder that another process
                 is writing; or an output that is a file of the data or in its folder.
@@ -1424,18 +1426,19 @@ class FittedPlan:
         """Return a `Live`: the plan with a state of past rows, which computes rows as they arrive.
 
         Args:
-            history: The rows that a new state begins with, in order of arrival, with late columns
-                if they are known. In any form that `transform` takes; None for no rows.
+            history: The rows that a new state begins with, in order of arrival. Columns that become
+                known later (label and outcomes) are included if they are known by now. In any form
+                that `transform` takes; None for no rows.
             path: A file that stores the state. An existing file is opened, and takes no history; a
                 new one is created whole or not at all. None keeps the state in memory only.
             tables: The lookup tables that a new state begins with, by name, in any form that
                 `transform` takes.
             late: The treatment of a row that is earlier than the latest row of its entity. "error"
-                (the default) raises. "insert" answers it as at its own time and adds it to the
-                state, so later answers see it. "drop" answers it and does not add it.
-            keep: How much longer than windows need rows are stored, for late rows: a duration such
-                as "2d", a whole number for integer clocks, or "everything". None stores rows twice
-                as long as windows need if late rows are accepted.
+                (the default) raises. "insert" computes its features at its own time and adds it to
+                the state, so later rows see it. "drop" computes its features and does not add it.
+            keep: How long rows stay stored after windows stop needing them, for late rows: a
+                duration such as "2d", a whole number for integer clocks, or "everything". None
+                stores rows twice as long as windows need if late rows are accepted.
             max_ahead: How far a row's time may be ahead of this machine's clock, such as "1h";
                 beyond it a row is an error. None and "any" set no limit. Times without a zone count
                 as UTC.
@@ -1443,11 +1446,12 @@ class FittedPlan:
                 duration such as "1d", or a whole number for integer clocks. Use it when past rows
                 are replayed, where the machine's clock is no guide. Choose it longer than any gap
                 in the data. None sets no limit.
-            durability: When a call is on disk: "commit" (the default) before it returns, "interval"
-                within a second, "checkpoint" when `Live.checkpoint` or `close` returns.
-            archive: A folder that keeps the recorded changes when a snapshot of the state replaces
-                them in the file (after `compact`, also an automatic one, another plan, or
-                `forget`), so that `ff.replay` covers them. None archives nothing, or with
+            durability: When the changes of a call are on disk: "commit" (the default) before it
+                returns, "interval" within a second, "checkpoint" when `Live.checkpoint` or `close`
+                returns.
+            archive: A folder for the recorded changes that a snapshot of the state replaces in the
+                file, so that `ff.replay` still covers them. Snapshots are made by `compact` (called
+                or automatic), a change of plan, and `forget`. None archives nothing, or with
                 `keep_audit` uses a folder beside the file, named after it.
             keep_audit: How long archived parts are kept, such as "90d", by this machine's clock
                 from the moment of their replacement. None keeps them for ever if there is an
@@ -1458,8 +1462,8 @@ class FittedPlan:
         stored value. `max_jump` is not stored: pass it each time.
 
         Raises:
-            InvalidPlan: A window sees all rows of an entity, which could then never be dropped, and
-                `keep` is not "everything"; or a setting that this plan cannot have.
+            InvalidPlan: A window sees all rows of an entity, so that no row could ever be dropped,
+                and `keep` is not "everything"; or a setting that this plan cannot have.
             StateError: The file is damaged, belongs to another plan, or is in use.
             FastfeatError: Any error of `transform` about the history and the tables.
 
@@ -1506,11 +1510,15 @@ class FittedPlan:
                 columns. If it contains several encoders, the first counts.
 
         Returns:
-            A table with the columns "code", one for each part of the key (named by its column, or
-            "value"), and "count", the number of training rows. Code 0, missing, comes first, then
-            the codes of unseen and rare categories, then the categories. If several codes share the
-            rare categories, their counts are missing. A category without rows keeps its code from
-            an earlier fit (`stable=`).
+            A table with one row per code and these columns:
+
+            - "code".
+            - One column for each part of the key, named by its data column, or "value".
+            - "count", the number of training rows.
+
+            Code 0, missing, comes first, then the codes of unseen and rare categories, then the
+            categories. If several codes share the rare categories, their counts are missing. A
+            category without rows keeps its code from an earlier fit (`stable=`).
 
         Raises:
             InvalidPlan: There is no such feature, or it has no categories.
@@ -1544,7 +1552,7 @@ class FittedPlan:
         tables: Tables = None,
         backend: str = "cpu",
     ) -> ChunkedArray:
-        """Return the label of rows, computed from late columns or later rows, the same as by `fit`.
+        """Return the label of rows as `fit` computes it, from late columns or later rows.
 
         Args:
             data: The rows, with the columns that the label is computed from, in any form that `fit`
@@ -1677,8 +1685,8 @@ class FittedPlan:
         Late columns are not needed: a rule that reads an absent late column is skipped.
 
         Args:
-            data: The rows, in any form that `fit` takes. The report finds the rows that break a
-                rule when they are asked for, so it keeps the columns that rules read.
+            data: The rows, in any form that `fit` takes. The report looks for the rows that break a
+                rule only when you ask for them, so it keeps the columns that rules read.
             history: Earlier rows, which windows in rules see.
             tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
                 the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
@@ -1730,8 +1738,8 @@ class FittedPlan:
 
         The plan's profile of its training rows is sufficient (see `profile`); the rows themselves
         are not needed. A column has drifted if a figure exceeds both its limit and the deviation
-        that chance explains for so few rows; p values are not used. Points in time, and features
-        that read only these, are reported but not judged.
+        that chance explains for this number of rows; p values are not used. Points in time, and
+        features that read only these, are reported but not judged.
 
         Args:
             data: The rows, in any form that `fit` takes: a pyarrow Table or any Arrow producer, a
@@ -1859,11 +1867,11 @@ class FittedPlan:
         return self.plan.history_needed()
 
     def reach(self) -> dict[str, Reach]:
-        """Return how much history windows need, by entity: as numbers, not as text."""
+        """Return how much history windows need, by entity, as `Reach` records of numbers."""
         return self.plan.reach()
 
     def select(self, names: str | Sequence[str]) -> FittedPlan:
-        """Return the fitted plan with some of its features, in this order, without kept columns.
+        """Return the fitted plan with only the named features, in this order; no kept columns.
 
         Args:
             names: Names of features in the plan, or of single output columns of a feature with
@@ -1928,11 +1936,12 @@ class FittedPlan:
         `fastfeat bench` times it.
 
         Args:
-            stage: "plan" (features and scans), "bound" (types), "optimized" (hoisted and shared
-                expressions), "schedule" (the tasks of a run, in rounds), "physical" (loops), "cpu"
-                and "cuda" (generated kernels), "leakage" (the rows that each feature can see),
-                "live" (how rows are computed as they arrive, and the contents of a live state),
-                "pandas" and "polars" (the features as code of that library).
+            stage: "plan" (features, and passes over the training rows), "bound" (types),
+                "optimized" (shared expressions, and constant ones computed before the rows),
+                "schedule" (the tasks of a run, in rounds), "physical" (loops), "cpu" and "cuda"
+                (generated kernels), "leakage" (the rows that each feature can see), "live" (how
+                rows are computed as they arrive, and the contents of a live state), "pandas" and
+                "polars" (the features as code of that library).
 
         Raises:
             InvalidPlan: An unknown stage.

@@ -38,7 +38,7 @@ def string_codes(column: Any, name: str, literals: tuple[str, ...]) -> Any:
 def every_output(program: Program) -> Container[int]:
     """Return the indices of all outputs: any of their arrays may be shared with other objects.
 
-    For a backend that does not know better.
+    For a backend that cannot tell which arrays are shared.
     """
     return range(len(program.outputs))
 
@@ -175,6 +175,6 @@ def step_calls() -> Rows[Any]:
 
     Each takes the arguments of the step (arguments that the row kernel computes have no values),
     the Arrow type of each, and the parameters. It returns `engine.cpu.step_calls.StepCalls`, or
-    None if the step cannot be expressed so.
+    None if the step cannot be expressed as calls.
     """
     return _CALLS

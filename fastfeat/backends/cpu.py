@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def compute(task: RowTask) -> list[Any]:
     """Return an Arrow array for each output of a row program.
 
-    The kernel writes the array, or it is the column of a step.
+    Each array is written by the kernel, or is the column of a step.
     """
     program, columns = task.program, task.columns
     made, rest = parts_of(program)
@@ -111,7 +111,7 @@ def run_table_windows(task: TableWindowTask) -> Any:
 
 
 def literal_codes(column: Any, name: str, literals: tuple[str, ...]) -> Any:
-    """Return the position of each text of a column among literals; -1 for none."""
+    """Return the position of each text of a column among literals; -1 if it is not one of them."""
     return cpu_vocabulary.literal_codes(column, name, literals)
 
 

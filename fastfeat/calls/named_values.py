@@ -181,7 +181,7 @@ def elements_of(given: Any) -> Iterable[Any]:
 
 
 def _refuse(self: Param, *others: Any) -> Any:
-    """Return NotImplemented if the other operand is an expression, which computes; else raise."""
+    """Return NotImplemented for an expression, so that Python asks the expression; else raise."""
     if others and is_expression(others[0]):
         return NotImplemented
     return _refuse_value(self)

@@ -142,7 +142,7 @@ class FloatFormat:
 
     @property
     def least_normal(self) -> float:
-        """The least number with all bits of the significand; smaller ones have fewer."""
+        """The least positive number with all bits of the significand; smaller ones have fewer."""
         return 2.0 ** (1 - self.largest_exponent)
 
     @property

@@ -156,7 +156,7 @@ def params_of(**params: Any) -> Params:
 
 
 class HasArgs(Protocol):
-    """A node of a graph without cycles."""
+    """Any node of a graph without cycles, such as a plan node or a primitive operation."""
 
     @property
     def args(self) -> tuple[HasArgs, ...]:

@@ -150,7 +150,8 @@ class Parameter(NamedTuple):
 Belongs = Callable[[Call], bool]
 """Whether the arguments of a call with valid parameters fit together as operators build them.
 
-Kernels use codes to index tables without checking them. May raise an InvalidPlan that says more.
+The check matters because kernels index tables by codes, without checking the codes. The function
+may raise an InvalidPlan that says more.
 """
 
 

@@ -140,7 +140,7 @@ def row_order(
     training: bool = False,
     is_there: Callable[[Node], bool] | None = None,
 ) -> list[Node]:
-    """Return every node to compute for one row of the roots, once, arguments before users.
+    """Return the nodes to compute for one row of the roots, each once, after its arguments.
 
     Arguments of functions over windows are excluded: they are computed for earlier rows. So are
     arguments of nodes for which `is_there` says that they are already computed. For `training`, see

@@ -46,7 +46,7 @@ CALLS: dict[str, tuple[Writer, ...]] = {}
 COLUMNS: dict[str, SeveralWriter] = {}
 """Writers of operators with several columns, by the function of the first column."""
 FRAMES: dict[type[Frame], Callable[[Aggregate, Texts], list[str]]] = {}
-"""By type of frame, the function that writes which rows an aggregate covers as options."""
+"""By type of frame, the function that writes the options of an aggregate, such as `by=`."""
 
 
 def show(node: Node) -> str:
@@ -76,7 +76,7 @@ def show_all(nodes: Sequence[Node]) -> dict[Node, str]:
 
 
 def names_of(sources: Iterable[Node]) -> tuple[str, ...]:
-    """Return the name of each source of a kernel: of an input column, its name; else its text."""
+    """Return a name for each source of a kernel: a column's name, or the text of another node."""
     return tuple(node.name if isinstance(node, Column) else show(node) for node in sources)
 
 
@@ -176,9 +176,9 @@ def _call_text(node: Call | Aggregate, form: Form, parameters: Parameters, texts
 
 
 def frame_options(learnt: Aggregate, texts: Texts) -> list[str]:
-    """Return the options, such as `by=`, that say per which group an aggregate is learnt.
+    """Return the options, such as `by=`, that say for which groups an aggregate is learnt.
 
-    Empty if it is learnt from all rows.
+    The list is empty for an aggregate of all training rows.
     """
     write = FRAMES.get(type(learnt.frame))
     return [] if write is None else write(learnt, texts)

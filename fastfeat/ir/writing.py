@@ -45,7 +45,7 @@ class Function(NamedTuple):
 
 
 class Texts(Protocol):
-    """The texts of the arguments of the node to be written, of their arguments, and so on."""
+    """The texts of all nodes below the node that is being written."""
 
     def __getitem__(self, node: Node) -> str:
         """Return the text of a node below the node to be written."""
@@ -63,7 +63,7 @@ class Texts(Protocol):
         ...
 
     def of_changed(self, node: Node) -> str:
-        """Return the text of a new node, not in the plan, with arguments that have a text here."""
+        """Return the text of a node that is not in the plan, from the texts of its arguments."""
         ...
 
 

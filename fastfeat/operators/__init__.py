@@ -72,7 +72,7 @@ OTHERS: Rows[Callable[..., Any]] = Rows(
         "missing:REFUSED": "is_nan is_not_nan fill_nan",
     },
 )
-"""Methods of `Expr` besides the operators: over a window, or only raising with advice."""
+"""Further methods of `Expr`: functions over a window, and methods that only raise with advice."""
 
 NAMESPACES = {"dt": "calendar:dt", "list": "lists:elements", "str": "text:str_"}
 """The namespaces of `Expr`, each with its property."""
@@ -115,7 +115,7 @@ def _writer(family: str, function: str) -> Writer:
 def _writer_together(family: str, function: str) -> SeveralWriter:
     """Return a function that prints an operator with several columns.
 
-    It imports the operator's family when called.
+    The function imports the operator's family when called.
     """
     table = f"fastfeat.operators.{family}:WRITTEN_TOGETHER"
     return lambda nodes, texts: at(table)[function](nodes, texts)

@@ -2,8 +2,8 @@
 
 A key identifies the group of a row, such as the customer: the values of one or several columns.
 
-They can be used anywhere in an expression: `col("x") - col("x").mean()`. Missing values are
-skipped.
+Training aggregates can be used anywhere in an expression: `col("x") - col("x").mean()`. Missing
+values are skipped.
 """
 
 from __future__ import annotations
@@ -487,7 +487,7 @@ def _type_of(values: Values) -> DType:
 
 
 def _constant(function: str, **given: Any) -> Reference:
-    """Return an aggregate's reference function: the value in training, repeated in each row."""
+    """Return an aggregate's reference function: each row gets the value of the training rows."""
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
         return [learnt_value(function, train[0], **{**given, **params})] * len(rows[0])

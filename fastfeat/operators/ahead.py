@@ -56,9 +56,9 @@ def ahead(
     row with a missing time or key. `fit` learns nothing from rows with a missing label and reports
     how many there are. Windows of features still see them.
 
-    Beside such a label, features may see other rows by the same `time` only, or by that time
-    rounded down or less a constant. Otherwise a feature could see a row that the label sees; see
-    `known_clocks` of `Plan`.
+    In a plan with such a label, the windows of features must use the same `time`, or that time
+    rounded down or minus a constant. Otherwise a feature could see a row that the label sees. For
+    exceptions see `known_clocks` of `Plan`.
 
     Args:
         next: How far the window reaches: a text such as "30d", "90m" or "1h30m" (units ns, us, ms,

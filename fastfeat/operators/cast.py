@@ -45,7 +45,7 @@ def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
 def as_float(x: Expr) -> Expr:
     """Return x cast to float64.
 
-    So differences of integers cannot overflow int64.
+    Differences of the results cannot overflow int64.
     """
     return call("cast", x, dtype=dtypes.FLOAT64, strict=True)
 

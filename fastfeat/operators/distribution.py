@@ -88,8 +88,8 @@ def _interpolate(x: float, knots: Sequence[float], ranks: Sequence[float]) -> fl
 def _rank(x: float, knots: Sequence[float], ranks: Sequence[float], margin: float) -> float:
     """Return the rank of x from 0 to 1, by the definition of `quantile_transform`.
 
-    It is the mean of two interpolations, from below and from above, which differ at equal knots.
-    Closer to an end than `margin` it is 0 or 1.
+    The rank is the mean of two interpolations, from below and from above, which differ at equal
+    knots. If x is closer to an end than `margin`, the rank is 0 or 1.
     """
     if (x - margin < knots[0]) if margin else (x == knots[0]):
         return 0.0

@@ -34,7 +34,7 @@ _PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y|i)")
 
 
 def resolve_duration(told: str, given: Any) -> tuple[int | None, str | None]:
-    """Return a user's duration as (nanoseconds, "time"), (whole number, "steps") or (None, None).
+    """Return a duration as (nanoseconds, "time") or (whole number, "steps"); None as (None, None).
 
     `told` begins the error messages. Raises InvalidPlan for a negative duration or one without a
     fixed length, such as a month, and TypeMismatch for anything else.

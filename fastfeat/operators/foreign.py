@@ -148,7 +148,7 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "fmax": calling("fastfeat.operators.horizontal:max_horizontal"),
     "fmin": calling("fastfeat.operators.horizontal:min_horizontal"),
 }
-"""NumPy functions that mean the same for a value as for the expression."""
+"""By name of a NumPy ufunc, the function of expressions with the same meaning."""
 
 
 def refuse_assignment(self: Expr, name: str, value: object) -> NoReturn:

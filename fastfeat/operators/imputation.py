@@ -138,7 +138,7 @@ def _text(node: Call, more: Sequence[str], texts: Texts) -> str | None:
 def _given(x: Node, value: Node, texts: Texts) -> list[str]:
     """Return the options of `impute` as text: the strategy or value, and the key, if any.
 
-    A median is learnt as a quantile.
+    A median appears in the plan as a quantile.
     """
     median = (("interpolation", "linear"), ("q", 0.5))
     match value:

@@ -64,7 +64,7 @@ def parts_of(told: str, given: Iterable[Any]) -> list[Expr]:
 
 
 def group_of(parts: list[Expr], min_rows: int | None = None) -> Expr:
-    """Return the group number of each row: 0 for a missing key, 1 for an unseen one, then others.
+    """Return the group number of each row: 0 for a missing key, 1 if unseen, from 2 if known.
 
     A key is missing if any part is. Keys with fewer than `min_rows` training rows count as unseen.
     """
@@ -74,7 +74,7 @@ def group_of(parts: list[Expr], min_rows: int | None = None) -> Expr:
 
 
 def min_rows_of(operator: str, given: Any) -> int | None:
-    """Return the checked `min_rows`; None if it keeps every key, as 1 does."""
+    """Return the checked `min_rows`; None if every key is kept, which 1 also means."""
     least = checked(operator, (MIN_ROWS,), min_rows=given)["min_rows"]
     return None if least == 1 else least
 

@@ -374,7 +374,7 @@ def elements(expr: Expr) -> ListElements:
 
 
 def _aggregate(function: str) -> Callable[..., Any]:
-    """Return the reference function of a list aggregate: the training aggregate, on each list."""
+    """Return the reference function of a list aggregate: a training aggregate of each list."""
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> Sequence[Any]:
         return [

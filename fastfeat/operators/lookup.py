@@ -44,7 +44,7 @@ class Lookup:
     Args:
         table: The name of the table.
         row: The plan node that finds the row.
-        recipe: The call that made it, for printing.
+        recipe: The call that made the lookup, for printing.
     """
 
     table: str
@@ -142,7 +142,7 @@ def asof(
     delay: Duration | None = None,
     allow_exact_matches: bool = True,
 ) -> Lookup:
-    """Return the latest row of a table known at a row's moment; take columns with `.col(name)`.
+    """Return a table's latest row that is known at the row's time; read it with `.col(name)`.
 
     Pass the table at each call, `plan.fit(data, tables={"weather": weather})`, in any order. It is
     never stored. A row of the table is known from its time plus `delay` on. If several rows share
@@ -269,7 +269,8 @@ def refuse_own_value(function: str, window: Call, instead: str) -> None:
 def in_table(told: str, x: Expr, window: Call) -> Expr:
     """Return the expression with its columns replaced by columns of the window's table.
 
-    Raises InvalidPlan if it reads other rows than the table's own row. `told` begins the message.
+    Raises InvalidPlan if the expression reads other rows than the table's own row. `told` begins
+    the message.
     """
     table = table_of(_order(window))
     for node in postorder(x.nodes):

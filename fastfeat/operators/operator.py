@@ -98,7 +98,7 @@ class Operator:
 
 
 def each(function: Callable[..., Any]) -> Reference:
-    """Return a reference function that applies `function` per row; missing if an argument is."""
+    """Return a reference function that calls `function` per row; missing arguments give missing."""
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
         return [

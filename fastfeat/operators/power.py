@@ -126,7 +126,7 @@ def _standardized_text(node: Call, texts: Texts) -> str | None:
 
 
 def _text(node: Node, given: Sequence[str], texts: Texts) -> str | None:
-    """Return the text of a `power_transform`; None if the power was learnt from another value."""
+    """Return the text of a `power_transform`; None if the power is not learnt from x itself."""
     match node:
         case Call("yeo_johnson" | "box_cox" as power, (x, Aggregate(learnt, (y,)))) if (
             x is y and learnt == f"{power}_lambda"

@@ -327,7 +327,7 @@ def _unchanged(x: float, **params: Any) -> float:
 
 
 def _scaled_text(node: Call, texts: Texts) -> str | None:
-    """Return the text of a scaler's call; None for a division that is not one."""
+    """Return the text of a scaler's call; None for any other division."""
     match node.args:
         case (shifted, Call("scale_or_one", (spread, level))):
             return (

@@ -181,7 +181,7 @@ def _basis(x: float, inner: list[float], degree: int, extrapolation: str) -> lis
 
 
 class _Piece:
-    """The polynomials that the basis functions are between the knot number `place` and the next."""
+    """The basis functions between knot number `place` and the next, where they are polynomials."""
 
     def __init__(self, knots: list[float], place: int) -> None:
         self.knots, self.place = knots, place
@@ -203,7 +203,7 @@ class _Piece:
         return self._share(index, degree, x, degree) - self._share(index + 1, degree, x, degree)
 
     def _share(self, index: int, degree: int, x: float, times: int = 1) -> float:
-        """Return `times` times the basis function of the next lower degree at x, over its width."""
+        """Return times * f(x) / (width of f), where f is basis function `index` of degree - 1."""
         if not self.place - degree < index <= self.place:
             return 0.0
         width = self.knots[index + degree] - self.knots[index]

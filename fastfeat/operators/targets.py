@@ -1,8 +1,8 @@
 """Encoders of categories by a target, such as the mean of the label in each category.
 
-No row sees its own target: in training they are learnt out of fold. `fit_transform` encodes each
-training row with statistics learnt from the rows of other folds; `transform` uses statistics of all
-training rows. Steps that learn from an encoding learn from the out-of-fold values.
+No row sees its own target, because training rows are encoded out of fold: `fit_transform` encodes
+each training row with statistics learnt from the rows of other folds; `transform` uses statistics
+of all training rows. Steps that learn from an encoding learn from the out-of-fold values.
 """
 
 from __future__ import annotations
@@ -78,10 +78,10 @@ def target_encode(
         time: Time of each row, to make folds by time. Each fold learns from earlier folds only, so
             the first fold gets missing values. With `Plan(label_delay=...)`, a fold learns from the
             rows with time + delay before its beginning.
-        min_rows: A category with fewer rows than this is treated as unseen, missing included. None
-            takes all. For a training row the count is over the rows of other folds, so its own row
-            counts neither in the category nor in the target. Later rows count all training rows,
-            and `fit` keeps no category with fewer.
+        min_rows: A category with fewer rows than this, even the missing one, is treated as unseen.
+            None takes all. For a training row the count is over the rows of other folds, so its own
+            row counts neither in the category nor in the target. Later rows count all training
+            rows, and `fit` keeps no category with fewer.
 
     Raises:
         InvalidPlan: A parameter has an invalid value, or more than one way to make folds is given.
@@ -153,8 +153,8 @@ def woe_encode(
         time: Time of each row, to make folds by time. Each fold learns from earlier folds only, so
             the first fold gets missing values. With `Plan(label_delay=...)`, a fold learns from the
             rows with time + delay before its beginning.
-        min_rows: A category with fewer rows than this is treated as unseen, missing included. None
-            takes all. For a training row the count is over the rows of other folds.
+        min_rows: A category with fewer rows than this, even the missing one, is treated as unseen.
+            None takes all. For a training row the count is over the rows of other folds.
 
     Raises:
         InvalidPlan: A parameter has an invalid value, or more than one way to make folds is given.
@@ -287,7 +287,7 @@ def _target_encode(
 def _shrunk(members: Values, everything: Values, found: float, prior: float) -> float:
     """Return the empirical Bayes estimate of a category's mean, between `found` and `prior`.
 
-    `members` are its targets, `everything` all targets.
+    `members` are the targets of the category, `everything` all targets.
     """
     between = learnt_value("var", everything, ddof=0) * len(members)
     within = learnt_value("var", members, ddof=0)

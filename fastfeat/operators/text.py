@@ -406,8 +406,8 @@ class TextFunctions:
     def hash_ngrams(self, n: int, n_buckets: int, *, seed: int = 0) -> Expr:
         """Return the number of n-grams in each bucket, int32: columns "_0", "_1" and so on.
 
-        An n-gram is n consecutive characters. Its bucket is its `hash`. A missing text is missing
-        in every column; with `.fill_null("")` all its counts are 0.
+        An n-gram is n consecutive characters. `hash` gives its bucket. A missing text is missing in
+        every column; with `.fill_null("")` all its counts are 0.
 
         Args:
             n: Number of characters. A shorter text has no n-grams.
@@ -431,8 +431,8 @@ class TextFunctions:
     def hash_tokens(self, n_buckets: int, *, seed: int = 0) -> Expr:
         """Return the number of tokens in each bucket, int32: columns "_0", "_1" and so on.
 
-        Tokens are maximal runs of characters without white space. The bucket of a token is its
-        `hash`. A missing text is missing in every column; with `.fill_null("")` all its counts are
+        Tokens are maximal runs of characters without white space. `hash` gives the bucket of a
+        token. A missing text is missing in every column; with `.fill_null("")` all its counts are
         0.
 
         Args:
@@ -457,8 +457,8 @@ class TextFunctions:
 def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool]:
     """Return (the pattern, whether it is plain text).
 
-    It is if `literal` says so, or if it has no special characters. Raises InvalidPlan if it is
-    neither plain text nor a regular expression.
+    A pattern is plain text if `literal` says so, or if it has no special characters. Raises
+    InvalidPlan if the pattern is neither plain text nor a regular expression.
     """
     pattern = text(operator, "pattern", pattern)
     if switch(operator, "literal", literal) or _SPECIAL.isdisjoint(pattern):
@@ -470,7 +470,7 @@ def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool
 def _names_of_groups(pattern: str) -> tuple[str, ...]:
     """Return the names of a pattern's groups in order; "" for groups without a name.
 
-    The first stands for the whole match.
+    The first name stands for the whole match.
     """
     from fastfeat.io.columns.regex import grouped_pattern  # imports PyArrow
 

@@ -180,7 +180,7 @@ def _decaying(
 def _in_unit(over: Window, told: str, unit: str | None) -> Window:
     """Return the window with `unit` ("time" or "steps") as the unit of its durations.
 
-    Raises InvalidPlan if its offset has the other unit.
+    Raises InvalidPlan if the offset of the window has the other unit.
     """
     params = dict(over.node.params)
     if params["offset"] and params["unit"] != unit:

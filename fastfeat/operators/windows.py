@@ -38,7 +38,7 @@ class Window:
 
     Args:
         node: The plan node of the window.
-        recipe: The call that made it, for printing; not compared.
+        recipe: The call that made the window, for printing; not compared by `==`.
     """
 
     node: Call
@@ -86,10 +86,10 @@ def window(
             ms, s, m, h, d of 24 hours, w), a timedelta, or a whole number if times are whole
             numbers. None reaches back to the entity's first row; with closed="right" this gives
             cumulative aggregates.
-        time: Time of each row: a column or expression of timestamps, dates or whole numbers. Over
-            late columns, which are known only after the prediction, it must never run ahead: use a
-            column, or one that is rounded down, cast, or moved by a constant. Nested windows over
-            late columns must share the same time.
+        time: Time of each row: a column or expression of timestamps, dates or whole numbers. In
+            windows over late columns, which are known only after the prediction, this must be a
+            column, or a column that is rounded down, cast, or moved by a constant. Nested windows
+            over late columns must share the same time.
         by: The entity: one or several keys, as names or expressions. None treats all rows as one
             entity. With a table also a mapping from columns of the data, or expressions, to columns
             of the table.
@@ -157,8 +157,8 @@ def resolve_order(
 ) -> Expr:
     """Return the order node of a window: the entity and time order of the rows it sees.
 
-    These are rows of the data or of a table. `told` is the call as text, for error messages; the
-    other arguments are those of `window`.
+    The window sees rows of the data or of a table. `told` is the call as text, for error messages;
+    the other arguments are those of `window`.
     """
     moment = _part(told, "time", time)
     if table is not None:

@@ -127,7 +127,8 @@ def _code_of_whole(value: Value, edges: Sequence[float], right: bool) -> Value:
 def _bin_inside(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     """Return the bin of a value, where values beyond the ends belong to the first and last bin.
 
-    This is the number of distinct edges, without the first and the last, not above the value.
+    The bin is the number of distinct edges not above the value, not counting the first and the last
+    edge.
     """
     return _code(values, "inner_edges", count_not_above)
 
@@ -150,7 +151,7 @@ def _code(
 def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
     """Return a warning if some of the learnt edges are equal; None if not.
 
-    `values` holds the edges alone.
+    `values` has one element: the edges.
     """
     elements = values[-1]
     if elements is None:
@@ -169,7 +170,7 @@ def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWa
 def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
     """Return a warning if some bins have no width because their edges are equal; None if not.
 
-    `values` holds the edges alone.
+    `values` has one element: the edges.
     """
     elements = values[-1]
     if elements is None:

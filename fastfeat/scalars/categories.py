@@ -96,7 +96,7 @@ def _is_code_text(node: Call, texts: Texts) -> str:
 
 
 def leaves_out_few(learnt: Params) -> bool:
-    """Return whether categories are left out only for having fewer rows than a number, or none."""
+    """Return whether no category is left out, or only those with fewer rows than a fixed number."""
     given = dict(learnt)
     return given["max_categories"] is None and type(given["min_frequency"]) in (int, type(None))
 
@@ -119,7 +119,7 @@ def _is_one_hot(call: Call) -> bool:
 
 
 def _is_of_code(call: Call) -> bool:
-    """Return whether a code is compared with a constant code, as in a column of a one-hot."""
+    """Return whether a code is compared with a constant code, as in a one-hot column."""
     codes, one = call.args
     is_number = isinstance(one, Constant) and type(one.value) is int and one.value >= 0
     return is_number and _counts_in_one_unseen(codes)

@@ -65,7 +65,7 @@ def convert(value: Value, dtype: DType) -> Value:
 
 
 def choose(condition: Op, yes: Value, no: Value) -> Value:
-    """Return `yes` if the condition holds, else `no`, with the status of the chosen one only."""
+    """Return `yes` if the condition holds, else `no`, with the errors of the chosen value only."""
     return Value(
         yes.dtype,
         op.select(condition, yes.op, no.op),
@@ -121,7 +121,7 @@ def _is_null_of(value: Value) -> Op:
 
 
 def presence_of_text(value: Value) -> Op:
-    """Return whether a text is present: a separate input of the kernel, or TRUE for a literal."""
+    """Return whether a text is present, from an input of the kernel; TRUE for a literal."""
     match value.node:
         case Literal():
             return TRUE

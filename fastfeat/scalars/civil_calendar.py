@@ -59,7 +59,7 @@ def civil_date(days: Op) -> CivilDate:
 
 
 def is_leap_year(year: Op) -> Op:
-    """Return whether a year has 366 days; a century does if divisible by 16, others if by 4."""
+    """Return whether a year has 366 days: centuries divisible by 16, other years divisible by 4."""
     _, of_century = floor_parts(year, 100)
     quotient = year * op.select(of_century.eq(0.0), 1 / 16, op.literal(1 / 4, "f64"))
     return quotient.eq(op.floor(quotient))

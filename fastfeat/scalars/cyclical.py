@@ -53,7 +53,10 @@ def _reduced(value: Value, period: float) -> Value:
 
 
 def _point(values: Sequence[Value], period: float) -> tuple[Op, Op, Op, Value]:
-    """Return (sine, cosine, quarters, value): sine and cosine of the angle r, and the number k."""
+    """Return (sine, cosine, k, value), with r and k as the module defines them.
+
+    Sine and cosine are of the angle 2 pi r / period; `value` is the result of `_reduced`.
+    """
     value = _reduced(values[0], period)
     quarters = op.round_even(value.op * (4.0 / period))
     rest = op.fma(-quarters, period / 4, value.op)

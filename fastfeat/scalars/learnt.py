@@ -19,7 +19,7 @@ EPSILON = 2.0**-52
 def _scale_or_one(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     """Return the spread, or 1 if it is rounding noise compared with the level.
 
-    That is if spread <= 8 eps |level|, as for a constant column.
+    The spread is noise if spread <= 8 eps |level|, as in a constant column.
     """
     spread, level = (as_f64(value) for value in values)
     constant = spread <= op.magnitude(level) * (8 * EPSILON)

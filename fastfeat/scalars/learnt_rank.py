@@ -24,8 +24,9 @@ def _interpolate_rank(values: Sequence[Value], params: Mapping[str, Any]) -> Val
     """Return the rank of a value among sorted quantiles: 0 for the first, 1 for the last.
 
     The ranks of the quantiles are evenly spaced. Between two quantiles the rank is interpolated. If
-    several quantiles equal the value, it is the mean of their first and last rank. For a value
-    beyond the ends, or closer to them than `margin`, it is 0 or 1; 0 wins.
+    several quantiles equal the value, its rank is the mean of their first and last rank. For a
+    value beyond the ends, or closer to them than `margin`, the rank is 0 or 1; it is 0 for a value
+    close to both ends.
     """
     value, table, number = values
     assert table.node is not None

@@ -27,7 +27,7 @@ from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for
 HEADER = 3
 """Number of floats before the offsets: slope and intercept of the bucket number, last bucket."""
 NEVER = (1 << 63) - 1
-"""The change of a bucket without a change, in ticks."""
+"""Stands for the change in a bucket that has none: the latest instant, in ticks."""
 
 
 @lru_cache(maxsize=256)
@@ -100,7 +100,8 @@ class Offset:
 def within_table(zone: ZoneTable, unit: Unit, x: Op) -> Op:
     """Return an instant that the table covers, with the same offsets around it as around `x`.
 
-    Beyond the table the offsets repeat; `x` is any int64.
+    Offsets repeat every 400 years, so whole cycles are taken off an instant beyond the table. `x`
+    is any int64.
     """
     if not zone.repeats or unit == "ns":  # nanoseconds end in 2262
         return x

@@ -1,9 +1,9 @@
 """Primitive operations as graphs: the result of lowering scalar functions, translated by backends.
 
-An `Op` applies an entry of `primitives.PRIMITIVES`, or is a leaf: a literal, an input slot, a
-parameter of the kernel (a user's literal or a learnt constant), a table, or a call of an elementary
-function. Python operators on Ops build Ops. Operations on literals are computed at once, by the
-Python functions in the table of primitives.
+An `Op` applies an entry of `primitives.PRIMITIVES`, or is a leaf: a literal, an input slot (a
+column that the kernel reads), a parameter of the kernel (a user's literal or a learnt constant), a
+table, or a call of an elementary function. Python operators on Ops build Ops. Operations on
+literals are computed at once, by the Python functions in the table of primitives.
 
 A function here that "returns a value" returns the Op that computes the value in the kernel.
 """
@@ -78,11 +78,11 @@ class Op(metaclass=Interned):
         return _binary("ge", self, other)
 
     def eq(self, other: Op | Number) -> Op:
-        """Return whether both are equal; false if either is NaN."""
+        """Return whether the operands are equal; false if either is NaN."""
         return _binary("eq", self, other)
 
     def ne(self, other: Op | Number) -> Op:
-        """Return whether both differ; true if either is NaN."""
+        """Return whether the operands differ; true if either is NaN."""
         return _binary("ne", self, other)
 
     def __and__(self, other: Op | Number) -> Op:
@@ -155,7 +155,7 @@ def table(key: Any) -> Op:
 
 
 EXACT: dict[str, str] = {name: f"{name}_exact" for name in ("sin", "cos", "tan", "fewer_periods")}
-"""The forms for every argument, of elementary functions that need moderate arguments."""
+"""For each function of arguments of moderate size, the variant for arguments of any size."""
 LARGE = 2.0**45
 """The size above which an argument of these functions is not moderate."""
 

@@ -62,7 +62,8 @@ def raised_signed(size: Op, power: Op) -> Op:
 def raised_beside(size: Op, exponent: Op, end: Op) -> Op:
     """Return a value raised to an exponent, relative to the raised value of an end of the range.
 
-    That is up to a constant term and factor. `size` and `end` are the logarithms of both.
+    The result lacks a term and a factor that are the same for all values. `size` and `end` are the
+    logarithms of the value and of the end.
     """
     return _raised(size - end, exponent)
 

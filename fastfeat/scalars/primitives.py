@@ -200,7 +200,7 @@ def _lines(*instructions: str) -> str:
 
 
 def _call(name: str, n_operands: int = 1) -> str:
-    """Return the LLVM code that calls an intrinsic, whose name has the type of the operands."""
+    """Return the LLVM code that calls an intrinsic; its name ends in the type of the operands."""
     operands = ", ".join(f"{{f}} {{{k}}}" for k in range(n_operands))
     return _line(f"call {{f}} @llvm.{name}.{{suffix}}({operands})")
 

@@ -35,7 +35,7 @@ def starts(elements: Sequence[float], length: int) -> list[float]:
 def extended(elements: Sequence[float], length: int, degree: int) -> list[float]:
     """Return the knots with `degree` more at each end.
 
-    Those at an end are as far apart as the two knots nearest to that end.
+    The added knots at an end are as far apart as the two knots nearest to that end.
     """
     knots = base_knots(elements)
     if len(knots) < 2:

@@ -170,7 +170,7 @@ def _pick(functions: list[Op], interval: Op, index: int) -> Op:
 def _warn_knots(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
     """Return a warning if some knots are equal; None if not.
 
-    `values` holds the knots alone. Only the first column warns.
+    `values` has one element: the knots. Only the first column of the spline warns.
     """
     elements = values[-1]
     if elements is None or params["index"] > 0:

@@ -2,7 +2,7 @@
 
 A search over 2**k - 1 elements takes k steps of load, compare and select, without branches, so that
 the loop over rows vectorizes. Short tables are compared element by element. Longer tables are
-padded to such a length, so a refit with other elements compiles nothing.
+padded to the next length 2**k - 1, so a refit with other elements compiles nothing.
 
 A layout is a function from the elements (or another learnt value) and the length to the array.
 """
@@ -50,7 +50,7 @@ def count_below(table: Op, length: int, x: Op) -> Op:
 def _count_before(table: Op, length: int, x: Op, is_before: Callable[[Op], Op]) -> Op:
     """Return the number of elements for which `is_before` holds.
 
-    It holds for all elements up to a position, and for none after.
+    The condition holds for all elements up to a position, and for none after.
     """
     load: Callable[[Op, Op | int], Op] = op.load_f64 if x.physical == "f64" else op.load_i64
     if length <= COMPARED_WHOLE:
@@ -82,7 +82,7 @@ def inner_edges(elements: Sequence[float], length: int) -> list[float]:
 def knots(elements: Sequence[float], length: int) -> list[float]:
     """Return the elements in ascending order, equal ones kept, padded with NaN.
 
-    No value reaches NaN.
+    A search never counts the padding, because no value is >= NaN.
     """
     known = list(accumulate((float(e) for e in elements), max))
     return [*known, *[math.nan] * (length - len(known))]

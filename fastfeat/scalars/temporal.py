@@ -191,7 +191,8 @@ def align(left: Value, right: Value) -> tuple[Value, Value]:
     """Return both values in the finer of their units, for an exact comparison.
 
     Where the conversion would overflow, the value becomes the largest or smallest int64. If the
-    other side equals that integer, it is moved one tick towards zero. So the order is kept.
+    other side equals that integer, the other side is moved one tick towards zero. So the order is
+    kept.
     """
     if dtypes.NULL in (left.dtype, right.dtype):
         dtype = right.dtype if left.dtype == dtypes.NULL else left.dtype

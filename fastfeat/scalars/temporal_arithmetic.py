@@ -2,7 +2,7 @@
 
 | operation | result |
 |---|---|
-| timestamp - timestamp, time - time | duration in the finer unit, of instants |
+| timestamp - timestamp, time - time | duration between the two instants, in the finer unit |
 | date - date | duration[us], as in Polars |
 | date - timestamp | duration; the date is its midnight, the timestamp naive |
 | timestamp ± duration | timestamp in the finer unit, in its zone; a day is 24 hours |
@@ -51,7 +51,7 @@ Rule = tuple[TypeOf, Build]
 
 
 def result_type(name: str, types: Sequence[DType]) -> DType:
-    """Return the type of `left name right` for temporal values; `name` is such as "add"."""
+    """Return the result type of an operation on temporal values; `name` is, for example, "add"."""
     left, right = types
     rule = _RULES.get((name, _kind(left), _kind(right)))
     if rule is None:
@@ -62,7 +62,7 @@ def result_type(name: str, types: Sequence[DType]) -> DType:
 
 
 def lower(name: str, left: Value, right: Value) -> Value:
-    """Return `left name right` for temporal values; `name` is such as "add"."""
+    """Return the result of an operation on temporal values; `name` is, for example, "add"."""
     result, build = _RULES[name, _kind(left.dtype), _kind(right.dtype)]
     return build(left, right, result(left.dtype, right.dtype))
 
@@ -156,7 +156,8 @@ def _over_float(left: Value, right: Value, dtype: DType) -> Value:
 def _from_float(ticks: Op, left: Value, right: Value, defined: Op, dtype: DType) -> Value:
     """Return a float number of ticks truncated to a duration; beyond int64 it sets an error status.
 
-    `left` and `right` are the operands. The result is missing if one is, or where not `defined`.
+    `left` and `right` are the operands. The result is missing if an operand is missing or `defined`
+    is false.
     """
     whole = op.truncate(ticks)
     inside = (whole >= -TWO_63) & (whole < TWO_63)

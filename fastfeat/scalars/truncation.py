@@ -183,8 +183,8 @@ def _first_day(days: Op, n_months: int) -> Op:
 def _instant(zone: ZoneTable, unit: Unit, x: Op, start: Op) -> Op:
     """Return the instant at which an interval starts, from its local time.
 
-    `x` is the instant that was truncated. `start` is the local time of the start, as an instant
-    with the offset of `x`.
+    `x` is the instant that was truncated. `start` is the local time of the start, converted to an
+    instant with the offset of `x`.
     """
     offset = offset_at(zone, unit, within_table(zone, unit, x)).ticks
     same = within_table(zone, unit, start)

@@ -84,7 +84,7 @@ def _block_size(counts: tuple[int, ...], n_bytes: int) -> int:
 def _effective(first: int, changes: dict[int, int]) -> Iterator[Change]:
     """Yield the changes at which the offset differs from the one before.
 
-    Others change only the zone's abbreviation or its daylight flag.
+    Other changes in the file concern only the zone's abbreviation or its daylight flag.
     """
     current = first
     for instant, offset in sorted(changes.items()):
@@ -123,7 +123,7 @@ def _ruled(rule: str, last: int | None, last_year: int) -> dict[int, int]:
 def _from(last: int | None, changes: dict[int, int]) -> dict[int, int]:
     """Return the changes from an instant on, the first of them at that instant.
 
-    It has the offset that holds then.
+    The first change has the offset that holds at that instant.
     """
     if last is None:
         return changes

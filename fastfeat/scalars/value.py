@@ -176,7 +176,7 @@ def raise_status(value: Value, condition: Op, bit: int) -> Value:
 
 
 def raise_where(value: Value, condition: Op, bit: int) -> Value:
-    """Return the value with an error bit set if the condition holds, also if it is missing."""
+    """Return the value with an error bit set if the condition holds, even for a missing value."""
     raised = op.select(condition, op.literal(bit, "i64"), 0)
     return replace(value, status=value.status | raised)
 
@@ -198,7 +198,8 @@ def as_f64(value: Value) -> Op:
 def _unsigned_to_f64(bits: Op) -> Op:
     """Return a uint64, stored as int64 with the same bits, as float64.
 
-    If the sign bit is set, it is halved first, rounded to odd, so that the result is rounded once.
+    If the sign bit is set, the integer is halved first, rounded to odd, so that the result is
+    rounded once.
     """
     halved = op.shift_logical(bits, 1) | (bits & 1)
     large = op.to_f64(halved) * 2.0

@@ -4,9 +4,9 @@ No processor divides 64-bit integers in vector lanes, and few convert them, but 
 multiply and round floats. A whole number below 2**50 is exact in float64, and so are the results
 here.
 
-The quotient n / d is computed as (n + 1/2) * (1/d). This is at least 1/(2 d) away from every whole
-number, and three roundings move it by less than n / d * 2**-51, which is less for every n below
-2**50.
+The quotient n / d is computed as (n + 1/2) * (1/d). This product is at least 1/(2 d) away from
+every whole number. Three roundings move it by less than n / d * 2**-51, which is less than 1/(2 d)
+for every n below 2**50.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 A local time becomes an instant by subtracting an offset of the new zone. Two offsets are tried:
 those 16 hours before and after the local time. At most one change of the zone lies in between. If
-the zone has the tried offset at the resulting instant, the instant is right:
+the zone has the tried offset at the resulting instant, the instant is right. There are three cases:
 
-- one of them is, or both give the same instant: the usual case;
-- both are, with two instants: the clocks are set back, and show the local time twice;
-- neither is: the clocks are set forward, and skip it.
+- one instant is right, or both are the same instant: the usual case;
+- two different instants are right: the clocks are set back, and show the local time twice;
+- no instant is right: the clocks are set forward, and skip the local time.
 """
 
 from __future__ import annotations
@@ -114,9 +114,9 @@ def _shifted(value: Value, ticks: Op) -> Value:
 
 
 def _without(value: Value, condition: Op, word: str, status: int) -> Value:
-    """Return the value; where the condition holds, missing if `word` is "null", else with an error.
+    """Return the value, made missing or an error if the condition holds.
 
-    `status` is the bit of the error.
+    It is made missing if `word` is "null"; otherwise the error bit `status` is set.
     """
     if word == "null":
         return replace(value, ok=value.ok & ~condition)

@@ -34,7 +34,7 @@ _N_WORDS = 19  # for the largest float: 969 bits above those that matter, 192 th
 
 
 def _arctan_of_inverse(n: int, n_bits: int) -> int:
-    """Return arctan(1/n) 2**n_bits from its series, rounded down by less than n_bits."""
+    """Return arctan(1/n) 2**n_bits from its series; the error is less than n_bits."""
     term = (1 << n_bits) // n
     total, k = 0, 0
     while term:
@@ -57,8 +57,8 @@ def two_over_pi_words() -> tuple[int, ...]:
 def _four_words(first: Op) -> list[Op]:
     """Return the 64-bit words first .. first + 3 of 2/pi, for first in [0, 16].
 
-    Word 0 is before the binary point. Each bit of `first`, from the highest down, says whether to
-    skip that many words.
+    Word 0 is before the binary point. If bit k of `first` is set, 2**k words are skipped, the
+    highest bit first.
     """
     words = [literal(word, "i64") for word in (0, *two_over_pi_words())]
     for bit in (4, 3, 2, 1, 0):

@@ -70,7 +70,7 @@ def reduction_of(x: Op, low: Op | float = 0.0) -> Reduction:
 
 
 def exp_parts(x: Op, low: Op | float = 0.0) -> tuple[Op, Op, Op, Op]:
-    """Return (high, low, f, g) with exp(x + low) = (high + low) f g, and f g a power of two."""
+    """Return (a, b, f, g) with exp(x + low) = (a + b) f g, where f g is a power of two."""
     parts = reduction_of(x, low)
     high, lost = sum_ordered(1.0, parts.r)
     rest = fma(parts.r * parts.r, polynomial(parts.r, _EXP), parts.lost)
@@ -105,9 +105,9 @@ def expm1(x: Op) -> Op:
 
 
 def sigmoid(x: Op) -> Op:
-    """Return 1 / (1 + exp(-x)), as a quotient of pairs. Below 0 it is e / (1 + e) with e = exp(x).
+    """Return 1 / (1 + exp(-x)), as a quotient of pairs.
 
-    Above 0 it is 1 / (1 + e) with e = exp(-x).
+    It is e / (1 + e) with e = exp(x) below 0, and 1 / (1 + e) with e = exp(-x) above.
     """
     high, low, first, second = exp_parts(-at_most(magnitude(x), 746.0))
     power, power_low = high * first * second, low * first * second

@@ -80,7 +80,7 @@ def arctan(x: Op) -> Op:
 def _arcsin_parts(size: Op) -> tuple[Op, Op, Op]:
     """Return (t, rest, is_halved) with arcsin(t) = t + rest, for t = size or sqrt((1 - size)/2).
 
-    The second form, for size > 1/2, gives half the angle between size and 1.
+    The second form, for size > 1/2, gives half of arccos(size).
     """
     halved = size > 0.5
     square = select(halved, fma(size, -0.5, 0.5), size * size)
@@ -100,9 +100,9 @@ def arcsin(x: Op) -> Op:
 
 
 def arccos(x: Op) -> Op:
-    """Return the arccosine, pi/2 - arcsin(x); beyond ±1/2 from half the angle.
+    """Return the arccosine, pi/2 - arcsin(x) for |x| <= 1/2; beyond, from half the angle.
 
-    It is twice the half angle, or pi less that for x below -1/2.
+    Above 1/2 it is twice the half angle of `_arcsin_parts`; below -1/2 it is pi minus that.
     """
     t, rest, halved = _arcsin_parts(magnitude(x))
     negative = x < 0.0

@@ -61,7 +61,7 @@ def _natural(n: Op, f: Op) -> Op:
 def _limits(x: Op, result: Op) -> Op:
     """Return the result of a logarithm with its special cases put in.
 
-    -inf at 0, NaN below 0; +inf and NaN stay.
+    The result is -inf at 0 and NaN below 0; for +inf and NaN it is x.
     """
     inside = select(x < INFINITY, result, x)
     return select(x > 0.0, inside, select(x.eq(0.0), -INFINITY, NAN))
