@@ -209,7 +209,7 @@ class Refusal:
     Args:
         feature: Name of the feature.
         function: The function that cannot be written.
-        reason: Why it cannot.
+        reason: Why the function cannot be written.
     """
 
     feature: str
