@@ -353,7 +353,7 @@ def check_groups(aggregate: Aggregate) -> None:
 
 
 def _are_groups(aggregate: Aggregate) -> bool:
-    """Return whether an aggregate's keys are codes that leave out keys only by a number of rows."""
+    """Return whether an aggregate's keys are codes that leave out only keys with too few rows."""
     match aggregate.args[1]:
         case Call("encode", (*_, Aggregate("vocabulary", _, learnt))):
             least = dict(learnt)["min_frequency"]

@@ -83,7 +83,7 @@ def check_rows(
 def columns_checked(contract: ContractDeclaration) -> list[str]:
     """Return the names of the columns that a check reads from the data, if the data has them.
 
-    The name of the clock is included, since data may not have a column of that name.
+    The name of the clock is included, because a check rejects data with a column of that name.
     """
     return [*contract.columns, *([contract.clock] if contract.clock else [])]
 

@@ -243,8 +243,8 @@ class Binned:
 def kolmogorov_smirnov(bins: Bins, then: Binned, now: Binned) -> Brackets:
     """Return brackets of the largest difference between the two distribution functions.
 
-    Only bins with several possible values and rows of both samples make a bracket wide. 0 to 0 if a
-    sample is empty.
+    A bracket is at most as wide as the greatest share of rows that both samples have in one bin
+    with several possible values. 0 to 0 if a sample is empty.
     """
     f, g = then.below, now.below
     low = np.abs(f - g).max(axis=-1)
@@ -310,10 +310,10 @@ def area_noise(
 ) -> Floats:
     """Return the `area` that two samples of one distribution rarely exceed.
 
-    The mean of the area is the mean of the area under a Brownian bridge. The area is the largest
-    difference of the two samples' means of f(x), over all functions f that change no faster than x.
-    So the spread of the area is at most the spread of the mean of x. If a few values lie far out,
-    the skewness of x moves the quantile farther out.
+    The mean of the area is the mean area between a Brownian bridge and zero. The area is the
+    largest difference of the two samples' means of f(x), over all functions f that change no faster
+    than x. So the spread of the area is at most the spread of the mean of x. If a few values lie
+    far out, the skewness of x moves the quantile farther out.
 
     Args:
         bins: Bins of both samples.

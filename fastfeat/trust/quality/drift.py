@@ -106,8 +106,8 @@ class Drift:
     def smallest_shift(self) -> str:
         """One line: the smallest shift of all values that this number of rows could reveal.
 
-        It names the columns with the smallest and the greatest such shift; "" if no number is
-        judged.
+        It names the columns with the smallest and the greatest such shift; "" if no numeric column
+        is judged.
         """
         shifts = {
             one.name: one.smallest_shift

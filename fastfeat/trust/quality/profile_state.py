@@ -34,7 +34,7 @@ _USED = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A sample of rows, one for each key.
+    """A sample of rows, with one row for each key.
 
     Args:
         keys: Row numbers, or hashes of row contents; ascending and unique.

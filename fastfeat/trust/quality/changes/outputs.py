@@ -41,8 +41,8 @@ def changes_of_golden(a: Fitted, b: Fitted) -> tuple[list[Change], int]:
     """Return a change for each output column that differs on the golden rows of plan `a`.
 
     Also return the number of golden rows: 0 if plan `a` has none, or if plan `b` reads other
-    columns. Golden rows hold extreme values. So the number of rows that differ means little, but no
-    difference means much.
+    columns, which is reported as a change of inputs. Golden rows hold extreme values. So the number
+    of rows that differ means little, but no difference means much.
     """
     if a.golden is None:
         return [], 0
