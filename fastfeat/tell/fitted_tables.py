@@ -69,7 +69,7 @@ def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types)
 def categories_of_codes(
     codes: Call, given: Any, learnt: Mapping[Node, Constant], types: Types
 ) -> Any:
-    """Return an Arrow array with the category of each code, null for codes without one.
+    """Return an Arrow array with the category of each code, null for codes without a category.
 
     With several keys, a category is a struct of their values.
 

@@ -106,7 +106,7 @@ def _of_tables(before: Sequence[float], after: Sequence[float]) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matched:
-    """Two vocabularies of the same key, with the position of each category in the other one.
+    """Two vocabularies of the same key, with the index of each category in the other vocabulary.
 
     Args:
         before: Vocabulary of the first plan.
@@ -122,7 +122,7 @@ class Matched:
 
     @staticmethod
     def of(before: Vocabulary, after: Vocabulary) -> Matched:
-        """Return two vocabularies with the position of each category in the other one."""
+        """Return two vocabularies with the index of each category in the other vocabulary."""
         places = places_in(before.parts, after.parts)
         back = np.full(len(after), -1, np.int64)
         found = np.flatnonzero(places >= 0)
