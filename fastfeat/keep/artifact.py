@@ -234,7 +234,7 @@ def fitted_of_bytes(content: bytes) -> Fitted:
 
     Raises:
         ArtifactError: The content is truncated, altered, too new, or not an artifact.
-        FastfeatError: The plan in it is not valid.
+        FastfeatError: The plan in the artifact is not valid.
     """
     manifest, parts = _open(content)
     plan = plan_of_text(parts["plan"])

@@ -1,6 +1,6 @@
 """Canonical JSON of nodes and values: equal plans give equal text, types included.
 
-Every node of a plan from outside is checked, because kernels do not check: they use codes of
+Every node of a plan that is read is checked, because kernels do not check: they use codes of
 categories as indices into the tables of values learnt per key. So a call is accepted only if its
 parameters and arguments fit the entry of its function in the registry (`SCALARS`, `STEPS` or
 `AGGREGATES`), which describes the calls that operators produce.
@@ -154,8 +154,8 @@ def value_to_json(value: Any) -> Any:
 def value_from_json(document: Any, depth: int = 2) -> Any:
     """Return the value from a document of `value_to_json`.
 
-    `depth` limits nested tuples: a table of pairs has two levels. Raises ArtifactError, ValueError,
-    TypeError or OverflowError for other documents.
+    `depth` is the greatest number of levels of nested tuples; a table of pairs has two. Raises
+    ArtifactError, ValueError, TypeError or OverflowError if the document is not valid.
     """
     match document:
         case bool() | int() | str() | None:
@@ -226,7 +226,7 @@ def nodes_from_json(documents: Any) -> list[Node]:
     """Return the nodes from a list that `nodes_to_json` made, in the same order.
 
     Raises:
-        ArtifactError: A node is unknown to this version or damaged; nothing of it is run.
+        ArtifactError: A node is unknown to this version, or damaged.
     """
     if not is_list(documents):
         raise ArtifactError(f"expected a list of nodes, got {documents!r}")
@@ -353,7 +353,7 @@ def check_groups(aggregate: Aggregate) -> None:
 
 
 def _are_groups(aggregate: Aggregate) -> bool:
-    """Return whether the keys of an aggregate leave out rare keys by the limit that it declares."""
+    """Return whether an aggregate's keys are codes that leave out only keys with too few rows."""
     match aggregate.args[1]:
         case Call("encode", (*_, Aggregate("vocabulary", _, learnt))):
             least = dict(learnt)["min_frequency"]

@@ -48,11 +48,14 @@ class Written:
         tables: Lookup tables by name.
         round: Number of the next pass over the rows, from 1; None if everything is learnt.
         n_rows: Number of training rows; None before the first pass.
-        n_folds: Number of rows in each fold, by the index of the fold column in `Schedule.columns`.
+        n_folds: Number of rows in each fold, by column of fold numbers; a column is given by its
+            index in `Schedule.columns`, as text.
         doubts: Indices in `Schedule.values` of the learnt values that are not finite.
-        places: Indices in `Schedule.values` of the learnt values in `parts`, in their order.
-        parts: Learnt values, starting values of tasks and other contents as bytes, by name.
-        whole_entities: Whether each part of the rows has all rows of its entities.
+        places: Indices in `Schedule.values` of the learnt values in `parts`, in the order of
+            `parts`.
+        parts: Contents as bytes, by name: learnt values, and intermediate results that tasks of the
+            next pass start from.
+        whole_entities: Whether all rows of an entity arrive in the same part of the rows.
     """
 
     plan: str
@@ -84,8 +87,9 @@ def learning_record(
         schema: Columns and types of the data, in any form of `Plan.learning`.
         tables: Lookup tables by name.
         past: Columns of earlier rows; None without earlier rows.
-        whole_entities: Whether each part of the rows has all rows of its entities.
-        has_functions: Whether window results over other rows arrive as columns of the data.
+        whole_entities: Whether all rows of an entity arrive in the same part of the rows.
+        has_functions: Whether the data has a column with the results of each function over windows
+            or later rows.
         stable: An earlier fitted plan; the categories that it knows keep their codes.
     """
     empty = _no_rows(schema)

@@ -1,8 +1,8 @@
 """Parameters in the JSON of a plan.
 
-A recipe is the recorded call that made a plan, with the recorded calls that made its arguments.
-Besides the nodes, "params" of the document has the values of parameters and these calls. Reading
-makes none of these calls; `with_params` does.
+A recipe is the recorded call that made a plan, with the recorded calls that made its arguments. The
+entry "params" of the document has the values of parameters, and these calls as a list of steps.
+Reading does not repeat the calls; `with_params` does.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def params_document(recipe: Recipe, position: Mapping[Node, int]) -> dict[str, A
 def _to_json(given: Any, position: Mapping[Node, int], step_of: Mapping[Recipe, int]) -> Any:
     """Return an argument of a recorded call as JSON.
 
-    Expressions become indices of nodes, and results of other recorded calls become indices of
-    steps.
+    An expression becomes the indices of its nodes. The result of another recorded call becomes the
+    index of this call in the list of steps.
     """
 
     def inside(part: Any) -> Any:
@@ -167,7 +167,7 @@ def _argument(
 ) -> Any:
     """Return an argument of a recorded call from its JSON.
 
-    `depth` counts the lists and mappings around it.
+    `depth` is the number of lists and mappings around the argument.
     """
     if depth > MAX_DEPTH:
         raise ArtifactError(

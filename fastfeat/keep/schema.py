@@ -2,7 +2,8 @@
 
 It is generated from the registries of functions: their names, numbers of arguments, and the types,
 bounds and permitted strings of their parameters. `Plan.from_json` also rejects errors that a schema
-cannot express: arguments after their users, arguments that do not fit each other, and leakage.
+cannot express: arguments listed after the node that uses them, arguments that do not fit each
+other, and leakage.
 """
 
 from __future__ import annotations

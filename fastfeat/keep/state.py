@@ -207,9 +207,10 @@ def vocabulary_of(
 
 
 def _held_of(written: bytes | None, n_keys: int) -> HeldLayout | None:
-    """Return the layout of the codes that a vocabulary has from an earlier fit; None without one.
+    """Return the codes and columns that an earlier fit fixed; None without an earlier fit.
 
-    Raises ArtifactError if it contradicts the number of keys.
+    Raises ArtifactError for impossible numbers, such as more fixed keys than `n_keys`, the number
+    of all keys.
     """
     if written is None:
         return None

@@ -60,7 +60,7 @@ def explain_plan(
 
     Args:
         plan: The plan.
-        stage: Name of the stage.
+        stage: Name of the stage, such as "leakage".
         schema: Column types, for the stages that need them.
         nodes: Expression of each output column of a fitted plan; None if the plan is not fitted.
         tables: Column types of lookup tables.
@@ -115,7 +115,7 @@ def _plan(plan: Declaration) -> str:
 
 
 def _label(plan: Declaration) -> list[str]:
-    """Return the label's expression as lines of text; empty if it has none."""
+    """Return the label's expression as lines of text; none if the label has no expression."""
     if plan.label is None or isinstance(plan.label, str):
         return []
     shown = [f"label {name} = {show(node)}" for name, node in plan.label_nodes.items()]
@@ -150,7 +150,7 @@ def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
 def _learnt_with_a_device(plan: Declaration) -> list[str]:
     """Return comment lines on learnt values: those that a device backend leaves to the host.
 
-    For values per group, a line says which of the two computes them.
+    For values per group, a line says whether the device or the host computes them.
     """
     from fastfeat.engine.gpu.learn.learn import is_learnt_on_device
     from fastfeat.steps.keys.gpu.groups import is_found_on_device

@@ -104,7 +104,7 @@ def _listed_windows(root: Node) -> list[str]:
 def _listed_past(features: Mapping[str, Node], late: Late) -> list[str]:
     """Return lines on the late columns that windows read in earlier rows; empty without any.
 
-    Rows without these columns are in no window, which changes features.
+    Earlier rows that arrive without these columns are in none of these windows, so features change.
     """
     nodes = postorder(list(features.values()))
     if not any(is_over_window(node) for node in nodes):

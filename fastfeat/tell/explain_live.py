@@ -20,7 +20,7 @@ _WHOLE = params_of(last=None, offset=0, rows=None, closed="left", min_samples=0,
 
 
 def is_window(node: Node) -> bool:
-    """Return whether a node is a window or a row order, which are no values of rows."""
+    """Return whether a node is a window or a row order, not a value per row."""
     return isinstance(node, Call) and node.function in PARTS_OF_WINDOWS
 
 

@@ -1,8 +1,8 @@
 """Schedules as text: the tasks of each round, in order, with the sets of rows that they run on.
 
 A schedule is the list of tasks that run a plan. A round is a pass over the training rows. A space
-is a set of rows: the rows of the data, these after their history, the rows of a table, or the
-elements of lists.
+is a set of rows: the rows of the data, the history followed by the rows of the data, the rows of a
+table, or the elements of lists.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _MOST_LEARNT = 3
 class _Named:
     """A schedule with a name for each of its columns and values.
 
-    The name is the number of the task that makes it, such as "[3]", else its expression.
+    The name is the number of the task that makes the column or value, such as "[3]". If no task
+    makes it, the name is its expression.
     """
 
     schedule: Schedule
@@ -110,7 +111,7 @@ def _task(named: _Named, number: int, task: Task) -> Iterator[str]:
 def _used(named: _Named, task: Task) -> list[str]:
     """Return the names of the learnt values that a task uses.
 
-    If it uses many values of earlier schedules, these are only counted.
+    If the task uses many values of earlier schedules, only their number is given.
     """
     learnt = {value for other in named.schedule.tasks for value in other.learns}
     before = [value for value in task.uses if value not in learnt]

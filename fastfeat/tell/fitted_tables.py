@@ -50,7 +50,7 @@ def encoder_of(known: Mapping[str, Sequence[Node]], feature: str) -> Call:
 def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> Table:
     """Return a table of an encoder's categories: code, parts of the key, and number of rows.
 
-    `codes` is the call of the encoder. The first codes are of missing and unseen keys.
+    `codes` is the call of the encoder. The first codes stand for missing and unseen keys.
     """
     vocabulary = vocabulary_of_codes(codes, learnt, types)
     n_unseen = int(dict(codes.params)["n_unseen"])
@@ -69,7 +69,7 @@ def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types)
 def categories_of_codes(
     codes: Call, given: Any, learnt: Mapping[Node, Constant], types: Types
 ) -> Any:
-    """Return an Arrow array with the category of each code, null for codes without one.
+    """Return an Arrow array with the category of each code, null for codes without a category.
 
     With several keys, a category is a struct of their values.
 
@@ -225,7 +225,7 @@ def features_of_columns(fitted: Fitted) -> Iterator[tuple[str, str]]:
 
 
 def learnt_values(fitted: Fitted) -> dict[str, Any]:
-    """Return the learnt values, keyed by the expression that learns them as text.
+    """Return each learnt value, keyed by the text of the expression that learns it.
 
     See `FittedPlan.learnt`.
     """

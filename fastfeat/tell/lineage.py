@@ -1,4 +1,4 @@
-"""Lineage: the source columns of each feature, and how they reach it."""
+"""Lineage: the source columns of each feature, and how their values reach the feature."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def _sources(root: Node) -> tuple[ColumnSource, ...]:
 
 
 def _below(node: Node, way: Way) -> list[tuple[Node, Way]]:
-    """Return the arguments of a node, each with the way in which it reaches the feature.
+    """Return the arguments of a node, each with the way in which its values reach the feature.
 
-    `way` is the way in which the node itself reaches it.
+    `way` is the way in which the values of the node itself reach the feature.
     """
     if way == "learnt":  # from training rows, however these compute it
         return [(arg, way) for arg in node.args]

@@ -33,7 +33,7 @@ class FeatureSources:
 
     Args:
         learns: Whether fit learns values for it.
-        label: Whether it learns values from the label, each row's from the other folds.
+        label: Whether it learns values from the label (for a training row: from other folds).
         past: Whether it reads earlier rows of the data.
         tables: Lookup tables that it reads.
     """

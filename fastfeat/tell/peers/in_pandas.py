@@ -374,7 +374,7 @@ def _clip(site: Site) -> str:
 
 
 def _starred(template: str) -> Callable[[Site], str]:
-    """Return a function that writes a test of floats, which is constant for whole numbers."""
+    """Return a function that writes `is_finite` or `is_infinite`, a constant for integers."""
 
     def write(site: Site) -> str:
         x = site.named(0)

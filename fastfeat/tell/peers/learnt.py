@@ -1,4 +1,4 @@
-"""Learnt values and constants as pandas or Polars code needs them: by key, as members or edges.
+"""Learnt values and constants for pandas or Polars code: values by key, sets, edges of bins.
 
 A site is a call to write, with the code of its arguments.
 """
@@ -40,7 +40,7 @@ class ByKey(NamedTuple):
 
 
 def by_key(site: Site) -> str:
-    """Return code that looks up a row's key: its code, its count, or its group's learnt value."""
+    """Return code that looks up a row's key, and gives the key's code, count or learnt value."""
     node, fitted = site.node, site.scribe.fitted
     found = known_of_keys(node, fitted)
     return site.scribe.peer.keyed(site, found.values, found.missing, found.unseen)
@@ -119,7 +119,7 @@ def equal_members(dtype: DType, elements: Sequence[Any]) -> list[Any]:
 
 
 def bins_of(site: Site, cut: Callable[[Sequence[float], int], list[float]]) -> list[float]:
-    """Return the ascending edges of bins; `cut` takes them from the elements of the learnt table.
+    """Return the ascending edges of bins; `cut` picks them from the user's or the learnt table.
 
     Raises:
         Unwritable: There are no edges, or a user's edges would be compared with integers that

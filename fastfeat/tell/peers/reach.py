@@ -78,7 +78,7 @@ def ticks_of(reach: int, time: DType) -> int:
     """Return a duration in nanoseconds as ticks of a time type; a number of steps is unchanged.
 
     Raises:
-        Unwritable: It is not a whole number of ticks.
+        Unwritable: The duration is not a whole number of ticks.
     """
     if not time.is_temporal:
         return reach

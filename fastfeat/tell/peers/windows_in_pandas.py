@@ -17,7 +17,7 @@ from fastfeat.tell.peers.writing import Row, Scribe, Site, Unwritable, Write, ki
 
 
 def _moment(site: Site, place: int) -> str:
-    """Return code for times as integers in their own unit, missing ones as <NA>."""
+    """Return code for times as integers in their own unit; missing times become <NA>."""
     dtype = site.args[place].dtype
     if not dtype.is_temporal:
         return site.shown(place, "i")

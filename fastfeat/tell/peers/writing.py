@@ -37,7 +37,7 @@ class Piece:
     Args:
         text: A Python expression.
         dtype: Type of the expression in the plan.
-        value: A tuple with the value of a constant; None for a column.
+        value: For a constant, a tuple with its value, which may itself be None; None for a column.
     """
 
     text: str
@@ -209,7 +209,7 @@ class Refusal:
     Args:
         feature: Name of the feature.
         function: The function that cannot be written.
-        reason: Why it cannot.
+        reason: Why the function cannot be written.
     """
 
     feature: str

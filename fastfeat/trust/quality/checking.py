@@ -83,7 +83,7 @@ def check_rows(
 def columns_checked(contract: ContractDeclaration) -> list[str]:
     """Return the names of the columns that a check reads from the data, if the data has them.
 
-    The name of the clock is included, since data may not have a column of that name.
+    The name of the clock is included, because a check rejects data with a column of that name.
     """
     return [*contract.columns, *([contract.clock] if contract.clock else [])]
 
@@ -196,7 +196,7 @@ def _before_counting(
 
 
 def with_clock(rule: Rule, name: str | None, at: Literal) -> Rule:
-    """Return a rule in which a literal replaces the column `name`, by which it reads the clock."""
+    """Return a rule in which the literal `at` replaces `name`, the name of the clock."""
     (node,) = rewritten([rule.expression.node], lambda n: at if n == Column(name or "") else n)
     made = object.__new__(Rule)  # `Rule()` needs a column, and a rule of the clock may have none
     object.__setattr__(made, "expression", Expr((node,)))
@@ -238,8 +238,8 @@ def _is_whole(x: Expr, dtype: DType) -> Expr:
 def is_of_type(found: DType | UnsupportedType, wanted: DType) -> bool:
     """Return whether every value of the type `found` is valid for the type `wanted`.
 
-    Plans accept data by the same rule. A column of missing values only, which has no type, fits any
-    type.
+    Plans use the same test to accept data. A column with only missing values has no type, and is
+    valid for every type.
     """
     if not isinstance(found, DType):
         return False

@@ -130,7 +130,7 @@ def _bins(
 
 
 def _before(whole: Floats) -> Floats:
-    """Return each whole number minus 1; beyond 2**53, where floats are coarser, itself."""
+    """Return each whole number minus 1; beyond 2**53, where floats are coarser, the same number."""
     return np.where(np.abs(whole) < 2.0**53, whole - 1, whole)
 
 

@@ -46,7 +46,8 @@ class Shares(NamedTuple):
 class ColumnDrift:
     """The values of a column now, compared with training.
 
-    Limits account for chance: a difference that few rows show without any drift is not reported.
+    Limits allow for chance: few rows can differ from training without any drift, and such
+    differences are not reported.
 
     Args:
         name: Name of the column.
@@ -306,7 +307,7 @@ def _psi_of_choice(then: ColumnProfile) -> float:
 
 
 def _rows_next_to_left_out(then: ColumnProfile, least: int) -> int:
-    """Return how many more rows another sample of this size would have in left-out categories.
+    """Return how many more rows than this sample another one would have in left-out categories.
 
     A profile counts only the most frequent categories of its sample. These were partly frequent by
     chance: other rows have fewer rows in them, and more in the left-out ones. Other rows have as
@@ -330,9 +331,9 @@ def _share_of_sample(then: ColumnProfile) -> float:
 def _mixed(places: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return the indices of categories, given by falling count, in a pseudo-random order.
 
-    In the given order, those of equally frequent categories that were most frequent by chance would
-    form one group, which is rarer in all other rows. Multiples of the golden ratio separate
-    neighbours well.
+    PSI groups neighbours. In the given order, one group would have the categories that chance made
+    frequent in training, and other rows would have fewer rows in it. Multiples of the golden ratio
+    separate neighbours well.
     """
     return places[np.argsort(np.arange(len(places)) * _GOLDEN % 1, kind="stable")]
 
@@ -344,8 +345,8 @@ def counts_in_order(column: ColumnProfile, kept: NDArray[np.intp]) -> distances.
     """Return the number of rows per bin, in ascending order, or per category.
 
     For bins, the counts of -inf and inf come first and last. For categories, `kept` has the indices
-    of those to count, and the number of all other values comes last. For a column that is only
-    counted, the result is the number of values that are not missing.
+    of the categories to count, and the number of all other values comes last. For a column that is
+    only counted, the result is the number of values that are not missing.
     """
     if column.has_bins:
         return np.concatenate([[column.n_low], column.counts, [column.n_high]])
@@ -356,11 +357,12 @@ def counts_in_order(column: ColumnProfile, kept: NDArray[np.intp]) -> distances.
 
 
 def n_seen_once(then: ColumnProfile) -> int:
-    """Return how many more values another sample of this size would have outside the known ones.
+    """Return the number of values that another sample would have outside the known ones.
 
-    Known are the counted categories, or the range of the edges. They come from a sample, which has
-    no values outside. Other rows of the same kind have about as many outside as the sample has
-    values that occur once. Training rows outside the sample are counted already.
+    Known values are the counted categories, or the range of the edges. They come from a sample, so
+    this sample has no values outside. Another sample of the same size has about as many values
+    outside as this sample has values that occur once. Training rows outside the sample are counted
+    already.
     """
     if then.kind == "category":
         n_once = _rows_next_to_left_out(then, 1)

@@ -138,10 +138,10 @@ def share_noise(
 
 
 def jensen_shannon(then: Counts, now: Counts) -> float:
-    """Return the Jensen-Shannon distance: 0 for equal shares, 1 for bins that share no row.
+    """Return the Jensen-Shannon distance: 0 for equal shares, 1 if no bin has rows of both samples.
 
-    It is the square root of the divergence, in bits, of the shares in bins, and at most as large as
-    the distance of the values themselves. Both counts have shape `(n_bins,)`. 0 if a sample is
+    It is the square root of the divergence, in bits, of the shares in bins. It is at most as large
+    as the distance computed from exact values. Both counts have shape `(n_bins,)`. 0 if a sample is
     empty.
     """
     if not (then.sum() and now.sum()):
@@ -243,8 +243,8 @@ class Binned:
 def kolmogorov_smirnov(bins: Bins, then: Binned, now: Binned) -> Brackets:
     """Return brackets of the largest difference between the two distribution functions.
 
-    A bracket is at most as wide as the smaller share that either sample has in any bin with more
-    than one value. 0 to 0 if a sample is empty.
+    A bracket is at most as wide as the greatest share of rows that both samples have in one bin
+    with several possible values. 0 to 0 if a sample is empty.
     """
     f, g = then.below, now.below
     low = np.abs(f - g).max(axis=-1)
@@ -310,10 +310,10 @@ def area_noise(
 ) -> Floats:
     """Return the `area` that two samples of one distribution rarely exceed.
 
-    The mean of the area is that of a Brownian bridge. The area is the largest difference of the two
-    samples' means of f(x), over all functions f that change no faster than x. So its spread is at
-    most the spread of the mean of x. If a few values lie far out, the skewness of x moves the
-    quantile farther out.
+    The mean of the area is the mean area between a Brownian bridge and zero. The area is the
+    largest difference of the two samples' means of f(x), over all functions f that change no faster
+    than x. So the spread of the area is at most the spread of the mean of x. If a few values lie
+    far out, the skewness of x moves the quantile farther out.
 
     Args:
         bins: Bins of both samples.
@@ -400,7 +400,7 @@ def _summed(shares: Floats, widths: Floats) -> Floats:
     """Return the sum of `shares * widths` over the bins, for values >= 0; 0 times inf counts as 0.
 
     The sum runs in order, so that empty bins at the end change no bit. Columns with fewer bins than
-    others have such bins.
+    other columns end in such bins.
     """
     there = (shares > 0) & (widths > 0)
     products = np.multiply(shares, widths, out=np.zeros_like(shares), where=there)

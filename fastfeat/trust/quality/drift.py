@@ -106,8 +106,8 @@ class Drift:
     def smallest_shift(self) -> str:
         """One line: the smallest shift of all values that this number of rows could reveal.
 
-        It names the columns with the smallest and the greatest such shift; "" if no number is
-        judged.
+        It names the columns with the smallest and the greatest such shift; "" if no numeric column
+        is judged.
         """
         shifts = {
             one.name: one.smallest_shift
@@ -178,8 +178,8 @@ def compared(
         limits: Thresholds; None for the defaults.
         is_same_season: Whether the earlier rows cover the same season. Then features of times alone
             are judged; otherwise only those that repeat weekly, if the rows cover enough time.
-        fixed: Columns that have one value in all later rows, because these rows are a segment
-            selected by it.
+        fixed: Columns with one value in all later rows, because these rows are the segment with
+            this value.
         segments: Drift of segments, to include in the result.
 
     Raises:

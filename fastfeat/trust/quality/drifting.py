@@ -1,4 +1,4 @@
-"""Drift of rows: they are counted in the bins of the training profile, and then compared with it.
+"""Drift of rows: rows are counted in the bins of the training profile, and the counts compared.
 
 A segment is the rows with one value of the columns `by=`.
 """
@@ -100,7 +100,8 @@ class _Counted:
     Args:
         whole: Profile of all rows.
         segments: Profile of the rows of each segment, by the value of the columns `by=`.
-        of_others: Profile of no rows, for segments that only the other side of a comparison has.
+        of_others: Profile with zero counts. It stands for a segment that has rows only in the other
+            of the two sets of rows that are compared.
     """
 
     whole: Profile
@@ -134,7 +135,7 @@ def _counted(fitted: Fitted, layout: Profile, rows: CallRows, keys: Sequence[str
 def _rows_by_value(table: Table, keys: Sequence[str], known: Collection[Any]) -> dict[Any, Array]:
     """Return the ascending row numbers of each segment, by its value of the columns `keys`.
 
-    `known` are the segments of the rows read before, which count for the limit.
+    `known` are the segments found in earlier pieces of the rows; they count towards the limit.
 
     Raises:
         InvalidPlan: There are more than `MOST_SEGMENTS` segments.

@@ -71,9 +71,10 @@ def each_piece(
 ) -> None:
     """Call `take` with the inputs and features of all rows, or piece by piece if memory is bounded.
 
-    It is called at least once; features are None if `layout` has none. `rows` must cover the whole
-    data. Late columns in `layout` may be absent; `others` are columns to read besides the inputs.
-    Raises like `FittedPlan.transform`, or `transform_to` with a budget.
+    `take` is called at least once; features are None if `layout` has none. `rows` must cover the
+    whole data. Columns that are not yet known at the time of a row, such as the label, may be
+    absent; `others` are columns to read besides the inputs. Raises like `FittedPlan.transform`, or
+    `transform_to` with a budget.
     """
     late = set(fitted.declaration.late)
     wanted = list(dict.fromkeys([*(n for n in layout.inputs if n not in late), *others]))

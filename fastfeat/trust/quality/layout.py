@@ -79,10 +79,10 @@ def _as_floats(values: NDArray[np.generic]) -> NDArray[np.float64]:
 def edges_of(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the ascending edges of bins for a sample, and whether each bin holds a single float.
 
-    A value with a share above 1 / N_BINS gets its own bin, as does every value if there are at most
-    N_BINS; each other bin takes values up to that share. All sample values lie at or above the
-    first edge and below the last. `values` has shape `(n_rows,)`, without NaN; infinities are left
-    out.
+    If there are at most N_BINS distinct values, each has its own bin. Otherwise each value with a
+    share of rows above 1 / N_BINS has its own bin, and each other bin collects values up to that
+    share. All sample values lie at or above the first edge and below the last. `values` has shape
+    `(n_rows,)`, without NaN; infinities are left out.
     """
     finite = values[np.isfinite(values)]
     if not len(finite):
@@ -167,7 +167,7 @@ def _ranks(values: Array) -> NDArray[np.int64]:
 
 
 def _read(value: bytes | bool | int, *, is_text: bool) -> Category:
-    """Return a category as kept in a profile: valid UTF-8 as text, else bytes."""
+    """Return a key as a category: for text columns, bytes are decoded if they are valid UTF-8."""
     if not is_text or not isinstance(value, bytes):
         return value
     try:

@@ -34,7 +34,7 @@ _USED = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A sample of rows, one for each key.
+    """A sample of rows, with one row for each key.
 
     Args:
         keys: Row numbers, or hashes of row contents; ascending and unique.
@@ -64,8 +64,8 @@ class Sample:
     def rows(self) -> NDArray[np.int64]:
         """Return the indices of the sampled rows that edges and categories are computed from.
 
-        An index is repeated for each row with the same key. There are at most SAMPLED; if there are
-        more, they are thinned evenly.
+        An index is repeated for each row with the same key. At most SAMPLED indices are returned;
+        if there are more, they are thinned evenly.
         """
         ends = np.cumsum(self.counts)
         total = int(ends[-1]) if len(ends) else 0

@@ -49,7 +49,7 @@ def fit_profiled(
 ) -> Fitted:
     """Return a fitted plan, with a profile of its training rows if `profile` asks for one.
 
-    `stable` is an earlier fit, as in `Plan.fit`.
+    `stable` is an earlier fitted plan; the categories that it knows keep their codes.
     """
     choice = checked_choice(profile)
     with_features = choice is True

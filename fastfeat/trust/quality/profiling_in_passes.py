@@ -48,7 +48,7 @@ class _Piece(NamedTuple):
 def profiled_in_passes(
     fitted: Fitted, learning: Learning, rows: RowsInPasses, budget: Budget, profile: Profiled
 ) -> Fitted:
-    """Return a fitted plan with the profile of its training rows, which are read twice more."""
+    """Return a fitted plan with the profile of its training rows, which takes two more passes."""
     if not profile:
         return fitted
     with within(budget), warnings.catch_warnings():

@@ -56,7 +56,8 @@ class ProfileRounds(NamedTuple):
         stride: The sample takes one row in `stride`; None if rows have no numbers and content
             hashes choose.
         no_features: Why features are not counted; "" if they are.
-        layout: Profile without counts, with edges and categories from the sample; None before it.
+        layout: Profile without counts, with edges and categories from the sample; None before the
+            sampling round.
         made: The finished profile; None before the last round is over.
     """
 

@@ -259,7 +259,7 @@ def _guard(
 ) -> Guard | None:
     """Return the rules of a contract that judge a row by itself, bound to column types.
 
-    None if there are none. `late` names columns that may be absent.
+    None if the contract has no such rules. `late` names columns that may be absent.
     """
     rules = judged_rules(contract, late)
     if not rules:

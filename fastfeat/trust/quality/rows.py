@@ -1,4 +1,4 @@
-"""Rows to check, in memory, in files or on workers: plans are fitted on them, and rows found.
+"""Rows to check, in memory, in files or on workers: fits that count, and searches for rows.
 
 A check counts the rows that break a rule by a fit: the count is a learnt sum over a bool that says
 whether a row breaks the rule. So it is equal for any split of the rows, number of threads, and
@@ -48,8 +48,8 @@ class RowsElsewhere:
 
     Args:
         learn: Fits a plan on all of them.
-        find: Returns the rows for which a given feature is true, with the plan's kept columns, up
-            to a maximum number.
+        find: Returns the rows for which a given feature is true, up to a maximum number, with the
+            columns that the plan passes through.
     """
 
     learn: Callable[[Declaration], Fitted]
@@ -151,7 +151,7 @@ def _learnt_in_passes(rows: CheckedRows, plan: Declaration, budget: Budget) -> F
 
 
 def features_of(rows: CheckedRows, fitted: Fitted) -> Iterator[Table]:
-    """Yield tables with the features of the rows and the kept columns, in the order of the rows."""
+    """Yield tables with features and columns that are passed through, in the order of the rows."""
     past = BATCH if rows.history is None else rows.history
     given = CallRows(rows.data, None, past, rows.tables, rows.backend)
     if rows.budget is None:

@@ -39,7 +39,8 @@ def reading_alone(fitted: Fitted, is_of: Callable[[str], bool]) -> list[str]:
 def out_of_season(fitted: Fitted, now: Profile, then: Profile) -> frozenset[str]:
     """Return the features that only depend on times and cannot be judged for drift.
 
-    The training rows or the rows now cover too few repetitions of their values.
+    Their values repeat, for example each week, and the training rows or the rows now cover too few
+    repetitions.
     """
 
     def is_time(name: str) -> bool:
@@ -80,7 +81,7 @@ def of_times(node: Node, types: Mapping[Node, DType]) -> bool:
 
 
 def _span_s(inputs: Mapping[str, ColumnProfile], columns: list[str], fitted: Fitted) -> float:
-    """Return the shortest time from first to last value of the columns, in seconds.
+    """Return the time from first to last value of a column in seconds, the shortest of all columns.
 
     `inputs` has the profiles; 0 if no column has values.
     """

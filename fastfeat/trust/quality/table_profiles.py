@@ -118,7 +118,7 @@ def check_is_of(profile: Profile, fitted: Fitted) -> None:
 
 
 def kernels_of_profiles(fitted: Fitted) -> list[tuple[str, str]]:
-    """Return the kernels that a profile of many rows of a plan runs, each as folder and entry."""
+    """Return the kernels that a profile of many rows runs, each as its folder and its function."""
     told = [*_inputs_told_of(fitted).values(), *_features_told_of(fitted).values()]
     return [KERNEL, *KERNELS] if any(kind in ("number", "moment") for _, kind in told) else []
 
@@ -189,7 +189,8 @@ def counted_tables(
 ) -> Profile:
     """Return the profile of rows, counted by the edges and categories of `layout`.
 
-    Late columns may be absent from `inputs`. With `features=None`, features are not counted.
+    Columns that are not yet known at the time of a row, such as the label, may be absent from
+    `inputs`. With `features=None`, features are not counted.
     """
     of_inputs = _counted(layout.inputs, stored_inputs(fitted, inputs))
     of_features = (
@@ -207,7 +208,7 @@ def _counted(layouts: Mapping[str, ColumnProfile], given: Stored) -> dict[str, C
 def _n_rows(inputs: Table, features: Table | None) -> int:
     """Return the number of rows, from the features if given.
 
-    A plan of constants alone has no inputs that could tell it.
+    A plan of constants reads no inputs, so only its features have the number of rows.
     """
     return inputs.num_rows if features is None else features.num_rows
 

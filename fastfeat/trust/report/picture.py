@@ -141,7 +141,7 @@ def _inputs(way: _Way) -> Names:
 
 
 def _without_doubles(way: _Way) -> _Way:
-    """Return sources without the columns that a step reads too.
+    """Return columns and steps, without the columns that one of the steps reads too.
 
     Steps that read equal columns are merged into one.
     """

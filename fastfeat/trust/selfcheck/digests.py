@@ -84,8 +84,8 @@ def digests_of_past(plan: Plan, rows: PastTables, backend: str = "cpu") -> dict[
 def digests_of_live(plan: Plan, rows: PastTables) -> dict[str, str]:
     """Return digests of the features that a live state computes for arriving rows, by name.
 
-    The state keeps the first half of these rows, and only answers for the others. Arriving rows
-    lack the label's column `flag`.
+    The state stores the first half of these rows, and only computes features for the other half.
+    Arriving rows lack the label's column `flag`.
     """
     fitted = plan.fit(rows.train, history="batch", tables=rows.tables)
     arriving = rows.later.sort_by("t").slice(0, _N_ARRIVING).drop_columns(["flag"])

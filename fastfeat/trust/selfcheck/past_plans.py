@@ -133,9 +133,9 @@ def _over(name: str) -> Calls:
 
 
 def _turn_of(function: str) -> int:
-    """Return the index of the first column that a function takes.
+    """Return the number by which a function chooses its first column among the possible ones.
 
-    It does not depend on the function's position in the registry.
+    A new function in the registry changes no other function's number.
     """
     return _TURNS.index(function) if function in _TURNS else crc32(function.encode())
 
@@ -275,9 +275,9 @@ def _is_learnt_per_key(name: str, case: Case) -> bool:
 
 
 def _folds() -> Calls:
-    """Yield calls of every target encoder with other numbers of folds, and other kinds of folds.
+    """Yield calls of every target encoder with several numbers and kinds of folds.
 
-    Kinds are folds by entity, by a column, and with a limit on rare keys.
+    The kinds are folds by entity, folds from a column, and folds with a limit on rare keys.
     """
     variants: dict[str, dict[str, Any]] = {
         "3": {"folds": 3},

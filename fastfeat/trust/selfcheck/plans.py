@@ -67,7 +67,7 @@ def plan_of(features: Mapping[str, Feature]) -> Plan:
 
 
 def row_plan() -> Plan:
-    """Return a plan with 12 features of their own row, to compare its speed with a copy."""
+    """Return a plan with 12 features that read only their own row, to measure speed."""
     x, y, z = col("f64"), col("f32"), col("lat1")
     features: Mapping[str, Expr] = {
         "filled": x.fill_null(0.0),
@@ -88,7 +88,7 @@ def row_plan() -> Plan:
 def _columns_for(case: Case, *, is_first: bool) -> Iterator[tuple[str, ...]]:
     """Yield the columns to apply a case to, as tuples with one column per argument.
 
-    The first case of an operator is applied to all columns of its kind, others to two.
+    The first case of an operator is applied to all columns of its kind, each other case to two.
     """
     kinds = [KINDS[kind] for kind in case.on]
     for turn in range(len(kinds[0]) if is_first else min(2, len(kinds[0]))):

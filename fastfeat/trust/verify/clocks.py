@@ -91,9 +91,9 @@ class Runs(NamedTuple):
 def runs_of(fitted: Fitted) -> Runs:
     """Return the runs of a fitted plan, and text on the features that cannot be judged.
 
-    If a label looks ahead, its clock judges every feature. Otherwise each feature is judged by its
-    own clock, and a feature with several clocks is left out: a row that is later by one clock may
-    be earlier by another.
+    If the label reads later rows, its clock judges every feature. Otherwise each feature is judged
+    by its own clock, and a feature with several clocks is left out: a row that is later by one
+    clock may be earlier by another.
     """
     late = fitted.declaration.known_late
     seen = fold(list(fitted.nodes.values()), _sights_of)
@@ -135,7 +135,7 @@ def _join(
 def _sights_of(node: Node, below: Sequence[Sights]) -> Sights:
     """Return the ways in which an expression sees other rows; learnt values do not count.
 
-    `below` has these ways for its arguments.
+    `below` has these ways for each argument of `node`.
     """
     match node:
         case Aggregate(_, _, _, frame):
@@ -183,7 +183,7 @@ def _tables_of(own: Sights, late: Late, fitted: Fitted) -> dict[str, frozenset[T
 def _columns_that_say_when(column: TableColumn, late: Late, fitted: Fitted) -> list[TableColumn]:
     """Return the columns with the times of a table's rows.
 
-    `column` is the column by which a feature sees these rows. If the label looks ahead in the
+    `column` is the column by which a feature sees these rows. If the label reads later rows of the
     table, these are the label's columns, unless the user declares `column` with `known_clocks`.
     """
     seen = frozenset[str]() if late.ahead is None else late.ahead.tables.get(column.table, ())

@@ -372,7 +372,7 @@ class _Removal:
         return tables, n_removed
 
     def _are_removed(self, history: Any, rows: Any, is_later: Flags) -> Flags:
-        """Return whether each row of the history is a row that was removed, by its id."""
+        """Return whether each row of the history has the id of a removed row of the sample."""
         if self.row_id is None:
             n_rows: int = history.num_rows
             return np.zeros(n_rows, np.bool_)

@@ -106,7 +106,7 @@ def _is_time(array: Any) -> bool:
 
 
 def _numbered(first: Numbers, second: Numbers) -> Numbers:
-    """Return an integer for each pair of integers, from 0; equal pairs have equal ones."""
+    """Return an integer from 0 for each pair of integers; equal pairs get equal integers."""
     first = np.unique(first, return_inverse=True)[1].astype(np.int64)
     second = np.unique(second, return_inverse=True)[1].astype(np.int64)
     n_second = int(second.max(initial=0)) + 1

@@ -121,8 +121,8 @@ def rows_of_parts(
     """Return the rows to verify from data that is read in pieces.
 
     Without windows in the plan, the sample has at most `n_rows` rows. The data may lack the columns
-    `if_there`. `of_history` are the columns to read from the history. Errors in the history name
-    it.
+    `if_there`. `of_history` are the columns to read from the history. Messages of errors in the
+    history name the history.
     """
     dataset, history = dataset_of(rows.data), rows.history
     read_columns(pa.Table.from_batches([], dataset.schema), columns)

@@ -120,7 +120,7 @@ def _moved(before: Sequence[str], after: Sequence[str]) -> Iterator[Change]:
 
 
 def _inputs(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield a change for each column that rows must now have, no longer need, or need retyped."""
+    """Yield a change for each column of the data that transform newly reads, drops or retypes."""
     before, after = _read(a), _read(b)
     for name, dtype in before.items():
         if name not in after:
@@ -160,7 +160,7 @@ def _read(fitted: Fitted) -> dict[str, str]:
 
 
 def _options(a: Declaration, b: Declaration) -> Iterator[Change]:
-    """Yield a change for each option that differs, for the label, and for each kept column."""
+    """Yield the changes of the options, of the label, and of columns that are passed through."""
     labels = [{name: show(node) for name, node in plan.label_nodes.items()} for plan in (a, b)]
     if a.label_nodes != b.label_nodes:
         before, after = (", ".join(f"{n} = {t}" for n, t in of.items()) or None for of in labels)

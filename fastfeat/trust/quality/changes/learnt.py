@@ -1,8 +1,8 @@
 """Changes of learnt values: single values, values per key, and codes of categories.
 
 Plan `a` is the earlier plan and `b` the later one. A vocabulary is the learnt list of the
-categories of a key: the position of a category in it, plus the codes for missing and unseen keys,
-is its code.
+categories of a key: the code of a category is its position in the vocabulary, plus the number of
+codes for missing and unseen keys.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _of_tables(before: Sequence[float], after: Sequence[float]) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matched:
-    """Two vocabularies of the same key, with the position of each category in the other one.
+    """Two vocabularies of the same key, with the index of each category in the other vocabulary.
 
     Args:
         before: Vocabulary of the first plan.
@@ -122,7 +122,7 @@ class Matched:
 
     @staticmethod
     def of(before: Vocabulary, after: Vocabulary) -> Matched:
-        """Return two vocabularies with the position of each category in the other one."""
+        """Return two vocabularies with the index of each category in the other vocabulary."""
         places = places_in(before.parts, after.parts)
         back = np.full(len(after), -1, np.int64)
         found = np.flatnonzero(places >= 0)
@@ -178,7 +178,7 @@ def _share(counts: NDArray[np.int64], of: Vocabulary) -> float:
 
 
 def _codes(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
-    """Yield a change for each encoding with codes that mean other categories, or with new codes."""
+    """Yield a change for each encoder with codes that now mean another category, or new codes."""
     own, readers = set(_shown(b)), _first_readers(a)
     for codes in _shown(a):
         learnt = codes.args[-1]
@@ -305,7 +305,7 @@ def _of_groups(one: Aggregate, pair: Matched, before: Groups, after: Groups) -> 
 
 
 def _zones(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield a change for each time zone with another stored table of offset changes."""
+    """Yield a change for each time zone for which the plans store different offsets from UTC."""
     zones: Mapping[str, Any] = a.zones
     for name, table in zones.items():
         if name in b.zones and b.zones[name] != table:

@@ -40,9 +40,9 @@ def changes_of_outputs(a: Fitted, b: Fitted, compute: Computed) -> tuple[list[Ch
 def changes_of_golden(a: Fitted, b: Fitted) -> tuple[list[Change], int]:
     """Return a change for each output column that differs on the golden rows of plan `a`.
 
-    Also return their number, which is 0 without golden rows, or if plan `b` cannot take them: then
-    it reads other columns, which is reported as a change of inputs. Golden rows sit at the edges of
-    the accepted values, so it means little how many of them differ, but much if none differs.
+    Also return the number of golden rows: 0 if plan `a` has none, or if plan `b` reads other
+    columns, which is reported as a change of inputs. Golden rows hold extreme values. So the number
+    of rows that differ means little, but no difference means much.
     """
     if a.golden is None:
         return [], 0

@@ -129,7 +129,7 @@ def _tables_of(content: bytes) -> dict[str, Table]:
 def with_golden(fitted: Fitted, wanted: bool | None = None) -> Fitted:
     """Return a fitted plan with its golden rows, with new ones, or without any.
 
-    True generates rows if the plan has none, and False removes them. None does the same as True,
+    `wanted=True` generates rows if the plan has none, and False removes them. None acts like True,
     unless that takes more work than `MOST_WORK`: a table of many keys would be built to look up a
     few rows. Warns `NoGoldenRows` if the features of no generated row can be computed.
     """
@@ -175,8 +175,8 @@ def golden_rows(
     """Return generated rows with their features; None if no row can be computed.
 
     Rows with a feature that cannot be computed, such as an integer sum beyond 64 bits, are left
-    out. Wide plans try fewer than `n_rows`. `backend=None` is the reference, or the CPU for many
-    keys.
+    out. Wide plans try fewer than `n_rows`. `backend=None` chooses the reference backend, or the
+    CPU backend if many keys were learnt.
     """
     n_rows = _n_rows_of(fitted, n_rows)
     most: GoldenRows | None = None
@@ -270,7 +270,8 @@ def check_golden(fitted: Fitted, backend: str = "cpu") -> int:
     """Compute the features of the golden rows again and compare bits; return the number of rows.
 
     Raises:
-        ArtifactError: There are none, or a feature differs: the message names it and the row.
+        ArtifactError: There are no golden rows, or a feature differs. The message names the feature
+            and the row.
     """
     if fitted.golden is None:
         raise ArtifactError(

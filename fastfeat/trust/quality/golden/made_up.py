@@ -175,7 +175,7 @@ def _values(
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """The generated rows of the data, for tables to contain values that these rows look up.
+    """The generated rows of the data; tables take keys from them, so that lookups find matches.
 
     Args:
         roles: Roles of the columns.

@@ -1,4 +1,4 @@
-"""Values to generate for a column: at the edges that a plan distinguishes, and of its type.
+"""Values to generate for a column: those where results of a plan change, and those of its type.
 
 A plan distinguishes values by the constants that it compares a column with, such as the edges of
 bins, and by its learnt values. A pool is the set of values to draw from.
