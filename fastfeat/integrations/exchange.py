@@ -149,7 +149,7 @@ def _exchange(
 def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
     """Return the names and types of the history columns that windows read.
 
-    `training`: whether the rows after the history are learned from.
+    `training` says whether `fit` reads the history, as opposed to `transform`.
 
     Raises:
         UnknownColumn: The history lacks a column; the message names the history.
@@ -170,7 +170,7 @@ def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
 
 
 def past_of_data(history: Any) -> str | None:
-    """Return the argument `history=` if it is "batch"; otherwise None, after a warning.
+    """Return "batch" if `history=` is "batch"; otherwise warn, and return None.
 
     Warns:
         HistoryMissing: There is no history.

@@ -1,10 +1,10 @@
 """A null world: a copy of the training rows in which nothing known in time predicts a late value.
 
-Each row gets the late values of another row, drawn at random from its stratum: the rows of a block
-of time and, where possible, of one entity. So only the frequency of values at a time and in an
-entity stays the same. If features reveal more of a label, it is a leak. Rows are drawn with
-replacement: in a permutation, the late values of earlier rows would tell which values are left for
-later ones.
+A late value, such as a label, is known only after the time of its row. Each row gets the late
+values of another row, drawn at random from its stratum: the rows of a block of time and, where possible,
+of one entity. So only the frequency of values at a time and in an entity stays the same. If
+features reveal more of a label, it is a leak. Rows are drawn with replacement: in a permutation,
+the late values of earlier rows would tell which values are left for later ones.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _sources(plan: Declaration) -> Iterator[str]:
 
 
 def _orders(plan: Declaration, permuted: Sequence[str]) -> Iterator[Call]:
-    """Yield the order (time and keys) of windows: ahead of a label, then over late columns."""
+    """Yield time and keys of windows: those ahead of a label, then those over `permuted`."""
     yield from map(order_of, over_ahead(plan.label_nodes.values()))
     names = set(permuted)
     for over in window_nodes(plan.nodes.values()):

@@ -1,7 +1,8 @@
 """Fitting and transforming on the workers of an engine: the functions that all engines share.
 
 An engine is Ray or Spark; its module decides how parts of the rows reach workers, and how results
-travel. In each round of fit a worker returns the state of its part of the rows: the sums, counts
+travel. A `Learning` is a fit between two rounds (passes over
+the rows). In each round of fit a worker returns the state of its part of the rows: the sums, counts
 and the like from which the plan learns. States are Arrow tables of the schema `STATES`, one row per
 state; if a part cannot be learned from, the row holds an error instead. A worker computes with one
 thread, because an engine has one worker per core.

@@ -351,7 +351,7 @@ def _learnt(
     profile: Profiled = False,
     check_ids: bool = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
-    """Run all passes; return the last `Learning`, and the exchanged rows or None."""
+    """Run all passes; return the last `Learning`, and the rows if they were exchanged, or None."""
     dataset, schema = rows.data, _schema_of(rows.data)
     learning, is_exchanged = begun(
         plan, schema, rows.tables, features=features, stable=stable, profile=profile

@@ -66,7 +66,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             and so on.
         history: For plans with windows: a table of all rows, so that windows also see the rows that
             a split leaves out. The plan's `row_id` identifies rows in both. Rows of X that are not
-            in it, such as new rows in `transform`, count as later. Or "batch", without
+            in the table, such as new rows in `transform`, count as later rows. Or "batch", without
             cross-validation: X then always contains all earlier rows of its entities, in
             `transform` too.
         tables: The lookup tables that the plan reads, by name.

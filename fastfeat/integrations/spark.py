@@ -376,7 +376,7 @@ def _learnt(
     profile: Profiled = False,
     check_ids: bool = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
-    """Run all passes; return the last `Learning`, and the exchanged rows or None."""
+    """Run all passes; return the last `Learning`, and the rows if they were exchanged, or None."""
     frame, schema = rows.data, _schema_of(rows.data)
     n_slots, in_spark = _n_slots(frame.sparkSession), _in_spark(PIECES)
     learning, is_exchanged = begun(

@@ -1,4 +1,4 @@
-"""`fastfeat report`: write an HTML page about a fitted plan; it may compare new rows with training."""
+"""`fastfeat report`: write an HTML page about a fitted plan, and maybe new rows."""
 
 from __future__ import annotations
 

@@ -278,7 +278,7 @@ class FeatureBatches(torch_data.IterableDataset):
 
     @property
     def n_rows_without_label(self) -> int:
-        """The number of rows that were dropped, because they have no label that looks ahead."""
+        """The number of rows that were dropped, because later rows do not yet tell their label."""
         rows = self.stream.rows
         return rows.n_left_out if isinstance(rows, Ready) else 0
 
