@@ -1,6 +1,6 @@
 """Features as Arrow columns, and the label, for XGBoost, LightGBM and CatBoost.
 
-Codes of categories have the values of the plan, in every form: 0 is missing, 1 unseen or rare, then
+Codes of categories are the codes of the plan, in every form: 0 is missing, 1 unseen or rare, then
 the vocabulary. A model therefore gets the same input from Arrow, from a matrix and from one row.
 """
 

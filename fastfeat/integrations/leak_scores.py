@@ -41,7 +41,7 @@ class Labels(NamedTuple):
 
 
 def kind_of(label: ChunkedArray) -> Kind:
-    """Return the rule by which this label becomes numbers: the most frequent text is class 1.
+    """Return the rule that turns this label into numbers; the most frequent text is class 1.
 
     Raises:
         InvalidData: All labels are the same, or missing.
@@ -101,7 +101,7 @@ def scores_apart(
     those of the second; labels of the first are compared with those of the third.
 
     A single world would not do: there the mean of earlier labels predicts a row's own label without
-    a leak, because the rows that it is compared with have seen that label.
+    a leak, because the later rows that it is compared with have seen that label.
     """
     known, of_second, of_third = (np.flatnonzero(~np.isnan(of.values)) for of in labels)
     truth, own, third = labels[0].values[known], strata[known], strata[of_third]

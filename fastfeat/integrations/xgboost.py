@@ -180,7 +180,7 @@ def dmatrix_by_pieces(
 
     Raises:
         InvalidData: There are no rows, labels are missing, or a later pass gives other pieces.
-        InvalidPlan: Windows, or a label that looks ahead, would see rows of other pieces; or
+        InvalidPlan: Windows, or the label, would see rows of other pieces; or
             XGBoost does not accept the name of a feature.
         TypeMismatch: The data can only be read once.
         FastfeatError: Any error of `FittedPlan.transform`.
@@ -218,7 +218,8 @@ def _check_alone(fitted: FittedPlan, history: Any, *, label: bool) -> None:
     """Raise if features or the label of a piece need rows of other pieces.
 
     Raises:
-        InvalidPlan: Windows see earlier rows, and there is no history; or the label looks ahead.
+        InvalidPlan: Windows see earlier rows, and there is no history; or the label is computed
+            from later rows.
     """
     if history is None and fitted.plan.declaration.past_columns:
         raise InvalidPlan(

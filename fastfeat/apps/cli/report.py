@@ -1,4 +1,4 @@
-"""`fastfeat report`: write an HTML page about a fitted plan, and maybe new rows."""
+"""`fastfeat report`: write an HTML page about a fitted plan, optionally with new rows."""
 
 from __future__ import annotations
 

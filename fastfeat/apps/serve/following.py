@@ -109,7 +109,7 @@ class Following:
         raise StateError("the state changes its plans again and again")
 
     def _plan_of(self, content: bytes) -> FittedPlan:
-        """Return the plan in the bytes of an artifact, which a state contains.
+        """Return the plan in an artifact (as bytes) that the state contains.
 
         If it equals the plan that the server was given, the given object is returned: it may have a
         profile (statistics of the training rows), which a state does not keep.

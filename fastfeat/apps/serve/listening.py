@@ -1,4 +1,4 @@
-"""The address of a server: a TCP port, or a Unix socket (also if a dead server left its file)."""
+"""A server's address: a TCP port, or a Unix socket (a file that a dead server left is replaced)."""
 
 from __future__ import annotations
 

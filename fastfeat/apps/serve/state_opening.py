@@ -32,7 +32,7 @@ class Opening:
         durability: When a change is on disk: "commit", "interval" or "checkpoint".
         archive: Folder that keeps the recorded changes when a snapshot of the state replaces them.
         keep_audit: How long the archive is kept.
-        drift: Time window over which answered rows are compared with training rows, or None.
+        drift: Time window over which answered rows are compared with training; None turns it off.
     """
 
     path: str | None = None

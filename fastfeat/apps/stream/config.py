@@ -132,8 +132,8 @@ class Topic:
         absent: Treatment of a message that lacks a column: "error" rejects the message, "missing"
             takes the value as missing. Late columns (known only later) may always be absent.
         columns: Plan column name to its name in messages, for columns with different names.
-        types: Column name to type name, for columns that `fit` has not read: the row id and kept
-            columns.
+        types: Column name to type name, for columns that `fit` has not read: the row id and columns
+            that are passed through (`keep=`).
         schema: Avro only: file of the schema that the rows are read with.
         framing: Avro only: "confluent" if each message starts with the 5 bytes of a schema registry
             (a zero byte, then the id of the writer's schema). With "none" nothing identifies the

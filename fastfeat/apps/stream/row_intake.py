@@ -141,7 +141,7 @@ def _halved(take: Callable[[Span, int], None], span: Span, at: int) -> list[Refu
 def _rest(span: Span, live: Live) -> Span:
     """Return a span without rows, with the same end as `span`.
 
-    Once applied, it has moved the offset of the state past refused rows.
+    Applying it moves the offset of the state past refused rows.
     """
     first = max(span.first, live.offsets.get(span.source, 0))
     return Span(span.source, span.rows.slice(0, 0), (), first, span.end)

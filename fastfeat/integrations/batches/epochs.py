@@ -116,7 +116,7 @@ class Worker(NamedTuple):
     n_workers: int = 1
 
     def after(self, n_given: int) -> Worker:
-        """Return the former worker that this one replaces if a loader resumes after `n_given`.
+        """Return the former worker that this one replaces after a resume at `n_given` batches.
 
         A resumed loader asks its worker 0 first, so worker 0 replaces the worker that was next.
         """
