@@ -210,7 +210,7 @@ class Transform:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Training:
-    """The end of a fit, to compute out-of-fold features on workers: data only, without code.
+    """A finished fit, sent to workers for out-of-fold features: data only, without code.
 
     Args:
         learning: The `Learning` after the last round, as bytes.

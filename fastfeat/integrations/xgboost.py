@@ -3,7 +3,7 @@
 Feature names and types are passed on, and codes of categories become categories: missing is
 category 0, unseen and rare values are category 1. Missing floats are missing in XGBoost, which
 computes in float32. A category that XGBoost was not trained on, such as unseen values if no value
-was rare, goes with the categories that a split does not name.
+was rare, takes the branch of the categories that a split does not list.
 
     from fastfeat.integrations import xgboost as ff_xgboost
 

@@ -105,7 +105,7 @@ class Division:
 
 
 class Worker(NamedTuple):
-    """One of the workers of a rank, which give a batch each in turn.
+    """A worker of a rank. The workers of a rank take turns, with one batch each.
 
     Args:
         number: The number of the worker, from 0.
@@ -127,7 +127,7 @@ class Worker(NamedTuple):
         return (n_given - self.number + self.n_workers - 1) // self.n_workers
 
     def share(self, n_batches: int) -> range:
-        """Return the numbers of the batches that this worker computes, of `n_batches` of the rank.
+        """Return the numbers of this worker's batches, out of the `n_batches` of its rank.
 
         This is for rows that are shuffled piece by piece: a worker computes consecutive batches,
         and workers give batches in turn. The numbers of batches differ by at most one between

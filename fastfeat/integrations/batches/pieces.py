@@ -33,7 +33,7 @@ _ONCE = (
 
 
 class Pieces(Protocol):
-    """Data that can be read piece by piece, in each epoch again."""
+    """Data that can be read piece by piece, anew in each epoch."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
