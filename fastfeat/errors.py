@@ -1,5 +1,8 @@
 """All errors and warnings of fastfeat. A message names the problem, the value, and the remedy.
 
+A column is late if its values are known only after the time of their row. A label looks ahead if it
+is computed from later rows.
+
 Each error also derives from the builtin exception that a Python user would catch.
 
 Each kind of warning is given once per fitted plan: `fit` warns about oddities of the training data,
@@ -24,8 +27,8 @@ class FastfeatError(Exception):
     """Base class of all errors that fastfeat raises on purpose.
 
     Attributes:
-        rows: Numbers of the data rows that cannot be computed, first row first, as far as the
-            backend reported them. Empty if no row is at fault, or rows of another table are.
+        rows: Numbers of the data rows that cannot be computed, in ascending order, as far as the
+            backend reported them. Empty if no row of the data is at fault.
     """
 
     rows: tuple[int, ...] = ()
@@ -142,7 +145,7 @@ class LateRow(InvalidData):
 
 
 class LateOutcome(InvalidData):
-    """A late column arrived after the answer to a row with windows that should have seen it."""
+    """A late column arrived too late: a row with windows that see it was answered before."""
 
 
 class FutureRow(InvalidData):
@@ -186,11 +189,11 @@ class CountsSeeAhead(FastfeatWarning):
 
 
 class ClocksOnYourWord(FastfeatWarning):
-    """Features use another clock than the label that looks ahead, trusting `known_clocks=`."""
+    """The label looks ahead, and `known_clocks=` lets features use another time column."""
 
 
 class RowsWithoutLabel(FastfeatWarning):
-    """Training rows have no known label, because it looks ahead: nothing was learnt from them."""
+    """Training rows lack a label, because it looks ahead: nothing was learnt from them."""
 
 
 class RowsRepeated(FastfeatWarning):
@@ -256,7 +259,7 @@ class ColumnAbsent(FastfeatWarning):
 
 
 class NoGoldenRows(FastfeatWarning):
-    """An artifact is saved without golden rows, because no made-up row has all features."""
+    """An artifact is saved without golden (test) rows: no made-up row has all features."""
 
 
 class KernelsNotKept(FastfeatWarning):
@@ -294,7 +297,7 @@ class GivenWarnings:
     def unheard(self) -> Generator[None]:
         """Suppress fastfeat's warnings in the block.
 
-        Those that were not given before may be given again later.
+        A kind that only occurs in the block counts as not given, and may be given later.
         """
         with self.lock:
             before = set(self.kinds)

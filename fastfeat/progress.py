@@ -90,7 +90,7 @@ def doing(
 ) -> Generator[Step]:
     """Show progress while a block runs, once it takes longer than a second.
 
-    Without a place to show it the call costs some microseconds, otherwise it starts a thread. Do
+    If progress is not shown, the call costs some microseconds; otherwise it starts a thread. Do
     not use it for work that may take less than a millisecond.
 
     Args:

@@ -101,7 +101,8 @@ def transform(flights: Frame, learnt: Learnt, weather: Frame) -> Frame:
 def _last_week(flights: Frame) -> dict[str, Any]:
     """Return features of each plane's last seven days before a flight, by name.
 
-    Arrival delays are only known once a flight has landed: their windows end LANDED earlier.
+    Arrival delays are known only after the landing. Their windows therefore end earlier than
+    the flight, by the duration `LANDED`.
     """
     import pandas as pd
 
@@ -130,20 +131,20 @@ def _last_week(flights: Frame) -> dict[str, Any]:
 
 
 def _rolled(rows: Frame, columns: list[str]) -> Any:
-    """Return rolling windows of seven days per plane; each excludes its last moment."""
+    """Return rolling windows of seven days per plane, without rows at the window's end time."""
     by_plane = rows.sort_values("time_hour", kind="stable").groupby("tailnum")
     return by_plane.rolling("7D", on="time_hour", closed="left", min_periods=0)[columns]
 
 
 def _at(plane: Frame, rolled: Frame) -> Frame:
-    """Return the window's result for each row of `plane`: one value per plane and time."""
+    """Return window results for each row of `plane`, found by its plane and time."""
     import pandas as pd
 
     return rolled[~rolled.index.duplicated()].reindex(pd.MultiIndex.from_frame(plane))
 
 
 def _weather(flights: Frame, weather: Frame) -> dict[str, Any]:
-    """Return the weather at each flight's airport in the last hour that was over, by name."""
+    """Return the weather at each flight's airport in the last full hour before it, by name."""
     import pandas as pd
 
     measured = weather.assign(time_hour=weather["time_hour"] + HOUR).sort_values("time_hour")
@@ -159,7 +160,7 @@ def _cyclical(name: str, values: Any, period: float) -> dict[str, Any]:
 
 
 def _rank(values: Any, quantiles: Any) -> Any:
-    """Return each value's rank among the quantiles, from 0 to 1, midway among equal ones."""
+    """Return each value's rank among the quantiles, from 0 to 1; ties get the middle rank."""
     places = np.linspace(0, 1, N_QUANTILES)
     below = np.interp(values, quantiles, places)
     above = 1 - np.interp(-values, -quantiles[::-1], places)

@@ -1,4 +1,8 @@
-"""The arguments X and y of scikit-learn's estimators, as data with column names for a plan."""
+"""The arguments X and y of scikit-learn's estimators, as data with column names for a plan.
+
+Late columns are known only after the time of their row. A label looks ahead if it is computed from
+later rows.
+"""
 
 from __future__ import annotations
 
@@ -212,7 +216,7 @@ def _check_has_label(plan: Plan, names: Sequence[str]) -> None:
 
 
 def _check_has_late(of_past: Sequence[str], names: Sequence[str]) -> None:
-    """Raise if windows see one of these late columns, and the data lacks it."""
+    """Raise if the data lacks one of these late columns, which windows see."""
     for name in of_past:
         if name not in names:
             raise UnknownColumn(

@@ -70,7 +70,7 @@ def resolve_history(plan: Plan, given: Any) -> Any:
 
 
 def check_whole(plan: Plan, data: Any, past: Any) -> None:
-    """Check that the history has all training rows; warn if labels of other rows overlap theirs.
+    """Check that the history has all training rows; warn if labels overlap across a split.
 
     Raises:
         InvalidData: The history lacks training rows.

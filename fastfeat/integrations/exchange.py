@@ -61,7 +61,7 @@ class Exchange:
         tables: The lookup tables that this plan reads.
         n_shares: The number of shares.
         rows: The names and types of the columns of rows that are sent.
-        history: The names and types of the columns of history rows that are sent; None without one.
+        history: The names and types of the columns of history rows that are sent, or None.
     """
 
     artifact: bytes
@@ -149,7 +149,7 @@ def _exchange(
 def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
     """Return the names and types of the history columns that windows read.
 
-    `training`: whether the rows after the history are learned from.
+    `training` says whether the history is for `fit`; otherwise it is for `transform`.
 
     Raises:
         UnknownColumn: The history lacks a column; the message names the history.
@@ -170,7 +170,7 @@ def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
 
 
 def past_of_data(history: Any) -> str | None:
-    """Return the argument `history=` if it is "batch"; otherwise None, after a warning.
+    """Return "batch" if `history=` is "batch"; otherwise warn, and return None.
 
     Warns:
         HistoryMissing: There is no history.

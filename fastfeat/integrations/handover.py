@@ -1,6 +1,6 @@
 """Features as Arrow columns, and the label, for XGBoost, LightGBM and CatBoost.
 
-Codes of categories have the values of the plan, in every form: 0 is missing, 1 unseen or rare, then
+Codes of categories are the codes of the plan, in every form: 0 is missing, 1 unseen or rare, then
 the vocabulary. A model therefore gets the same input from Arrow, from a matrix and from one row.
 """
 
@@ -128,7 +128,7 @@ def _of_matrix(features: NDArray[Any], names: list[str]) -> Table:
 def check_types(features: Table) -> None:
     """Raise if a feature is not a number.
 
-    Some libraries end the process if they get a dictionary.
+    Some libraries end the process if they get a dictionary-encoded Arrow column.
 
     Raises:
         TypeMismatch: The first such feature.
@@ -218,7 +218,7 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
     """Return a label as a NumPy array for the library: floats, or text if `text` is true.
 
     Raises:
-        InvalidData: Values are missing or no float holds them, or their number is not `n_rows`.
+        InvalidData: Values are missing, do not fit a float, or are not `n_rows` in number.
         TypeMismatch: The label is neither numbers nor accepted text.
     """
     column = label_column(label)

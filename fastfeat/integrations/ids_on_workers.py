@@ -41,7 +41,10 @@ class IdCheck:
 
 
 def ids_read(plan: Plan, schema: Schema) -> Schema | None:
-    """Return the schema of the columns to compare in rows with one id; None without ids."""
+    """Return the schema of the columns that are compared between rows with the same id.
+
+    Returns None if the plan has no row ids.
+    """
     declared, row_id = plan.declaration, plan.declaration.row_id
     if row_id is None or row_id not in schema.names:
         return None

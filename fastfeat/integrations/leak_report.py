@@ -25,7 +25,7 @@ class Score:
 
     Args:
         name: The name of the column, or "model".
-        sees_late: Whether it is computed from permuted columns, of any rows.
+        sees_late: Whether it is computed from permuted columns, of its own row or others.
         score: The mean over the permutations. For a model: its gain over the same model without the
             features that see late columns.
         error: One standard error of the score.
@@ -47,7 +47,8 @@ class LeakReport:
     Args:
         measure: "AUC", with .5 for no signal, or "rank correlation", with 0 for no signal.
         features: The score of each output column with the labels of the training rows.
-        model: The gain of its out-of-fold score from features that see late columns.
+        model: The model's out-of-fold score, minus its score without the features that see late
+            columns.
         with_late: The score of the model with all features.
         without_late: The score of the model without the features that see late columns, for the
             same permutations.

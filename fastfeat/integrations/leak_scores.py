@@ -17,7 +17,7 @@ from fastfeat.io.columns.decode import decoded
 
 
 class Kind(NamedTuple):
-    """The way that a label becomes numbers, the same for all permutations.
+    """The rule by which a label becomes numbers, the same for all permutations.
 
     Args:
         are_classes: Whether the label has two values, or is text.
@@ -41,7 +41,7 @@ class Labels(NamedTuple):
 
 
 def kind_of(label: ChunkedArray) -> Kind:
-    """Return the way that this label becomes numbers. Of text, the most frequent value is class 1.
+    """Return the rule that turns this label into numbers; the most frequent text is class 1.
 
     Raises:
         InvalidData: All labels are the same, or missing.
@@ -96,11 +96,12 @@ def scores_apart(
 ) -> NDArray[np.float64]:
     """Return the score of each column, shape (n_columns,), compared across permutations.
 
-    A world is a permuted copy of the data. The values of the first world are ranked among the
-    values of the second, and the labels of the first are compared with the labels of the third.
-    Within one world the mean of earlier labels predicts a row's own label without a leak: if a row
-    of class 1 comes before a row of class 0, the later row has seen the 1. `features` come from the
-    first two worlds, shape (n_rows, n_columns), `labels` from all three.
+    A world is a permuted copy of the data. `features` come from two worlds, shape (n_rows,
+    n_columns), `labels` from the same two and a third. Values of the first world are ranked among
+    those of the second; labels of the first are compared with those of the third.
+
+    A single world would not do: there the mean of earlier labels predicts a row's own label without
+    a leak, because the later rows that it is compared with have seen that label.
     """
     known, of_second, of_third = (np.flatnonzero(~np.isnan(of.values)) for of in labels)
     truth, own, third = labels[0].values[known], strata[known], strata[of_third]
@@ -128,7 +129,7 @@ def _ranks_among(
     others: NDArray[Any],
     of_others: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return each value's rank among other values of its stratum, minus the mean rank there.
+    """Return each value's rank among `others` of its stratum, minus the mean rank there.
 
     A missing value ranks below all others. The result has shape (n_rows,).
     """

@@ -1,8 +1,9 @@
 """`leak_test`: a test whether features of a plan reveal the label of a row, in any way.
 
-Each row gets the late values of another row, so that nothing known in time says anything about a
-label. Such a permuted copy of the data is called a world. Features are computed and a model is
-trained as usual. Any signal that it then finds is a leak.
+Each row gets the late values (those known only later, such as labels) of another row, so that
+nothing known in time says anything about a label. Such a permuted copy of the data is called a
+world. Features are computed and a model is trained as usual. Any signal that it then finds is a
+leak.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def leak_test(
     """Test whether features reveal labels that cannot be predicted, and return a report.
 
     All late columns are permuted together: the label, the outcomes, and the columns that a label
-    looks ahead for. Each row gets the late values of a randomly drawn row. Rows are drawn within
+    reads from later rows. Each row gets the late values of a random row. Rows are drawn within
     blocks of time, and within entities if the plan has windows, so that the frequency of labels
     there stays the same; scores compare rows of one block only. Then features are computed as by
     `fit_transform`, and a model is trained on some rows and predicts the others, with the folds and

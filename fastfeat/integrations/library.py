@@ -9,7 +9,7 @@ from typing import Any
 def library(name: str, extra: str | None = None) -> Any:
     """Import a module of another library, and return it as `Any`, without its types.
 
-    `extra` is the extra of fastfeat that installs it, as in `fastfeat[extra]`; None for `name`.
+    `extra` is the name in `pip install fastfeat[extra]` that installs it; None means `name`.
 
     Raises:
         ModuleNotFoundError: It is not installed. The message says how to install it.

@@ -2,7 +2,7 @@
 
 Feature names are passed on, and codes of categories become categorical features (missing is
 category 0, unseen and rare values are category 1). Other missing values are missing in LightGBM. A
-category that LightGBM was not trained on goes with the categories that a split does not name.
+category that LightGBM was not trained on takes the branch of categories that a split does not list.
 LightGBM ends the process if an Arrow column is a dictionary, so none is passed.
 
     from fastfeat.integrations import lightgbm as ff_lightgbm

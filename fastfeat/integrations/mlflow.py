@@ -188,7 +188,7 @@ class PlanModel:
 
     Args:
         fitted: The fitted plan.
-        bare: The same plan without kept columns.
+        bare: The same plan without columns that are passed through.
         model: The model of its features.
         flavor: The name of the model's flavor.
         method: The method of the model to call.
@@ -261,7 +261,7 @@ def _kept(folder: Path) -> dict[str, Any]:
 
 
 def _check_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Raise if a stored file is not the one that was written with the others.
+    """Raise if a stored file is absent, or was altered since it was written.
 
     Raises:
         ArtifactError: The message names the file.
@@ -284,7 +284,7 @@ def _digest(path: Path) -> str:
 
 
 def _whole(fitted: FittedPlan, model: Any, method: str, beside: CallRows) -> PlanModel:
-    """Return a plan and its model, checked, with the history and tables that the plan needs.
+    """Check a plan, its model, the history and the tables, and return them as a `PlanModel`.
 
     Raises:
         InvalidPlan: The plan's tables, or the history for its windows, are not given; or the model
@@ -362,7 +362,7 @@ def _written(
 
 @contextmanager
 def _signed() -> Generator[None]:
-    """Silence MLflow's advice to pass an example of inputs: the plan already provides the types."""
+    """Within the block, silence MLflow's advice to pass an example: types come from the plan."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input example was not provided")
         yield

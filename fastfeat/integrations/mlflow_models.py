@@ -121,7 +121,8 @@ def _packages(part: object) -> set[str]:
 def _trusted(model: Any, n_features: int) -> Options:
     """Return options that name the types which skops should trust when it writes an estimator.
 
-    They are types of numerical libraries. About others MLflow tells the user how to trust them.
+    Only types of numerical libraries are named. For other types MLflow's error tells the user how
+    to trust them.
     """
     if not _is_estimator(model):
         return {}
@@ -267,7 +268,10 @@ def _difference(names: Sequence[str], expected: Sequence[str], made: bool) -> st
 
 
 def _trained_on(model: Any) -> list[str] | None:
-    """Return the names of the features that a model was trained on; None if it has no names."""
+    """Return the names of a model's training features; None if they are unknown.
+
+    If only their number is known, the names are "Column_0", "Column_1" and so on.
+    """
     for attribute in ("feature_names_in_", "feature_names_", "feature_names", "feature_name"):
         found: Any = getattr(model, attribute, None)
         names: Any = found() if callable(found) else found

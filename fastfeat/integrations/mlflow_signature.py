@@ -62,7 +62,7 @@ def signature_of(fitted: FittedPlan, not_missing: Sequence[str], outputs: Any = 
 
 
 def _params(fitted: FittedPlan, schema: Any) -> Any:
-    """Return MLflow's schema of `params`: a history's path; None for a plan without windows."""
+    """Return MLflow's schema for `params`: a history path. None if the plan has no windows."""
     if not fitted.plan.declaration.past_columns:
         return None
     return schema.ParamSchema([schema.ParamSpec("history", "string", None)])

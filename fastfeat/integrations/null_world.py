@@ -1,10 +1,10 @@
 """A null world: a copy of the training rows in which nothing known in time predicts a late value.
 
-Each row gets the late values of another row, drawn at random from its stratum: the rows of a block
-of time and, where possible, of one entity. So only the frequency of values at a time and in an
-entity stays the same. If features reveal more of a label, it is a leak. Rows are drawn with
-replacement: in a permutation, the late values of earlier rows would tell which values are left for
-later ones.
+A late value, such as a label, is known only after the time of its row. Each row gets the late
+values of another row, drawn at random from its stratum: the rows of a block of time and, where
+possible, of one entity. So only the frequency of values at a time and in an entity stays the same.
+If features reveal more of a label, it is a leak. Rows are drawn with replacement: in a permutation,
+the late values of earlier rows would tell which values are left for later ones.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def null_world(plan: Declaration, table: Table) -> NullWorld:
     """Return the columns to permute in training rows, and the groups of rows to permute within.
 
     The groups are blocks of time, and entities that have enough rows. Time and entity come from the
-    window ahead of the label, or else from the first window over late columns. `table` has the
+    label's window over later rows, or else from the first window over late columns. `table` has the
     columns that the plan and its label read.
 
     Raises:
@@ -86,7 +86,7 @@ def null_world(plan: Declaration, table: Table) -> NullWorld:
 
 
 def permuted_of_label(plan: Declaration, table: Table) -> list[str]:
-    """Return the columns of the label that are permuted: late ones, and those it reads ahead."""
+    """Return the columns of the label that are permuted: late ones, and those of later rows."""
     late = [name for name in plan.label_sources if name in plan.late]
     return [name for name in [*late, *_sources(plan)] if name in table.column_names]
 
@@ -109,7 +109,7 @@ def _sources(plan: Declaration) -> Iterator[str]:
 
 
 def _orders(plan: Declaration, permuted: Sequence[str]) -> Iterator[Call]:
-    """Yield the order (time and keys) of windows: ahead of a label, then over late columns."""
+    """Yield time and keys of windows: those of the label over later rows, then over `permuted`."""
     yield from map(order_of, over_ahead(plan.label_nodes.values()))
     names = set(permuted)
     for over in window_nodes(plan.nodes.values()):

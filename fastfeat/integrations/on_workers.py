@@ -1,10 +1,11 @@
 """Fitting and transforming on the workers of an engine: the functions that all engines share.
 
 An engine is Ray or Spark; its module decides how parts of the rows reach workers, and how results
-travel. In each round of fit a worker returns the state of its part of the rows: the sums, counts
-and the like from which the plan learns. States are Arrow tables of the schema `STATES`, one row per
-state; if a part cannot be learned from, the row holds an error instead. A worker computes with one
-thread, because an engine has one worker per core.
+travel. A `Learning` is a fit between two rounds (passes over the rows). In each round of fit a
+worker returns the state of its part of the rows: the sums, counts and the like from which the plan
+learns. States are Arrow tables of the schema `STATES`, one row per state; if a part cannot be
+learned from, the row holds an error instead. A worker computes with one thread, because an engine
+has one worker per core.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def begun(
 
     Raises:
         InvalidPlan: Folds are assigned by row number, windows see rows of entities that have no key
-            in common, or the label looks ahead.
+            in common, or the label looks ahead (`ff.ahead`).
         FastfeatError: Any error of `Plan.fit` that does not depend on the rows.
     """
     _check_no_numbers(plan)
@@ -209,7 +210,7 @@ class Transform:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Training:
-    """The end of a fit, to compute out-of-fold features on workers: data only, without code.
+    """A finished fit, sent to workers for out-of-fold features: data only, without code.
 
     Args:
         learning: The `Learning` after the last round, as bytes.
@@ -288,8 +289,8 @@ def _label_name(plan: Plan, label: bool) -> str | None:
     """Return the name of the label to append after the features; None for no label.
 
     Raises:
-        InvalidPlan: The label is wanted, but there is none, it looks ahead, or a kept column has
-            its name.
+        InvalidPlan: The label is wanted, but there is none, it reads later rows, or a kept column
+            has its name.
     """
     if not label:
         return None

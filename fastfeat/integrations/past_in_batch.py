@@ -37,7 +37,10 @@ class Beginning:
 
 
 def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
-    """Return the first times in training rows, per window; empty unless `past` is "batch"."""
+    """Return each entity's first time in training rows, by clock and keys of the windows.
+
+    The result is empty unless `past` is "batch".
+    """
     if not is_batch(past):
         return ()
     orders = dict.fromkeys(order_of(over) for over in window_nodes(plan.declaration.nodes.values()))
@@ -53,9 +56,9 @@ def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
 
 
 def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: GivenWarnings) -> None:
-    """Warn about entities with a later first time in X than in `fit`: X lacks their past.
+    """Warn if entities begin later in X than in the rows of `fit`: X lacks their earlier rows.
 
-    Their windows do not see the rows of `fit`. Keys and times of types that Arrow cannot group, or
+    Windows over X do not see the rows of `fit`. Keys and times of types that Arrow cannot group, or
     cannot compare with those of `fit`, are skipped. `told` holds the warnings that were given
     before.
     """

@@ -1,10 +1,10 @@
 """Ray: fit a plan on a Ray Data dataset, and compute its features as a dataset, on Ray's workers.
 
-Each pass of fit maps the blocks to states, and tasks merge these in a tree while other blocks are
-still read; the driver receives one state per pass. Only data travels: the plan as JSON, and learned
-values and tables as bytes. Ray repeats the tasks of a worker that died, and the bits stay the same.
-If windows see other rows, the rows are exchanged once, and stay in Ray's object store for all
-passes.
+Each pass of fit maps the blocks to states (sums and counts), and tasks merge these in a tree while
+other blocks are still read; the driver receives one state per pass. Only data travels: the plan as
+JSON, and learned values and tables as bytes. Ray repeats the tasks of a worker that died, and the
+bits stay the same. If windows see other rows, the rows are exchanged once, and stay in Ray's object
+store for all passes.
 
     from fastfeat.integrations import ray as ff_ray
 
@@ -131,7 +131,8 @@ def fit(
         InvalidData: With `check_ids`: a row without an id, or rows with the same id that differ or
             that windows see.
         InvalidPlan: Folds are assigned by row number, which a dataset does not have; the plan
-            learns from windows of entities that have no key in common; or the label looks ahead.
+            learns from windows of entities that have no key in common; or the label is computed
+            from later rows.
         TypeMismatch: `dataset` is not a dataset, or a column has no Arrow type.
         FastfeatError: Any error of `Plan.fit`. If several rows fail, the message is about one of
             them, not always the first.
@@ -351,7 +352,7 @@ def _learnt(
     profile: Profiled = False,
     check_ids: bool = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
-    """Run all passes; return the last `Learning`, and the exchanged rows or None."""
+    """Run all passes; return the last `Learning`, and the rows if they were exchanged, or None."""
     dataset, schema = rows.data, _schema_of(rows.data)
     learning, is_exchanged = begun(
         plan, schema, rows.tables, features=features, stable=stable, profile=profile
@@ -400,7 +401,7 @@ class _Blocks(NamedTuple):
     Args:
         rows: Ray references to Arrow blocks, in the order of the dataset.
         earlier: Ray references to the Arrow blocks of the history; None without one.
-        history: The schema of the history; None without one.
+        history: The schema of the history; None without a history.
     """
 
     rows: list[Any]

@@ -66,7 +66,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             and so on.
         history: For plans with windows: a table of all rows, so that windows also see the rows that
             a split leaves out. The plan's `row_id` identifies rows in both. Rows of X that are not
-            in it, such as new rows in `transform`, count as later. Or "batch", without
+            in the table, such as new rows in `transform`, count as later rows. Or "batch", without
             cross-validation: X then always contains all earlier rows of its entities, in
             `transform` too.
         tables: The lookup tables that the plan reads, by name.
@@ -173,7 +173,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             UnknownColumn: X lacks a column, or the label is not given. It is also a ValueError.
             InvalidData: A split of the rows would hide rows from windows; see `history` of the
                 class.
-            InvalidPlan: `y` is given, and the label of the plan looks ahead.
+            InvalidPlan: `y` is given, and the label of the plan is computed from later rows.
             FastfeatError: Any error of `Plan.fit`.
             ValueError, TypeError: The errors of scikit-learn for an invalid input.
 
@@ -226,8 +226,8 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         """Return the features of rows, shape (n_rows, n_features).
 
         Args:
-            X: The rows, in any form that `fit` takes. Late columns are not needed, and the columns
-                of a table may be in any order.
+            X: The rows, in any form that `fit` takes. Late columns, known only later, are not
+                needed. The columns of a table may be in any order.
             history: A history for this call instead of the transformer's, wrapped: `Held(frame)`.
             tables: Lookup tables for this call instead of the transformer's; wrapped in `Held` if
                 scikit-learn routes metadata.
@@ -294,7 +294,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return *with_label(plan, data, names, y, past), beside
 
     def _plan_for(self, data: Any, names: list[str]) -> Plan:
-        """Return the plan to fit on X: the given one, one from the user's function, or all numbers.
+        """Return the plan to fit on X: the given one, one from a function, or one of all numbers.
 
         Raises:
             InvalidPlan: There is no plan, and the input has no column of numbers.

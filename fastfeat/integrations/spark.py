@@ -138,7 +138,8 @@ def fit(
         InvalidData: With `check_ids`: a row without an id, or rows with the same id that differ or
             that windows see.
         InvalidPlan: Folds are assigned by row number, which a DataFrame does not have; the plan
-            learns from windows of entities that have no key in common; or the label looks ahead.
+            learns from windows of entities that have no key in common; or the label is computed
+            from later rows.
         TypeMismatch: `frame` is not a DataFrame of Spark.
         BackendUnavailable: The Python of the executors lacks fastfeat, or has another version.
         FastfeatError: Any error of `Plan.fit`. If several rows fail, the message is about one of
@@ -376,7 +377,7 @@ def _learnt(
     profile: Profiled = False,
     check_ids: bool = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
-    """Run all passes; return the last `Learning`, and the exchanged rows or None."""
+    """Run all passes; return the last `Learning`, and the rows if they were exchanged, or None."""
     frame, schema = rows.data, _schema_of(rows.data)
     n_slots, in_spark = _n_slots(frame.sparkSession), _in_spark(PIECES)
     learning, is_exchanged = begun(

@@ -44,7 +44,7 @@ _MOST_BYTES = 32 << 20
 
 
 def type_in_spark(given: DataType) -> DataType:
-    """Return the Arrow type that a column has after it was in Spark."""
+    """Return the Arrow type that a column has after a round trip through Spark."""
     types = pa.types
     if types.is_duration(given):
         return pa.duration("us")

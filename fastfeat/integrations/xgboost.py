@@ -3,7 +3,7 @@
 Feature names and types are passed on, and codes of categories become categories: missing is
 category 0, unseen and rare values are category 1. Missing floats are missing in XGBoost, which
 computes in float32. A category that XGBoost was not trained on, such as unseen values if no value
-was rare, goes with the categories that a split does not name.
+was rare, takes the branch of the categories that a split does not list.
 
     from fastfeat.integrations import xgboost as ff_xgboost
 
@@ -180,7 +180,7 @@ def dmatrix_by_pieces(
 
     Raises:
         InvalidData: There are no rows, labels are missing, or a later pass gives other pieces.
-        InvalidPlan: Windows, or a label that looks ahead, would see rows of other pieces; or
+        InvalidPlan: Windows, or the label, would see rows of other pieces; or
             XGBoost does not accept the name of a feature.
         TypeMismatch: The data can only be read once.
         FastfeatError: Any error of `FittedPlan.transform`.
@@ -218,7 +218,8 @@ def _check_alone(fitted: FittedPlan, history: Any, *, label: bool) -> None:
     """Raise if features or the label of a piece need rows of other pieces.
 
     Raises:
-        InvalidPlan: Windows see earlier rows, and there is no history; or the label looks ahead.
+        InvalidPlan: Windows see earlier rows, and there is no history; or the label is computed
+            from later rows.
     """
     if history is None and fitted.plan.declaration.past_columns:
         raise InvalidPlan(

@@ -34,7 +34,7 @@ _DIFFERS = 1
 
 @dataclass(slots=True)
 class Peer:
-    """Another library that computes the same features: the comparison of its values, and the times.
+    """A library compared with fastfeat (pandas or Polars): its agreement, and the times of both.
 
     Args:
         name: "pandas" or "polars".
@@ -52,7 +52,7 @@ class Peer:
 
     @property
     def differing(self) -> list[Agreement]:
-        """Features with different values, which are not timed."""
+        """Features with values that differ from fastfeat's; they are not timed."""
         return [one for one in self.agreements if not one.ok]
 
 
@@ -210,7 +210,7 @@ def _written(path: Path, table: Any) -> str:
 
 
 def compared(work: Work, name: str, expected: Any) -> Peer:
-    """Return a library's record, after its features were compared with fastfeat's."""
+    """Compute the features with a library, and return a `Peer` with the compared values."""
     from fastfeat.tell.peers.agreement import agreements
     from fastfeat.tell.peers.code import code_as_far
 

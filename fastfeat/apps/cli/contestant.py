@@ -55,7 +55,7 @@ class Times(TypedDict):
     Args:
         wall_s: Wall-clock seconds.
         cpu_s: Processor seconds of all threads.
-        peak_bytes: Peak memory above the memory before the call; None if unknown.
+        peak_bytes: Largest increase of memory during the call; None if unknown.
     """
 
     wall_s: float
@@ -98,7 +98,7 @@ def _write(table: Any, path: str) -> None:
 
 
 def _contestant(request: Request) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Return a function that computes features, and one that converts Arrow to its input."""
+    """Return two functions: one computes features, the other makes its input from Arrow."""
     history = None if request["history"] is None else _read(request["history"])
     tables = {name: _read(path) for name, path in request["tables"].items()}
     if request["peer"] == "fastfeat":

@@ -188,7 +188,7 @@ def time_of(text: str | None) -> datetime | None:
 
 
 def judged_of(report: CheckReport, limits: Limits, *, verbose: bool = True) -> Judged:
-    """Return a contract's check report as the report of a command, with one case per rule.
+    """Return a `CheckReport` as the report of a command, with one case per rule.
 
     With `verbose` the text lists rules that hold, too.
     """
@@ -223,7 +223,7 @@ def _result(of: RuleResult, limits: Limits) -> Result:
 
 
 def _within(cases: Sequence[Case], report: CheckReport, limits: Limits) -> list[str]:
-    """Return a line of text for each rule that thresholds make stricter or milder."""
+    """Return a line of text for each rule that is a finding, or is not, because of a threshold."""
     found: list[str] = []
     for case, of in zip(cases, report.results, strict=True):
         if case.result == "warning" and of.on_violation != "warn":

@@ -110,7 +110,7 @@ def _judged(
 ) -> tuple[Judged, Exception | None]:
     """Call a gate; return its report, and the error that ended it or None.
 
-    If rows break the plan's contract, the report has that finding besides the error.
+    If the error says that rows break the plan's contract, the report has it as a finding, too.
     """
     try:
         return gate(**given), None

@@ -30,7 +30,7 @@ class Case:
         result: "finding" and "warning" are problems, but only "finding" changes the exit code;
             "skipped" was not judged.
         told: Result as text of one or more lines; "" if there is nothing to say.
-        details: Further entries for JSON.
+        details: Further entries of the case in the JSON document.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Judged:
         of: Plural noun for the cases, such as "rules".
         cases: The cases, in order.
         text: The report for people.
-        facts: Further entries for JSON.
+        facts: Further entries of the whole JSON document.
     """
 
     of: str

@@ -65,7 +65,7 @@ def _tell(case: ElementTree.Element, tag: str, text: str, kind: str) -> None:
 
 
 def written(text: str) -> str:
-    r"""Return a text with characters that XML forbids escaped as in Python.
+    r"""Return a text in which Python escapes replace the characters that XML forbids.
 
     Example:
         >>> written("a\x00b\ud800")

@@ -1,4 +1,4 @@
-"""`fastfeat report`: write an HTML page on a fitted plan, and on rows beside the training rows."""
+"""`fastfeat report`: write an HTML page about a fitted plan, optionally with new rows."""
 
 from __future__ import annotations
 

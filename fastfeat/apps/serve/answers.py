@@ -128,7 +128,7 @@ def matrix_of(features: Table) -> NDArray[np.float64]:
 
 
 def infinite(name: str, row: int, value: float) -> Refusal:
-    """Return the error for an infinite feature, which JSON cannot express, to be raised."""
+    """Return the error to raise for an infinite feature, which JSON cannot express."""
     return Refusal(
         400,
         "NotInJson",

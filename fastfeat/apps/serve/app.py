@@ -111,7 +111,7 @@ class Limits:
 
     Args:
         body: Maximum bytes of one body.
-        waiting: Maximum number of unanswered requests; further ones are told to come again.
+        waiting: Maximum number of unanswered requests; further ones are refused (429).
         waiting_bytes: Maximum bytes of the bodies of all unanswered requests.
     """
 
@@ -290,7 +290,7 @@ class Body:
         return part
 
     def _count(self, n_bytes: int) -> None:
-        """Set the bytes of this body that `load` counts to `n_bytes`, if that is more than before.
+        """Count this body as `n_bytes` bytes in `load`, unless more were counted before.
 
         Raises:
             Refusal: The body is too large, or all bodies together are; then the newest one is
@@ -310,7 +310,7 @@ class Body:
         self._load.n_bytes += more
 
     async def drain(self, seconds: float) -> None:
-        """Read and drop the rest of the body for up to `seconds`; 0 takes only received bytes."""
+        """Read and drop the rest of the body for up to `seconds`; 0 drops only received bytes."""
         try:
             async with asyncio.timeout(seconds):
                 while not self._ended:
@@ -345,7 +345,7 @@ def answer_of(refusal: Refusal) -> Answer:
 def _refused(error: Exception, route: str) -> tuple[Answer, str]:
     """Return the answer to a failed request, and the name of its error for the metrics.
 
-    The error and its stack frames, which hold the body, are dropped with this call.
+    After this call nothing refers to the error, so the body in its stack frames can be freed.
     """
     refusal = refusal_of(error, route)
     return answer_of(refusal), refusal.kind

@@ -14,7 +14,7 @@ def arrow_rows(body: bytes, reader: RowReader, most_bytes: int) -> Table:
     `most_bytes` limits the size of the rows in memory, after decompression.
 
     Raises:
-        Refusal: It is not an Arrow stream, its buffers contradict its types, or it is too large.
+        Refusal: The body is no Arrow stream, its buffers contradict its types, or it is too large.
     """
     try:
         if unpacked_bytes(body) > most_bytes:
@@ -40,12 +40,12 @@ _REFUSED = (
 
 
 def too_large(most_bytes: int) -> Refusal:
-    """Return the error for rows that are too large when decompressed, to be raised."""
+    """Return the error to raise for rows that are too large when decompressed."""
     return Refusal(413, "BodyTooLarge", f"the rows have more than {most_bytes:,} bytes")
 
 
 def not_arrow(error: Exception) -> Refusal:
-    """Return the error for a body that is not an Arrow stream, to be raised."""
+    """Return the error to raise for a body that is not an Arrow stream."""
     return Refusal(400, "NotArrow", f"the body is no Arrow stream: {str(error)[:200]}")
 
 
@@ -62,7 +62,7 @@ class CheckedStream:
         self._n_bytes = 0
 
     def checked(self, batch: RecordBatch) -> RecordBatch:
-        """Return the columns of a batch that the plan reads, with validated buffers.
+        """Return a batch with only the columns that the plan reads, after checking their buffers.
 
         Raises:
             Refusal: There are too many rows, or they are too large.
@@ -78,7 +78,7 @@ class CheckedStream:
         return read
 
     def schema(self, given: Schema) -> Schema:
-        """Return the columns of a schema that the plan reads, as a schema.
+        """Return a schema with only the columns that the plan reads.
 
         Raises:
             Refusal: A column appears twice, or the plan reads none of them.

@@ -39,7 +39,7 @@ Stamp = tuple[int, int, int]
 class WatchedFile:
     """An artifact file that is reloaded when it changes.
 
-    `stamp` is the file's `stamp_of` before the server read it.
+    `stamp` is the result of `stamp_of` for the file, taken before the server read it.
     """
 
     path: Path
@@ -177,7 +177,8 @@ def _loaded(content: bytes, old: ServedPlan) -> tuple[FittedPlan | None, str]:
 
     Raises:
         Refusal: It cannot replace the old plan.
-        FastfeatError: It is not an artifact, or its golden rows have other features here.
+        FastfeatError: It is not an artifact, or this machine computes other features for the test
+            rows (golden rows) in it.
     """
     new = fitted_of(content)
     if fitted_digest(new.record).hex() == old.artifact:

@@ -85,7 +85,7 @@ def _json_answer(found: CallResult, features: Any, wanted: Sequence[str] | None)
 
 
 def _audit(found: CallResult) -> Any:
-    """Return the audit link of a call (a hash that chains changes), or None, for JSON."""
+    """Return a call's audit link (a hash that chains changes) for JSON; None without a link."""
     return {"link": found.link.hex()} if found.link else None
 
 

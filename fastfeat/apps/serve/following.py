@@ -63,7 +63,7 @@ class Following:
         """Read the whole file, and return the plan to serve with this state.
 
         Raises:
-            StateError: The file cannot be read, or has other plans.
+            StateError: The file cannot be read, or does not contain the served plan.
         """
         self._read = self._begun()
         return self._served(self._read)
@@ -71,7 +71,7 @@ class Following:
     def renewed(self) -> ServedPlan | None:
         """Apply the changes that were written since the last call to the state.
 
-        Returns a plan to serve instead of the present one if the file was replaced or has other
+        Returns the plan to serve from now on if the file was replaced or its writer changed the
         plans; otherwise None.
 
         Raises:
@@ -109,10 +109,10 @@ class Following:
         raise StateError("the state changes its plans again and again")
 
     def _plan_of(self, content: bytes) -> FittedPlan:
-        """Return the plan with this content of an artifact.
+        """Return the plan in an artifact (as bytes) that the state contains.
 
-        If it equals the plan that the server was given, that one is returned, because it may have a
-        profile, which a state does not keep.
+        If it equals the plan that the server was given, the given object is returned: it may have a
+        profile (statistics of the training rows), which a state does not keep.
         """
         found = fitted_of(content)
         return self._given if fitted_digest(found.record) == self._given_digest else found

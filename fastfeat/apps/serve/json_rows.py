@@ -86,7 +86,7 @@ class RowReader:
         return columns_table(arrays, n_rows)
 
     def reads_none(self, given: Iterable[str]) -> Refusal:
-        """Return the error for rows that have no column of the plan, to be raised."""
+        """Return the error to raise for rows that have no column of the plan."""
         hints = ((name, did_you_mean(name, self.columns)) for name in given)
         near = next((f" There is {name[:60]!r}.{hint}" for name, hint in hints if hint), "")
         return Refusal(

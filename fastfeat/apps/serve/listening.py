@@ -1,4 +1,4 @@
-"""The address of a server: a TCP port, or a Unix socket, which a dead server may have left."""
+"""A server's address: a TCP port, or a Unix socket (a file that a dead server left is replaced)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Listening:
         host: Host address.
         port: TCP port; 0 for a free one.
         path: Path of a Unix socket, instead of host and port; None for TCP.
-        flight_port: Port of Arrow Flight; None for none.
+        flight_port: Port of Arrow Flight; None if the server does not offer it.
     """
 
     host: str
@@ -32,7 +32,7 @@ class Listening:
 
     @property
     def is_open(self) -> bool:
-        """Whether other machines can reach it."""
+        """Whether other machines can reach this address."""
         return self.host not in _LOOPBACK and (self.path is None or self.flight_port is not None)
 
     @contextmanager

@@ -52,9 +52,10 @@ def routes_of(service: Service, artifacts: Artifacts) -> dict[str, Route]:
 
 
 def finding(routes: Mapping[str, Route]) -> Finding:
-    """Return a function from a path to its route and the name in the path; None for unknown paths.
+    """Return a function that takes a path, and returns its route and the name in the path.
 
-    The name is "" if the path has none. A version is appended to the name: "name/versions/1".
+    The function returns None for an unknown path. The name is "" if the path has none.
+    A version is appended to the name: "name/versions/1".
     """
     plain = {path: (route, "") for path, route in routes.items() if "{" not in path}
     named = [(path.split("/"), route) for path, route in routes.items() if "{" in path]

@@ -23,7 +23,7 @@ class ServedPlan:
         fitted: The fitted plan.
         plan: Name of the plan in the state.
         artifact: Digest of the plan, in hexadecimal; answers carry it, to say which plan made them.
-        columns: Names in the answers: features and kept columns.
+        columns: Names in the answers: features, and columns that are passed through.
         reader: Reader of JSON rows.
         outcomes: Reader of late columns with row ids; None if the plan has none.
         plain_row: The fast path for few rows; None if the plan does not support it.
@@ -43,7 +43,7 @@ class ServedPlan:
     names: Any
 
     def own(self, results: Any) -> Any:
-        """Return this plan's part of results, which are a dict if the state has several plans."""
+        """Return this plan's results; `results` is a dict if the state has several plans."""
         return results if self.plan == ALONE else results[self.plan]
 
 

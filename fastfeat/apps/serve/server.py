@@ -108,14 +108,14 @@ def run(
             it, "insert" answers it for its own time and adds it to the state, "drop" answers it
             for its own time without adding it. None means "error" for a new state and the stored
             setting for an existing one.
-        keep: How much longer than windows see rows are kept, for late rows: a duration such as
-            "2d", a whole number for integer clocks, or "everything". None takes the stored setting
-            of an existing state; a new one keeps them, if late rows are accepted, for as long again
-            as windows see.
+        keep: How long rows are kept, for late rows, after windows no longer need them: a duration
+            such as "2d", a whole number for integer clocks, or "everything". None takes the stored
+            setting of an existing state. A new state that accepts late rows then keeps rows twice
+            as long as windows need.
         max_ahead: How far the time of a row that is added may be ahead of this machine's clock;
             "any" sets no limit. None means "1h" for a new state that has times with a zone, unless
-            `late` is "insert"; an existing state keeps its setting. Rows that only ask are not
-            limited.
+            `late` is "insert"; an existing state keeps its setting. Rows that only request
+            features are not limited.
         max_jump: How far the time of a row that is added may be ahead of the latest row before it;
             None sets no limit.
         durability: When a change is on disk: "commit" (the default) before it is answered,
@@ -129,7 +129,8 @@ def run(
 
     Raises:
         InvalidPlan: Options contradict each other, or the address cannot be used.
-        ArtifactError: The artifact cannot be read, or its golden rows have other features here.
+        ArtifactError: The artifact cannot be read, or this machine computes other features for the
+            test rows (golden rows) in it.
         StateError: The state cannot be opened.
         FastfeatError: The history or the tables do not fit the plan.
     """

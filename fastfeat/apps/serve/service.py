@@ -165,7 +165,7 @@ class Service:
     def _count_late(self, error: LateRow) -> None:
         """Count a row that arrived too late, and report entities with many such rows.
 
-        Many rows of an entity are late if one row's time was far ahead.
+        A single row with a time far in the future makes all later rows of its entity late.
         """
         live = self.now.live
         live.count_late(error)

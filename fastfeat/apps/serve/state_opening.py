@@ -26,13 +26,13 @@ class Opening:
         path: Path of the state file; None for a state in memory.
         tables: Lookup tables of a new state.
         late: Treatment of late rows: "error", "insert" or "drop"; None for the default.
-        keep: How much longer than windows see rows are kept.
+        keep: How long rows are kept after windows no longer need them.
         max_ahead: How far a time may be ahead of this machine's clock; None for the default.
         max_jump: How far a time may be ahead of the latest row before it; None for no limit.
         durability: When a change is on disk: "commit", "interval" or "checkpoint".
         archive: Folder that keeps the recorded changes when a snapshot of the state replaces them.
         keep_audit: How long the archive is kept.
-        drift: Time window over which answered rows are compared with training rows; None for none.
+        drift: Time window over which answered rows are compared with training; None turns it off.
     """
 
     path: str | None = None
@@ -111,8 +111,8 @@ class Opening:
 def difference(old: FittedPlan, new: FittedPlan) -> str:
     """Return the reason why a plan cannot replace another, as text; "" if it can.
 
-    It can if it reads no column that callers of the old plan do not send, and no table that the
-    state lacks.
+    It can if callers already send all columns that it reads, and the state has all tables that it
+    reads.
     """
     known = row_inputs(old.record)
     for name, dtype in row_inputs(new.record).items():

@@ -80,7 +80,7 @@ def _feature(fitted: FittedPlan, name: str) -> dict[str, Any]:
 
 
 def _ids(fitted: FittedPlan) -> list[dict[str, Any]]:
-    """Return the columns of row ids that no feature reads, described as JSON objects."""
+    """Return JSON descriptions of the row-id columns, except those that features read."""
     known = row_inputs(fitted.record)
     names = [name for name in fitted.plan.declaration.row_ids if name not in known]
     return [{"name": name, "type": "any", "late": False} for name in names]

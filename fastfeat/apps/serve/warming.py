@@ -1,7 +1,7 @@
 """Warm a plan before it is served: compute some rows, so that no caller waits for a compiler.
 
-The rows are the golden rows of the artifact, or made-up ones. If none of them can be computed, the
-plan is served all the same, and the server says so.
+The rows are made up: the golden rows of the artifact (which are stored with their features), or new
+ones. If none of them can be computed, the plan is served all the same, and the server says so.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> str:
 
 
 def _sources(fitted: Fitted, tables: Mapping[str, Table]) -> Iterator[Callable[[], MadeUp]]:
-    """Yield functions that make rows to compute, those most like real rows first."""
+    """Yield functions that make rows to compute. The first makes rows most like real ones."""
     golden = fitted.golden
     if golden is not None:
         yield lambda: GoldenRows.from_bytes(golden).made_up

@@ -93,7 +93,7 @@ class Protocol(HttpToolsProtocol):
         self._end(b"400 Bad Request", "NotHttp", "this is no request of HTTP/1.1")
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection; at once if its caller does not read the answer."""
+        """Close an idle connection, without waiting for a caller that does not read the answer."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         super().timeout_keep_alive_handler()
@@ -126,7 +126,7 @@ class Protocol(HttpToolsProtocol):
 
 
 class Reader(asyncio.BufferedProtocol):
-    """A connection that reads into a small buffer; by default the event loop reads 256 KiB at once.
+    """A connection with a small read buffer, instead of the event loop's 256 KiB.
 
     `piece` is this buffer. Connections of one event loop share it, because each read is parsed
     before the next one begins.

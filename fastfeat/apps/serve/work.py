@@ -100,7 +100,7 @@ def call(served: ServedPlan, kind: Kind, rows: Table | PlainRows) -> Any:
     rows.
 
     Raises:
-        NeedsTable: A plain row is unusual.
+        NeedsTable: A plain row cannot be computed without a table.
         FastfeatError: The rows of a table cannot be processed.
     """
     live = served.live
@@ -305,7 +305,7 @@ class Work:
         `alone` says that no other request waits.
 
         Raises:
-            NeedsTable: A plain row is unusual.
+            NeedsTable: A plain row cannot be computed without a table.
             FastfeatError: The rows of a table cannot be processed.
         """
         is_quick = isinstance(rows, PlainRows) or (alone and len(rows) <= _INLINE_ROWS)

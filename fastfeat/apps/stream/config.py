@@ -129,11 +129,11 @@ class Topic:
         times: How JSON encodes times: "iso" for ISO 8601 text, or "s", "ms", "us", "ns" for whole
             numbers of that unit since 1970. ISO text has an offset if the column has a time zone,
             and none otherwise.
-        absent: Treatment of a message that lacks a column which is not late: "error" rejects the
-            message, "missing" takes the value as missing.
+        absent: Treatment of a message that lacks a column: "error" rejects the message, "missing"
+            takes the value as missing. Late columns (known only later) may always be absent.
         columns: Plan column name to its name in messages, for columns with different names.
-        types: Column name to type name, for columns that `fit` has not read: the row id and kept
-            columns.
+        types: Column name to type name, for columns that `fit` has not read: the row id and columns
+            that are passed through (`keep=`).
         schema: Avro only: file of the schema that the rows are read with.
         framing: Avro only: "confluent" if each message starts with the 5 bytes of a schema registry
             (a zero byte, then the id of the writer's schema). With "none" nothing identifies the
@@ -248,10 +248,10 @@ class Config:
             the stream, "insert" answers it for its own time and adds it to the state, "drop"
             answers it for its own time without adding it, "dead_letter" sends it to the dead-letter
             topic.
-        keep: How much longer than windows see rows are kept, for late rows: a duration such as
-            "2d", a whole number for integer clocks, or "everything". None takes the stored setting
-            of an existing state; a new one keeps them, if late rows are accepted, for as long again
-            as windows see.
+        keep: How long rows are kept, for late rows, after windows no longer need them: a duration
+            such as "2d", a whole number for integer clocks, or "everything". None takes the stored
+            setting of an existing state. A new state that accepts late rows then keeps rows twice
+            as long as windows need.
         max_ahead: How far ahead of this machine's clock a row may be, such as "1h"; "any" sets no
             limit. None means "1h" for new states that have times with a zone, unless `late` is
             "insert".

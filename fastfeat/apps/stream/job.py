@@ -109,7 +109,8 @@ def job_of(config: Config) -> Job:
     """Return the job for a configuration, after reading the artifacts.
 
     Raises:
-        ArtifactError: An artifact cannot be read, or its golden rows have other features here.
+        ArtifactError: An artifact cannot be read, or this machine computes other features for the
+            test rows (golden rows) in it.
         InvalidConfig: The configuration does not fit the plans.
     """
     plans = {name: load(path) for name, path in config.artifacts.items()}

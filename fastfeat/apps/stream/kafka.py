@@ -153,7 +153,7 @@ class Consumer:
         self._held = held
 
     def bounds(self, place: Place) -> tuple[int, int] | None:
-        """Ask the broker for the first offset of a partition and the one after its last message.
+        """Ask the broker for a partition's first offset, and the offset after its last message.
 
         Returns None if the broker does not answer.
         """
@@ -214,9 +214,9 @@ class Consumer:
         """Resume partitions that may be paused.
 
         Partitions are also resumed before they are given back or newly assigned, because librdkafka
-        keeps a paused partition paused across assignments. All started ones are resumed, paused
-        here or not, because librdkafka drops a resume while it pauses them itself at the start of a
-        group rebalance.
+        keeps a paused partition paused across assignments. All started partitions are resumed, even
+        if this class did not pause them: librdkafka pauses them itself at the start of a group
+        rebalance, and drops resumes meanwhile.
         """
         begun = sorted(set(places) - self._starting)
         if begun:

@@ -73,7 +73,7 @@ def decoder(
     Args:
         topic: Configuration of the topic.
         types: Type of each plan column to read.
-        may_lack: Late columns, which messages may lack.
+        may_lack: Late columns: messages may lack them, because they are known only later.
         folder: Folder of the states, where the id of the first Avro schema is stored.
 
     Raises:

@@ -34,7 +34,7 @@ class Measure:
         offset: Offset that the state has reached.
         n_rows: Rows in memory.
         n_entities: Number of entities, by the key that orders their rows.
-        held_up: Entities with many late rows, because one row's time was far ahead.
+        held_up: Entities with many late rows, because one row's time was far in the future.
     """
 
     lag: int

@@ -1,4 +1,4 @@
-"""Outputs of a micro-batch (features and refused messages), and the interface of their sinks."""
+"""Outputs of a micro-batch (the events answered together), and the interface of their sinks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Outputs:
         times_ms: Message time in milliseconds since 1970, shape (n_rows,), int64.
         keys: Message key of each feature row.
         rows: The events, with the plans' column names, one per feature row.
-        features: Features and kept columns of the events.
+        features: Features of the events, and columns that are passed through.
         dead: Messages and rows that were refused.
     """
 

@@ -47,8 +47,8 @@ class Done:
         n_batches: Micro-batches.
         n_repeated: Messages that were polled again and skipped.
         dead: Dead letters by kind.
-        taken: `Live.counts` of the state: rows by event, such as late or dropped.
-        violations: `Live.violations` of the state: rows that break each rule of a contract.
+        taken: Number of rows by outcome, such as late or dropped; `Live.counts` of the state.
+        violations: Number of rows that break each contract rule; `Live.violations` of the state.
         latency: Seconds from the start of each micro-batch until a sink had accepted it.
     """
 
@@ -205,7 +205,7 @@ class Partition:
     def put(self) -> bool:
         """Offer waiting outputs to the sinks; return whether the sinks have accepted all of them.
 
-        The order in which sources were taken is written to disk first.
+        The order in which messages of the sources were applied is written to disk first.
         """
         self.order.sync()
         for sink, waiting in zip(self._sinks, self._waiting, strict=True):
@@ -285,9 +285,10 @@ class Partition:
     def _without_ahead(
         self, rows: Rows, messages: Sequence[Message]
     ) -> tuple[Rows, list[DeadLetter]]:
-        """Return the rows that were not refused before a crash, and dead letters for the others.
+        """Refuse rows again that were refused before a crash, because their time was in the future.
 
-        The others were refused because their time was ahead of the clock, which has moved on since.
+        The clock has moved on, so they would be accepted now, and outputs would differ. Returns the
+        other rows, and dead letters for the refused ones.
         """
         if not self.order.ahead:
             return rows, []

@@ -42,7 +42,8 @@ class Openings:
         Raises:
             StateError: The state is damaged or belongs to another partition, or another process has
                 held it for longer than `lock_wait`.
-            StreamError: The topic was made again, or has lost rows that the state has not seen.
+            StreamError: The topic was deleted and created again, or has lost rows that the state
+                has not seen.
         """
         is_first = number not in self._since
         since = self._since.setdefault(number, time.monotonic())
@@ -90,7 +91,7 @@ class Openings:
     def _start(self, number: int, live: Live, bounds: tuple[int, int]) -> int:
         """Return the offset at which a partition with this state continues to read.
 
-        `bounds` are the first offset of the partition, and the one after its last message.
+        `bounds` are the partition's first offset, and the offset after its last message.
         """
         (low, end), topic = bounds, self._job.config.events.topic
         place, path = (topic, number), self._job.state_path(number)

@@ -116,7 +116,7 @@ def kind_of(error: FastfeatError) -> Reason:
 
 
 def _halved(take: Callable[[Span, int], None], span: Span, at: int) -> list[RefusedRow]:
-    """Pass rows to `take`, in halves where it raises; return the rows that it refuses one by one.
+    """Pass rows to `take`; if it raises, pass each half, down to single rows; return refused rows.
 
     `at` is the index of the first row. If a half ends inside a message, its range of offsets ends
     before that message, because the other rows of the message follow.
@@ -139,9 +139,9 @@ def _halved(take: Callable[[Span, int], None], span: Span, at: int) -> list[Refu
 
 
 def _rest(span: Span, live: Live) -> Span:
-    """Return a span without rows that ends where `span` ends.
+    """Return a span without rows, with the same end as `span`.
 
-    It moves the offset of the state past refused rows.
+    Applying it moves the offset of the state past refused rows.
     """
     first = max(span.first, live.offsets.get(span.source, 0))
     return Span(span.source, span.rows.slice(0, 0), (), first, span.end)

@@ -5,8 +5,8 @@ producer. At equal times table rows come first, then events, then outcomes, sinc
 belong to an event of that time. A message is held back until everything that was in the other
 topics when it arrived has been read.
 
-A place is a topic and a partition number. A side is a place as read for one partition of the
-events: the same place may be read for several. A turn is the sort key of a message.
+A place is a topic and a partition number. Each partition of the events has *sides*: the places that
+are read for it, each with its own position. A turn is the sort key of a message.
 """
 
 from __future__ import annotations
@@ -101,12 +101,12 @@ class Sides:
         return self._of[number]
 
     def first(self, number: int) -> Side | None:
-        """Return the side with the earliest polled message; None if none is polled."""
+        """Return the side that has the earliest waiting message; None if no messages wait."""
         there = [side for side in self._of[number].values() if side.turn is not None]
         return min(there, key=lambda side: side.turn or (0, 0), default=None)
 
     def are_read(self, number: int, since: float) -> bool:
-        """Whether each side has a polled message, or none was left to poll at the time `since`."""
+        """Whether each side has a waiting message, or had no more to read at the time `since`."""
         return all(side.inbox or self._is_read(side, since) for side in self._of[number].values())
 
     def close(self) -> None:
@@ -192,7 +192,7 @@ def advance(partition: Partition, sides: Sides, events: Consumer, most: int) -> 
 
 
 def _repeated(partition: Partition, sides: Sides, most: int) -> bool:
-    """Apply messages in the order recorded before a crash; return whether there were any."""
+    """Apply messages in the order recorded before a crash; return False to wait for more."""
     source, end = partition.order.steps[0]
     if source == partition.source:
         head = partition.head_offset
@@ -207,7 +207,7 @@ def _repeated(partition: Partition, sides: Sides, most: int) -> bool:
 
 
 def _taken(partition: Partition, sides: Sides, events: Consumer, most: int) -> bool:
-    """Apply messages in the order of their times; return whether there were any."""
+    """Apply messages in the order of their times; return whether any could be applied."""
     side = sides.first(partition.number)
     time_ms = partition.head_ms
     turn = None if side is None else side.turn
@@ -243,8 +243,8 @@ def _apply(partition: Partition, side: Side, messages: Sequence[Message]) -> boo
 def _before(turn: Turn | None) -> float:
     """Return the time before which events may be answered, in milliseconds.
 
-    `turn` is the sort key of the next message of a side topic. At equal times events come before
-    outcomes: the result is then one millisecond later.
+    `turn` is the sort key of the next message of a side topic. If it is an outcome, the
+    result is one millisecond after its time, since events of the same time come first.
     """
     if turn is None:
         return float("inf")

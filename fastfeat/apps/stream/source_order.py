@@ -1,4 +1,4 @@
-"""A file with the order in which a partition has taken its sources since its last checkpoint.
+"""A file with the order in which a partition took messages of its sources since its checkpoint.
 
 A source is a topic's partition: events, outcomes or rows of a lookup table. The answer to an event
 depends on the outcomes and table rows that were applied before it. After a crash a partition
@@ -26,7 +26,7 @@ class Order:
 
     Args:
         path: Path of the file, which covers the time since the last checkpoint.
-        offsets: Source to offset at the checkpoint; steps up to there are skipped.
+        offsets: Offset of each source at the checkpoint; steps up to these offsets are skipped.
         is_kept: Whether steps are written; with a single source there is only one order.
     """
 
@@ -49,8 +49,8 @@ class Order:
     def step(self, source: str, end: int) -> None:
         """Record that messages of `source` up to offset `end` are taken, before outputs are sent.
 
-        While `steps` are left from before a crash, the call must follow the first of them: the same
-        source, and no further than its end.
+        `steps` are the steps that a run before a crash recorded. While some are left, each call
+        must repeat the first of them: the same source, and an offset no larger than its end.
         """
         if self.steps:  # the file has it already
             first, most = self.steps[0]

@@ -147,7 +147,7 @@ def _of_all(outputs: Outputs) -> list[tuple[str, bytes]]:
 
 
 def _with_places(outputs: Outputs, first: int, n_rows: int) -> Table:
-    """Return rows of features, with columns for each row's message offset and index in it."""
+    """Return rows of features, with each row's message offset, and its index in the message."""
     part = outputs.features.slice(first, n_rows)
     offsets = pa.array(outputs.offsets[first : first + n_rows], pa.int64())
     within = pa.array(outputs.within[first : first + n_rows], pa.int64())

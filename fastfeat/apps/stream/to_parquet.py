@@ -34,7 +34,7 @@ class _Waiting:
     """Rows of a partition that are in no file yet.
 
     Args:
-        covered: Offset before which files have all rows.
+        covered: Offset; files contain all rows before it.
         first: Offset at which the waiting rows begin.
         end: Offset at which the rows received so far end.
         tables: The waiting rows, in order.
@@ -80,7 +80,7 @@ class ToParquet:
         return outputs.features.num_rows
 
     def put(self, outputs: Outputs, first: int) -> int:
-        """Keep the rows that are in no file yet, to be written later; accept all others."""
+        """Keep the rows that are in no file yet, to write them later; accept all rows."""
         waiting = self._waiting[outputs.partition]
         is_new = np.flatnonzero(outputs.offsets >= waiting.covered)
         if len(is_new):

@@ -77,7 +77,7 @@ class Contents:
 
     @property
     def label_is_ahead(self) -> bool:
-        """Whether the label looks ahead, so that some rows may have none."""
+        """Whether the label is computed from later rows, so that some rows may lack it."""
         return self.label is PLANS_LABEL and self.fitted.plan.declaration.looks_ahead
 
     @property
@@ -90,7 +90,7 @@ class Contents:
 
     @property
     def columns_if_there(self) -> list[str]:
-        """The columns that are read only if the data has them: for windows, and row ids."""
+        """The columns that are read if the data has them: those that windows see, and row ids."""
         plan = self.fitted.plan
         further = [*plan.declaration.past_columns, *plan.declaration.row_ids]
         return [name for name in dict.fromkeys(further) if name not in set(self.columns)]
@@ -199,7 +199,7 @@ def block_of(
     """Return the features, label and kept columns of some rows as a block.
 
     `out` is the array for the numbers, shape (n_rows, n_numbers); None allocates one. `leaves_out`
-    drops rows without a label that looks ahead.
+    drops rows that lack the label, if it is computed from later rows.
 
     Raises:
         UnknownColumn: The rows lack a column.
@@ -296,7 +296,7 @@ def _codes(contents: Contents, features: Table) -> Block:
 def _check_codes(
     codes: NDArray[np.int64], names: Sequence[str], bag: str, contents: Contents
 ) -> None:
-    """Raise if a code is not below the declared number of codes, the rows of an embedding table."""
+    """Raise if a code is too large for the declared number of codes (the size of an embedding)."""
     for k, name in enumerate(names):
         n = contents.n_bag_codes[bag] if bag else contents.n_codes[name]
         beyond = codes[(codes[:, k] < 0) | (codes[:, k] >= n), k]
@@ -329,7 +329,7 @@ def joined(blocks: Sequence[Block]) -> Block:
 
 
 def sampled(block: Block) -> bytes:
-    """Return bytes to tell blocks apart by: keys, number of rows, and the values of some rows."""
+    """Return bytes that differ between blocks: keys, number of rows, and values of some rows."""
     n = n_rows_of(block)
     rows = np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int64)
     values = {key: of.tolist() for key, of in take_rows(block, rows).items()}

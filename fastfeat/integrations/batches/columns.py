@@ -1,4 +1,4 @@
-"""Columns of the data that a training loop takes unchanged: the label, and kept columns.
+"""Columns of the data that a training loop takes unchanged: the label, and kept columns (`keep=`).
 
 Their types come from the data, and are the same in all pieces of it.
 """

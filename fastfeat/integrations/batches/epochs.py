@@ -43,7 +43,7 @@ class Pool(NamedTuple):
         number: The number of the worker's pool, counted from 0.
         segments: The segments, in the order of positions.
         n_rows: The number of rows in all segments.
-        first: The number of rows of the pool that were given before.
+        first: The number of rows of the pool that the training loop received before.
     """
 
     number: int
@@ -75,7 +75,7 @@ class Division:
 
     @property
     def positions(self) -> range:
-        """The range of positions of the rank; positions from `n_rows` on mean 0, 1 and so on.
+        """The range of positions of the rank; a position p >= `n_rows` means p - `n_rows`.
 
         Example:
             >>> [Division(10, 4, rank=k, world_size=3, even="pad").positions for k in range(3)]
@@ -105,7 +105,7 @@ class Division:
 
 
 class Worker(NamedTuple):
-    """One of the workers of a rank, which give a batch each in turn.
+    """A worker of a rank. The workers of a rank take turns, with one batch each.
 
     Args:
         number: The number of the worker, from 0.
@@ -116,9 +116,9 @@ class Worker(NamedTuple):
     n_workers: int = 1
 
     def after(self, n_given: int) -> Worker:
-        """Return the worker with the batches that this one takes over after `n_given` batches.
+        """Return the former worker that this one replaces after a resume at `n_given` batches.
 
-        A resumed loader asks worker 0 first, whichever worker's turn it was, so numbers shift.
+        A resumed loader asks its worker 0 first, so worker 0 replaces the worker that was next.
         """
         return Worker((self.number + n_given) % self.n_workers, self.n_workers)
 
@@ -127,7 +127,7 @@ class Worker(NamedTuple):
         return (n_given - self.number + self.n_workers - 1) // self.n_workers
 
     def share(self, n_batches: int) -> range:
-        """Return the numbers of the batches that this worker computes, of `n_batches` of the rank.
+        """Return the numbers of this worker's batches, out of the `n_batches` of its rank.
 
         This is for rows that are shuffled piece by piece: a worker computes consecutive batches,
         and workers give batches in turn. The numbers of batches differ by at most one between
@@ -144,7 +144,7 @@ class Worker(NamedTuple):
         return range(first, first + size + (self.number < n_larger))
 
     def turns(self, n_batches: int, n_given: int) -> range:
-        """Return the numbers of this worker's batches if it computes every n-th batch.
+        """Return the numbers of this worker's remaining batches: every `n_workers`-th batch.
 
         The rank has `n_batches` batches in all, and has given `n_given` of them before.
         """

@@ -33,7 +33,7 @@ _ONCE = (
 
 
 class Pieces(Protocol):
-    """Data that can be read piece by piece, in each epoch again."""
+    """Data that can be read piece by piece, anew in each epoch."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -48,12 +48,12 @@ class Pieces(Protocol):
     def reader(self, columns: Sequence[str]) -> ReadPiece:
         """Return a function that reads a piece by its number, for one pass over the data.
 
-        The piece has the given columns, without any that do not exist.
+        The piece has those of the given columns that exist.
         """
         ...
 
     def digest(self) -> str:
-        """Return a hash of the data, by which a resumed epoch notices other data."""
+        """Return a hash of the data, so that an epoch is not resumed with other data."""
         ...
 
 
@@ -299,7 +299,7 @@ def _remembering(read: ReadPiece) -> ReadPiece:
 
 
 def _sampled(table: Table) -> bytes:
-    """Return bytes to tell tables apart by: schema, number of rows, and the values of some rows."""
+    """Return bytes that differ between tables: schema, number of rows, and values of some rows."""
     n = table.num_rows
     rows = sorted({k * (n - 1) // (_SAMPLE - 1) for k in range(_SAMPLE)}) if n else []
     # `take` of a chunked column of text may overflow its offsets: rows one by one

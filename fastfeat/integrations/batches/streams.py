@@ -172,7 +172,8 @@ def rows_of(contents: Contents, pieces: Pieces, rows: CallRows) -> TransformedRo
     """Return the rows of a data set, to be read piece by piece in each epoch.
 
     If windows see rows of other pieces, all rows are transformed here instead, at once. One row is
-    transformed in any case, to report errors early. `rows.history` may also be "piece".
+    transformed in any case, to report errors early. `rows.history` may also be "piece": each piece
+    contains the past of its rows.
 
     Raises:
         InvalidPlan: The plan has windows, and `history` is None.
@@ -207,10 +208,10 @@ def _listed(needed: Mapping[str, str]) -> str:
 
 
 def _warn_encoded(computed: TransformedRows) -> None:
-    """Warn if an encoding has learned from the labels of this data, as `transform` does.
+    """Warn, like `transform`, if an encoding has learned from the labels of this data.
 
-    Without row ids, data is recognized only if it is all training rows, by a hash of some columns.
-    These are read once more if the number of rows agrees.
+    Without row ids only the full training data is recognized, by a hash of some columns. They are
+    read for it if the number of rows agrees.
     """
     fitted = computed.contents.fitted
     encoded = fitted.record.encoded

@@ -75,8 +75,8 @@ class FeatureBatches(torch_data.IterableDataset):
     data contains its own past) or a table of earlier rows, all data is read and transformed at
     once, here, to the same bits as by `transform`. The features stay in memory, and are shuffled as
     a whole. With "piece" each piece contains the past of its rows, for instance if files are
-    divided by entity, and is transformed alone. A label that looks ahead is also computed from all
-    rows at once; rows without such a label are dropped, and counted in `n_rows_without_label`.
+    divided by entity, and is transformed alone. A label that reads later rows is also computed from
+    all rows at once; rows without such a label are dropped, and counted in `n_rows_without_label`.
 
     `loader()` returns a suitable DataLoader. For a DataLoader of your own, pass `batch_size=None`,
     and call `set_epoch` before each epoch.
@@ -278,7 +278,7 @@ class FeatureBatches(torch_data.IterableDataset):
 
     @property
     def n_rows_without_label(self) -> int:
-        """The number of rows that were dropped, because they have no label that looks ahead."""
+        """The number of rows dropped, because the data ends before their label is known."""
         rows = self.stream.rows
         return rows.n_left_out if isinstance(rows, Ready) else 0
 

@@ -18,7 +18,7 @@ def embedding_sizes(
     """Return the size (rows, columns) of an embedding layer for each column of codes, by name.
 
     Args:
-        codes: Batches, with bags after the columns of "codes"; a fitted plan; or a dict of column
+        codes: A fitted plan; `FeatureBatches` (the result lists bags last); or a dict of column
             name to number of codes.
         widest: The maximum number of columns of a layer.
 
