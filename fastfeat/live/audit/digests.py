@@ -91,7 +91,7 @@ def digest_of(
 
 
 def what_differs(stored: Digest, found: Digest, once: bytes) -> tuple[int | None, int | None]:
-    """Return the first row and the first column in which two digests differ; None for no such row.
+    """Return the first row and the first column in which two digests differ; None if none differs.
 
     The digests have equal numbers of rows and columns, and the same key `once`.
     """
