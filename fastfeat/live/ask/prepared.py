@@ -40,8 +40,9 @@ _FLOAT32 = struct.Struct("<f")
 
 
 class _Placed(NamedTuple):
-    """The indices of an order's time and keys among a row's values; whether equal times have a
-    tie.
+    """The indices of an order's time and keys among a row's values.
+
+    `has_tie` tells whether a further column sorts rows with equal times.
     """
 
     time: int

@@ -81,8 +81,9 @@ def _rows_of(follower: Follower) -> Iterator[tuple[str | None, Table]]:
 
 
 class _Gone:
-    """Tells which rows are forgotten: by their values, or because a row with the same id once had a
-    forgotten value.
+    """Tells which rows are forgotten.
+
+    They have a forgotten value, or the id of a row that had one before.
     """
 
     def __init__(self, forgotten: Sequence[Forgotten]) -> None:

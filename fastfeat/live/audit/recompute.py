@@ -314,9 +314,7 @@ def place_of(
 
 
 def _shown(label: str, name: str) -> str:
-    """Return the name of a feature for messages: "plan.feature", or "feature" if there is one
-    plan.
-    """
+    """Return the name of a feature for messages: "plan.feature"; "feature" for a lone plan."""
     plan = label.removeprefix(FEATURES)
     return f"{plan}.{name}" if plan else name
 

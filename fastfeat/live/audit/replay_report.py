@@ -95,8 +95,9 @@ class Replay:
 
     @property
     def withheld_text(self) -> str:
-        """The error message if the file `to=` would lack rows; the caller adds the option to allow
-        that.
+        """The error message if the file `to=` would lack rows.
+
+        The caller adds the name of the option that allows this.
         """
         return (
             f"what was served would lack {self.not_covered}. Nothing was written. To write the "

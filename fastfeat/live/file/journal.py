@@ -346,9 +346,7 @@ class Journal:
                 self._end()
 
     def _using(self) -> threading.RLock:
-        """Return the lock; raise `StateError` if the journal is closed, or a parent process opened
-        it.
-        """
+        """Return the lock; raise `StateError` if the journal is closed, or opened before a fork."""
         if os.getpid() != self._process:
             raise StateError(
                 f"{self.path} was opened in process {self._process}, of which this is a child: "

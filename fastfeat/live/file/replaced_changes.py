@@ -165,9 +165,7 @@ class ReplacedChanges:
         return replace(one, seal=self.sealing(b"archived", one.facts, b""))
 
     def _too_old(self, archiving: Archiving) -> dict[int, Archived]:
-        """Return the segments that are too old to be kept, marked as dropped, by number of their
-        past.
-        """
+        """Return the segments too old to be kept, marked as dropped, by number of their past."""
         now = time.time_ns()
         with naming_state(self.file.path):
             known = read_archived(self.file.connection)

@@ -7,7 +7,8 @@
     artifacts  plans, by their SHA-256
     keys       key of the audit, by its SHA-256, until it is deleted
     links      audit hashes of changes that a base has replaced, and their numbers; see `past`
-    archived   names of the files that keep these changes, see `archive`; `archive` has their folder
+    archived   names of the files that keep these changes; see the module `archive`
+    archive    the folder of these files, and how long they are kept
 
 Entries are numbered over the life of the state; the number of a base is that of the last entry that
 it includes. Format 1 has no table `links`; opening such a file for writing converts it to format 2.

@@ -43,9 +43,7 @@ class WriteLock:
         self._write(b"commit %020d of %020d\n" % (seq, base))
 
     def sign(self) -> None:
-        """Write this process into the lock file as the owner; the numbers of the last commit
-        stay.
-        """
+        """Write this process as the owner into the lock file; keep the numbers of the commit."""
         noted = self.noted()
         if noted is None:
             os.ftruncate(self.descriptor, 0)

@@ -36,7 +36,7 @@ class Statistic:
         params: Parameters of the function.
         window: Parameters of the window.
         value: Expression that the function aggregates over the rows.
-        is_of_text: Whether the function reads text itself, as codes.
+        is_of_text: Whether the function reads text, which backends take as integer codes.
         is_kept: Whether other windows read its results.
         kept: Cache in which backends keep prepared data.
     """
@@ -202,7 +202,7 @@ def _statistic(fitted: Fitted, one: Function) -> Statistic:
 
 
 def _schedule(fitted: Fitted, roots: Sequence[Node], known: Sequence[Node]) -> Schedule:
-    """Return the steps that the expressions `roots` need, without nodes computed already."""
+    """Return the steps that the expressions `roots` need; the nodes `known` need no step."""
     made: dict[Node, Any] = dict.fromkeys(known)
     rows = Batch(None, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
     return lacking_of(rows, schedule_of_columns(roots, fitted.types))

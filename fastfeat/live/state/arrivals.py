@@ -148,11 +148,11 @@ def check_early(memory: Memory, here: Here) -> None:
 
 
 def check_lowered(memory: Memory, here: Here) -> None:
-    """Raise `LateRow` for a row that needs rows dropped because of a later row, now gone.
+    """Raise `LateRow` for a row that needs rows which were dropped because of a later row.
 
-    Rows of an entity are dropped by the time of its latest row. If that row is then removed or
-    corrected to an earlier time, older rows could be accepted again, but rows in their windows are
-    lost.
+    Rows of an entity are dropped by the time of its latest row. If that latest row is then removed,
+    or corrected to an earlier time, older rows would no longer be late, but rows in their windows
+    are lost.
     """
     for k, known in enumerate(memory.lowered_latest[: len(here.times)]):
         if known:

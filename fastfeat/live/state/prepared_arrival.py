@@ -73,7 +73,7 @@ class PreparedAsks:
             return None
 
     def row_of(self, memory: Memory) -> tuple[dict[str, DType], Schema]:
-        """Return a dict of name to type for the columns that plans read from rows, and its schema.
+        """Return the columns that plans read from rows: a dict of name to type, and a schema.
 
         The objects are the same at each call, so that callers can cache by identity.
         """

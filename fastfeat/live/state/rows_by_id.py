@@ -42,7 +42,7 @@ def row_id_of(memory: Memory) -> str:
 
 
 def log_of(memory: Memory) -> Log:
-    """Return the log; the caller knows that rows have come to it."""
+    """Return the log; call it only after rows have come, since there is no log before."""
     assert memory.log is not None
     return memory.log
 
@@ -50,7 +50,7 @@ def log_of(memory: Memory) -> Log:
 def check_repeated(
     memory: Memory, here: Here, again: Numbers, is_repeated: NDArray[np.bool_]
 ) -> None:
-    """Raise `InvalidData` for the first repeated row with other values than the row with its id.
+    """Raise `InvalidData` for the first repeated row that differs from the earlier row of its id.
 
     Args:
         memory: The log and the lookup tables of the state.

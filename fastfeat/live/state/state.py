@@ -173,7 +173,7 @@ class State:
         """From now on, refuse rows that are more than `max_jump` ahead of the latest row.
 
         The limit is not stored with the state, because it may have to be longer after a long
-        silence. Raises as `time_limits` does.
+        silence. Raises the errors of `time_limits`.
         """
         self._limits = time_limits(self.settings, self.clocks, max_jump)
 
@@ -251,13 +251,13 @@ class State:
 
     @property
     def is_usable(self) -> bool:
-        """Whether `check_usable` would not raise."""
+        """Whether the state can be used: `check_usable` would not raise an error."""
         if self._unusable or self._is_changing:
             return False
         return self.journal is None or os.getpid() == self._process
 
     def check_usable(self) -> None:
-        """Raise `StateError` if the state is closed, half changed, or from before a fork.
+        """Raise `StateError` if the state is closed, half changed, or opened before a fork.
 
         Readers hold the lock `reading`, so that no writer is active meanwhile.
         """
@@ -386,7 +386,7 @@ class State:
     def features_of_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[PreparedAnswer] | None:
         """Return the features of a few rows by the fast path; the rows do not see each other.
 
-        None if a row needs `features`.
+        None if a row needs the general path, `features`.
         """
         ask = self._asks.take()
         if ask is None:
@@ -408,7 +408,8 @@ class State:
     def process_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[PreparedAnswer] | None:
         """Add a few rows to the state by the fast path, all or none, and return their features.
 
-        Each row sees the rows before it. None if a row needs `apply`; then nothing has changed.
+        Each row sees the rows before it. None if a row needs the general path, `apply`; then
+        nothing has changed.
         """
         with self._writing:
             if not self.is_usable:
@@ -533,7 +534,7 @@ class State:
                 return applied, {}
 
     def _found(self, change: Change) -> FoundChange:
-        """Return a change of known rows or tables after all checks, ready to be put into memory."""
+        """Check a change of stored rows or tables, and return it ready to be put into memory."""
         memory = self._memory
         match change.kind:
             case "outcomes":
