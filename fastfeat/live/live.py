@@ -805,7 +805,8 @@ class Live(Generic[Face]):
     def discard(self) -> None:
         """Close without writing the changes since the last checkpoint.
 
-        For callers that have passed on no result since then, or will compute the results again.
+        This is for callers that passed on no result since that checkpoint, or will compute the
+        results again.
         """
         self._state.close(discards=True)
 

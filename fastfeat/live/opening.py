@@ -64,7 +64,7 @@ def begin(
 
 
 def _keep_changes(state: State, journal: Journal) -> None:
-    """Make a state write its changes to a journal, and read past changes from there."""
+    """Make a state write its changes to a journal, and read past changes from it."""
     state.journal = journal
     state.kept_changes = lambda: (one.entry.change for one in journal.entries())
 

@@ -94,7 +94,7 @@ def replay_state(
 def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
     """Return a function from a dict of plan name to artifact bytes to the fitted plans.
 
-    If the user passed an artifact, its plans stand for the file's last plans.
+    If the user passed an artifact, its plans replace the last plans of the file.
     """
     last = follower.plans
     passed = None if artifact is None else _plans_given(artifact, last)

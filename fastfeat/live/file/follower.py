@@ -46,8 +46,8 @@ class News:
     """The part of a state file that a follower has not returned yet.
 
     Args:
-        base: A base to begin anew from; None if the entries follow those returned before.
-        entries: Changes after the base, or after those returned before, in order.
+        base: A base to begin anew from; None if the entries follow the last call's entries.
+        entries: The changes after the base or, without one, since the last call; in order.
     """
 
     base: Base | None

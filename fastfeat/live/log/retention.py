@@ -1,10 +1,10 @@
 """Search for the rows that windows see now, and for rows that later windows could still see.
 
 An asking row is a row whose windows are computed. Visible rows are the rows that its windows see. A
-row is in reach of its entity while a row that is not too late to be accepted could see it; rows out
-of reach may be dropped. Places are positions in memory; the rows at places from `limit` on belong
-to an unfinished call, and are left out. Slots index an array in which each entity's rows are sorted
-by time, see `live.log.entities`.
+row is in reach while any row that may still be accepted could see it; rows out of reach may be
+dropped. Places are positions in memory; the rows at places from `limit` on belong to an unfinished
+call, and are left out. Slots index an array in which each entity's rows are sorted by time, see
+`live.log.entities`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def retention(reach: Reach, keep: int | None, tick: int, *, has_tie: bool) -> Re
 
     Args:
         reach: Reach of the windows, in nanoseconds or steps.
-        keep: How much longer rows are kept than windows see them, in the same unit; None for ever.
+        keep: How much longer rows are kept than windows see them, in the unit of `reach`; None to
+            keep all rows.
         tick: Nanoseconds per tick; 1 for steps.
         has_tie: Whether the order has a tie.
     """

@@ -62,7 +62,7 @@ class Round:
         tie: Expression that sorts rows with equal times; None for none.
         statistics: The functions; results of window functions that they read are already known.
         columns: Names of the log columns that they read.
-        kept: Log column name to the window function whose stored results they read there.
+        kept: Log column name to window function, for the stored window results that they read.
         schedule: Steps that compute their inputs from the rows.
         expressions: The time and the tie, if they are no plain columns.
     """
@@ -83,7 +83,7 @@ class Placing:
     """The computation of the time, the keys and the tie of rows in one order.
 
     Args:
-        kept: Log column name to the window function whose stored results it reads there.
+        kept: Log column name to window function, for the stored window results that it reads.
         schedule: Steps to run.
     """
 

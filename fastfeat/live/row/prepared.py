@@ -67,7 +67,7 @@ class _Layout:
             input made of text.
         constants: Constants, which follow the input values in the list.
         actions: Functions that append the other values to the list, in order.
-        unary: Functions of one value, with that value's index, that are not yet among the actions.
+        unary: Functions of one value that are not among the actions yet, with the value's index.
         n_places: Length of the list so far.
     """
 

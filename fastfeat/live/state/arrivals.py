@@ -1,4 +1,4 @@
-"""Rows that arrive or are asked for: their checks and results, before a state changes.
+"""Checks and results of rows that arrive or only ask for features, before a state changes.
 
 Arriving rows are those of `process` and `update`. A row is late if it is earlier than the latest
 row of its entity. A run is a stretch of consecutive rows of a call that are computed together.

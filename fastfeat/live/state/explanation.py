@@ -270,7 +270,7 @@ def _joined(
 ) -> Batch:
     """Return a batch of the rows that a row may see, followed by the row itself.
 
-    It has the stored window results; those of the row itself are null.
+    It has the stored window results; the row itself has nulls in their columns.
     """
     fitted, own = lowered.plans[name], log_rows(lowered, row)
     columns: dict[str, Any] = {}

@@ -182,7 +182,7 @@ def place_of(row: Table, row_id: str | None, changes: Iterable[Change]) -> str:
 def _offset_text(change: Change, at: int) -> str:
     """Return the source and offset of the row at index `at` of a change, as text.
 
-    It is the row's own offset if each row has one, else the offset range of the change.
+    The offset is the row's own if each row of the change has one, else the range of the change.
     """
     if change.end - change.first == change.rows.num_rows:
         return f"{change.source}:{change.first + at}"

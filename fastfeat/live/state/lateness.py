@@ -69,7 +69,7 @@ class LateBehind:
 
     Args:
         order: Index of the order in which the other row is late.
-        entity: Number of its entity.
+        entity: Number of the entity in this order.
         latest: Time of the entity's latest row, in ticks.
     """
 
@@ -85,8 +85,8 @@ class Run:
     Args:
         begin: Index of the first row.
         end: Index after the last row.
-        is_stored: Whether they become rows of the log, and see the rows before them. If not, each
-            is computed alone, and leaves no trace.
+        is_stored: Whether the rows of the run become rows of the log, and see the rows before them.
+            If not, each row is computed alone, and leaves no trace.
     """
 
     begin: int

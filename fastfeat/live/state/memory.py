@@ -1,4 +1,4 @@
-"""Memory of a live state: its log and tables, and the placing and computing of rows there.
+"""Memory of a live state: its log and tables, with functions that place and compute rows.
 
 Placing finds the time and the entity of rows in each order. `lowered` is the merged plan. A latest
 time is called lowered if the latest row of an entity was removed or moved, so that its latest row

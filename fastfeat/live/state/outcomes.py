@@ -167,7 +167,7 @@ def compared(row_id: str, given: Table, there: Table, again: Numbers) -> Outcome
     Args:
         row_id: Name of the id column.
         given: Outcomes.
-        there: Rows of the state: the row of each outcome.
+        there: For each outcome, the row of the state with its id.
         again: For each outcome, the index of the first outcome with its id, which may be itself.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Fast path for calls with a few rows that are new and in time: each is computed by itself.
+"""Fast path for calls with a few new rows that are in time: each row is computed by itself.
 
 It uses prepared one-row kernels, see `live.ask.prepared`. The rows enter the log just as
 `Memory.append` would add them. If any row or the state is unusual, or an error occurs, the general

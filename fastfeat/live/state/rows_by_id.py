@@ -109,7 +109,7 @@ def each_once(rows: Table, row_id: str) -> Table:
 def numbers_known(memory: Memory, rows: Table, told: str) -> Numbers:
     """Return, for each row of a table, the number of the log row with its id.
 
-    Raises `InvalidData` if the log lacks one; `told` names the rows in the message.
+    Raises `InvalidData` if the log lacks one of these rows; `told` names the rows in the message.
     """
     row_id = row_id_of(memory)
     if memory.log is None:

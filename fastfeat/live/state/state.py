@@ -195,7 +195,7 @@ class State:
             return Sizes(log.n_stored, {name: log.n_entities(k) for k, name in enumerate(orders)})
 
     def held_up(self, *, is_due: bool, places: bool) -> list[HeldUp]:
-        """Return the entities that one row makes late; the arguments are those of `Live.held_up`.
+        """Return the entities that one row holds up; see `Live.held_up` for the arguments.
 
         Searching for places, the source and offset of that row, reads the changes of the file,
         which takes a while.
@@ -338,9 +338,9 @@ class State:
     def features(self, rows: Table, wanted: Wanted, *, has_ids: bool) -> Results:
         """Return a dict of plan name to features, for rows that do not see each other.
 
-        The state does not change. If the rows have an id column (`has_ids`), a row whose id is in
-        the state is computed as at its place there. Raises `LateRow` if a row is so early that rows
-        in its windows may be gone.
+        The state does not change. If the rows have an id column (`has_ids`), a row with the id of a
+        stored row is computed as if it stood at the place of that row. Raises `LateRow` if a row is
+        so early that rows in its windows may be gone.
         """
         found = self._features_of_few(rows, wanted)
         return self._features(rows, wanted, has_ids=has_ids, first=0) if found is None else found
