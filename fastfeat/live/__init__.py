@@ -8,6 +8,7 @@ merges the columns and windows of several plans into one log; `ask` computes fea
 Terms of these packages. Log: the stored rows. Order: one way to group the rows of the log into
 entities (rows with equal keys) and to sort each entity's rows by time. Place: position of a row in
 memory. Tick: unit of an order's times. Kept results: results of window functions that other windows
-read; the log stores them beside each row. Base: copy of a whole state in its file. Entry: a change
-and its results.
+read; the log stores them beside each row. Late row: one that is earlier than the latest row of its
+entity. Late column: one that is filled in after the row is answered, such as a label. Base: copy of
+a whole state in its file. Entry: a change and its results.
 """

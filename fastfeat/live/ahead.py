@@ -1,7 +1,8 @@
 """Default of `max_ahead=` for servers and streams, and the warning line when there is no limit.
 
-A row with a time far ahead makes all later rows of its entity late until that time is reached: one
-wrong event silences an entity. Servers and streams therefore refuse such rows by default.
+A row is late if it is earlier than the latest row of its entity. So one wrong event with a time far
+in the future makes all further rows of its entity late until that time. Servers and streams
+therefore refuse such rows by default.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ DEFAULT_AHEAD = "1h"
 def max_ahead_of(plans: Mapping[str, Fitted], late: str | None, given: str | None) -> str | None:
     """Return the value of `max_ahead=` for a new state; None for no limit.
 
-    It is the given value; without one, "1h" if the times of all windows have time zones, else None.
-    If late rows are inserted, no entity is silenced, and the given value is returned unchanged.
+    It is `given`, unless that is None; then it is "1h" if the times of all windows have time zones,
+    else None. With `late="insert"` a time far in the future does no harm, and `given` is returned
+    as it is.
     """
     if given is not None or late == "insert":
         return given

@@ -1,4 +1,7 @@
-"""Conversion of rows that users pass to `Live` into tables of the columns and types it needs."""
+"""Conversion of rows that users pass to `Live` into tables with the columns of a state.
+
+Late columns are filled in after a row is answered, such as labels.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,8 @@ def has_ids(state: State, given: Any) -> bool:
 def read_once(state: State, given: Any, passed: Sequence[str]) -> Any:
     """Return the rows as passed, or read into a table if `passed` names pass-through columns.
 
-    Some readers can be read only once, and those columns are read a second time for the result.
+    An input such as an Arrow reader can be read only once, but pass-through columns are read again
+    for the result.
     """
     if not passed:
         return given
@@ -60,7 +64,7 @@ def with_time_of(
 ) -> Any:
     """Return rows with the time `at` in the one time column that they lack.
 
-    Raises as `row_tables.with_time` does.
+    Raises the errors of `row_tables.with_time`.
     """
     row_id = state.lowered.row_id
     others = [*passed, *([] if row_id is None else [row_id])]
@@ -82,7 +86,7 @@ def table_of_rows(
         given: One row as a dict, or rows in any form that `FittedPlan.transform` takes.
         passed: Further columns that are passed through unchanged.
         has_ids: Whether the rows have the id column, if the plan names one.
-        if_there: Columns that may be absent, besides late columns.
+        if_there: Columns that may be absent, in addition to late columns.
 
     Raises:
         UnknownColumn, TypeMismatch, InvalidData: See `row_tables.rows_table`.
@@ -105,10 +109,10 @@ def table_of_history(state: State, given: Any) -> Table:
 
 
 def table_by_id(state: State, given: Any, columns: Iterable[str]) -> Table:
-    """Return a table of the id column and of the columns of `columns` that the user passed.
+    """Return a table of the id column, and of those columns in `columns` that the user passed.
 
-    For outcomes and corrections. Raises `InvalidPlan` if no plan names the id column; other errors
-    as in `row_tables.rows_by_id`.
+    This is for outcomes and corrections. Raises `InvalidPlan` if no plan names the id column; other
+    errors as in `row_tables.rows_by_id`.
     """
     row_id = state.lowered.row_id
     if row_id is None:

@@ -155,7 +155,7 @@ class Live(Generic[Face]):
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
         def __getattr__(self, name: str) -> Any:
-            """Raise an error that names the method to use instead."""
+            """Raise `AttributeError`, with a hint if another method does the work of `name`."""
             hint = f". {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
             raise AttributeError(f"a live state has no attribute {name!r}{hint}")
 
@@ -166,7 +166,10 @@ class Live(Generic[Face]):
 
     @property
     def late(self) -> Late:
-        """The rule for late rows: "error", "insert" or "drop"."""
+        """The rule for late rows: "error", "insert" or "drop".
+
+        A row is late if it is earlier than the latest row of its entity.
+        """
         return self._state.settings.late
 
     @property
@@ -197,8 +200,8 @@ class Live(Generic[Face]):
 
         Args:
             events: Rows in order of arrival: one row as a dict of column name to value, or many
-                rows in any form that `FittedPlan.transform` takes. Late columns may be absent;
-                other columns that no plan reads are ignored.
+                rows in any form that `FittedPlan.transform` takes. Late columns (filled in later by
+                `outcomes`) may be absent. Columns that no plan reads are ignored.
             to: Form of the result for many rows: "arrow" (a table), "pandas", "polars", "numpy" or
                 "torch" (matrices of shape (n_rows, n_features)). See `FittedPlan.transform`.
             out: Array or tensor that takes the features of many rows, for "numpy" and "torch",
@@ -604,8 +607,8 @@ class Live(Generic[Face]):
         """Numbers of rows since the state was opened, by what happened to them.
 
         The keys are "late", "dropped", "repeated", "outcomes", "late_outcomes", "corrected",
-        "removed", "removed_latest" (the latest row of its entity), "forgotten" and "swept". A key
-        is absent until it has happened.
+        "removed", "removed_latest" (the latest row of its entity), "forgotten" and "swept" (dropped
+        because no row of the entity came for long). A key is absent until there is such a row.
         """
         return dict(self._state.counts)
 
@@ -802,7 +805,8 @@ class Live(Generic[Face]):
     def discard(self) -> None:
         """Close without writing the changes since the last checkpoint.
 
-        For callers that have passed on no result since then, or will compute the results again.
+        This is for callers that passed on no result since that checkpoint, or will compute the
+        results again.
         """
         self._state.close(discards=True)
 
@@ -826,8 +830,8 @@ class Live(Generic[Face]):
     def _held(self, given: Any) -> tuple[Any, Broken]:
         """Return rows that passed the contract check, and numbers of rows that break warning rules.
 
-        The numbers are by rule name. Raises `ContractBroken` for a rule that does more than warn. A
-        reader comes back as a table, since it can be read only once.
+        The numbers are by rule name. Raises `ContractBroken` for a rule that does more than warn.
+        An Arrow reader is returned as a table, since it can be read only once.
         """
         given = read_again(given)
         tables = self._state.tables

@@ -1,8 +1,8 @@
 """States with a file: creating the file, opening it again, and opening it with other plans.
 
-A file holds a base, which is a copy of a whole state, the changes since then, and the plans.
-Opening it with equal plans applies those changes to the base. Opening it with other plans computes
-their stored window results anew, and writes a new base.
+A file holds a base (a copy of a whole state), the changes after the base, and the plans. Opening it
+with equal plans applies those changes to the base. Opening it with other plans computes their
+stored window results anew, and writes a new base.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def begin(
 
 
 def _keep_changes(state: State, journal: Journal) -> None:
-    """Make a state write its changes to a journal, and read past changes from there."""
+    """Make a state write its changes to a journal, and read past changes from it."""
     state.journal = journal
     state.kept_changes = lambda: (one.entry.change for one in journal.entries())
 
@@ -182,9 +182,11 @@ def remade(base: Base, lowered: LivePlan, settings: Settings) -> Base:
 
 
 def _swept_of(known: LivePlan, wanted: LivePlan, base: Base) -> list[int | None]:
-    """Return, for each order of the plans `wanted`, the latest time up to which rows were swept.
+    """Return, for each order of the plans `wanted`, the time up to which rows were swept.
 
-    The times come from the orders of `known` with the same time expression; None for no such time.
+    Swept rows are rows that were dropped because no new row of their entity came for long. The
+    times come from the orders of `known` with the same time expression; None if nothing was swept
+    there.
     """
     found: list[int | None] = []
     for order in wanted.orders:
@@ -322,7 +324,8 @@ def _fitted(journal: Journal) -> dict[str, Fitted]:
 def _artifacts(plans: Plans) -> dict[str, bytes]:
     """Return a dict of plan name to artifact bytes, without the plan's profile and golden rows.
 
-    Both may contain values of a row that the state is later told to forget.
+    Golden rows are test rows that are saved with a plan. The profile and these rows may contain
+    values of a row that the state is later told to forget.
     """
     bare = {name: replace(fitted, profile=None, golden=None) for name, fitted in plans.items()}
     return {name: artifact_bytes(fitted) for name, fitted in bare.items()}

@@ -91,7 +91,8 @@ def _plan_text(fitted: Fitted) -> str:
 def read_state(path: str | os.PathLike[str]) -> tuple[State, StateSummary]:
     """Return the state of a file, in memory only, and a summary of the file.
 
-    Raises `StateError` if the file is missing, truncated, altered, newer, or not a state.
+    Raises `StateError` if the file is missing, truncated, altered, from a newer version, or no
+    state.
     """
     with closing(Follower(path)) as follower:
         news = follower.news()
@@ -127,7 +128,7 @@ def stored_rows(path: str | os.PathLike[str], table: str | None = None) -> Table
     """Return the rows of a state as `Live.history` returns them, or the rows of a lookup table.
 
     Raises:
-        StateError: The file is missing, truncated, altered, newer, or not a state.
+        StateError: The file is missing, truncated, altered, from a newer version, or no state.
         UnknownColumn: The state has no such table.
     """
     state, _ = read_state(path)
@@ -153,7 +154,7 @@ def compact_state(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def delete_audit_key(path: str | os.PathLike[str]) -> None:
-    """Delete the audit key of a state file; raises as `compact_state` does."""
+    """Delete the audit key of a state file; raises the errors of `compact_state`."""
     with closing(_opened(path)) as state:
         state.delete_audit_key()
 

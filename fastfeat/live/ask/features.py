@@ -107,12 +107,13 @@ def answer(
 
     Args:
         lowered: The live plan.
-        rows: The asking rows, with the columns that the plans read; late columns may be absent.
+        rows: The asking rows, with the columns that the plans read; columns that are filled in
+            after the answer (late columns) may be absent.
         seen: The visible log rows, one view per order of `lowered.orders`.
         tables: Lookup tables.
         backend: Name of the backend.
         first_number: Number of the first row in messages.
-        log: Log columns of the rows, if known.
+        log: Log columns of the asking rows; None to take them from `rows`.
         begun: The rows with all stages but the last computed, from `begin` and `make_stage`; None
             to compute all stages.
 

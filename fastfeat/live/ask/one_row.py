@@ -58,7 +58,8 @@ def answer_row(
     Args:
         lowered: The live plan.
         row: Value of each column that the plans read from the row itself.
-        log: Log columns of the row, with the types seen in fit; late ones may be missing.
+        log: Log columns of the row, with the types seen in fit; late columns, which are filled in
+            after the answer, may be missing.
         seen: The visible log rows, one view per order of `lowered.orders`.
         tables: Lookup tables.
     """
@@ -80,9 +81,10 @@ def answer_row(
 
 
 def _values(one: Round, batch: Batch, log: Table, seen: LogView) -> dict[Node, Any]:
-    """Return the results of a round's window functions for one row; None if missing.
+    """Return the results of a round's window functions for one row; None for a missing result.
 
-    They are in stored form. Results that other windows read also become columns of the batch.
+    The results are values as a column stores them, such as times in ticks. Results that other
+    windows read also become columns of the batch.
     """
     wanted = windows_wanted(one, batch, log, seen)
     calls = [statistic.call for statistic in one.statistics]

@@ -1,9 +1,9 @@
 """Fast answers to one row over a log, with buffers that are allocated once per thread.
 
 It supports plans with rows ordered by plain columns. The general way, with the same bits, is in
-`ask.one_row` for one row and `ask.features` for many. Everything unusual in the plans, the log or
-the row is left to it, and so is every error. The asking row is the row to answer; visible rows are
-the log rows in reach of its windows.
+`ask.one_row` for one row and `ask.features` for many. Unusual plans, logs and rows are left to the
+general way, and so is every error. Stored form: a value as a column stores it, such as a time in
+ticks. The asking row is the row to answer; visible rows are the log rows in reach of its windows.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ _FLOAT32 = struct.Struct("<f")
 
 
 class _Placed(NamedTuple):
-    """An order: the indices of its time and keys among a row's values, and whether it has a tie."""
+    """The indices of an order's time and keys among a row's values.
+
+    `has_tie` tells whether a further column sorts rows with equal times.
+    """
 
     time: int
     keys: Sequence[int]
@@ -48,7 +51,7 @@ class _Placed(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """The prepared functions of one plan, and its window functions that other windows read."""
+    """The functions that compute one plan, and its window functions that other windows read."""
 
     name: str
     windows: Sequence[WindowsOfRow]
@@ -58,7 +61,7 @@ class _Asked(NamedTuple):
 
 
 class SeenRow(NamedTuple):
-    """An asking row as stored in a log, and the rows that it sees there.
+    """An asking row as a log stores it, and the rows of the log that it sees.
 
     Args:
         values: Value of each column that plans read, in stored form, by name.

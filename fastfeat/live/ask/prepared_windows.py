@@ -1,7 +1,8 @@
 """Window functions of one asking row, in arrays that are allocated once per thread.
 
 Supported functions read number, time and text columns of the log, expressions of number and time
-columns, and results of other windows. The general way, with the same bits, is in `ask.one_row`.
+columns, and results of other windows. The general way, with the same bits, is in `ask.one_row`. A
+round is a group of window functions of one order that are computed together.
 """
 
 from __future__ import annotations

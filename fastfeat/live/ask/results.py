@@ -30,7 +30,7 @@ Results = Mapping[str, Any]
 def results_of(answered: AnsweredRows, to: str) -> Results:
     """Return a dict of plan name to the features of asking rows: tables or matrices.
 
-    The user's form `to` decides which of them.
+    The form `to`, as the user named it, decides between tables and matrices.
     """
     found: dict[str, Any] = {}
     for name, batch in answered.batches.items():
@@ -118,9 +118,9 @@ def of_one_row(results: Results) -> Any:
 
 
 def with_passed(plans: Plans, results: Results, given: Any) -> Results:
-    """Return features with the columns that plans pass through, taken from the user's rows.
+    """Return features with the columns that plans pass through, in their original types.
 
-    So they keep their original types.
+    The columns are taken from the rows as the user passed them.
     """
     return {
         name: _with_columns(features, given, plans[name].declaration.keep)

@@ -3,8 +3,8 @@
 A link is an HMAC-SHA256 under a key that the state file holds. It covers the previous link, the
 plans, the request, its time, the rows, and the answers. After the key is deleted, the digests
 reveal nothing about a row: everything that could be hashed for comparison is keyed, and each digest
-has a mask of its own, so that not even equal rows can be recognized. A seal is an HMAC over changes
-of which only the links are kept.
+has a mask of its own, so that not even equal rows can be recognized. When a state drops old
+changes, it keeps their links, and one HMAC over them: the seal.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Link:
     def noted(self) -> bytes:
         """Return everything but `digest` as bytes, for the file.
 
-        Their number is 9 per row, 8 per column, and 148.
+        The length is 148 bytes, plus 9 per row and 8 per column.
         """
         both = (self.inputs, self.outputs)
         sizes = [len(part) for one in both for part in (one.columns, one.rows)]
@@ -134,7 +134,7 @@ class Chain:
     head: bytes = BEGIN
 
     def __post_init__(self) -> None:
-        """Check the lengths."""
+        """Check the lengths of the key and the hash."""
         if len(self.key) != KEY_BYTES or len(self.head) != N_BYTES:
             raise StateError(
                 f"the audit needs a key of {KEY_BYTES} bytes and a link of {N_BYTES}, got "
@@ -153,9 +153,9 @@ class Chain:
         return self._link(_fields(change, artifacts), self._inputs(change), outputs, stored)
 
     def asked(self, change: Change, artifacts: Artifacts) -> Link:
-        """Return a link without the results of a change.
+        """Return the link that a change would have without its results.
 
-        Replay compares fields and rows with it, before it applies the change.
+        Before a replay applies the change, it compares the fields and rows with this link.
         """
         outputs = Digest(b"", b"", b"")
         return self._link(_fields(change, artifacts), self._inputs(change), outputs, b"")
@@ -214,7 +214,7 @@ class Chain:
     ) -> tuple[int | None, int | None]:
         """Return the first row and the first column in which two digests for the next link differ.
 
-        None for either if it is not known. `what` is that of `digest`.
+        Either is None if it is not known. `what` names the use of the digests, see `digest`.
         """
         return what_differs(noted, found, self._once(what.encode()))
 
@@ -278,7 +278,7 @@ def _schema_of(names: tuple[str, ...], types: tuple[DataType, ...]) -> Schema:
 
 
 def _of_every_row(column: Any, stored: NDArray[np.bool_]) -> Any:
-    """Return a column with one value per row; it is null for rows that the state did not take."""
+    """Return a column of the rows that the state took, with nulls inserted for all other rows."""
     if len(column) == len(stored):
         return column
     places = np.cumsum(stored) - 1

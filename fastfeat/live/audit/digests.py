@@ -91,9 +91,10 @@ def digest_of(
 
 
 def what_differs(stored: Digest, found: Digest, once: bytes) -> tuple[int | None, int | None]:
-    """Return the first row and the first column in which two digests differ; None for no such row.
+    """Return the first row and the first column in which two digests differ.
 
-    The digests have equal numbers of rows and columns, and the same key `once`.
+    Either is None if there is no such row or column. The digests have equal numbers of rows and
+    columns, and the same key `once`.
     """
     one, other = (_uncovered(digest, once) for digest in (stored, found))
     columns, rows = (np.flatnonzero(left != right) for left, right in zip(one, other, strict=True))

@@ -48,7 +48,7 @@ def seal_of_entry(key: bytes, link: bytes, entry: Entry) -> bytes:
 def rewritten(
     key: bytes, sources: Sequence[tuple[Path, Past]], forgotten: Sequence[Forgotten]
 ) -> Iterator[Rewritten | None]:
-    """Yield the content of each segment without forgotten rows; None if it has none of them.
+    """Yield the content of each segment without its forgotten rows; None if it never had any.
 
     Args:
         key: Key of the audit.
@@ -81,7 +81,10 @@ def _rows_of(follower: Follower) -> Iterator[tuple[str | None, Table]]:
 
 
 class _Gone:
-    """Tells which rows are forgotten: by their values, or by the id of a row that ever had one."""
+    """Tells which rows are forgotten.
+
+    They have a forgotten value, or the id of a row that had one before.
+    """
 
     def __init__(self, forgotten: Sequence[Forgotten]) -> None:
         self._forgotten = forgotten
@@ -134,7 +137,7 @@ def _plans(artifacts: Mapping[str, bytes]) -> dict[str, Fitted]:
 
 
 def _rewritten(follower: Follower, key: bytes, past: Past, gone: _Gone) -> Rewritten | None:
-    """Return the content of one segment without forgotten rows; None if it has none of them."""
+    """Return the content of a segment without its forgotten rows; None if it never had any."""
     begin = follower.head.base
     artifacts = follower.plans_at(begin)
     plans, base, links = _plans(artifacts), follower.base(begin), follower.links(begin)
@@ -170,7 +173,7 @@ def with_plans(before: Again, plans: Mapping[str, Fitted]) -> Again:
 
 
 def _base_without(base: Base, row_id: str | None, gone: _Gone) -> tuple[Base, bool]:
-    """Return a base without forgotten rows, and whether it had any."""
+    """Return a base without forgotten rows, and whether it had forgotten rows."""
     if base.rows is None:
         return base, False
     goes = gone.are_in(base.rows, row_id)

@@ -120,7 +120,7 @@ class _Entries:
 
     @property
     def link(self) -> bytes:
-        """Empty: there is no audit."""
+        """The audit hash of the last change: always empty, since a replay extends no audit."""
         return b""
 
     def write(self, entries: Sequence[Entry]) -> None:
@@ -200,7 +200,7 @@ class Again:
     def pass_over(self, written: WrittenEntry) -> None:
         """Apply a change with its recorded results, without computing or comparing them.
 
-        For changes that lost forgotten rows.
+        This is for changes that lost forgotten rows.
         """
         if written.entry.change.rows.num_rows:
             self.state.restore([written.entry])
@@ -261,7 +261,8 @@ class Again:
     def _check_written(self, written: WrittenEntry, applied: ChangeResults) -> None:
         """Raise `Differs` if the results that the file stores are not the computed ones.
 
-        The file stores flags of taken rows, and window results, which opening it reads.
+        These results are the flags of rows that the state took, and the window results: opening the
+        file reads both.
         """
         noted, change = written.entry.applied, written.entry.change
         if written.altered:
@@ -313,7 +314,7 @@ def place_of(
 
 
 def _shown(label: str, name: str) -> str:
-    """Return the name of a feature for messages: "plan.feature", or "feature" for the only plan."""
+    """Return the name of a feature for messages: "plan.feature"; "feature" for a lone plan."""
     plan = label.removeprefix(FEATURES)
     return f"{plan}.{name}" if plan else name
 

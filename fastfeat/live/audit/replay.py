@@ -48,8 +48,8 @@ def replay_state(
     """Apply all changes of a state file again, and return a report with the first difference.
 
     Arguments and errors are those of `ff.replay`, with internal records in place of fitted plans.
-    If some changes are not covered and `partial` is false, no served features are written, and the
-    caller reports that.
+    If some changes can no longer be applied again and `partial` is false, no served features are
+    written; the caller of this function reports that.
     """
     noted = _head_given(head)
     _check_places(path, artifact)
@@ -94,7 +94,7 @@ def replay_state(
 def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
     """Return a function from a dict of plan name to artifact bytes to the fitted plans.
 
-    If the user passed an artifact, its plans stand for the file's last plans.
+    If the user passed an artifact, its plans replace the last plans of the file.
     """
     last = follower.plans
     passed = None if artifact is None else _plans_given(artifact, last)

@@ -23,7 +23,7 @@ VERIFIED, KNOWN, UNKNOWN = get_args(Noted)
 
 @dataclass(frozen=True, slots=True)
 class NotCovered:
-    """The changes that a replay cannot apply again: of these the file keeps hashes alone.
+    """The changes that a replay cannot apply again, since the file keeps only their hashes.
 
     Args:
         n_changes: Number of changes.
@@ -43,7 +43,7 @@ class NotCovered:
         return f"{counted(self.n_changes, 'change')} of {rows}, no longer recomputable{since}"
 
     def and_also(self, n_changes: int, n_rows: int | None, since_ns: int | None) -> NotCovered:
-        """Return a record of these changes and further ones together."""
+        """Return a record of these changes together with further ones."""
         rows = None if self.n_rows is None or n_rows is None else self.n_rows + n_rows
         times = [one for one in (self.since_ns, since_ns) if one is not None]
         return NotCovered(
@@ -62,7 +62,7 @@ class Replay:
         n_rows: Total number of rows in these changes.
         head: Hash of the last change that matches; note it elsewhere, and pass it as `head=` later.
         difference: First difference; None if there is none.
-        served: Numbers of rows of the features written to the file; None for no file.
+        served: Numbers of rows written to the file of features, or left out; None for no file.
         not_covered: Changes that can no longer be applied again. Together with the applied ones
             they are all changes of the state.
         noted: Verdict on the hash passed as `head=`: "known and verified", "known, no longer
@@ -95,7 +95,10 @@ class Replay:
 
     @property
     def withheld_text(self) -> str:
-        """The error message if `to=` would lack rows; the caller adds the option that allows it."""
+        """The error message if the file `to=` would lack rows.
+
+        The caller adds the name of the option that allows this.
+        """
         return (
             f"what was served would lack {self.not_covered}. Nothing was written. To write the "
             "rows that are there"

@@ -2,8 +2,9 @@
 
 A replay applies one change after the other again and compares it, see `replay`. The features of the
 rows that the state took are written as they were served, with id, time, source and offset. Label
-inputs are the columns that a plan's label is computed from. They stay in memory, where later
-outcomes overwrite earlier ones; features are never overwritten.
+inputs are the columns that a plan's label is computed from. An outcome is a value of such a column
+that becomes known later. Label inputs stay in memory, where later outcomes overwrite earlier ones;
+features are never overwritten.
 """
 
 from __future__ import annotations
@@ -144,7 +145,8 @@ class ServedWriter:
     def _beside(self, change: Change, at: Any, rows: Table, features: Table) -> Table:
         """Return a table of the columns that identify rows, followed by the features.
 
-        If a name is in both, the feature stays. `at` has the index of each row in the change.
+        If a feature has the name of such a column, only the feature is returned. `at` has the index
+        of each row in the change.
         """
         calls = window_nodes(list(self.fitted.nodes.values()))
         times = columns_of(order_of(over).args[0] for over in calls)
@@ -172,8 +174,8 @@ class ServedWriter:
     def label(self, given: Any, tables: Mapping[str, Table]) -> tuple[Table | None, str]:
         """Return a table with the label of each row of the file, or None and the reason as text.
 
-        `given` has further outcomes, as late columns by row id, or is None. A label may look ahead
-        in `tables`. The reason is empty if the plan has no label.
+        `given` has further outcomes, as late columns by row id, or is None. A label may read later
+        rows in `tables`. The reason is empty if the plan has no label.
         """
         plan = self.fitted.declaration
         if not plan.label_nodes:
@@ -262,7 +264,7 @@ def finish(
 ) -> ServedCounts:
     """Write the final file with features and labels, whole or not at all; return its counts.
 
-    `outcomes` has further outcomes or is None; a label may look ahead in `tables`.
+    `outcomes` has further outcomes or is None. A label may read later rows in `tables`.
     """
     label, note = one.label(outcomes, tables) if one.labelled else (None, "")
     if one.writer is None:

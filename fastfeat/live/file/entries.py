@@ -2,8 +2,8 @@
 
 An entry is a change with its results; the table `segments` has one row per entry. A base is a copy
 of a whole state; it is stored in parts: its rows, some at a time, and its lookup tables. The head
-of either is a JSON object with all that is no table. Links are the hashes of the audit, see
-`live.audit.chain`.
+of an entry or a base is a JSON object with everything except tables. Links are the hashes of the
+audit, see `live.audit.chain`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _OF_BASE = ("parts", "has_rows", "tables", "offsets", "swept", "settings", "plan
 
 @dataclass(frozen=True, slots=True)
 class WrittenEntry:
-    """A change as it is stored in a file, without features, as they can be computed again.
+    """A change as it is stored in a file: without features, since they can be computed again.
 
     Args:
         seq: Number of the change, counted from 1 over the life of the state.
@@ -55,7 +55,7 @@ class WrittenEntry:
         link: Hash of the audit chain up to this change; empty without an audit.
         digests: Digests of the change's rows and results, as the audit recorded them
             (`Link.noted`).
-        plans: Plan name to artifact bytes from now on, for a change of plans; else empty.
+        plans: For a change of plans, plan name to artifact bytes from now on; else empty.
         altered: The reason why the stored bytes do not match their SHA-256; "" if they do.
     """
 
@@ -167,7 +167,8 @@ def written_of(
     """Return the entry that a row of the table `segments` holds.
 
     `plans` has the artifacts that it names, by plan; `altered` is the reason why its bytes are not
-    as written, or "". Raises `StateError` if it is no entry, or from a newer version.
+    as written, or "". Raises `StateError` if the row holds no valid entry, or one from a newer
+    version of fastfeat.
     """
     if segment.kind not in KINDS:
         raise StateError(f"its entry {seq} is a {segment.kind!r}: this version does not know it")

@@ -46,8 +46,8 @@ class News:
     """The part of a state file that a follower has not returned yet.
 
     Args:
-        base: A base to begin anew from; None if the entries follow those returned before.
-        entries: Changes after the base, or after those returned before, in order.
+        base: A base to begin anew from; None if the entries follow the last call's entries.
+        entries: The changes after the base or, without one, since the last call; in order.
     """
 
     base: Base | None
@@ -62,7 +62,7 @@ class Follower:
         checked: Whether altered content is an error. An audit reads it unchecked, and reports it.
 
     Raises:
-        StateError: The file is missing, truncated, altered, newer, or no state.
+        StateError: The file is missing, truncated, altered, from a newer version, or no state.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, checked: bool = True) -> None:
@@ -162,7 +162,7 @@ class Follower:
         """Yield the entries that follow the base number `base`, read some hundreds at a time.
 
         Raises `StateError` if the base is missing or an entry is altered, after yielding the
-        entries before.
+        entries before it.
         """
         with self._snapshot() as (connection, until):
             digest = read_base_digest(connection, base, checked=self._checked)

@@ -140,8 +140,8 @@ class Journal:
     def open(path: str | os.PathLike[str], durability: Durability = "commit") -> Journal:
         """Return the journal of an existing state.
 
-        Raises `StateError` if the file is missing, in use, newer, truncated or altered, or lacks
-        its last commit.
+        Raises `StateError` if the file is missing, in use, from a newer version, truncated or
+        altered, or lacks its last commit.
         """
         return _opened(path, durability, _check_there)
 
@@ -195,7 +195,7 @@ class Journal:
     def entries(self) -> Iterator[WrittenEntry]:
         """Yield the entries on disk after the base, in order; nothing may be written meanwhile.
 
-        Raises `StateError` if an entry is missing or altered, after yielding the entries before.
+        Raises `StateError` if an entry is missing or altered, after yielding the entries before it.
         """
         with self._using(), naming_state(self.path):
             head = self._file.head
@@ -279,8 +279,8 @@ class Journal:
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
         """Compact the file if that is due: after a change that forgets rows, or with many entries.
 
-        While changes may not be on disk, it waits for the next checkpoint. If there is no room for
-        a base but room for entries, that is no error, and it tries again later.
+        With durability "checkpoint", it waits until all changes are on disk. If the disk has too
+        little room for a base, that is no error, and a later call tries again.
 
         Args:
             base: Function that returns the state after the last written entry.
@@ -346,7 +346,7 @@ class Journal:
                 self._end()
 
     def _using(self) -> threading.RLock:
-        """Return the lock; raise `StateError` if the journal is closed, or from before a fork."""
+        """Return the lock; raise `StateError` if the journal is closed, or opened before a fork."""
         if os.getpid() != self._process:
             raise StateError(
                 f"{self.path} was opened in process {self._process}, of which this is a child: "

@@ -77,8 +77,8 @@ def past_of(
 
     Args:
         begin: Number of the base that the changes follow.
-        links: Hashes that come before those of the changes: of the base, and at first of the one
-            before it.
+        links: Hashes that precede the hashes of the changes: of the base; in the first past of a
+            file, also of the last change before that base.
         changes: Kind, JSON head, and hash of each change.
         replaced_ns: Time of replacement, in nanoseconds since 1970.
         sealing: Function that returns the seal of facts and links.

@@ -76,7 +76,7 @@ class ReplacedChanges:
         self.remove_others()
 
     def past(self, pending: Sequence[Pending]) -> Past | None:
-        """Return the sealed record of all entries after the base, including pending ones.
+        """Return the sealed record of all entries after the base, with those not in the file yet.
 
         None without a key of the audit.
         """
@@ -103,8 +103,9 @@ class ReplacedChanges:
     ) -> ArchiveChange:
         """Write new segments to the archive, and return the changed descriptions of segments.
 
-        That is a segment of the changes after the base, and, if they forget rows, a rewritten copy
-        of every segment with such rows. The caller stores the descriptions with the new base.
+        It writes a segment of the changes after the base. If these changes forget rows, it also
+        writes a copy of every segment with such rows, without them. The caller stores the
+        descriptions with the new base.
         """
         folder, now = archiving.path(self.file.path), time.time_ns()
         others = self._too_old(archiving)
@@ -164,7 +165,7 @@ class ReplacedChanges:
         return replace(one, seal=self.sealing(b"archived", one.facts, b""))
 
     def _too_old(self, archiving: Archiving) -> dict[int, Archived]:
-        """Return the segments whose time is over, marked as dropped, by number of their past."""
+        """Return the segments too old to be kept, marked as dropped, by number of their past."""
         now = time.time_ns()
         with naming_state(self.file.path):
             known = read_archived(self.file.connection)

@@ -7,10 +7,11 @@
     artifacts  plans, by their SHA-256
     keys       key of the audit, by its SHA-256, until it is deleted
     links      audit hashes of changes that a base has replaced, and their numbers; see `past`
-    archived   names of the files that keep these changes, see `archive`; `archive` has their folder
+    archived   names of the files that keep these changes; see the module `archive`
+    archive    the folder of these files, and how long they are kept
 
 Entries are numbered over the life of the state; the number of a base is that of the last entry that
-it includes. Format 1 has no links; opening such a file for writing converts it to format 2.
+it includes. Format 1 has no table `links`; opening such a file for writing converts it to format 2.
 
 Each row that is read is covered by a digest, and each digest by the next one, so an altered file is
 refused. SQLite checks its own pages.
@@ -93,8 +94,8 @@ class Head:
 def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     """Return a connection to an existing state file, after checking header, tables and version.
 
-    Raises `StateError` if the file is missing, empty, truncated, altered, newer, unreadable, or no
-    state.
+    Raises `StateError` if the file is missing, empty, truncated, altered, from a newer version,
+    unreadable, or no state.
     """
     check_beginning(path, writes=writes)
     with naming_state(path):
@@ -225,7 +226,7 @@ def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
 
 
 def has_kind(connection: sqlite3.Connection, base: int, kind: str) -> bool:
-    """Return whether an entry after the base number `base` has a kind, such as "forget"."""
+    """Return whether any entry after the base number `base` is of a kind, such as "forget"."""
     query = "SELECT EXISTS (SELECT 1 FROM segments WHERE seq > ? AND kind = ?)"
     return bool(connection.execute(query, (base, kind)).fetchone()[0])
 
@@ -365,7 +366,8 @@ def _typed(row: tuple[Any, ...], kinds: str) -> tuple[Any, ...]:
 def check_beginning(path: Path, *, writes: bool) -> None:
     """Raise `StateError` unless a file begins like a state in SQLite format.
 
-    With `writes`, the file must also be writable: SQLite would silently fall back to reading.
+    With `writes`, the file must also be writable; else SQLite would silently open it for reading
+    only.
     """
     try:
         with open(path, "r+b" if writes else "rb") as file:  # SQLite would fall back to reading

@@ -144,7 +144,7 @@ class StateWriter:
         self._reach(head)
 
     def put_archive(self, archiving: Archiving | None, segments: Mapping[int, Archived]) -> None:
-        """Write the archive settings, unless None, and the descriptions of some segments.
+        """Write the archive settings (None leaves them as they are) and descriptions of segments.
 
         Raises `StateError` if nothing is written.
         """
@@ -179,8 +179,8 @@ class StateWriter:
     def erase_remains(self) -> bool:
         """Erase deleted content from the file; return whether nothing of it is left.
 
-        Deleted content is overwritten at once. This also rewrites the file and empties its
-        write-ahead log, which works only while no reader is in the middle of a read. Raises
+        SQLite overwrites deleted content at once. This method also rewrites the file and empties
+        its write-ahead log, which works only while no reader is in the middle of a read. Raises
         `StateError` if the disk is full.
         """
         with naming_state(self.path):
@@ -214,8 +214,8 @@ class StateWriter:
     def _check_alone(self) -> None:
         """Raise if the file is gone or replaced, or another process wrote it despite the lock.
 
-        SQLite would go on writing to a deleted or replaced file, and all of it would be lost when
-        the process ends.
+        SQLite would go on writing to a deleted or replaced file, and all these changes would be
+        lost when the process ends.
         """
         if file_at(self.path) != self._file:
             raise StateError(
@@ -264,8 +264,8 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
     """Create the file of a new state, whole or not at all.
 
     It is written under another name and then moved. Remains of a killed process under that name are
-    removed; only the holder of the lock writes there. Raises `StateError` if the file, or a
-    companion file of it, exists, or it cannot be written.
+    removed; only the holder of the lock writes there. Raises `StateError` if the file or one of
+    SQLite's files beside it exists, or the file cannot be written.
     """
     beside = Path(f"{target}-new")
     for there in (target, *(Path(f"{target}{suffix}") for suffix in SUFFIXES)):
@@ -359,7 +359,7 @@ def _write_file(path: Path, put: Callable[[sqlite3.Connection], None], *, mode: 
 
 
 def _put_content(connection: sqlite3.Connection, content: Content) -> Head:
-    """Write a base and all beside it; return the head of the file, which ends with this base."""
+    """Write a base with its plans, key and past; return the new head of the file."""
     seq, links, digests = content.seq, content.links, list[bytes]()
     for part in parts_of(content.base):
         connection.execute(

@@ -1,7 +1,7 @@
-"""The write lock of a state: one process holds it at a time, and it ends with the process.
+"""The write lock of a state: one process holds it at a time, at most until the process ends.
 
-It is a kernel lock on a file beside the state. That file names the process and the numbers of the
-last committed entry and of its base: a state file with an older commit has lost its write-ahead
+The lock is a kernel lock on a file beside the state. This file names the process and the numbers of
+the last committed entry and of its base: a state file with an older commit has lost its write-ahead
 log.
 """
 
@@ -43,7 +43,7 @@ class WriteLock:
         self._write(b"commit %020d of %020d\n" % (seq, base))
 
     def sign(self) -> None:
-        """Write this process as the owner to the file; the numbers of the last commit stay."""
+        """Write this process as the owner into the lock file; keep the numbers of the commit."""
         noted = self.noted()
         if noted is None:
             os.ftruncate(self.descriptor, 0)

@@ -1,9 +1,9 @@
 """Columns of a log in memory: rows are appended at the end, and read at any positions.
 
-Values of fixed width are in NumPy buffers. Text and bytes are in one buffer, with the end of each
-value, which is the layout of Arrow, so that one call reads any rows. Lists are a column of all
-their elements. A place is the position of a row in memory. Stored form: numbers as they are, times
-in ticks, text as Arrow arrays, lists as their elements.
+Values of fixed width are in NumPy buffers. Text and bytes have the layout of Arrow: one buffer with
+all values, and an array with the end of each value. Lists have one column of all their elements. A
+place is the position of a row in memory. Stored form: numbers as they are, times in ticks, text as
+Arrow arrays, lists as their elements.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Growing:
 
 
 class Presence:
-    """For each row of a column, whether it has a value; takes no memory as long as all do."""
+    """For each row of a column, whether it has a value; no memory while all rows have one."""
 
     __slots__ = ("_flags",)
 

@@ -319,8 +319,8 @@ class Entities:
         Args:
             held: Entity numbers in ascending order, and the first slot and the end of their
                 remaining rows.
-            places: Old places that remain, in ascending order; also of rows that only another order
-                needs, which have no entity here.
+            places: Old places that remain, in ascending order; among them places of rows that only
+                another order needs: these rows have no entity in this order.
             place_of: New place of each old place.
         """
         entities, begins, ends = held

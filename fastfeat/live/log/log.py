@@ -3,7 +3,7 @@
 A row keeps its number, counted in order of arrival. Its place, its position in memory, changes when
 rows before it are dropped; only `Log.tidy` and `Log.remove` do that. A row is in reach if a window
 of some order may still see it. Tidying takes amortized constant time per row. Entity numbers and
-results of `Log.seen` are valid until then.
+results of `Log.seen` are valid until the next `tidy` or `remove`.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ class Log:
 
         `keys` has one array per part of the key, in the form of `io.columns.keys`, or none if all
         rows are one entity. A row with a missing part gets -1. With `add`, new keys get new
-        numbers, for rows that will be appended; without it they get -2 and less, equal for equal
-        keys.
+        numbers, for rows that will be appended. Without `add`, new keys get -2, -3 and so on; equal
+        keys get equal numbers.
         """
         return self._indexes[order].numbering.numbers(keys, n_rows, add=add)
 
@@ -160,7 +160,7 @@ class Log:
     def has_not(self, row_id: Any) -> bool:
         """Return True if certainly no row has this id, given in stored form.
 
-        False if one may have it, or rows have no ids.
+        False if a row may have this id, or if rows have no ids.
         """
         return self._ids is not None and self._ids.is_new(_as_key(row_id))
 
@@ -198,7 +198,8 @@ class Log:
     ) -> NDArray[np.bool_]:
         """Return flags of asking rows so old that rows in their windows may have been dropped.
 
-        Entity -1 is never too old. With `n_rows`, only the first `n_rows` rows that came count.
+        A row without an entity (-1) is never too old. With `n_rows`, only the first `n_rows` rows
+        that came count.
         """
         held = self.orders[order]
         is_placed = entities != -1
@@ -356,7 +357,7 @@ class Log:
         return self._taken(self._reached(n_rows), self.types if names is None else names)
 
     def sweep(self, watermarks: Sequence[int | None]) -> int:
-        """Drop rows of silent entities, those without a new row for long.
+        """Drop rows of silent entities: entities to which no new row has come for long.
 
         Return the number of dropped rows, summed over orders. `watermarks` has the latest time of
         each order in ticks, or None for an order that drops none.
@@ -373,7 +374,7 @@ class Log:
         return n_dropped
 
     def tidy(self, *, now: bool = False, lock: AbstractContextManager[Any] | None = None) -> bool:
-        """Drop rows out of reach from memory, if enough of them are there.
+        """Drop rows out of reach from memory, if there are enough of them.
 
         Return whether places of rows have changed. `now` drops them in any case. `lock` is held
         only while the new columns replace the old ones; until then others may read.
@@ -435,7 +436,7 @@ class Log:
         return found
 
     def _move(self, order: int, places: Places, placed: RowPlaces) -> None:
-        """Change the times and entities of the rows at `places` in one order, where they differ."""
+        """Give the rows at `places` new times and entities in one order, where these differ."""
         index = self._indexes[order]
 
         def elsewhere() -> Places:
@@ -448,14 +449,14 @@ class Log:
             index.move(int(places[k]), int(placed.times[k]), int(placed.entities[k]))
 
     def _trim(self, order: int, entities: NDArray[Any]) -> None:
-        """Remove rows from the index of an order that its windows can no longer see."""
+        """Remove from an order's index the rows that its windows can no longer see."""
         index = self._indexes[order]
         entities = entities[index.latest(entities) > NEVER]
         begins, _ = kept_slots(index, self.orders[order], entities)
         index.trim(entities, begins)
 
     def _is_held(self, held: Sequence[_Held]) -> NDArray[np.bool_]:
-        """Return a flag for each place: whether some order still needs the row there.
+        """Return a flag for each place: whether any order still needs the row at this place.
 
         `held` has, per order, its entities and the first slot and the end of their rows.
         """

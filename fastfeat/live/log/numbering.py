@@ -51,8 +51,8 @@ class Numbering:
         """Return the number of each row's value, shape (n_rows,).
 
         `parts` has one Arrow array or column per part of the values, or none if all rows have one
-        value. A row with a missing part gets -1. With `add`, new values get new numbers; without it
-        they get -2 and less, equal for equal values.
+        value. A row with a missing part gets -1. With `add`, new values get new numbers. Without
+        `add`, new values get -2, -3 and so on; equal values get equal numbers.
         """
         if not parts:
             return np.full(n_rows, self._find([()], add=add)[0], np.int32)

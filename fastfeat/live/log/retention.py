@@ -1,10 +1,10 @@
-"""The rows that windows can see: of the asking rows now, and of any row that may still come.
+"""Search for the rows that windows see now, and for rows that later windows could still see.
 
 An asking row is a row whose windows are computed. Visible rows are the rows that its windows see. A
-row is in reach of its entity while a row that is not too late to be accepted could see it; rows out
-of reach may be dropped. Places are positions in memory; the rows at places from `limit` on belong
-to an unfinished call, and are left out. Slots index an array in which each entity's rows are sorted
-by time, see `live.log.entities`.
+row is in reach while any row that may still be accepted could see it; rows out of reach may be
+dropped. Places are positions in memory; the rows at places from `limit` on belong to an unfinished
+call, and are left out. Slots index an array in which each entity's rows are sorted by time, see
+`live.log.entities`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ class Retention(NamedTuple):
     Args:
         span: Rows not older than this, relative to the asking row, are visible; None if no window
             has a time limit.
-        n_rows: Number of latest rows before those that are visible, too; None for all.
+        n_rows: Number of rows just before those of `span` that are visible, too; None for all.
         keep: How much older than the latest row of its entity an asking row may be; rows are kept
             so much longer than windows see them. None for any age.
         kept: Age, relative to the latest row of their entity, up to which rows are kept; None for
             all rows.
         silent: Age of an entity's latest row, relative to the latest row of all, from which on a
             sweep drops rows of the entity; None for never.
-        has_tie: Whether rows with equal times are sorted by a tie, before order of arrival.
+        has_tie: Whether rows with equal times are sorted by a further column, the tie, and only
+            then by arrival.
     """
 
     span: int | None
@@ -51,7 +52,8 @@ def retention(reach: Reach, keep: int | None, tick: int, *, has_tie: bool) -> Re
 
     Args:
         reach: Reach of the windows, in nanoseconds or steps.
-        keep: How much longer rows are kept than windows see them, in the same unit; None for ever.
+        keep: How much longer rows are kept than windows see them, in the unit of `reach`; None to
+            keep all rows.
         tick: Nanoseconds per tick; 1 for steps.
         has_tie: Whether the order has a tie.
     """
@@ -118,9 +120,9 @@ def silent_slots(
 
 
 def _begins(index: Entities, held: Retention, starts: Slots, ends: Slots, times: Ticks) -> Slots:
-    """Return the first slot of each entity at or after a time, or of the latest rows before it.
+    """Return the first slot of each entity at or after a time, or some rows before that.
 
-    The result is moved back to include `held.n_rows` rows before that time.
+    The slot is moved back to include the `held.n_rows` latest rows before that time.
     """
     begins = index.search(starts, ends, times)
     if not held.n_rows:
@@ -153,9 +155,9 @@ def kept_of_one(times: Ticks, held: Retention) -> int:
 
 
 def _begin(times: Ticks, held: Retention, time: int) -> int:
-    """Return the first index at or after `time`, or of the latest rows before it.
+    """Return the first index at or after `time`, or some rows before that.
 
-    The result is moved back to include `held.n_rows` rows before that time.
+    The index is moved back to include the `held.n_rows` latest rows before that time.
     """
     begin = int(times.searchsorted(max(time, NEVER)))
     if not held.n_rows:
@@ -173,7 +175,7 @@ _FEW = 4  # entities that are looked at one by one
 
 
 class AskingRows(NamedTuple):
-    """Rows that ask for the rows in reach of their windows, in one order.
+    """Rows that ask for the log rows that their windows see, in one order.
 
     Args:
         entities: Entity number of each; -1 for none.
@@ -247,7 +249,7 @@ def gather(
 def _seen_by_few(
     index: Entities, held: Retention, limit: int, entities: NDArray[Any], first: Ticks, last: Ticks
 ) -> tuple[Places, NDArray[np.int64]]:
-    """Return the places of the visible rows, entity by entity, and the number of each entity's."""
+    """Return the places of visible rows, entity by entity, and the number of rows per entity."""
     pieces: list[Places] = []
     asked = zip(entities.tolist(), first.tolist(), last.tolist(), strict=True)
     for entity, earliest, latest in asked:

@@ -1,8 +1,8 @@
 """Index from id to row number.
 
-The newest ids are in a dict. All others are stored as sorted 64-bit hashes, called digests here,
-which take 16 bytes per row instead of 100. Ids with equal digests are compared by their values,
-which the log has.
+The newest ids are in a dict. Older ids are stored as sorted 64-bit hashes, called digests here: 16
+bytes per row, while the dict takes 100. Ids with equal digests are compared by their values, which
+the log has.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Ids:
             self._recent = {}
 
     def remove(self, ids: ChunkedArray, rows: Rows) -> None:
-        """Remove the ids of the latest rows, which are taken back."""
+        """Remove the ids of the newest rows, since the log takes these rows back."""
         get = self._recent.get
         for value, row in zip(python_values(ids), rows.tolist(), strict=True):
             if get(value) == row:

@@ -104,7 +104,8 @@ class LivePlan:
 
     Args:
         plans: Fitted plans, by name.
-        columns: Log column name to type: the columns that windows read, and the id if fit saw it.
+        columns: Log column name to type: the columns that windows read, and the id column if the
+            training rows had it.
         asked: Column name to type of further columns, which plans read from the row to answer, but
             not from the log.
         orders: All orders, sorted by stage.
@@ -114,9 +115,8 @@ class LivePlan:
         row_id: Name of the id column; None without one.
         late: Columns of the log that are known only after a row is answered; rows to answer may
             lack them, and they are then missing.
-        functions: Plan name to its window functions; a function that others read comes before
-            those.
-        prepared: Plan name to the schedules by which it is computed.
+        functions: Plan name to its window functions; each comes after the functions that it reads.
+        prepared: Plan name to the schedules by which the plan is computed.
     """
 
     plans: Mapping[str, Fitted]
@@ -211,7 +211,7 @@ def _agreed(plans: Mapping[str, Fitted]) -> dict[str, DType | UnsupportedType]:
 def _row_id(plans: Mapping[str, Fitted]) -> str | None:
     """Return the name of the id column; None without one.
 
-    Raises `InvalidPlan` if plans with windows name different columns.
+    Raises `InvalidPlan` if plans with windows name different id columns.
     """
     given = {
         name: fitted.declaration.row_id
@@ -233,7 +233,7 @@ def _known(name: str, dtype: DType | UnsupportedType) -> DType:
 
 
 def _shared(call: Call, plan: str) -> tuple[Call, str]:
-    """Return a key for a node of a plan that is equal for all plans that may share the node.
+    """Return a key for a node of a plan; plans that may share the node get equal keys.
 
     A node with learnt values is not shared: its key includes the plan.
     """
@@ -246,7 +246,7 @@ def _orders(
 ) -> tuple[tuple[Order, ...], dict[tuple[Call, str], int]]:
     """Return the orders of all window functions, sorted by stage, and the index of each.
 
-    The indices are by the key of `_shared`.
+    The dict of indices has the keys that `_shared` returns.
     """
     reaches: dict[tuple[Call, str], list[Reach]] = {}
     owners: dict[tuple[Call, str], str] = {}

@@ -49,10 +49,10 @@ class OrderValues:
 def log_rows(lowered: LivePlan, rows: Table) -> Table:
     """Return the columns of rows that the log stores, in the types seen in fit.
 
-    Late columns may be absent.
+    Late columns, which are filled in after a row is answered, may be absent.
 
     Raises:
-        UnknownColumn: A column is absent that is not late.
+        UnknownColumn: A column that is not late is absent.
         TypeMismatch, InvalidData: A column does not have the type seen in fit, and cannot be
             converted exactly.
     """
@@ -82,8 +82,8 @@ def place(
         lowered: The plans.
         rows: Rows with the columns that the orders read.
         tables: Lookup tables, by name.
-        log: Log columns of the rows, if known, with the stored window results that the orders
-            depend on.
+        log: Log columns of the rows, with the stored window results that the orders depend on; None
+            to take the columns from `rows`.
         orders: Indices of the wanted orders; None for all.
     """
     log = log_rows(lowered, rows) if log is None else log
@@ -114,7 +114,7 @@ def _values(batch: Batch, order: Order, placing: Placing) -> OrderValues:
 
 
 def take_kept(batch: Batch, placing: Placing) -> None:
-    """Copy the stored window results that an order needs from a batch's table to its nodes."""
+    """Add the stored window results that an order needs to the computed values of a batch."""
     for name, function in placing.kept.items():
         batch.made[function] = typed(batch.table.column(name), name, batch.types[function])
 

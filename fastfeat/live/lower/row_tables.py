@@ -68,11 +68,11 @@ def rows_table(
     Args:
         given: One row as a dict, or rows in any form that `FittedPlan.transform` takes.
         types: Columns to read, and their types.
-        if_there: Columns that may be absent; they are then missing in every row.
+        if_there: Columns that may be absent; their values are then missing in every row.
         others: Columns that are passed through unchanged.
 
     Raises:
-        UnknownColumn: A column is absent that may not be.
+        UnknownColumn: A column is absent, and not named in `if_there`.
         TypeMismatch, InvalidData: A value does not have the type seen in fit, and cannot be
             converted exactly.
     """
@@ -107,7 +107,7 @@ def rows_by_id(given: Any, types: Types, row_id: str, id_type: DType | None) -> 
     """Return a table of the rows' ids and of those columns in `types` that the user passed.
 
     If `id_type` is None, the id column keeps its type. Raises `UnknownColumn` if the id is absent,
-    or every other column is.
+    or if the user passed no other column.
     """
     every = types if id_type is None else {row_id: id_type, **types}
     if is_one_row(given, every):

@@ -36,7 +36,7 @@ class Statistic:
         params: Parameters of the function.
         window: Parameters of the window.
         value: Expression that the function aggregates over the rows.
-        is_of_text: Whether the function reads text itself, as codes.
+        is_of_text: Whether the function reads text, which backends take as integer codes.
         is_kept: Whether other windows read its results.
         kept: Cache in which backends keep prepared data.
     """
@@ -62,7 +62,7 @@ class Round:
         tie: Expression that sorts rows with equal times; None for none.
         statistics: The functions; results of window functions that they read are already known.
         columns: Names of the log columns that they read.
-        kept: Log column name to the window function whose stored results they read there.
+        kept: Log column name to window function, for the stored window results that they read.
         schedule: Steps that compute their inputs from the rows.
         expressions: The time and the tie, if they are no plain columns.
     """
@@ -83,7 +83,7 @@ class Placing:
     """The computation of the time, the keys and the tie of rows in one order.
 
     Args:
-        kept: Log column name to the window function whose stored results it reads there.
+        kept: Log column name to window function, for the stored window results that it reads.
         schedule: Steps to run.
     """
 
@@ -202,7 +202,7 @@ def _statistic(fitted: Fitted, one: Function) -> Statistic:
 
 
 def _schedule(fitted: Fitted, roots: Sequence[Node], known: Sequence[Node]) -> Schedule:
-    """Return the steps that the expressions `roots` need, without nodes computed already."""
+    """Return the steps that the expressions `roots` need; the nodes `known` need no step."""
     made: dict[Node, Any] = dict.fromkeys(known)
     rows = Batch(None, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
     return lacking_of(rows, schedule_of_columns(roots, fitted.types))

@@ -103,8 +103,8 @@ def _request(
 ) -> tuple[WindowRequest, list[Any]]:
     """Return the request for a window function over a table, and the text behind each text code.
 
-    The request has the column that the function reads as a list. The result is cached, and
-    functions of the same column share the list. The texts are empty if the column has none.
+    In the request, the column that the function reads is a Python list, which is cached and shared
+    by all functions of this column. The texts are empty if the column holds no text.
     """
     assert past.cache is not None
     function = step.function.removeprefix(OVER)
@@ -229,7 +229,7 @@ def _key(value: Any, dtype: DType, name: str) -> Any:
 
 
 def _computed(node: Node, dtype: DType, fitted: Fitted) -> Getter:
-    """Return a function that computes an expression from a row, as a list with the one value."""
+    """Return a function from a row to a list with one value: the result of an expression."""
     known = evaluate_constants(constant_roots([node]), fitted.types, dict(fitted.constants))
     named = [(show(node), node)]
     outputs = outputs_of(named, fitted.types, lambda n, v: output_of(n, v, FLOAT64), hoist=True)
@@ -269,7 +269,7 @@ def _stored(slot: InputSlot, value: Any) -> Any:
 
 
 def given(row: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
-    """Return a row's values in the given columns; raise `UnknownColumn` if the row lacks one."""
+    """Return a row's values in some columns; raise `UnknownColumn` if the row lacks one of them."""
     try:
         return [row[name] for name in names]
     except KeyError as error:
@@ -316,7 +316,7 @@ def slot_value(slot: InputSlot, row: Row) -> Any:
 
 
 def row_key(source: Node) -> Any:
-    """Return the key under which a row holds a value: the column's name, or the step itself."""
+    """Return the key under which a row holds a value: a column's name; else the value's node."""
     return source.name if isinstance(source, Column) else source
 
 

@@ -61,8 +61,8 @@ def row_kernel_after_windows(fitted: Fitted) -> RowKernel:
 def _with_tables(fitted: Fitted) -> RowKernel:
     """Return a function that computes one row of a plan that reads lookup tables.
 
-    Preparing takes long, so it waits until the same table columns come a second time; until then
-    the function raises `LookupError`. It forgets the columns when they are freed.
+    Preparing takes long, so the function is prepared when the same table columns come a second
+    time; before, it raises `LookupError`. It does not keep the columns alive.
     """
     pick = getter([*fitted.table_columns])
     seen, prepared = list[weakref.ref[Any]](), list[RowKernel]()

@@ -17,7 +17,7 @@ RowKernel = Callable[[Mapping[Any, Any]], NDArray[Any]]
 def transform_row(fitted: Fitted, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
     """Return the features of one row, shape (n_features,).
 
-    Raises as `FittedPlan.transform_row` does.
+    Raises the errors of `FittedPlan.transform_row`.
     """
     local = fitted.row_kernels
     try:

@@ -67,7 +67,7 @@ class _Layout:
             input made of text.
         constants: Constants, which follow the input values in the list.
         actions: Functions that append the other values to the list, in order.
-        unary: Functions of one value, with that value's index, that are not yet among the actions.
+        unary: Functions of one value that are not among the actions yet, with the value's index.
         n_places: Length of the list so far.
     """
 
@@ -123,7 +123,7 @@ def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
 
 
 def _given(fitted: Fitted, *, has_steps: bool) -> list[Node]:
-    """Return the inputs of a row: its columns, and window functions, which are computed before."""
+    """Return the inputs of a row: columns, and window functions, which the caller has computed."""
     if not has_steps:
         sources = [source for slot in fitted.matrix_program.inputs for source in slot.sources]
         return [*dict.fromkeys(sources)]
@@ -156,8 +156,8 @@ class Reading(NamedTuple):
 
     Args:
         get: Returns the input values of a row, in order.
-        expected: The Python types of values that are already in stored form, if all values have
-            them; None if values must always be checked.
+        expected: Python type per value; if all values of a row have these types, they are in stored
+            form already. None if values must always be checked.
         read: Takes input values and their Python types, and returns the values in stored form.
     """
 
@@ -284,7 +284,7 @@ def _add(
 
 
 def _end_group(layout: _Layout) -> None:
-    """Turn the waiting functions of one value into one action, which appends all their results."""
+    """Turn the functions in `unary` into one action, which appends all their results."""
     match [*layout.unary]:
         case []:
             return
@@ -303,7 +303,7 @@ def _is_of_row(arg: Node, fitted: Fitted) -> bool:
 
 
 def _known(layout: _Layout, arg: Node, step: Call) -> Argument:
-    """Return a step's argument, with its value if that is the same for all rows."""
+    """Return a step's argument, with its value if the value is the same for all rows."""
     fitted = layout.fitted
     dtype = fitted.types[arg]
     match arg:

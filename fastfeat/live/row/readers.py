@@ -1,8 +1,8 @@
 """Functions that convert one value of a row to its stored form, chosen by type in advance.
 
-The choice depends on the column's type and the value's Python type. They return the same as
-`row_values`, but do not check the Python type again. Unknown cases are left to `row_values`, and so
-are error messages.
+The choice depends on the column's type and the value's Python type. The functions return the same
+as the module `row_values`, but do not check the Python type again. Other types, and error messages,
+are left to `row_values`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def type_as_stored(dtype: DType, *, is_column: bool = True) -> type | None:
     """Return the Python type of the values that a column stores unchanged, or None.
 
     Values of this type still need a check: the size of integers, text for lone surrogates, and
-    float32 for rounding. `is_column` is False for computed columns, which have stored values.
+    float32 for rounding. `is_column` is False for computed values, which are in stored form
+    already.
     """
     if not is_column and not dtype.holds_bytes:
         return {"f64": float, "i64": int, "b1": bool}[dtype.physical]

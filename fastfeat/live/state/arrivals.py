@@ -1,4 +1,4 @@
-"""Rows that arrive or are asked for: their checks and results, before a state changes.
+"""Checks and results of rows that arrive or only ask for features, before a state changes.
 
 Arriving rows are those of `process` and `update`. A row is late if it is earlier than the latest
 row of its entity. A run is a stretch of consecutive rows of a call that are computed together.
@@ -148,11 +148,11 @@ def check_early(memory: Memory, here: Here) -> None:
 
 
 def check_lowered(memory: Memory, here: Here) -> None:
-    """Raise `LateRow` for a row that needs rows dropped because of a later row, now gone.
+    """Raise `LateRow` for a row that needs rows which were dropped because of a later row.
 
-    Rows of an entity are dropped by the time of its latest row. If that row is then removed or
-    corrected to an earlier time, older rows could be accepted again, but rows in their windows are
-    lost.
+    Rows of an entity are dropped by the time of its latest row. If that latest row is then removed,
+    or corrected to an earlier time, older rows would no longer be late, but rows in their windows
+    are lost.
     """
     for k, known in enumerate(memory.lowered_latest[: len(here.times)]):
         if known:

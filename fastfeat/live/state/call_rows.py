@@ -1,4 +1,8 @@
-"""Rows of a call, with their time and entity in each order of the log, and the rows they see."""
+"""Rows of a call, with their time and entity in each order of the log, and the rows they see.
+
+A stage is a group of orders for which times and keys are computed together. Later stages depend on
+window results of earlier stages.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,8 @@ class Here:
 
     Args:
         rows: Rows with the columns that the plans read.
-        log: Their columns that the log stores, with the window results from which these orders are
-            computed.
+        log: The columns of these rows that the log stores, with the window results from which the
+            orders are computed.
         times: Per order, the time of each row in ticks.
         entities: Per order, the entity number of each row; -1 for none.
         numbers: For each row, the number of the log row that has its id; -1 for none.

@@ -67,8 +67,8 @@ class Change:
         first: Offset of the first row in the source.
         end: Offset after the last row.
         time_ns: Time of the call by this machine's clock, in nanoseconds since 1970.
-        row: The only row of `rows` in stored form, if it is at hand; its digest is cheaper. Else
-            None.
+        row: The only row of `rows` in stored form, if it is known, since its digest is computed
+            faster. Else None.
     """
 
     kind: Kind
@@ -130,7 +130,7 @@ class Base:
 
 
 def check_offsets(change: Change, applied: Mapping[str, int]) -> None:
-    """Raise if the offsets of a change are invalid, or their rows were applied already.
+    """Raise an error if the offsets of a change are invalid, or its rows were applied already.
 
     `applied` maps each source to the offset after its last applied row. Raises `TypeMismatch`,
     `InvalidPlan` or `StateError`.
@@ -186,7 +186,7 @@ class Writing(Protocol):
     def delete_key(self, base: Base) -> bool:
         """Delete the key of the audit, and store the content of the state.
 
-        Return whether all that was replaced is erased.
+        Return whether the replaced changes are erased from the disk.
         """
         ...
 

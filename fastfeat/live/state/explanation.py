@@ -56,7 +56,7 @@ class Explained:
         lowered: The plan, merged into the orders and columns of a log.
         row: Table with the explained row.
         rows: Rows of the state that its windows could see, in order of arrival.
-        hidden: Per order, flags of `rows` that it does not see in this order.
+        hidden: Per order, flags of those `rows` that the explained row does not see.
         tables: Lookup tables, by name.
     """
 
@@ -123,7 +123,7 @@ def explain_row(
             stored window results, and the id.
         tables: Lookup tables, by name.
         numbers: Row number in the state for each of `rows`; None if they are all rows of the state.
-        hidden: Per order, flags of `rows` that it does not see in this order; None if it sees all.
+        hidden: Per order, flags of those `rows` that the row does not see; None if it sees all.
     """
     hidden = hidden or [np.zeros(rows.num_rows, np.bool_)] * len(lowered.orders)
     ((name, fitted),) = lowered.plans.items()
@@ -231,7 +231,7 @@ def _answered(
     """Return the rows in each order, and the row with all columns that its features need.
 
     `batch` holds the rows followed by the row, and receives window results of the row that other
-    windows read. `hidden` flags, per order, the rows that it does not see.
+    windows read. `hidden` has, per order, flags of those `rows` that `row` does not see.
     """
     orders: dict[Call, Ordered] = {}
     seen: list[LogView] = []
@@ -270,7 +270,7 @@ def _joined(
 ) -> Batch:
     """Return a batch of the rows that a row may see, followed by the row itself.
 
-    It has the stored window results; those of the row itself are null.
+    It has the stored window results; the row itself has nulls in their columns.
     """
     fitted, own = lowered.plans[name], log_rows(lowered, row)
     columns: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 class Forked(Protocol):
-    """An object that is changed and read under a lock."""
+    """An object that threads change and read under locks."""
 
     reading: Any
 

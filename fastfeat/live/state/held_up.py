@@ -76,7 +76,7 @@ class LateCounts:
         self._lock = Lock()
 
     def note(self, late: Iterable[LateBehind]) -> None:
-        """Count late rows, each by the row that makes it late."""
+        """Count late rows; `late` has the row that makes each of them late."""
         with self._lock:
             self._note(late)
 
@@ -104,9 +104,9 @@ class LateCounts:
         return sorted(found, key=lambda one: -one[1])
 
     def due(self) -> list[tuple[LateBehind, int]]:
-        """Return the entities with 10, 100, 1,000, ... late rows, reached since the last call.
+        """Return the entities that reached 10, 100, 1,000, ... late rows since the last call.
 
-        Each with the row that holds it up, and the number of late rows now.
+        Each entity comes with the row that makes its rows late, and the number of late rows now.
         """
         with self._lock:
             due, self._due = self._due, {}
@@ -114,7 +114,7 @@ class LateCounts:
         return [(LateBehind(*key, latest), n) for key, latest, n in found]
 
     def counts(self, late: LateBehind) -> bool:
-        """Return whether an entity's late rows are still counted for this latest row.
+        """Return whether late rows are still counted for the latest row that `late` names.
 
         False if a later row came, or the entity was forgotten.
         """
@@ -182,7 +182,7 @@ def place_of(row: Table, row_id: str | None, changes: Iterable[Change]) -> str:
 def _offset_text(change: Change, at: int) -> str:
     """Return the source and offset of the row at index `at` of a change, as text.
 
-    It is the row's own offset if each row has one, else the offset range of the change.
+    The offset is the row's own if each row of the change has one, else the range of the change.
     """
     if change.end - change.first == change.rows.num_rows:
         return f"{change.source}:{change.first + at}"

@@ -1,4 +1,4 @@
-"""Changes to rows and tables that the state has: outcomes, corrections, removals, table rows.
+"""Changes to stored rows and tables: outcomes, corrections, removals, new table rows.
 
 For each change a function checks everything, and finds the rows, without changing memory. It
 returns a function that puts the change into memory, which is called after the journal has written
@@ -214,7 +214,7 @@ def _take_out(memory: Memory, numbers: Numbers) -> None:
 
 @contextmanager
 def _lowering(memory: Memory, numbers: Numbers, forgotten: str = "") -> Generator[None]:
-    """Note the entities that have an earlier latest row, or none, at the end of the `with` block.
+    """Note the entities that lose or change their latest row in the `with` block.
 
     See `Memory.note_latest`.
     """

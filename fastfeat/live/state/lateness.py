@@ -1,10 +1,10 @@
 """The decision for each arriving row: whether it is late, too far ahead, or repeated.
 
-A row is late if it is earlier than the latest row of its entity, by time and then by tie, in some
-order. A row is repeated if the log, or an earlier row of the call, has its id. Results are as if
-rows came one by one, however they are grouped into calls. So a call is cut into runs, which are
-consecutive rows that are computed together: a run ends before a row that is late relative to a row
-of the run, so that the earlier one does not see it.
+A row is late if, in any order of the log, it is earlier than the latest row of its entity. Equal
+times are compared by tie, a further column. A row is repeated if the log, or an earlier row of the
+call, has its id. Results are as if rows came one by one, however they are grouped into calls. So a
+call is cut into runs, which are consecutive rows that are computed together: a run ends before a
+row that is late relative to a row of the run, so that the earlier one does not see it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class LateBehind:
 
     Args:
         order: Index of the order in which the other row is late.
-        entity: Number of its entity.
+        entity: Number of the entity in this order.
         latest: Time of the entity's latest row, in ticks.
     """
 
@@ -85,8 +85,8 @@ class Run:
     Args:
         begin: Index of the first row.
         end: Index after the last row.
-        is_stored: Whether they become rows of the log, and see the rows before them. If not, each
-            is computed alone, and leaves no trace.
+        is_stored: Whether the rows of the run become rows of the log, and see the rows before them.
+            If not, each row is computed alone, and leaves no trace.
     """
 
     begin: int
@@ -128,8 +128,8 @@ def arrive(
     """Return the runs into which arriving rows are cut, and the decision for each row.
 
     With `answers`, repeated rows are computed again, so the rows in their windows must still be
-    there. Raises `LateRow` if a row is late and `late` is "error", or it is so late that rows in
-    its windows may have been dropped.
+    there. Raises `LateRow` if a row is late and `late` is "error", or if a row is so late that rows
+    in its windows may have been dropped.
     """
     n_rows = arriving.n_rows
     is_repeated = (arriving.known >= 0) | (arriving.again != np.arange(n_rows))
@@ -210,7 +210,7 @@ def _check_late(
     tell: Tell,
     is_repeated: bool,
 ) -> None:
-    """Raise `LateRow` if a row is late, and the rule or the dropped rows do not allow it.
+    """Raise `LateRow` if the rule forbids a late row, or rows that it needs were dropped.
 
     `late_in` are the indices of the orders in which the row is late.
     """

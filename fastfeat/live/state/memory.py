@@ -1,9 +1,9 @@
-"""Memory of a live state: its log and tables, and the placing and computing of rows there.
+"""Memory of a live state: its log and tables, with functions that place and compute rows.
 
 Placing finds the time and the entity of rows in each order. `lowered` is the merged plan. A latest
 time is called lowered if the latest row of an entity was removed or moved, so that its latest row
-is now an earlier one: rows were dropped by the former latest time. This module neither locks nor
-journals: `State` does.
+is now an earlier one. Rows that were dropped because of the former latest time are then lacking.
+This module neither locks nor journals: `State` does.
 """
 
 from __future__ import annotations
@@ -283,7 +283,7 @@ class Memory:
 
         Args:
             here: Rows with times and entities in the orders of the first stage. A row with the id
-                of a log row is computed as if it stood there.
+                of a log row is computed as if it stood at the place of that row.
             alone: Whether the rows do not see each other; otherwise they will become rows of the
                 log.
             check: Raises an error if the state does not accept a row's time in the orders of a
@@ -320,8 +320,8 @@ class Memory:
     def at_once(self, here: Here) -> list[int]:
         """Return the row indices at which a call is cut into parts, with the first and the last.
 
-        So the log rows that a part sees fit into bounded memory, for rows that do not see each
-        other.
+        The log rows that each part sees fit into bounded memory. The rows of the call must not see
+        each other.
         """
         if self.log is None or here.n_rows < 2:
             return [0, here.n_rows]
@@ -332,7 +332,7 @@ class Memory:
         return [0, *(np.flatnonzero(np.diff(turns)) + 1).tolist(), here.n_rows]
 
     def _nothing(self, order: int, entities: Codes) -> LogView:
-        """Return the view of rows that see no log row in one order."""
+        """Return an empty view of the log in one order, for rows that see no log row."""
         types = {**self.lowered.columns, **self.lowered.kept_types}
         rows = pa.table({name: pa.nulls(0, given_type(types[name])) for name in self._read[order]})
         asking = np.where(entities == -1, -1, np.arange(len(entities)))
@@ -341,10 +341,10 @@ class Memory:
     def _without_later(
         self, order: int, here: Here, gathered: RowsInReach, seen: LogView
     ) -> LogView:
-        """Return the view of rows that are in the log already, as at their place there.
+        """Return `seen` without the rows at or after an asking row's own place in the log.
 
-        They do not see themselves, nor rows with the same time that came later. `gathered` and
-        `seen` are the log rows that they see otherwise.
+        An asking row that is in the log sees neither itself nor later rows with the same time.
+        `gathered` has the places and numbers of the rows in `seen`.
         """
         assert self.log is not None
         own: Numbers = np.full(here.n_rows + 1, -1, np.int64)
@@ -401,7 +401,10 @@ class Memory:
                     known[entity] = max(time, known.get(entity, time))
 
     def is_early(self, order: int, here: Here) -> NDArray[np.bool_]:
-        """Return flags of rows that need rows dropped before the latest time was lowered."""
+        """Return flags of rows that would see dropped rows.
+
+        Those were dropped before the latest time of their entity was lowered.
+        """
         known, keep = self.lowered_latest[order], self.clocks[order].held.keep or 0
         before = [known.get(entity, NEVER) for entity in here.entities[order].tolist()]
         return here.times[order] < earlier(np.array(before, np.int64), keep)
@@ -434,7 +437,7 @@ class Memory:
         self.log.append(here.log, {**kept, **marks}, here.placed)
 
     def note_times(self, here: Here) -> None:
-        """Raise the watermark of each order to the latest time of rows that came."""
+        """Raise the watermark of each order, which is the latest time of all rows so far."""
         for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
             latest = int(times.max(initial=NEVER, where=entities >= 0))
             self.watermarks[k] = max(self.watermarks[k], latest)

@@ -1,6 +1,6 @@
 """Clocks: for each order, the unit of its times, and how long rows are kept.
 
-A tick is the unit of an order's times: that of its timestamps or dates, or 1 for whole numbers.
+A tick is the unit of an order's times: the unit of its timestamps or dates, or 1 for whole numbers.
 Lengths are in "time" (nanoseconds) or in "steps" (whole numbers).
 """
 

@@ -1,8 +1,8 @@
 """Outcomes: late values of rows, such as labels, and whether they come in time.
 
 An outcome has the id of its row. It is in time if no answered row of the log could have read it in
-its window. Results of windows that other windows read are stored for every row, so for them every
-row counts as answered.
+its window. Results of windows that other windows read are stored for every row, so every row counts
+as answered for these windows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Late columns that window functions of one order read, through windows of one shape.
+    """Late columns that window functions of one order read, all in windows of equal parameters.
 
     Args:
         columns: Names of the late columns.
@@ -167,7 +167,7 @@ def compared(row_id: str, given: Table, there: Table, again: Numbers) -> Outcome
     Args:
         row_id: Name of the id column.
         given: Outcomes.
-        there: Rows of the state: the row of each outcome.
+        there: For each outcome, the row of the state with its id.
         again: For each outcome, the index of the first outcome with its id, which may be itself.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Fast path for calls with a few rows that are new and in time: each is computed by itself.
+"""Fast path for calls with a few new rows that are in time: each row is computed by itself.
 
 It uses prepared one-row kernels, see `live.ask.prepared`. The rows enter the log just as
 `Memory.append` would add them. If any row or the state is unusual, or an error occurs, the general
@@ -73,7 +73,7 @@ class PreparedAsks:
             return None
 
     def row_of(self, memory: Memory) -> tuple[dict[str, DType], Schema]:
-        """Return a dict of name to type for the columns that plans read from rows, and its schema.
+        """Return the columns that plans read from rows: a dict of name to type, and a schema.
 
         The objects are the same at each call, so that callers can cache by identity.
         """

@@ -42,7 +42,7 @@ def row_id_of(memory: Memory) -> str:
 
 
 def log_of(memory: Memory) -> Log:
-    """Return the log; the caller knows that rows have come to it."""
+    """Return the log; call it only after rows have come, since there is no log before."""
     assert memory.log is not None
     return memory.log
 
@@ -50,7 +50,7 @@ def log_of(memory: Memory) -> Log:
 def check_repeated(
     memory: Memory, here: Here, again: Numbers, is_repeated: NDArray[np.bool_]
 ) -> None:
-    """Raise `InvalidData` for the first repeated row with other values than the row with its id.
+    """Raise `InvalidData` for the first repeated row that differs from the earlier row of its id.
 
     Args:
         memory: The log and the lookup tables of the state.
@@ -109,7 +109,7 @@ def each_once(rows: Table, row_id: str) -> Table:
 def numbers_known(memory: Memory, rows: Table, told: str) -> Numbers:
     """Return, for each row of a table, the number of the log row with its id.
 
-    Raises `InvalidData` if the log lacks one; `told` names the rows in the message.
+    Raises `InvalidData` if the log lacks one of these rows; `told` names the rows in the message.
     """
     row_id = row_id_of(memory)
     if memory.log is None:

@@ -118,7 +118,7 @@ def explain_column(sight: Sight, column: str, values: Table) -> FeatureExplained
 def _read_of_row(
     sight: Sight, batch: Batch, roots: Sequence[Node], places: Sequence[int], read: _Read
 ) -> None:
-    """Add the rows that some rows read to compute expressions, of the state and of tables.
+    """Add the rows of the state and of tables from which expressions of some rows are computed.
 
     Args:
         sight: The explained row and the rows that it may see.
@@ -153,7 +153,7 @@ def _is_value_of(node: Node, row: Call) -> bool:
 
 
 def _read_of_window(sight: Sight, over: Call, read: _Read) -> None:
-    """Add the rows in a window of the explained row, and the rows that these read in turn."""
+    """Add the rows in a window of the explained row, and all rows that these rows have read."""
     order, last = order_of(over), sight.last
     inside = rows_in_window(sight.orders[order], last, dict(window_of(over).params)) or []
     read.rows.update(inside)

@@ -173,7 +173,7 @@ class State:
         """From now on, refuse rows that are more than `max_jump` ahead of the latest row.
 
         The limit is not stored with the state, because it may have to be longer after a long
-        silence. Raises as `time_limits` does.
+        silence. Raises the errors of `time_limits`.
         """
         self._limits = time_limits(self.settings, self.clocks, max_jump)
 
@@ -195,7 +195,7 @@ class State:
             return Sizes(log.n_stored, {name: log.n_entities(k) for k, name in enumerate(orders)})
 
     def held_up(self, *, is_due: bool, places: bool) -> list[HeldUp]:
-        """Return the entities that one row makes late; the arguments are those of `Live.held_up`.
+        """Return the entities that one row holds up; see `Live.held_up` for the arguments.
 
         Searching for places, the source and offset of that row, reads the changes of the file,
         which takes a while.
@@ -251,13 +251,13 @@ class State:
 
     @property
     def is_usable(self) -> bool:
-        """Whether `check_usable` would not raise."""
+        """Whether the state can be used: `check_usable` would not raise an error."""
         if self._unusable or self._is_changing:
             return False
         return self.journal is None or os.getpid() == self._process
 
     def check_usable(self) -> None:
-        """Raise `StateError` if the state is closed, half changed, or from before a fork.
+        """Raise `StateError` if the state is closed, half changed, or opened before a fork.
 
         Readers hold the lock `reading`, so that no writer is active meanwhile.
         """
@@ -338,9 +338,9 @@ class State:
     def features(self, rows: Table, wanted: Wanted, *, has_ids: bool) -> Results:
         """Return a dict of plan name to features, for rows that do not see each other.
 
-        The state does not change. If the rows have an id column (`has_ids`), a row whose id is in
-        the state is computed as at its place there. Raises `LateRow` if a row is so early that rows
-        in its windows may be gone.
+        The state does not change. If the rows have an id column (`has_ids`), a row with the id of a
+        stored row is computed as if it stood at the place of that row. Raises `LateRow` if a row is
+        so early that rows in its windows may be gone.
         """
         found = self._features_of_few(rows, wanted)
         return self._features(rows, wanted, has_ids=has_ids, first=0) if found is None else found
@@ -386,7 +386,7 @@ class State:
     def features_of_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[PreparedAnswer] | None:
         """Return the features of a few rows by the fast path; the rows do not see each other.
 
-        None if a row needs `features`.
+        None if a row needs the general path, `features`.
         """
         ask = self._asks.take()
         if ask is None:
@@ -408,7 +408,8 @@ class State:
     def process_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[PreparedAnswer] | None:
         """Add a few rows to the state by the fast path, all or none, and return their features.
 
-        Each row sees the rows before it. None if a row needs `apply`; then nothing has changed.
+        Each row sees the rows before it. None if a row needs the general path, `apply`; then
+        nothing has changed.
         """
         with self._writing:
             if not self.is_usable:
@@ -533,7 +534,7 @@ class State:
                 return applied, {}
 
     def _found(self, change: Change) -> FoundChange:
-        """Return a change of known rows or tables after all checks, ready to be put into memory."""
+        """Check a change of stored rows or tables, and return it ready to be put into memory."""
         memory = self._memory
         match change.kind:
             case "outcomes":

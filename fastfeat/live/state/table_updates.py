@@ -26,9 +26,10 @@ def table_types(plans: Mapping[str, Fitted]) -> dict[str, dict[str, DType]]:
 
 
 def key_columns(lowered: LivePlan, table: str) -> list[tuple[str, ...]]:
-    """Return the names of the key columns of each lookup in a table; empty if there is none by key.
+    """Return the names of the key columns of each lookup by key in a table.
 
-    Windows over a table, and as-of lookups, see many rows of one key.
+    The list is empty if the table is only read by windows and as-of lookups, which see many rows of
+    one key.
     """
     keys: dict[tuple[str, ...], None] = {}
     for node in _nodes(lowered):

@@ -47,8 +47,8 @@ def begin_with(memory: Memory, history: Table) -> None:
     """Fill empty memory with a history of rows, all at once, and compute their window results.
 
     Rows with the same id count once. The column `ANSWERED` tells which rows a user was given
-    features for; without it, none. Raises `InvalidData` if rows of one id differ, or a row has no
-    id.
+    features for; if it is absent, no row counts as answered. Raises `InvalidData` if rows of one id
+    differ, or a row has no id.
     """
     rows = memory.with_ids(history, begins=True)
     row_id = memory.lowered.row_id
