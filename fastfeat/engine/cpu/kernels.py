@@ -101,9 +101,9 @@ _BY_ROWS = ("grouped", "vocabulary", "windows")
 
 
 def by_rows(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return kernels that would run if the data had more rows, as (folder, entry).
+    """Return the further kernels that only larger data needs, as (folder, entry).
 
-    `names` are the kernels that already ran, such as "windows.compute".
+    They are those of the folders of `names`: kernels that already ran, such as "windows.compute".
     """
     folders = dict.fromkeys(name.partition(".")[0] for name in names)
     return [

@@ -422,11 +422,11 @@ def order_of_time(time: DType) -> DType:
 
 
 def window_params(window: Call) -> Mapping[str, Any]:
-    """Return the parameters of a window node; a window ahead gets a negative offset.
+    """Return the parameters of a window node, of later rows ("ahead") as of earlier ones.
 
-    For a window ahead, a row at t looks back from t + gap + next over the length `next`, end
-    included. The row itself is not among the rows that it sees, just like a query row of a table: a
-    window has all rows of a moment, or none.
+    A window ahead becomes one that looks back from a later moment, by a negative offset: a row at t
+    sees times after t + gap, up to and including t + gap + next. It never sees itself. Of rows with
+    equal times it sees all or none.
     """
     given = dict(window.params)
     if window.function != "ahead":

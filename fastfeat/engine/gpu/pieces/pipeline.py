@@ -46,9 +46,10 @@ def memories_of(
     pieces: Pieces,
     allocate: Callable[[int], tuple[DeviceMemory, ...]],
 ) -> list[PieceMemory]:
-    """Return memory for each piece that is on a device at the same time; at least for one.
+    """Return memory for one piece, or for two that are on the device at the same time.
 
-    `allocate` returns memory for a number of rows of the outputs.
+    There is none if there are no pieces. `allocate` returns memory for the outputs, from the number
+    of rows.
     """
 
     def place() -> PieceMemory:
