@@ -188,7 +188,7 @@ def form_of(given: DataType) -> int | None:
 def placed(
     steps: Sequence[StepOfBatch], readers: Sequence[Reader], n_rows: int
 ) -> tuple[Words, object]:
-    """Return the words that run the steps' kernels, after allocating memory, and its owner.
+    """Allocate memory for steps; return the words that run their kernels, and the memory's owner.
 
     The memory is for `n_rows` rows. The addresses for `readers` are written now if they are known,
     else when a batch arrives.

@@ -130,7 +130,7 @@ def _are_equal(
 
 
 def _as(part: Array, wanted: object) -> Array:
-    """Return an array in the type for comparing keys: text need not be valid UTF-8."""
+    """Return an array as type `wanted`, without checking that text is valid UTF-8."""
     if part.type == wanted:
         return part
     return part.view(wanted) if pa.types.is_large_string(part.type) else cast(part, wanted)

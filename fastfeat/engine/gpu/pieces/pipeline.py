@@ -48,8 +48,8 @@ def memories_of(
 ) -> list[PieceMemory]:
     """Return memory for one piece, or for two that are on the device at the same time.
 
-    There is none if there are no pieces. `allocate` returns memory for the outputs, from the number
-    of rows.
+    The list is empty without pieces. `allocate` returns memory for the outputs, from the number of
+    rows.
     """
 
     def place() -> PieceMemory:

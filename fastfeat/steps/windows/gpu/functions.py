@@ -99,7 +99,7 @@ def needs_near_values(function: str, dtype: DType) -> bool:
 
 
 def _read(function: str) -> frozenset[int]:
-    """Return the numbers of the column's words that the kernels for a function read."""
+    """Return the column data that a function's kernels read, as numbers of words in a table."""
     return frozenset(word for row in OVER_FUNCTIONS[function].rows for word in row.reads)
 
 
