@@ -147,7 +147,8 @@ def _names(listed: bytes) -> tuple[str, ...]:
 def _modules_of(module: str, names: tuple[str, ...], folder: str) -> tuple[str, ...]:
     """Return the modules that one import statement reads.
 
-    These are the imported names that are modules, and the module that defines the other names.
+    These are the imported names that are modules themselves, and `module` if it defines any other
+    of the names, or if there are no names.
     """
     path = _path(module, folder)
     inner: list[str] = []

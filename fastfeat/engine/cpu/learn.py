@@ -174,8 +174,8 @@ def _add(state: Statistics, columns: Mapping[InputSlot, Any], rows: Rows) -> Non
 def _add_in_place(state: Statistics, columns: Mapping[int, ChunkedArray], rows: Rows) -> None:
     """Add rows to the states of outputs that are input columns.
 
-    `columns` is by index of the output. If there are many columns, each is one task: splitting each
-    of 8 columns between two threads cost 0.1 ms more per column than it saved.
+    `columns` is by index of the output. If there are many columns, each is a task for one thread:
+    splitting each of 8 columns between two threads cost 0.1 ms more per column than it saved.
     """
     many = len(columns) >= PARTS_PER_THREAD * num_threads()
     parts = 1 if many else n_parts(len(rows))

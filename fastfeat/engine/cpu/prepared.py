@@ -263,7 +263,7 @@ def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -
 
 
 def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
-    """Return the most rows of a small batch, the kernel for larger ones, and that for small ones.
+    """Return the most rows of a small batch, the kernel for large batches, and one for small ones.
 
     The kernel for small batches keeps the interpreter's lock: releasing and taking it again costs
     .25 us, and milliseconds while another thread computes.
@@ -276,7 +276,7 @@ def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
 def matrix_call(ready: PreparedProgram) -> MatrixCall:
     """Return a function that runs the program on a batch and writes its outputs to a matrix.
 
-    Only one thread may call it at a time.
+    The function returns 0 on success. Only one thread may call it at a time.
     """
     call = _call_of(ready)
     few, kernel, kernel_of_few = _kernels(ready)
@@ -299,7 +299,8 @@ def matrix_call(ready: PreparedProgram) -> MatrixCall:
 def arrow_call(ready: PreparedProgram, schema: Schema) -> ArrowCall:
     """Return a function that runs the program on a batch and returns an Arrow batch.
 
-    Only one thread may call it at a time. `schema` is the schema of the result.
+    The function returns None if a kernel failed. Only one thread may call it at a time. `schema` is
+    the schema of the result.
     """
     call = _call_of(ready)
     few, kernel, kernel_of_few = _kernels(ready)

@@ -73,7 +73,8 @@ class KernelCall:
     """A call of a kernel on all rows.
 
     Args:
-        kernel: The kernel. It returns 0 on success; otherwise the step is computed the general way.
+        kernel: The kernel. It returns 0 on success; otherwise the batch must be computed without a
+            prepared call.
         words: Its table, in which the addresses of rows are still missing.
         given: The columns that it reads.
         rooms: The memory to allocate, by the position of its address in the table.

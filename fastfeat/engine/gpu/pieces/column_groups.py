@@ -106,7 +106,7 @@ def group_of(
     constants: Constants,
     scratch: Sequence[float],
 ) -> Group:
-    """Return the group of some outputs; if all its rows fit the device, they are there afterwards.
+    """Return the group of some outputs; copy all its rows to the device if they fit.
 
     `members` are the numbers of its outputs in the program. `sources` has the column of each slot.
     `constants` are constants that the program reads. `scratch` has the bytes that the rounds take

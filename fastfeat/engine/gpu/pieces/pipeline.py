@@ -154,8 +154,8 @@ def columns_of(
 def filling(fills: dict[int, Fill], others: Iterator[None]) -> Callable[[Launch], None]:
     """Return a function that copies the inputs of a launch, unless an earlier launch has read them.
 
-    `fills` has the functions that copy inputs; those that were called are removed. After each copy
-    one step of `others` is taken.
+    `fills` has the functions that copy inputs; each is removed when it is called. After each copy
+    `others`, the downloads of the previous piece, advances by one.
     """
 
     def fill(launch: Launch) -> None:

@@ -100,7 +100,7 @@ def key_rows(runtime: Runtime, column: Any, dtype: DType, start: int, n: int) ->
 def row_bytes(column: Any, dtype: DType) -> float:
     """Return the device memory in bytes per row of a column of keys, 0 if it is on the device.
 
-    For text it is the mean. Rows that are far longer may not fit; pieces then become smaller.
+    For text it is the mean of all rows. If much longer rows do not fit, pieces become smaller.
     """
     if isinstance(column, DeviceArray) or not len(column):
         return 0
