@@ -43,9 +43,9 @@ class WideColumns(Mapping[InputSlot, Any]):
 
 
 def in_place(columns: Mapping[InputSlot, Any], program: Program) -> Columns | None:
-    """Return the columns of a program's inputs as memory addresses.
+    """Return the memory addresses of a program's input columns; None if they are not known.
 
-    The result is None unless `columns` has these addresses.
+    They are known only if `columns` is a `WideColumns` that was made for this program.
     """
     if not isinstance(columns, WideColumns) or columns.program is not program:
         return None

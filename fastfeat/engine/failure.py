@@ -1,7 +1,7 @@
 """Errors of failed rows: they name the first row, the feature, the values, and the remedy.
 
-A status is an integer of bits, of which each stands for a kind of error in a row. A kernel only
-tells that some row of its range failed; the first is found by running ever smaller ranges again.
+A status is an integer of bits; each bit stands for a kind of error in a row. A kernel only tells
+that some row of its range failed. The first such row is found by running ever smaller ranges again.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def outputs_that_may_fail(program: Program) -> list[Output]:
 
 
 def search_failed(names: Iterable[str], row: int, fault: Exception) -> FastfeatError:
-    """Return the error of a failed row without its reason: the search for that failed with `fault`.
+    """Return the error of a failed row if the search for the reason failed too, with `fault`.
 
     `names` are the features that may have failed.
     """

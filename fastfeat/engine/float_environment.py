@@ -33,7 +33,10 @@ def is_ieee() -> bool:
 
 
 def in_ieee(function: Callable[P, R]) -> Callable[P, R]:
-    """Return `function`, changed to run in the IEEE environment; 0.1 us if that is set already."""
+    """Return `function`, changed to run in the IEEE environment.
+
+    A call costs 0.1 us more if that environment is set already.
+    """
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -49,7 +49,7 @@ def _user_folder() -> Path:
 
 
 def written_files() -> list[Path]:
-    """Return the files in the folder that fastfeat wrote, never files of others."""
+    """Return the files that fastfeat wrote in the cache folder; files of others are left out."""
     patterns = (_CODE, _BESIDE_CODE, TEMPORARY)
     return [
         path

@@ -164,8 +164,8 @@ def _by_shared_inputs(members: Group, reads: Mapping[int, frozenset[InputSlot]])
 def _shape_of(outputs: Sequence[Output], shapes: Shapes) -> tuple[Shape, tuple[Leaf, ...]]:
     """Return the shape of a loop that computes some outputs, and the leaves that it reads.
 
-    `shapes` caches shapes: outputs with the same operations and the same sharing of leaves have the
-    same shape.
+    `shapes` caches shapes. Outputs have the same shape if they have the same operations and repeat
+    leaves at the same places.
     """
     numbers: dict[Leaf, int] = {}
     read = tuple(numbers.setdefault(leaf, len(numbers)) for o in outputs for leaf in leaves_of(o))

@@ -68,10 +68,10 @@ def imports_of(source: bytes) -> Iterator[Import]:
 
 
 def sources_of(imports: Iterable[Import], places: Places) -> dict[str, bytes]:
-    """Return the content of every module that some imports read, also indirectly, by module name.
+    """Return the source of every module that some imports read, also indirectly, by module name.
 
-    For a package this is the `__init__` file that is imported by name, and not those of its
-    parents.
+    The source of a package is its `__init__` file. Parent packages are left out unless they are
+    imported by name.
 
     Args:
         imports: The first imports.
@@ -147,7 +147,8 @@ def _names(listed: bytes) -> tuple[str, ...]:
 def _modules_of(module: str, names: tuple[str, ...], folder: str) -> tuple[str, ...]:
     """Return the modules that one import statement reads.
 
-    These are the imported names that are modules, and the module that defines the other names.
+    These are the imported names that are modules themselves, and `module` if it defines any other
+    of the names, or if there are no names.
     """
     path = _path(module, folder)
     inner: list[str] = []

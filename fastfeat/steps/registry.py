@@ -75,7 +75,7 @@ def step_function(call: Call) -> StepFunction:
 def is_constant_step(node: Call, texts: set[Node]) -> bool:
     """Return whether a call with constant arguments is a step.
 
-    `texts` collects the calls that have text arguments: this call is added to it if it is one.
+    `texts` has the calls found so far that depend on text; this call is added if it does so too.
     """
     if node.function not in OF_CONTENT:
         return node.function in STEPS

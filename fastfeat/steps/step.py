@@ -102,7 +102,7 @@ class StepFunction:
             columns as lists, parameters, n_rows) -> stored values`.
         always_present: Whether the result is never missing.
         without_nan: Whether a float result is never NaN; missing values are null.
-        of_keys: Whether it looks up keys. Values that are known too late may not enter a key.
+        of_keys: Whether it looks up keys, which may not hold columns known only after prediction.
         host: Computation by Arrow's own functions, used by every backend; None if there is none.
         narrow: Whether it also takes text and bytes with 32-bit offsets, without a copy.
         parameters: Parameters of each call.

@@ -29,7 +29,7 @@ class Alike(NamedTuple):
     Args:
         outputs: Indices of the outputs.
         inputs: Index of the input that each output copies, shape (n_outputs,).
-        dtype: Their type.
+        dtype: Type of the columns.
         level: Level of the moments kernel.
         functions: The aggregates of each output.
     """
@@ -66,7 +66,7 @@ def learn_together(task: LearnTask) -> dict[int, Sequence[Any]]:
 
 @lru_cache(maxsize=16)
 def _alike(program: Program, wanted: tuple[Functions, ...]) -> tuple[Alike, ...]:
-    """Return the groups of outputs that one kernel call each can learn."""
+    """Return groups of outputs; one kernel call can learn all outputs of a group."""
     numbers = {slot: k for k, slot in enumerate(program.inputs)}
     members: dict[tuple[DType, Functions], list[tuple[int, int]]] = {}
     known = {

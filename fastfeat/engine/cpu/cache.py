@@ -389,7 +389,7 @@ def _version(package: str) -> str:
 
 
 def digest_of_sources(recipe: str) -> str:
-    """Return a digest of the source files that a recipe's kernel is made from and compiled by."""
+    """Return a digest of the sources of all modules that a recipe imports, also indirectly."""
     return _digest_of_sources(tuple(imports_of(recipe.encode("utf-8", "surrogatepass"))))
 
 

@@ -1,6 +1,7 @@
 """Run a program over few rows at a time: its columns and its table of addresses are kept for reuse.
 
-The machine code is that of every other run; a call only costs packing bits, and the loop.
+The machine code is the same as for many rows. A call only packs presence flags into bits and runs
+the loop.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class FewRows(NamedTuple):
 
 
 class _Stored(NamedTuple):
-    """A column in the form that loops use, in which a flag is one bit."""
+    """A column, and its memory in the form that loops use, with bools and presence as bits."""
 
     column: ColumnOfRows
     values: Memory

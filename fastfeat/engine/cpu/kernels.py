@@ -91,7 +91,8 @@ def n_parts(n_rows: int) -> int:
 def n_tables(n_rows: int) -> int:
     """Return the number of row ranges to split rows into, if each fills its own hash table.
 
-    One per thread: another table takes more cache than evenly sized parts save.
+    There is one range per thread. More ranges would balance the threads better, but the cache that
+    their tables take costs more.
     """
     return max(n_parts(n_rows) // PARTS_PER_THREAD, 1)
 
@@ -101,9 +102,9 @@ _BY_ROWS = ("grouped", "vocabulary", "windows")
 
 
 def by_rows(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return kernels that would run if the data had more rows, as (folder, entry).
+    """Return the further kernels that only larger data needs, as (folder, entry).
 
-    `names` are the kernels that already ran, such as "windows.compute".
+    `names` are kernels that already ran, such as "windows.compute"; their folders are searched.
     """
     folders = dict.fromkeys(name.partition(".")[0] for name in names)
     return [

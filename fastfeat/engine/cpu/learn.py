@@ -174,8 +174,8 @@ def _add(state: Statistics, columns: Mapping[InputSlot, Any], rows: Rows) -> Non
 def _add_in_place(state: Statistics, columns: Mapping[int, ChunkedArray], rows: Rows) -> None:
     """Add rows to the states of outputs that are input columns.
 
-    `columns` is by index of the output. If there are many columns, each is one task: splitting each
-    of 8 columns between two threads cost 0.1 ms more per column than it saved.
+    `columns` is by index of the output. If there are many columns, each is a task for one thread:
+    splitting each of 8 columns between two threads cost 0.1 ms more per column than it saved.
     """
     many = len(columns) >= PARTS_PER_THREAD * num_threads()
     parts = 1 if many else n_parts(len(rows))
@@ -297,9 +297,9 @@ def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> Summary:
 
 
 def _each(state: Statistics) -> list[tuple[str, Part[Any], Any]]:
-    """Return, for all outputs, the parts of this round with their states.
+    """Return all parts of this round, of all outputs, as (name, part, state).
 
-    The first item of each is the name of the state in packed data.
+    The state has this name in packed data.
     """
     return [
         (f"{k} {part.name}", part, own)
@@ -352,9 +352,9 @@ def _spill(state: Statistics, folder: Path) -> None:
 
 
 def _of_sample(state: Statistics, n_rows: int) -> Any:
-    """Return the hint with which the first round can do more than take a sample.
+    """Return a hint, from a sample, with which the first round can do more than take a sample.
 
-    It is None if no part can use it.
+    It is None if no part can use such a hint. `n_rows` is the number of all rows.
     """
     hints = [
         {p.name: None if p.of_sample is None else p.of_sample(own, n_rows) for p, own in of.parts}

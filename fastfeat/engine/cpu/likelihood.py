@@ -64,7 +64,7 @@ MOST_POWERS = 32
 
 @dataclass(slots=True)
 class Ends:
-    """The state of the first round: the aggregates, and moments without sums, for the extremes."""
+    """The state of the first round: the aggregates, and moments with the extremes but no sums."""
 
     asked: Asked
     moments: Moments
@@ -77,7 +77,7 @@ class Search:
     Args:
         field: The range of the values.
         count: Number of values.
-        sizes: Sum of their logarithms; None before it is known.
+        sizes: Sum of the logarithms of the values; None before it is known.
         costs: Costs of the powers tried so far.
         grid: The powers to try.
     """
@@ -216,9 +216,9 @@ def _next(method: Method, state: State) -> Found | Again:
 
 
 def _begun(method: Method, asked: Asked, moments: Moments) -> Search | float | None:
-    """Return the search to start, or the power if the smallest and largest value determine it.
+    """Return the first search, or the power itself if the extremes of the values determine it.
 
-    None means that there are no values.
+    The result is None if there are no values.
     """
     if moments.count == 0:
         return None

@@ -62,7 +62,7 @@ class Asked(NamedTuple):
         return tuple(name for name, _ in self.functions)
 
     def rows(self) -> list[tuple[AggregateFunction, Params]]:
-        """The rows of the table of aggregates for its aggregates, with their parameters."""
+        """Each aggregate's row in the table `AGGREGATES`, with the aggregate's parameters."""
         return [(AGGREGATES[name], params) for name, params in self.functions]
 
 
@@ -169,7 +169,7 @@ def _level(names: tuple[str, ...]) -> Level:
 
 
 def numbered(found: Moments, rows: Rows) -> Moments:
-    """Return a batch's moments, with the row of the first infinity numbered within all rows."""
+    """Return a batch's moments; the row of the first infinity gets its number among all rows."""
     if found.first_infinite == NO_ROW:
         return found
     return replace(found, first_infinite=number_of(rows, found.first_infinite))

@@ -157,7 +157,7 @@ def arrow_program(
 
 
 def _read(table: TablePlan, sources: Sources, program: Program) -> list[tuple[Of, int]]:
-    """Return, for each input column that a step makes, the step and the column's table position."""
+    """Return (step, position of its first word in the table) of each input that a step makes."""
     slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
     pairs = zip(slots, table.input_words[:, 0].tolist(), strict=True)
     return [(sources.made[slot], at) for slot, at in pairs if slot in sources.made]
@@ -171,7 +171,7 @@ def _block(
     places: Sequence[int],
     copied: Mapping[int, Of],
 ) -> Words:
-    """Return the block of a call, as far as it does not depend on the form of the result."""
+    """Return the words of a block that are the same for results as a matrix and as a batch."""
     slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
     reads = [
         [8 * at, sources.children[slot], _width(storage(slot.dtype))]
@@ -263,7 +263,7 @@ def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -
 
 
 def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
-    """Return the row count up to which a batch is small, the kernel for others, and that for small.
+    """Return the most rows of a small batch, the kernel for large batches, and one for small ones.
 
     The kernel for small batches keeps the interpreter's lock: releasing and taking it again costs
     .25 us, and milliseconds while another thread computes.
@@ -276,7 +276,7 @@ def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
 def matrix_call(ready: PreparedProgram) -> MatrixCall:
     """Return a function that runs the program on a batch and writes its outputs to a matrix.
 
-    Only one thread may call it at a time.
+    The function returns 0 on success. Only one thread may call it at a time.
     """
     call = _call_of(ready)
     few, kernel, kernel_of_few = _kernels(ready)
@@ -299,7 +299,8 @@ def matrix_call(ready: PreparedProgram) -> MatrixCall:
 def arrow_call(ready: PreparedProgram, schema: Schema) -> ArrowCall:
     """Return a function that runs the program on a batch and returns an Arrow batch.
 
-    Only one thread may call it at a time. `schema` is the schema of the result.
+    The function returns None if a kernel failed. Only one thread may call it at a time. `schema` is
+    the schema of the result.
     """
     call = _call_of(ready)
     few, kernel, kernel_of_few = _kernels(ready)

@@ -65,7 +65,7 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """The hint for the second round: the buckets, the sample behind them, the number of rows."""
+    """The input of the second round: the buckets, the sample that they come from, the row count."""
 
     buckets: BucketMap
     sample: Keys
@@ -83,7 +83,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Extracting:
-    """The hint for the third round.
+    """The input of the third round: the buckets to collect keys from, and the ranks in them.
 
     Args:
         buckets: The buckets.

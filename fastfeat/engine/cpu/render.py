@@ -43,7 +43,7 @@ def render(shapes: Sequence[Shape], lanes: int) -> str:
 
 @cache
 def _loops(name: str) -> bool:
-    """Return whether an elementary function has a loop, for which it is never inlined."""
+    """Return whether an elementary function contains a loop; such functions are not inlined."""
     nodes = postorder([body_of(name)[1]])
     return any(node.name in PRIMITIVES and PRIMITIVES[node.name].loops for node in nodes)
 

@@ -144,7 +144,7 @@ def _compiled_by_another(names: Sequence[str], target: str, folder: Path) -> dic
 def _compile(names: Sequence[str], target: str, folder: Path) -> dict[str, Any]:
     """Compile kernels in this process, for the target that its environment names.
 
-    The result is as from `_compiled_by_another`.
+    `_compiled_by_another` describes the result.
     """
     (folder / target).mkdir(parents=True, exist_ok=True)
     listed: dict[str, Any] = {}

@@ -73,12 +73,13 @@ class KernelCall:
     """A call of a kernel on all rows.
 
     Args:
-        kernel: The kernel. It returns 0 on success; otherwise the step is computed the general way.
+        kernel: The kernel. It returns 0 on success; otherwise the batch must be computed without a
+            prepared call.
         words: Its table, in which the addresses of rows are still missing.
         given: The columns that it reads.
         rooms: The memory to allocate, by the position of its address in the table.
-        rows: Position for the number of rows that there is memory for; None if the kernel does not
-            need it.
+        rows: Position of the word that gets the number of rows for which memory is allocated; None
+            if the kernel does not need it.
         unless_failed: Position of a word that changes only if the kernel fails.
         fewest_rows: Lowest number of rows that the kernel accepts.
         cleared: Memory that is set to 0 before the call.
@@ -152,7 +153,9 @@ class Reader:
 
     Args:
         step: Number of the step, and of its column.
-        values, validity, validity_bit: Memory addresses where these addresses are written.
+        values: Address of the word that gets the address of the result's values.
+        validity, validity_bit: Addresses of the words that get the address of its bitmap, and the
+            bitmap's first bit.
     """
 
     step: Of
@@ -186,7 +189,7 @@ def form_of(given: DataType) -> int | None:
 def placed(
     steps: Sequence[StepOfBatch], readers: Sequence[Reader], n_rows: int
 ) -> tuple[Words, object]:
-    """Return the words that run the steps' kernels, after allocating memory, and its owner.
+    """Allocate memory for steps; return the words that run their kernels, and the memory's owner.
 
     The memory is for `n_rows` rows. The addresses for `readers` are written now if they are known,
     else when a batch arrives.
@@ -219,9 +222,10 @@ def whole_rows(n_rows: int) -> int:
 
 
 def _read(one: StepOfBatch, reader: Reader, n_rows: int, address: AddressOf) -> list[list[int]]:
-    """Write the address of a step's result for a reader.
+    """Write the addresses of a step's result for a reader; return [] if that was possible.
 
-    If the address is known only with a batch, return the words by which the kernel writes it then.
+    If its validity is a column of the batch, return the words by which the kernel writes the
+    address when a batch arrives.
     """
     step = one.step
     _write(reader.values, address(step.values) + reader.step[1] * step.width * whole_rows(n_rows))

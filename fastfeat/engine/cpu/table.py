@@ -46,10 +46,10 @@ _KEPT: WeakKeyDictionary[Constants, Tables] = WeakKeyDictionary()
 
 
 def tables_of_groups(constants: Constants) -> Tables:
-    """Return each table of groups as a column of a 2-d array; tables of equal groups share one.
+    """Return each table of groups as a column, shape (n_groups,), of a 2-d array.
 
-    It is made on first use. Columns have the shape (n_groups,). Their stride is the number of words
-    between two groups, a power of 2, so that a row reads as few cache lines as possible.
+    Tables of equal groups are columns of one array, which is made on first use. The number of words
+    between two groups is a power of 2, so that a row reads as few cache lines as possible.
     """
     found = _KEPT.get(constants)
     return _KEPT.setdefault(constants, _interleaved(constants)) if found is None else found
@@ -144,7 +144,7 @@ def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
 def _place(words: list[int], columns: Sequence[int], kinds: Sequence[int]) -> list[tuple[int, int]]:
     """Append the words of some columns to a table.
 
-    Return (position of the first, column) of each.
+    Return (position of its first word, column) of each column.
     """
     places: list[tuple[int, int]] = []
     for column, kind in zip(columns, kinds, strict=True):

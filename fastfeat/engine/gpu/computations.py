@@ -108,14 +108,14 @@ class Computations:
                 mine.is_over = True  # not by a call, since an interrupt may come before it
 
     def unclaimed(self, free: int) -> float:
-        """Return how many of the `free` bytes no other thread's computation has claimed."""
+        """Return the part of `free` bytes that computations of other threads have not claimed."""
         with _LOCK:
             thread = threading.get_ident()
             others = [one for one in self._live() if one.thread != thread and one.is_running]
             return max(0.0, free - sum(one.n_claimed for one in others))
 
     def share(self) -> float:
-        """Return the share of the remaining memory, 0 to 1, for the calling computation."""
+        """Return the share, 0 to 1, of unclaimed memory that the calling computation may use."""
         mine = self._current()
         return 1.0 if mine is None else mine.share
 

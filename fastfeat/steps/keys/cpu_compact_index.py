@@ -31,8 +31,8 @@ class CompactIndex(NamedTuple):
         parts: One Arrow array per part of the key, shape (n_keys,), as keys are stored.
         dtypes: Types of the parts.
         is_cross: Whether a missing part counts as a value of its own.
-        entries: For each key one number, ascending: the upper 32 bits are those of the key's hash,
-            the lower 32 the position of the key in `parts`.
+        entries: One 64-bit number per key, ascending: its upper half is the upper half of the key's
+            hash, its lower half the position of the key in `parts`.
     """
 
     parts: tuple[Array, ...]
@@ -130,7 +130,7 @@ def _are_equal(
 
 
 def _as(part: Array, wanted: object) -> Array:
-    """Return an array in the type for comparing keys: text need not be valid UTF-8."""
+    """Return an array as type `wanted`, without checking that text is valid UTF-8."""
     if part.type == wanted:
         return part
     return part.view(wanted) if pa.types.is_large_string(part.type) else cast(part, wanted)

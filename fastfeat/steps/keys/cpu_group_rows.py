@@ -170,7 +170,7 @@ def ranges(rows: GroupRows) -> Iterator[Range]:
 def add_range(table: Table, rows: GroupRows, some: Range, first: int = 0) -> None:
     """Add the rows of a range to a table with the moments of groups.
 
-    The table may have other groups too; `first` is the number there of the range's first group.
+    The table may have other groups too; `first` is the number of the range's first group in it.
     """
     if not len(some.values):
         return

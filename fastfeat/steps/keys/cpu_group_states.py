@@ -276,7 +276,7 @@ _Ranges = Iterator[tuple[int, RowsOfGroups]]
 
 
 def _ranges(state: GroupsState) -> Iterator[tuple[list[int], _Ranges]]:
-    """Yield indices of wanted aggregates, with an iterator over the groups to compute them from."""
+    """Yield (indices of some wanted aggregates, iterator over the groups to compute them from)."""
     names = [name for name, _ in state.spec.wanted]
     if state.kept is not None:
         yield list(range(len(names))), _ranges_kept(state, state.kept)
@@ -341,7 +341,7 @@ def _rows_of(
 
 
 def _there(kept: _Kept | None) -> _Kept:
-    """Return `kept`, which is not None because `Needs` asked for it."""
+    """Return `kept`, which is never None where it is read, because `Needs` asked for it."""
     assert kept is not None
     return kept
 

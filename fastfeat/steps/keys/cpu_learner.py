@@ -278,8 +278,8 @@ def _close_first(state: KeysState) -> None:
 def _weighted(spec: KeysSpec, of: Counted) -> Weighted:
     """Return the keys of `of` that occur in rows, with their counts.
 
-    Only keys of one column stay sorted by hash. Keys of several parts are sorted by their numbers,
-    which mean nothing to another state.
+    The result says that keys are sorted by hash only for keys of one column. Keys of several parts
+    are sorted by numbers that differ from state to state.
     """
     counts, parts, ends = of.found.counts, of.parts_of(of.found.keys), of.found.ends
     if not counts.all():

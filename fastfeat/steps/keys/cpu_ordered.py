@@ -157,7 +157,7 @@ def spill(rows: OrderedRows, folder: Path) -> None:
 
 
 def ranges_in_order(rows: OrderedRows, multiple: int = 1) -> Iterator[tuple[int, Ordered]]:
-    """Yield the number of the first of some neighbouring groups, and all their rows, sorted.
+    """Yield some neighbouring groups at a time: the number of the first, and their sorted rows.
 
     Without rows on disk, this yields all groups at once. Otherwise it yields as few groups as fill
     `RANGE_ROWS` rows. The groups k * multiple, ..., (k + 1) * multiple - 1 are never separated.
@@ -316,7 +316,8 @@ def _blocks_of_run(run: Run) -> Iterator[Piece]:
 def _merged(runs: Sequence[Iterator[Piece]]) -> Iterator[Piece]:
     """Yield the rows of several sorted runs, merged into one order, some at a time.
 
-    Each step reads up to the last row of the block that ends first.
+    Each step takes the next block of every run, and yields the rows up to the first of the blocks'
+    last rows.
     """
     heads = [(block, run) for run in runs if (block := next(run, None)) is not None]
     while heads:

@@ -29,7 +29,8 @@ class Weighted(NamedTuple):
     Args:
         parts: One Arrow array per part of the key, shape (n_keys,).
         counts: Number of rows of each key, shape (n_keys,).
-        ends: See `vocabulary.state.DistinctKeys`.
+        ends: Where each hash partition of the keys ends, if they are sorted by hash; see
+            `vocabulary.state.DistinctKeys`.
     """
 
     parts: tuple[Array, ...]

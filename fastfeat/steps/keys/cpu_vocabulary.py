@@ -143,7 +143,7 @@ def _compact(
 def _codes_as_in_fit(
     vocabulary: Vocabulary, column: ChunkedArray, dtype: DType, n_unseen: int
 ) -> Places | None:
-    """Return the codes of the training rows, if these rows have equal keys; None otherwise.
+    """Return the codes kept from fit if the column equals the training column; None otherwise.
 
     This saves the lookup when a plan transforms its training rows. Keys are compared row by row; at
     the first mismatch the kept codes are dropped.

@@ -212,7 +212,7 @@ def _is_encode(call: Call) -> bool:
 
 
 def _are_elements(parts: list[Any], of_vocabulary: tuple[Node, ...]) -> bool:
-    """Return whether the key is a list element, and the vocabulary of all elements of that list."""
+    """Return whether a key is an element of a list column, and the vocabulary of all of them."""
     match parts, of_vocabulary:
         case [Call("list.get", lists)], (Call("list.explode", exploded),):
             return lists == exploded

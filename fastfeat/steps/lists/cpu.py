@@ -48,8 +48,8 @@ class _ListAggregate(NamedTuple):
     Args:
         values: float64 or integers.
         present: Whether each row has a value.
-        left: Flags of rows that the fast kernel could not compute and a slower way must; None if
-            there are none.
+        left: Flags of rows left to the slower way, since the fast kernel cannot compute them; None
+            if there are no such rows.
     """
 
     values: NDArray[Any]

@@ -68,7 +68,7 @@ class Cells(NamedTuple):
 
 
 def folded(found: Iterable[Statistics], function: str, params: Params) -> FoldedGroups:
-    """Return a statistic of each category, smoothed: of all rows, and of those each fold sees."""
+    """Return a smoothed statistic per category: of all rows, and of each fold's visible rows."""
     whole, *outside = [smoothed(function, s, params) for s in found]
     return FoldedGroups(whole, whole == whole, np.concatenate(outside))
 
@@ -171,7 +171,10 @@ def _quantiles(cells: Cells, is_seen: NDArray[np.bool_], q: float) -> tuple[Floa
 
 
 def seen_folds(n_folds: int, ordered: bool) -> list[SeenFolds]:
-    """Return functions from fold numbers to flags of visible rows: for all rows, then per fold."""
+    """Return functions that map the fold numbers of rows to flags of visible rows.
+
+    The first is for the statistic of all rows; one per fold follows.
+    """
     outside = np.less if ordered else np.not_equal
     seen: list[SeenFolds] = [lambda folds: np.ones(len(folds), np.bool_)]
     return seen + [lambda folds, k=fold: outside(folds, k) for fold in range(n_folds)]

@@ -195,7 +195,7 @@ def _unkept(state: TargetState) -> None:
 
 
 def _cells_kept(spec: Spec, kept: GroupRows) -> Iterator[Cells]:
-    """Yield the kept rows, some neighbouring categories at a time, with codes of all categories."""
+    """Yield the kept rows, some neighbouring categories at a time, with their category codes."""
     for some in keeping.ranges(kept):
         keys, groups = keeping.keys_of(kept, some)
         codes = (groups + np.int32(some.first)) >> np.int32(spec.fold_bits)

@@ -64,7 +64,8 @@ class TimesTask(Task[TimeFolds]):
 def learn_times(task: TimesTask) -> TimeFolds:
     """Return folds of equally many rows, except that rows of equal times share a fold.
 
-    A row's fold is the share of the known times that are earlier, times the number of folds.
+    A row's fold is n_folds * n_earlier / n_known, rounded down: `n_earlier` of the `n_known` times
+    are before the row's. Rows without a time are in fold `n_folds`.
     """
     times, n_folds = contents_of(task.times.values), task.n_folds
     known = sorted(time for time in times if time is not None)

@@ -76,7 +76,7 @@ def _host_coalesce(args: Sequence[Argument], params: Params, n_rows: int) -> Any
 
 
 def _most(chosen: Any, n_rows: int) -> int:
-    """Return the most bytes of text that `n_rows` rows from an argument of a choice may have."""
+    """Return the most bytes of text that `n_rows` rows of a result may take from one argument."""
     if isinstance(chosen, pa.Scalar):
         return n_rows * len(chosen.as_buffer() or b"") if chosen.is_valid else 0
     return content_bytes(chosen)

@@ -76,8 +76,8 @@ def content_bytes(column: Any) -> int:
 def _grown(n_bytes: int, n_matches: int, least: int, most: int, value: str, literal: bool) -> int:
     """Return the highest number of bytes that a text may have after its matches are replaced.
 
-    The text has `n_bytes` bytes, and `n_matches` matches with `least` to `most` bytes together.
-    Each group of a match is at most as long as the match.
+    The text has `n_bytes` bytes and `n_matches` matches, together `least` to `most` bytes long. A
+    group (a part of the pattern that `value` refers to) is never longer than its match.
     """
     n_groups = 0 if literal else len(groups_of_replacement(value))
     return n_bytes - least + n_matches * _plain_bytes(value, literal) + n_groups * most

@@ -233,9 +233,9 @@ def found_over(
     first_row: int = 0,
     query: Ordered | None = None,
 ) -> list[tuple[Found, list[Found]]]:
-    """Return, per function, the results of its first statistic, and of the others.
+    """Return, for each function, the kernel's results of its first statistic and of the others.
 
-    See `arrays_over`.
+    The arguments are described in `arrays_over`.
     """
     run, parts = runner(RUN), n_parts(len(order.codes) if query is None else len(query.codes))
     columns, places = _columns(asked)

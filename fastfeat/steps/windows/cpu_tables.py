@@ -1,9 +1,9 @@
 """Windows over a table on the CPU: table rows are sorted once, then each data row looks at them.
 
-Times of both sides are counted in ticks of the finer type, as int64. A table row too late for these
-ticks is invisible to a row that looks back. The slow definition computes data rows with times that
-do not fit these ticks. It also computes all rows if the table has a row too early for the ticks, or
-has one too late and a window looks ahead.
+Times of table and data are int64 ticks of the finer of their two types, and some times do not fit
+int64 then. Windows over past rows never see a table row that is too late to fit. The slow
+definition computes data rows with times that do not fit. It computes all rows if the table has a
+row that is too early to fit, or has one that is too late and a window has later rows.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Codes = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The rows of a table, with entities: one for each key, and a last one without rows.
+    """The rows of a table, grouped into entities: one per key, and an empty one for unknown keys.
 
     Args:
         keys: The distinct keys; None if all rows belong to one entity.
@@ -58,7 +58,7 @@ class _Table:
 
     @property
     def n_entities(self) -> int:
-        """Number of entities, including the last one, which has no rows."""
+        """Number of entities: 1 without keys, else one per key and the empty one, which is last."""
         return 1 + (1 if self.keys is None else len(self.keys))
 
 
@@ -113,7 +113,7 @@ def _over(
 
 
 def _in_finer(asked: WindowRequest, time: DType) -> WindowRequest:
-    """Return a request with its column of times in ticks of `time`, for "time since" functions.
+    """Return a request for a "time since" function with its column in ticks of `time`.
 
     Other requests are returned unchanged.
     """
@@ -171,7 +171,7 @@ def _entities(
 def _entities_asked(table: _Table, query: RowOrder, n_rows: int) -> Codes:
     """Return the entity of each row of the data.
 
-    If the table lacks the row's key, this is the last entity, which has no rows.
+    A row with a key that the table lacks gets the last entity, which has no table rows.
     """
     if table.keys is None:
         return np.zeros(n_rows, np.int32)

@@ -1,9 +1,9 @@
 """The steps order, window, over.*: functions over a row's past, with their definitions.
 
 An entity is all rows with one key. Its rows are ordered by time, then by the tie column, then by
-input order. A window takes some of the rows up to the row's own moment, less an offset. A row
-without a time or a key has no window and is in none. History is earlier rows that windows may see,
-but for which no values are asked.
+input order. A window takes some of the rows up to the row's own time minus an offset. A row without
+a time or a key has no window, and no window has it. History means earlier rows that windows may
+see, but that get no values themselves.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class WindowRequest:
         values: The column that it reads.
         dtype: Type of the column.
         window: Parameters of the window.
-        kept: Results of backends that do not depend on the values, for a function that is requested
-            again; None for a function that is requested once.
+        kept: Cache of backends for results that do not depend on the values; None for a function
+            that is requested only once.
     """
 
     function: str
@@ -422,11 +422,11 @@ def order_of_time(time: DType) -> DType:
 
 
 def window_params(window: Call) -> Mapping[str, Any]:
-    """Return the parameters of a window node; a window ahead gets a negative offset.
+    """Return the parameters of a window node, for a window of earlier or of later rows.
 
-    For a window ahead, a row at t looks back from t + gap + next over the length `next`, end
-    included. The row itself is not among the rows that it sees, just like a query row of a table: a
-    window has all rows of a moment, or none.
+    A window "ahead", of later rows, becomes one that looks back from a later moment, by a negative
+    offset: a row at t sees times after t + gap, up to and including t + gap + next. It never sees
+    itself. Of rows with equal times it sees all or none.
     """
     given = dict(window.params)
     if window.function != "ahead":

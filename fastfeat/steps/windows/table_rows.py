@@ -1,8 +1,8 @@
 """The step table_order, and functions of the table rows in a window, with their definitions.
 
-Table rows are ordered by key and time. A query row, a row of the data, looks at the table from its
-own moment and is in no window. If a window is closed at that end ("right" or "both"), it includes
-all table rows at the moment itself.
+Table rows are ordered by key and time. A query row is a row of the data; its window has table rows
+only, counted from the query row's time. A window that is closed at its end ("right" or "both")
+includes all table rows at exactly the time of that end.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def rows_of(
 
 
 def added_bytes(sources: Mapping[InputSlot, Source]) -> float:
-    """Return the device memory in bytes per row that inputs take, 0 for columns that are there."""
+    """Return the device memory in bytes per row for the inputs that are not on the device yet."""
     return sum(
         element_bytes(slot.dtype)
         for slot, source in sources.items()

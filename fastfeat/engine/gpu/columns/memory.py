@@ -26,7 +26,7 @@ class DeviceColumn:
 
     Args:
         values: Address of the first element; for bools, of the word that holds the first bit.
-        value_bit: For bools, the position of the first bit from there on.
+        value_bit: For bools, the position of the first bit, counted from the start of that word.
         validity: Address of the bitmap; 0 if no value is missing.
         bit: Bit of the first row in the bitmap.
         owners: The buffers that hold the column.

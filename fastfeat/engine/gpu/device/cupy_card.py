@@ -118,7 +118,7 @@ class CupyCard:
         return free + sum(pool.free_bytes() for pool in self._pools()), total
 
     def adopt(self, address: int, n_bytes: int) -> None:
-        """Raise InvalidData unless memory is on this card, or managed."""
+        """Raise InvalidData unless memory is on this card, or is CUDA's managed memory."""
         kinds = {self._runtime.memoryTypeDevice, self._runtime.memoryTypeManaged}
         for place in (address, address + n_bytes - 1):
             found = self._runtime.pointerGetAttributes(place)

@@ -60,7 +60,7 @@ class StagingRing:
     def upload(self, content: Bytes, address: int, stream: Any) -> None:
         """Request, in a stream, a copy of `content` to a device address.
 
-        `content` may change then.
+        `content` may change as soon as this returns.
         """
         at = 0
         while at < len(content):
@@ -73,7 +73,7 @@ class StagingRing:
     def download(self, address: int, content: Bytes, stream: Any) -> None:
         """Request, in a stream, a copy from a device address.
 
-        `deliver` fills `content`, or earlier.
+        `content` is filled when its slot is reused, at the latest by `deliver`.
         """
         at = 0
         while at < len(content):

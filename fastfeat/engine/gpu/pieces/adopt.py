@@ -1,4 +1,4 @@
-"""Input columns that users pass to a device: checked, and used in place if they are there."""
+"""Input columns from users: checked, and used in place if they are in device memory already."""
 
 from __future__ import annotations
 

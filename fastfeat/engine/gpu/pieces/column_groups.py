@@ -70,7 +70,7 @@ def groups_of(
     n_rows: int,
     scratch: Sequence[float],
 ) -> list[list[int]]:
-    """Return groups of outputs, as indices: each has as many as fit the device with all rows.
+    """Return groups of outputs, as indices; a group is as large as fits the device with all rows.
 
     `sources` has the column of each slot; columns on the device take no extra room. `scratch` has
     the bytes that the rounds take for each output.
@@ -106,7 +106,7 @@ def group_of(
     constants: Constants,
     scratch: Sequence[float],
 ) -> Group:
-    """Return the group of some outputs; if all its rows fit the device, they are there afterwards.
+    """Return the group of some outputs; copy all its rows to the device if they fit.
 
     `members` are the numbers of its outputs in the program. `sources` has the column of each slot.
     `constants` are constants that the program reads. `scratch` has the bytes that the rounds take

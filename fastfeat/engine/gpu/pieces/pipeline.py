@@ -46,9 +46,10 @@ def memories_of(
     pieces: Pieces,
     allocate: Callable[[int], tuple[DeviceMemory, ...]],
 ) -> list[PieceMemory]:
-    """Return memory for each piece that is on a device at the same time; at least for one.
+    """Return memory for one piece, or for two that are on the device at the same time.
 
-    `allocate` returns memory for a number of rows of the outputs.
+    The list is empty without pieces. `allocate` returns memory for the outputs, from the number of
+    rows.
     """
 
     def place() -> PieceMemory:
@@ -153,8 +154,8 @@ def columns_of(
 def filling(fills: dict[int, Fill], others: Iterator[None]) -> Callable[[Launch], None]:
     """Return a function that copies the inputs of a launch, unless an earlier launch has read them.
 
-    `fills` has the functions that copy inputs; those that were called are removed. After each copy
-    one step of `others` is taken.
+    `fills` has the functions that copy inputs; each is removed when it is called. After each copy
+    `others`, the downloads of the previous piece, advances by one.
     """
 
     def fill(launch: Launch) -> None:

@@ -36,7 +36,7 @@ class Cost(NamedTuple):
     """The device memory that a function takes.
 
     Args:
-        row_bytes: Bytes per row, besides its offset and bit.
+        row_bytes: Bytes per row, besides its offset and its validity bit.
         unit_bytes: Bytes per byte of text, or per element of a list.
     """
 
@@ -70,10 +70,13 @@ def compute_column(
     work: Callable[[int, int], Made],
     brought: Callable[[Made], Array],
 ) -> Any:
-    """Return the result of a function of a column: on the device, or an Arrow column if large.
+    """Return the result of a function of a column of text or lists.
+
+    It stays on the device if it takes a small share of the free memory there; otherwise it is an
+    Arrow column.
 
     Args:
-        offsets: Offsets of the column.
+        offsets: Offset of each row's first byte or element, and the end, shape (n_rows + 1,).
         kind: Arrow type of the result.
         cost: Memory that `work` takes; its `row_bytes` are the bytes of the result.
         work: Computes rows [start, stop).

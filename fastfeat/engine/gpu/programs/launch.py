@@ -38,7 +38,7 @@ class PendingPiece:
 
     Args:
         table: Their table; word 0 is their status.
-        mark: The point at which the status is known.
+        mark: The end of the kernels among the requests to the device; then the status is known.
     """
 
     table: Buffer
@@ -72,7 +72,8 @@ def settle_piece(
 ) -> bool:
     """Wait for the kernels of a piece; return whether its rows had to be computed again.
 
-    Only `asked` may have written to the memory of the piece. `start` is its first row in the data.
+    `asked` are these kernels; nothing else may have written to the piece's memory. `start` is the
+    piece's first row in the data.
     Raises RowFailed for the first row with an error, such as an overflow.
     """
     status = status_of(runtime, asked)

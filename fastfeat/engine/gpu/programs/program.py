@@ -46,7 +46,7 @@ If columns are so entangled that more would be needed, outputs are grouped by eq
 
 
 def by_columns(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
-    """Return groups of outputs, as indices, that one kernel each computes; see `layout.lay_out`.
+    """Return groups of outputs, as indices; one kernel computes a group, see `layout.lay_out`.
 
     Outputs in a group read mostly the same columns.
     """

@@ -73,7 +73,7 @@ class KeyRows:
 
 
 def key_rows(runtime: Runtime, column: Any, dtype: DType, start: int, n: int) -> KeyRows:
-    """Return rows [start, start + n) of a column of keys, copied to a device if they are not there.
+    """Return rows [start, start + n) of a column of keys, copied to the device if necessary.
 
     A column on the host is stored as keys are. Raises InvalidData if an array is on another device
     or not aligned, and OutOfDeviceMemory.
@@ -98,9 +98,9 @@ def key_rows(runtime: Runtime, column: Any, dtype: DType, start: int, n: int) ->
 
 
 def row_bytes(column: Any, dtype: DType) -> float:
-    """Return the device memory in bytes that a row of a column of keys takes, 0 if it is there.
+    """Return the device memory in bytes per row of a column of keys, 0 if it is on the device.
 
-    For text it is the mean. Rows that are far longer may not fit; pieces then become smaller.
+    For text it is the mean of all rows. If much longer rows do not fit, pieces become smaller.
     """
     if isinstance(column, DeviceArray) or not len(column):
         return 0

@@ -101,7 +101,7 @@ def scratch_bytes(task: cuda.Task) -> int:
 def find_groups(given: Round, each_piece: EachPiece) -> GroupedMoments:
     """Return the moments of each group.
 
-    `each_piece` passes every piece of the rows to its argument.
+    `each_piece` calls a given function with each piece of the rows.
     """
     current: list[Sums] = []
     found: list[HostSums] = []

@@ -75,10 +75,11 @@ def _of_rows(
     numbers: Numbers,
     missing: int,
 ) -> DeviceArray | Numbers:
-    """Return one number per row, looked up by its key; on the device if the key numbers are there.
+    """Return one number per row, looked up by the row's key.
 
     `order` has the positions of the keys in their final order, and `numbers` one number per key in
-    that order; rows without a key get `missing`.
+    that order; rows without a key get `missing`. The result is on the device if `found` has the key
+    number of each row there.
     """
     of_keys = np.empty(len(order) + 1, np.int32)
     of_keys[order], of_keys[-1] = numbers, missing

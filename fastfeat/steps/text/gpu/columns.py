@@ -261,6 +261,6 @@ def placed_words(runtime: Runtime, request: Request, params: Params) -> PlacedWo
 def cost_of(request: Request, row_bytes: float) -> Cost:
     """Return the device memory that a function takes.
 
-    `row_bytes` is that per row, besides its text.
+    `row_bytes` is the memory per row, besides the row's text.
     """
     return Cost(row_bytes, 0 if request.reads == "offsets" else 1)

@@ -99,7 +99,7 @@ def needs_near_values(function: str, dtype: DType) -> bool:
 
 
 def _read(function: str) -> frozenset[int]:
-    """Return the numbers of the column's words that the kernels for a function read."""
+    """Return the column data that a function's kernels read, as numbers of words in a table."""
     return frozenset(word for row in OVER_FUNCTIONS[function].rows for word in row.reads)
 
 
@@ -111,7 +111,7 @@ class _Work:
         runtime: The device.
         order: The sorted rows.
         time: Type of their times.
-        bounds: Bounds of the windows met so far, by window.
+        bounds: Where each row's window begins and ends, by the window's parameters; filled on use.
         column: The column of the functions.
         squares: Whether a function reads sums of squares.
         sums: Empty until first use, then one item: the sums, or None if values lie too far apart.

@@ -183,7 +183,7 @@ def _tie(runtime: Runtime, past: RowOrder) -> PlacedColumn:
 
 
 def _tie_dtype(past: RowOrder) -> DType:
-    """Return the type in which tie values are stored: their own on the device, else a key's."""
+    """Return the type of stored tie values: their own on a device, the type of keys on the host."""
     if isinstance(past.tie, DeviceArray):
         return past.tie.dtype
     return {"double": FLOAT64, "uint64": UINT64}.get(str(past.tie.type), INT64)
@@ -219,7 +219,7 @@ def _sorted(runtime: Runtime, rows: _Rows, words: Words, n: int) -> _Rows:
 
 
 def _placed(runtime: Runtime, rows: _Rows, times: Words, n_entities: int, n: int) -> Order:
-    """Return the order that sorted rows make; their sort keys are now their entities."""
+    """Return the order of rows that are sorted already; their sort keys must be entity numbers."""
     starts = room(runtime, n_entities + 1, 8)
     words = {"KEYS": rows.keys.address, "STARTS": starts.address, "N_ROWS": n}
     launch(runtime, "order", "order_starts", words, n_entities + 1)
