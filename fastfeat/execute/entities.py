@@ -116,7 +116,7 @@ def keys_in_common(windows: Sequence[Call]) -> frozenset[Node]:
     `windows` must include nested window functions.
 
     Raises:
-        InvalidPlan: Rows of several entities without a common key, or all rows, are seen.
+        InvalidPlan: The windows have no entity key in common, or the common key is learned.
     """
     orders = list(dict.fromkeys(map(order_of, windows)))
     keys = [frozenset(query_of(order)[1:]) for order in orders]

@@ -175,7 +175,7 @@ class Fitted:
 
     @cached_property
     def never_seen(self) -> tuple[str, ...]:
-        """Columns that had type null in fit: they must not have a value later."""
+        """Columns without any value in fit (type null): a value in them later is an error."""
         read = set(self.declaration.row_columns)
         return tuple(name for name, t in self.inputs.items() if t == NULL and name in read)
 

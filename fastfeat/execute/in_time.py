@@ -326,7 +326,8 @@ class _Stream:
     def _latest_of_each(self, rows: Table) -> Numbers:
         """Return the positions in `rows` of each entity's latest rows, as many as windows can see.
 
-        Entities are those of every order.
+        Each order has its own entity keys. The result has the latest rows of the entities of all
+        orders.
         """
         found: list[Numbers] = [_NONE]
         for order in self.orders:

@@ -110,7 +110,7 @@ def read_columns(
 def used_schema(
     table: Any, columns: Sequence[str], earlier: Any = None
 ) -> dict[str, DType | UnsupportedType]:
-    """Return the type of each given column, from `earlier` rows if the table lacks it."""
+    """Return the type of each given column; if the table lacks it, its type in the history."""
     types = schema_of(table) if earlier is None else {**schema_of(earlier), **schema_of(table)}
     return {name: types[name] for name in columns}
 
@@ -184,7 +184,7 @@ _Places = tuple[NDArray[np.int64], NDArray[np.int64], Mapping[InputSlot, int]]
 
 @dataclass(slots=True)
 class _Kept:
-    """The last table schema, and the column position and bit width of each input in it."""
+    """A cache: the last table schema, and the column position and bit width of each input in it."""
 
     places: tuple[Schema, _Places | None] | None = None
 
@@ -374,7 +374,7 @@ def _separator_hint(names: list[str]) -> str:
 
 
 def _made_hint(name: str, made: Mapping[str, Node], what: str) -> str:
-    """Return a hint if the missing name is a feature or label; empty if that reads the column."""
+    """Return a hint that the missing column is a feature or label; "" if that reads this column."""
     if name not in made or name in columns_of([made[name]]):
         return ""
     return (

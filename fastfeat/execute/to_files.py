@@ -282,7 +282,7 @@ class _Told:
     """Counts written rows and reports progress.
 
     Args:
-        step: Reports it.
+        step: Reports the progress.
         target: The output.
         total: Rows of the data; None if unknown.
         n_rows: Rows written so far, including earlier parts.

@@ -51,7 +51,7 @@ def past_of(
 ) -> RowOrder:
     """Return the time, key and tie-breaking columns of the rows that windows see; see `RowOrder`.
 
-    `is_mixed` is passed on to `RowOrder`. Backends read and extend `kept`, their cache for this
+    `is_mixed` is the field of `RowOrder`. Backends read and extend `kept`, their cache for this
     order.
     """
     assert isinstance(order, Call)
@@ -274,7 +274,7 @@ def text_codes(batch: Batch, node: Node) -> Any:
 
 @lru_cache(maxsize=128)
 def _known_requests(calls: tuple[Node, ...], dtypes: tuple[DType, ...]) -> list[WindowRequest]:
-    """Return requests for window functions without their columns, cached by column type."""
+    """Return requests for window functions, with input types but without input columns; cached."""
     return [_window_request(call, dtype) for call, dtype in zip(calls, dtypes, strict=True)]
 
 

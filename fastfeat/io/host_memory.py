@@ -122,7 +122,7 @@ def _of_container() -> int | None:
 
 
 def _groups() -> Iterator[tuple[int, int]]:
-    """Yield the limit and the bytes in use of each control group of this process."""
+    """Yield for each control group of this process its memory limit and its bytes in use."""
     for version in _VERSIONS:
         for folder in _group_folders(version):
             with suppress(OSError, ValueError):  # "max" is not a number

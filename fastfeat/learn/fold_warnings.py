@@ -1,6 +1,7 @@
 """Warnings about folds that leak labels: windows that see other folds, and many or small folds.
 
-Unequal folds reveal the labels of their own rows.
+A late value is known only after the moment of its row, such as a label. Unequal folds reveal the
+labels of their own rows.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def warn_split(
 
 
 def _late_windows(features: Iterable[Node], late: Late) -> list[Call]:
-    """Return the window functions over the data's rows that read late columns, inner ones first."""
+    """Return the window functions over the data's rows that read late columns, nested first."""
     over = window_nodes(features)
     return [call for call in over if not late.columns.isdisjoint(columns_of([call.args[0]]))]
 

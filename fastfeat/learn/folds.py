@@ -66,7 +66,7 @@ class FoldRows(NamedTuple):
 
 
 def columns_named(cv: Any, groups: Any) -> list[str]:
-    """Return the names among `cv` and `groups`: they name columns of the data."""
+    """Return the names of data columns among the arguments `cv` and `groups`."""
     return [given for given in (cv, groups) if isinstance(given, str)]
 
 

@@ -46,7 +46,7 @@ def held_codes(plan: Declaration, types: Types, old: Fitted) -> dict[Aggregate, 
 
 
 def _key_of(codes: Call) -> Any:
-    """Return the parts by which two encodings correspond: function, key expressions, `missing`."""
+    """Return the parts by which two encodings correspond: function, key and option `missing`."""
     return codes.function, codes.args[:-1], dict(codes.params)["missing"]
 
 

@@ -66,7 +66,7 @@ def begin(
 
     Args:
         plan: The plan to fit.
-        empty: No rows: Arrow tables with the columns of the data and of the history, if there is
+        empty: Arrow tables without rows: the columns of the data and of the history, if there is
             one, and the lookup tables.
         identity: A hash of the plan and of the types of the columns.
         whole_entities: Whether each part has all rows of its entities.

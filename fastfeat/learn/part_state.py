@@ -1,8 +1,9 @@
 """States: the result of learning from a part of the rows. They merge in any order, also from bytes.
 
-A state read from bytes is closed: the parameters of its tasks are in the `Learning` record, not in
-the state. It is opened when it meets an open state or the record. Closed states wait together until
-then.
+A learner is the set of functions of one kind of task: they start a state, add rows and merge
+states. A state read from bytes is closed: the parameters of its tasks are in the `Learning` record,
+not in the state. It is opened when it meets an open state or the record. Closed states wait
+together until then.
 """
 
 from __future__ import annotations

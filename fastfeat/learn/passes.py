@@ -36,7 +36,7 @@ from fastfeat.progress import doing, tell
 
 @contextmanager
 def with_scratch(dataset: Dataset) -> Generator[Dataset]:
-    """Yield the data set, with a temporary copy on disk if repeated reading makes it pay."""
+    """Yield the data set, with a temporary copy on disk if it is read often enough to pay off."""
     if dataset.readings_that_pay is None:
         yield dataset
         return

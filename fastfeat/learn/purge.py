@@ -121,7 +121,7 @@ def resolve_purging(plan: Declaration, purge: Any, embargo: Any) -> Purging:
 
 
 def _without_zero(delay: Delay) -> Delay:
-    """Return the delay without the clocks that have a length of zero."""
+    """Return a delay or embargo without the clocks for which its length is zero."""
     everywhere = delay.everywhere if delay.everywhere and delay.everywhere[0] else None
     by_clock = {clock: length for clock, length in delay.by_clock.items() if length[0]}
     return replace(delay, everywhere=everywhere, by_clock=by_clock)
@@ -166,7 +166,7 @@ def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
 
 
 def _add_embargo(found: dict[Node, Reach], purging: Purging, types: Mapping[Node, DType]) -> None:
-    """Add the embargo to the reach of the labels' clocks, or to its own clock without these."""
+    """Add the embargo to the reach of the labels' clocks; without these, to a clock of its own."""
     for own in _of_delay(purging.embargo, purging.times, types):
         assert own.delay is not None
         column = _column_of(own.time, types)
@@ -202,7 +202,7 @@ def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) 
 
 
 def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
-    """Return how long after the last row that it sees a label is known, by the label's clock."""
+    """Return the time from the last row that a label sees until it is known, by its own clock."""
     assert delay.time is not None
     column, longest = _column_of(delay.time, types), 0
     for name, waits in delay.seen.items():

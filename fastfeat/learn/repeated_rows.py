@@ -146,12 +146,12 @@ class _Columns(NamedTuple):
 
     @property
     def begins_with_codes(self) -> bool:
-        """Whether no column that was read is a measure or a time."""
+        """Whether the columns read so far have neither floats nor times, which come first."""
         return _cost(self.known[0].type) > 0
 
     @property
     def are_codes(self) -> bool:
-        """Whether the columns are few and all read, and none of them is a measure or a time."""
+        """Whether the data has only a few columns, all of them read, without any float or time."""
         names = self.names
         if names is None or len(names) > min(_FEW_COLUMNS, len(self.there)):
             return False

@@ -91,9 +91,9 @@ def key_column(
 
 
 def _is_plain(given: DataType) -> bool:
-    """Return whether text or bytes can be keys without a copy.
+    """Return whether a column of an Arrow type of text or bytes can be keys without a copy.
 
-    They can with 32- or 64-bit offsets, and as dictionary codes of such entries.
+    True for 32- or 64-bit offsets, also inside a dictionary; False for views.
     """
     types, content = pa.types, given.value_type if pa.types.is_dictionary(given) else given
     forms = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)

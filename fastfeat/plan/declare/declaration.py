@@ -176,9 +176,10 @@ class Declaration:
 
     @cached_property
     def row_columns(self) -> list[str]:
-        """The data columns that features read in `transform`, late ones excluded.
+        """The data columns that features read in `transform`, without late columns.
 
-        If there are none, one column that is not late, because its length is the number of rows.
+        If there are none, one column that only fit reads and that is not late: it tells the number
+        of rows.
         """
         known = [name for name in self.columns if name not in self.late]
         read = [*own_columns(self.nodes.values()), *self.past_columns]
@@ -212,7 +213,7 @@ class Declaration:
 
     @property
     def label_sources(self) -> list[str]:
-        """The column that is the label, or those its expression reads; empty without one."""
+        """The label's column, or the columns that its expression reads; empty without a label."""
         return [self.label] if isinstance(self.label, str) else self.label_columns
 
     @property

@@ -207,7 +207,7 @@ def _within(value: Value, dtype: DType) -> Value:
 def matrix_output(name: str, value: Value, dtype: DType) -> Output:
     """Return the output of a feature for a float matrix.
 
-    An integer that the matrix type cannot hold exactly raises a status bit.
+    If the matrix type cannot hold an integer exactly, a status bit of the row is set.
     """
     if value.op.physical == "f64":
         kept = _within(value, dtype)
@@ -230,7 +230,8 @@ def code_output(name: str, value: Value, dtype: DType) -> Output:
 def array_output(name: str, value: Value, dtype: DType | None) -> Output:
     """Return the output of a feature for an array of its own type; a bool becomes a byte.
 
-    NaN marks missing floats. Other types have no value for missing, so a status bit is set.
+    NaN marks missing floats. Other types cannot mark a missing value: the row's status bit is set,
+    which makes the run raise an error.
     """
     if value.op.physical == "f64":
         return output_of(name, value, dtype)
