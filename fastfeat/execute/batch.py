@@ -164,7 +164,7 @@ class Batch:
 
     @property
     def seen(self) -> Batch:
-        """The rows that windows see: `past` with history, or these rows if there is no past."""
+        """The rows that windows see: `past`, or the rows of this batch if `past` is None."""
         return self.past or self
 
     @property
@@ -423,7 +423,7 @@ def _program_of_nodes(
 
 
 def known_constants(batch: Batch, roots: Iterable[Node]) -> Learnt:
-    """Return learned values that `roots` read, and constants that expressions derive from them."""
+    """Return the learned values and constant expressions that the expressions `roots` read."""
     return evaluate_constants(constant_roots(list(roots)), batch.types, batch.learnt)
 
 
@@ -446,9 +446,9 @@ class ChosenKeys(NamedTuple):
 
 
 def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
-    """Return the distinct keys of all rows, with each row's key number.
+    """Return the distinct keys of all rows, and the number of each row's key.
 
-    None if the backend keeps the numbers on a device.
+    None if a backend has the keys of the rows in device memory only.
 
     Args:
         found: Key counts of all rows, with the key of each row.

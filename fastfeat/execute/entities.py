@@ -55,7 +55,7 @@ class Stage:
 
 
 def stages_of(nodes: Iterable[Call]) -> list[Stage]:
-    """Return the stages that compute the given functions of other rows, in the order to run them.
+    """Return the stages, in the order to run them, that compute the given functions of other rows.
 
     If one function reads another and both have an entity key in common, one stage computes both.
     """
@@ -88,10 +88,9 @@ def stages_of(nodes: Iterable[Call]) -> list[Stage]:
 
 @lru_cache(maxsize=4096)
 def _shared_by(node: Call) -> tuple[frozenset[Node], tuple[Call, ...]]:
-    """Return the entity keys common to all rows that a function sees, and functions it needs first.
+    """Return the entity keys that all rows a function sees have in common, and its inner functions.
 
-    The second result holds the nested functions without a common key: an earlier stage computes
-    them.
+    These are nested functions without a common key, which an earlier stage has to compute.
     """
     keys = frozenset(key for key in query_of(order_of(node))[1:] if not window_nodes([key]))
     given: list[Call] = []

@@ -82,7 +82,10 @@ def fitted_rules(
 
 
 def judged_rules(contract: ContractDeclaration, late: Iterable[str] = ()) -> dict[str, Rule]:
-    """Return the rules that the guard checks: of one row, without `late` columns or the clock."""
+    """Return the rules that the guard checks: about one row, without `late` columns or the clock.
+
+    The clock is the column that stands for the time of the check.
+    """
     unknown = set(late)
     return {
         name: rule
@@ -165,7 +168,7 @@ def check_option(on_violation: object, refused: Mapping[str, str] | None = None)
 
 
 def read_again(data: Any) -> Any:
-    """Return data that can be read twice: a one-shot reader is read into a table."""
+    """Return data that can be read twice; a reader that can be read only once becomes a table."""
     return read_table(data) if isinstance(data, pa.RecordBatchReader) else data
 
 

@@ -104,7 +104,8 @@ def in_time_of_share(
 ) -> Iterator[tuple[Table, Numbers]] | None:
     """Return an iterator over tables of window functions, each with the positions of its rows.
 
-    None if a window sees more than the latest rows of an entity. A share is a hash partition.
+    A share is a hash partition of the rows. The result is None if a window sees more than the
+    latest rows of an entity.
 
     Args:
         work: The stage.

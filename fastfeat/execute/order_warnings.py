@@ -131,9 +131,9 @@ def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]
 
 
 def _codes(columns: Sequence[ChunkedArray]) -> Rows | None:
-    """Return an integer per row, equal for equal values and 0 if missing, over all columns in turn.
+    """Return an integer per value, equal for equal values and 0 if missing, for all columns joined.
 
-    None if the columns cannot be compared.
+    The values of the first column come first. None if the columns cannot be compared.
     """
     values = [plain(decoded(column)) for column in columns]
     kind = values[0].type

@@ -194,7 +194,7 @@ def _warning(fitted: Fitted) -> Callable[[Any], None] | None:
 
 
 def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
-    """Return a function that computes features as a matrix; None if it is not supported."""
+    """Return a function that computes features as a matrix; None if the schema is not supported."""
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
 
     program, constants = fitted.matrix_program, fitted.matrix_constants
@@ -248,7 +248,8 @@ def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | No
 def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
     """Return a function that computes a table of features with the kept columns.
 
-    None if it is not supported. Results of steps that are features unchanged are not copied.
+    None if tables of this schema are not supported. A feature that a step has made, and that is not
+    changed afterwards, is not copied.
     """
     from fastfeat.backends.cpu import as_made, parts_of
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend

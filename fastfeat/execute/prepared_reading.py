@@ -100,7 +100,7 @@ def batch_read(reading: Reading, table: Any, made: Mapping[Node, Any]) -> Any:
 
 
 def _one_batch(table: Any, columns: Sequence[int] | None) -> Any:
-    """Return columns of a table as one batch; None if it has no rows or cannot be one batch."""
+    """Return columns of a table as one record batch; None if that is impossible or has no rows."""
     if columns is not None:
         table = table.select(columns)
     if isinstance(table, pa.RecordBatch):

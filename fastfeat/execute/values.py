@@ -99,7 +99,7 @@ def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
 def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> Any:
     """Return a device column in the storage type of keys.
 
-    It stays on the device if it has the type seen in fit.
+    The column stays on the device if it has the type seen in fit.
     """
     dtype = batch.types[node]
     if column.dtype == dtype:

@@ -128,8 +128,8 @@ def run_over(
 def check_history(batch: Batch, order: Node, kept: dict[Any, Any]) -> None:
     """Raise InvalidData at the first history row that is later than a data row of its entity.
 
-    It checks the history against the rows from which the batch was selected. `kept` is the
-    backends' cache for this order.
+    The history is compared with all rows from which the batch was selected. `kept` is the backends'
+    cache for this order.
     """
     try:
         past = past_of(batch.seen, order, kept=kept)

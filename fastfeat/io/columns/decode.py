@@ -85,6 +85,6 @@ def plain(values: Any) -> Any:
 
 
 def plain_table(table: Table) -> Table:
-    """Return a table without views and dictionaries, so that rows can be taken and concatenated."""
+    """Return a table without views and dictionaries: its rows can be taken and concatenated."""
     columns = [plain(decoded(column)) for column in table.columns]
     return pa.table(columns, names=table.column_names)

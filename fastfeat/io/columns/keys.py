@@ -45,8 +45,8 @@ def first_keys(keys: Array, n: int) -> Array:
 def places_in(keys: Sequence[Array], known: Sequence[Array]) -> NDArray[np.int64]:
     """Return the position of each key among distinct known keys, shape (n_keys,); -1 if unknown.
 
-    Both arguments hold one Arrow array per part of the key; a part may be missing. Keys of another
-    type than the known keys are unknown.
+    `keys` and `known` hold one Arrow array per part of the key; a part may be missing. Keys of
+    another type than the known keys are unknown.
     """
     n_known = len(known[0])
     if any(mine.type != theirs.type for mine, theirs in zip(keys, known, strict=True)):

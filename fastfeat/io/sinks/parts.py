@@ -124,7 +124,7 @@ def _joined(tables: list[Table]) -> Table:
 
 @dataclass(slots=True)
 class _OpenFile:
-    """A partition file that is being written, and rows that wait to form a row group.
+    """A partition's file that is being written, and rows that wait until they fill a row group.
 
     Args:
         path: Final path.
@@ -202,7 +202,7 @@ def write_part(
 
 
 def _write_full(opened: dict[str, _OpenFile], group_rows: int) -> None:
-    """Write row groups, the longest first, until the waiting rows make less than one group."""
+    """Write the waiting rows of files, most rows first, until fewer than `group_rows` wait in all."""
     n_waiting = sum(file.n_waiting for file in opened.values())
     for file in sorted(opened.values(), key=lambda file: -file.n_waiting):
         if n_waiting < group_rows:

@@ -266,7 +266,7 @@ def scratch_file(folder: str | os.PathLike[str] | None = None) -> Generator[Scra
 def room_for_copy(folder: str | os.PathLike[str]) -> int:
     """Return the bytes that a scratch copy in a folder may take: half of the free disk space.
 
-    0 if the folder is in memory.
+    Returns 0 for a folder that is in memory.
 
     Raises:
         OSError: The folder does not exist.
