@@ -65,7 +65,7 @@ def release_unused() -> None:
 
 @cache
 def _trim() -> Callable[[int], int] | None:
-    """Return the C library's function that gives memory back, or None if it has none."""
+    """Return the C library's function that gives freed memory to the system; None without one."""
     if not sys.platform.startswith("linux"):
         return None
     return getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl does not have it

@@ -154,9 +154,9 @@ def _warn_entities(counts: Counts, entity: Sequence[Node], learnt: _Learnt) -> N
 
 
 def _stands_for(keys: Sequence[Node], entity: Sequence[Node], learnt: _Learnt) -> str | None:
-    """Return a text with the numbers of keys and pairs if a key has one entity per value.
+    """Return a text with the numbers of keys and pairs if almost every key value has one entity.
 
-    None otherwise. With more rows, a key value occurs with more entities: a few rows can rule a key
+    Otherwise None. With more rows, a key value occurs with more entities: a few rows can rule a key
     out, but not confirm it.
     """
     told = None

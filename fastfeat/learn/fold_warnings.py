@@ -91,7 +91,7 @@ def _made(table: Any, node: Node, backend: Backend) -> Batch:
 
 
 def _is_before(ticks: NDArray[np.int64], present: Flags, split: Split) -> bool:
-    """Return whether no training row of a fold is later than any of its test rows."""
+    """Return whether no training row of a fold is later than the earliest of its test rows."""
     train, test = (ticks[numbers[present[numbers]]] for numbers in split)
     return not len(train) or not len(test) or bool(train.max() <= test.min())
 
@@ -126,7 +126,7 @@ def _either(parts: Iterable[Expr]) -> Expr:
 
 
 def _window_read_by(over: Call) -> Window:
-    """Return the part of its window that a function reads: for `lag(n)`, the latest n rows."""
+    """Return the part of a window that its function reads: for `lag(n)`, the latest n rows."""
     window, n_rows = window_of(over), dict(over.params).get("n")
     params = dict(window.params)
     if n_rows is not None and params["rows"] is None:

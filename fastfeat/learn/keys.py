@@ -185,9 +185,9 @@ def times_task(batch: Batch, origin: Call, steps: Iterable[Node]) -> TimesTask:
 
 
 def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:
-    """Return the codes of the training rows that counting keys has found, by encoding step.
+    """Return the codes of the training rows, by encoding step, as counting keys has found them.
 
-    A step is left out if its codes must be looked up.
+    Steps with codes that counting cannot give are left out: their codes must be looked up.
     """
     made: Made = {}
     if found.of_rows is None or not steps:  # codes of dictionaries are there without a request
@@ -248,8 +248,8 @@ def target_task(batch: Batch, aggregate: Aggregate) -> TargetTask:
 def _check_target(shown: str, function: str, values: Any, prior: float, batch: Batch) -> None:
     """Raise InvalidData if the target has values that its encoding does not accept.
 
-    It may have classes other than 0 and 1, or infinite values that would make all results infinite.
-    `shown` is the encoder as text; `prior` was learnt from all training rows.
+    Such values are classes other than 0 and 1, or infinite values, which would make all results
+    infinite. `shown` is the encoder as text; `prior` was learned from all training rows.
     """
     if function == "target_odds":
         check_classes(shown, values)
@@ -312,9 +312,9 @@ def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -
 
 
 def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
-    """Return the groups, modified in place: missing and unseen keys lose their values.
+    """Return the groups, modified in place: missing and unseen keys have no value any more.
 
-    Missing keys keep them if the aggregate has a group for them.
+    Missing keys keep their value if the aggregate has a group for them.
     """
     assert isinstance(aggregate.frame, GroupFrame)
     if aggregate.frame.with_missing:

@@ -142,12 +142,12 @@ def labels_of(
 
 
 def _where(column: ChunkedArray, known: Flags) -> ChunkedArray:
-    """Return the column with missing values in all rows that are not `known`."""
+    """Return the column with values only in `known` rows; they are missing in all other rows."""
     return column.take(array_of_values(np.arange(len(known)), known, pa.int64()))
 
 
 def _flags(column: ChunkedArray) -> Flags:
-    """Return flags of the rows that have a value in a column."""
+    """Return flags, one per row, of whether a column has a value."""
     return call("is_valid", column).to_numpy(zero_copy_only=False)
 
 

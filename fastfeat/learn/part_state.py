@@ -82,7 +82,7 @@ def check_unused(state: PartState) -> None:
 
 
 def sums_of(rows: Rows | None) -> Sums:
-    """Return the sums of row numbers and of their squares, modulo 2**64."""
+    """Return the sums of row numbers and of their squares, modulo 2**64; None without numbers."""
     if rows is None:
         return None
     if isinstance(rows, range):
@@ -94,7 +94,7 @@ def sums_of(rows: Rows | None) -> Sums:
 
 
 def added(a: Sums, b: Sums) -> Sums:
-    """Return the sums for the rows of two states together; None if one has unnumbered rows."""
+    """Return the sums for the rows of two states together; None if one has rows without numbers."""
     if a is None or b is None:
         return None
     return (a[0] + b[0]) % _MODULUS, (a[1] + b[1]) % _MODULUS

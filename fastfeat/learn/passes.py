@@ -180,7 +180,7 @@ def _read_again(learning: Learning, dataset: Dataset, then: Sequence[str]) -> li
 
 
 def _spill(learning: Learning, state: PartState, room: Room) -> None:
-    """Write states to disk if there is no room for them to grow to four times their size."""
+    """Write the states of tasks to disk if memory has no room for four times their present size."""
     for name, n_bytes in _sizes(state).items():
         learner = learner_of(name)
         most = max(_WORTH_WRITING, room.budget.spare() // 4)

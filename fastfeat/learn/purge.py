@@ -233,7 +233,7 @@ def _by_clock(
 def _by(
     time: Node, length: int, unit: str, said_by: str, types: Mapping[Node, DType]
 ) -> Reach | None:
-    """Return how far a delay reaches by one time expression; None if their units differ.
+    """Return how far a delay reaches by one time expression; None if the delay has another unit.
 
     The time's column is preferred, since a rounded time is less exact. If only the rounded time has
     the delay's unit, the rounding is added to the delay.

@@ -191,7 +191,7 @@ def _columns_of(table: Any, data: Any) -> _Columns:
 
 @lru_cache(maxsize=64)
 def _cost(kind: Any) -> int:
-    """Return the rank of a column type in the order of comparison: 0 for floats and times."""
+    """Return the rank of a column type in the order of comparison: floats and times are first."""
     if pa.types.is_floating(kind) or pa.types.is_temporal(kind):
         return 0
     return 1 if pa.types.is_integer(kind) else 2
@@ -239,9 +239,9 @@ class _Leading(NamedTuple):
 def _told_apart(columns: _Columns, rows: Rows, least: float) -> _Leading | None:
     """Return the columns by number of values if each of two halves of them tells most rows apart.
 
-    Otherwise None: rows may then be equal by chance. The column with the most values is in the
-    first half, the next two in the second, and so on. `least` is the share of the distinct rows
-    that each half must separate. `rows` are ascending row numbers.
+    The result is None otherwise: rows may then be equal by chance. The column with the most values
+    is in the first half, the next two in the second, and so on. `least` is the share of the
+    distinct rows that each half must separate. `rows` are ascending row numbers.
     """
     every: list[ChunkedArray] = []
     found: list[Hashes] = []

@@ -202,7 +202,7 @@ def write_part(
 
 
 def _write_full(opened: dict[str, _OpenFile], group_rows: int) -> None:
-    """Write the waiting rows of files, most rows first, until fewer than `group_rows` wait in all."""
+    """Write the waiting rows of files, longest first, until fewer than `group_rows` rows wait."""
     n_waiting = sum(file.n_waiting for file in opened.values())
     for file in sorted(opened.values(), key=lambda file: -file.n_waiting):
         if n_waiting < group_rows:

@@ -70,7 +70,7 @@ def frame_index(data: Any) -> Any:
 def rows_of_index(index: Any, rows: NDArray[np.int64] | None) -> Any:
     """Return the entries of a pandas index for some rows; None for `rows` means all rows.
 
-    No index stays None.
+    If `index` is None, so is the result.
     """
     return index if index is None or rows is None else index.take(rows)
 

@@ -230,7 +230,7 @@ class Declaration:
     def label_plan(self) -> Declaration:
         """A plan with the label's expression as its only feature; it may look ahead.
 
-        It is not checked, because checks refuse features that look ahead.
+        No checks are run on this plan, because they refuse features that look ahead.
         """
         assert isinstance(self.label, Mapping)
         return Declaration(dict(self.label), row_id=self.row_id)

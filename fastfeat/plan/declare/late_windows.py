@@ -158,9 +158,9 @@ def _is_own_time(over: Call) -> bool:
 
 
 def _is_of_sessions(over: Call) -> bool:
-    """Return whether a function counts sessions, or finds the gaps between them.
+    """Return whether a function counts sessions, or finds the gaps between sessions.
 
-    All rows with the same time belong to one session, in any order.
+    All rows with the same time belong to one session, in whatever order they come.
     """
     gaps: Node = over
     while isinstance(gaps, Call) and gaps.args and gaps.function != f"{OVER}time_since_lag":

@@ -157,8 +157,9 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
     """Raise Leakage if an encoder's folds let a row learn from rows that its label has seen.
 
     Folds by time learn from rows with a target that is known when the fold begins, by a trusted
-    clock. A label from the future sees later rows of its entity, which no other fold may contain.
-    This holds for any target, because a statistic learnt per entity reveals its number of rows.
+    clock. A label from the future sees later rows of its entity, so no other fold may contain rows
+    of that entity. This holds for any target: a statistic learned per entity reveals its number of
+    rows.
     """
     folds = node.args[2]
     assert isinstance(folds, Call)

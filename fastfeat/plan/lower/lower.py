@@ -120,9 +120,9 @@ def _made(node: Node, dtype: DType, *, always_present: bool) -> Value:
 
 
 def _of_group(node: Node, dtype: DType, parts: Sequence[Value]) -> Value:
-    """Return the lookup of the value learned for the row's group; training rows use their fold's.
+    """Return the lookup of the value learned for the row's group.
 
-    That value is learned without the rows of the fold.
+    A training row gets the value that was learned without the rows of its fold.
     """
     group = parts[0].op
     if len(parts) > 1:

@@ -114,7 +114,7 @@ def fuse_programs(schedule: Schedule) -> Schedule:
 def take_counted_codes(schedule: Schedule) -> Schedule:
     """Return the schedule with `Task.free` set for tasks that count keys.
 
-    It lists the code columns of encoding steps, which counting keys can make as a by-product.
+    `free` lists the code columns of encoding steps that counting the keys can make as a by-product.
     """
     tasks = list(schedule.tasks)
     counting = {
