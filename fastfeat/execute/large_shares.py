@@ -1,6 +1,6 @@
 """Shares (hash partitions) that are too large for memory because one entity has many of the rows.
 
-If the rows of a share are sorted by time, as in logs, they are read one table after another.
+Rows that are sorted by time, like those in logs, are read one table after another.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def table_values(columns: Mapping[TableColumn, DType], tables: Tables) -> dict[N
 
 
 def table_reader(columns: Mapping[TableColumn, DType]) -> TableReader:
-    """Return a function that does what `table_values` does, faster if called with the same tables.
+    """Return a function equal to `table_values`, but faster if called with the same tables again.
 
     The function holds only weak references to tables.
     """

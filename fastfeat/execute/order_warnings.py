@@ -1,7 +1,8 @@
 """Warnings about repeated rows, and about ties: rows of one entity with the same time.
 
 Repeated rows are searched column by column among fewer and fewer rows, so that data without them
-costs little. Counting ties reuses the sort by entity and time of the windows that run next, if any.
+costs little. An order is a time column with entity keys. Counting its ties reuses the sort of the
+windows that run next, if they have the same order.
 """
 
 from __future__ import annotations

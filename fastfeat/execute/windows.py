@@ -1,7 +1,8 @@
 """Window functions over the rows of the data or of a lookup table, as requests to a backend.
 
-An order is an expression that names a time column, entity keys and perhaps a tie-breaking column. A
-function in `calls` reads its values in that order, and a "kept" dict is the backends' cache for it.
+An order is an expression that names a time column, entity keys and perhaps a tie-breaking column:
+rows are grouped by the keys and sorted by the time. A function in `calls` reads its values in that
+order, and a "kept" dict is the backends' cache for it.
 """
 
 from __future__ import annotations

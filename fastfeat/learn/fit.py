@@ -1,4 +1,7 @@
-"""Fit a plan on all training rows, or on some of them."""
+"""Fit a plan on all training rows, or on some of them.
+
+An encoder is a target encoding. A label looks ahead if it is computed from later rows.
+"""
 
 from __future__ import annotations
 

@@ -372,7 +372,7 @@ def _check_apart(train: Numbers, test: Numbers, n_rows: int, told: str) -> None:
 
 
 def _with_label(split: Split, rows: FoldRows) -> Split:
-    """Return a fold with only those of its rows that have a label."""
+    """Return a fold without its rows that have no label."""
     if rows.known.all():
         return split
     return Split(*(numbers[rows.known[numbers]] for numbers in split))

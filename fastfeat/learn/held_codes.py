@@ -1,4 +1,7 @@
-"""Stable codes: a new fit keeps the integer codes of categories from an earlier fit."""
+"""Stable codes: a new fit keeps the integer codes of categories from an earlier fit.
+
+A vocabulary lists the categories that a fit has learned, with their codes.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Purging of cross-fitting: leave out training rows too close in time to test rows.
 
 Two rows are too close if their labels may share time. The user and the plan say how far rows must
-be apart, and by which clocks (time columns). A moment is a row's time by a clock.
+be apart, and by which clocks (time columns). A moment is a row's time by a clock, and a tick is the
+unit of that time column. An embargo excludes training rows for longer after test rows.
 """
 
 from __future__ import annotations

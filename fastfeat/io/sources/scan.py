@@ -1,6 +1,7 @@
 """A scan: one pass over the rows of a data set, in tables of bounded size.
 
-A thread reads one table ahead.
+A thread reads one table ahead. A scratch copy is a file with decoded columns of the data set, from
+which later scans read faster. Origins are the files or parts that rows come from.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """`Declaration`: the frozen declaration of a plan, and properties that follow from it alone.
 
 A plan is declared, bound to types, fitted, and run; each of these steps reads the declaration.
-`Plan` is the public class around it, with the methods that users call.
+`Plan` is the public class around it, with the methods that users call. A late column is known only
+after the moment of its row, such as the label. A label looks ahead if it is computed from later
+rows. An encoder is a target encoding.
 """
 
 from __future__ import annotations

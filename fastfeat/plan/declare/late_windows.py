@@ -1,6 +1,8 @@
 """Windows over late columns: whether the rows they see are old enough for the values to be known.
 
-An expression's sight is the set of late columns in it and the ways by which it sees them.
+A late column is known only after the moment of its row. An expression's sight is the set of late
+columns in it and the ways by which it sees them. A clock is the time column, or expression of one,
+by which a window orders rows.
 """
 
 from __future__ import annotations

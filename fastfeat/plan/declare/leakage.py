@@ -1,9 +1,10 @@
 """Leakage: a value known only after the moment of prediction must not reach a feature.
 
-It may reach one through a window that excludes the row and has a trusted clock, or as the target
-of an out-of-fold encoder. The result of such a window may pass through functions of the row,
-aggregates over all rows and windows with the same clock. The result of such an encoder is valid for
-its own row only, and may pass through functions of the row and aggregates over all rows.
+A late column, such as the label, has such values. They may reach a feature in two ways: through a
+window that excludes the row and has a trusted clock (time column), or as the target of an
+out-of-fold encoder. The result of such a window may pass through functions of the row, aggregates
+over all rows and windows with the same clock. The result of such an encoder is valid for its own
+row only, and may pass through functions of the row and aggregates over all rows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Lowering: nodes with types become primitive operations; features become outputs of a program."""
+"""Lowering: nodes with types become primitive operations; features become outputs of a program.
+
+A program is computed row by row. It sets a status bit if it cannot give a row's value; the run then
+raises an error for that row.
+"""
 
 from __future__ import annotations
 
