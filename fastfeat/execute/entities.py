@@ -88,9 +88,9 @@ def stages_of(nodes: Iterable[Call]) -> list[Stage]:
 
 @lru_cache(maxsize=4096)
 def _shared_by(node: Call) -> tuple[frozenset[Node], tuple[Call, ...]]:
-    """Return the entity keys that all rows a function sees have in common, and its inner functions.
+    """Return the entity keys that all rows a function sees have in common, and functions it needs.
 
-    These are nested functions without a common key, which an earlier stage has to compute.
+    These functions are nested in it and have no common key: an earlier stage has to compute them.
     """
     keys = frozenset(key for key in query_of(order_of(node))[1:] if not window_nodes([key]))
     given: list[Call] = []

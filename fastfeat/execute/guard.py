@@ -207,7 +207,7 @@ def judge(
 
 
 def judge_row(guard: Guard, row: Mapping[str, Any], breaks: Any) -> dict[str, int]:
-    """Return 1 for each warning rule that a single row breaks.
+    """Return a dict that counts 1 for the name of each warning rule that a single row breaks.
 
     `breaks` holds whether the row breaks each rule, shape (n_rules,).
 

@@ -67,9 +67,9 @@ def is_bounded(node: Call) -> bool:
 def made_in_time(
     work: StageWork, given: Sequence[PlaceOnDisk], stack: ExitStack
 ) -> tuple[RowsOnDisk, int]:
-    """Compute a stage without keys; return its functions on disk, and the number of history rows.
+    """Compute a stage without keys; return its function values on disk, and the history's length.
 
-    `stack` closes the file.
+    The length is in rows. `stack` closes the file of the values.
 
     Raises:
         InvalidData: A row is earlier than one before it.

@@ -210,7 +210,7 @@ def share_bytes(source: RowSource) -> int:
 def split(
     work: StageWork, dataset: Dataset, given: Sequence[PlaceOnDisk], first: int, stack: ExitStack
 ) -> tuple[ShareWriter, tuple[Origin, ...]]:
-    """Write each row to the file of its share; return the writer and the files the rows come from.
+    """Write each row to the file of its share; return the writer, and the data files of the rows.
 
     Args:
         work: The stage.

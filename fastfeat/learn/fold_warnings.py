@@ -240,7 +240,7 @@ def _sizes(batch: Batch, folds: Node) -> NDArray[np.int64]:
 
 
 def n_large_folds(folds: Node, n_rows: int) -> int | None:
-    """Return the number of folds if all of them are certainly large, else None."""
+    """Return the number of folds if the number of rows alone shows that all are large; or None."""
     assert isinstance(folds, Call)
     n_folds: int = dict(folds.params).get("n_folds", 0)
     are_large = is_fold_by_number(folds) and n_rows >= _SURELY_LARGE * n_folds

@@ -47,7 +47,7 @@ class Labels(NamedTuple):
         known: Whether a row has a label, shape (n_rows,).
         placed: Whether a row has a time and a key, shape (n_rows,).
         recorded: Whether all windows ahead of a row end within the record, shape (n_rows,).
-        reasons: For each window ahead, its reach and the end of the record, as text for messages.
+        reasons: For each window ahead, its length and the end of the record, as text for messages.
     """
 
     values: ChunkedArray

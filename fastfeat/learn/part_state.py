@@ -141,7 +141,7 @@ def merged(a: PartState, b: PartState) -> PartState:
 
 
 def check_whole(state: PartState, n_more: int) -> None:
-    """Raise InvalidData if rows come in a second part although windows need all rows in one."""
+    """Raise InvalidData if rows come in a second part although windows need all of them in one."""
     if state.whole is not None and state.n_rows and n_more:
         raise InvalidData(
             f"{state.whole} is learnt from, and sees the earlier rows of an entity: such rows may "

@@ -292,7 +292,7 @@ def _chosen(leading: _Leading, n_rows: int) -> Rows | None:
 def _sampled(n_rows: int, most: int) -> Rows:
     """Return ascending numbers of sampled rows, each chosen independently.
 
-    This finds twins anywhere; one row from each of equal stretches would miss neighbours.
+    So twins are found anywhere; one row from each of equal stretches would miss adjacent twins.
     """
     chosen = _spread(np.arange(1, most + 1, dtype=np.uint64)) >> _HALF
     rows = np.sort((chosen * (n_rows / 2**32)).astype(np.int64))

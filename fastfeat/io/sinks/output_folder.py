@@ -98,7 +98,9 @@ def unfinished(target: Path, contents: Contents) -> Generator[tuple[Path, Manife
 
 
 def add_part(folder: Path, manifest: Manifest, part: Part) -> Manifest:
-    """Return a manifest with one more part, and write it to disk, where the part's files must be.
+    """Return a manifest with one more part, and write it to disk.
+
+    The files of the part must be on disk already.
 
     Raises:
         OSError: The disk is full.

@@ -43,7 +43,7 @@ def part_rows_of(schema: Schema) -> int:
 
 
 def _rows_of(schema: Schema, n_bytes: int, least: int, most: int) -> int:
-    """Return a power of two of rows that take about `n_bytes`."""
+    """Return a number of rows, a power of two, that take about `n_bytes`."""
     fitting = max(1, n_bytes // row_bytes(schema))
     return min(max(least, 1 << (fitting.bit_length() - 1)), most)
 
