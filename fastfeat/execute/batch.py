@@ -423,7 +423,7 @@ def _program_of_nodes(
 
 
 def known_constants(batch: Batch, roots: Iterable[Node]) -> Learnt:
-    """Return the learned values and constant expressions that the expressions `roots` read."""
+    """Return the learned values, and the values of constant expressions that `roots` read."""
     return evaluate_constants(constant_roots(list(roots)), batch.types, batch.learnt)
 
 

@@ -1,4 +1,4 @@
-"""Checks whether an output, once written, would be read as input data by the user's next call."""
+"""A check whether an output, once written, would be read as input data by the user's next call."""
 
 from __future__ import annotations
 
