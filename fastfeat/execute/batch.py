@@ -50,7 +50,7 @@ _LONG = 1 << 14
 
 
 def runs_of(numbers: NDArray[np.int64]) -> Runs | None:
-    """Return row numbers, shape (n_rows,), as ranges of consecutive ones; None if there are many.
+    """Return row numbers as ranges `(first, n_rows)` of consecutive rows; None if ranges are many.
 
     Example:
         >>> runs_of(np.array([0, 1, 2, 7, 8])), runs_of(np.arange(0, 100, 2))
@@ -132,7 +132,7 @@ class Batch:
         keys: Numbered keys, kept on rows from which others are selected.
         shared: Data shared by all selections from the same rows: programs, fold numbers, hashes.
         first_number: Number of the first row in messages to the user.
-        numbers: Number of each row, if they are part of larger data; else None.
+        numbers: Number of each row in the whole data, if these rows are a part of it; else None.
         stands: Set on the `past` batch: which of its rows are history. None without history.
         programs: Programs of expressions, reused by later batches with the same types and learned
             values; None if the batch runs only once.
@@ -164,7 +164,7 @@ class Batch:
 
     @property
     def seen(self) -> Batch:
-        """The rows that windows see: `past` with history, or these rows if there is no past."""
+        """The rows that windows see: `past`, or the rows of this batch if `past` is None."""
         return self.past or self
 
     @property
@@ -235,7 +235,7 @@ class TrainingRows(NamedTuple):
     """The training rows of one fit, with the columns computed for them.
 
     Args:
-        rows: All rows of the data that contains them.
+        rows: All rows of the data, also those that were not passed to `fit`.
         learnt_from: The rows that were learned from, in their state after fit.
         wanted: Numbers of the rows passed to `fit` within all rows, in order, shape (n_rows,); None
             if they are all rows.
@@ -263,7 +263,10 @@ def rows_at(
 
 
 def takeable(column: ChunkedArray) -> ChunkedArray:
-    """Return a column with one dictionary for all chunks; other encodings become plain values."""
+    """Return a column from which rows can be taken: with one dictionary, or with plain values.
+
+    Chunks with different dictionaries get a common one, or plain values if Arrow cannot merge them.
+    """
     if pa.types.is_dictionary(column.type):
         # Arrow cannot unify dictionaries with null or nested entries, or too many for their codes
         with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -294,7 +297,7 @@ def take_rows_of_type(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedA
 
 
 def _take_rows_by_piece(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedArray:
-    """Return the given rows of a column with chunks that have incompatible dictionaries."""
+    """Return the given rows of a column, by chunk because its dictionaries cannot be merged."""
     n_before = np.cumsum([0, *map(len, column.chunks)])
     of_row = np.searchsorted(n_before, rows, side="right") - 1
     ends = np.flatnonzero(np.diff(of_row)) + 1
@@ -328,9 +331,9 @@ def chosen_rows(
 
 
 def as_unlearnt(batch: Batch) -> Batch:
-    """Return the batch with its computed columns but no learned values, ready for another fit.
+    """Return a copy of the batch for another fit, with its computed columns but no learned values.
 
-    `batch` must have nothing learned from it. Columns added to the result are not added to `batch`.
+    `batch` must have nothing learned from it. Columns added to the copy are not added to `batch`.
     """
     learnt: Learnt = {}
     orders = dict(batch.seen.orders)
@@ -420,7 +423,7 @@ def _program_of_nodes(
 
 
 def known_constants(batch: Batch, roots: Iterable[Node]) -> Learnt:
-    """Return learned values that `roots` read, and constants that expressions derive from them."""
+    """Return the learned values, and the values of constant expressions that `roots` read."""
     return evaluate_constants(constant_roots(list(roots)), batch.types, batch.learnt)
 
 
@@ -443,9 +446,9 @@ class ChosenKeys(NamedTuple):
 
 
 def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
-    """Return the distinct keys of all rows, with each row's key number.
+    """Return the distinct keys of all rows, and the number of each row's key.
 
-    None if the backend keeps the numbers on a device.
+    None if a backend has the keys of the rows in device memory only.
 
     Args:
         found: Key counts of all rows, with the key of each row.

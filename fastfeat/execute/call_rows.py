@@ -54,7 +54,7 @@ def checked_call_rows(
     backend: str = "cpu",
     memory: str | int | None = None,
 ) -> CallRows:
-    """Return the record of a call that takes `memory` on the CPU alone, after these checks.
+    """Return the `CallRows` of a call, after checks of `backend` and of `memory` (CPU only).
 
     `CallRows` itself checks nothing: use it for calls without `backend`, for calls that accept
     `memory` with any backend, and for `FittedPlan.transform`, whose small batches must stay fast.

@@ -236,7 +236,10 @@ def warn_encoded(
 
 
 def _n_known(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
-    """Return the number of wanted rows that fit learned from, by id or by one hash of all."""
+    """Return the number of wanted rows that fit learned from.
+
+    Rows are found by their ids; without ids, by one hash of all wanted rows together.
+    """
     if rows.row_id is None:
         return _n_alike(rows, table, wanted)
     if rows.row_id[0] not in table.column_names or not len(rows.ids):
@@ -250,10 +253,11 @@ def _n_known(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
 
 
 def n_split(rows: EncodedRows, table: Any) -> tuple[int, int]:
-    """Return the number of rows that fit learned from, by id, and the number of all rows.
+    """Return the number of rows that fit learned from, found by id, and the number of all rows.
 
-    The first number is 0 if the rows show no split: fit knows all of them, or they include every
-    row that fit knows. `table` is in host memory, and `rows` must have ids.
+    The first number is also 0 if the data is no split into learned and new rows: if fit learned
+    from all its rows, or if it has every row that fit learned from. `table` is in host memory;
+    `rows` must have ids.
     """
     n_rows, n_known = int(table.num_rows), _n_known(rows, table, None)
     if n_known in (0, n_rows):

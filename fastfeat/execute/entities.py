@@ -55,7 +55,7 @@ class Stage:
 
 
 def stages_of(nodes: Iterable[Call]) -> list[Stage]:
-    """Return the stages that compute the given functions of other rows, in the order to run them.
+    """Return the stages, in the order to run them, that compute the given functions of other rows.
 
     If one function reads another and both have an entity key in common, one stage computes both.
     """
@@ -88,10 +88,9 @@ def stages_of(nodes: Iterable[Call]) -> list[Stage]:
 
 @lru_cache(maxsize=4096)
 def _shared_by(node: Call) -> tuple[frozenset[Node], tuple[Call, ...]]:
-    """Return the entity keys common to all rows that a function sees, and functions it needs first.
+    """Return the entity keys that all rows a function sees have in common, and functions it needs.
 
-    The second result holds the nested functions without a common key: an earlier stage computes
-    them.
+    These functions are nested in it and have no common key: an earlier stage has to compute them.
     """
     keys = frozenset(key for key in query_of(order_of(node))[1:] if not window_nodes([key]))
     given: list[Call] = []
@@ -116,7 +115,7 @@ def keys_in_common(windows: Sequence[Call]) -> frozenset[Node]:
     `windows` must include nested window functions.
 
     Raises:
-        InvalidPlan: Rows of several entities without a common key, or all rows, are seen.
+        InvalidPlan: The windows have no entity key in common, or the common key is learned.
     """
     orders = list(dict.fromkeys(map(order_of, windows)))
     keys = [frozenset(query_of(order)[1:]) for order in orders]

@@ -36,7 +36,7 @@ def naming_files(method: F) -> F:
 
 
 def _placed(error: FastfeatError, data: Any, history: Any) -> FastfeatError:
-    """Return the error with the file of its first row added; unchanged if no file is found."""
+    """Return the error with the file that holds its row added; unchanged if no file is found."""
     given, rows = (
         history if scanning.is_of_history(error) else data,
         scanning.numbers_of_rows(error),

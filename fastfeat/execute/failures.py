@@ -1,4 +1,7 @@
-"""Errors about single rows, written for users: the feature, the row, its value, the remedy."""
+"""Errors about single rows, written for users: the feature, the row, its value, the remedy.
+
+A slot is an input of a compiled program: one column in a given type.
+"""
 
 from __future__ import annotations
 

@@ -84,8 +84,8 @@ def selected(
 def _encoded(fitted: Fitted, plan: Declaration) -> EncodedRows | None:
     """Return the record of encoded training rows for the selected features, or None.
 
-    It is kept if an encoding is selected and rows are recognized by ids or files. Otherwise rows
-    are recognized by columns that the selection may not read.
+    The record is kept if the selection has an encoding and rows are recognized by ids or files.
+    Other rows are recognized by the values of columns that the selection may not read.
     """
     encoded = fitted.encoded
     by_id = encoded is not None and (encoded.row_id is not None or len(encoded.files) > 0)

@@ -53,7 +53,7 @@ InputSchema = Mapping[str, DType | UnsupportedType]
 
 
 class Packed(Protocol):
-    """A record that a package above this one defines and can store as bytes, such as a profile."""
+    """A record that can be stored as bytes, such as a profile; a package above this defines it."""
 
     def to_bytes(self) -> bytes:
         """Return the record as bytes; equal records give equal bytes."""
@@ -130,7 +130,7 @@ class Fitted:
 
     @cached_property
     def learnt(self) -> Mapping[Node, Constant]:
-        """The constants, with every vocabulary in the order of its codes.
+        """The learned values, with the keys of every vocabulary in the order of their codes.
 
         In `constants`, keys that only group rows are unordered. They are sorted here, when first
         looked at or written to a file.
@@ -175,7 +175,7 @@ class Fitted:
 
     @cached_property
     def never_seen(self) -> tuple[str, ...]:
-        """Columns that had type null in fit: they must not have a value later."""
+        """Columns without any value in fit (type null): a value in them later is an error."""
         read = set(self.declaration.row_columns)
         return tuple(name for name, t in self.inputs.items() if t == NULL and name in read)
 

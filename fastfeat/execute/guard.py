@@ -1,7 +1,8 @@
 """The guard: checks rows against the rules of a fitted contract before computing features.
 
 It judges each row by itself, so that one row, a batch and a stream reject the same rows. Rules
-about a row's past, about shares of rows or about late columns are left to `check` and `fit`.
+about a row's past, about fractions of rows, or about late columns (known only after the moment of
+their row) are left to `check` and `fit`.
 """
 
 from __future__ import annotations
@@ -65,10 +66,10 @@ class Guard:
 def fitted_rules(
     plan: Declaration, inputs: Schema, tables: Schemas, zones: dict[str, ZoneTable] | None = None
 ) -> Fitted:
-    """Return a fitted plan for features that have nothing to learn.
+    """Return a fitted plan for rules or features that need no learning.
 
     `inputs` may contain more columns than the features read. Time zone tables are taken from
-    `zones`, and from this machine if missing there.
+    `zones`, or from this machine if `zones` lacks them.
 
     Raises:
         UnknownColumn: A feature reads a column that the inputs lack.
@@ -81,7 +82,10 @@ def fitted_rules(
 
 
 def judged_rules(contract: ContractDeclaration, late: Iterable[str] = ()) -> dict[str, Rule]:
-    """Return the rules that the guard checks: of one row, without `late` columns or the clock."""
+    """Return the rules that the guard checks: about one row, without `late` columns or the clock.
+
+    The clock is the column that stands for the time of the check.
+    """
     unknown = set(late)
     return {
         name: rule
@@ -164,14 +168,14 @@ def check_option(on_violation: object, refused: Mapping[str, str] | None = None)
 
 
 def read_again(data: Any) -> Any:
-    """Return data that can be read twice: a one-shot reader is read into a table."""
+    """Return data that can be read twice; a reader that can be read only once becomes a table."""
     return read_table(data) if isinstance(data, pa.RecordBatchReader) else data
 
 
 def judge(
     guard: Guard, rows: CallRows, *, on_violation: str | None = None, first_row: int = 0
 ) -> dict[str, int]:
-    """Return the number of rows that break each warning rule, for rules that some row breaks.
+    """Check rows, and return the number of rows that break each warning rule, if any do.
 
     Args:
         guard: The rules.
@@ -203,7 +207,7 @@ def judge(
 
 
 def judge_row(guard: Guard, row: Mapping[str, Any], breaks: Any) -> dict[str, int]:
-    """Return 1 for each warning rule that a single row breaks.
+    """Return a dict that counts 1 for the name of each warning rule that a single row breaks.
 
     `breaks` holds whether the row breaks each rule, shape (n_rules,).
 

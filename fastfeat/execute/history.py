@@ -1,4 +1,7 @@
-"""History: earlier rows of the same entities, which windows see before the rows of a batch."""
+"""History: earlier rows of the same entities, which windows see before the rows of a batch.
+
+A late column is known only after the moment of its row, such as a label.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ def is_batch(history: Any) -> bool:
 
 
 def id_columns(row_id: str | None, history: Any, columns: Sequence[str]) -> list[str]:
-    """Return `[row_id]` if a separate history is read and rows have ids; else an empty list.
+    """Return `[row_id]` if windows read a separate history and rows have ids; else an empty list.
 
     `columns` are the columns that windows read.
     """
@@ -76,9 +79,9 @@ def id_columns(row_id: str | None, history: Any, columns: Sequence[str]) -> list
 
 
 def given_ids(row_id: str | None, columns: Sequence[str]) -> list[str]:
-    """Return `[row_id]` if windows read rows and rows have ids; else an empty list.
+    """Return `[row_id]` if windows read any columns and rows have ids; else an empty list.
 
-    The data may lack the column.
+    The data itself may lack the id column. `columns` are the columns that windows read.
     """
     return [row_id] if row_id is not None and columns else []
 
@@ -255,7 +258,7 @@ def _ages(batch: Batch, time: Node) -> Ages:
 
 
 def _ages_on_device(past: Batch, times: DeviceArray, dtype: DType) -> Ages:
-    """Return the times of a column on a device, without copying rows from it."""
+    """Return the `Ages` of rows in device memory, computed there from their column of times."""
     slot = column_slot(times.name, dtype)
     value, has_value = op.input_value(slot, "i64"), op.input_ok(slot)
     is_before = value < op.parameter(_END, "i64")

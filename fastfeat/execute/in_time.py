@@ -67,9 +67,9 @@ def is_bounded(node: Call) -> bool:
 def made_in_time(
     work: StageWork, given: Sequence[PlaceOnDisk], stack: ExitStack
 ) -> tuple[RowsOnDisk, int]:
-    """Compute a stage without keys; return its functions on disk, and the number of history rows.
+    """Compute a stage without keys; return its function values on disk, and the history's length.
 
-    `stack` closes the file.
+    The length is in rows. `stack` closes the file of the values.
 
     Raises:
         InvalidData: A row is earlier than one before it.
@@ -104,7 +104,8 @@ def in_time_of_share(
 ) -> Iterator[tuple[Table, Numbers]] | None:
     """Return an iterator over tables of window functions, each with the positions of its rows.
 
-    None if a window sees more than the latest rows of an entity. A share is a hash partition.
+    A share is a hash partition of the rows. The result is None if a window sees more than the
+    latest rows of an entity.
 
     Args:
         work: The stage.
@@ -326,7 +327,8 @@ class _Stream:
     def _latest_of_each(self, rows: Table) -> Numbers:
         """Return the positions in `rows` of each entity's latest rows, as many as windows can see.
 
-        Entities are those of every order.
+        Each order has its own entity keys. The result has the latest rows of the entities of all
+        orders.
         """
         found: list[Numbers] = [_NONE]
         for order in self.orders:

@@ -110,7 +110,7 @@ def read_columns(
 def used_schema(
     table: Any, columns: Sequence[str], earlier: Any = None
 ) -> dict[str, DType | UnsupportedType]:
-    """Return the type of each given column, from `earlier` rows if the table lacks it."""
+    """Return the type of each given column; if the table lacks it, its type in the history."""
     types = schema_of(table) if earlier is None else {**schema_of(earlier), **schema_of(table)}
     return {name: types[name] for name in columns}
 
@@ -160,9 +160,9 @@ def slot_columns(
 
 
 def _wide(program: Program, table: Any) -> WideColumns | None:
-    """Return the input columns of a program with many inputs, located in one call.
+    """Return the input columns of a program with many inputs; locating them takes one call.
 
-    None if a column needs a conversion, the inputs are few, or the table has several chunks.
+    None if a column needs a conversion, if the inputs are few, or if the table has several chunks.
     """
     if len(program.inputs) < MANY or not isinstance(table, pa.Table):
         return None
@@ -184,7 +184,7 @@ _Places = tuple[NDArray[np.int64], NDArray[np.int64], Mapping[InputSlot, int]]
 
 @dataclass(slots=True)
 class _Kept:
-    """The last table schema, and the column position and bit width of each input in it."""
+    """A cache: the last table schema, and the column position and bit width of each input in it."""
 
     places: tuple[Schema, _Places | None] | None = None
 
@@ -258,7 +258,7 @@ def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
 
 
 def unlike_on_device(name: str, wanted: str, found: DeviceArray) -> TypeMismatch:
-    """Return the error for a device column of another type than the one that fit saw."""
+    """Return the error for a device column with another type than in fit."""
     return TypeMismatch(
         f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in the memory of a device. "
         "Convert it there, such as x.astype('float64'), or pass it from the host's memory"
@@ -286,7 +286,7 @@ def check_place(table: Any, backend: str) -> None:
 
 
 def check_still_missing(table: Any, names: Iterable[str]) -> None:
-    """Raise TypeMismatch if a column has values now but had none in fit, so the plan ignores it.
+    """Raise TypeMismatch if a column that had no value in fit has one now: the plan ignores it.
 
     `names` are the columns that had type null in fit.
     """
@@ -374,7 +374,7 @@ def _separator_hint(names: list[str]) -> str:
 
 
 def _made_hint(name: str, made: Mapping[str, Node], what: str) -> str:
-    """Return a hint if the missing name is a feature or label; empty if that reads the column."""
+    """Return a hint that the missing column is a feature or label; "" if that reads this column."""
     if name not in made or name in columns_of([made[name]]):
         return ""
     return (

@@ -1,6 +1,6 @@
-"""Shares (hash partitions) that are too large for memory, as one entity has many of the rows.
+"""Shares (hash partitions) that are too large for memory because one entity has many of the rows.
 
-If its rows are sorted by time, as in logs, it is read one table after another.
+Rows that are sorted by time, like those in logs, are read one table after another.
 """
 
 from __future__ import annotations

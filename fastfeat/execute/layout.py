@@ -1,6 +1,6 @@
 """The layout of output files, from the user's arguments, and places that output may not replace.
 
-It is checked before any row is read.
+All checks of this module run before any row is read.
 """
 
 from __future__ import annotations

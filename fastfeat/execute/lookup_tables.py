@@ -95,9 +95,9 @@ def table_values(columns: Mapping[TableColumn, DType], tables: Tables) -> dict[N
 
 
 def table_reader(columns: Mapping[TableColumn, DType]) -> TableReader:
-    """Return a function equivalent to `table_values` that is faster if called with the same tables.
+    """Return a function equal to `table_values`, but faster if called with the same tables again.
 
-    It holds only weak references to tables.
+    The function holds only weak references to tables.
     """
     names = list(dict.fromkeys(column.table for column in columns))
     last = list[tuple[list[weakref.ref[Any]], dict[Node, weakref.ref[table_rows.TableValues]]]]()
@@ -145,7 +145,7 @@ def _table_named(name: str, tables: Any) -> Any:
 
 
 def _kept(given: Any) -> KeptTables:
-    """Return the cache of a table; an empty one for a table that may change."""
+    """Return the cache of a table; a new, empty cache for a kind of table that may change."""
     if not isinstance(given, pa.Table):
         return {}
     key = id(given)

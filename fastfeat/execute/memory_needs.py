@@ -1,6 +1,6 @@
 """Memory that a call needs in any case, such as for lookup tables, counted before rows are read.
 
-It follows from types and numbers of rows, which files contain in their metadata.
+This memory follows from column types and numbers of rows; for files, both are in their metadata.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _of_tables(tables: Tables, columns: Sequence[TableColumn]) -> Iterator[Need]
 
 
 def _bytes_of_table(given: Any, columns: Sequence[str]) -> int:
-    """Return the bytes of memory that a lookup table adds; 0 if only reading it would tell."""
+    """Return the bytes of memory that a lookup table adds; 0 if unknown before it is read."""
     if isinstance(given, pa.Table):
         own = schema_within(given.schema, columns)
         is_whole = all(given.column(name).num_chunks == 1 for name in own.names)

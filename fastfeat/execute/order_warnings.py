@@ -1,7 +1,8 @@
 """Warnings about repeated rows, and about ties: rows of one entity with the same time.
 
 Repeated rows are searched column by column among fewer and fewer rows, so that data without them
-costs little. Counting ties reuses the sort by entity and time of the windows that run next, if any.
+costs little. An order is a time column with entity keys. Counting its ties reuses the sort of the
+windows that run next, if they have the same order.
 """
 
 from __future__ import annotations
@@ -131,9 +132,9 @@ def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]
 
 
 def _codes(columns: Sequence[ChunkedArray]) -> Rows | None:
-    """Return an integer per row, equal for equal values and 0 if missing, over all columns in turn.
+    """Return an integer per value, equal for equal values and 0 if missing, for all columns joined.
 
-    None if the columns cannot be compared.
+    The values of the first column come first. None if the columns cannot be compared.
     """
     values = [plain(decoded(column)) for column in columns]
     kind = values[0].type

@@ -1,8 +1,8 @@
 """Prepared transforms: cached work for small batches, so that a second batch is faster.
 
-A preparation belongs to one schema of the data and one form of the result. A fitted plan keeps some
-for each form, and each keeps memory for as many calls as ran at once. Cases that they do not
-support, and all errors, are left to the general path in `execute.transform`.
+A preparation belongs to one schema of the data and one form of the result. A fitted plan keeps a
+few preparations per form. Each keeps memory for as many calls as ran at the same time. Cases that a
+preparation does not support, and all errors, are left to the general path in `execute.transform`.
 """
 
 from __future__ import annotations
@@ -117,10 +117,10 @@ def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
 
 
 def prepare(fitted: Fitted, data: Any, to: str) -> None:
-    """Prepare for more batches of a schema, after features were computed for one.
+    """Store a preparation in the fitted plan for more batches of a schema, after the first batch.
 
     If this needs a compilation, it waits for the second batch, so that a single transform does not
-    wait. `data` has a schema that is not yet prepared, or its kernels are being observed.
+    wait. It does nothing if the schema is prepared already, unless kernels are being observed.
     """
     is_arrow = isinstance(data, (pa.Table, pa.RecordBatch))
     if not is_arrow or data.num_rows >= SMALL or to not in _FORMS:
@@ -194,7 +194,7 @@ def _warning(fitted: Fitted) -> Callable[[Any], None] | None:
 
 
 def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
-    """Return a function that computes features as a matrix; None if it is not supported."""
+    """Return a function that computes features as a matrix; None if the schema is not supported."""
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
 
     program, constants = fitted.matrix_program, fitted.matrix_constants
@@ -248,7 +248,8 @@ def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | No
 def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
     """Return a function that computes a table of features with the kept columns.
 
-    None if it is not supported. Results of steps that are features unchanged are not copied.
+    None if tables of this schema are not supported. A feature that a step has made, and that is not
+    changed afterwards, is not copied.
     """
     from fastfeat.backends.cpu import as_made, parts_of
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
@@ -308,7 +309,10 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
 
 
 def _own_columns(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
-    """Return `_arrow`'s function; None if a feature could share memory with a task's column."""
+    """Return a function that computes a table of features, each in memory of its own.
+
+    None if a feature could share memory with a column that a task has made.
+    """
     from fastfeat.backends.cpu import parts_of  # imports the CPU backend
 
     slots = parts_of(fitted.arrow_program)[0].values()

@@ -47,8 +47,8 @@ def reading_of(
 ) -> Reading:
     """Return the positions at which a program finds its input columns, for tables of one schema.
 
-    `steps` are those that a prepared call runs; `outputs` are step columns that are results
-    unchanged.
+    `steps` are the steps that a prepared call runs; `outputs` are inputs made by steps that become
+    features unchanged.
     """
     places: dict[InputSlot, int] = {}
     for slot in program.inputs:
@@ -100,7 +100,7 @@ def batch_read(reading: Reading, table: Any, made: Mapping[Node, Any]) -> Any:
 
 
 def _one_batch(table: Any, columns: Sequence[int] | None) -> Any:
-    """Return columns of a table as one batch; None if it has no rows or cannot be one batch."""
+    """Return columns of a table as one record batch; None if that is impossible or has no rows."""
     if columns is not None:
         table = table.select(columns)
     if isinstance(table, pa.RecordBatch):
@@ -112,7 +112,7 @@ def _one_batch(table: Any, columns: Sequence[int] | None) -> Any:
 
 
 def columns_named(table: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Return columns of a table or a batch, in chunks."""
+    """Return the named columns of a table or a record batch, as chunked arrays."""
     if isinstance(table, pa.RecordBatch):
         table = pa.Table.from_batches([table])
     return {name: table.column(name) for name in names}

@@ -1,7 +1,7 @@
 """The steps of a plan that a prepared call runs itself as kernel calls, for one schema.
 
-These are steps that read unchanged columns of the data. Other tasks, and the steps that those read,
-run before the call, as for any rows.
+A prepared call runs the steps that read unchanged columns of the data. All other tasks, and the
+steps that these tasks read, run before the call, as for any rows.
 """
 
 from __future__ import annotations

@@ -147,10 +147,9 @@ def check_alike(
 
 
 def _n_again_on_device(name: str, data: DeviceTable, backend: Backend) -> int | None:
-    """Return the number of rows that repeat an earlier id; None if the host must decide.
+    """Return the number of rows that repeat an earlier id; None if the host must check the rows.
 
-    The host decides if a row has no id or the column type cannot be an id: it finds the row to
-    report.
+    The host checks rows if one has no id, or if the column type cannot be an id, to report the row.
     """
     n_ids = _n_distinct(data, [name], "key", backend)
     if n_ids == data.num_rows:
@@ -165,7 +164,7 @@ def _are_alike_on_device(
 ) -> bool:
     """Return whether rows with the same id are equal in other columns.
 
-    If so, the number of distinct pairs of id and value is the number of ids.
+    They are if each of these columns has as many distinct pairs of id and value as there are ids.
     """
     n_ids = data.num_rows - n_again
     return all(_n_distinct(data, [name, one], "value", backend) == n_ids for one in columns)
@@ -189,7 +188,7 @@ def _n_distinct(
 
 
 def _in_host(data: DeviceTable, columns: Sequence[str], backend: Backend) -> Any:
-    """Return columns of a table in host memory, where errors about them are reported."""
+    """Return columns of a table in host memory, so that errors about their rows can be reported."""
     return pa.table({name: column_in_host(data.column(name), backend) for name in columns})
 
 
@@ -256,7 +255,7 @@ def type_of_id(name: str, types: Mapping[str, DType | UnsupportedType]) -> DType
 
 
 def _ids(name: str, table: Any, dtype: DType, told: str) -> Any:
-    """Return the ids as an array of keys; raise InvalidData if one is missing."""
+    """Return the ids as an array of keys; raise InvalidData if a row has no id."""
     shown, column = f"row_id={name!r}", table.column(name)
     try:
         stored = decoded(key_column(column, name, dtype)).combine_chunks()

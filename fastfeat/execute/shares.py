@@ -66,7 +66,7 @@ class ShareWriter:
 
 
 def share_in(file: IO[bytes]) -> tuple[Table, NDArray[np.int64]]:
-    """Return the rows in the file of a share and their numbers, and close the file."""
+    """Return the rows in the file of a share and the numbers of the rows, and close the file."""
     file.seek(0)
     with pa.ipc.open_stream(pa.PythonFile(file, "r")) as reader:
         table = reader.read_all()

@@ -210,7 +210,7 @@ def share_bytes(source: RowSource) -> int:
 def split(
     work: StageWork, dataset: Dataset, given: Sequence[PlaceOnDisk], first: int, stack: ExitStack
 ) -> tuple[ShareWriter, tuple[Origin, ...]]:
-    """Write each row to the file of its share; return the writer and the files the rows come from.
+    """Write each row to the file of its share; return the writer, and the data files of the rows.
 
     Args:
         work: The stage.
@@ -348,9 +348,9 @@ def functions_of(
     *,
     is_continued: bool = False,
 ) -> Table:
-    """Return a table of function values: one column per function of the stage, one row per row.
+    """Return a table with one column per function of the stage, and one row per row of `rows`.
 
-    If later stages read the functions, the table holds the history rows first.
+    If later stages read the functions, the table also has the history rows, which come first.
 
     Args:
         work: The stage.

@@ -353,7 +353,7 @@ def _folds_by_number(batch: Batch, source: Batch, step: Call) -> Any:
 
 
 def _check_counts(step: Call, n_rows: int) -> None:
-    """Raise if bucket counts would need more memory than there is, before allocating it."""
+    """Raise InvalidData if a step's bucket counts would take more memory than this machine has."""
     n_buckets, room = dict(step.params)["n_buckets"], memory_of_host.host_memory()
     n_bytes = 2 * n_buckets * n_rows * _COUNT_BYTES  # the counts, and the columns of them
     if room is not None and n_bytes > room:

@@ -206,9 +206,9 @@ def _write_folder(
 
 
 def _one_at_least(groups: Iterator[Table], empty: Table) -> Generator[Table]:
-    """Yield the groups, or one empty table if there are none.
+    """Yield the groups of rows; if there are none, yield the table `empty`.
 
-    It keeps no reference to a table, so that the caller can free it.
+    No reference to a table is kept while the caller works on it, so that the caller can free it.
     """
     waiting = [next(groups, empty)]
     yield waiting.pop()
@@ -282,7 +282,7 @@ class _Told:
     """Counts written rows and reports progress.
 
     Args:
-        step: Reports it.
+        step: Reports the progress.
         target: The output.
         total: Rows of the data; None if unknown.
         n_rows: Rows written so far, including earlier parts.

@@ -1,4 +1,7 @@
-"""Computing the features of rows with a fitted plan: a table, a matrix, or device arrays."""
+"""Computing the features of rows with a fitted plan: a table, a matrix, or device arrays.
+
+An order is a time column with entity keys, by which windows sort rows.
+"""
 
 from __future__ import annotations
 

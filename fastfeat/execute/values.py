@@ -50,9 +50,10 @@ def compute_columns(batch: Batch, nodes: Iterable[Node]) -> None:
 
 
 def place_folds(batch: Batch, rows: Rows, nodes: Iterable[Node]) -> None:
-    """Compute fold numbers that depend on row numbers in larger data, and add them to `batch`.
+    """Compute the folds that depend on row numbers alone, and add them to `batch` as columns.
 
-    `rows` are the row numbers; other expressions in `nodes` are ignored.
+    `rows` are the numbers of the batch's rows in the whole data. Other expressions in `nodes` are
+    ignored.
     """
     from fastfeat.steps.targets.cpu import fold_of_rows  # imports the CPU backend
 
@@ -98,7 +99,7 @@ def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
 def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> Any:
     """Return a device column in the storage type of keys.
 
-    It stays on the device if it has the type seen in fit.
+    The column stays on the device if it has the type seen in fit.
     """
     dtype = batch.types[node]
     if column.dtype == dtype:
@@ -142,7 +143,7 @@ def argument_output(name: str, value: Value) -> Output:
 
 
 def _counted(value: Value) -> Value:
-    """Return the value that an aggregate counts: for text, a bool that is missing with the text."""
+    """Return the value that an aggregate counts; text becomes a bool, missing where the text is."""
     if not value.dtype.holds_bytes:
         return value
     present = choice.presence_of_text(value)

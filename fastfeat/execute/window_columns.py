@@ -93,9 +93,9 @@ def is_shared(roots: Sequence[Node]) -> bool:
 
 
 def _unshared(roots: Sequence[Node]) -> Call | None:
-    """Return the first function that needs all rows at once; None if all can be split.
+    """Return the first function that needs all rows at once; None if all rows can be split by keys.
 
-    It has no entity key, and its window is not bounded.
+    Such a function has no entity key, and its window is not bounded.
     """
     functions = [one for one in postorder(list(roots)) if is_of_other_rows(one)]
     of_all = (node for stage in stages_of(functions) if not stage.keys for node in stage.nodes)

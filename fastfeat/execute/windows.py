@@ -1,7 +1,8 @@
 """Window functions over the rows of the data or of a lookup table, as requests to a backend.
 
-An order is an expression that names a time column, entity keys and perhaps a tie-breaking column. A
-function in `calls` reads its values in that order, and a "kept" dict is the backends' cache for it.
+An order is an expression that names a time column, entity keys and perhaps a tie-breaking column:
+rows are grouped by the keys and sorted by the time. A function in `calls` reads its values in that
+order, and a "kept" dict is the backends' cache for it.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def past_of(
 ) -> RowOrder:
     """Return the time, key and tie-breaking columns of the rows that windows see; see `RowOrder`.
 
-    `is_mixed` is passed on to `RowOrder`. Backends read and extend `kept`, their cache for this
+    `is_mixed` is the field of `RowOrder`. Backends read and extend `kept`, their cache for this
     order.
     """
     assert isinstance(order, Call)
@@ -128,8 +129,8 @@ def run_over(
 def check_history(batch: Batch, order: Node, kept: dict[Any, Any]) -> None:
     """Raise InvalidData at the first history row that is later than a data row of its entity.
 
-    It checks the history against the rows from which the batch was selected. `kept` is the
-    backends' cache for this order.
+    The history is compared with all rows from which the batch was selected. `kept` is the backends'
+    cache for this order.
     """
     try:
         past = past_of(batch.seen, order, kept=kept)
@@ -274,7 +275,7 @@ def text_codes(batch: Batch, node: Node) -> Any:
 
 @lru_cache(maxsize=128)
 def _known_requests(calls: tuple[Node, ...], dtypes: tuple[DType, ...]) -> list[WindowRequest]:
-    """Return requests for window functions without their columns, cached by column type."""
+    """Return requests for window functions, with input types but without input columns; cached."""
     return [_window_request(call, dtype) for call, dtype in zip(calls, dtypes, strict=True)]
 
 

@@ -105,7 +105,7 @@ def _too_little(budget: Budget, n_bytes: int, needs: Sequence[Need], less: str) 
 
 
 def enough_for(n_bytes: int) -> str:
-    """Return a budget with room for `n_bytes`, plus rows and kernels."""
+    """Return a budget that has room for `n_bytes` in addition to rows and kernels."""
     return f"{-(-((n_bytes + _BESIDES) * 9 // 8) >> 20)}MiB"
 
 

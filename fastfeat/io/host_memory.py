@@ -65,7 +65,7 @@ def release_unused() -> None:
 
 @cache
 def _trim() -> Callable[[int], int] | None:
-    """Return the C library's function that gives memory back, or None if it has none."""
+    """Return the C library's function that gives freed memory to the system; None without one."""
     if not sys.platform.startswith("linux"):
         return None
     return getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl does not have it
@@ -122,7 +122,7 @@ def _of_container() -> int | None:
 
 
 def _groups() -> Iterator[tuple[int, int]]:
-    """Yield the limit and the bytes in use of each control group of this process."""
+    """Yield for each control group of this process its memory limit and its bytes in use."""
     for version in _VERSIONS:
         for folder in _group_folders(version):
             with suppress(OSError, ValueError):  # "max" is not a number

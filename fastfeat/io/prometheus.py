@@ -22,7 +22,7 @@ class Durations:
     """A histogram of durations with the buckets in `BOUNDS`.
 
     Args:
-        counts: Number of durations per bucket; the last one counts longer durations.
+        counts: Number of durations per bucket; the last bucket has durations above all bounds.
         total_s: Sum in seconds.
     """
 

@@ -1,9 +1,9 @@
 """Warnings for a label that looks ahead: features that may reveal rows after their own row.
 
-Counts may have seen later rows, and nothing checks clocks that only the user vouches for. A key
-that stands for the entity, such as an email next to its user, cannot be found in the plan's
-expressions, only in the rows. On labels of pure noise a count by an email had an AUC of .69, by a
-session .65.
+A label looks ahead if it is computed from later rows. Counts may have seen these rows. A clock (a
+time column) may have been declared as known by the user, which nothing can check. A key may stand
+for the entity, such as an email next to its user: that shows only in the rows, not in the plan. On
+labels of pure noise a count by an email had an AUC of .69, by a session .65.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def warn_ahead(
 
 
 def _warn_entities(counts: Counts, entity: Sequence[Node], learnt: _Learnt) -> None:
-    """Warn about the first count by a key that stands for the entity; name the number of others."""
+    """Warn about the first count by a key that stands for the entity, with the number of others."""
     found: dict[Node, str] = {}
     for node, keys in counts.items():
         if any(isinstance(part, Aggregate) or is_over(part) for part in postorder(list(keys))):
@@ -154,9 +154,9 @@ def _warn_entities(counts: Counts, entity: Sequence[Node], learnt: _Learnt) -> N
 
 
 def _stands_for(keys: Sequence[Node], entity: Sequence[Node], learnt: _Learnt) -> str | None:
-    """Return a text with the numbers of keys and pairs if a key has one entity per value.
+    """Return a text with the numbers of keys and pairs if almost every key value has one entity.
 
-    None otherwise. With more rows, a key value occurs with more entities: a few rows can rule a key
+    Otherwise None. With more rows, a key value occurs with more entities: a few rows can rule a key
     out, but not confirm it.
     """
     told = None
@@ -177,7 +177,7 @@ def _stands_for(keys: Sequence[Node], entity: Sequence[Node], learnt: _Learnt) -
 def _numbered(
     keys: Sequence[Node], entity: Sequence[Node], learnt: _Learnt, n_rows: int
 ) -> _Numbered | None:
-    """Return codes of key and entity for the first rows; None if they need more than these rows."""
+    """Return codes of key and entity for the first rows; None if these rows cannot give them."""
     nodes = [*keys, *entity]
     try:
         columns = columns_of(nodes)
@@ -212,7 +212,7 @@ def _together(columns: Sequence[Codes]) -> Codes:
 
 
 def _warn_repeats(counts: Counts, times: set[str], learnt: _Learnt) -> None:
-    """Warn of counts by a part of the label's time that repeats too seldom in the rows."""
+    """Warn of counts by a part of the label's time, such as its month, that recurs too seldom."""
     for name in sorted(times):
         periods = {node: repeats_s(keys, name) for node, keys in counts.items()}
         periods = {node: seconds for node, seconds in periods.items() if seconds}

@@ -1,7 +1,7 @@
 """The rows given to fit, and the rows it learns from, for data that is read in passes.
 
-A label that looks ahead is computed for all rows first: fit does not learn from a row without
-label.
+Fit does not learn from a row without a label. If the label looks ahead (is computed from later
+rows), it is therefore computed for all rows first.
 """
 
 from __future__ import annotations
@@ -172,9 +172,9 @@ def _latest(
     most_bytes: int | Callable[[], int],
     tables: Tables,
 ) -> Latest:
-    """Return the latest time of any row for each order of a window ahead without an `end`.
+    """Return the latest time of all rows, for each order of rows that the label's windows need.
 
-    An order is a time column with entity keys.
+    An order is a time column with entity keys. The windows see later rows and have no `end`.
     """
     functions = over_ahead(label.declaration.nodes.values())
     windows = dict.fromkeys(map(window_of, functions))

@@ -147,7 +147,7 @@ def _label_of(prepared: TrainingData) -> ChunkedArray | None:
 
 
 def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
-    """Return the rows that folds are made of; warn about rows without a label."""
+    """Return the rows to divide into folds; warn about rows without a label, which no fold has."""
     table = prepared.table
     known = np.ones(table.num_rows, np.bool_) if label is None else has_value(label)
     if prepared.labels is not None:

@@ -1,4 +1,7 @@
-"""Fit a plan on all training rows, or on some of them."""
+"""Fit a plan on all training rows, or on some of them.
+
+An encoder is a target encoding. A label looks ahead if it is computed from later rows.
+"""
 
 from __future__ import annotations
 
@@ -143,7 +146,7 @@ def fit_on(
 def known_of(
     prepared: TrainingData, learnt: Learnt, n_rows: int, sizes: FoldSizes, told: GivenWarnings
 ) -> dict[Node, Constant]:
-    """Return the learned constants that `transform` needs, after all checks and warnings.
+    """Return the learned constants that `transform` needs, after checks of them and their warnings.
 
     `n_rows` is the number of rows given to fit; `sizes` are the sizes of the folds of encoders;
     `told` are the fold warnings given so far.
@@ -220,7 +223,7 @@ def fitted_of(
 
 
 def _copied(told: GivenWarnings) -> GivenWarnings:
-    """Return a copy of the given warnings, for a fitted plan to add to."""
+    """Return a copy of the warnings given so far, to which a fitted plan adds its own."""
     return GivenWarnings(set(told.kinds))
 
 
@@ -243,7 +246,7 @@ def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRo
 
 
 def _check_repeated(training: TrainingRows, encoders: Iterable[Aggregate]) -> None:
-    """Raise InvalidData if a row repeats in two folds of an encoder, and so sees its own label."""
+    """Raise InvalidData if a row is in two folds of an encoder: it would see its own label."""
     batch = training.learnt_from
     if batch.source is None:
         return

@@ -1,6 +1,7 @@
 """Warnings about folds that leak labels: windows that see other folds, and many or small folds.
 
-Unequal folds reveal the labels of their own rows.
+A late value is known only after the moment of its row, such as a label. Unequal folds reveal the
+labels of their own rows.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def warn_split(
 
 
 def _late_windows(features: Iterable[Node], late: Late) -> list[Call]:
-    """Return the window functions over the data's rows that read late columns, inner ones first."""
+    """Return the window functions over the data's rows that read late columns, nested first."""
     over = window_nodes(features)
     return [call for call in over if not late.columns.isdisjoint(columns_of([call.args[0]]))]
 
@@ -90,7 +91,7 @@ def _made(table: Any, node: Node, backend: Backend) -> Batch:
 
 
 def _is_before(ticks: NDArray[np.int64], present: Flags, split: Split) -> bool:
-    """Return whether no training row of a fold is later than any of its test rows."""
+    """Return whether no training row of a fold is later than the earliest of its test rows."""
     train, test = (ticks[numbers[present[numbers]]] for numbers in split)
     return not len(train) or not len(test) or bool(train.max() <= test.min())
 
@@ -125,7 +126,7 @@ def _either(parts: Iterable[Expr]) -> Expr:
 
 
 def _window_read_by(over: Call) -> Window:
-    """Return the part of its window that a function reads: for `lag(n)`, the latest n rows."""
+    """Return the part of a window that its function reads: for `lag(n)`, the latest n rows."""
     window, n_rows = window_of(over), dict(over.params).get("n")
     params = dict(window.params)
     if n_rows is not None and params["rows"] is None:
@@ -239,7 +240,7 @@ def _sizes(batch: Batch, folds: Node) -> NDArray[np.int64]:
 
 
 def n_large_folds(folds: Node, n_rows: int) -> int | None:
-    """Return the number of folds if all of them are certainly large, else None."""
+    """Return the number of folds if the number of rows alone shows that all are large; or None."""
     assert isinstance(folds, Call)
     n_folds: int = dict(folds.params).get("n_folds", 0)
     are_large = is_fold_by_number(folds) and n_rows >= _SURELY_LARGE * n_folds

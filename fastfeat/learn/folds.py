@@ -66,12 +66,12 @@ class FoldRows(NamedTuple):
 
 
 def columns_named(cv: Any, groups: Any) -> list[str]:
-    """Return the names among `cv` and `groups`: they name columns of the data."""
+    """Return the names of data columns among the arguments `cv` and `groups`."""
     return [given for given in (cv, groups) if isinstance(given, str)]
 
 
 def splits_of(cv: Any, groups: Any, rows: FoldRows) -> list[Split]:
-    """Return the rows of each fold; `cv` and `groups` are described in `Plan.cross_fit`.
+    """Return the training and test rows of each fold; `cv`, `groups`: see `Plan.cross_fit`.
 
     Raises InvalidPlan for fewer than two folds, for the label as folds, and for groups that nothing
     reads. Raises TypeMismatch for masks, and for a `cv` that is not a form of folds. Raises
@@ -372,7 +372,7 @@ def _check_apart(train: Numbers, test: Numbers, n_rows: int, told: str) -> None:
 
 
 def _with_label(split: Split, rows: FoldRows) -> Split:
-    """Return a fold without the rows that have no label."""
+    """Return a fold without its rows that have no label."""
     if rows.known.all():
         return split
     return Split(*(numbers[rows.known[numbers]] for numbers in split))

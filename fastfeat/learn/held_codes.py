@@ -1,4 +1,7 @@
-"""Stable codes: a new fit keeps the integer codes of categories from an earlier fit."""
+"""Stable codes: a new fit keeps the integer codes of categories from an earlier fit.
+
+A vocabulary lists the categories that a fit has learned, with their codes.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ def held_codes(plan: Declaration, types: Types, old: Fitted) -> dict[Aggregate, 
 
 
 def _key_of(codes: Call) -> Any:
-    """Return the parts by which two encodings correspond: function, key expressions, `missing`."""
+    """Return the parts by which two encodings correspond: function, key and option `missing`."""
     return codes.function, codes.args[:-1], dict(codes.params)["missing"]
 
 

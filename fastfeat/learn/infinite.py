@@ -22,7 +22,7 @@ class First:
     """The first infinite value found so far.
 
     Args:
-        row: Its row number; None if all values are finite.
+        row: The value's row number; None if all values are finite.
         value: The value.
     """
 

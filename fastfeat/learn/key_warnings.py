@@ -39,7 +39,7 @@ def warn_rounded_columns(
 ) -> None:
     """Warn about rounded float columns that serve as keys of windows, joins or hashes, or as ids.
 
-    Columns of `table`, the training rows, on a device are not checked. `typed` is the plan with
+    `table` has the training rows; its columns on a device are not checked. `typed` is the plan with
     types.
     """
     ids = [name for name in plan.row_ids if name in table.column_names]

@@ -101,8 +101,8 @@ def learn_keys(
 def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
     """Give each distinct key of all rows a number, so that later fits on some rows are faster.
 
-    The numbers go into `batch`. `aggregates` count keys that need no learning. If a key fails on
-    all rows, it is left to the fits.
+    The numbers go into `batch`. `aggregates` count keys that need no learning. A key that cannot be
+    computed for all rows gets no numbers: each fit counts it for its own rows.
     """
     for aggregate in aggregates:
         if key_of(aggregate) in batch.keys or any(batch.types[a].is_list for a in aggregate.args):
@@ -154,14 +154,17 @@ def learnt_groups(
 
 
 def _without(groups: Groups, vocabulary: Vocabulary) -> None:
-    """Remove the group values of keys that exist only to keep their codes; they count as unseen."""
+    """Remove the group values of keys that are kept only for their codes: they count as unseen."""
     gone = np.flatnonzero(vocabulary.is_as_unseen) + len(groups.values) - len(vocabulary)
     groups.values[gone] = np.nan if groups.values.dtype.kind == "f" else 0
     groups.present[gone] = False
 
 
 def learn_target(batch: Batch, aggregate: Aggregate) -> None:
-    """Learn a target encoding: the statistic of the target per category, and without each fold."""
+    """Learn a target encoding: a statistic of the target per category, of all rows and per fold.
+
+    The statistic of a fold is learned without the rows of that fold.
+    """
     batch.learnt[aggregate] = _target(batch, aggregate)
 
 
@@ -182,9 +185,9 @@ def times_task(batch: Batch, origin: Call, steps: Iterable[Node]) -> TimesTask:
 
 
 def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:
-    """Return the codes of the training rows that counting keys has found, by encoding step.
+    """Return the codes of the training rows, by encoding step, as counting keys has found them.
 
-    A step is left out if its codes must be looked up.
+    Steps with codes that counting cannot give are left out: their codes must be looked up.
     """
     made: Made = {}
     if found.of_rows is None or not steps:  # codes of dictionaries are there without a request
@@ -245,8 +248,8 @@ def target_task(batch: Batch, aggregate: Aggregate) -> TargetTask:
 def _check_target(shown: str, function: str, values: Any, prior: float, batch: Batch) -> None:
     """Raise InvalidData if the target has values that its encoding does not accept.
 
-    It may have classes other than 0 and 1, or infinite values that would make all results infinite.
-    `shown` is the encoder as text; `prior` was learnt from all training rows.
+    Such values are classes other than 0 and 1, or infinite values, which would make all results
+    infinite. `shown` is the encoder as text; `prior` was learned from all training rows.
     """
     if function == "target_odds":
         check_classes(shown, values)
@@ -285,7 +288,7 @@ def infinite_target(shown: str, value: float, row: int) -> InvalidData:
 
 
 def _n_folds(batch: Batch, aggregate: Aggregate) -> int:
-    """Return the number of fold numbers that the rows of a target encoding have."""
+    """Return the number of different fold numbers in the rows of a target encoding."""
     params = dict(aggregate.params)
     if params["n_folds"] is None:
         return n_codes(aggregate.args[2], batch.learnt)
@@ -309,9 +312,9 @@ def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -
 
 
 def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
-    """Return the groups, modified in place: missing and unseen keys lose their values.
+    """Return the groups, modified in place: missing and unseen keys have no value any more.
 
-    Missing keys keep them if the aggregate has a group for them.
+    Missing keys keep their value if the aggregate has a group for them.
     """
     assert isinstance(aggregate.frame, GroupFrame)
     if aggregate.frame.with_missing:
@@ -323,7 +326,7 @@ def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
 
 
 def _n_without_key(codes: Node) -> int:
-    """Return the number of codes that stand for no key: one for missing keys, others for unseen."""
+    """Return how many codes stand for no key: one for missing keys, the others for unseen keys."""
     assert isinstance(codes, Call)
     return 1 + int(dict(codes.params)["n_unseen"])
 

@@ -90,7 +90,7 @@ class LearningKind:
     Args:
         asks: Returns the type of the task that a backend runs for this kind. A function, so that
             the modules of other kinds are not imported.
-        learn: Learns from all rows and adds the values to them.
+        learn: Learns from a batch of all rows, and adds the learned values to that batch.
         record: Returns the task that a backend runs, for some rows.
         values: Returns the values that a backend learned, by aggregate or step.
         argument: Returns the input values of an aggregate, to search them for an infinite one.

@@ -47,7 +47,7 @@ class Labels(NamedTuple):
         known: Whether a row has a label, shape (n_rows,).
         placed: Whether a row has a time and a key, shape (n_rows,).
         recorded: Whether all windows ahead of a row end within the record, shape (n_rows,).
-        reasons: For each window ahead, its reach and the end of the record, as text for messages.
+        reasons: For each window ahead, its length and the end of the record, as text for messages.
     """
 
     values: ChunkedArray
@@ -142,12 +142,12 @@ def labels_of(
 
 
 def _where(column: ChunkedArray, known: Flags) -> ChunkedArray:
-    """Return the column with missing values in all rows that are not `known`."""
+    """Return the column with values only in `known` rows; they are missing in all other rows."""
     return column.take(array_of_values(np.arange(len(known)), known, pa.int64()))
 
 
 def _flags(column: ChunkedArray) -> Flags:
-    """Return flags of the rows that have a value in a column."""
+    """Return flags, one per row, of whether a column has a value."""
     return call("is_valid", column).to_numpy(zero_copy_only=False)
 
 

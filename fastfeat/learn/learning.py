@@ -66,7 +66,7 @@ def begin(
 
     Args:
         plan: The plan to fit.
-        empty: No rows: Arrow tables with the columns of the data and of the history, if there is
+        empty: Arrow tables without rows: the columns of the data and of the history, if there is
             one, and the lookup tables.
         identity: A hash of the plan and of the types of the columns.
         whole_entities: Whether each part has all rows of its entities.
@@ -216,7 +216,7 @@ def _after(
 
 
 def _checked(learning: Learning, state: PartState) -> PartState:
-    """Return the merged state of all rows, opened, after a check that it is complete."""
+    """Return the merged state of all rows, in its open form, after a check that it has each row."""
     state = opened(learning, state)
     check_all_rows(learning, state.n_rows, state.sums)
     check_any_rows(learning.prepared.typed, state.n_rows)
@@ -242,9 +242,9 @@ def check_all_rows(learning: Learning, n_rows: int, sums: Sums) -> None:
 
 
 def opened(learning: Learning, state: PartState) -> PartState:
-    """Return a state in its open form, which can learn and merge; see `learn.part_state`.
+    """Return a state in its open form, which takes further rows and states; see `learn.part_state`.
 
-    Raises InvalidData if it is from another round, damaged, or already consumed.
+    Raises InvalidData if the state is from another round, damaged, or already consumed.
     """
     check_unused(state)
     if state.digest != learning.digest:

@@ -1,4 +1,7 @@
-"""One part of the training rows as a batch for a round: checked, numbered, with its history."""
+"""One part of the training rows as a batch for a round: checked, numbered, with its history.
+
+A part is a chunk of the rows; a round is one pass over all of them.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """States: the result of learning from a part of the rows. They merge in any order, also from bytes.
 
-A state read from bytes is closed: the parameters of its tasks are in the `Learning` record, not in
-the state. It is opened when it meets an open state or the record. Closed states wait together until
-then.
+A learner is the set of functions of one kind of task: they start a state, add rows and merge
+states. A state read from bytes is closed: the parameters of its tasks are in the `Learning` record,
+not in the state. It is opened when it meets an open state or the record. Closed states wait
+together until then.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def check_unused(state: PartState) -> None:
 
 
 def sums_of(rows: Rows | None) -> Sums:
-    """Return the sums of row numbers and of their squares, modulo 2**64."""
+    """Return the sums of row numbers and of their squares, modulo 2**64; None without numbers."""
     if rows is None:
         return None
     if isinstance(rows, range):
@@ -93,7 +94,7 @@ def sums_of(rows: Rows | None) -> Sums:
 
 
 def added(a: Sums, b: Sums) -> Sums:
-    """Return the sums for the rows of two states together; None if one has unnumbered rows."""
+    """Return the sums for the rows of two states together; None if one has rows without numbers."""
     if a is None or b is None:
         return None
     return (a[0] + b[0]) % _MODULUS, (a[1] + b[1]) % _MODULUS
@@ -140,7 +141,7 @@ def merged(a: PartState, b: PartState) -> PartState:
 
 
 def check_whole(state: PartState, n_more: int) -> None:
-    """Raise InvalidData if rows come in a second part although windows need all rows in one."""
+    """Raise InvalidData if rows come in a second part although windows need all of them in one."""
     if state.whole is not None and state.n_rows and n_more:
         raise InvalidData(
             f"{state.whole} is learnt from, and sees the earlier rows of an entity: such rows may "

@@ -36,7 +36,7 @@ from fastfeat.progress import doing, tell
 
 @contextmanager
 def with_scratch(dataset: Dataset) -> Generator[Dataset]:
-    """Yield the data set, with a temporary copy on disk if repeated reading makes it pay."""
+    """Yield the data set, with a temporary copy on disk if it is read often enough to pay off."""
     if dataset.readings_that_pay is None:
         yield dataset
         return
@@ -180,7 +180,7 @@ def _read_again(learning: Learning, dataset: Dataset, then: Sequence[str]) -> li
 
 
 def _spill(learning: Learning, state: PartState, room: Room) -> None:
-    """Write states to disk if there is no room for them to grow to four times their size."""
+    """Write the states of tasks to disk if memory has no room for four times their present size."""
     for name, n_bytes in _sizes(state).items():
         learner = learner_of(name)
         most = max(_WORTH_WRITING, room.budget.spare() // 4)

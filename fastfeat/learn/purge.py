@@ -1,7 +1,8 @@
 """Purging of cross-fitting: leave out training rows too close in time to test rows.
 
 Two rows are too close if their labels may share time. The user and the plan say how far rows must
-be apart, and by which clocks (time columns). A moment is a row's time by a clock.
+be apart, and by which clocks (time columns). A moment is a row's time by a clock, and a tick is the
+unit of that time column. An embargo excludes training rows for longer after test rows.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ def resolve_purging(plan: Declaration, purge: Any, embargo: Any) -> Purging:
 
 
 def _without_zero(delay: Delay) -> Delay:
-    """Return the delay without the clocks that have a length of zero."""
+    """Return a delay or embargo without the clocks for which its length is zero."""
     everywhere = delay.everywhere if delay.everywhere and delay.everywhere[0] else None
     by_clock = {clock: length for clock, length in delay.by_clock.items() if length[0]}
     return replace(delay, everywhere=everywhere, by_clock=by_clock)
@@ -166,7 +167,7 @@ def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
 
 
 def _add_embargo(found: dict[Node, Reach], purging: Purging, types: Mapping[Node, DType]) -> None:
-    """Add the embargo to the reach of the labels' clocks, or to its own clock without these."""
+    """Add the embargo to the reach of the labels' clocks; without these, to a clock of its own."""
     for own in _of_delay(purging.embargo, purging.times, types):
         assert own.delay is not None
         column = _column_of(own.time, types)
@@ -202,7 +203,7 @@ def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) 
 
 
 def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
-    """Return how long after the last row that it sees a label is known, by the label's clock."""
+    """Return the time from the last row that a label sees until it is known, by its own clock."""
     assert delay.time is not None
     column, longest = _column_of(delay.time, types), 0
     for name, waits in delay.seen.items():
@@ -233,7 +234,7 @@ def _by_clock(
 def _by(
     time: Node, length: int, unit: str, said_by: str, types: Mapping[Node, DType]
 ) -> Reach | None:
-    """Return how far a delay reaches by one time expression; None if their units differ.
+    """Return how far a delay reaches by one time expression; None if the delay has another unit.
 
     The time's column is preferred, since a rounded time is less exact. If only the rounded time has
     the delay's unit, the rounding is added to the delay.

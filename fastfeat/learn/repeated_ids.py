@@ -44,7 +44,7 @@ def warn_of_ids(plan: Declaration, table: Any, backend: Backend, told: GivenWarn
 def warn_of_ids_in_passes(
     plan: Declaration, dataset: Dataset, budget: Budget, folder: Path | None, told: GivenWarnings
 ) -> None:
-    """Warn like `warn_of_ids` about data that is read once and partitioned by id into files.
+    """Warn like `warn_of_ids`; the data is read once and its rows partitioned by id into files.
 
     The plan has no windows. `folder` takes unnamed files; None for the system's folder. It raises
     the errors of `warn_of_ids`.

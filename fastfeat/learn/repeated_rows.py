@@ -146,12 +146,12 @@ class _Columns(NamedTuple):
 
     @property
     def begins_with_codes(self) -> bool:
-        """Whether no column that was read is a measure or a time."""
+        """Whether the columns read so far have neither floats nor times, which come first."""
         return _cost(self.known[0].type) > 0
 
     @property
     def are_codes(self) -> bool:
-        """Whether the columns are few and all read, and none of them is a measure or a time."""
+        """Whether the data has only a few columns, all of them read, without any float or time."""
         names = self.names
         if names is None or len(names) > min(_FEW_COLUMNS, len(self.there)):
             return False
@@ -191,7 +191,7 @@ def _columns_of(table: Any, data: Any) -> _Columns:
 
 @lru_cache(maxsize=64)
 def _cost(kind: Any) -> int:
-    """Return the rank of a column type in the order of comparison: 0 for floats and times."""
+    """Return the rank of a column type in the order of comparison: floats and times are first."""
     if pa.types.is_floating(kind) or pa.types.is_temporal(kind):
         return 0
     return 1 if pa.types.is_integer(kind) else 2
@@ -239,9 +239,9 @@ class _Leading(NamedTuple):
 def _told_apart(columns: _Columns, rows: Rows, least: float) -> _Leading | None:
     """Return the columns by number of values if each of two halves of them tells most rows apart.
 
-    Otherwise None: rows may then be equal by chance. The column with the most values is in the
-    first half, the next two in the second, and so on. `least` is the share of the distinct rows
-    that each half must separate. `rows` are ascending row numbers.
+    The result is None otherwise: rows may then be equal by chance. The column with the most values
+    is in the first half, the next two in the second, and so on. `least` is the share of the
+    distinct rows that each half must separate. `rows` are ascending row numbers.
     """
     every: list[ChunkedArray] = []
     found: list[Hashes] = []
@@ -292,7 +292,7 @@ def _chosen(leading: _Leading, n_rows: int) -> Rows | None:
 def _sampled(n_rows: int, most: int) -> Rows:
     """Return ascending numbers of sampled rows, each chosen independently.
 
-    This finds twins anywhere; one row from each of equal stretches would miss neighbours.
+    So twins are found anywhere; one row from each of equal stretches would miss adjacent twins.
     """
     chosen = _spread(np.arange(1, most + 1, dtype=np.uint64)) >> _HALF
     rows = np.sort((chosen * (n_rows / 2**32)).astype(np.int64))

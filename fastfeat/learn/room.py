@@ -74,12 +74,12 @@ def _row_of(node: Aggregate) -> list[AggregateFunction]:
 
 
 def _n_few(n_rows: int | None) -> int:
-    """Return the number of rows if there are few enough to limit a state's size, else 0."""
+    """Return `n_rows` if it is small enough to limit the size of a state, else 0."""
     return n_rows if n_rows is not None and n_rows <= _FEW_ROWS else 0
 
 
 def _freed(learning: Learning) -> int:
-    """Return the bytes, at least, of lookup indexes that are freed before groups are computed."""
+    """Return the least bytes of memory that lookup indexes free before groups are computed."""
     found = (value for value in learning.learnt.values() if isinstance(value, Vocabulary))
     return sum(_INDEX_BYTES * len(one) for one in found if one.cache)
 

@@ -116,9 +116,10 @@ class Learning:
 
     @property
     def ready_functions(self) -> list[Call]:
-        """The functions of other rows for this round or a later one that can be computed now.
+        """The functions of other rows for this or a later round that need no more learned values.
 
-        Functions of one entity are computed together if they need no further learning.
+        They are computed together, so that one pass over the data serves several functions of an
+        entity.
         """
         if not self.has_functions:
             return []
@@ -207,7 +208,7 @@ def _learnt_below(node: Node) -> frozenset[Node]:
 
 
 def before_round(learning: Learning) -> Learning:
-    """Return the progress record with the tasks of its next round; none may be left.
+    """Return the progress record with the tasks of its next round; without tasks, `round` is None.
 
     `learning` has the values known now, and the number of that round.
     """
@@ -297,5 +298,5 @@ def needed(schedule: Schedule, learning: set[int]) -> Schedule:
 
 
 def name_of(task: Task) -> str:
-    """Return the name of a task in states and among starting values: its kind and an index."""
+    """Return the name of a task, its kind and an index: the key of its state and starting value."""
     return f"{task.kind} {task.learns[0]}"

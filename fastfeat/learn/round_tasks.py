@@ -54,7 +54,7 @@ def add_rows(batch: Batch, task: Task, learning: Learning, state: PartState) -> 
 
 
 def _begun(state: PartState, name: str, told: Told) -> Any:
-    """Return the state of a task, started without rows on first use."""
+    """Return the state of a task; at its first use, a new state without rows."""
     if name not in state.states:
         state.told = {**(state.told or {}), name: told}
         state.states[name] = learner_of(name).start(*told)

@@ -1,7 +1,7 @@
 """A sample of the rows of the first pass, from which tasks of later rounds get a starting value.
 
-Such a task would otherwise need a pass of its own to find one. It uses the values learned by then.
-The sample affects only time, never the learned values.
+A starting value narrows the search of a task that needs several passes, such as a quantile; without
+it, the task takes one pass more. The sample affects only time, never the learned values.
 """
 
 from __future__ import annotations

@@ -63,9 +63,9 @@ class Scan(NamedTuple):
 
 
 def _of_scans(name: str, value: Value) -> Output:
-    """Return the program output for an argument.
+    """Return the program output for an argument of a scan; see `execute.values.argument_output`.
 
-    The function is also the key by which programs are reused between parts.
+    This function is also the key by which programs are reused between parts.
     """
     return row_values.argument_output(name, value)
 

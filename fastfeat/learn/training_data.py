@@ -184,9 +184,9 @@ def has_default_folds(typed: TypedPlan) -> bool:
 
 
 def _coming(typed: TypedPlan, *, every: bool) -> list[Call]:
-    """Return the orders (time column and entity keys) of windows that are computed for these rows.
+    """Return the orders (time column and entity keys) of windows that these rows still need.
 
-    They are the orders that learning reads, or with `every` those of all features.
+    With `every` they are the orders that any feature reads, otherwise those that learning reads.
     """
     orders = orders_of(typed.schedule("fit"))
     return [*orders, *orders_of(typed.schedule("apply"))] if every else orders
@@ -324,7 +324,7 @@ def _bound_label(
 
 
 def _fixed(nodes: Mapping[str, Node]) -> dict[str, Node]:
-    """Return the features that are one column each before fit: all except one-hot encodings."""
+    """Return the features with exactly one column before fit: all except one-hot encodings."""
     return {name: node for name, node in nodes.items() if not is_one_hot(node)}
 
 

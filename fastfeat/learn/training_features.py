@@ -1,6 +1,7 @@
 """The features of the training rows: target encodings are out of fold there.
 
-Rows that fit did not learn from get features as `transform` computes them.
+Rows that fit did not learn from get features as `transform` computes them. Kept columns are columns
+of the data that the plan passes through (`keep=`).
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ def _first_value(column: ChunkedArray) -> str:
 
 
 def _shown(column: ChunkedArray, row: int, first_row: int = 0) -> str:
-    """Return one value and its row number, plus `first_row`, as text for a message."""
+    """Return one value with its row number, counted from `first_row`, as text for a message."""
     text = _scalar_text(column[row])
     value = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
     return f"{value} in row {first_row + row}"

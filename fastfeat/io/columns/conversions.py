@@ -157,7 +157,7 @@ def conversion(
 
 
 def _family(dtype: DType) -> tuple[str, str | None] | None:
-    """Return the family of types with common values; None for text and null.
+    """Return the family of types between which values can be converted; None for text and null.
 
     All timestamps with a zone form one family: the zone affects date parts, not the instant.
     """
@@ -333,7 +333,7 @@ def _float_storage(dtype: DType) -> type[np.floating[Any]]:
 
 
 def is_32_bits(dtype: DType) -> bool:
-    """Return whether a temporal type is stored in 32 bits."""
+    """Return whether values of a temporal type are stored in 32 bits instead of 64."""
     return dtype.name == "date32" or (dtype.name == "time" and dtype.unit in ("s", "ms"))
 
 

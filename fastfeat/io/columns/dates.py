@@ -117,7 +117,7 @@ def parsed_dates(text: Array, known: DateFormat) -> tuple[Int64s, Flags, Flags]:
 
 
 def _numbers(groups: Array, group: int, name: str, is_parsed: Flags) -> Int64s:
-    """Return the value of a directive in each row; 0 if the text does not match."""
+    """Return the value of a directive, such as the day, in each row; 0 if the text has no match."""
     field = call("struct_field", groups, options=options_of("StructFieldOptions", [group]))
     if name in ("b", "B", "p"):
         listed = {"b": _MONTHS, "B": _FULL_MONTHS, "p": ("am", "pm")}[name]

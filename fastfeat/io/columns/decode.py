@@ -65,7 +65,8 @@ def is_binary(arrow_type: DataType) -> bool:
 def plain_type(arrow_type: DataType) -> DataType:
     """Return the Arrow type that compute functions accept in place of `arrow_type`.
 
-    They have no kernels for string and binary views; other types are unchanged.
+    Compute functions have no kernels for string and binary views: these become large text or bytes.
+    Other types are unchanged.
     """
     if pa.types.is_string_view(arrow_type):
         return pa.large_string()
@@ -84,6 +85,6 @@ def plain(values: Any) -> Any:
 
 
 def plain_table(table: Table) -> Table:
-    """Return a table without views and dictionaries, so that rows can be taken and concatenated."""
+    """Return a table without views and dictionaries: its rows can be taken and concatenated."""
     columns = [plain(decoded(column)) for column in table.columns]
     return pa.table(columns, names=table.column_names)

@@ -103,7 +103,7 @@ def _first_wrong(values: Values, name: str, dtype: DType, times: Times) -> Wrong
 def _kinds(values: Values) -> set[type]:
     """Return the Python types of the values, without None.
 
-    They are checked because Arrow itself would accept 1.5 as an integer and true as a number.
+    Types are checked because Arrow itself would accept 1.5 as an integer and true as a number.
     """
     kinds: set[type] = set(map(type, values))
     kinds.discard(_MISSING)

@@ -45,8 +45,8 @@ def first_keys(keys: Array, n: int) -> Array:
 def places_in(keys: Sequence[Array], known: Sequence[Array]) -> NDArray[np.int64]:
     """Return the position of each key among distinct known keys, shape (n_keys,); -1 if unknown.
 
-    Both arguments hold one Arrow array per part of the key; a part may be missing. Keys of another
-    type than the known keys are unknown.
+    `keys` and `known` hold one Arrow array per part of the key; a part may be missing. Keys of
+    another type than the known keys are unknown.
     """
     n_known = len(known[0])
     if any(mine.type != theirs.type for mine, theirs in zip(keys, known, strict=True)):
@@ -91,9 +91,9 @@ def key_column(
 
 
 def _is_plain(given: DataType) -> bool:
-    """Return whether text or bytes can be keys without a copy.
+    """Return whether a column of an Arrow type of text or bytes can be keys without a copy.
 
-    They can with 32- or 64-bit offsets, and as dictionary codes of such entries.
+    True for 32- or 64-bit offsets, also inside a dictionary; False for views.
     """
     types, content = pa.types, given.value_type if pa.types.is_dictionary(given) else given
     forms = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)

@@ -73,7 +73,7 @@ def _stored_piece(piece: Lists, name: str, dtype: DType) -> Array:
 
 
 def _stored_values(values: ChunkedArray, name: str, dtype: DType) -> Array:
-    """Return the elements of lists in their storage; errors count rows over all elements."""
+    """Return the elements of lists in their storage; errors count the elements of all rows."""
     assert dtype.of is not None
     try:
         return stored_elements(values, name, dtype.of)

@@ -79,7 +79,7 @@ def _check_whole(text: str, name: str) -> None:
 
 
 def content_value(value: Any, dtype: DType, name: str) -> str | bytes | None:
-    """Return the value if it suits a text or bytes column; None if missing.
+    """Return a value that is text or bytes, as its column requires; None if missing.
 
     Raises:
         TypeMismatch: It is of another type.

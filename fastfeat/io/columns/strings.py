@@ -44,8 +44,8 @@ def string_equal(
 ) -> ChunkedArray:
     """Return whether two columns are equal in each row, as bool; missing if either side is.
 
-    Both are text or bytes in any Arrow form, shape (n_rows,). `dtype` is the type in fit: utf8, or
-    binary, for which text is accepted too.
+    Both columns are text or bytes in any Arrow form, shape (n_rows,). `dtype` is the type in fit:
+    utf8, or binary, for which text is accepted too.
 
     Raises:
         TypeMismatch: One of them is not of that type.
@@ -70,7 +70,8 @@ def string_validity(column: ChunkedArray, name: str, dtype: DType = UTF8) -> Chu
 def text_array(texts: Sequence[str]) -> Array:
     """Return texts as a large_string array.
 
-    It is built by hand because the first `pyarrow.array` of a process imports pandas, 200 ms.
+    The array is built by hand because the first `pyarrow.array` of a process imports pandas, 200
+    ms.
     """
     return bytes_array([text.encode() for text in texts], pa.large_string())
 

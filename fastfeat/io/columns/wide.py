@@ -25,7 +25,7 @@ def columns_in_place(
 ) -> Columns | None:
     """Return the memory addresses of some columns of a batch.
 
-    None if kernels cannot read one of them directly.
+    None if kernels cannot read one of these columns directly.
 
     Args:
         batch: The rows, at least one.

@@ -90,7 +90,7 @@ class DeviceArray:
 class DeviceTable:
     """Columns by name, some of them in device memory, the others Arrow columns in host memory.
 
-    It has those attributes of an Arrow table that a plan uses.
+    The class has the attributes of an Arrow table that a plan uses.
     """
 
     given: Mapping[str, Any]

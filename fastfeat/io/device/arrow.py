@@ -53,7 +53,7 @@ _Release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 class _Owner:
-    """Calls the release callback when the last column is gone."""
+    """Calls an exported array's release callback when no column refers to the array any more."""
 
     __slots__ = ("__weakref__",)
 

@@ -46,7 +46,7 @@ class _Managed(ctypes.Structure):
 
 
 class _Owner:
-    """Calls the deleter of a tensor when the last column of it is gone."""
+    """Calls a tensor's deleter when no column refers to the tensor any more."""
 
     __slots__ = ("__weakref__",)
 

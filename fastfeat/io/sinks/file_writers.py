@@ -47,7 +47,7 @@ def writing(path: Path, file_format: Format, schema: Schema) -> Generator[FileWr
 
 
 def _close(writer: FileWriter) -> None:
-    """Close the writer of an abandoned file; ignores errors, as its end may not be writable."""
+    """Close the writer of a file that is given up; ignore errors, as its end may not be written."""
     try:
         writer.close()
     except (OSError, pa.ArrowException):

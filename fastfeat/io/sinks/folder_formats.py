@@ -34,10 +34,10 @@ class FolderFormat:
 
     Args:
         write_part: Writes the files of a part.
-        prepared: Converts rows to the types of the form.
+        prepared: Converts rows to types that the format has.
         commit: Makes one table of all files, once they are written.
         check_installed: Raises if the library is not installed.
-        has_partitions: Whether files can be split by values.
+        has_partitions: Whether rows can be split into files by the values of columns.
     """
 
     write_part: WritePart

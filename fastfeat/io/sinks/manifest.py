@@ -115,7 +115,7 @@ class Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest of a folder; it is on disk before it replaces the previous one.
+    """Write the manifest of a folder: synced to disk first, then moved in place of the old one.
 
     Raises:
         OSError: The disk is full, or the folder is gone.

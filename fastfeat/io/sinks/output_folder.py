@@ -46,7 +46,8 @@ def finished(target: Path, contents: Contents) -> Manifest | None:
     """Return the manifest of an output folder that is already complete; None if it must be written.
 
     Raises:
-        OutputError: The target is something else, or it cannot be known whether it is the same.
+        OutputError: The target is a file, holds other files or features of other inputs, or the
+            data is not in files, so that a later run cannot recognise it.
     """
     if not target.exists():
         return None
@@ -75,8 +76,9 @@ def finished(target: Path, contents: Contents) -> Manifest | None:
 def unfinished(target: Path, contents: Contents) -> Generator[tuple[Path, Manifest]]:
     """Yield the folder in which features are written, and the manifest of its finished parts.
 
-    The folder is locked for this process until the end of the `with`. It remains, whatever happens,
-    until `publish` moves it. If the data cannot be recognised again, an error removes it.
+    The folder is locked for this process until the end of the `with`. After an error it remains, so
+    that a later run can continue; it is removed if the data is not in files, and so cannot be
+    recognised then. `publish` moves the folder to its final path.
 
     Raises:
         OutputError: Another process writes the folder, its parts come from other inputs or are
@@ -96,7 +98,9 @@ def unfinished(target: Path, contents: Contents) -> Generator[tuple[Path, Manife
 
 
 def add_part(folder: Path, manifest: Manifest, part: Part) -> Manifest:
-    """Return a manifest with one more part, and write it to disk, where the part's files must be.
+    """Return a manifest with one more part, and write it to disk.
+
+    The files of the part must be on disk already.
 
     Raises:
         OSError: The disk is full.

@@ -43,7 +43,7 @@ def part_rows_of(schema: Schema) -> int:
 
 
 def _rows_of(schema: Schema, n_bytes: int, least: int, most: int) -> int:
-    """Return a power of two of rows that take about `n_bytes`."""
+    """Return a number of rows, a power of two, that take about `n_bytes`."""
     fitting = max(1, n_bytes // row_bytes(schema))
     return min(max(least, 1 << (fitting.bit_length() - 1)), most)
 
@@ -124,7 +124,7 @@ def _joined(tables: list[Table]) -> Table:
 
 @dataclass(slots=True)
 class _OpenFile:
-    """A partition file that is being written, and rows that wait to form a row group.
+    """A partition's file that is being written, and rows that wait until they fill a row group.
 
     Args:
         path: Final path.
@@ -202,7 +202,7 @@ def write_part(
 
 
 def _write_full(opened: dict[str, _OpenFile], group_rows: int) -> None:
-    """Write row groups, the longest first, until the waiting rows make less than one group."""
+    """Write the waiting rows of files, longest first, until fewer than `group_rows` rows wait."""
     n_waiting = sum(file.n_waiting for file in opened.values())
     for file in sorted(opened.values(), key=lambda file: -file.n_waiting):
         if n_waiting < group_rows:

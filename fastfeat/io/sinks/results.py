@@ -70,13 +70,13 @@ def frame_index(data: Any) -> Any:
 def rows_of_index(index: Any, rows: NDArray[np.int64] | None) -> Any:
     """Return the entries of a pandas index for some rows; None for `rows` means all rows.
 
-    No index stays None.
+    If `index` is None, so is the result.
     """
     return index if index is None or rows is None else index.take(rows)
 
 
 def own_array(array: Any) -> Array:
-    """Return a copy of a feature's array; missing floats are NaN under their null."""
+    """Return a copy of a feature's array; the memory behind a missing float holds NaN."""
     if not pa.types.is_floating(array.type):
         return array.take(pa.array(np.arange(len(array))))
     return array_of_values(_with_nan(array), present_rows(array), array.type)
@@ -149,7 +149,7 @@ def matrix_values(array: Any) -> NDArray[Any]:
 def _with_nan(array: Any) -> NDArray[Any]:
     """Return a copy of floats with NaN where a value is missing.
 
-    It has the bits that kernels write; Arrow's float16 NaN has others.
+    This NaN has the bits that kernels write; Arrow's float16 NaN has others.
     """
     values, present = _stored(array).copy(), present_rows(array)
     if present is not None:

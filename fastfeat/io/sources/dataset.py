@@ -42,7 +42,7 @@ class Dataset:
     Args:
         schema: Columns that every part has; each type holds the values of all parts.
         parts: Parts in row order.
-        at_odds: Errors of columns that parts do not share, by name; raised if one is read.
+        at_odds: For columns that parts do not share, the error to raise if they are read, by name.
         is_once: Whether it can be read only once.
         scratch: Decoded columns on disk; None if there is no scratch copy.
     """

@@ -102,7 +102,10 @@ def delimited_tables(
 def _texts(
     files: Sequence[Located], file_format: Format, names: set[str], seen: Mapping[str, Any]
 ) -> Iterator[Table]:
-    """Yield some numeric columns of all files as the text in the files, table by table."""
+    """Yield the named columns of all files, table by table, as the text that the files hold.
+
+    The columns hold numbers. As text they show the digits that float64 would round.
+    """
     for file in files:
         wanted = [name for name in seen[file.name][0] if name in names]
         if wanted:

@@ -25,7 +25,7 @@ def parse_options(delimiter: str) -> Any:
 
 
 def beyond_int64(table: Table) -> set[str]:
-    """Return the float64 columns with a value that may be an integer beyond int64 in the file."""
+    """Return the float64 columns with values that may be integers beyond int64 in the file."""
     found: set[str] = set()
     for field in table.schema:
         if field.type == pa.float64():

@@ -218,9 +218,9 @@ def _row_bytes(file: Any, schema: Schema, wanted: Sequence[str]) -> float:
 
 
 def _rows_within(most_bytes: int, row_bytes: float) -> int:
-    """Return the number of rows to decode at once, to fill a quarter of `most_bytes`.
+    """Return the number of rows to decode at once: they fill a quarter of `most_bytes`.
 
-    Later rows may be larger.
+    The rest is a reserve, since rows that follow may be larger.
     """
     within = most_bytes / 4 / row_bytes if row_bytes else MOST_ROWS_AT_A_TIME
     return min(MOST_ROWS_AT_A_TIME, max(1, int(within)))

@@ -94,7 +94,7 @@ def _not_json(body: bytes, error: json.JSONDecodeError) -> NotJson:
 def _may_repeat_keys(text: bytes, values: Iterable[Any]) -> bool:
     """Return whether an object in a JSON text may have a key twice.
 
-    It may if the text has more colons than keys and strings account for, or escaped colons.
+    True if the text has escaped colons, or more colons than its keys and strings account for.
     """
     n_keys, n_in_texts = _colons(values)
     return text.count(b":") != n_keys + n_in_texts or b"\\u003" in text

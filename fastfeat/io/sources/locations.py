@@ -178,7 +178,7 @@ def _in_folders(
     prefix: str,
     suffix: str | None,
 ) -> list[Located]:
-    """Return the files in and below folders; partition folders count below `base`."""
+    """Return the files in and below folders; only folders below `base` are read as partitions."""
     found = [
         _file(filesystem, info, prefix, base)
         for folder in folders

@@ -1,4 +1,4 @@
-"""Whether an output would be read as input data the next time."""
+"""A check whether an output, once written, would be read as input data by the user's next call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastfeat.io.sources.locations import is_hidden, is_match, paths_of
 
 
 def would_have(given: Any, target: Path, name: str | None) -> bool:
-    """Return whether the user's paths or patterns would include an output the next time.
+    """Return whether the user's input paths or patterns would also match the output, once written.
 
     Args:
         given: The user's data. Only paths, folders, patterns and addresses can include an output;

@@ -1,6 +1,7 @@
 """A scan: one pass over the rows of a data set, in tables of bounded size.
 
-A thread reads one table ahead.
+A thread reads one table ahead. A scratch copy is a file with decoded columns of the data set, from
+which later scans read faster. Origins are the files or parts that rows come from.
 """
 
 from __future__ import annotations
@@ -208,7 +209,8 @@ def _beside(
 ) -> Generator[Scanned]:
     """Yield rows of `scanned` together with the columns `there` from a scratch copy.
 
-    The copied columns may be much larger, so the rows are split again by `most_bytes`.
+    The columns of the copy may be much larger than the others, so tables are split again by
+    `most_bytes`.
     """
     rows, start = scanned.table, scanned.first_row
     own = rows.nbytes / rows.num_rows
@@ -277,7 +279,7 @@ def _joined(pieces: Sequence[Table], origins: Sequence[Origin]) -> Scanned:
 def _cut(
     pieces: Iterator[tuple[Origin, Table]], most_bytes: Callable[[], int]
 ) -> Iterator[tuple[Origin, Table]]:
-    """Yield the tables with their origins; tables over `most_bytes` are split."""
+    """Yield tables with their origins, after splitting tables that are larger than `most_bytes`."""
     for origin, table in pieces:
         n_rows = table.num_rows
         n_at_a_time = n_rows

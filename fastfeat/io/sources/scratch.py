@@ -90,9 +90,8 @@ class Scratch:
     def stop_of(self, names: Sequence[str], most_bytes: int, first: int, more: float = 0.0) -> int:
         """Return the number after the last row of the next table, which has about `most_bytes`.
 
-        The table has at least one row.
-
-        `more` is the bytes per row in addition to the named columns.
+        The table has at least one row. `more` is the bytes per row in addition to the named
+        columns.
         """
         assert self.n_rows is not None
         if first >= self.n_rows:
@@ -243,7 +242,7 @@ class Keeping:
 
 
 def keeping(scratch: Scratch, names: Sequence[str]) -> Keeping:
-    """Return a writer that adds columns to a scratch copy; without columns if it was abandoned."""
+    """Return a writer that adds columns to a scratch copy; it adds none to an abandoned copy."""
     return Keeping(scratch, {n: [] for n in names if scratch.most_bytes}, end=scratch.n_bytes)
 
 
@@ -266,7 +265,7 @@ def scratch_file(folder: str | os.PathLike[str] | None = None) -> Generator[Scra
 def room_for_copy(folder: str | os.PathLike[str]) -> int:
     """Return the bytes that a scratch copy in a folder may take: half of the free disk space.
 
-    0 if the folder is in memory.
+    Returns 0 for a folder that is in memory.
 
     Raises:
         OSError: The folder does not exist.

@@ -1,7 +1,8 @@
 """Checks of a plan's arguments: features, label, column names, a float type, text.
 
-If an argument is not the expression that it should be, the error suggests a replacement.
-Arrow's text is UTF-8, which has no lone surrogates.
+If an argument is not the expression that it should be, the error suggests a replacement. A late
+column is known only after the moment of its row. Arrow's text is UTF-8, which has no lone
+surrogates.
 """
 
 from __future__ import annotations

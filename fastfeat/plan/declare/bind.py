@@ -157,7 +157,7 @@ def _naive_times(types: Mapping[Node, DType]) -> Iterator[str]:
 def _check_told_apart(types: Mapping[Node, DType]) -> None:
     """Raise if decimals with digits after the point are compared for equality or used as a key.
 
-    They are read as float64 and rounded, so two different decimals may become equal.
+    Such decimals are read as float64 and rounded, so two different ones may become equal.
     """
     for node in types:
         if not tells_apart(node):

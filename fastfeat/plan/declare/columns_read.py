@@ -1,6 +1,7 @@
 """The columns that features read from their own row, from other rows, or from lookup tables.
 
-Rows belong to the data, or to a table under a window.
+Rows belong to the data, or to a table under a window. A late column is known only after the moment
+of its row.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def columns_of(roots: Iterable[Node]) -> list[str]:
 def own_columns(roots: Iterable[Node]) -> list[str]:
     """Return the names of the data columns that features read from their own row.
 
-    The time and the key of a row are among them if a window looks up its past.
+    If a window looks up its past, the time and the key of the row are among these columns.
     """
     roots = list(roots)
     over_windows = window_nodes(roots)
@@ -54,7 +55,7 @@ def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
 
 
 def seen_by_windows_alone(roots: Iterable[Node], late: Collection[str]) -> list[str]:
-    """Return the late columns that windows read from earlier rows and no encoder has as target."""
+    """Return the late columns that windows read from earlier rows, except targets of encoders."""
     roots = list(roots)
     targets = columns_of(node.args[0] for node in postorder(roots) if is_target(node))
     of_past = past_columns(roots, training=True)
@@ -83,7 +84,7 @@ Rows = str | tuple[()] | None
 
 
 def tables_of(roots: Sequence[Node]) -> dict[Node, str | None]:
-    """Return the table over whose rows each expression is; None for rows of the data.
+    """Return for each expression the lookup table that its rows belong to; None for the data.
 
     Raises:
         ArtifactError: An expression mixes rows of the data and of tables.

@@ -1,6 +1,8 @@
 """Contracts as declared: rules by name, each a bool expression that must hold for rows.
 
-A rule is an ordinary expression of a plan; it is computed and stored like a feature.
+A rule is an ordinary expression of a plan; it is computed and stored like a feature. The clock of a
+contract is a column that stands for the time of the check. The share of a rule is the fraction of
+rows that may break it.
 """
 
 from __future__ import annotations

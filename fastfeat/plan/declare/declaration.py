@@ -1,7 +1,9 @@
 """`Declaration`: the frozen declaration of a plan, and properties that follow from it alone.
 
 A plan is declared, bound to types, fitted, and run; each of these steps reads the declaration.
-`Plan` is the public class around it, with the methods that users call.
+`Plan` is the public class around it, with the methods that users call. A late column is known only
+after the moment of its row, such as the label. A label looks ahead if it is computed from later
+rows. An encoder is a target encoding.
 """
 
 from __future__ import annotations
@@ -176,9 +178,10 @@ class Declaration:
 
     @cached_property
     def row_columns(self) -> list[str]:
-        """The data columns that features read in `transform`, late ones excluded.
+        """The data columns that features read in `transform`, without late columns.
 
-        If there are none, one column that is not late, because its length is the number of rows.
+        If there are none, one column that only fit reads and that is not late: it tells the number
+        of rows.
         """
         known = [name for name in self.columns if name not in self.late]
         read = [*own_columns(self.nodes.values()), *self.past_columns]
@@ -212,7 +215,7 @@ class Declaration:
 
     @property
     def label_sources(self) -> list[str]:
-        """The column that is the label, or those its expression reads; empty without one."""
+        """The label's column, or the columns that its expression reads; empty without a label."""
         return [self.label] if isinstance(self.label, str) else self.label_columns
 
     @property
@@ -229,7 +232,7 @@ class Declaration:
     def label_plan(self) -> Declaration:
         """A plan with the label's expression as its only feature; it may look ahead.
 
-        It is not checked, because checks refuse features that look ahead.
+        No checks are run on this plan, because they refuse features that look ahead.
         """
         assert isinstance(self.label, Mapping)
         return Declaration(dict(self.label), row_id=self.row_id)

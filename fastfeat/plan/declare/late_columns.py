@@ -220,7 +220,7 @@ class Late:
         return self.of_label | self.outcomes
 
     def holds(self, column: Column | TableColumn) -> bool:
-        """Return whether a column is late by its name; a table's too, unless in `known_tables`."""
+        """Return whether a column has the name of a late one; False if it is in `known_tables`."""
         name = column.name
         if isinstance(column, TableColumn) and name in self.known_tables.get(column.table, ()):
             return False

@@ -1,6 +1,8 @@
 """Windows over late columns: whether the rows they see are old enough for the values to be known.
 
-An expression's sight is the set of late columns in it and the ways by which it sees them.
+A late column is known only after the moment of its row. An expression's sight is the set of late
+columns in it and the ways by which it sees them. A clock is the time column, or expression of one,
+by which a window orders rows.
 """
 
 from __future__ import annotations
@@ -158,9 +160,9 @@ def _is_own_time(over: Call) -> bool:
 
 
 def _is_of_sessions(over: Call) -> bool:
-    """Return whether a function counts sessions, or finds the gaps between them.
+    """Return whether a function counts sessions, or finds the gaps between sessions.
 
-    All rows with the same time belong to one session, in any order.
+    All rows with the same time belong to one session, in whatever order they come.
     """
     gaps: Node = over
     while isinstance(gaps, Call) and gaps.args and gaps.function != f"{OVER}time_since_lag":

@@ -1,9 +1,10 @@
 """Leakage: a value known only after the moment of prediction must not reach a feature.
 
-It may reach one through a window that excludes the row and has a trusted clock, or as the target
-of an out-of-fold encoder. The result of such a window may pass through functions of the row,
-aggregates over all rows and windows with the same clock. The result of such an encoder is valid for
-its own row only, and may pass through functions of the row and aggregates over all rows.
+A late column, such as the label, has such values. They may reach a feature in two ways: through a
+window that excludes the row and has a trusted clock (time column), or as the target of an
+out-of-fold encoder. The result of such a window may pass through functions of the row, aggregates
+over all rows and windows with the same clock. The result of such an encoder is valid for its own
+row only, and may pass through functions of the row and aggregates over all rows.
 """
 
 from __future__ import annotations
@@ -157,8 +158,9 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
     """Raise Leakage if an encoder's folds let a row learn from rows that its label has seen.
 
     Folds by time learn from rows with a target that is known when the fold begins, by a trusted
-    clock. A label from the future sees later rows of its entity, which no other fold may contain.
-    This holds for any target, because a statistic learnt per entity reveals its number of rows.
+    clock. A label from the future sees later rows of its entity, so no other fold may contain rows
+    of that entity. This holds for any target: a statistic learned per entity reveals its number of
+    rows.
     """
     folds = node.args[2]
     assert isinstance(folds, Call)

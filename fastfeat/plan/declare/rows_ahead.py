@@ -303,10 +303,8 @@ def _comes_again(function: str, *, counts: bool) -> bool:
 def refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
     """Raise Leakage if a feature is an ordinal code of an entity or a moment.
 
-    Only for labels that count rows.
-
-    Codes are numbered by the frequency of their key, which includes later rows. With such codes,
-    too, models predict labels of pure noise.
+    This rule is for labels that count later rows. Such codes are numbered by the frequency of their
+    key, which includes these rows. With them, too, models predict labels of pure noise.
     """
     for node, keys in counted_keys(features).items():
         if isinstance(node, Call) and node.function in ("encode", "list.encode"):
@@ -316,8 +314,8 @@ def refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
 def counted_keys(features: Mapping[str, Node]) -> dict[Call | Aggregate, tuple[Node, ...]]:
     """Return the parts of features that reveal how often a key occurs, with the key's expressions.
 
-    They are counts, sums, and ordinal codes in the order of frequency. A code that is only the key
-    of a target encoder or of a mean reveals no count.
+    These parts are counts, sums, and ordinal codes in the order of frequency. A code that is only
+    the key of a target encoder or of a mean reveals no count.
 
     Returns:
         dict of the counting node to the expressions of its key.
@@ -351,7 +349,7 @@ def counted_keys(features: Mapping[str, Node]) -> dict[Call | Aggregate, tuple[N
 def repeats_s(keys: Iterable[Node], column: str) -> int:
     """Return the longest period in seconds after which a part of the time in a key recurs.
 
-    0 if no part of it recurs, such as an hour or a weekday.
+    The hour of a time recurs after a day, its weekday after a week. 0 if no part of the key recurs.
     """
     found = 0
     for node in postorder(list(keys)):

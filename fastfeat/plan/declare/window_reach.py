@@ -170,9 +170,9 @@ def together(reaches: Sequence[Reach]) -> Reach:
 
 
 def _asked_before(roots: Iterable[Node]) -> dict[Call, float]:
-    """Return for each window function how long before a row its result is still needed.
+    """Return for each window function how long before a row another window may read its result.
 
-    That is 0 if no other window reads the function, and infinite if one reads it for all rows.
+    It is 0 if no other window reads the function, and infinite if one reads it for all rows.
     """
     calls = window_nodes(roots)
     before: dict[Call, float] = dict.fromkeys(calls, 0)

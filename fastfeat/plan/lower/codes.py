@@ -139,8 +139,8 @@ def categories_of(
 ) -> dict[str, Array]:
     """Return the categories of each ordinal encoding, in the order of its codes from 1 on.
 
-    They are text in every frame: unseen and rare values have no number, and models reject
-    categories that mix numbers and text.
+    Categories are always text: unseen and rare values have no number, and models reject categories
+    that mix numbers and text.
     """
     return {
         name: pa.array(_texts(node, learnt, types), pa.utf8())
@@ -226,9 +226,9 @@ def _are_distinct(parts: Sequence[Array]) -> bool:
 
 
 def _last_bytes(texts: Array) -> NDArray[np.uint8]:
-    """Return the last byte of each text, 0 if empty, shape (n_texts,).
+    """Return the last byte of each text, 0 if the text is empty, shape (n_texts,).
 
-    Only texts with the same last byte are compared, which takes less memory.
+    The caller compares only texts with the same last byte, which takes less memory.
     """
     _, offsets, content = texts.buffers()
     ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]

@@ -301,5 +301,5 @@ def _space(
 
 
 def once(*places: int) -> tuple[int, ...]:
-    """Return the indices in their order, without duplicates."""
+    """Return indices without repetitions, in the order of their first occurrence."""
     return tuple(dict.fromkeys(places))

@@ -1,4 +1,8 @@
-"""Lowering: nodes with types become primitive operations; features become outputs of a program."""
+"""Lowering: nodes with types become primitive operations; features become outputs of a program.
+
+A program is computed row by row. It sets a status bit if it cannot give a row's value; the run then
+raises an error for that row.
+"""
 
 from __future__ import annotations
 
@@ -120,9 +124,9 @@ def _made(node: Node, dtype: DType, *, always_present: bool) -> Value:
 
 
 def _of_group(node: Node, dtype: DType, parts: Sequence[Value]) -> Value:
-    """Return the lookup of the value learned for the row's group; training rows use their fold's.
+    """Return the lookup of the value learned for the row's group.
 
-    That value is learned without the rows of the fold.
+    A training row gets the value that was learned without the rows of its fold.
     """
     group = parts[0].op
     if len(parts) > 1:
@@ -207,7 +211,7 @@ def _within(value: Value, dtype: DType) -> Value:
 def matrix_output(name: str, value: Value, dtype: DType) -> Output:
     """Return the output of a feature for a float matrix.
 
-    An integer that the matrix type cannot hold exactly raises a status bit.
+    If the matrix type cannot hold an integer exactly, a status bit of the row is set.
     """
     if value.op.physical == "f64":
         kept = _within(value, dtype)
@@ -230,7 +234,8 @@ def code_output(name: str, value: Value, dtype: DType) -> Output:
 def array_output(name: str, value: Value, dtype: DType | None) -> Output:
     """Return the output of a feature for an array of its own type; a bool becomes a byte.
 
-    NaN marks missing floats. Other types have no value for missing, so a status bit is set.
+    NaN marks missing floats. Other types cannot mark a missing value: the row's status bit is set,
+    which makes the run raise an error.
     """
     if value.op.physical == "f64":
         return output_of(name, value, dtype)

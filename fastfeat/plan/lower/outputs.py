@@ -1,4 +1,7 @@
-"""The outputs of a plan: programs for Arrow columns, a matrix or arrays, and the Arrow schema."""
+"""The outputs of a plan: programs for Arrow columns, a matrix or arrays, and the Arrow schema.
+
+Kept columns are columns of the data that the plan passes through (`keep=`).
+"""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def fuse_programs(schedule: Schedule) -> Schedule:
 def take_counted_codes(schedule: Schedule) -> Schedule:
     """Return the schedule with `Task.free` set for tasks that count keys.
 
-    It lists the code columns of encoding steps, which counting keys can make as a by-product.
+    `free` lists the code columns of encoding steps that counting the keys can make as a by-product.
     """
     tasks = list(schedule.tasks)
     counting = {
@@ -134,9 +134,9 @@ def take_counted_codes(schedule: Schedule) -> Schedule:
 
 
 def leave_features(schedule: Schedule) -> Schedule:
-    """Return a "fit_transform" schedule without its feature tasks; other schedules are unchanged.
+    """Return a "fit_transform" schedule without the tasks of features, which run after learning.
 
-    The columns that those tasks read are kept as outputs.
+    Other schedules are unchanged. The columns that the removed tasks read become outputs.
     """
     if schedule.purpose != "fit_transform":
         return schedule

@@ -68,9 +68,10 @@ def outputs_of(
 
 
 def _copied(roots: Iterable[Node], types: Types) -> dict[Node, tuple[Node, list[Node]]]:
-    """Return the expressions that repeat an earlier pattern: its first expression, and own nodes.
+    """Return each expression that repeats an earlier pattern, with the pattern's first expression.
 
-    The nodes are in the order of `postorder`, so nodes at the same position correspond.
+    The list has the nodes of the repeating expression, in the order of `postorder`: nodes at the
+    same position in both expressions correspond.
     """
     firsts: dict[Any, Node] = {}
     copied: dict[Node, tuple[Node, list[Node]]] = {}
@@ -103,7 +104,11 @@ def _pattern(nodes: Sequence[Node], types: Types) -> tuple[Any, ...]:
 
 
 def _pattern_output(output: Output, root: Node) -> tuple[Output, list[Copy]]:
-    """Return an output, and a function per input of it that makes that input for other columns."""
+    """Return the output of a pattern's first expression, and a function per input to adapt it.
+
+    Each function takes the nodes of another expression of the pattern, and returns the input for
+    its columns. `root` is the first expression.
+    """
     place = {node: k for k, node in enumerate(postorder([root]))}
     return output, [_copy(leaf, place) for leaf in leaves_of(output)]
 

@@ -1,7 +1,8 @@
 """Schedules: the tasks that run a plan, in order, and the columns and values they pass on.
 
 A schedule is made once from a declaration and its column types. It contains no learned values and
-is made without looking at rows, so every fit and every batch uses the same one.
+is made without looking at rows, so every fit and every batch uses the same one. A space is a set of
+rows, and a column belongs to one space. A pass is a pass over the training rows.
 """
 
 from __future__ import annotations

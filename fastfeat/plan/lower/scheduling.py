@@ -49,7 +49,7 @@ from fastfeat.steps.registry import is_step
 
 
 def schedule_of(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Schedule:
-    """Return the schedule of a plan's features for a purpose other than "columns"."""
+    """Return the schedule of a plan's features for a purpose, such as "fit"; not for "columns"."""
     schedule = drafted(features, types, purpose)
     for improve in PASSES:
         schedule = improve(schedule)
@@ -130,7 +130,7 @@ def _schedule(draft: Draft, purpose: Purpose, outputs: Iterable[ColumnOf]) -> Sc
 
 
 def _kept(origin: Aggregate | Call) -> Value:
-    """Return the record of a learned value that says where it is saved."""
+    """Return a learned value's record in the schedule, with the place where the value is saved."""
     if not isinstance(origin, Aggregate):
         return Value(origin, "fit")
     return Value(origin, "artifact and fit" if is_target(origin) else "artifact")

@@ -15,7 +15,7 @@ from fastfeat.plan.lower.schedule import ROWS, SEEN, ColumnOf, Schedule, Task
 
 
 def without_made(schedule: Schedule, known: Set[ColumnOf]) -> Schedule:
-    """Return the schedule without the tasks that are needed only to make the columns `known`."""
+    """Return the schedule without the tasks that only serve to make the columns `known`."""
     if not known:
         return schedule
     wanted, left = set(schedule.outputs) - known, list[Task]()
@@ -50,9 +50,9 @@ def without_functions(schedule: Schedule) -> Schedule:
 
 
 def in_order(schedule: Schedule) -> Schedule:
-    """Return the schedule sorted: each task stands after the tasks it reads from.
+    """Return the schedule with its tasks sorted: each one stands after the tasks it reads from.
 
-    Otherwise tasks keep their order.
+    Tasks that do not depend on each other keep their order.
     """
     readers, n_before = readers_of(schedule)
     ready = [k for k, n in enumerate(n_before) if not n]

@@ -32,7 +32,7 @@ N_KEPT = 4
 class TypedPlan:
     """The features of a plan with the type of each node, and a cache of results that follow.
 
-    It does not refer to the declaration, which keeps it alive.
+    It holds no reference to the declaration, because the declaration refers to it.
 
     Args:
         nodes: The features, by name.
